@@ -1,0 +1,145 @@
+"""Every exception this package raises, grouped by who can mend it.
+
+::
+
+    BrokerError
+    ├── ConfigError              the operator: a setting, a key, a path
+    ├── ToolDefinitionError      the tool's developer: decorator, schema, registry
+    ├── ArgumentsError           the caller: arguments that do not fit the tool's schema
+    ├── PolicyLoadError          the policy's author: `findings` say file, line, column
+    ├── PdpError                 no clear answer from the decision point
+    │   ├── PdpUnavailableError      it is down, was killed, or refused to start
+    │   ├── PdpTimeoutError          it did not answer within its deadline
+    │   ├── PdpUndefinedError        it answered with nothing
+    │   ├── PdpAnswerError           it answered, but not in the contract's form
+    │   └── PdpInputError            the request may not be put to it (numbers, depth, size)
+    ├── PlanError                the planner: a plan that is not well-formed
+    ├── ApprovalError            an access request that cannot be made, found or used
+    ├── SigningError             a key that is missing, or a signature that does not verify
+    ├── TraceError
+    │   ├── TraceWriteError          the record could not be made durable: nothing runs
+    │   └── TraceIntegrityError      the record was altered, cut or forged
+    ├── ExecutionError           the provider of an execution failed, not the tool itself
+    ├── NoSessionError           a guarded tool was called outside any broker session
+    └── CallDenied               a direct call was refused; carries the `Denial`
+
+A denial is a value (`model.Denial`), never an exception, except in the one place where a
+plain Python caller has nothing else to look at: `CallDenied`.
+
+Messages say what, which value (shortened), and what to do. They never hold a raw argument
+of a tool call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from permissions.model import Denial
+
+
+class BrokerError(Exception):
+    """Root of this package's exceptions."""
+
+
+class ConfigError(BrokerError):
+    """A setting, key or path the operator has to mend."""
+
+
+class ToolDefinitionError(BrokerError):
+    """A tool that cannot be defined or registered as written."""
+
+
+class ArgumentsError(BrokerError):
+    """Arguments that do not fit the tool's schema.
+
+    Attributes:
+        problems: one sentence per problem, naming the argument and the rule it breaks but
+            never the value given.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(self.problems))
+
+
+class PolicyLoadError(BrokerError):
+    """A policy bundle that must not be used.
+
+    Attributes:
+        findings: one line each, `file:line:column: code: what is wrong; what to do`.
+    """
+
+    def __init__(self, findings: Sequence[str]) -> None:
+        self.findings = tuple(findings)
+        super().__init__("\n".join(self.findings))
+
+
+class PdpError(BrokerError):
+    """The decision point gave no clear answer. Always a deny."""
+
+
+class PdpUnavailableError(PdpError):
+    """The decision point is down, died, or could not be started."""
+
+
+class PdpTimeoutError(PdpError):
+    """The decision point did not answer within its deadline."""
+
+
+class PdpUndefinedError(PdpError):
+    """The entrypoint of the policy is undefined for this input."""
+
+
+class PdpAnswerError(PdpError):
+    """The answer breaks the contract of `data.wardline.main.response`."""
+
+
+class PdpInputError(PdpError):
+    """The request may not be put to a Rego engine (numbers, depth, size, surrogates)."""
+
+
+class PlanError(BrokerError):
+    """A plan that is not well-formed."""
+
+
+class ApprovalError(BrokerError):
+    """An access request that cannot be made, found, decided or used."""
+
+
+class SigningError(BrokerError):
+    """A key that is missing or unusable, or a signature that does not verify."""
+
+
+class TraceError(BrokerError):
+    """Root of the trace's exceptions."""
+
+
+class TraceWriteError(TraceError):
+    """The record could not be made durable. Nothing may run after it."""
+
+
+class TraceIntegrityError(TraceError):
+    """The trace was altered, cut or forged, or was not written by the pinned key."""
+
+
+class ExecutionError(BrokerError):
+    """The provider of an execution failed (no sandbox, daemon gone), not the tool itself."""
+
+
+class NoSessionError(BrokerError):
+    """A guarded tool was called outside any broker session, so nothing could decide it."""
+
+
+class CallDenied(BrokerError):  # noqa: N818 - a refusal, not a fault
+    """A direct call of a guarded tool was refused.
+
+    Attributes:
+        denial: the refusal as data, safe to show to the agent.
+    """
+
+    def __init__(self, denial: Denial) -> None:
+        self.denial = denial
+        super().__init__(str(denial))

@@ -1,0 +1,1 @@
+"""Where a permitted call runs: in the caller's process, or in a disposable sandbox."""

@@ -1,0 +1,252 @@
+"""The values that pass between the stages: requests, decisions, denials.
+
+Names and shapes follow the OpenID AuthZEN Authorization API 1.0 (sections 5 and 6): a request
+is `subject`, `action`, `resource`, `context`; an answer is a boolean `decision` and a
+`context`. What the answer's context holds is this project's contract with its policies
+(docs/policy-contract.md) and follows the AuthZEN drafts on obligations and access requests.
+
+Everything here is immutable and free of IO. Unknown or missing members in a policy's answer
+are refused (`PdpAnswerError`), never ignored: a typo in a policy must not mean "allow".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, NewType, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from permissions.errors import PdpAnswerError
+
+JsonValue: TypeAlias = Any
+"""Any value of RFC 8259 JSON as Python objects; `Any` because mypy has no recursive JSON."""
+JsonObject: TypeAlias = dict[str, Any]
+
+Digest = NewType("Digest", str)
+"""`sha256:` and 64 lowercase hex digits, over canonical bytes (RFC 8785)."""
+
+Effect = Literal["read", "write", "send", "execute", "irreversible"]
+Impact = Literal["low", "medium", "high", "critical"]
+Isolation = Literal["none", "process", "container", "kernel"]
+"""Boundaries in rising order; see `stronger_isolation`."""
+Evidence = Literal["buffered", "durable"]
+
+ISOLATION_ORDER: tuple[Isolation, ...] = ("none", "process", "container", "kernel")
+
+
+def stronger_isolation(one: Isolation, other: Isolation) -> Isolation:
+    """The stronger of two boundaries, so that two demands can only add up."""
+    return max(one, other, key=ISOLATION_ORDER.index)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Who asks (AuthZEN 5.1).
+
+    `properties` holds `roles`, the human acted for (`on_behalf_of`) and the whole delegation
+    chain (`act`, RFC 8693 section 4.1).
+    """
+
+    type: Literal["user", "agent", "service"]
+    id: str
+    properties: JsonObject = field(default_factory=dict)
+
+    def document(self) -> JsonObject:
+        """As AuthZEN JSON."""
+        return {"type": self.type, "id": self.id, "properties": self.properties}
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRequest:
+    """One question to the decision point (AuthZEN 6.1), as the JSON it is sent as."""
+
+    subject: JsonObject
+    action: JsonObject
+    resource: JsonObject
+    context: JsonObject
+
+    def document(self) -> JsonObject:
+        """The Rego `input`: every key of the contract present, null when unknown."""
+        return {
+            "subject": self.subject,
+            "action": self.action,
+            "resource": self.resource,
+            "context": self.context,
+        }
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$", max_length=120)]
+"""A reason code: dotted lower-case words, the first one the package that speaks."""
+
+
+class Reason(_Answer):
+    """Why a call was refused, in three voices.
+
+    `code` is for programs, `agent` for the model (no policy detail, no secret), `operator`
+    for people who run the broker, `nearest` the nearest call that would be allowed.
+    """
+
+    code: Code
+    agent: str = Field(max_length=500)
+    operator: str = Field(default="", max_length=1000)
+    nearest: JsonValue = None
+
+
+class Obligation(_Answer):
+    """A duty the broker must fulfil or deny (AuthZEN obligations draft 1)."""
+
+    id: str = Field(min_length=1, max_length=120)
+    type: str = Field(min_length=1, max_length=120)
+    properties: JsonObject = Field(default_factory=dict)
+
+
+class AccessRequestTerms(_Answer):
+    """What a policy demands of the people who may lift a denial.
+
+    `approvers` are group names; `quorum` how many different approvers must agree;
+    `expires_in_seconds` how long the request stays open; `separation_of_duties` whether the
+    requester (and the human acted for) is barred from approving.
+    """
+
+    approvers: tuple[str, ...] = Field(min_length=1, strict=False)
+    quorum: int = Field(default=1, ge=1, le=20)
+    expires_in_seconds: int = Field(default=900, ge=1, le=30 * 24 * 3600)
+    separation_of_duties: bool = True
+
+
+class _ResponseContext(_Answer):
+    reasons: tuple[Reason, ...] = Field(strict=False)
+    obligations: tuple[Obligation, ...] = Field(strict=False)
+    access_request: AccessRequestTerms | None
+    rules: tuple[str, ...] = Field(strict=False)
+
+
+class _Response(_Answer):
+    decision: bool
+    context: _ResponseContext
+
+
+_RESPONSE = TypeAdapter(_Response)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The decision point's answer, checked against the contract.
+
+    `permitted` is the only thing that lets a call go on. A decision with `access_request` is
+    still a denial; it says that people may lift it.
+    """
+
+    permitted: bool
+    reasons: tuple[Reason, ...]
+    obligations: tuple[Obligation, ...]
+    access_request: AccessRequestTerms | None
+    rules: tuple[str, ...]
+    response: JsonObject
+    """The answer exactly as given, for the record and for byte-equal replay."""
+
+    @classmethod
+    def from_response(cls, response: JsonValue) -> Decision:
+        """Parses the value of `data.wardline.main.response`.
+
+        Raises:
+            PdpAnswerError: a member is missing, unknown or of the wrong type; or the answer
+                contradicts itself (a permit that also asks for people, a denial without a
+                reason).
+        """
+        try:
+            parsed = _RESPONSE.validate_python(response)
+        except ValidationError as err:
+            first = err.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "response"
+            raise PdpAnswerError(
+                f"the policy's answer is not in the contract's form at {where}: {first['msg']}"
+            ) from err
+        context = parsed.context
+        if parsed.decision and context.access_request is not None:
+            raise PdpAnswerError(
+                "the policy permits and asks for an approval at once; it must deny with"
+                " access_request until context.approval is present"
+            )
+        if not parsed.decision and not context.reasons:
+            raise PdpAnswerError("the policy denies without a reason; each denial needs a code")
+        return cls(
+            permitted=parsed.decision,
+            reasons=context.reasons,
+            obligations=context.obligations,
+            access_request=context.access_request,
+            rules=context.rules,
+            response=response,
+        )
+
+
+DenialKind = Literal["denied", "pending", "expired", "unavailable", "in_doubt"]
+"""Three outcomes a reader must be able to tell apart, and two states that wait:
+
+`denied` a policy or a person said no; `expired` nobody answered in time; `unavailable` the
+broker could not decide, record or isolate; `pending` a person has not answered yet;
+`in_doubt` the call was started once and its outcome is unknown, so it is not run again.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """A refusal as data. Holds nothing the agent must not see."""
+
+    call: str
+    tool: str
+    kind: DenialKind
+    reasons: tuple[Reason, ...]
+    access_request: str | None = None
+    """Id of the open access request when `kind` is `pending`."""
+
+    @property
+    def code(self) -> str:
+        """The first reason's code."""
+        return self.reasons[0].code
+
+    def for_agent(self) -> JsonObject:
+        """What a model may see: codes, remedies, no operator text."""
+        return {
+            "status": self.kind,
+            "tool": self.tool,
+            "call": self.call,
+            "access_request": self.access_request,
+            "reasons": [
+                {"code": r.code, "message": r.agent, "nearest": r.nearest} for r in self.reasons
+            ],
+            "retry": self.kind in ("pending", "unavailable"),
+        }
+
+    def __str__(self) -> str:
+        """One sentence per reason, for people."""
+        said = "; ".join(f"{r.agent} [{r.code}]" for r in self.reasons)
+        pending = f" (access request {self.access_request})" if self.access_request else ""
+        return f"{self.tool} was {_KIND_WORDS[self.kind]}: {said}{pending}"
+
+
+_KIND_WORDS: dict[DenialKind, str] = {
+    "denied": "denied",
+    "pending": "held for a person's approval",
+    "expired": "not approved in time",
+    "unavailable": "not run because the broker could not vouch for it",
+    "in_doubt": "not run again because its first run has no recorded outcome",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A call that ran. `value` is what the tool returned, after the duties on results."""
+
+    call: str
+    tool: str
+    value: Any
+    replayed: bool = False
+    """True when the value comes from the journal of an earlier identical call."""
+
+
+CallResult: TypeAlias = Completed | Denial

@@ -1,0 +1,46 @@
+"""The port of every policy decision point.
+
+A decision point gives one clear answer or raises. It never answers "allow" for something it
+did not evaluate: undefined, malformed, late and failed evaluations are exceptions, which the
+broker turns into a recorded denial (deny-biased PEP, XACML 3.0 section 7.2.1).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from permissions.model import Decision, Digest, JsonObject
+
+ENTRYPOINT = "data.wardline.main.response"
+"""The only rule ever asked for."""
+
+
+class PolicyDecisionPoint(Protocol):
+    """Answers evaluation requests under one policy bundle.
+
+    Implementations are async context managers: entering starts what they need and refuses a
+    bundle that must not be used, leaving stops it, by its id, within a bounded time.
+    """
+
+    @property
+    def revision(self) -> Digest:
+        """Digest of the policy bundle (modules and data) this decision point answers under."""
+        ...
+
+    @property
+    def engine(self) -> str:
+        """Name and version of the evaluator, for the record: `regorus/0.13.0`, `opa/1.22.2`."""
+        ...
+
+    async def evaluate(self, document: JsonObject) -> Decision:
+        """Asks the entrypoint with `document` as input.
+
+        Raises:
+            PdpInputError: the document may not be put to a Rego engine.
+            PdpTimeoutError: no answer within the deadline (seconds, from configuration).
+            PdpUnavailableError: the evaluator is down or died while answering.
+            PdpUndefinedError: the entrypoint has no value for this input.
+            PdpAnswerError: the value breaks the contract.
+        """
+        ...

@@ -1,0 +1,79 @@
+"""The broker's own reason codes: what it says when no policy spoke.
+
+Policies have their own codes (first word = their package). Codes that begin with one of the
+words below are the broker's, and each is documented in docs/reason-codes.md from this table.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from permissions.model import Reason
+
+
+class Code(StrEnum):
+    """Each refusal the broker makes by itself, in the order of the flow."""
+
+    TOOL_UNREGISTERED = "tool.unregistered"
+    ARGUMENTS_INVALID = "arguments.invalid"
+    ARGUMENTS_UNREPRESENTABLE = "arguments.unrepresentable"
+    SESSION_CLOSED = "session.closed"
+    CALL_IN_DOUBT = "call.in_doubt"
+    CALL_CHANGED = "call.changed"
+    PLAN_UNAVAILABLE = "plan.unavailable"
+    POLICY_UNDEFINED = "policy.undefined"
+    POLICY_UNAVAILABLE = "policy.unavailable"
+    POLICY_TIMEOUT = "policy.timeout"
+    POLICY_ANSWER_INVALID = "policy.answer_invalid"
+    APPROVAL_PENDING = "approval.pending"
+    APPROVAL_DENIED = "approval.denied"
+    APPROVAL_EXPIRED = "approval.expired"
+    APPROVAL_USED = "approval.used"
+    APPROVAL_INVALID = "approval.invalid"
+    APPROVAL_UNAVAILABLE = "approval.unavailable"
+    OBLIGATION_UNKNOWN = "obligation.unknown"
+    OBLIGATION_FAILED = "obligation.failed"
+    BUDGET_EXHAUSTED = "budget.exhausted"
+    ISOLATION_UNAVAILABLE = "isolation.unavailable"
+    TRACE_UNAVAILABLE = "trace.unavailable"
+    EXECUTION_PROVIDER_FAILED = "execution.provider_failed"
+    EXECUTION_STOPPED = "execution.stopped"
+    RESULT_WITHHELD = "result.withheld"
+    BROKER_FAULT = "broker.fault"
+
+
+_AGENT_TEXT: dict[Code, str] = {
+    Code.TOOL_UNREGISTERED: "This tool is not registered with the broker, so it cannot be used.",
+    Code.ARGUMENTS_INVALID: "The arguments do not fit the tool's schema; correct them.",
+    Code.ARGUMENTS_UNREPRESENTABLE: "The arguments hold values that cannot be checked safely"
+    " (numbers beyond 64 bits, NaN, broken Unicode, or too much nesting or size).",
+    Code.SESSION_CLOSED: "The session of this run has ended; nothing more can be called in it.",
+    Code.CALL_IN_DOUBT: "An identical call was started before and its outcome is unknown. It"
+    " is not run again; a person has to look.",
+    Code.CALL_CHANGED: "The call that reached the tool is not the call that was decided.",
+    Code.PLAN_UNAVAILABLE: "The declared plan could not be consulted.",
+    Code.POLICY_UNDEFINED: "No policy gave an answer for this call, so it is denied.",
+    Code.POLICY_UNAVAILABLE: "The policy engine is not available. Try again later.",
+    Code.POLICY_TIMEOUT: "The policy engine did not answer in time. Try again later.",
+    Code.POLICY_ANSWER_INVALID: "The policy's answer was not usable, so the call is denied.",
+    Code.APPROVAL_PENDING: "A person has to approve this call. Ask again with the same call.",
+    Code.APPROVAL_DENIED: "A person looked at this call and said no. Do not retry it.",
+    Code.APPROVAL_EXPIRED: "Nobody approved this call in time. This is not a refusal.",
+    Code.APPROVAL_USED: "The approval for this call was already used once.",
+    Code.APPROVAL_INVALID: "The approval does not belong to exactly this call.",
+    Code.APPROVAL_UNAVAILABLE: "Approvals cannot be asked for at the moment.",
+    Code.OBLIGATION_UNKNOWN: "The policy attached a duty this broker does not know.",
+    Code.OBLIGATION_FAILED: "A duty the policy attached to this call could not be fulfilled.",
+    Code.BUDGET_EXHAUSTED: "The budget of this run is used up.",
+    Code.ISOLATION_UNAVAILABLE: "The isolation this call needs is not available here.",
+    Code.TRACE_UNAVAILABLE: "The call could not be recorded, so it was not run.",
+    Code.EXECUTION_PROVIDER_FAILED: "The sandbox failed before or while the tool ran.",
+    Code.EXECUTION_STOPPED: "The tool was stopped by its limits.",
+    Code.RESULT_WITHHELD: "The tool ran, but its result may not be shown.",
+    Code.BROKER_FAULT: "The broker met an error of its own and did not let the call through.",
+}
+
+
+def reason(code: Code, operator: str = "") -> Reason:
+    """The broker's reason for a code, with what an operator should know beside it."""
+    return Reason(code=code.value, agent=_AGENT_TEXT[code], operator=operator[:1000])

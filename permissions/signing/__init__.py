@@ -1,0 +1,1 @@
+"""Canonical bytes, digests, DSSE envelopes and the keys behind them."""

@@ -1,0 +1,81 @@
+"""What is recorded, and the port to record it.
+
+Entry types and their order follow a small state machine per call: `intent`, then
+`decision`s and `approval`s, then either one `denied`, or `start` and one `outcome`. An
+`intent` without a terminal entry is a finding of the verifier, not an error to hide.
+
+Values an agent or a tool chose never stand in an entry: they go into `contents`, and the
+entry carries a salted commitment to their exact bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from permissions.model import Evidence, JsonObject
+
+EntryType = Literal[
+    "log.open",
+    "log.recover",
+    "log.close",
+    "config",
+    "run.start",
+    "run.end",
+    "plan",
+    "intent",
+    "decision",
+    "request",
+    "approval",
+    "denied",
+    "start",
+    "effect",
+    "outcome",
+    "gap",
+]
+TERMINAL: frozenset[EntryType] = frozenset({"denied", "outcome", "gap"})
+
+
+@dataclass(frozen=True, slots=True)
+class TraceEntry:
+    """One thing that happened.
+
+    `body` holds plain facts: ASCII keys, strings, booleans, null, integers within
+    ±(2^53 - 1), lists and objects of these; no floats (RFC 8785, restricted). `contents` maps
+    a name (`arguments`, `input`, `result`, ...) to the exact bytes to be committed to and
+    sealed beside the log.
+    """
+
+    type: EntryType
+    run: str
+    call: str | None = None
+    body: JsonObject = field(default_factory=dict)
+    contents: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Where the entries of one append stand: index of the first, and how many."""
+
+    first: int
+    count: int
+
+
+class TraceLog(Protocol):
+    """Where the broker records. The writer adds time, index and commitments by itself."""
+
+    async def append(self, entries: Sequence[TraceEntry], *, evidence: Evidence) -> Receipt:
+        """Appends entries together, in order.
+
+        With evidence `durable` it returns only when they and a signed checkpoint over them
+        are on stable storage; with `buffered` when they are handed to the writer, which makes
+        them durable soon after. Entries of one append are never torn apart by recovery.
+
+        Raises:
+            TraceWriteError: they cannot be recorded. After a failed write the log admits
+                nothing more until it is opened again (no retry on the same descriptor).
+        """
+        ...
