@@ -32,7 +32,7 @@ def canonical(value: JsonValue) -> bytes:
     try:
         if _is_restricted(value):
             return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-        import rfc8785  # noqa: PLC0415 - 20 ms that documents without floats never pay
+        import rfc8785  # 20 ms that documents without floats never pay
 
         return rfc8785.dumps(value)
     except (TypeError, ValueError, RecursionError) as err:
