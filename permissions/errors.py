@@ -20,6 +20,7 @@
     │   ├── TraceWriteError          the record could not be made durable: nothing runs
     │   └── TraceIntegrityError      the record was altered, cut or forged
     ├── ExecutionError           the provider of an execution failed, not the tool itself
+    ├── ToolFailedError          the tool itself raised inside a sandbox
     ├── NoSessionError           a guarded tool was called outside any broker session
     └── CallDenied               a direct call was refused; carries the `Denial`
 
@@ -127,6 +128,10 @@ class TraceIntegrityError(TraceError):
 
 class ExecutionError(BrokerError):
     """The provider of an execution failed (no sandbox, daemon gone), not the tool itself."""
+
+
+class ToolFailedError(BrokerError):
+    """The tool itself raised, in a sandbox where its exception could not come back whole."""
 
 
 class NoSessionError(BrokerError):

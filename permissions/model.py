@@ -12,31 +12,40 @@ are refused (`PdpAnswerError`), never ignored: a typo in a policy must not mean 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, NewType, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from permissions.errors import PdpAnswerError
+from permissions.vocabulary import (
+    Digest,
+    Effect,
+    Evidence,
+    Impact,
+    Isolation,
+    JsonObject,
+    JsonValue,
+)
 
-JsonValue: TypeAlias = Any
-"""Any value of RFC 8259 JSON as Python objects; `Any` because mypy has no recursive JSON."""
-JsonObject: TypeAlias = dict[str, Any]
-
-Digest = NewType("Digest", str)
-"""`sha256:` and 64 lowercase hex digits, over canonical bytes (RFC 8785)."""
-
-Effect = Literal["read", "write", "send", "execute", "irreversible"]
-Impact = Literal["low", "medium", "high", "critical"]
-Isolation = Literal["none", "process", "container", "kernel"]
-"""Boundaries in rising order; see `stronger_isolation`."""
-Evidence = Literal["buffered", "durable"]
-
-ISOLATION_ORDER: tuple[Isolation, ...] = ("none", "process", "container", "kernel")
-
-
-def stronger_isolation(one: Isolation, other: Isolation) -> Isolation:
-    """The stronger of two boundaries, so that two demands can only add up."""
-    return max(one, other, key=ISOLATION_ORDER.index)
+__all__ = [
+    "AccessRequestTerms",
+    "CallResult",
+    "Completed",
+    "Decision",
+    "Denial",
+    "DenialKind",
+    "Digest",
+    "Effect",
+    "EvaluationRequest",
+    "Evidence",
+    "Impact",
+    "Isolation",
+    "JsonObject",
+    "JsonValue",
+    "Obligation",
+    "Reason",
+    "Subject",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import orjson
 
 from permissions.errors import SigningError
-from permissions.model import Digest
+from permissions.vocabulary import Digest
 
 if TYPE_CHECKING:
-    from permissions.model import JsonValue
+    from permissions.vocabulary import JsonValue
 
 MAX_INTEGER = 2**53 - 1
 """Largest integer both sides of an I-JSON exchange agree on (RFC 7493 section 2.2)."""

@@ -1,0 +1,183 @@
+"""The broker's settings: one frozen model, from `wardline.toml` and `WARDLINE_*` variables.
+
+Order of precedence: keyword, environment (`WARDLINE_PDP__ENGINE=opa`), file, default. Unknown
+keys are refused, every default refuses rather than allows, and no setting turns signing off.
+Durations carry their unit in the name.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+from permissions.errors import ConfigError
+
+if TYPE_CHECKING:
+    from typing import Any
+
+DEFAULT_FILE = Path("wardline.toml")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ApproverConfig(_Section):
+    """One person who may approve: groups, and the public half of their own key."""
+
+    groups: tuple[str, ...] = Field(default=(), description="Approver groups of this person.")
+    public_key: str = Field(description="Ed25519 public key, base64 of 32 bytes.")
+
+
+class PdpConfig(_Section):
+    """Where decisions come from."""
+
+    engine: Literal["embedded", "opa"] = Field(
+        default="embedded", description="The embedded evaluator, or a running OPA server."
+    )
+    policies: Path | None = Field(
+        default=None, description="Folder of policies; the shipped ones when not set."
+    )
+    soft_deadline_ms: int = Field(
+        default=50, ge=1, le=10_000, description="Embedded: a slower answer is a denial."
+    )
+    hard_deadline_ms: int = Field(
+        default=250, ge=1, le=60_000, description="Embedded: then the evaluator is killed."
+    )
+    memory_mb: int = Field(
+        default=1024, ge=64, le=65_536, description="Embedded: address space of an evaluator."
+    )
+    opa_url: str = Field(
+        default="http://127.0.0.1:8181", description="Address of the OPA server."
+    )
+    opa_token: SecretStr | None = Field(
+        default=None, description="Bearer token of the OPA server; set it by environment."
+    )
+    opa_deadline_ms: int = Field(
+        default=500, ge=1, le=60_000, description="OPA: one deadline over the whole question."
+    )
+
+
+class ApprovalConfig(_Section):
+    """How long people are waited for."""
+
+    mode: Literal["wait", "suspend"] = Field(
+        default="wait",
+        description="Wait for the answer in the call, or hand back a pending denial.",
+    )
+    wait_seconds: int = Field(
+        default=900, ge=1, le=7 * 24 * 3600, description="Longest wait inside one call."
+    )
+
+
+class TraceConfig(_Section):
+    """How the record is kept."""
+
+    key: str = Field(
+        default="",
+        description="URI of the log's signing key; a file in the state folder if empty.",
+    )
+    evidence: Literal["buffered", "durable"] = Field(
+        default="durable",
+        description="Weakest evidence level; a policy may ask for more, never for less.",
+    )
+
+
+class SandboxConfig(_Section):
+    """Which backends may be used, best first."""
+
+    backends: tuple[Literal["docker", "bubblewrap"], ...] = Field(
+        default=("docker", "bubblewrap"), description="Backends to look for."
+    )
+    code_roots: tuple[Path, ...] = Field(
+        default=(),
+        description="Folders sandboxed tools may import from, beside the installed"
+        " packages; the folder of the tool's own module is always one.",
+    )
+
+
+class BrokerConfig(BaseSettings):
+    """Every setting of a broker. Immutable once built."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix="WARDLINE_",
+        env_nested_delimiter="__",
+    )
+
+    state: Path = Field(
+        default=Path(".wardline"), description="Folder of keys, requests, journal and trace."
+    )
+    workspace: Path = Field(
+        default=Path(), description="Folder that relative paths start from."
+    )
+    environment: str = Field(
+        default="development", max_length=64, description="Name policies see as environment."
+    )
+    call_deadline_seconds: int = Field(
+        default=120,
+        ge=1,
+        le=24 * 3600,
+        description="Longest run of one tool that can be stopped.",
+    )
+    pdp: PdpConfig = Field(default=PdpConfig(), description="Decision point.")
+    approval: ApprovalConfig = Field(default=ApprovalConfig(), description="Approvals.")
+    approvers: dict[str, ApproverConfig] = Field(
+        default_factory=dict, description="People who may approve, by name."
+    )
+    trace: TraceConfig = Field(default=TraceConfig(), description="Trace.")
+    sandbox: SandboxConfig = Field(default=SandboxConfig(), description="Sandboxes.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - no hidden file
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - no hidden folder
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Keyword, then environment, then the TOML file of `load`."""
+        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls))
+
+    @classmethod
+    def load(cls, file: Path | None = None, **overrides: Any) -> BrokerConfig:
+        """Reads the settings.
+
+        Args:
+            file: a TOML file that must exist; by default `wardline.toml` if it is there.
+            **overrides: settings that win over file and environment.
+
+        Raises:
+            ConfigError: the file is missing or not TOML, a key is unknown, a value does not fit.
+        """
+        if file is not None and not file.is_file():
+            raise ConfigError(f"the configuration file {file} does not exist")
+
+        class FromFile(cls):  # type: ignore[misc, valid-type]  # the file is known only now
+            model_config = SettingsConfigDict(toml_file=file or DEFAULT_FILE)
+
+        try:
+            loaded = FromFile(**overrides)
+        except (ValidationError, SettingsError, ValueError) as err:
+            raise ConfigError(f"{file or DEFAULT_FILE}: {_explain(err)}") from err
+        return cls.model_construct(**{name: getattr(loaded, name) for name in cls.model_fields})
+
+
+def _explain(err: Exception) -> str:
+    if isinstance(err, ValidationError):
+        return "; ".join(
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+            for fault in err.errors(include_url=False, include_input=False)
+        )
+    return str(err)

@@ -1,0 +1,174 @@
+"""From a function's signature to a tool's definition.
+
+The schema comes from the signature by pydantic, so that policies, plans and approvers see the
+same names, types and defaults the function does. Parameters that a framework injects are left
+out of the schema and the digest of a call; their names are kept.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from typing import TYPE_CHECKING, Any
+
+from permissions.errors import ToolDefinitionError
+from permissions.signing.canonical import digest_of
+from permissions.targets import MARKS
+from permissions.tools import _FRAMEWORK_MARKS, ToolDefinition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic import BaseModel, TypeAdapter
+
+    from permissions.model import JsonObject
+    from permissions.targets import Target
+    from permissions.tools import Options
+
+
+def define(function: Callable[..., Any], options: Options) -> ToolDefinition:
+    """Builds the definition of a guarded function.
+
+    Raises:
+        ToolDefinitionError: a parameter has no usable type, or cannot be named in JSON.
+    """
+    name = options.name or function.__name__
+    hints = _hints(function)
+    parameters = {
+        parameter.name: (hints.get(parameter.name, Any), parameter.default)
+        for parameter in _parameters(function)
+    }
+    injected = frozenset(key for key, (hint, _) in parameters.items() if _is_injected(hint))
+    declared = {key: value for key, value in parameters.items() if key not in injected}
+    targets = {
+        key: mark for key, (hint, _) in declared.items() if (mark := _mark(hint)) is not None
+    }
+    model = _model(name, declared)
+    schema = _schema(name, model)
+    adapter, output_schema = _output(hints.get("return", Any))
+    marked = frozenset(key for key, mark in targets.items() if mark.control)
+    control = marked | frozenset(options.control or ())
+    digest = digest_of(
+        {
+            "name": name,
+            "schema": schema,
+            "effect": options.effect,
+            "impact": options.impact,
+            "isolation": options.sandbox,
+            "profile": options.profile,
+            "output": options.output,
+            "control": sorted(control),
+            "targets": {key: mark.spelling() for key, mark in targets.items()},
+            "source": _source(function),
+        }
+    )
+    return ToolDefinition(
+        name=name,
+        description=inspect.getdoc(function) or "",
+        function=function,
+        options=options,
+        model=model,
+        schema=schema,
+        output_adapter=adapter,
+        output_schema=output_schema,
+        targets=targets,
+        control=control,
+        injected=injected,
+        digest=digest,
+    )
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except (NameError, TypeError) as err:
+        raise ToolDefinitionError(
+            f"{function.__qualname__}: a type hint cannot be read at run time ({err});"
+            " import the type outside `if TYPE_CHECKING:`"
+        ) from err
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    parameters = list(inspect.signature(function).parameters.values())
+    for parameter in parameters:
+        if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}:
+            raise ToolDefinitionError(
+                f"{function.__qualname__}: *{parameter.name} takes arguments no policy could"
+                " name; list them one by one"
+            )
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            raise ToolDefinitionError(
+                f"{function.__qualname__}: {parameter.name} is positional only; tools are"
+                " called by argument name"
+            )
+    return parameters
+
+
+def _is_injected(hint: Any) -> bool:
+    for candidate in (hint, *getattr(hint, "__metadata__", ())):
+        origin = typing.get_origin(candidate) or candidate
+        kind = origin if isinstance(origin, type) else type(origin)
+        if any(base.__name__ in _FRAMEWORK_MARKS for base in kind.__mro__):
+            return True
+    return False
+
+
+def _mark(hint: Any) -> Target | None:
+    for candidate in getattr(hint, "__metadata__", ()):
+        if isinstance(candidate, MARKS):
+            return candidate
+    return None
+
+
+def _model(name: str, declared: dict[str, tuple[Any, Any]]) -> type[BaseModel]:
+    from pydantic import ConfigDict, Field, create_model
+    from pydantic.errors import PydanticUserError
+
+    # Arguments may be called `schema`, `copy` or `_x`, which a model's own fields may not:
+    # each is an alias of a field whose name collides with nothing.
+    fields: dict[str, Any] = {
+        f"argument_{key}": (
+            hint,
+            Field(alias=key)
+            if default is inspect.Parameter.empty
+            else Field(default=default, alias=key),
+        )
+        for key, (hint, default) in declared.items()
+    }
+    config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    try:
+        return create_model(f"{name}_arguments", __config__=config, **fields)
+    except (PydanticUserError, NameError, TypeError) as err:
+        raise ToolDefinitionError(
+            f"{name}: the signature cannot be turned into a schema: {err}"
+        ) from err
+
+
+def _schema(name: str, model: type[BaseModel]) -> JsonObject:
+    from pydantic.errors import PydanticInvalidForJsonSchema
+
+    try:
+        return model.model_json_schema()
+    except PydanticInvalidForJsonSchema as err:
+        raise ToolDefinitionError(
+            f"{name}: an argument's type has no JSON form ({err.message}); tools take JSON"
+        ) from err
+
+
+def _output(hint: Any) -> tuple[TypeAdapter[Any], JsonObject | None]:
+    from pydantic import TypeAdapter
+    from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
+
+    try:
+        adapter = TypeAdapter(hint)
+        return adapter, None if hint is Any else adapter.json_schema(mode="serialization")
+    except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema):
+        # A result only Python knows; it is recorded if it can be turned into JSON at run time.
+        return TypeAdapter(Any), None
+
+
+def _source(function: Callable[..., Any]) -> str:
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):
+        return function.__code__.co_code.hex() + repr(function.__code__.co_consts)

@@ -1,0 +1,297 @@
+"""Targets: what an argument points at, parsed so that policies never parse text.
+
+An argument marked with one of the classes below (`Annotated[str, PathArg("write")]`) is
+turned into a JSON document that policies see as `resource.properties.targets`. A value that
+cannot be parsed without doubt is refused as a bad argument: `http://10.1` or a path with a
+NUL byte never reaches a policy as something that looks harmless.
+
+Not protected from: a path whose links change between decision and use (sandboxed tools are,
+by their mounts), and a host name that resolves to a private address (the egress proxy checks
+the address it dials).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import unicodedata
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from email.headerregistry import Address
+from typing import TYPE_CHECKING, Literal, Protocol
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from permissions.vocabulary import JsonObject, JsonValue
+
+
+class TargetError(ValueError):
+    """The value cannot be what its mark says. The message never holds the value."""
+
+
+class Target(Protocol):
+    """A mark on an argument."""
+
+    @property
+    def kind(self) -> str:
+        """The word policies match on."""
+        ...
+
+    @property
+    def control(self) -> bool:
+        """Whether the argument decides where effects go (rather than what they say)."""
+        ...
+
+    def parse(self, value: JsonValue, workspace: Path) -> JsonObject:
+        """The target's document, without `kind` and `argument`.
+
+        Raises:
+            TargetError: the value cannot be parsed without doubt.
+        """
+        ...
+
+    def spelling(self) -> JsonObject:
+        """The mark as JSON, part of the tool's digest."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PathArg:
+    """A file path, read or written; relative paths are meant from the workspace."""
+
+    access: Literal["read", "write"] = "read"
+    kind = "path"
+    control = True
+
+    def parse(self, value: JsonValue, workspace: Path) -> JsonObject:
+        """Gives both the lexical path and the one links lead to; both must be inside."""
+        text = _text(value, "a path", 4096)
+        root = os.path.realpath(workspace)
+        path = os.path.normpath(os.path.join(root, text))  # noqa: PTH118 - lexical on purpose
+        resolved = os.path.realpath(path)
+        relative = os.path.relpath(resolved, root) if _within(resolved, root) else None
+        return {
+            "access": self.access,
+            "path": path,
+            "resolved": resolved,
+            "inside_workspace": _within(path, root) and _within(resolved, root),
+            "relative": relative,
+            "hidden": any(
+                part.startswith(".") and part != "."
+                for place in (path, resolved)
+                for part in os.path.relpath(place, root).split(os.sep)
+            ),
+        }
+
+    def spelling(self) -> JsonObject:
+        """The mark as JSON."""
+        return {"kind": self.kind, "access": self.access}
+
+
+@dataclass(frozen=True, slots=True)
+class HostArg:
+    """A URL, or a bare `host[:port]`, that the tool connects to."""
+
+    kind = "host"
+    control = True
+
+    def parse(self, value: JsonValue, workspace: Path) -> JsonObject:  # noqa: ARG002
+        """Host in lower-case ASCII (IDNA), numeric forms classified, odd forms refused."""
+        text = _text(value, "a URL or host", 2048)
+        if re.search(r"[\s\\]", text):
+            raise TargetError("holds white space or a backslash, which no URL may")
+        has_scheme = "://" in text
+        try:
+            parts = urlsplit(text if has_scheme else f"//{text}")
+            port = parts.port
+        except ValueError as err:
+            raise TargetError("is not a well-formed URL") from err
+        scheme = parts.scheme.lower() or None
+        if has_scheme and scheme not in {"http", "https", "ws", "wss"}:
+            raise TargetError("has a scheme other than http, https, ws or wss")
+        if parts.username is not None or parts.password is not None:
+            raise TargetError("carries a user name or password before the host")
+        if not parts.hostname:
+            raise TargetError("names no host")
+        host, address_class = _host(parts.hostname)
+        default = {"http": 80, "ws": 80, "https": 443, "wss": 443}.get(scheme or "")
+        return {
+            "scheme": scheme,
+            "host": host,
+            "port": port if port is not None else default,
+            "path": (parts.path or "/") if has_scheme else None,
+            "address_class": address_class,
+        }
+
+    def spelling(self) -> JsonObject:
+        """The mark as JSON."""
+        return {"kind": self.kind}
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientArg:
+    """Who receives something: an e-mail address, or an account number."""
+
+    scheme: Literal["email", "account"] = "email"
+    kind = "recipient"
+    control = True
+
+    def parse(self, value: JsonValue, workspace: Path) -> JsonObject:  # noqa: ARG002
+        """One recipient; a display name or a second address is refused."""
+        text = _text(value, "a recipient", 320)
+        if self.scheme == "account":
+            account = re.sub(r"[ -]", "", text).upper()
+            if not re.fullmatch(r"[A-Z0-9._:/@]{3,64}", account):
+                raise TargetError("is not an account number of 3 to 64 letters and digits")
+            return {"scheme": self.scheme, "address": account, "domain": None}
+        if re.search(r"[\s<>,;\"]", text):
+            raise TargetError("is not one bare e-mail address (name@domain)")
+        try:
+            address = Address(addr_spec=text)
+        except (ValueError, IndexError) as err:
+            raise TargetError("is not one bare e-mail address (name@domain)") from err
+        if not address.username or not address.domain:
+            raise TargetError("is not one bare e-mail address (name@domain)")
+        domain, _ = _host(address.domain)
+        return {
+            "scheme": self.scheme,
+            "address": f"{address.username}@{domain}",
+            "domain": domain,
+        }
+
+    def spelling(self) -> JsonObject:
+        """The mark as JSON."""
+        return {"kind": self.kind, "scheme": self.scheme}
+
+
+@dataclass(frozen=True, slots=True)
+class AmountArg:
+    """An amount of money: an integer, a decimal string, or a float of few digits."""
+
+    currency: str = "EUR"
+    decimals: int = 2
+    kind = "amount"
+    control = True
+
+    def parse(self, value: JsonValue, workspace: Path) -> JsonObject:  # noqa: ARG002
+        """In the smallest unit; more digits than the currency has are refused, not rounded."""
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise TargetError("is not an amount")
+        try:
+            minor = Decimal(str(value)).scaleb(self.decimals)
+        except InvalidOperation as err:
+            raise TargetError("is not a decimal number") from err
+        if not minor.is_finite() or minor != minor.to_integral_value():
+            raise TargetError(f"has more than {self.decimals} decimals or is not finite")
+        if not 0 < minor <= 2**53 - 1:
+            raise TargetError("is not greater than zero, or beyond what can be counted exactly")
+        return {"currency": self.currency, "minor": int(minor)}
+
+    def spelling(self) -> JsonObject:
+        """The mark as JSON."""
+        return {"kind": self.kind, "currency": self.currency, "decimals": self.decimals}
+
+
+@dataclass(frozen=True, slots=True)
+class CommandArg:
+    """A command to run: a list of words, or one text that a shell would read."""
+
+    kind = "command"
+    control = True
+
+    def parse(self, value: JsonValue, workspace: Path) -> JsonObject:  # noqa: ARG002
+        """`shell` is true for a text, whose words nobody but the shell can know."""
+        if isinstance(value, str):
+            text = _text(value, "a command", 65536)
+            return {"argv": [text], "program": None, "shell": True}
+        if not isinstance(value, list) or not value:
+            raise TargetError("is neither a text nor a list of words with a program first")
+        argv = [_text(word, "a word of a command", 65536) for word in value]
+        return {"argv": argv, "program": os.path.basename(argv[0]), "shell": False}  # noqa: PTH119
+
+    def spelling(self) -> JsonObject:
+        """The mark as JSON."""
+        return {"kind": self.kind}
+
+
+MARKS = (PathArg, HostArg, RecipientArg, AmountArg, CommandArg)
+
+
+def parse_targets(
+    mark: Target, argument: str, value: JsonValue, root: Path
+) -> list[JsonObject]:
+    """The documents of one argument: one, none for null, or one per item of a list.
+
+    Raises:
+        TargetError: a value cannot be parsed without doubt.
+    """
+    if value is None:
+        return []
+    many = isinstance(value, list) and not isinstance(mark, CommandArg)
+    return [
+        {"kind": mark.kind, "argument": argument, **mark.parse(item, root)}
+        for item in (value if many else [value])
+    ]
+
+
+def _text(value: JsonValue, what: str, limit: int) -> str:
+    if not isinstance(value, str) or not value:
+        raise TargetError(f"is not {what}")
+    if len(value) > limit:
+        raise TargetError(f"is longer than {limit} characters")
+    if any(unicodedata.category(char) in {"Cc", "Cf", "Cs"} for char in value):
+        raise TargetError("holds control, invisible or broken characters")
+    return value
+
+
+def _within(path: str, root: str) -> bool:
+    return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
+
+
+_METADATA = {"169.254.169.254", "fd00:ec2::254", "100.100.100.200", "168.63.129.16"}
+
+
+def _host(host: str) -> tuple[str, str | None]:
+    name = host.lower().removesuffix(".")
+    if address := _address(name):
+        return str(address), _address_class(address)
+    # Everything an old resolver would read as a number (127.1, 0x7f000001, 2130706433).
+    if re.fullmatch(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+))*", name):
+        raise TargetError("is a numeric host in a form other than a plain IP address")
+    try:
+        ascii_name = name.encode("idna").decode("ascii") if not name.isascii() else name
+    except UnicodeError as err:
+        raise TargetError("holds a host that is not a valid name") from err
+    if len(ascii_name) > 253 or not all(
+        re.fullmatch(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", label)
+        for label in ascii_name.split(".")
+    ):
+        raise TargetError("holds a host that is not a valid name")
+    if ascii_name == "localhost" or ascii_name.endswith(".localhost"):
+        return ascii_name, "loopback"
+    return ascii_name, None
+
+
+def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address):
+        return address.ipv4_mapped or address
+    return address
+
+
+def _address_class(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    if str(address) in _METADATA:
+        return "metadata"
+    if address.is_loopback or address.is_unspecified:
+        return "loopback"
+    if address.is_link_local:
+        return "link_local"
+    if address.is_multicast or address.is_reserved:
+        return "reserved"
+    return "global" if address.is_global else "private"

@@ -1,0 +1,358 @@
+"""Tools: a function with what the broker must know about it.
+
+`@tool` works bare or with keyword options, before any broker exists, and never changes what
+callers see: signature, docstring, type hints and sync or async kind stay. What it adds is
+`fn.guard`: the tool's definition, and `fn.guard.explain(**arguments)`.
+
+A tool is known by its definition's digest: name, schema, declarations and source text. An
+approval or a plan made for one digest does not hold for another.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from functools import cached_property, update_wrapper
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Literal,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    cast,
+    get_args,
+    overload,
+)
+
+from permissions.errors import ArgumentsError, NoSessionError, ToolDefinitionError
+from permissions.grants import CURRENT_SESSION
+from permissions.vocabulary import Effect, Impact, Isolation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from pydantic import BaseModel, TypeAdapter
+
+    from permissions.targets import Target
+    from permissions.vocabulary import Digest, JsonObject
+
+P = ParamSpec("P")
+R_co = TypeVar("R_co", covariant=True)
+R = TypeVar("R")
+Trust = Literal["trusted", "untrusted"]
+
+_FRAMEWORK_MARKS = frozenset(
+    {"InjectedToolArg", "InjectedState", "InjectedStore", "InjectedToolCallId", "ToolRuntime"}
+)
+"""Names of annotations by which frameworks mark arguments that they fill in themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the decorator was told. The defaults are the most suspicious reading."""
+
+    name: str | None = None
+    effect: Effect = "execute"
+    impact: Impact = "high"
+    sandbox: Isolation = "none"
+    profile: str | None = None
+    control: tuple[str, ...] | None = None
+    output: Trust = "untrusted"
+    idempotent: bool = False
+    on_deny: Literal["raise", "return"] = "raise"
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """Arguments that fit the tool's schema, defaults filled in.
+
+    `values` are the coerced Python values the function gets; `document` the same as JSON;
+    `defaulted` the names nobody gave.
+    """
+
+    values: dict[str, Any]
+    document: JsonObject
+    defaulted: frozenset[str]
+
+
+@dataclass(frozen=True)
+class ToolDefinition:
+    """Everything the stages need to know about one tool."""
+
+    name: str
+    description: str
+    function: Callable[..., Any]
+    options: Options
+    model: type[BaseModel]
+    schema: JsonObject
+    output_adapter: TypeAdapter[Any]
+    output_schema: JsonObject | None
+    targets: Mapping[str, Target]
+    control: frozenset[str]
+    injected: frozenset[str]
+    digest: Digest
+
+    @property
+    def effect(self) -> Effect:
+        """What the tool does to the world."""
+        return self.options.effect
+
+    @property
+    def impact(self) -> Impact:
+        """How bad a wrong call would be."""
+        return self.options.impact
+
+    @property
+    def isolation(self) -> Isolation:
+        """The weakest boundary it may run behind."""
+        return self.options.sandbox
+
+    @property
+    def output(self) -> Trust:
+        """Whether what it returns may be believed."""
+        return self.options.output
+
+    @cached_property
+    def is_async(self) -> bool:
+        """Whether the function is a coroutine function."""
+        return inspect.iscoroutinefunction(self.function)
+
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Positional and keyword arguments by name.
+
+        Raises:
+            ArgumentsError: they do not fit the signature.
+        """
+        try:
+            return dict(inspect.signature(self.function).bind(*args, **kwargs).arguments)
+        except TypeError as err:
+            raise ArgumentsError([str(err)]) from err
+
+    def validate(self, arguments: Mapping[str, Any]) -> Arguments:
+        """Checks arguments with the tool's own schema and fills in defaults.
+
+        Raises:
+            ArgumentsError: they do not fit; unknown names are refused, injected ones too.
+        """
+        from pydantic import ValidationError
+
+        try:
+            checked = self.model.model_validate(dict(arguments))
+        except ValidationError as err:
+            raise ArgumentsError(
+                [
+                    f"{'.'.join(map(str, fault['loc'])) or 'arguments'}: {fault['msg']}"
+                    for fault in err.errors(include_url=False, include_input=False)
+                ]
+            ) from err
+        fields = type(checked).model_fields
+        return Arguments(
+            values={str(field.alias): getattr(checked, key) for key, field in fields.items()},
+            document=checked.model_dump(mode="json", by_alias=True),
+            defaulted=frozenset(
+                str(field.alias)
+                for key, field in fields.items()
+                if key not in checked.model_fields_set
+            ),
+        )
+
+
+class GuardedTool(Protocol[P, R_co]):
+    """A decorated function: called as before, with `guard` beside it."""
+
+    __name__: str
+
+    @property
+    def guard(self) -> Guard[P, R_co]:
+        """The tool's definition, and what would be decided for a call."""
+        ...
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Decides, records and runs; refuses with `CallDenied`."""
+        ...
+
+
+class Guard(Generic[P, R_co]):
+    """What stands beside a decorated function as `fn.guard`."""
+
+    def __init__(self, function: Callable[P, R_co], options: Options) -> None:
+        self.function = function
+        self.options = options
+
+    @cached_property
+    def definition(self) -> ToolDefinition:
+        """Built on first use, so that decorating costs an import nothing.
+
+        Raises:
+            ToolDefinitionError: the signature cannot be turned into a schema.
+        """
+        from permissions.definition import define
+
+        return define(self.function, self.options)
+
+    def explain(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """What would be decided for this call in the current session, without running it.
+
+        Returns:
+            A `permissions.explain.Explanation`; for an async tool, an awaitable of one.
+
+        Raises:
+            NoSessionError: no session is open.
+        """
+        session = CURRENT_SESSION.get()
+        if session is None:
+            raise NoSessionError(_no_session(self.definition.name))
+        arguments = self.definition.bind(args, kwargs)
+        if self.definition.is_async:
+            return session.aexplain(self.definition, arguments)
+        return session.explain(self.definition, arguments)
+
+
+@overload
+def tool(function: Callable[P, R], /) -> GuardedTool[P, R]: ...
+
+
+@overload
+def tool(
+    *,
+    name: str | None = None,
+    effect: Effect = "execute",
+    impact: Impact = "high",
+    sandbox: Isolation = "none",
+    profile: str | None = None,
+    control: Iterable[str] | None = None,
+    output: Trust = "untrusted",
+    idempotent: bool = False,
+    on_deny: Literal["raise", "return"] = "raise",
+) -> Callable[[Callable[P, R]], GuardedTool[P, R]]: ...
+
+
+def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Puts a function under the broker.
+
+    Args:
+        function: the function, when used without options.
+        **options: `name` (default: the function's), `effect`, `impact`, `sandbox` (weakest
+            boundary it may run behind), `profile` (name of a sandbox profile), `control`
+            (arguments that decide where effects go; marked targets always count), `output`
+            (`trusted` only for tools whose results nobody else can write into),
+            `idempotent`, `on_deny` (`raise` `CallDenied`, or `return` the `Denial`).
+
+    Raises:
+        ToolDefinitionError: an option has a value outside its vocabulary, or the function is
+            of a kind that cannot be guarded (method, generator, finished framework tool).
+    """
+    if function is not None:
+        return _decorate(function, Options())
+    control = options.pop("control", None)
+    chosen = Options(**options, control=None if control is None else tuple(control))
+    return lambda fn: _decorate(fn, chosen)
+
+
+def _decorate(function: Callable[..., Any], options: Options) -> Any:
+    _check(function, options)
+    guard: Guard[..., Any] = Guard(function, options)
+    if inspect.iscoroutinefunction(function):
+
+        async def guarded_async(*args: Any, **kwargs: Any) -> Any:
+            session = CURRENT_SESSION.get()
+            if session is None:
+                raise NoSessionError(_no_session(guard.definition.name))
+            return await session.acall_guarded(guard.definition, args, kwargs)
+
+        wrapper: Any = guarded_async
+    else:
+
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            session = CURRENT_SESSION.get()
+            if session is None:
+                raise NoSessionError(_no_session(guard.definition.name))
+            return session.call_guarded(guard.definition, args, kwargs)
+
+        wrapper = guarded
+    update_wrapper(wrapper, function)
+    wrapper.guard = guard
+    return wrapper
+
+
+def _check(function: Any, options: Options) -> None:
+    if not inspect.isfunction(function):
+        raise ToolDefinitionError(
+            f"@tool goes under the framework's decorator, on a plain function; got"
+            f" {type(function).__name__!r}. Swap the two decorators"
+        )
+    label = function.__qualname__
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise ToolDefinitionError(
+            f"{label} is a generator: its effects would happen after the decision and outside"
+            " the record. Return a list instead"
+        )
+    vocabulary = {
+        "effect": (options.effect, get_args(Effect)),
+        "impact": (options.impact, get_args(Impact)),
+        "sandbox": (options.sandbox, get_args(Isolation)),
+        "output": (options.output, get_args(Trust)),
+        "on_deny": (options.on_deny, ("raise", "return")),
+    }
+    for option, (value, allowed) in vocabulary.items():
+        if value not in allowed:
+            raise ToolDefinitionError(
+                f"{label}: {option}={value!r} is not one of {', '.join(allowed)}"
+            )
+    parameters = inspect.signature(function).parameters
+    if next(iter(parameters), None) in {"self", "cls"}:
+        raise ToolDefinitionError(f"{label} is a method; decorate a function instead")
+    if unknown := set(options.control or ()) - set(parameters):
+        raise ToolDefinitionError(f"{label}: control names no argument: {sorted(unknown)}")
+
+
+def guard_of(function: object) -> Guard[..., Any]:
+    """The guard of a decorated function.
+
+    Raises:
+        ToolDefinitionError: the object was not decorated with `@tool`.
+    """
+    guard = getattr(function, "guard", None)
+    if not isinstance(guard, Guard):
+        name = getattr(function, "__qualname__", repr(function)[:60])
+        raise ToolDefinitionError(f"{name} is not a guarded tool; decorate it with @tool")
+    return cast("Guard[..., Any]", guard)
+
+
+class ToolRegistry:
+    """The tools one broker knows. What is not in it is denied."""
+
+    def __init__(self, tools: Iterable[object]) -> None:
+        definitions: dict[str, ToolDefinition] = {}
+        for function in tools:
+            definition = guard_of(function).definition
+            if definition.name in definitions:
+                raise ToolDefinitionError(
+                    f"two tools are called {definition.name!r}; give one a name=..."
+                )
+            definitions[definition.name] = definition
+        self._definitions = definitions
+
+    def find(self, name: str) -> ToolDefinition | None:
+        """The tool of that name, or None."""
+        return self._definitions.get(name)
+
+    def __iter__(self) -> Iterator[ToolDefinition]:
+        """All tools, in the order they were registered."""
+        return iter(self._definitions.values())
+
+    @cached_property
+    def digest(self) -> Digest:
+        """Digest over every tool's name and digest."""
+        from permissions.signing.canonical import digest_of
+
+        return digest_of({tool.name: tool.digest for tool in self})
+
+
+def _no_session(name: str) -> str:
+    return (
+        f"{name} is guarded and was called outside a broker session, so it was not run."
+        " Open one: `with Broker.open(tools=[...]) as broker, broker.session(user=...):`"
+    )
