@@ -19,12 +19,11 @@ import unicodedata
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from email.headerregistry import Address
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from permissions.vocabulary import JsonObject, JsonValue
 
 
@@ -80,9 +79,9 @@ class PathArg:
             "inside_workspace": _within(path, root) and _within(resolved, root),
             "relative": relative,
             "hidden": any(
-                part.startswith(".") and part != "."
+                part.startswith(".") and part not in {".", ".."}
                 for place in (path, resolved)
-                for part in os.path.relpath(place, root).split(os.sep)
+                for part in Path(os.path.relpath(place, root)).parts
             ),
         }
 

@@ -1,0 +1,70 @@
+"""The port of every place a tool can run in, and what comes back from there.
+
+The verdict is given by whoever supervises the run, never by the code that ran.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from permissions.model import Isolation, JsonObject
+    from permissions.tools import Arguments, ToolDefinition
+
+Status = Literal["ok", "error", "stopped", "provider_failed", "cancelled", "not_run"]
+"""`ok` it returned; `error` it raised; `stopped` a limit ended it; `provider_failed` the place
+it ran in failed; `cancelled` the caller gave up; `not_run` nothing was started after all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one execution.
+
+    Attributes:
+        value: what the function returned, when `status` is `ok`.
+        error: the exception to give to the caller, when there is one.
+        detail: one line for the record, without any argument or result.
+        verdict: the supervisor's word (`ok`, `timeout`, `oom`, ...).
+        streams: bounded output of a sandbox by name (`stdout`, `stderr`).
+        enforced: what the place really enforced, for the record.
+    """
+
+    status: Status
+    value: Any = None
+    error: BaseException | None = None
+    detail: str = ""
+    verdict: str = "ok"
+    streams: dict[str, bytes] = field(default_factory=dict)
+    enforced: JsonObject = field(default_factory=dict)
+
+
+class ToolExecutor(Protocol):
+    """Runs a permitted call behind one kind of boundary."""
+
+    @property
+    def isolation(self) -> Isolation:
+        """The boundary this executor gives."""
+        ...
+
+    def enforces(self, definition: ToolDefinition, profile: str | None) -> JsonObject:
+        """What will be enforced, known before the start: it goes into the signed record.
+
+        Raises:
+            ExecutionError: this executor cannot run this tool or has no such profile.
+        """
+        ...
+
+    async def execute(
+        self,
+        definition: ToolDefinition,
+        arguments: Arguments,
+        *,
+        profile: str | None,
+        deadline_seconds: float,
+    ) -> Outcome:
+        """Runs the tool's function. Faults of the place are outcomes, not exceptions.
+
+        Cancelling stops the run and leaves nothing behind.
+        """
+        ...

@@ -1,0 +1,110 @@
+"""From a call to the question policies answer: the Rego input, every key present.
+
+The mapping follows the default of the AuthZEN MCP binding draft (action `tools/call`, the
+tool as resource). Nothing a caller passes can name its own action, tool, role or label: these
+come from the definition and the session only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from permissions.errors import ArgumentsError
+from permissions.model import EvaluationRequest
+from permissions.targets import TargetError, parse_targets
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from permissions.model import Digest, Isolation, JsonObject
+    from permissions.session import Session
+    from permissions.tools import Arguments, ToolDefinition
+
+
+def targets_of(
+    definition: ToolDefinition, arguments: Arguments, workspace: Path
+) -> list[JsonObject]:
+    """Everything the marked arguments point at.
+
+    Raises:
+        ArgumentsError: a marked argument cannot be parsed without doubt.
+    """
+    found: list[JsonObject] = []
+    for name, mark in definition.targets.items():
+        try:
+            found.extend(parse_targets(mark, name, arguments.document[name], workspace))
+        except TargetError as err:
+            raise ArgumentsError([f"{name}: {err}"]) from err
+    return found
+
+
+def evaluation_request(
+    *,
+    session: Session,
+    definition: ToolDefinition,
+    arguments: Arguments,
+    args_digest: Digest,
+    targets: Sequence[JsonObject],
+) -> EvaluationRequest:
+    """The part of the question that is the same however often it is asked."""
+    return EvaluationRequest(
+        subject=session.subject.document(),
+        action={
+            "name": "tools/call",
+            "properties": {"effect": definition.effect, "impact": definition.impact},
+        },
+        resource={
+            "type": "tool",
+            "id": definition.name,
+            "properties": {
+                "args": arguments.document,
+                "args_digest": args_digest,
+                "tool_digest": definition.digest,
+                "isolation": definition.isolation,
+                "control": sorted(definition.control),
+                "targets": list(targets),
+            },
+        },
+        context={},
+    )
+
+
+def context_of(
+    *,
+    session: Session,
+    call: str,
+    now: int,
+    plan: JsonObject | None,
+    provenance: Mapping[str, JsonObject],
+    used: Mapping[str, int],
+    environment: str,
+    isolation: Sequence[Isolation],
+) -> JsonObject:
+    """The attributes of the moment (the PIP's part, NIST SP 800-162).
+
+    Args:
+        used: per budget, what the run has used so far.
+        now: microseconds since 1970-01-01 UTC.
+        isolation: boundaries this machine can give.
+    """
+    budgets = {"calls": 0, **dict.fromkeys(session.limits, 0), **used}
+    return {
+        "run": session.run,
+        "call": call,
+        "time": now,
+        "plan": plan,
+        "provenance": dict(provenance),
+        "labels": sorted(session.labels),
+        "usage": {
+            name: {"used": amount + (name == "calls"), "limit": session.limits.get(name)}
+            for name, amount in budgets.items()
+        },
+        "approval": None,
+        "environment": {
+            "name": environment,
+            "workspace": str(session.workspace),
+            "isolation": list(isolation),
+        },
+        "history": list(session.history),
+    }

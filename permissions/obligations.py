@@ -1,0 +1,196 @@
+"""Duties a policy attaches to a permit, prepared before the call and applied after it.
+
+An obligation that is unknown, malformed or cannot be fulfilled is a denial (AuthZEN
+obligations draft 1, section 4). Preparing is pure: it turns the list into `Terms`, in which
+demands only add up; the broker then acts on the terms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from permissions.errors import BrokerError
+from permissions.vocabulary import Evidence, Isolation, stronger_isolation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from permissions.model import JsonValue, Obligation
+
+
+class ObligationUnknownError(BrokerError):
+    """The policy attached a duty of a type this broker does not know."""
+
+
+class ObligationFailedError(BrokerError):
+    """A known duty that is malformed, or that cannot be fulfilled for this call."""
+
+
+class _Properties(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class _Sandbox(_Properties):
+    isolation: Isolation
+    profile: str | None = None
+
+
+class _Redact(_Properties):
+    fields: tuple[str, ...] = Field(min_length=1, strict=False)
+
+
+class _Evidence(_Properties):
+    level: Evidence
+
+
+class _Label(_Properties):
+    add: tuple[str, ...] = Field(min_length=1, strict=False)
+
+
+class _Budget(_Properties):
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")
+    amount: int = Field(ge=0)
+
+
+class _Deadline(_Properties):
+    seconds: int = Field(ge=1, le=24 * 3600)
+
+
+KNOWN: dict[str, type[_Properties]] = {
+    "sandbox": _Sandbox,
+    "redact": _Redact,
+    "evidence": _Evidence,
+    "label": _Label,
+    "budget": _Budget,
+    "deadline": _Deadline,
+}
+"""Every type of obligation this broker fulfils."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a permitted call is bound to.
+
+    `deadline_seconds` is None when no policy asked for one; `reservations` maps a budget's
+    name to the amount this call takes from it.
+    """
+
+    isolation: Isolation = "none"
+    profile: str | None = None
+    redact: tuple[str, ...] = ()
+    evidence: Evidence = "buffered"
+    labels: frozenset[str] = frozenset()
+    reservations: Mapping[str, int] = field(default_factory=dict)
+    deadline_seconds: int | None = None
+
+
+def prepare(
+    obligations: Iterable[Obligation],
+    *,
+    isolation: Isolation,
+    profile: str | None,
+    evidence: Evidence,
+) -> Terms:
+    """Joins the obligations of a decision with what tool and configuration already demand.
+
+    Args:
+        obligations: as the policy gave them.
+        isolation: the weakest boundary the tool itself declares.
+        profile: the sandbox profile the tool itself names.
+        evidence: the weakest evidence level configured.
+
+    Raises:
+        ObligationUnknownError: a type outside `KNOWN`.
+        ObligationFailedError: wrong properties, or two duties that contradict each other.
+    """
+    redact: list[str] = []
+    labels: set[str] = set()
+    reservations: dict[str, int] = {"calls": 1}
+    deadline: int | None = None
+    for obligation in obligations:
+        match _parse(obligation):
+            case _Sandbox() as duty:
+                isolation = stronger_isolation(isolation, duty.isolation)
+                profile = _one_profile(profile, duty.profile)
+            case _Redact() as duty:
+                redact.extend(duty.fields)
+            case _Evidence() as duty:
+                evidence = "durable" if "durable" in {evidence, duty.level} else "buffered"
+            case _Label() as duty:
+                labels.update(duty.add)
+            case _Budget() as duty:
+                reservations[duty.name] = reservations.get(duty.name, 0) + duty.amount
+            case _Deadline() as duty:
+                deadline = duty.seconds if deadline is None else min(deadline, duty.seconds)
+    return Terms(
+        isolation=isolation,
+        profile=profile,
+        redact=tuple(dict.fromkeys(redact)),
+        evidence=evidence,
+        labels=frozenset(labels),
+        reservations=reservations,
+        deadline_seconds=deadline,
+    )
+
+
+REDACTED: Literal["[redacted]"] = "[redacted]"
+
+
+def redact(value: JsonValue, pointers: Iterable[str]) -> JsonValue:
+    """A copy of a JSON value with the fields the pointers name replaced.
+
+    A pointer segment `*` stands for every item of a list or member of an object. A pointer
+    that leads nowhere is fine: there is nothing to hide. A pointer that cannot be read is not.
+
+    Raises:
+        ObligationFailedError: a pointer is not an RFC 6901 pointer.
+    """
+    for pointer in pointers:
+        if pointer and not pointer.startswith("/"):
+            raise ObligationFailedError(f"{pointer[:80]!r} is no JSON pointer; begin it with /")
+        parts = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
+        value = _redact_one(value, parts)
+    return value
+
+
+def _redact_one(value: JsonValue, parts: list[str]) -> JsonValue:
+    if not parts:
+        return REDACTED
+    head, rest = parts[0], parts[1:]
+    if isinstance(value, dict):
+        return {
+            key: _redact_one(item, rest) if head in {key, "*"} else item
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [
+            _redact_one(item, rest) if head in {str(index), "*"} else item
+            for index, item in enumerate(value)
+        ]
+    return value
+
+
+def _parse(obligation: Obligation) -> _Properties:
+    model = KNOWN.get(obligation.type)
+    if model is None:
+        raise ObligationUnknownError(
+            f"obligation {obligation.id!r} has the unknown type {obligation.type!r}; known are"
+            f" {', '.join(sorted(KNOWN))}"
+        )
+    try:
+        return model.model_validate(obligation.properties)
+    except ValidationError as err:
+        fault = err.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, fault["loc"])) or "properties"
+        raise ObligationFailedError(
+            f"obligation {obligation.id!r} ({obligation.type}): {where}: {fault['msg']}"
+        ) from err
+
+
+def _one_profile(one: str | None, other: str | None) -> str | None:
+    if one is not None and other is not None and one != other:
+        raise ObligationFailedError(f"two sandbox profiles are demanded: {one!r} and {other!r}")
+    return one if other is None else other
