@@ -1,0 +1,217 @@
+"""Ed25519 keys (RFC 8032): signers by URI, public keys by file.
+
+| URI | private key |
+|---|---|
+| `file:PATH` | a PKCS #8 PEM file which only its owner may read |
+| `env:NAME` | the same PEM text in an environment variable |
+
+A `keyid` is the SHA-256 of the raw public key. It is a hint for people and for lookups: no
+signature is ever accepted because a keyid matches, only because a pinned key verifies it.
+
+Not protected from: whoever reads the key file, or the memory of this process, can sign.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+    Ed25519PrivateKey,
+    Ed25519PublicKey,
+)
+
+from permissions.errors import SigningError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KEY_BYTES = 32
+MAX_KEY_FILE = 16 * 1024
+_SHARED = stat.S_IRWXG | stat.S_IRWXO
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """An Ed25519 public key; `raw` is its 32 bytes."""
+
+    raw: bytes
+
+    def __post_init__(self) -> None:
+        """Raises `SigningError` unless there are 32 bytes."""
+        if len(self.raw) != KEY_BYTES:
+            raise SigningError(f"an Ed25519 public key has 32 bytes, not {len(self.raw)}")
+
+    @classmethod
+    def parse(cls, text: str) -> PublicKey:
+        """Reads base64 of the 32 bytes, or a PEM `PUBLIC KEY`.
+
+        Raises:
+            SigningError: it is neither, or not Ed25519.
+        """
+        text = text.strip()
+        try:
+            if text.startswith("-----BEGIN"):
+                loaded = serialization.load_pem_public_key(text.encode())
+                if not isinstance(loaded, Ed25519PublicKey):
+                    raise SigningError("the public key is not Ed25519")
+                return cls(loaded.public_bytes_raw())
+            return cls(base64.b64decode(text, validate=True))
+        except (ValueError, binascii.Error, UnsupportedAlgorithm) as err:
+            raise SigningError("not a public key; give base64 of 32 bytes, or PEM") from err
+
+    @classmethod
+    def read(cls, path: Path) -> PublicKey:
+        """Reads a public key file, in either form of `parse`.
+
+        Raises:
+            SigningError: the file cannot be read or holds no Ed25519 public key.
+        """
+        try:
+            return cls.parse(path.read_bytes()[:MAX_KEY_FILE].decode())
+        except (OSError, UnicodeDecodeError) as err:
+            raise SigningError(f"the public key {path} cannot be read: {err}") from err
+
+    @property
+    def keyid(self) -> str:
+        """SHA-256 of the raw key, 64 lower-case hex digits."""
+        return hashlib.sha256(self.raw).hexdigest()
+
+    def __str__(self) -> str:
+        """Base64 of the raw key, the form `parse` reads."""
+        return base64.b64encode(self.raw).decode()
+
+    def verify(self, signature: bytes, data: bytes) -> None:
+        """Checks one signature.
+
+        Raises:
+            SigningError: it is not this key's signature of `data`.
+        """
+        try:
+            Ed25519PublicKey.from_public_bytes(self.raw).verify(signature, data)
+        except InvalidSignature as err:
+            raise SigningError(f"not a signature by key {self.keyid[:16]}") from err
+
+
+class Signer:
+    """An Ed25519 private key in this process's memory."""
+
+    __slots__ = ("_private", "public")
+
+    def __init__(self, private: Ed25519PrivateKey) -> None:
+        self._private = private
+        self.public = PublicKey(private.public_key().public_bytes_raw())
+
+    @property
+    def keyid(self) -> str:
+        """The public key's id."""
+        return self.public.keyid
+
+    def sign(self, data: bytes) -> bytes:
+        """The 64 bytes of a signature over `data`."""
+        return self._private.sign(data)
+
+    def pem(self) -> bytes:
+        """The private key as unencrypted PKCS #8 PEM. A secret."""
+        return self._private.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+
+
+def memory_signer(seed: bytes | None = None) -> Signer:
+    """A throw-away key for tests and demos; the same one for the same 32-byte seed."""
+    if seed is None:
+        return Signer(Ed25519PrivateKey.generate())
+    return Signer(Ed25519PrivateKey.from_private_bytes(seed))
+
+
+def generate(path: Path) -> Signer:
+    """Makes a key: `path` (0600) for the private half, `path`.pub for the public one.
+
+    Raises:
+        SigningError: a key is there already (it is never overwritten), or cannot be written.
+    """
+    signer = Signer(Ed25519PrivateKey.generate())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_secret(path, signer.pem())
+        path.with_name(path.name + ".pub").write_text(f"{signer.public}\n")
+    except FileExistsError as err:
+        raise SigningError(f"the key {path} exists; move it away to make another") from err
+    except OSError as err:
+        raise SigningError(f"the key {path} cannot be written: {err}") from err
+    return signer
+
+
+def signer_from_uri(uri: str, *, environment: Mapping[str, str] | None = None) -> Signer:
+    """Loads the signer a key URI names (see the table above).
+
+    Raises:
+        SigningError: unknown scheme, missing key, a key file others may read, not Ed25519.
+    """
+    scheme, _, rest = uri.partition(":")
+    match scheme:
+        case "file" if rest:
+            return _from_pem(read_secret(Path(rest)), named=uri)
+        case "env" if rest:
+            text = (os.environ if environment is None else environment).get(rest)
+            if not text:
+                raise SigningError(f"the environment variable {rest} holds no key")
+            return _from_pem(text.encode(), named=uri)
+        case _:
+            raise SigningError("a key URI is file:PATH or env:NAME; nothing else is known here")
+
+
+def read_secret(path: Path) -> bytes:
+    """The bytes of a secret file.
+
+    Raises:
+        SigningError: it is missing, not a plain file, or open to group or others.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            mode = os.fstat(descriptor).st_mode
+            if not stat.S_ISREG(mode):
+                raise SigningError(f"the key {path} is not a plain file")
+            if mode & _SHARED:
+                raise SigningError(
+                    f"the key {path} is open to others (mode {stat.S_IMODE(mode):04o});"
+                    f" run: chmod 600 {path}"
+                )
+            return file.read(MAX_KEY_FILE)
+    except OSError as err:
+        raise SigningError(f"the key {path} cannot be read: {err.strerror}") from err
+
+
+def write_secret(path: Path, data: bytes) -> None:
+    """Writes a new secret file, readable by its owner only, and makes it durable.
+
+    Raises:
+        OSError: it exists already, or cannot be written.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _from_pem(data: bytes, *, named: str) -> Signer:
+    try:
+        loaded = serialization.load_pem_private_key(data, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as err:
+        raise SigningError(f"{named} holds no unencrypted PKCS #8 PEM key") from err
+    if not isinstance(loaded, Ed25519PrivateKey):
+        raise SigningError(f"the key {named} is not Ed25519")
+    return Signer(loaded)
