@@ -14,7 +14,13 @@
     │   ├── PdpAnswerError           it answered, but not in the contract's form
     │   └── PdpInputError            the request may not be put to it (numbers, depth, size)
     ├── PlanError                the planner: a plan that is not well-formed
+    ├── StateError               the operator: the durable state cannot be opened, read, written
+    ├── BudgetError              the broker's caller: an amount or reservation that makes no sense
     ├── ApprovalError            an access request that cannot be made, found or used
+    │   ├── ApproverRefusedError     this person may not answer this request
+    │   ├── RequestClosedError       it is no longer open: decided, expired, cancelled
+    │   ├── ApprovalInvalidError     the votes do not prove an approval of exactly this call
+    │   └── ApprovalUsedError        the approval was used once already
     ├── SigningError             a key that is missing, or a signature that does not verify
     ├── TraceError
     │   ├── TraceWriteError          the record could not be made durable: nothing runs
@@ -108,6 +114,30 @@ class PlanError(BrokerError):
 
 class ApprovalError(BrokerError):
     """An access request that cannot be made, found, decided or used."""
+
+
+class ApproverRefusedError(ApprovalError):
+    """This person (or this key) may not answer this access request."""
+
+
+class RequestClosedError(ApprovalError):
+    """The access request is no longer open: decided, expired or cancelled."""
+
+
+class ApprovalInvalidError(ApprovalError):
+    """The recorded votes do not prove an approval of exactly this call."""
+
+
+class ApprovalUsedError(ApprovalError):
+    """The approval was used once already."""
+
+
+class StateError(BrokerError):
+    """The durable state could not be opened, read or written."""
+
+
+class BudgetError(BrokerError):
+    """An amount or a reservation that makes no sense, or limits that changed in mid-run."""
 
 
 class SigningError(BrokerError):

@@ -1,0 +1,134 @@
+"""The life of an access request, as pure functions from one value to the next.
+
+::
+
+    pending ── quorum of eligible approvers ──> approved ── used once ──> approved, consumed
+       ├────── one eligible deny ─────────────> denied
+       ├────── expires_at reached ────────────> expired
+       └────── the asker withdraws ───────────> cancelled
+
+`pending` is left once and the ends are final. Whether a vote is genuine is not decided here
+(`ballot`, which checks signatures) but whether its voter may answer is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, assert_never
+
+from permissions.errors import ApprovalUsedError, ApproverRefusedError, RequestClosedError
+
+if TYPE_CHECKING:
+    from permissions.approval.approvers import Approver
+    from permissions.approval.model import AccessRequest, RequestedCall, Vote
+
+
+def require_eligible(call: RequestedCall, approver: Approver) -> None:
+    """Checks that this person may answer for this call.
+
+    Raises:
+        ApproverRefusedError: they are in none of the groups asked for, or duties are
+            separated and they asked themselves or are the human acted for.
+    """
+    if approver.groups.isdisjoint(call.terms.approvers):
+        raise ApproverRefusedError(
+            f"{approver.id} is in none of the groups that may answer:"
+            f" {', '.join(call.terms.approvers)[:200]}"
+        )
+    if not call.terms.separation_of_duties:
+        return
+    if any(_names(person, approver) for person in (call.subject, call.on_behalf_of or "")):
+        raise ApproverRefusedError(
+            f"{approver.id} asked for this call or is the one it is made for; policy wants"
+            " somebody else to answer"
+        )
+
+
+def cast(request: AccessRequest, vote: Vote, approver: Approver, *, now: int) -> AccessRequest:
+    """The request after one genuine vote.
+
+    Raises:
+        RequestClosedError: it is no longer open.
+        ApproverRefusedError: the voter may not answer it, or has already.
+    """
+    require_open(request, now=now)
+    require_eligible(request.call, approver)
+    if any(earlier.approver == approver.id for earlier in request.votes):
+        raise ApproverRefusedError(f"{approver.id} has already answered request {request.id}")
+    voted = replace(request, votes=(*request.votes, vote))
+    match vote.verdict:
+        case "deny":
+            return replace(voted, status="denied")
+        case "approve":
+            enough = len(voted.votes) >= request.call.terms.quorum
+            return replace(voted, status="approved") if enough else voted
+        case _:
+            assert_never(vote.verdict)
+
+
+def expire(request: AccessRequest, *, now: int) -> AccessRequest:
+    """The request as the clock leaves it."""
+    if request.status == "pending" and now >= request.expires_at:
+        return replace(request, status="expired")
+    return request
+
+
+def cancel(request: AccessRequest, *, now: int) -> AccessRequest:
+    """The request after the asker withdrew it.
+
+    Raises:
+        RequestClosedError: it is no longer open.
+    """
+    require_open(request, now=now)
+    return replace(request, status="cancelled")
+
+
+def consume(request: AccessRequest, *, now: int) -> AccessRequest:
+    """The approved request after its one use.
+
+    Raises:
+        ApprovalUsedError: it was used before.
+        RequestClosedError: it is not approved, or the approval has expired.
+    """
+    if request.consumed_at is not None:
+        raise ApprovalUsedError(f"the approval {request.id} was used once already")
+    if request.status != "approved":
+        raise RequestClosedError(f"access request {request.id} is {request.status}")
+    if now >= request.expires_at:
+        raise RequestClosedError(f"the approval {request.id} has expired unused")
+    return replace(request, consumed_at=now)
+
+
+def stands(request: AccessRequest, *, now: int) -> bool:
+    """Whether asking again for the same call meets this request instead of a new one.
+
+    True while it is open, while its approval can still be used, and after a person said no:
+    the same call of the same run is not put to people twice.
+    """
+    match request.status:
+        case "pending":
+            return now < request.expires_at
+        case "approved":
+            return request.consumed_at is None and now < request.expires_at
+        case "denied":
+            return True
+        case "expired" | "cancelled":
+            return False
+        case _:
+            assert_never(request.status)
+
+
+def require_open(request: AccessRequest, *, now: int) -> None:
+    """Checks that the request still waits for answers.
+
+    Raises:
+        RequestClosedError: it was decided, cancelled, or its time is over.
+    """
+    status = expire(request, now=now).status
+    if status != "pending":
+        raise RequestClosedError(f"access request {request.id} is {status}, no longer open")
+
+
+def _names(person: str, approver: Approver) -> bool:
+    # Approver ids are lower-case ASCII; a principal may be written `user:Alice`.
+    return person.removeprefix("user:").casefold() == approver.id

@@ -1,0 +1,75 @@
+"""Access requests kept in memory: for one process, gone with it. Twin of the SQLite store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+
+from permissions.approval import lifecycle
+from permissions.errors import ApprovalError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from permissions.approval.model import AccessRequest
+    from permissions.model import Digest
+
+
+class InMemoryRequestStore:
+    """A `RequestStore` without a disk; no step is interrupted, so each is atomic."""
+
+    def __init__(self) -> None:
+        self._requests: dict[str, AccessRequest] = {}
+        self._token = 0
+        self._change = anyio.Event()
+
+    async def add(self, request: AccessRequest) -> AccessRequest:
+        """See `RequestStore`."""
+        now = request.created_at
+        for earlier in await self.listed(binding=request.call.binding):
+            if lifecycle.stands(earlier, now=now):
+                return earlier
+            self._keep(lifecycle.expire(earlier, now=now))
+        if request.id in self._requests:
+            raise ApprovalError(f"the access request id {request.id!r} is taken")
+        self._keep(request)
+        return request
+
+    async def get(self, request_id: str) -> AccessRequest:
+        """See `RequestStore`."""
+        try:
+            return self._requests[request_id]
+        except KeyError:
+            raise ApprovalError(f"there is no access request {request_id[:80]!r}") from None
+
+    async def listed(
+        self, *, binding: Digest | None = None, pending_only: bool = False
+    ) -> tuple[AccessRequest, ...]:
+        """See `RequestStore`."""
+        return tuple(
+            request
+            for request in self._requests.values()
+            if binding in (None, request.call.binding)
+            and (request.status == "pending" or not pending_only)
+        )
+
+    async def update(
+        self, request_id: str, step: Callable[[AccessRequest], AccessRequest]
+    ) -> AccessRequest:
+        """See `RequestStore`."""
+        after = step(await self.get(request_id))
+        self._keep(after)
+        return after
+
+    async def changed(self, since: int | None) -> int:
+        """See `RequestStore`."""
+        while self._token == since:
+            await self._change.wait()
+        return self._token
+
+    def _keep(self, request: AccessRequest) -> None:
+        self._requests[request.id] = request
+        self._token += 1
+        self._change.set()
+        self._change = anyio.Event()

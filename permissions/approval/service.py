@@ -1,0 +1,200 @@
+"""The human step as the broker uses it: ask, wait, prove, use once.
+
+The broker owns approvals, never a framework: a resume value or an `approved=True` is only a
+hint to look here. Order of a held call: `find` (was it answered already?), `submit`, `wait`,
+`verify`, evaluate the policy again with `Approval.document()`, `consume`, run. Nobody to ask
+is an error at `submit`, never a wait without end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import structlog
+
+from permissions.approval import ballot, lifecycle
+from permissions.approval.model import AccessRequest, Approval, RequestedCall
+from permissions.errors import ApprovalError, ApproverRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from permissions.approval.approvers import Approver, Approvers
+    from permissions.approval.store import RequestStore
+    from permissions.model import Digest, Reason
+
+_log = structlog.get_logger(__name__)
+
+
+class ApprovalService:
+    """Access requests of one broker, over a store that other processes may share.
+
+    Every method raises `StateError` when the store fails, and `ApprovalError` for a request
+    that is not there or was altered.
+
+    Args:
+        store: where requests are kept.
+        approvers: who may answer, from the broker's configuration.
+        clock: microseconds since 1970 UTC.
+        new_id: ids of requests; unguessable is not needed, unique is.
+    """
+
+    def __init__(
+        self,
+        store: RequestStore,
+        approvers: Approvers,
+        *,
+        clock: Callable[[], int],
+        new_id: Callable[[], str],
+    ) -> None:
+        self._store = store
+        self._approvers = approvers
+        self._clock = clock
+        self._new_id = new_id
+
+    async def submit(self, call: RequestedCall, reasons: Sequence[Reason]) -> AccessRequest:
+        """Opens a request for a call, or returns the one that stands for it.
+
+        A request stands while it is open or its approval is unused; a refusal stands for
+        good, so that nobody is asked twice about one call.
+
+        Raises:
+            ApprovalError: fewer people may approve this call than have to.
+        """
+        eligible = sum(self._may_answer(call, approver) for approver in self._approvers)
+        if eligible < call.terms.quorum:
+            raise ApprovalError(
+                f"{call.terms.quorum} approvals are needed and {eligible} registered"
+                f" approvers may give one (groups: {', '.join(call.terms.approvers)[:200]})"
+            )
+        now = self._clock()
+        request = await self._store.add(
+            AccessRequest(
+                id=self._new_id(),
+                call=call,
+                reasons=tuple(reasons),
+                created_at=now,
+                expires_at=now + call.terms.expires_in_seconds * 1_000_000,
+            )
+        )
+        _log.info("access_request_stands", request=request.id, tool=call.tool, run=call.run)
+        return request
+
+    async def find(self, binding: Digest) -> AccessRequest | None:
+        """The latest request for a call, in whatever state, or None."""
+        found = await self._store.listed(binding=binding)
+        return await self._as_of_now(found[-1]) if found else None
+
+    async def get(self, request_id: str) -> AccessRequest:
+        """One request as it is now."""
+        return await self._as_of_now(await self._store.get(request_id))
+
+    async def listed(self, *, pending_only: bool) -> tuple[AccessRequest, ...]:
+        """Requests in the order they were made."""
+        found = await self._store.listed(pending_only=pending_only)
+        requests = [await self._as_of_now(request) for request in found]
+        return tuple(r for r in requests if r.status == "pending" or not pending_only)
+
+    async def wait(self, request_id: str, *, timeout_seconds: float) -> AccessRequest:
+        """Waits until a request leaves `pending`, or the timeout passes.
+
+        Answers from other processes count. Cancelling leaves the request open.
+        """
+        with anyio.move_on_after(timeout_seconds):
+            token = await self._store.changed(None)
+            while (request := await self.get(request_id)).status == "pending":
+                left = (request.expires_at - self._clock()) / 1_000_000
+                with anyio.move_on_after(left):
+                    token = await self._store.changed(token)
+            return request
+        return await self.get(request_id)
+
+    async def changed(self, since: int | None) -> int:
+        """Waits for any change after the token `since`; with None gives the token of now."""
+        return await self._store.changed(since)
+
+    async def verify(self, request_id: str, *, binding: Digest) -> Approval:
+        """The approval of the call with this binding, proven from the signed votes.
+
+        Raises:
+            RequestClosedError: the request is not approved, or the approval has expired.
+            ApprovalUsedError: it was used before.
+            ApprovalInvalidError: it is for another call, or the votes do not carry it.
+        """
+        return self._prove(await self._store.get(request_id), binding)
+
+    async def consume(self, request_id: str, *, binding: Digest) -> AccessRequest:
+        """Uses an approval up. Of any number of racers in any processes, one gets it.
+
+        It is proven again in the same step, so that nothing can change in between. Durable on
+        return: who dies after it has lost the approval, never gained a second use.
+
+        Raises:
+            ApprovalUsedError: somebody else was first.
+            RequestClosedError: the request is not approved, or the approval has expired.
+            ApprovalInvalidError: it is for another call, or the votes do not carry it.
+        """
+
+        def step(request: AccessRequest) -> AccessRequest:
+            self._prove(request, binding)
+            return lifecycle.consume(request, now=self._clock())
+
+        used = await self._store.update(request_id, step)
+        _log.info("approval_consumed", request=used.id, run=used.call.run)
+        return used
+
+    async def vote(self, envelope: str) -> AccessRequest:
+        """Records an approver's signed answer (made by `ballot.sign_vote`).
+
+        Raises:
+            ApproverRefusedError: the voter is unknown, may not answer this request, or has.
+            ApprovalInvalidError: the envelope is no genuine vote on this request.
+            RequestClosedError: the request is no longer open.
+        """
+        vote = ballot.read_vote(envelope)
+        await self.get(vote.request)
+
+        def step(request: AccessRequest) -> AccessRequest:
+            approver = ballot.require_genuine(vote, request, self._approvers)
+            return lifecycle.cast(request, vote, approver, now=self._clock())
+
+        voted = await self._store.update(vote.request, step)
+        _log.info(
+            "vote_recorded",
+            request=voted.id,
+            approver=vote.approver,
+            verdict=vote.verdict,
+            status=voted.status,
+        )
+        return voted
+
+    async def cancel(self, request_id: str) -> AccessRequest:
+        """Withdraws an open request.
+
+        Raises:
+            RequestClosedError: it is no longer open.
+        """
+        return await self._store.update(
+            request_id, lambda request: lifecycle.cancel(request, now=self._clock())
+        )
+
+    async def _as_of_now(self, request: AccessRequest) -> AccessRequest:
+        def step(current: AccessRequest) -> AccessRequest:
+            return lifecycle.expire(current, now=self._clock())
+
+        if step(request) == request:
+            return request
+        return await self._store.update(request.id, step)
+
+    def _may_answer(self, call: RequestedCall, approver: Approver) -> bool:
+        try:
+            lifecycle.require_eligible(call, approver)
+        except ApproverRefusedError:
+            return False
+        return True
+
+    def _prove(self, request: AccessRequest, binding: Digest) -> Approval:
+        return ballot.prove(
+            request, binding=binding, approvers=self._approvers, now=self._clock()
+        )
