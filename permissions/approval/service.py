@@ -96,7 +96,7 @@ class ApprovalService:
         requests = [await self._as_of_now(request) for request in found]
         return tuple(r for r in requests if r.status == "pending" or not pending_only)
 
-    async def wait(self, request_id: str, *, timeout_seconds: float) -> AccessRequest:
+    async def wait(self, request_id: str, timeout_seconds: float) -> AccessRequest:
         """Waits until a request leaves `pending`, or the timeout passes.
 
         Answers from other processes count. Cancelling leaves the request open.
@@ -114,7 +114,7 @@ class ApprovalService:
         """Waits for any change after the token `since`; with None gives the token of now."""
         return await self._store.changed(since)
 
-    async def verify(self, request_id: str, *, binding: Digest) -> Approval:
+    async def verify(self, request_id: str, binding: Digest) -> Approval:
         """The approval of the call with this binding, proven from the signed votes.
 
         Raises:
@@ -124,7 +124,7 @@ class ApprovalService:
         """
         return self._prove(await self._store.get(request_id), binding)
 
-    async def consume(self, request_id: str, *, binding: Digest) -> AccessRequest:
+    async def consume(self, request_id: str, binding: Digest) -> AccessRequest:
         """Uses an approval up. Of any number of racers in any processes, one gets it.
 
         It is proven again in the same step, so that nothing can change in between. Durable on

@@ -1,0 +1,196 @@
+"""The execution journal: a call with a stable key is started once, and answered from then on.
+
+`begin` is durable before the tool runs, `finish` before its result is given away. What lies
+between is *in doubt*: the process may have died before, in or after the effect, and nobody
+can tell, so the call is not run again (ecosystem finding: resumed frameworks run finished
+calls a second time). A second `begin` while the first still runs is in doubt as well.
+
+Not protected from: an effect that happens without the broker, and an account that may write
+the state file. Results are kept in clear in that file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from permissions.errors import ExecutionError
+from permissions.state import Schema
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+
+    from permissions.state import StateDatabase
+    from permissions.vocabulary import Digest
+
+
+@dataclass(frozen=True, slots=True)
+class JournalKey:
+    """What makes two calls one: the run, the caller's key, and the effective arguments."""
+
+    run: str
+    call: str
+    args_digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """Never begun before: the caller that got this, and only they, may run it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Ran to an end before. `result` and `status` are what `finish` was given."""
+
+    result: bytes
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class InDoubt:
+    """Was begun, and no end was recorded.
+
+    Attributes:
+        started_at: microseconds since 1970 UTC.
+    """
+
+    started_at: int
+
+
+Known: TypeAlias = Finished | InDoubt
+
+
+class ExecutionJournal(Protocol):
+    """Remembers which calls were begun and how they ended.
+
+    Every method raises `StateError` when it cannot read or make its write durable; the call
+    must then not run.
+    """
+
+    async def find(self, key: JournalKey) -> Known | None:
+        """What is known of a call, without beginning it."""
+        ...
+
+    async def begin(self, key: JournalKey) -> Fresh | Known:
+        """Begins a call unless it was begun before. Of any number of racers one is `Fresh`."""
+        ...
+
+    async def finish(self, key: JournalKey, *, result: bytes, status: str) -> None:
+        """Records the end of a call that `begin` started.
+
+        Raises:
+            ExecutionError: it was not begun, or has an end already; the first one stays.
+        """
+        ...
+
+
+class InMemoryJournal:
+    """An `ExecutionJournal` for one process, gone with it."""
+
+    def __init__(self, *, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self._known: dict[JournalKey, Known] = {}
+
+    async def find(self, key: JournalKey) -> Known | None:
+        """See `ExecutionJournal`."""
+        return self._known.get(key)
+
+    async def begin(self, key: JournalKey) -> Fresh | Known:
+        """See `ExecutionJournal`."""
+        if (known := self._known.get(key)) is not None:
+            return known
+        self._known[key] = InDoubt(self._clock())
+        return Fresh()
+
+    async def finish(self, key: JournalKey, *, result: bytes, status: str) -> None:
+        """See `ExecutionJournal`."""
+        if not isinstance(self._known.get(key), InDoubt):
+            raise _nothing_to_finish(key)
+        self._known[key] = Finished(result, status)
+
+
+SCHEMA = Schema(
+    owner="journal",
+    migrations=(
+        (
+            """
+            CREATE TABLE journal (
+                run TEXT NOT NULL,
+                call TEXT NOT NULL,
+                args_digest TEXT NOT NULL,
+                started_at INTEGER NOT NULL,
+                finished_at INTEGER,
+                status TEXT,
+                result BLOB,
+                PRIMARY KEY (run, call, args_digest),
+                CHECK ((finished_at IS NULL) = (status IS NULL)),
+                CHECK ((finished_at IS NULL) = (result IS NULL))
+            ) STRICT
+            """,
+        ),
+    ),
+)
+
+
+class SqliteJournal:
+    """An `ExecutionJournal` in the shared state file."""
+
+    def __init__(self, database: StateDatabase, *, clock: Callable[[], int]) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def find(self, key: JournalKey) -> Known | None:
+        """See `ExecutionJournal`."""
+        return await self._database.read(lambda connection: _known(connection, key))
+
+    async def begin(self, key: JournalKey) -> Fresh | Known:
+        """See `ExecutionJournal`."""
+
+        def work(connection: sqlite3.Connection) -> Fresh | Known:
+            if (known := _known(connection, key)) is not None:
+                return known
+            connection.execute(
+                "INSERT INTO journal (run, call, args_digest, started_at) VALUES (?, ?, ?, ?)",
+                (*_values(key), self._clock()),
+            )
+            return Fresh()
+
+        return await self._database.write(work)
+
+    async def finish(self, key: JournalKey, *, result: bytes, status: str) -> None:
+        """See `ExecutionJournal`."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            done = connection.execute(
+                "UPDATE journal SET finished_at = ?, status = ?, result = ?"
+                " WHERE run = ? AND call = ? AND args_digest = ? AND finished_at IS NULL",
+                (self._clock(), status, result, *_values(key)),
+            )
+            if done.rowcount != 1:
+                raise _nothing_to_finish(key)
+
+        await self._database.write(work)
+
+
+def _known(connection: sqlite3.Connection, key: JournalKey) -> Known | None:
+    row = connection.execute(
+        "SELECT started_at, status, result FROM journal"
+        " WHERE run = ? AND call = ? AND args_digest = ?",
+        _values(key),
+    ).fetchone()
+    if row is None:
+        return None
+    started_at, status, result = row
+    return InDoubt(started_at) if status is None else Finished(result, status)
+
+
+def _values(key: JournalKey) -> tuple[str, str, str]:
+    return key.run, key.call, key.args_digest
+
+
+def _nothing_to_finish(key: JournalKey) -> ExecutionError:
+    return ExecutionError(
+        f"the journal has no open call {key.call[:80]!r} in run {key.run[:80]!r}; it was not"
+        " begun, or its end is recorded already"
+    )
