@@ -1,0 +1,202 @@
+"""Writes the tables of docs/ that come from code, or with `--check` says which are stale.
+
+A page holds a generated part between two comments, so prose and table stand together::
+
+    <!-- generated: settings -->
+    ...
+    <!-- end of generated: settings -->
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pydantic import BaseModel
+    from typer.core import TyperCommand, TyperGroup
+
+DOCS = Path(__file__).parent
+POLICIES = DOCS.parent / "policies"
+_POLICY_CODE = re.compile(r'"code": "([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)+)"')
+_PART = re.compile(
+    r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end of generated: (?P=name) -->)",
+    re.DOTALL,
+)
+
+
+def reason_codes() -> Iterator[str]:
+    """Each code the broker gives by itself, and what the agent is told."""
+    from permissions.reasons import Code, reason
+
+    yield "| code | what the agent is told |"
+    yield "|---|---|"
+    for code in Code:
+        yield f"| `{code.value}` | {_cell(reason(code).agent)} |"
+
+
+def policy_codes() -> Iterator[str]:
+    """Each code a shipped policy gives, and the file that gives it."""
+    yield "| code | given in |"
+    yield "|---|---|"
+    found = {
+        (code, file.relative_to(POLICIES.parent).as_posix())
+        for file in POLICIES.rglob("*.rego")
+        if not file.stem.endswith("_test")
+        for code in _POLICY_CODE.findall(file.read_text(encoding="utf-8"))
+    }
+    for code, file in sorted(found):
+        yield f"| `{code}` | `{file}` |"
+
+
+def errors() -> Iterator[str]:
+    """The tree of exceptions and what each one means."""
+    from permissions import errors as module
+
+    tree = inspect.cleandoc(module.__doc__ or "").split("::\n\n", 1)[1].split("\n\n", 1)[0]
+    yield "```text"
+    yield from (line.removeprefix("    ") for line in tree.splitlines())
+    yield "```"
+    yield ""
+    yield "| exception | meaning |"
+    yield "|---|---|"
+    for name, error in vars(module).items():
+        if inspect.isclass(error) and issubclass(error, module.BrokerError):
+            yield f"| `{name}` | {_cell(inspect.getdoc(error) or '')} |"
+
+
+def settings() -> Iterator[str]:
+    """Each setting: key in the file, variable, default, meaning."""
+    from permissions.config import BrokerConfig
+
+    yield "| key | environment | default | meaning |"
+    yield "|---|---|---|---|"
+    for key, default, meaning in _settings(BrokerConfig, ()):
+        variable = "WARDLINE_" + "__".join(part.upper() for part in key)
+        yield f"| `{'.'.join(key)}` | `{variable}` | {default} | {_cell(meaning)} |"
+
+
+def _settings(
+    model: type[BaseModel], prefix: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    from pydantic import BaseModel
+
+    for name, field in model.model_fields.items():
+        key = (*prefix, name)
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _settings(kind, key)
+            continue
+        values = getattr(kind, "__args__", ())
+        if values and isinstance(values[-1], type) and issubclass(values[-1], BaseModel):
+            yield from _settings(values[-1], (*key, "<name>"))
+            continue
+        yield key, _default(field), field.description or ""
+
+
+def _default(field: Any) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if value in (None, "", (), {}):
+        return "not set"
+    if isinstance(value, tuple):
+        value = ", ".join(map(str, value))
+    return f"`{value}`"
+
+
+def commands() -> Iterator[str]:
+    """Each command of `wardline` with its arguments and options."""
+    from typer.main import get_command
+
+    from permissions.cli import app
+
+    for path, command in walk(get_command(app), ("wardline",)):
+        yield f"### `{' '.join(path)}`"
+        yield ""
+        yield inspect.cleandoc(command.help or "").split("\f", 1)[0].strip()
+        yield ""
+        rows = [_parameter(each) for each in command.params if each.name != "help"]
+        if rows:
+            yield "| | default | meaning |"
+            yield "|---|---|---|"
+            yield from rows
+            yield ""
+
+
+def walk(
+    command: TyperCommand | TyperGroup, path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], TyperCommand | TyperGroup]]:
+    """Every command below this one that does something by itself, with its words."""
+    children: dict[str, Any] = getattr(command, "commands", {})
+    if not children or getattr(command, "invoke_without_command", False):
+        yield path, command
+    for name in sorted(children):
+        if not children[name].hidden:
+            yield from walk(children[name], (*path, name))
+
+
+def _parameter(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        label = f"`{parameter.human_readable_name}`"
+    else:
+        label = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
+    default = "required" if parameter.required else _shown(parameter.default)
+    return f"| {label} | {default} | {_cell(getattr(parameter, 'help', None) or '')} |"
+
+
+def _shown(default: Any) -> str:
+    if default is None or default is False or default == () or callable(default):
+        return ""
+    return f"`{default}`"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.partition("\n\nAttributes:")[0].split()).replace("|", "\\|")
+
+
+PARTS: dict[str, Callable[[], Iterator[str]]] = {
+    "commands": commands,
+    "errors": errors,
+    "policy-codes": policy_codes,
+    "reason-codes": reason_codes,
+    "settings": settings,
+}
+
+
+def rendered(page: str) -> str:
+    """The page with its generated parts as they should be now."""
+
+    def fill(found: re.Match[str]) -> str:
+        lines = "\n".join(PARTS[found["name"]]()).strip()
+        return f"{found[1]}\n{lines}\n\n{found[3]}"
+
+    return _PART.sub(fill, page)
+
+
+def main() -> int:
+    """Writes or checks every page; 1 when a checked page is stale."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail on drift")
+    check = parser.parse_args().check
+    stale = []
+    for file in sorted(DOCS.rglob("*.md")):
+        page = file.read_text(encoding="utf-8")
+        fresh = rendered(page)
+        if fresh != page:
+            stale.append(file.relative_to(DOCS.parent))
+            if not check:
+                file.write_text(fresh, encoding="utf-8")
+    for file in stale:
+        sys.stdout.write(f"{file}: {'stale; run `make docs`' if check else 'written'}\n")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""What a reader can meet is written down: names, codes, commands, settings, duties, markers."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+import permissions
+import sandbox
+from permissions import errors
+from permissions.cli import app
+from permissions.config import BrokerConfig
+from permissions.obligations import KNOWN
+from permissions.reasons import Code
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+_LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:)([^)\s]+)\)")
+_COMMAND = re.compile(r"^\$? *wardline((?: [a-z][a-z-]*)+)", re.MULTILINE)
+_CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text()
+
+
+def code_in(text: str) -> str:
+    """Only what stands in code marks: a word in prose documents nothing."""
+    return "\n".join(_CODE.findall(text))
+
+
+def missing(names: list[str], text: str) -> list[str]:
+    return [
+        name for name in names if not re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", text)
+    ]
+
+
+def test_public_names_are_documented() -> None:
+    """Each name both packages export is in the docs, in code marks."""
+    text = "\n".join(code_in(file.read_text()) for file in PAGES)
+
+    assert missing([*permissions.__all__, *sandbox.__all__], text) == []
+
+
+def test_reason_codes_are_documented() -> None:
+    """Each code the broker gives is on its page."""
+    assert missing([code.value for code in Code], page("reason-codes.md")) == []
+
+
+def test_exceptions_are_documented() -> None:
+    """Each exception of the package is on its page, in the tree and in the table."""
+    names = [
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, errors.BrokerError)
+    ]
+
+    text = page("reference/errors.md")
+
+    assert [name for name in names if text.count(name) < 2] == []
+
+
+def test_obligations_are_documented() -> None:
+    """Each type of duty a policy may attach is in the policy contract."""
+    assert missing([f"`{name}`" for name in KNOWN], page("policy-contract.md")) == []
+
+
+def test_settings_are_documented() -> None:
+    """Each setting is on its page."""
+    text = page("reference/settings.md")
+
+    assert [name for name in BrokerConfig.model_fields if f"`{name}" not in text] == []
+
+
+def test_markers_and_make_targets_are_documented() -> None:
+    """A contributor finds each test marker and each make target in one page."""
+    markers = [mark.partition(":")[0] for mark in PROJECT["tool"]["pytest"]["markers"]]
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.findall(r"^#   (make \w+)", makefile, re.MULTILINE)
+
+    text = page("CONTRIBUTING.md")
+
+    assert targets
+    assert missing([*(f"`{mark}`" for mark in markers), *targets], text) == []
+
+
+@pytest.mark.parametrize("file", PAGES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_links_lead_somewhere(file: Path) -> None:
+    """Each relative link names a file, and its anchor a heading of that file."""
+    broken = []
+    for link in _LINK.findall(file.read_text()):
+        path, _, anchor = link.partition("#")
+        target = file.parent / path if path else file
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+
+    assert broken == []
+
+
+def anchors(file: Path) -> set[str]:
+    headings = re.findall(r"^#+ +(.+)$", file.read_text(), re.MULTILINE)
+    return {
+        re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+        for heading in headings
+    }
+
+
+@pytest.mark.parametrize("file", PAGES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_mentioned_commands_exist(file: Path) -> None:
+    """Each `wardline ...` in a code mark is a command that exists."""
+    code = code_in(file.read_text()).replace("`", "\n")
+    unknown = [words for words in _COMMAND.findall(code) if not exists(words.split())]
+
+    assert unknown == []
+
+
+def exists(words: list[str]) -> bool:
+    """Whether the words lead to a command; what follows a command are its arguments."""
+    command = get_command(app)
+    for word in words:
+        children = getattr(command, "commands", None)
+        if not children:
+            return True
+        if word not in children:
+            return False
+        command = children[word]
+    return True
