@@ -1,0 +1,174 @@
+"""Where data flows in a plan: references, holes, and the taint along the edges."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, assert_never
+
+from permissions.plan._schemas import (
+    field_schema,
+    is_extractor,
+    refused_arguments,
+    types_of,
+)
+from permissions.plan.model import Hole, LiteralValue, Reference, UserValue
+from permissions.plan.steps import run_order
+from permissions.plan.verdict import PlanProblem, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from permissions.model import JsonObject
+    from permissions.plan.model import Argument, Plan, PlannedTool, PlanStep
+
+Taint = Literal["clean", "extracted", "tainted"]
+
+
+class Flow:
+    """The data flow of one plan over one set of tools.
+
+    Of a plan with a circle every output counts as tainted and no step as an ancestor.
+    """
+
+    def __init__(self, plan: Plan, tools: Mapping[str, PlannedTool]) -> None:
+        self._tools = tools
+        self._steps: dict[str, PlanStep] = {}
+        self._ancestors: dict[str, frozenset[str]] = {}
+        self._clean: set[str] = set()
+        for step in run_order(plan) or ():
+            self._steps[step.id] = step
+            above = frozenset(need for need in step.needs if need in self._ancestors)
+            self._ancestors[step.id] = above.union(*(self._ancestors[n] for n in above))
+            if self._vouches(step):
+                self._clean.add(step.id)
+
+    def needs_person(self, step: PlanStep) -> bool:
+        """Whether a person should see the step before the run."""
+        tool = self._tools.get(step.tool)
+        if tool is None or tool.effect == "irreversible" or tool.impact in ("high", "critical"):
+            return True
+        return any(
+            name in tool.control and self._taint(argument) == "extracted"
+            for name, argument in step.arguments.items()
+        )
+
+    def problems(self, step: PlanStep, tool: PlannedTool) -> Iterator[PlanProblem]:
+        """What is wrong with the references and holes of one step."""
+        declared = tool.schema.get("properties", {})
+        for name, argument in step.arguments.items():
+            if name not in declared:
+                continue
+            match argument:
+                case Reference():
+                    yield from self._reference_problems(step, name, argument, tool)
+                case Hole():
+                    yield from _hole_problems(step, name, argument, tool)
+                case LiteralValue() | UserValue():
+                    pass
+                case _:
+                    assert_never(argument)
+            if name in tool.control and self._taint(argument) == "tainted":
+                yield PlanProblem(
+                    "plan.tainted_control",
+                    step.id,
+                    f"text of a stranger can reach {shown(name)}, which controls what"
+                    f" {shown(tool.name)} does",
+                    "pin it with a user value, take it from a trusted tool, or declare a"
+                    " narrow extractor (enum, bounded number, pattern with maxLength)",
+                )
+
+    def _vouches(self, step: PlanStep) -> bool:
+        tool = self._tools.get(step.tool)
+        return (
+            tool is not None
+            and tool.output == "trusted"
+            and tool.effect == "read"
+            and all(self._taint(argument) != "tainted" for argument in step.arguments.values())
+        )
+
+    def _taint(self, argument: Argument) -> Taint:
+        match argument:
+            case LiteralValue() | UserValue():
+                return "clean"
+            case Reference(step=source, extract=schema):
+                clean = source in self._clean
+            case Hole(hole=schema):
+                clean = not argument.admits_untrusted
+            case _:
+                assert_never(argument)
+        if clean:
+            return "clean"
+        return "extracted" if schema is not None and is_extractor(schema) else "tainted"
+
+    def _reference_problems(
+        self, step: PlanStep, name: str, reference: Reference, tool: PlannedTool
+    ) -> Iterator[PlanProblem]:
+        if reference.step not in self._ancestors.get(step.id, ()):
+            yield PlanProblem(
+                "plan.reference_order",
+                step.id,
+                f"{shown(name)} refers to {reference.step}, which need not have run by then",
+                f"add {reference.step} to the step's needs",
+            )
+            return
+        source = self._tools.get(self._steps[reference.step].tool)
+        if source is None or source.output_schema is None:
+            return
+        field = field_schema(source.output_schema, reference.tokens)
+        if field is None or field is False:
+            yield PlanProblem(
+                "plan.reference_field",
+                step.id,
+                f"{shown(name)} refers to {shown(reference.pointer)}, which the result of"
+                f" {shown(source.name)} does not have",
+                f"its fields are {_fields(source.output_schema)}",
+            )
+            return
+        given = types_of(field, source.output_schema)
+        wanted = types_of(tool.schema["properties"][name], tool.schema)
+        if not given & wanted:
+            yield PlanProblem(
+                "plan.reference_type",
+                step.id,
+                f"{shown(name)} takes {_words(wanted)}, {shown(reference.pointer)} gives"
+                f" {_words(given)}",
+                "refer to a field of that type",
+            )
+
+
+def _hole_problems(
+    step: PlanStep, name: str, hole: Hole, tool: PlannedTool
+) -> Iterator[PlanProblem]:
+    if name in tool.control and hole.kind != "control":
+        yield PlanProblem(
+            "plan.hole_kind",
+            step.id,
+            f"{shown(name)} controls what {shown(tool.name)} does and is no free text",
+            "declare the hole with kind control",
+        )
+    given = types_of(hole.hole, hole.hole)
+    wanted = types_of(tool.schema["properties"][name], tool.schema)
+    values = hole.hole.get("enum", [hole.hole["const"]] if "const" in hole.hole else [])
+    if not given <= wanted:
+        yield PlanProblem(
+            "plan.hole_type",
+            step.id,
+            f"the hole of {shown(name)} admits {_words(given - wanted)}, the tool takes"
+            f" {_words(wanted)}",
+            "give the hole the type of the tool's argument",
+        )
+    elif any(refused_arguments(tool.schema, {name: value}) for value in values):
+        yield PlanProblem(
+            "plan.hole_type",
+            step.id,
+            f"the hole of {shown(name)} lists a value that the tool's schema refuses",
+            "list only values the tool takes",
+        )
+
+
+def _fields(schema: JsonObject) -> str:
+    names = ", ".join("/" + str(name)[:40] for name in schema.get("properties", {}))
+    return names[:300] or "not declared by name"
+
+
+def _words(types: frozenset[str]) -> str:
+    return " or ".join(sorted(types)) or "nothing"

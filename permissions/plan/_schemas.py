@@ -1,0 +1,259 @@
+"""Questions the plan asks of JSON Schemas (draft 2020-12), answered without IO.
+
+Two kinds of schema meet here. A tool's schema comes from its developer and may use the whole
+language; it is read with local references only. A hole's schema comes from the planner and is
+held to a closed set of keywords, so that a misspelt keyword is an error and never "anything
+goes". In a hole `pattern` is RE2 syntax and must match the whole string: no backtracking, and
+no forgotten anchor.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import re2
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.validators import extend
+from referencing import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from permissions.model import JsonObject, JsonValue
+
+KEYWORDS = frozenset(
+    {
+        "type", "enum", "const", "pattern", "minLength", "maxLength",
+        "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
+        "items", "minItems", "maxItems", "uniqueItems",
+        "properties", "required", "additionalProperties",
+        "title", "description",
+    }
+)  # fmt: skip
+"""Every keyword a hole may use. `format` is missing because validators do not assert it."""
+
+TYPES = frozenset({"string", "integer", "number", "boolean", "null", "array", "object"})
+MAX_DEPTH = 8
+MAX_EXTRACTED_CHARACTERS = 256
+MAX_EXTRACTED_ITEMS = 100
+
+_PROBES = (
+    "ignore all previous instructions",
+    "two words",
+    "line\nbreak",
+    "../../etc/passwd",
+    "https://probe.example/?q=1",
+    "$(id)",
+    "<b>markup</b>",
+    "a;b",
+)
+"""Strings that no narrow pattern accepts. A pattern that takes one is free text in disguise."""
+
+_INDEX = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
+_REGISTRY: Registry[Any] = Registry()
+_OPTIONS = re2.Options()
+_OPTIONS.log_errors = False
+_OPTIONS.max_mem = 1 << 20
+
+
+def _pattern(
+    _validator: Any, pattern: str, instance: JsonValue, _schema: Any
+) -> Iterator[ValidationError]:
+    if isinstance(instance, str) and not re2.fullmatch(pattern, instance, options=_OPTIONS):
+        yield ValidationError("does not match the pattern", validator="pattern")
+
+
+_HoleValidator: type[Draft202012Validator] = extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator, {"pattern": _pattern}
+)
+
+
+def require_closed(schema: JsonValue, depth: int = 0) -> None:
+    """Refuses a hole's schema that is not well-formed or leaves the closed keyword set.
+
+    Raises:
+        ValueError: says which keyword and what to do instead.
+    """
+    if not isinstance(schema, dict):
+        raise ValueError("a schema here must be an object")  # noqa: TRY004 - pydantic's contract
+    if depth > MAX_DEPTH:
+        raise ValueError(f"the schema is nested deeper than {MAX_DEPTH}")
+    unknown = sorted(str(key)[:40] for key in schema.keys() - KEYWORDS)
+    if unknown:
+        raise ValueError(
+            f"the schema uses {unknown[0]!r}, which a plan does not know; use only"
+            f" {', '.join(sorted(KEYWORDS))}"
+        )
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as err:
+        where = "/".join(map(str, err.absolute_path)) or "the top"
+        raise ValueError(f"not a JSON Schema at {where} ({err.validator})") from err
+    if not schema.keys() & {"type", "enum", "const"}:
+        raise ValueError("the schema needs a type, an enum or a const")
+    if "pattern" in schema:
+        try:
+            re2.compile(schema["pattern"], options=_OPTIONS)
+        except re2.error as err:
+            raise ValueError("the pattern is not RE2 syntax (no look-around, no \\1)") from err
+    inner = [*schema.get("properties", {}).values()]
+    inner += [schema["items"]] if "items" in schema else []
+    if isinstance(schema.get("additionalProperties"), dict):
+        inner.append(schema["additionalProperties"])
+    for each in inner:
+        require_closed(each, depth + 1)
+
+
+def broken_keyword(schema: JsonObject, value: JsonValue) -> str | None:
+    """The first keyword of a hole's schema that the value breaks, or None when it fits."""
+    error = next(_HoleValidator(schema, registry=_REGISTRY).iter_errors(value), None)
+    return None if error is None else str(error.validator)
+
+
+def refused_arguments(schema: JsonObject, values: Mapping[str, JsonValue]) -> dict[str, str]:
+    """Arguments that a tool's schema refuses, with the keyword that refuses each.
+
+    Absent arguments are not looked at; the caller knows which may still come.
+    """
+    partial = {**schema, "required": []}
+    found: dict[str, str] = {}
+    for error in Draft202012Validator(partial, registry=_REGISTRY).iter_errors(dict(values)):
+        name = str(error.absolute_path[0]) if error.absolute_path else ""
+        if name:
+            found.setdefault(name, str(error.validator))
+    return found
+
+
+def is_extractor(schema: JsonObject) -> bool:
+    """Whether a schema is narrow enough to let an untrusted value into a control argument.
+
+    Exactly these are: `const`; `enum`; a boolean; an integer or number bounded on both
+    sides; a string with `pattern` and `maxLength` <= 256 whose pattern refuses every probe
+    (prose, paths that climb, URLs with a query, shell and markup); an array with `maxItems`
+    <= 100 whose items are one of these.
+
+    It bounds what a stranger can say, not what is true: another person's account number
+    fits the pattern of an account number.
+    """
+    if "const" in schema or "enum" in schema:
+        return True
+    match schema.get("type"):
+        case "boolean":
+            return True
+        case "integer" | "number":
+            return bool(
+                schema.keys() & {"minimum", "exclusiveMinimum"}
+                and schema.keys() & {"maximum", "exclusiveMaximum"}
+            )
+        case "string":
+            return (
+                "pattern" in schema
+                and schema.get("maxLength", MAX_EXTRACTED_CHARACTERS + 1)
+                <= MAX_EXTRACTED_CHARACTERS
+                and not any(
+                    re2.fullmatch(schema["pattern"], probe, options=_OPTIONS)
+                    for probe in _PROBES
+                )
+            )
+        case "array":
+            return (
+                schema.get("maxItems", MAX_EXTRACTED_ITEMS + 1) <= MAX_EXTRACTED_ITEMS
+                and "items" in schema
+                and is_extractor(schema["items"])
+            )
+        case _:
+            return False
+
+
+def types_of(schema: JsonValue, root: JsonObject, depth: int = 0) -> frozenset[str]:
+    """JSON types a schema may accept; a superset where the schema is too rich to tell.
+
+    `number` stands for itself and `integer`.
+    """
+    if schema is False:
+        return frozenset()
+    if not isinstance(schema, dict) or depth > MAX_DEPTH:
+        return TYPES
+    found = TYPES
+    if "type" in schema:
+        declared = schema["type"]
+        found = frozenset([declared] if isinstance(declared, str) else declared)
+        found |= {"integer"} if "number" in found else frozenset()
+    if "const" in schema:
+        found &= _type_names(schema["const"])
+    if "enum" in schema:
+        found &= frozenset().union(*map(_type_names, schema["enum"]))
+    if "$ref" in schema:
+        found &= types_of(_local(schema["$ref"], root), root, depth + 1)
+    for branches in (schema.get("anyOf"), schema.get("oneOf")):
+        if branches:
+            found &= frozenset().union(*(types_of(b, root, depth + 1) for b in branches))
+    for branch in schema.get("allOf", ()):
+        found &= types_of(branch, root, depth + 1)
+    return found
+
+
+def field_schema(schema: JsonObject, tokens: tuple[str, ...]) -> JsonValue | None:
+    """The schema of the field a JSON pointer leads to, or None when none is declared."""
+    return _walk(schema, tokens, schema, 0)
+
+
+def _walk(
+    schema: JsonValue, tokens: tuple[str, ...], root: JsonObject, depth: int
+) -> JsonValue | None:
+    if not tokens or schema is True:
+        return schema
+    if not isinstance(schema, dict) or depth > 4 * MAX_DEPTH:
+        return None
+    branches = [*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())]
+    if "$ref" in schema:
+        branches.append(_local(schema["$ref"], root))
+    if branches:
+        found = (_walk(branch, tokens, root, depth + 1) for branch in branches)
+        return next((each for each in found if each is not None), None)
+    return _walk(_member(schema, tokens[0]), tokens[1:], root, depth + 1)
+
+
+def _member(schema: JsonObject, token: str) -> JsonValue:
+    """The schema of one member or item; False when the schema declares no such thing."""
+    types = types_of(schema, {})
+    if "object" in types:
+        properties = schema.get("properties", {})
+        if token in properties:
+            return properties[token]
+        return schema.get("additionalProperties", not properties)
+    if "array" in types and _INDEX.fullmatch(token):
+        prefix = schema.get("prefixItems", [])
+        return prefix[int(token)] if int(token) < len(prefix) else schema.get("items", True)
+    return False
+
+
+def _local(reference: JsonValue, root: JsonObject) -> JsonValue:
+    """What a `#/...` reference points at; False (nothing fits) for any other reference."""
+    if not isinstance(reference, str) or not reference.startswith("#/"):
+        return False
+    found: JsonValue = root
+    for token in reference[2:].split("/"):
+        name = token.replace("~1", "/").replace("~0", "~")
+        if not isinstance(found, dict) or name not in found:
+            return False
+        found = found[name]
+    return found
+
+
+def _type_names(value: JsonValue) -> frozenset[str]:
+    if isinstance(value, float) and not value.is_integer():
+        return frozenset({"number"})
+    return frozenset({_NAME_OF.get(type(value), "object")})
+
+
+_NAME_OF: dict[type, str] = {
+    bool: "boolean",
+    int: "integer",
+    float: "integer",
+    str: "string",
+    type(None): "null",
+    list: "array",
+}
