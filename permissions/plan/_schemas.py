@@ -10,16 +10,16 @@ no forgotten anchor.
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import re2
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, ValidationError
-from jsonschema.validators import extend
-from referencing import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from jsonschema.exceptions import ValidationError
+    from jsonschema.protocols import Validator
 
     from permissions.model import JsonObject, JsonValue
 
@@ -52,22 +52,32 @@ _PROBES = (
 """Strings that no narrow pattern accepts. A pattern that takes one is free text in disguise."""
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
-_REGISTRY: Registry[Any] = Registry()
 _OPTIONS = re2.Options()
 _OPTIONS.log_errors = False
 _OPTIONS.max_mem = 1 << 20
 
 
-def _pattern(
-    _validator: Any, pattern: str, instance: JsonValue, _schema: Any
-) -> Iterator[ValidationError]:
-    if isinstance(instance, str) and not re2.fullmatch(pattern, instance, options=_OPTIONS):
-        yield ValidationError("does not match the pattern", validator="pattern")
+@cache
+def _validators() -> tuple[type[Validator], type[Validator], Any]:
+    """A tool's validator, a hole's validator, and a registry that fetches nothing."""
+    # jsonschema takes 100 ms to import, which a process without plans never pays
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import ValidationError
+    from jsonschema.validators import extend
+    from referencing import Registry
+
+    def pattern(
+        _validator: Any, expression: str, instance: JsonValue, _schema: Any
+    ) -> Iterator[ValidationError]:
+        if isinstance(instance, str) and not _matches(expression, instance):
+            yield ValidationError("does not match the pattern", validator="pattern")
+
+    hole = extend(Draft202012Validator, {"pattern": pattern})  # type: ignore[no-untyped-call]
+    return Draft202012Validator, hole, Registry()
 
 
-_HoleValidator: type[Draft202012Validator] = extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator, {"pattern": _pattern}
-)
+def _matches(expression: str, text: str) -> bool:
+    return re2.fullmatch(expression, text, options=_OPTIONS) is not None
 
 
 def require_closed(schema: JsonValue, depth: int = 0) -> None:
@@ -86,8 +96,10 @@ def require_closed(schema: JsonValue, depth: int = 0) -> None:
             f"the schema uses {unknown[0]!r}, which a plan does not know; use only"
             f" {', '.join(sorted(KEYWORDS))}"
         )
+    from jsonschema.exceptions import SchemaError
+
     try:
-        Draft202012Validator.check_schema(schema)
+        _validators()[0].check_schema(schema)
     except SchemaError as err:
         where = "/".join(map(str, err.absolute_path)) or "the top"
         raise ValueError(f"not a JSON Schema at {where} ({err.validator})") from err
@@ -108,7 +120,8 @@ def require_closed(schema: JsonValue, depth: int = 0) -> None:
 
 def broken_keyword(schema: JsonObject, value: JsonValue) -> str | None:
     """The first keyword of a hole's schema that the value breaks, or None when it fits."""
-    error = next(_HoleValidator(schema, registry=_REGISTRY).iter_errors(value), None)
+    _, validator, registry = _validators()
+    error = next(validator(schema, registry=registry).iter_errors(value), None)
     return None if error is None else str(error.validator)
 
 
@@ -117,9 +130,10 @@ def refused_arguments(schema: JsonObject, values: Mapping[str, JsonValue]) -> di
 
     Absent arguments are not looked at; the caller knows which may still come.
     """
+    validator, _, registry = _validators()
     partial = {**schema, "required": []}
     found: dict[str, str] = {}
-    for error in Draft202012Validator(partial, registry=_REGISTRY).iter_errors(dict(values)):
+    for error in validator(partial, registry=registry).iter_errors(dict(values)):
         name = str(error.absolute_path[0]) if error.absolute_path else ""
         if name:
             found.setdefault(name, str(error.validator))
@@ -152,10 +166,7 @@ def is_extractor(schema: JsonObject) -> bool:
                 "pattern" in schema
                 and schema.get("maxLength", MAX_EXTRACTED_CHARACTERS + 1)
                 <= MAX_EXTRACTED_CHARACTERS
-                and not any(
-                    re2.fullmatch(schema["pattern"], probe, options=_OPTIONS)
-                    for probe in _PROBES
-                )
+                and not any(_matches(schema["pattern"], probe) for probe in _PROBES)
             )
         case "array":
             return (

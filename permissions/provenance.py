@@ -1,0 +1,347 @@
+"""Where each argument of a call came from, told from the values that went past the broker.
+
+No model is asked. A leaf of the arguments is compared with what was seen before, in this
+order, and the first that holds is its origin:
+
+    user      the person said it: whole in their prompt, or among the values they gave
+    plan      a literal of the accepted plan
+    tool      a whole field of an earlier output; `trusted` when the call was vouched for,
+              else also a word of it that looks like a value (digits, or one of @ / . _ - :)
+    default   nobody gave it; the tool's own default stands
+    unknown   anything else: composed, cut, re-spelt, or too short to tell
+
+A value found both in the person's words and in a stranger's text is the person's.
+
+Only a read of a trusted tool vouches, and never for what it was fed: an output that equals,
+contains or is contained in an untrusted argument of that very call keeps the standing it had,
+and so does a value that went untrusted into an earlier call with an effect (echoes, and notes
+that are written and read back). Numbers and decimal strings compare by value, strings by code
+points. Booleans, nulls, strings under three characters and numbers under three (from the
+person: two) are never traced, since meeting them by chance proves nothing: they are unknown.
+
+It does not protect from: a stranger's idea put into the agent's own words (unknown, which is
+untrusted, but nothing says whose); secrets leaking through free text; values planted where a
+trusted tool reads them from; re-encoded echoes (case, base64, concatenation); genuine values
+turned against the person (the right address, the wrong mail). "Never write to eve@x.example"
+counts as having said eve@x.example.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+    from permissions.model import Effect, JsonObject, JsonValue
+
+MAX_VALUES: Final = 50_000
+"""Values one session remembers."""
+MAX_CHARACTERS: Final = 8_000_000
+"""Characters of values and prompts one session remembers."""
+MAX_OCCURRENCES: Final = 200
+"""Places of a prompt looked at for one value."""
+
+_MIN_LENGTH: Final = 3
+_MIN_DIGITS_SAID: Final = 2
+
+_OPENERS = frozenset(" \t\r\n\"'`“”\u2018\u2019«»([{<,;:=|#$€£¥")
+_CLOSERS = frozenset(" \t\r\n\"'`“”\u2018\u2019«»)]}>,;|€%")
+_STOPS = frozenset(".:!?")
+
+_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,12})?", re.ASCII)
+_SPOKEN_NUMBER = re.compile(
+    r"(?<![\w.,/@-])-?[0-9]{1,18}(?:,[0-9]{3})*(?:\.[0-9]{1,12})?(?![\w/@-]|[.,][0-9])"
+)
+_WORD = re.compile(r"[^\s\"'`<>()\[\]{},;|]{3,200}")
+_VALUE_LIKE = re.compile(r"[0-9@/._:-]")
+
+
+class _Found(NamedTuple):
+    """A value's best standing so far; a smaller rank wins."""
+
+    rank: int
+    origin: str
+    source: str | None
+    trusted: bool
+
+
+_USER = _Found(0, "user", None, trusted=True)
+_UNKNOWN = _Found(9, "unknown", None, trusted=False)
+_DEFAULT = _Found(5, "default", None, trusted=True)
+
+
+class ProvenanceLedger:
+    """What one session has seen. Not for use from several threads at once.
+
+    When it is full it records nothing more, so later values are unknown: `overflowed` says so.
+    Values of untrusted outputs take at most half of the room.
+    """
+
+    def __init__(
+        self, *, max_values: int = MAX_VALUES, max_characters: int = MAX_CHARACTERS
+    ) -> None:
+        self.overflowed = False
+        self._values_left = max_values
+        self._characters_left = max_characters
+        self._strangers_values_left = max_values // 2
+        self._strangers_characters_left = max_characters // 2
+        self._texts: list[str] = []
+        self._known: dict[str | float, _Found] = {}
+        self._sown: set[str | float] = set()
+
+    def add_user_text(self, text: str) -> None:
+        """Records what the person said, in their words."""
+        if not self._make_room(len(text)):
+            return
+        self._texts.append(text)
+        for match in _SPOKEN_NUMBER.finditer(text):
+            number = _number(match[0].replace(",", ""))
+            if number is not None and _digits(number) >= _MIN_DIGITS_SAID:
+                self._learn(number, _USER)
+
+    def add_user_values(self, value: JsonValue) -> None:
+        """Records values the person gave outside the prompt (a form, a flag)."""
+        for _, leaf in _leaves(value):
+            if _traceable(leaf, digits=_MIN_DIGITS_SAID):
+                self._learn(leaf, _USER)
+
+    def add_plan(self, plan: str, values: Iterable[JsonValue]) -> None:
+        """Records the pinned values of an accepted plan.
+
+        Only of an accepted one: a plan made after strangers were heard vouches for nothing.
+        """
+        found = _Found(1, "plan", plan, trusted=True)
+        for value in values:
+            for _, leaf in _leaves(value):
+                if _traceable(leaf):
+                    self._learn(leaf, found)
+
+    def add_output(
+        self,
+        tool: str,
+        value: JsonValue,
+        *,
+        trusted: bool,
+        effect: Effect,
+        arguments: JsonObject,
+        provenance: Mapping[str, JsonObject],
+    ) -> None:
+        """Records the result of a call that ran.
+
+        Args:
+            tool: its name.
+            value: the result as JSON, before any redaction the agent does not see.
+            trusted: whether the tool's manifest says its output may be believed.
+            effect: what the tool does; anything but `read` taints, whatever the manifest says.
+            arguments: what the call was given.
+            provenance: what `trace` said of them before the call.
+        """
+        fed = [
+            leaf
+            for pointer, leaf in _leaves(arguments)
+            if not provenance.get(pointer, _NOTHING).get("trusted") and _traceable(leaf)
+        ]
+        if effect != "read":
+            self._sow(fed)
+        if trusted and effect == "read":
+            self._vouch(tool, value, fed)
+        else:
+            self._taint(tool, value)
+
+    def trace(
+        self,
+        arguments: JsonObject,
+        control: Collection[str],
+        defaulted: Collection[str] = (),
+    ) -> dict[str, JsonObject]:
+        """The origin of each leaf, keyed by JSON pointer, as `context.provenance` holds it.
+
+        Args:
+            arguments: the call's arguments as JSON, defaults filled in.
+            control: names of its control arguments.
+            defaulted: names of arguments nobody gave. An argument that was given and happens
+                to equal a default is traced like any other.
+        """
+        traced: dict[str, JsonObject] = {}
+        for name, argument in arguments.items():
+            is_control = name in control
+            for pointer, leaf in _leaves(argument, _token(name)):
+                found = _DEFAULT if name in defaulted else self._find(leaf)
+                traced[pointer] = {
+                    "origin": found.origin,
+                    "source": found.source,
+                    "trusted": found.trusted,
+                    "control": is_control,
+                }
+        return traced
+
+    def said_by_user(self, value: JsonValue) -> bool:
+        """Whether each leaf of a value is the person's own."""
+        return all(self._find(leaf).origin == "user" for _, leaf in _leaves(value))
+
+    def _find(self, leaf: JsonValue) -> _Found:
+        kind = type(leaf)
+        if kind is str:
+            found = self._known.get(leaf, _UNKNOWN)
+            if found.rank == 0 or len(leaf) < _MIN_LENGTH:
+                return found
+            number = _number(leaf)
+            if number is not None:
+                found = min(found, self._known.get(number, _UNKNOWN))
+            return _USER if found.rank and self._is_said(leaf) else found
+        if kind is int or kind is float:
+            return self._known.get(leaf, _UNKNOWN)
+        return _UNKNOWN
+
+    def _is_said(self, value: str) -> bool:
+        """Whether a prompt holds the value as whole words."""
+        for text in self._texts:
+            start = text.find(value)
+            for _ in range(MAX_OCCURRENCES):
+                if start < 0:
+                    break
+                if _opens(text, start) and _closes(text, start + len(value)):
+                    return True
+                start = text.find(value, start + 1)
+        return False
+
+    def _vouch(self, tool: str, value: JsonValue, fed: list[str | float]) -> None:
+        found = _Found(2, "tool", tool, trusted=True)
+        for _, leaf in _leaves(value):
+            if _traceable(leaf) and leaf not in self._sown and not _echoes(leaf, fed):
+                self._learn(leaf, found)
+
+    def _taint(self, tool: str, value: JsonValue) -> None:
+        found = _Found(6, "tool", tool, trusted=False)
+        for _, leaf in _leaves(value):
+            if _traceable(leaf):
+                for each in (leaf, *_value_words(leaf)):
+                    if each not in self._known and not self._lend_room(_size(each)):
+                        return
+                    self._learn(each, found)
+
+    def _sow(self, fed: list[str | float]) -> None:
+        for leaf in fed:
+            for value in (leaf, *_value_words(leaf)):
+                if value not in self._sown and self._make_room(_size(value)):
+                    self._sown.add(value)
+
+    def _learn(self, value: str | float, found: _Found) -> None:
+        earlier = self._known.get(value)
+        if earlier is None:
+            if self._make_room(_size(value)):
+                self._known[value] = found
+        elif found.rank < earlier.rank and not self.overflowed:
+            self._known[value] = found
+
+    def _lend_room(self, characters: int) -> bool:
+        """Whether strangers have room left.
+
+        Forgetting their values is safe, since unknown is as untrusted; a flood of them must
+        not crowd out what the person says later.
+        """
+        self._strangers_values_left -= 1
+        self._strangers_characters_left -= characters
+        return self._strangers_values_left >= 0 and self._strangers_characters_left >= 0
+
+    def _make_room(self, characters: int) -> bool:
+        """Takes the room for one more value; a full ledger never takes anything again."""
+        if self.overflowed or self._values_left < 1 or self._characters_left < characters:
+            self.overflowed = True
+            return False
+        self._values_left -= 1
+        self._characters_left -= characters
+        return True
+
+
+def pinned_by_plan(
+    provenance: Mapping[str, JsonObject], plan: str, names: Collection[str]
+) -> dict[str, JsonObject]:
+    """The same provenance once a call has matched a step that pins some arguments.
+
+    A pinned value is the plan's by position, also where it is too short to be traced. What
+    the person said stays theirs.
+    """
+    tops = {_token(name) for name in names}
+    return {
+        pointer: {**entry, "origin": "plan", "source": plan, "trusted": True}
+        if entry["origin"] != "user" and "/" + pointer[1:].partition("/")[0] in tops
+        else entry
+        for pointer, entry in provenance.items()
+    }
+
+
+_NOTHING: JsonObject = {}
+
+
+def _leaves(value: JsonValue, pointer: str = "") -> Iterator[tuple[str, JsonValue]]:
+    """Scalars with their pointers, depth first; an empty container counts as a leaf."""
+    waiting = [(pointer, value)]
+    while waiting:
+        where, item = waiting.pop()
+        if type(item) is dict and item:
+            waiting += [(where + _token(key), inner) for key, inner in item.items()]
+        elif type(item) is list and item:
+            waiting += [(f"{where}/{index}", inner) for index, inner in enumerate(item)]
+        else:
+            yield where, item
+
+
+def _token(name: str) -> str:
+    """One reference token of a JSON pointer with its slash (RFC 6901 section 3)."""
+    if "~" in name or "/" in name:
+        name = name.replace("~", "~0").replace("/", "~1")
+    return "/" + name
+
+
+def _traceable(leaf: JsonValue, digits: int = _MIN_LENGTH) -> bool:
+    kind = type(leaf)
+    if kind is str:
+        return len(leaf) >= _MIN_LENGTH
+    return (kind is int or kind is float) and _digits(leaf) >= digits
+
+
+def _digits(number: float) -> int:
+    if type(number) is float and number.is_integer():
+        number = int(number)
+    return len(repr(abs(number)))
+
+
+def _number(text: str) -> float | None:
+    if not text or text[0] not in "-0123456789" or not _DECIMAL.fullmatch(text):
+        return None
+    return float(text) if "." in text else int(text)
+
+
+def _size(value: str | float) -> int:
+    return len(value) if isinstance(value, str) else 8
+
+
+def _value_words(leaf: str | float) -> Iterator[str]:
+    """Words of a text that look like addresses, ids, paths or amounts."""
+    if isinstance(leaf, str):
+        for match in _WORD.finditer(leaf):
+            word = match[0].rstrip(".:!?")
+            if len(word) >= _MIN_LENGTH and word != leaf and _VALUE_LIKE.search(word):
+                yield word
+
+
+def _echoes(leaf: str | float, fed: list[str | float]) -> bool:
+    mine = leaf if isinstance(leaf, str) else repr(leaf)
+    for each in fed:
+        theirs = each if isinstance(each, str) else repr(each)
+        if mine in theirs or theirs in mine:
+            return True
+    return False
+
+
+def _opens(text: str, start: int) -> bool:
+    return start == 0 or text[start - 1] in _OPENERS
+
+
+def _closes(text: str, end: int) -> bool:
+    if end == len(text) or text[end] in _CLOSERS:
+        return True
+    return text[end] in _STOPS and (end + 1 == len(text) or text[end + 1] in _CLOSERS)
