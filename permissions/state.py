@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+STATE_FILE = "state.sqlite"
+"""Name of the file inside the configured state folder."""
+
 _APPLICATION_ID = 0x57_41_52_44
 """`WARD` in the file's header (https://www.sqlite.org/fileformat.html, section 1.3.9)."""
 _OPEN_RETRY_SECONDS = 0.01

@@ -1,0 +1,246 @@
+r"""What an approver sees on a terminal, and how a terminal asks them.
+
+Everything that came from an agent, a tool or a policy is shown as the JSON text of its value,
+with each character that a terminal would not show as itself written as a `\uXXXX` escape
+(controls, ANSI sequences, bidirectional and invisible characters, stacked marks). So what
+stands on the screen parses back to exactly the value that will run. Lines are broken here and
+not by the terminal: no text can start a line of its own. Readable without colour.
+
+Not protected from: letters of other scripts that look alike. They are shown as they are and
+named below the value.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Literal, assert_never
+
+from permissions.signing.canonical import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from permissions.approval.model import AccessRequest
+    from permissions.model import JsonValue
+
+Answer = Literal["approve", "deny", "later"]
+
+WIDTH = 96
+MAX_VALUE = 400
+"""Characters of one value that are shown without `full`."""
+MAX_ARGUMENTS = 40
+"""Arguments that are shown without `full`."""
+_ANSWERS: dict[str, Answer] = {"approve": "approve", "deny": "deny", "later": "later"}
+_MAX_TRIES = 5
+_LABEL = 12
+_NARROWEST = 24
+
+_UNSHOWN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0").union(
+    map(chr, [*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)])
+)
+"""Letters, marks and symbols without a visible shape (Unicode, Default_Ignorable)."""
+_RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A request as text, and whether any of it was left out."""
+
+    text: str
+    truncated: bool
+
+
+def literal(value: JsonValue) -> str:
+    """The JSON text of a value in characters a terminal shows as they are.
+
+    `json.loads` of it gives the value again.
+    """
+    shown = []
+    before = ""
+    for char in json.dumps(value, ensure_ascii=False):
+        shown.append(char if _shows_as_itself(char, before) else _escaped(char))
+        before = char
+    return "".join(shown)
+
+
+def visible(text: str) -> str:
+    """A text in one line, in characters a terminal shows as they are."""
+    return literal(text)[1:-1].replace('\\"', '"')
+
+
+def page(request: AccessRequest, *, now: int, full: bool = False, width: int = WIDTH) -> Page:
+    """The request as an approver should read it before they answer.
+
+    Long values are cut and marked as such, with the digest of the whole, unless `full`.
+
+    Time left is counted from `now`, microseconds since 1970 UTC. A terminal narrower than
+    `width` breaks lines by itself, and text may then begin one.
+    """
+    call, terms = request.call, request.call.terms
+    behalf = f", on behalf of {visible(call.on_behalf_of)}" if call.on_behalf_of else ""
+    barred = "; not by who asks or is acted for" if terms.separation_of_duties else ""
+    facts = [
+        ("request", f"{visible(request.id)} ({request.status})"),
+        ("tool", f"{visible(call.tool)}  {call.tool_digest}"),
+        ("asked by", f"{visible(call.subject)}{behalf}"),
+        ("run, call", f"{visible(call.run)}, {visible(call.key)}"),
+        ("plan step", visible(call.plan_step) if call.plan_step else "none"),
+        *(("why", text) for text in _reasons(request)),
+        ("needs", f"{terms.quorum} of {visible(', '.join(terms.approvers))}{barred}"),
+        ("expires", f"{moment(request.expires_at)} ({_left(request.expires_at - now)})"),
+        *(("answered", text) for text in _votes(request)),
+    ]
+    lines = [line for name, text in facts for line in _field(name, text, width)]
+    arguments, truncated = _arguments(call.arguments, full=full, width=width)
+    lines += ["", f"What will run, exactly ({call.args_digest}):", *arguments]
+    return Page("\n".join(lines), truncated)
+
+
+def ask(
+    request: AccessRequest,
+    *,
+    now: int,
+    read: Callable[[str], str],
+    write: Callable[[str], object],
+    width: int = WIDTH,
+) -> Answer:
+    """Shows the request and asks one person. Blocks; run it in a thread.
+
+    Words have to be typed out. Nobody approves what they were not shown: with parts left out,
+    `approve` first shows the whole. The end of input, and nonsense, mean `later`. `read` shows
+    a question and gives the line typed, as `input` does.
+    """
+    shown = page(request, now=now, width=width)
+    write(shown.text)
+    truncated = shown.truncated
+    for _ in range(_MAX_TRIES):
+        try:
+            said = read("approve / deny / later / full > ").strip().lower()
+        except EOFError:
+            return "later"
+        if said == "full" or (said == "approve" and truncated):
+            write(page(request, now=now, full=True, width=width).text)
+            if said == "approve":
+                write("Parts were left out above. This is the whole; please answer again.")
+            truncated = False
+        elif said in _ANSWERS:
+            return _ANSWERS[said]
+    return "later"
+
+
+def moment(micros: int) -> str:
+    """A time as people read it, in UTC."""
+    return f"{datetime.fromtimestamp(0, UTC) + timedelta(microseconds=micros):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _reasons(request: AccessRequest) -> Iterator[str]:
+    for reason in request.reasons:
+        yield f"{reason.code}: {visible(reason.agent)}"
+        if reason.operator:
+            yield f"{reason.code}: {visible(reason.operator)}"
+
+
+def _votes(request: AccessRequest) -> Iterator[str]:
+    for vote in request.votes:
+        note = f": {visible(vote.note)}" if vote.note else ""
+        match vote.verdict:
+            case "approve":
+                verb = "approved"
+            case "deny":
+                verb = "denied"
+            case _:
+                assert_never(vote.verdict)
+        yield f"{visible(vote.approver)} {verb} at {moment(vote.time)}{note}"
+
+
+def _arguments(text: str, *, full: bool, width: int) -> tuple[list[str], bool]:
+    document = json.loads(text)
+    named = document if isinstance(document, dict) else {"(arguments)": document}
+    lines: list[str] = []
+    truncated = False
+    for place, (name, value) in enumerate(named.items()):
+        if place == MAX_ARGUMENTS and not full:
+            lines.append(f"  ! {len(named) - place} more arguments are not shown; use --full")
+            truncated = True
+            break
+        shown, whole = f"{visible(name)} = ", literal(value)
+        cut = len(whole) > MAX_VALUE and not full
+        lines += _wrapped(
+            shown + (whole[:MAX_VALUE] if cut else whole), first="  ", then="  | ", width=width
+        )
+        if cut:
+            truncated = True
+            lines.append(
+                f"  ! cut: {len(whole) - MAX_VALUE} of {len(whole)} characters are not shown;"
+                " use --full"
+            )
+            lines.append(f"  ! the whole has {digest(whole.encode())}")
+        lines += _notices(name + whole, width)
+    return lines or ["  (no arguments)"], truncated
+
+
+def _notices(text: str, width: int) -> list[str]:
+    """Names characters that may look like others, or be shown in another order."""
+    foreign = sorted({char for char in text if not char.isascii()})
+    if not foreign:
+        return []
+    named = ", ".join(
+        f"U+{ord(char):04X} {unicodedata.name(char, 'unnamed')}"
+        for char in foreign[:5]
+        if _shows_as_itself(char, "a")
+    )
+    more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
+    notes = [f"beyond plain ASCII: {named or 'characters escaped above'}{more}"]
+    if any(unicodedata.bidirectional(char) in _RIGHT_TO_LEFT for char in foreign):
+        notes.append("has right-to-left letters: the order on the screen may not be the order")
+    return [
+        line
+        for note in notes
+        for line in _wrapped(note, first="  ! ", then="  |   ", width=width)
+    ]
+
+
+def _field(name: str, text: str, width: int) -> list[str]:
+    return _wrapped(text, first=f"{name:<{_LABEL}}", then=f"{'':<{_LABEL - 2}}| ", width=width)
+
+
+def _wrapped(text: str, *, first: str, then: str, width: int) -> list[str]:
+    """Lines of at most `width` columns, each beginning with a prefix of ours."""
+    lines, line, columns = [], first, len(first)
+    for char in text:
+        wide = 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        if columns + wide > max(width, _NARROWEST):
+            lines.append(line)
+            line, columns = then, len(then)
+        line += char
+        columns += wide
+    return [*lines, line]
+
+
+def _shows_as_itself(char: str, before: str) -> bool:
+    if " " <= char <= "~":
+        return True
+    category = unicodedata.category(char)
+    if category in _UNSHOWN or char in _BLANK:
+        return False
+    if category in ("Mn", "Me"):
+        # One mark on a letter is writing; more of them paint over the neighbours.
+        return unicodedata.category(before).startswith("L") if before else False
+    return True
+
+
+def _escaped(char: str) -> str:
+    units = char.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
+def _left(micros: int) -> str:
+    seconds = micros // 1_000_000
+    if seconds <= 0:
+        return "over"
+    days, rest = divmod(seconds, 86_400)
+    return f"in {f'{days} d ' if days else ''}{timedelta(seconds=rest)}"

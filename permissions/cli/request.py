@@ -1,0 +1,321 @@
+"""`wardline request`: the people's side of approvals, on the state another process waits on.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 this person may not answer, 4 no longer open.
+Results go to stdout, questions and errors to stderr.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias, assert_never
+
+import anyio
+import anyio.to_thread
+import typer
+
+from permissions.approval import console
+from permissions.approval.approvers import Approvers
+from permissions.approval.ballot import sign_vote
+from permissions.approval.service import ApprovalService
+from permissions.approval.store import SCHEMA, SqliteRequestStore
+from permissions.config import BrokerConfig
+from permissions.errors import (
+    ApprovalError,
+    ApprovalInvalidError,
+    ApproverRefusedError,
+    BrokerError,
+    ConfigError,
+    RequestClosedError,
+    SigningError,
+)
+from permissions.parts import now_us, random_id
+from permissions.signing.keys import signer_from_uri
+from permissions.state import STATE_FILE, StateDatabase
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from permissions.approval.model import AccessRequest, Verdict
+    from permissions.model import JsonObject
+
+    _Work: TypeAlias = Callable[[ApprovalService, Approvers], Awaitable[None]]
+
+app = typer.Typer(no_args_is_help=True, help="Look at and answer access requests.")
+
+EXIT_FAILED, EXIT_USAGE, EXIT_REFUSED, EXIT_CLOSED, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
+_LOOK_SECONDS = 1.0
+"""How often `watch` looks at the clock for requests that expired."""
+
+Dir = Annotated[
+    Path | None, typer.Option("--dir", help="State folder; the configured one by default.")
+]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="Settings; wardline.toml by default.")
+]
+Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the access request.")]
+Note = Annotated[str, typer.Option("--note", help="A word to whoever reads the record.")]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        "--key", envvar="WARDLINE_APPROVER_KEY", help="Your key: file:PATH, env:NAME."
+    ),
+]
+As = Annotated[
+    str | None,
+    typer.Option("--as", help="Your name as an approver; by default the one of the key."),
+]
+
+
+@app.command("list")
+def list_(
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Also those decided.")] = False,
+    as_json: Json = False,
+    folder: Dir = None,
+    config: Config = None,
+) -> None:
+    """Lists the requests that wait for an answer."""
+
+    async def work(service: ApprovalService, _: Approvers) -> None:
+        requests = await service.listed(pending_only=not everything)
+        for request in requests:
+            typer.echo(_json(request) if as_json else _line(request))
+        if not requests and not as_json:
+            typer.echo("no access requests", err=True)
+
+    _run(work, folder, config)
+
+
+@app.command()
+def show(
+    request_id: Id,
+    *,
+    as_json: Json = False,
+    full: Annotated[bool, typer.Option("--full", help="Leave nothing out.")] = False,
+    folder: Dir = None,
+    config: Config = None,
+) -> None:
+    """Shows one request: exactly what would run, who asks, and why it needs a person."""
+
+    async def work(service: ApprovalService, _: Approvers) -> None:
+        request = await service.get(request_id)
+        if as_json:
+            typer.echo(_json(request))
+        else:
+            typer.echo(console.page(request, now=now_us(), full=full, width=_width()).text)
+
+    _run(work, folder, config)
+
+
+@app.command()
+def approve(
+    request_id: Id,
+    *,
+    note: Note = "",
+    key: Key = None,
+    name: As = None,
+    folder: Dir = None,
+    config: Config = None,
+) -> None:
+    """Approves one request, signed with your key."""
+    _answer(request_id, "approve", note=note, key=key, name=name, folder=folder, config=config)
+
+
+@app.command()
+def deny(
+    request_id: Id,
+    *,
+    note: Note = "",
+    key: Key = None,
+    name: As = None,
+    folder: Dir = None,
+    config: Config = None,
+) -> None:
+    """Denies one request, signed with your key."""
+    _answer(request_id, "deny", note=note, key=key, name=name, folder=folder, config=config)
+
+
+@app.command()
+def watch(
+    *,
+    as_json: Json = False,
+    key: Key = None,
+    name: As = None,
+    folder: Dir = None,
+    config: Config = None,
+) -> None:
+    """Follows requests as they come and end; asks you about each on a terminal with a key."""
+    asks = bool(key) and not as_json and sys.stdin.isatty() and sys.stdout.isatty()
+
+    async def work(service: ApprovalService, approvers: Approvers) -> None:
+        known: dict[str, AccessRequest] = {}
+        token = await service.changed(None)
+        while True:
+            pending = {each.id: each for each in await service.listed(pending_only=True)}
+            ended = [await service.get(gone) for gone in known.keys() - pending.keys()]
+            for request in (*ended, *pending.values()):
+                if known.get(request.id) != request:
+                    typer.echo(_json(request) if as_json else _line(request))
+            for request in pending.values():
+                if asks and request.id not in known:
+                    await _ask(service, approvers, request, key, name)
+            known = pending
+            with anyio.move_on_after(_LOOK_SECONDS):
+                token = await service.changed(token)
+
+    _run(work, folder, config)
+
+
+async def _ask(
+    service: ApprovalService,
+    approvers: Approvers,
+    request: AccessRequest,
+    key: str | None,
+    name: str | None,
+) -> None:
+    """Puts one request to the person at the terminal, and records what they say."""
+    said = await anyio.to_thread.run_sync(
+        functools.partial(
+            console.ask, request, now=now_us(), read=input, write=typer.echo, width=_width()
+        ),
+        abandon_on_cancel=True,  # a thread that waits for a line dies with the process
+    )
+    match said:
+        case "approve" | "deny":
+            try:
+                envelope = _sign(request, approvers, said, note="", key=key, name=name)
+                typer.echo(_line(await service.vote(envelope)))
+            except ApprovalError as err:
+                typer.echo(f"not recorded: {err}", err=True)
+        case "later":
+            typer.echo(f"left open: {request.id}")
+        case _:
+            assert_never(said)
+
+
+def _answer(
+    request_id: str,
+    verdict: Verdict,
+    *,
+    note: str,
+    key: str | None,
+    name: str | None,
+    folder: Path | None,
+    config: Path | None,
+) -> None:
+    async def work(service: ApprovalService, approvers: Approvers) -> None:
+        request = await service.get(request_id)
+        # The signature covers all of it, so all of it is shown.
+        shown = console.page(request, now=now_us(), full=True, width=_width())
+        typer.echo(shown.text, err=True)
+        envelope = _sign(request, approvers, verdict, note=note, key=key, name=name)
+        typer.echo(_line(await service.vote(envelope)))
+
+    _run(work, folder, config)
+
+
+def _sign(
+    request: AccessRequest,
+    approvers: Approvers,
+    verdict: Verdict,
+    *,
+    note: str,
+    key: str | None,
+    name: str | None,
+) -> str:
+    if not key:
+        raise ConfigError("an answer is signed: give --key file:PATH or WARDLINE_APPROVER_KEY")
+    signer = signer_from_uri(key)
+    approver = name or approvers.holding(signer.public).id
+    return sign_vote(
+        request, approver=approver, verdict=verdict, note=note, now=now_us(), signer=signer
+    )
+
+
+def _run(work: _Work, folder: Path | None, config: Path | None) -> None:
+    """Runs `work` on the opened state, and turns errors into exit codes."""
+
+    async def main() -> None:
+        settings = BrokerConfig.load(config, **({"state": folder} if folder else {}))
+        approvers = Approvers.from_config(settings.approvers)
+        path = settings.state / STATE_FILE
+        if not path.exists():
+            raise ConfigError(f"there is no state at {path}; give --dir the broker's folder")
+        async with StateDatabase(path, [SCHEMA]) as database:
+            service = ApprovalService(
+                SqliteRequestStore(database),
+                approvers,
+                clock=now_us,
+                new_id=functools.partial(random_id, "request"),
+            )
+            await work(service, approvers)
+
+    try:
+        anyio.run(main)
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    except BrokerError as err:
+        typer.echo(str(err), err=True)
+        raise typer.Exit(_exit_code(err)) from None
+
+
+def _exit_code(err: BrokerError) -> int:
+    match err:
+        case ConfigError() | SigningError():
+            return EXIT_USAGE
+        case ApproverRefusedError() | ApprovalInvalidError():
+            return EXIT_REFUSED
+        case RequestClosedError():
+            return EXIT_CLOSED
+        case _:
+            return EXIT_FAILED
+
+
+def _line(request: AccessRequest) -> str:
+    call, terms = request.call, request.call.terms
+    behalf = f" for {console.visible(call.on_behalf_of)}" if call.on_behalf_of else ""
+    given = sum(vote.verdict == "approve" for vote in request.votes)
+    used = ", used" if request.consumed_at is not None else ""
+    return (
+        f"{console.visible(request.id)}  {request.status}{used}  {console.visible(call.tool)}"
+        f"  asked by {console.visible(call.subject)}{behalf}"
+        f"  {given} of {terms.quorum} approvals"
+        f"  expires {console.moment(request.expires_at)}"
+    )
+
+
+def _json(request: AccessRequest) -> str:
+    call = request.call.document()
+    document: JsonObject = {
+        **call,
+        "arguments": json.loads(request.call.arguments),
+        "id": request.id,
+        "status": request.status,
+        "args_digest": request.call.args_digest,
+        "binding": request.call.binding,
+        "shown_digest": request.shown_digest,
+        "reasons": [reason.model_dump(mode="json") for reason in request.reasons],
+        "created_at": request.created_at,
+        "expires_at": request.expires_at,
+        "consumed_at": request.consumed_at,
+        "votes": [
+            {
+                "approver": vote.approver,
+                "verdict": vote.verdict,
+                "note": vote.note,
+                "time": vote.time,
+                "envelope": json.loads(vote.envelope),
+            }
+            for vote in request.votes
+        ],
+    }
+    return json.dumps(document)
+
+
+def _width() -> int:
+    return shutil.get_terminal_size((console.WIDTH, 24)).columns
