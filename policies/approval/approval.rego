@@ -1,0 +1,36 @@
+# METADATA
+# scope: package
+# title: Approvals
+# description: |
+#   Who may approve stands in tables.approval; whether an approval meets what policies ask for
+#   is checked in main. An approval for something else is no approval at all.
+#   Not protected from: approvers who do not read what they approve.
+# related_resources:
+#   - ref: docs/policy-contract.md
+package wardline.policies.approval
+
+_approval := input.context.approval
+
+# METADATA
+# title: No approval of other arguments
+deny contains {
+	"code": "approval.other_arguments",
+	"agent": "The approval is for other arguments. Ask for one for exactly this call.",
+	"operator": "approval.args_digest is not the digest of this call's arguments",
+	"nearest": null,
+} if {
+	_approval.args_digest != input.resource.properties.args_digest
+}
+
+# METADATA
+# title: Nothing that an operator keeps from being approved
+deny contains {
+	"code": "approval.never",
+	"agent": "This kind of call is not done here, also not with an approval.",
+	"operator": concat("", ["tables.approval.never lists effect ", input.action.properties.effect]),
+	"nearest": null,
+} if {
+	some kept in data.wardline.tables.approval.never
+	kept.effect == input.action.properties.effect
+	kept.impact == input.action.properties.impact
+}

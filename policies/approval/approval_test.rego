@@ -1,0 +1,27 @@
+package wardline.policies.approval_test
+
+import data.wardline.fixture_test as fixture
+import data.wardline.policies.approval
+
+_tables := {"never": [{"effect": "irreversible", "impact": "critical"}]}
+
+_denied(document) := fixture.codes(entries) if {
+	entries := approval.deny with input as document with data.wardline.tables.approval as _tables
+}
+
+test_allowed_no_approval_and_the_right_one if {
+	_denied(fixture.base) == set()
+	approved := fixture.in_context(fixture.base, {"approval": fixture.approval(["bob"], ["operators"])})
+	_denied(approved) == set()
+}
+
+test_denied_approval_of_other_arguments if {
+	other := object.union(fixture.approval(["bob"], ["operators"]), {"args_digest": "sha256:z"})
+	_denied(fixture.in_context(fixture.base, {"approval": other})) == {"approval.other_arguments"}
+}
+
+test_denied_what_is_never_approved if {
+	_denied(fixture.call("irreversible", "critical", [])) == {"approval.never"}
+	_denied(fixture.call("irreversible", "high", [])) == set()
+	_denied(fixture.call("send", "critical", [])) == set()
+}

@@ -1,0 +1,83 @@
+package wardline.policies.budgets_test
+
+import data.wardline.fixture_test as fixture
+import data.wardline.policies.budgets
+
+_tables := {
+	"budgets": {"amounts": {"EUR": {"without_person": 100, "maximum": 1000}}},
+	"approval": {"terms": {"low": fixture.terms, "medium": fixture.terms}},
+}
+
+_used(usage) := object.union(fixture.base, {"context": {"usage": usage}})
+
+_sends(amounts, usage) := object.union(
+	fixture.call("send", "medium", amounts),
+	{"context": {"usage": usage}},
+)
+
+_denied(document) := fixture.codes(entries) if {
+	entries := budgets.deny with input as document with data.wardline.tables as _tables
+}
+
+_asked(document) := fixture.codes(entries) if {
+	entries := budgets.require_approval with input as document with data.wardline.tables as _tables
+}
+
+test_allowed_up_to_the_last_call if {
+	_denied(_used({"calls": {"used": 50, "limit": 50}})) == set()
+	_denied(_used({"calls": {"used": 51, "limit": 50}})) == {"budgets.spent"}
+	_denied(_used({"calls": {"used": 51, "limit": null}})) == set()
+}
+
+test_a_cost_budget_needs_something_left if {
+	_denied(_used({"cost": {"used": 9, "limit": 10}})) == set()
+	_denied(_used({"cost": {"used": 10, "limit": 10}})) == {"budgets.spent"}
+}
+
+test_amounts_below_the_free_one_pass if {
+	document := _sends([fixture.amount("EUR", 100)], {})
+	_denied(document) == set()
+	_asked(document) == set()
+}
+
+test_amounts_above_the_free_one_need_a_person if {
+	document := _sends([fixture.amount("EUR", 101)], {})
+	_denied(document) == set()
+	_asked(document) == {"budgets.amount_needs_person"}
+}
+
+test_amounts_above_the_maximum_are_denied_with_the_nearest if {
+	document := _sends([fixture.amount("EUR", 1001)], {})
+	denied := budgets.deny with input as document with data.wardline.tables as _tables
+	{entry.nearest | some entry in denied} == {{"argument": "amount", "currency": "EUR", "minor": 1000}}
+}
+
+test_unlisted_currencies_are_denied if {
+	_denied(_sends([fixture.amount("XTS", 1)], {})) == {"budgets.currency_unlisted"}
+	broken := budgets.deny with input as _sends([fixture.amount("EUR", 1)], {})
+		with data.wardline.tables as {"budgets": {"amounts": {"EUR": {"maximum": 10}}}}
+	fixture.codes(broken) == {"budgets.currency_unlisted"}
+}
+
+test_a_draft_moves_nothing if {
+	draft := fixture.call("write", "low", [fixture.amount("XTS", 1)])
+	_denied(draft) == set()
+}
+
+test_amount_budgets_add_up_and_are_reserved if {
+	two := [fixture.amount("EUR", 60), fixture.amount("EUR", 40)]
+	_denied(_sends(two, {"amount_eur": {"used": 900, "limit": 1000}})) == set()
+	_denied(_sends(two, {"amount_eur": {"used": 901, "limit": 1000}})) == {"budgets.spent"}
+	obligations := budgets.obligations with input as _sends(two, {"amount_eur": {"used": 0, "limit": 1000}})
+	obligations == {{
+		"id": "budgets.amount_eur",
+		"type": "budget",
+		"properties": {"name": "amount_eur", "amount": 100},
+	}}
+}
+
+test_nothing_is_reserved_without_a_budget if {
+	count(budgets.obligations) == 0 with input as _sends([fixture.amount("EUR", 60)], {})
+	other := _sends([fixture.amount("EUR", 60)], {"amount_usd": {"used": 0, "limit": 10}})
+	count(budgets.obligations) == 0 with input as other
+}

@@ -1,0 +1,209 @@
+# METADATA
+# scope: package
+# title: Inputs of unknown form
+# description: |
+#   Rules that deny do not fire on what is undefined, so an input the contract does not know is
+#   refused before any of them is asked. Says nothing about whether a call is wise.
+# related_resources:
+#   - ref: docs/policy-contract.md
+package wardline.contract
+
+# METADATA
+# title: What is wrong with the form of this input
+faults contains _fault("subject", "subject is not type, id and properties") if not _subject
+
+faults contains _fault("action", "action is unknown, or its effect or impact is") if not _action
+
+faults contains _fault("resource", "resource is not a tool with its properties") if not _resource
+
+faults contains _fault("targets", "targets is no list") if not _targets
+
+faults contains _fault("targets", "a target is of unknown kind or form") if {
+	_targets
+	some target in input.resource.properties.targets
+	not _target(target)
+}
+
+faults contains _fault("context", "context is not of the contract's form") if not _context
+
+faults contains _fault("provenance", "provenance is no object") if not _provenance
+
+faults contains _fault("provenance", "an entry of provenance is of unknown form") if {
+	_provenance
+	some entry in input.context.provenance
+	not _origin(entry)
+}
+
+faults contains _fault("usage", "usage is no object") if not _usage
+
+faults contains _fault("usage", "a budget is not used and limit") if {
+	_usage
+	some budget in input.context.usage
+	not _budget(budget)
+}
+
+faults contains _fault("plan", "plan is neither null nor of known verdict") if not _plan
+
+faults contains _fault("approval", "approval is neither null nor complete") if not _approval
+
+_fault(part, operator) := {
+	"code": concat("", ["contract.", part]),
+	"agent": "The broker described this call in a form the policies do not know.",
+	"operator": operator,
+	"nearest": null,
+}
+
+_subject if {
+	input.subject.type in {"user", "agent", "service"}
+	is_string(input.subject.id)
+	_nullable_string(input.subject.properties.on_behalf_of)
+	is_array(input.subject.properties.act)
+	every actor in input.subject.properties.act {
+		is_string(actor.type)
+		is_string(actor.id)
+	}
+}
+
+_action if {
+	input.action.name == "tools/call"
+	input.action.properties.effect in {"read", "write", "send", "execute", "irreversible"}
+	input.action.properties.impact in {"low", "medium", "high", "critical"}
+}
+
+_resource if {
+	input.resource.type == "tool"
+	is_string(input.resource.id)
+	is_object(input.resource.properties.args)
+	is_string(input.resource.properties.args_digest)
+	is_string(input.resource.properties.tool_digest)
+	_boundary(input.resource.properties.isolation)
+	_strings(input.resource.properties.control)
+}
+
+_targets if is_array(input.resource.properties.targets)
+
+_target(target) if {
+	is_string(target.argument)
+	_target_of(target.kind, target)
+}
+
+_target_of("path", target) if {
+	target.access in {"read", "write"}
+	is_string(target.path)
+	is_string(target.resolved)
+	is_boolean(target.inside_workspace)
+	is_boolean(target.hidden)
+	_nullable_string(target.relative)
+}
+
+_target_of("host", target) if {
+	is_string(target.host)
+	_nullable_string(target.scheme)
+	_nullable_whole(target.port)
+	_nullable_string(target.path)
+	target.address_class in {
+		null,
+		"global",
+		"private",
+		"loopback",
+		"link_local",
+		"metadata",
+		"reserved",
+	}
+}
+
+_target_of("recipient", target) if {
+	target.scheme in {"email", "account"}
+	is_string(target.address)
+	_nullable_string(target.domain)
+}
+
+_target_of("amount", target) if {
+	is_string(target.currency)
+	_whole(target.minor)
+}
+
+_target_of("command", target) if {
+	_strings(target.argv)
+	_nullable_string(target.program)
+	is_boolean(target.shell)
+}
+
+_context if {
+	is_string(input.context.run)
+	is_string(input.context.call)
+	_whole(input.context.time)
+	_strings(input.context.labels)
+	is_array(input.context.history)
+	is_string(input.context.environment.name)
+	_nullable_string(input.context.environment.workspace)
+	is_array(input.context.environment.isolation)
+	every boundary in input.context.environment.isolation {
+		_boundary(boundary)
+	}
+}
+
+_provenance if is_object(input.context.provenance)
+
+_origin(entry) if {
+	entry.origin in {"user", "plan", "tool", "default", "unknown"}
+	_nullable_string(entry.source)
+	is_boolean(entry.trusted)
+	is_boolean(entry.control)
+}
+
+_usage if is_object(input.context.usage)
+
+_budget(budget) if {
+	_whole(budget.used)
+	_nullable_whole(budget.limit)
+}
+
+_plan if input.context.plan == null
+
+_plan if {
+	input.context.plan.verdict in {
+		null,
+		"matched",
+		"undeclared",
+		"exhausted",
+		"not_ready",
+		"mismatch",
+		"expired",
+	}
+	is_boolean(input.context.plan.required)
+}
+
+_approval if input.context.approval == null
+
+_approval if {
+	_strings(input.context.approval.approvers)
+	_strings(input.context.approval.groups)
+	_whole(input.context.approval.approved_until)
+	is_string(input.context.approval.args_digest)
+}
+
+_boundary(value) if value in {"none", "process", "container", "kernel"}
+
+_strings(values) if {
+	is_array(values)
+	every value in values {
+		is_string(value)
+	}
+}
+
+_nullable_string(value) if is_string(value)
+
+_nullable_string(null)
+
+# Engines only agree on integers that a double holds exactly.
+_whole(value) if {
+	is_number(value)
+	value >= 0
+	value <= 9007199254740991
+	value == floor(value)
+}
+
+_nullable_whole(value) if _whole(value)
+
+_nullable_whole(null)

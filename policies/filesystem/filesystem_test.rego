@@ -1,0 +1,97 @@
+package wardline.policies.filesystem_test
+
+import data.wardline.fixture_test as fixture
+import data.wardline.policies.filesystem
+
+_tables := {
+	"roots": {"read": ["/usr/share/doc"], "write": []},
+	"protected_names": ["agents.md"],
+	"secret_names": [".ssh", "id_rsa"],
+	"secret_endings": [".pem"],
+}
+
+_outside(access, path) := object.union(
+	fixture.path(access, "x"),
+	{"path": path, "resolved": path, "inside_workspace": false, "relative": null},
+)
+
+_denied(effect, target) := fixture.codes(entries) if {
+	entries := filesystem.deny with input as fixture.call(effect, "low", [target])
+		with data.wardline.tables.filesystem as _tables
+}
+
+test_allowed_read_inside if {
+	call := fixture.call("read", "medium", [fixture.path("read", "a/b.txt")])
+	filesystem.allow == {"filesystem.read"} with input as call
+	count(filesystem.deny) == 0 with input as call with data.wardline.tables.filesystem as _tables
+}
+
+test_allowed_write_inside if {
+	filesystem.allow == {"filesystem.write"} with input as fixture.call(
+		"write", "medium",
+		[fixture.path("write", "a.txt")],
+	)
+	_denied("write", fixture.path("write", "a.txt")) == set()
+}
+
+test_allowed_read_of_a_listed_root if {
+	_denied("read", _outside("read", "/usr/share/doc")) == set()
+	_denied("read", _outside("read", "/usr/share/doc/a")) == set()
+}
+
+test_high_impact_is_not_allowed_here if {
+	count(filesystem.allow) == 0 with input as fixture.call(
+		"write", "high",
+		[fixture.path("write", "a.txt")],
+	)
+}
+
+test_denied_outside if {
+	_denied("read", _outside("read", "/etc/passwd")) == {"filesystem.outside"}
+}
+
+test_denied_beside_a_listed_root if {
+	_denied("read", _outside("read", "/usr/share/docs/a")) == {"filesystem.outside"}
+}
+
+test_denied_write_where_only_reads_are_listed if {
+	_denied("write", _outside("write", "/usr/share/doc/a")) == {"filesystem.outside"}
+}
+
+test_denied_link_that_leads_out_of_a_listed_root if {
+	link := object.union(_outside("read", "/usr/share/doc/a"), {"resolved": "/etc/shadow"})
+	_denied("read", link) == {"filesystem.outside"}
+}
+
+test_denied_write_of_hidden_or_protected if {
+	_denied("write", fixture.path("write", ".github/ci.yml")) == {"filesystem.protected"}
+	_denied("write", fixture.path("write", "docs/AGENTS.md")) == {"filesystem.protected"}
+}
+
+test_allowed_read_of_hidden if _denied("read", fixture.path("read", ".gitignore")) == set()
+
+test_denied_secrets_by_name_and_ending if {
+	_denied("read", fixture.path("read", ".ssh/known_hosts")) == {"filesystem.secret"}
+	_denied("read", fixture.path("read", "keys/ID_RSA")) == {"filesystem.secret"}
+	_denied("read", fixture.path("read", "keys/site.pem")) == {"filesystem.secret"}
+}
+
+test_denied_secret_behind_a_link if {
+	link := object.union(fixture.path("read", "notes"), {"resolved": "/srv/desk/.ssh/key"})
+	_denied("read", link) == {"filesystem.secret"}
+}
+
+test_denied_write_under_effect_read if {
+	_denied("read", fixture.path("write", "a.txt")) == {"filesystem.effect_understated"}
+}
+
+test_denied_without_the_table if {
+	denied := filesystem.deny with input as fixture.call("read", "low", [fixture.path("read", "a")])
+		with data.wardline.tables as {}
+	fixture.codes(denied) == {"filesystem.unconfigured"}
+}
+
+test_nothing_said_about_calls_without_paths if {
+	count(filesystem.allow) == 0 with input as fixture.base
+	count(filesystem.deny) == 0 with input as fixture.base with data.wardline.tables as {}
+}

@@ -1,0 +1,90 @@
+# METADATA
+# scope: package
+# title: Impact
+# description: |
+#   The more a call can break, the more people have to agree; how a call is recorded follows
+#   the same scale.
+#   Not protected from: a tool whose developer declared too low an impact.
+# related_resources:
+#   - ref: docs/policy-contract.md
+package wardline.policies.impact
+
+import data.wardline.lib
+
+_effect := input.action.properties.effect
+
+_impact := input.action.properties.impact
+
+# METADATA
+# title: What needs no other allowance
+# description: The table says for each effect at which impact; shipped are reads and low writes.
+allow contains "impact.ordinary" if {
+	lib.ordinary_impact
+	_effect in {"read", "write"}
+	_impact in data.wardline.tables.impact.ordinary[_effect]
+}
+
+# METADATA
+# title: High impact needs a person
+require_approval contains {
+	"code": "impact.needs_person",
+	"agent": "A call of high impact needs a person's approval.",
+	"operator": concat("", ["impact=high effect=", _effect]),
+	"nearest": null,
+	"terms": lib.approval_terms("high"),
+} if {
+	_impact == "high"
+}
+
+# METADATA
+# title: Critical impact needs two people, and not the one who asks
+require_approval contains {
+	"code": "impact.needs_two",
+	"agent": "A call of critical impact needs the approval of two other people.",
+	"operator": concat("", ["impact=critical effect=", _effect]),
+	"nearest": null,
+	"terms": _two_people(lib.approval_terms("critical")),
+} if {
+	_impact == "critical"
+}
+
+# METADATA
+# title: What cannot be undone needs a person
+require_approval contains {
+	"code": "impact.irreversible",
+	"agent": "What cannot be undone needs a person's approval.",
+	"operator": concat("", ["effect=irreversible impact=", _impact]),
+	"nearest": null,
+	"terms": lib.approval_terms(_impact),
+} if {
+	_effect == "irreversible"
+}
+
+# METADATA
+# title: The record of anything but ordinary reads and low writes is durable
+obligations contains {
+	"id": "impact.evidence",
+	"type": "evidence",
+	"properties": {"level": "durable"},
+} if {
+	not _slight
+}
+
+_slight if {
+	_effect == "read"
+	lib.ordinary_impact
+}
+
+_slight if {
+	_effect == "write"
+	_impact == "low"
+}
+
+_two_people(terms) := object.union(
+	terms,
+	{"quorum": max([2, terms.quorum]), "separation_of_duties": true},
+) if {
+	is_object(terms)
+}
+
+_two_people(null) := null

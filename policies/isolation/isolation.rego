@@ -1,0 +1,61 @@
+# METADATA
+# scope: package
+# title: Isolation
+# description: |
+#   What a tool declares and what its effect needs is what it gets, or it does not run. The
+#   boundary is never weakened to what happens to be there.
+#   Not protected from: a boundary with a hole; see what each backend says of itself.
+# related_resources:
+#   - ref: docs/policy-contract.md
+package wardline.policies.isolation
+
+import data.wardline.lib
+
+# METADATA
+# title: Code of ordinary impact, in a sandbox
+# description: Commands are the business of the package shell.
+allow contains "isolation.sandboxed" if {
+	input.action.properties.effect == "execute"
+	lib.ordinary_impact
+	count(lib.targets("command")) == 0
+	_needed != "none"
+}
+
+# METADATA
+# title: No boundary, no run
+deny contains {
+	"code": "isolation.unavailable",
+	"agent": "The isolation this call needs is not available here. Do it another way.",
+	"operator": concat("", ["needs isolation ", _needed, "; see `wardline doctor`"]),
+	"nearest": null,
+} if {
+	_needed != "none"
+	not lib.isolation_available(_needed)
+}
+
+# METADATA
+# title: The sandbox
+obligations contains {
+	"id": "isolation.sandbox",
+	"type": "sandbox",
+	"properties": {"isolation": _needed, "profile": null},
+} if {
+	_needed != "none"
+}
+
+_declared := input.resource.properties.isolation
+
+# The stronger of what is declared and what the table says this effect needs.
+_needed := boundary if {
+	ranks := {lib.isolation_rank[_declared], lib.isolation_rank[_minimum]}
+	some boundary, rank in lib.isolation_rank
+	rank == max(ranks)
+}
+
+# A table that says nothing, or a word that is no boundary, asks for the strongest.
+default _minimum := "kernel"
+
+_minimum := boundary if {
+	boundary := data.wardline.tables.isolation.minimum[input.action.properties.effect]
+	lib.isolation_rank[boundary] >= 0
+}

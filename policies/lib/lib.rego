@@ -1,0 +1,138 @@
+# METADATA
+# scope: package
+# title: Words that several packages share
+# description: |
+#   Facts about the input and the tables, no opinions. A table that is missing makes a fact
+#   undefined, so whatever asks for it is not listed, not contained, not approved.
+# related_resources:
+#   - ref: docs/policy-contract.md
+package wardline.lib
+
+# METADATA
+# title: Targets of one kind
+targets(kind) := [target |
+	some target in input.resource.properties.targets
+	target.kind == kind
+]
+
+# METADATA
+# title: Impact that the packages of single targets may allow by themselves
+ordinary_impact if input.action.properties.impact in {"low", "medium"}
+
+# METADATA
+# title: The call may have consequences for others than the workspace
+# description: |
+#   A write of low impact holds a recipient or an amount without reaching it (a draft); any
+#   other effect than a read is taken to reach what it names.
+reaches_out if input.action.properties.effect in {"send", "execute", "irreversible"}
+
+reaches_out if {
+	input.action.properties.effect == "write"
+	input.action.properties.impact != "low"
+}
+
+# METADATA
+# title: A path inside the workspace that is not hidden
+path_plain(target) if {
+	target.inside_workspace == true
+	target.hidden == false
+}
+
+# METADATA
+# title: An address outside of private networks, or a name
+host_public(target) if target.address_class in {null, "global"}
+
+# METADATA
+# title: A host with scheme and port as an operator listed it
+host_listed(target) if {
+	host_public(target)
+	entry := data.wardline.tables.network.hosts[target.host]
+	target.scheme in entry.schemes
+	target.port in entry.ports
+}
+
+# METADATA
+# title: A recipient an operator listed
+recipient_listed(target) if {
+	target.scheme == "email"
+	target.address in data.wardline.tables.messaging.addresses
+}
+
+recipient_listed(target) if {
+	target.scheme == "email"
+	target.domain in data.wardline.tables.messaging.domains
+}
+
+recipient_listed(target) if {
+	target.scheme == "account"
+	target.address in data.wardline.tables.messaging.accounts
+}
+
+# METADATA
+# title: An amount within its currency's maximum
+amount_limited(target) if {
+	limit := data.wardline.tables.budgets.amounts[target.currency]
+	target.minor <= limit.maximum
+}
+
+# METADATA
+# title: What approvers have to be asked at this impact
+# description: null when the table names nobody; main then denies, for nobody could approve.
+approval_terms(impact) := terms if {
+	terms := data.wardline.tables.approval.terms[impact]
+} else := null
+
+# METADATA
+# title: The approval at hand meets these terms
+# description: |
+#   Signatures, single use and binding were checked before; what is checked again here can
+#   have changed since: the terms, and the time.
+approval_meets(terms) if {
+	approval := input.context.approval
+	approval.args_digest == input.resource.properties.args_digest
+	approval.approved_until >= input.context.time
+	count(approval.groups) > 0
+	every group in approval.groups {
+		group in terms.approvers
+	}
+	people := {person | some person in approval.approvers}
+	count(people) >= terms.quorum
+	not _barred(terms, people)
+}
+
+# An agent never approves its own call, whatever the terms say.
+_barred(_, people) if {
+	input.subject.type != "user"
+	input.subject.id in people
+}
+
+_barred(terms, people) if {
+	terms.separation_of_duties == true
+	some person in people
+	person in _requesters
+}
+
+_requesters contains input.subject.id
+
+_requesters contains _bare(input.subject.properties.on_behalf_of)
+
+_requesters contains input.subject.properties.on_behalf_of
+
+_requesters contains actor.id if some actor in input.subject.properties.act
+
+_requesters contains concat(":", [actor.type, actor.id]) if {
+	some actor in input.subject.properties.act
+}
+
+_bare(name) := trim_prefix(name, "user:") if is_string(name)
+
+# METADATA
+# title: Boundaries in rising order
+isolation_rank := {"none": 0, "process": 1, "container": 2, "kernel": 3}
+
+# METADATA
+# title: This machine can give the boundary, or a stronger one
+isolation_available(boundary) if {
+	some given in input.context.environment.isolation
+	isolation_rank[given] >= isolation_rank[boundary]
+}

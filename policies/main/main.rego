@@ -1,0 +1,223 @@
+# METADATA
+# scope: package
+# title: The one answer
+# description: |
+#   Joins what every package under data.wardline.policies and every layer under
+#   data.wardline.layers says. Deny beats approval beats allow; nothing said means deny.
+# related_resources:
+#   - ref: docs/policy-contract.md
+package wardline.main
+
+import data.wardline.contract
+import data.wardline.lib
+
+# METADATA
+# title: The whole answer to one evaluation request
+# description: |
+#   The order of the branches is the order of precedence. The first one keeps inputs of
+#   unknown form away from the packages, whose denials would not fire on what is undefined.
+# entrypoint: true
+default response := {
+	"decision": false,
+	"context": {
+		"reasons": [{
+			"code": "main.nothing_allows",
+			"agent": "No policy allows this call. Use another tool, or ask for it to be allowed.",
+			"operator": "no package allows it and none asks for an approval",
+			"nearest": null,
+		}],
+		"obligations": [],
+		"access_request": null,
+		"rules": [],
+	},
+}
+
+response := _refusal(contract.faults, _codes(contract.faults), [], null) if {
+	count(contract.faults) > 0
+} else := _refusal(_malformed, _codes(_malformed), [], null) if {
+	count(_malformed) > 0
+} else := _refusal(_denials, _fired, _evidence, null) if {
+	count(_denials) > 0
+} else := _refusal(_approvals, _fired, _evidence, _terms) if {
+	count(_approvals) > 0
+	not lib.approval_meets(_terms)
+} else := _permit if {
+	count(_approvals) > 0
+} else := _permit if {
+	count(_allows) > 0
+}
+
+_permit := {
+	"decision": true,
+	"context": {
+		"reasons": [],
+		"obligations": _ordered(_obligations, "id"),
+		"access_request": null,
+		"rules": sort(_fired),
+	},
+}
+
+_refusal(entries, rules, obligations, access_request) := {
+	"decision": false,
+	"context": {
+		"reasons": _ordered({_reason(entry) | some entry in entries}, "code"),
+		"obligations": obligations,
+		"access_request": access_request,
+		"rules": sort(rules),
+	},
+}
+
+_reason(entry) := {
+	"code": entry.code,
+	"agent": entry.agent,
+	"operator": entry.operator,
+	"nearest": entry.nearest,
+}
+
+_ordered(entries, key) := [entry |
+	some value in sort({candidate[key] | some candidate in entries})
+	some entry in entries
+	entry[key] == value
+]
+
+_codes(entries) := {entry.code | some entry in entries}
+
+_fired := (_codes(_denials) | _codes(_approvals)) | _allows
+
+# What the packages and layers say. Only packages allow: a layer narrows.
+
+_allows contains code if some code in data.wardline.policies[_].allow
+
+_denials contains entry if some entry in data.wardline.policies[_].deny
+
+_denials contains entry if some entry in data.wardline.layers[_].deny
+
+_denials contains {
+	"code": "main.layer_silent",
+	"agent": "A layer of policy that has to allow this call does not.",
+	"operator": concat("", ["layer ", layer, " has allow rules and none of them fired"]),
+	"nearest": null,
+} if {
+	some layer
+	allowed := data.wardline.layers[layer].allow
+	count(allowed) == 0
+}
+
+_denials contains {
+	"code": "main.no_common_approvers",
+	"agent": "This call needs a person's approval, and nobody may give it. Use another way.",
+	"operator": "the demanded approver groups have none in common, or tables.approval names none",
+	"nearest": null,
+} if {
+	count(_approvals) > 0
+	count(_common_approvers) == 0
+}
+
+_approvals contains entry if some entry in data.wardline.policies[_].require_approval
+
+_approvals contains entry if some entry in data.wardline.layers[_].require_approval
+
+_obligations contains entry if some entry in data.wardline.policies[_].obligations
+
+_obligations contains entry if some entry in data.wardline.layers[_].obligations
+
+# How an answer is recorded is owed for refusals too; other duties only make sense for a run.
+_evidence := _ordered({entry | some entry in _obligations; entry.type == "evidence"}, "id")
+
+# Joined terms: each entry can only make them harder to meet.
+
+_common_approvers := intersection({_approvers(entry) | some entry in _approvals})
+
+_approvers(entry) := {group | some group in entry.terms.approvers}
+
+_terms := {
+	"approvers": sort(_common_approvers),
+	"quorum": max([entry.terms.quorum | some entry in _approvals]),
+	"expires_in_seconds": min([entry.terms.expires_in_seconds | some entry in _approvals]),
+	"separation_of_duties": true in {entry.terms.separation_of_duties | some entry in _approvals},
+}
+
+# A rule of another form than the contract's says nothing that can be trusted, so it is no
+# silence: every call is denied until its author mends it.
+
+_said contains ["allow", where, said] if said := data.wardline.policies[where].allow
+
+_said contains ["deny", where, said] if said := data.wardline.policies[where].deny
+
+_said contains ["require_approval", where, said] if {
+	said := data.wardline.policies[where].require_approval
+}
+
+_said contains ["obligations", where, said] if said := data.wardline.policies[where].obligations
+
+_said contains ["allow", where, said] if said := data.wardline.layers[where].allow
+
+_said contains ["deny", where, said] if said := data.wardline.layers[where].deny
+
+_said contains ["require_approval", where, said] if {
+	said := data.wardline.layers[where].require_approval
+}
+
+_said contains ["obligations", where, said] if said := data.wardline.layers[where].obligations
+
+_malformed contains {
+	"code": "main.rule_malformed",
+	"agent": "A policy is not written as the contract asks, so nothing can be allowed.",
+	"operator": concat("", ["rule ", rule, " of ", where, " is no set of well-formed entries"]),
+	"nearest": null,
+} if {
+	some [rule, where, said] in _said
+	not _well_formed(rule, said)
+}
+
+_well_formed(rule, said) if {
+	is_set(said)
+	every entry in said {
+		_entry_formed(rule, entry)
+	}
+}
+
+_entry_formed("allow", entry) if is_string(entry)
+
+_entry_formed("deny", entry) if {
+	is_object(entry)
+	object.keys(entry) == {"code", "agent", "operator", "nearest"}
+	_voices(entry)
+}
+
+_entry_formed("require_approval", entry) if {
+	is_object(entry)
+	object.keys(entry) == {"code", "agent", "operator", "nearest", "terms"}
+	_voices(entry)
+	_terms_formed(entry.terms)
+}
+
+_entry_formed("obligations", entry) if {
+	is_object(entry)
+	object.keys(entry) == {"id", "type", "properties"}
+	is_string(entry.id)
+	is_string(entry.type)
+	is_object(entry.properties)
+}
+
+_voices(entry) if {
+	is_string(entry.code)
+	is_string(entry.agent)
+	is_string(entry.operator)
+}
+
+_terms_formed(null)
+
+_terms_formed(terms) if {
+	is_object(terms)
+	object.keys(terms) == {"approvers", "quorum", "expires_in_seconds", "separation_of_duties"}
+	is_array(terms.approvers)
+	every group in terms.approvers {
+		is_string(group)
+	}
+	is_number(terms.quorum)
+	terms.quorum >= 1
+	is_number(terms.expires_in_seconds)
+	terms.expires_in_seconds >= 1
+	is_boolean(terms.separation_of_duties)
+}

@@ -1,0 +1,201 @@
+package wardline.main_test
+
+import data.wardline.fixture_test as fixture
+import data.wardline.main
+
+_entry(code) := {"code": code, "agent": "a", "operator": "o", "nearest": null}
+
+_asks(code, terms) := object.union(_entry(code), {"terms": terms})
+
+_obligation(id, type) := {"id": id, "type": type, "properties": {}}
+
+_none := {"none": {"allow": set()}}
+
+test_nothing_said_is_a_denial if {
+	answer := main.response with input as fixture.base with data.wardline.policies as _none
+	answer.decision == false
+	fixture.codes(answer.context.reasons) == {"main.nothing_allows"}
+}
+
+test_an_allow_is_enough if {
+	said := {"p": {"allow": {"p.b", "p.a"}, "obligations": {
+		_obligation("z", "evidence"),
+		_obligation("a", "label"),
+	}}}
+	answer := main.response with input as fixture.base with data.wardline.policies as said
+	answer == {"decision": true, "context": {
+		"reasons": [],
+		"obligations": [_obligation("a", "label"), _obligation("z", "evidence")],
+		"access_request": null,
+		"rules": ["p.a", "p.b"],
+	}}
+}
+
+test_a_denial_beats_approval_and_allow if {
+	said := {
+		"p": {"allow": {"p.a"}, "obligations": {_obligation("e", "evidence")}},
+		"q": {
+			"deny": {_entry("q.z"), _entry("q.b")},
+			"require_approval": {_asks("q.c", fixture.terms)},
+			"obligations": {_obligation("l", "label")},
+		},
+	}
+	answer := main.response with input as fixture.base with data.wardline.policies as said
+	answer == {"decision": false, "context": {
+		"reasons": [_entry("q.b"), _entry("q.z")],
+		"obligations": [_obligation("e", "evidence")],
+		"access_request": null,
+		"rules": ["p.a", "q.b", "q.c", "q.z"],
+	}}
+}
+
+test_approval_beats_allow_and_terms_add_up if {
+	one := {
+		"approvers": ["b", "a", "c"],
+		"quorum": 1,
+		"expires_in_seconds": 60,
+		"separation_of_duties": false,
+	}
+	two := {
+		"approvers": ["c", "b"],
+		"quorum": 2,
+		"expires_in_seconds": 90,
+		"separation_of_duties": true,
+	}
+	said := {"p": {
+		"allow": {"p.a"},
+		"require_approval": {_asks("p.one", one), _asks("p.two", two)},
+	}}
+	answer := main.response with input as fixture.base with data.wardline.policies as said
+	answer.decision == false
+	fixture.codes(answer.context.reasons) == {"p.one", "p.two"}
+	answer.context.access_request == {
+		"approvers": ["b", "c"],
+		"quorum": 2,
+		"expires_in_seconds": 60,
+		"separation_of_duties": true,
+	}
+}
+
+test_an_approval_that_meets_the_terms_permits if {
+	said := {"p": {"require_approval": {_asks("p.one", fixture.terms)}}}
+	approved := fixture.in_context(
+		fixture.base,
+		{"approval": fixture.approval(["bob"], ["operators"])},
+	)
+	answer := main.response with input as approved with data.wardline.policies as said
+	answer.decision == true
+	answer.context.access_request == null
+}
+
+test_an_approval_never_lifts_a_denial if {
+	said := {"p": {
+		"deny": {_entry("p.no")},
+		"require_approval": {_asks("p.one", fixture.terms)},
+	}}
+	approved := fixture.in_context(
+		fixture.base,
+		{"approval": fixture.approval(["bob"], ["operators"])},
+	)
+	answer := main.response with input as approved with data.wardline.policies as said
+	answer.decision == false
+}
+
+test_an_approval_nobody_asked_for_permits_nothing if {
+	approved := fixture.in_context(
+		fixture.base,
+		{"approval": fixture.approval(["bob"], ["operators"])},
+	)
+	answer := main.response with input as approved with data.wardline.policies as _none
+	answer.decision == false
+}
+
+test_without_a_common_group_nobody_is_asked if {
+	said := {"p": {"require_approval": {
+		_asks("p.one", fixture.terms),
+		_asks("p.two", object.union(fixture.terms, {"approvers": ["others"]})),
+	}}}
+	answer := main.response with input as fixture.base with data.wardline.policies as said
+	answer.context.access_request == null
+	fixture.codes(answer.context.reasons) == {"main.no_common_approvers"}
+}
+
+test_terms_the_table_lacks_mean_nobody if {
+	said := {"p": {"require_approval": {_asks("p.one", null)}}}
+	answer := main.response with input as fixture.base with data.wardline.policies as said
+	fixture.codes(answer.context.reasons) == {"main.no_common_approvers"}
+}
+
+test_a_layer_allows_nothing_by_itself if {
+	answer := main.response with input as fixture.base
+		with data.wardline.policies as _none
+		with data.wardline.layers as {"team": {"allow": {"team.a"}}}
+	fixture.codes(answer.context.reasons) == {"main.nothing_allows"}
+}
+
+test_a_layer_that_speaks_of_allowing_has_to_allow if {
+	said := {"p": {"allow": {"p.a"}}}
+	answer := main.response with input as fixture.base
+		with data.wardline.policies as said
+		with data.wardline.layers as {"team": {"allow": set()}, "org": {"allow": {"org.a"}}}
+	fixture.codes(answer.context.reasons) == {"main.layer_silent"}
+	permitted := main.response with input as fixture.base
+		with data.wardline.policies as said
+		with data.wardline.layers as {"team": {"allow": {"team.a"}}, "org": {}}
+	permitted.decision == true
+}
+
+test_a_layer_adds_what_it_denies_asks_and_obliges if {
+	said := {"p": {"allow": {"p.a"}}}
+	denied := main.response with input as fixture.base
+		with data.wardline.policies as said
+		with data.wardline.layers as {"team": {"deny": {_entry("team.no")}}}
+	fixture.codes(denied.context.reasons) == {"team.no"}
+	held := main.response with input as fixture.base
+		with data.wardline.policies as said
+		with data.wardline.layers as {"team": {
+			"require_approval": {_asks("team.ask", fixture.terms)},
+			"obligations": {_obligation("team.e", "evidence")},
+		}}
+	held.context.access_request == fixture.terms
+	held.context.obligations == [_obligation("team.e", "evidence")]
+}
+
+test_a_rule_of_another_form_denies_everything if {
+	every rules in [
+		{"deny": true},
+		{"allow": true},
+		{"allow": {1}},
+		{"deny": {"no"}},
+		{"deny": {{"code": "p.no"}}},
+		{"require_approval": {_entry("p.one")}},
+		{"require_approval": {_asks("p.one", {"approvers": ["a"]})}},
+		{"require_approval": {_asks("p.one", object.union(fixture.terms, {"quorum": 0}))}},
+		{"require_approval": {_asks("p.one", object.union(fixture.terms, {"approvers": [1]}))}},
+		{"obligations": {{"id": "a"}}},
+	] {
+		answer := main.response with input as fixture.base
+			with data.wardline.policies as {"p": rules, "q": {"allow": {"q.a"}}}
+		answer.decision == false
+		fixture.codes(answer.context.reasons) == {"main.rule_malformed"}
+		layered := main.response with input as fixture.base
+			with data.wardline.policies as {"q": {"allow": {"q.a"}}}
+			with data.wardline.layers as {"p": rules}
+		layered.decision == false
+		fixture.codes(layered.context.reasons) == {"main.rule_malformed"}
+	}
+}
+
+test_an_input_of_unknown_form_is_denied_before_any_package_is_asked if {
+	answer := main.response with input as {"subject": 1}
+		with data.wardline.policies as {"p": {"allow": {"p.a"}}}
+	answer.decision == false
+	answer.context.rules[0] == "contract.action"
+}
+
+test_a_false_of_a_layer_is_malformed_too if {
+	answer := main.response with input as fixture.base
+		with data.wardline.policies as {"p": {"allow": {"p.a"}}}
+		with data.wardline.layers as {"team": {"allow": false}}
+	fixture.codes(answer.context.reasons) == {"main.rule_malformed"}
+}

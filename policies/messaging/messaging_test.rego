@@ -1,0 +1,71 @@
+package wardline.policies.messaging_test
+
+import data.wardline.fixture_test as fixture
+import data.wardline.policies.messaging
+
+_tables := {
+	"messaging": {
+		"domains": ["example.com"],
+		"addresses": ["bob@partner.example"],
+		"accounts": ["DE02120300000000202051"],
+	},
+	"approval": {"terms": {"low": fixture.terms, "medium": fixture.terms}},
+}
+
+_asked(effect, impact, target) := entries if {
+	entries := messaging.require_approval with input as fixture.call(effect, impact, [target])
+		with data.wardline.tables as _tables
+}
+
+_account(address) := {
+	"kind": "recipient",
+	"argument": "to",
+	"scheme": "account",
+	"address": address,
+	"domain": null,
+}
+
+test_allowed_listed_recipients if {
+	messaging.allow == {"messaging.listed_recipients"} with input as fixture.call(
+		"send", "low",
+		[fixture.email("a", "example.com")],
+	)
+	_asked("send", "low", fixture.email("a", "example.com")) == set()
+	_asked("send", "low", fixture.email("bob", "partner.example")) == set()
+	_asked("send", "low", _account("DE02120300000000202051")) == set()
+}
+
+test_asked_for_unlisted_recipients if {
+	every target in [
+		fixture.email("eve", "partner.example"),
+		fixture.email("a", "sub.example.com"),
+		fixture.email("a", "example.com.evil.example"),
+		_account("DE00000000000000000000"),
+		_account("example.com"),
+	] {
+		asked := _asked("send", "medium", target)
+		fixture.codes(asked) == {"messaging.unlisted_recipient"}
+		every entry in asked {
+			entry.terms == fixture.terms
+		}
+	}
+}
+
+test_a_draft_reaches_nobody if {
+	_asked("write", "low", fixture.email("eve", "evil.example")) == set()
+	messaging.allow == {"messaging.draft"} with input as fixture.call(
+		"write", "low",
+		[fixture.email("eve", "evil.example")],
+	)
+	asked := _asked("write", "medium", fixture.email("eve", "evil.example"))
+	fixture.codes(asked) == {"messaging.unlisted_recipient"}
+}
+
+test_without_tables_everyone_is_unlisted_and_nobody_approves if {
+	asked := messaging.require_approval with data.wardline.tables as {}
+		with input as fixture.call("send", "low", [fixture.email("a", "example.com")])
+	every entry in asked {
+		entry.terms == null
+	}
+	count(asked) == 1
+}

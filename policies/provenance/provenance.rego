@@ -1,0 +1,150 @@
+# METADATA
+# scope: package
+# title: Where control arguments come from
+# description: |
+#   Control arguments decide where an effect goes. One that comes from untrusted data is denied
+#   when it is a free choice, and shown to a person when it can only pick from what operators
+#   listed; only a low write inside the workspace passes by itself.
+#   Not protected from: a genuine value used against the person, and influence through free
+#   text; the plan is what speaks about intent.
+# related_resources:
+#   - ref: docs/policy-contract.md
+package wardline.policies.provenance
+
+import data.wardline.lib
+
+# METADATA
+# title: No free choice by untrusted data
+deny contains {
+	"code": "provenance.untrusted_control",
+	"agent": "This argument comes from untrusted data. Take it from the request or the plan.",
+	"operator": concat("", ["control argument ", argument, " has an untrusted origin"]),
+	"nearest": {"argument": argument, "origin": ["user", "plan"]},
+} if {
+	_guarded
+	some argument in _untrusted
+	not _bounded(argument)
+}
+
+# METADATA
+# title: No control argument without a known history
+deny contains {
+	"code": "provenance.missing",
+	"agent": "Where this argument comes from was not recorded, so the call cannot be judged.",
+	"operator": concat("", ["control argument ", argument, " has no provenance"]),
+	"nearest": null,
+} if {
+	_guarded
+	some argument in input.resource.properties.control
+	_given(argument)
+	not argument in _traced
+}
+
+# METADATA
+# title: A bounded choice by untrusted data is shown to a person
+require_approval contains {
+	"code": "provenance.untrusted_choice",
+	"agent": "This argument was chosen by data that is not trusted, so a person has to approve.",
+	"operator": concat("", ["control argument ", argument, " is listed, but of untrusted origin"]),
+	"nearest": {"argument": argument, "origin": ["user", "plan"]},
+	"terms": lib.approval_terms(input.action.properties.impact),
+} if {
+	_guarded
+	not _slight
+	some argument in _untrusted
+	_bounded(argument)
+}
+
+# METADATA
+# title: A value of unknown origin is shown to a person
+# description: |
+#   The agent made it up or computed it. Honest sums look like this, and so does a paraphrase
+#   of an injected address.
+require_approval contains {
+	"code": "provenance.unknown_control",
+	"agent": "Where this argument comes from is not known, so a person has to approve.",
+	"operator": concat("", ["control argument ", argument, " has an unknown origin"]),
+	"nearest": {"argument": argument, "origin": ["user", "plan"]},
+	"terms": lib.approval_terms(input.action.properties.impact),
+} if {
+	_guarded
+	some argument in _unknown
+	not _passes_alone(argument)
+}
+
+# A fetched address carries data out as well as in, so reading from a host is guarded too.
+_guarded if input.action.properties.effect != "read"
+
+_guarded if count(lib.targets("host")) > 0
+
+_slight if {
+	input.action.properties.effect == "write"
+	input.action.properties.impact == "low"
+}
+
+_passes_alone(argument) if {
+	_slight
+	_bounded(argument)
+}
+
+_control_leaves contains [_argument(pointer), leaf] if {
+	some pointer, leaf in input.context.provenance
+	leaf.control == true
+}
+
+_control_leaves contains [_argument(pointer), leaf] if {
+	some pointer, leaf in input.context.provenance
+	_argument(pointer) in input.resource.properties.control
+}
+
+_untrusted contains argument if {
+	some [argument, leaf] in _control_leaves
+	leaf.trusted == false
+	leaf.origin != "unknown"
+}
+
+_unknown contains argument if {
+	some [argument, leaf] in _control_leaves
+	leaf.origin == "unknown"
+}
+
+_traced contains _argument(pointer) if some pointer, _ in input.context.provenance
+
+# The argument's name: the pointer's first part (RFC 6901).
+_argument(pointer) := split(trim_prefix(pointer, "/"), "/")[0]
+
+_given(argument) if {
+	value := input.resource.properties.args[argument]
+	not value in {null, [], {}}
+}
+
+_bounded(argument) if {
+	targets := [target |
+		some target in input.resource.properties.targets
+		target.argument == argument
+	]
+	count(targets) > 0
+	every target in targets {
+		_listed(target)
+	}
+}
+
+_listed(target) if {
+	target.kind == "path"
+	lib.path_plain(target)
+}
+
+_listed(target) if {
+	target.kind == "host"
+	lib.host_listed(target)
+}
+
+_listed(target) if {
+	target.kind == "recipient"
+	lib.recipient_listed(target)
+}
+
+_listed(target) if {
+	target.kind == "amount"
+	lib.amount_limited(target)
+}

@@ -1,0 +1,162 @@
+package wardline.policies.provenance_test
+
+import data.wardline.fixture_test as fixture
+import data.wardline.policies.provenance
+
+_tables := {
+	"messaging": {"domains": ["example.com"], "addresses": [], "accounts": []},
+	"network": {"hosts": {"api.example.com": {"schemes": ["https"], "ports": [443]}}},
+	"budgets": {"amounts": {"EUR": {"without_person": 0, "maximum": 1000}}},
+	"approval": {"terms": {"low": fixture.terms, "medium": fixture.terms}},
+}
+
+_leaf(origin, trusted) := {"origin": origin, "source": null, "trusted": trusted, "control": true}
+
+# A call with one target, whose argument has a value of this origin.
+_call(effect, impact, target, leaf) := object.union(
+	fixture.call(effect, impact, [target]),
+	{
+		"resource": {"properties": {"control": [target.argument], "args": {target.argument: "x"}}},
+		"context": {"provenance": {concat("", ["/", target.argument]): leaf}},
+	},
+)
+
+_denied(document) := fixture.codes(entries) if {
+	entries := provenance.deny with input as document with data.wardline.tables as _tables
+}
+
+_asked(document) := fixture.codes(entries) if {
+	entries := provenance.require_approval with input as document with data.wardline.tables as _tables
+}
+
+_untrusted := _leaf("tool", false)
+
+test_allowed_trusted_origins if {
+	every origin in ["user", "plan", "tool", "default"] {
+		document := _call("send", "medium", fixture.email("a", "evil.example"), _leaf(origin, true))
+		_denied(document) == set()
+		_asked(document) == set()
+	}
+}
+
+test_denied_free_choice_of_untrusted_data if {
+	every target in [
+		fixture.email("a", "evil.example"),
+		fixture.host("evil.example"),
+		fixture.path("write", ".hidden"),
+		fixture.amount("EUR", 1001),
+		fixture.amount("XTS", 1),
+		fixture.command(["ls"]),
+	] {
+		_denied(_call("send", "medium", target, _untrusted)) == {"provenance.untrusted_control"}
+	}
+}
+
+test_the_denial_names_the_argument_and_where_to_take_it if {
+	document := _call("send", "low", fixture.email("a", "evil.example"), _untrusted)
+	denied := provenance.deny with input as document with data.wardline.tables as _tables
+	{entry.nearest | some entry in denied} == {{"argument": "to", "origin": ["user", "plan"]}}
+}
+
+test_asked_for_a_choice_among_listed_ones if {
+	every target in [
+		fixture.email("a", "example.com"),
+		fixture.host("api.example.com"),
+		fixture.path("write", "a.txt"),
+		fixture.amount("EUR", 1000),
+	] {
+		document := _call("send", "medium", target, _untrusted)
+		_denied(document) == set()
+		_asked(document) == {"provenance.untrusted_choice"}
+	}
+}
+
+test_a_small_write_inside_the_workspace_passes if {
+	document := _call("write", "low", fixture.path("write", "a.txt"), _untrusted)
+	_denied(document) == set()
+	_asked(document) == set()
+}
+
+test_one_free_value_among_listed_ones_is_denied if {
+	document := object.union(
+		_call("send", "medium", fixture.email("a", "example.com"), _untrusted),
+		{"resource": {"properties": {"targets": [
+			fixture.email("a", "example.com"),
+			fixture.email("a", "evil.example"),
+		]}}},
+	)
+	_denied(document) == {"provenance.untrusted_control"}
+}
+
+test_a_control_argument_without_target_is_a_free_choice if {
+	document := object.union(
+		_call("write", "low", fixture.path("write", "a.txt"), _untrusted),
+		{"resource": {"properties": {"targets": []}}},
+	)
+	_denied(document) == {"provenance.untrusted_control"}
+}
+
+test_a_leaf_below_a_control_argument_counts if {
+	document := object.union(
+		fixture.call("send", "low", []),
+		{
+			"resource": {"properties": {"control": ["to"], "args": {"to": ["x"]}}},
+			"context": {"provenance": {"/to/0": {
+				"origin": "tool",
+				"source": "reader",
+				"trusted": false,
+				"control": false,
+			}}},
+		},
+	)
+	_denied(document) == {"provenance.untrusted_control"}
+}
+
+test_asked_for_unknown_origin if {
+	send := _call("send", "low", fixture.email("a", "evil.example"), _leaf("unknown", false))
+	_denied(send) == set()
+	_asked(send) == {"provenance.unknown_control"}
+	write := _call("write", "low", fixture.path("write", "a.txt"), _leaf("unknown", false))
+	_asked(write) == set()
+}
+
+test_denied_without_a_history if {
+	document := object.union(
+		fixture.call("send", "low", []),
+		{"resource": {"properties": {"control": ["to"], "args": {"to": "x"}}}},
+	)
+	_denied(document) == {"provenance.missing"}
+}
+
+test_an_argument_not_given_needs_no_history if {
+	document := object.union(
+		fixture.call("send", "low", []),
+		{"resource": {"properties": {
+			"control": ["to", "cc", "bcc", "more"],
+			"args": {"to": null, "cc": [], "bcc": {}},
+		}}},
+	)
+	_denied(document) == set()
+}
+
+test_reads_are_free_but_from_hosts if {
+	document := _call("read", "low", fixture.path("read", "a.txt"), _untrusted)
+	_denied(document) == set()
+	_asked(document) == set()
+	_denied(_call("read", "low", fixture.host("evil.example"), _untrusted)) == {"provenance.untrusted_control"}
+	_asked(_call("read", "low", fixture.host("api.example.com"), _untrusted)) == {"provenance.untrusted_choice"}
+}
+
+test_free_text_is_nobodys_business if {
+	document := fixture.in_context(
+		fixture.call("send", "low", []),
+		{"provenance": {"/body": {
+			"origin": "tool",
+			"source": "reader",
+			"trusted": false,
+			"control": false,
+		}}},
+	)
+	_denied(document) == set()
+	_asked(document) == set()
+}

@@ -1,0 +1,73 @@
+package wardline.policies.shell_test
+
+import data.wardline.fixture_test as fixture
+import data.wardline.policies.shell
+
+_tables := {"isolation": "process", "denied_programs": ["sudo", "mount"]}
+
+_denied(target) := fixture.codes(entries) if {
+	entries := shell.deny with input as fixture.call("execute", "low", [target])
+		with data.wardline.tables.shell as _tables
+}
+
+test_allowed_command_gets_a_sandbox if {
+	call := fixture.call("execute", "low", [fixture.command(["ls", "-l"])])
+	shell.allow == {"shell.sandboxed"} with input as call
+	_denied(fixture.command(["ls"])) == set()
+	obligations := shell.obligations with input as call with data.wardline.tables.shell as _tables
+	obligations == {{
+		"id": "shell.sandbox",
+		"type": "sandbox",
+		"properties": {"isolation": "process", "profile": null},
+	}}
+}
+
+test_denied_text_for_a_shell if {
+	text := object.union(
+		fixture.command(["ls | sh"]),
+		{"program": null, "shell": true},
+	)
+	_denied(text) == {"shell.text"}
+}
+
+test_denied_programs_in_any_spelling if {
+	every program in ["sudo", "SUDO", "mount.cifs"] {
+		_denied(fixture.command([program, "x"])) == {"shell.denied_program"}
+	}
+}
+
+test_a_denied_name_as_an_argument_is_fine if {
+	_denied(fixture.command(["grep", "sudo"])) == set()
+}
+
+test_denied_without_a_program if {
+	_denied(object.union(fixture.command(["ls"]), {"program": null})) == {"shell.denied_program"}
+	_denied(object.union(fixture.command(["ls"]), {"program": ""})) == {"shell.denied_program"}
+}
+
+test_denied_without_a_sandbox if {
+	bare := fixture.in_context(
+		fixture.call("execute", "low", [fixture.command(["ls"])]),
+		{"environment": {"isolation": ["none"]}},
+	)
+	denied := shell.deny with input as bare with data.wardline.tables.shell as _tables
+	fixture.codes(denied) == {"shell.no_sandbox"}
+}
+
+test_denied_when_the_table_asks_for_no_boundary_or_is_missing if {
+	call := fixture.call("execute", "low", [fixture.command(["ls"])])
+	open := shell.deny with input as call
+		with data.wardline.tables.shell as object.union(_tables, {"isolation": "none"})
+	fixture.codes(open) == {"shell.no_sandbox"}
+	missing := shell.deny with input as call with data.wardline.tables as {}
+	fixture.codes(missing) == {"shell.no_sandbox", "shell.denied_program"}
+}
+
+test_high_impact_is_not_allowed_here if {
+	count(shell.allow) == 0 with input as fixture.call("execute", "high", [fixture.command(["ls"])])
+}
+
+test_nothing_said_about_calls_without_commands if {
+	count(shell.deny) == 0 with input as fixture.base with data.wardline.tables as {}
+	count(shell.obligations) == 0 with input as fixture.base
+}
