@@ -1,0 +1,298 @@
+"""Policy bundles: the Rego modules and data one decision is made under, and their digest.
+
+A bundle is read once, checked, and never changes afterwards. Its revision is the SHA-256 of
+the RFC 8785 form of `{"data": sha256, "modules": {path: sha256}}`, so two machines with the
+same files have the same revision, and a recorded decision can be made again under exactly
+the bundle it was made under (`save_bundle`, `load_revision`).
+
+`data/<table>.json` becomes `data.wardline.tables.<table>` (docs/policy-contract.md). Modules
+that end in `_test.rego` are kept apart: they are run by `permissions.pdp.rego_tests` and are
+never served.
+
+This module does not judge the Rego; `permissions.pdp.lint` does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NoReturn
+
+from permissions.errors import PolicyLoadError, SigningError
+from permissions.signing.canonical import canonical, digest, digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from permissions.model import Digest, JsonObject, JsonValue
+
+MAX_MODULE_BYTES = 256 * 1024
+MAX_DATA_BYTES = 8 * 1024 * 1024
+MAX_BUNDLE_BYTES = 32 * 1024 * 1024
+"""Larger than any policy met so far; a bundle beyond it is a mistake or an attack."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyBundle:
+    """Modules by path, data, and the digest of both.
+
+    `tests` holds the `*_test.rego` modules; they are no part of the revision.
+    """
+
+    modules: Mapping[str, str]
+    data: JsonObject
+    revision: Digest
+    tests: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @classmethod
+    def of(
+        cls,
+        modules: Mapping[str, str],
+        data: JsonObject | None = None,
+        tests: Mapping[str, str] | None = None,
+    ) -> PolicyBundle:
+        """A bundle from text already in memory.
+
+        Raises:
+            PolicyLoadError: a text is not UTF-8, or the data has no canonical form.
+        """
+        data = {} if data is None else data
+        try:
+            hashes = {path: digest(text.encode()) for path, text in sorted(modules.items())}
+            revision = digest_of({"data": digest(canonical(data)), "modules": hashes})
+        except (SigningError, UnicodeEncodeError) as err:
+            raise PolicyLoadError(
+                [_finding("data", "bundle.unrepresentable", str(err), "use plain JSON values")]
+            ) from err
+        return cls(
+            modules=MappingProxyType(dict(modules)),
+            data=data,
+            revision=revision,
+            tests=MappingProxyType(dict(tests or {})),
+        )
+
+    def document(self) -> JsonObject:
+        """As the JSON a bundle is saved and sent as."""
+        return {"data": self.data, "modules": dict(self.modules)}
+
+
+def shipped_folder() -> Path:
+    """The policies this distribution ships (a real folder, never inside a zip archive)."""
+    return Path(str(resources.files("permissions") / "_policies")).resolve()
+
+
+def load_bundle(folder: Path | None = None, *, overlay: Path | None = None) -> PolicyBundle:
+    """Reads `folder` (default: the shipped policies) and lays `overlay` on top of it.
+
+    A file of the overlay replaces the one with the same relative path, module or table, as
+    a whole: what an operator wrote is never mixed with what was shipped.
+
+    Raises:
+        PolicyLoadError: every file that is unreadable, not UTF-8 or JSON, too large, or a
+            link out of its folder, as findings.
+    """
+    modules: dict[str, str] = {}
+    tests: dict[str, str] = {}
+    tables: JsonObject = {}
+    findings: list[str] = []
+    for root in (folder or shipped_folder(), overlay):
+        if root is None:
+            continue
+        for path, text in _texts(root, findings):
+            if path.endswith("_test.rego"):
+                tests[path] = text
+            elif path.endswith(".rego"):
+                modules[path] = text
+            else:
+                _add_table(tables, path, text, findings)
+    if not modules:
+        findings.append(
+            _finding(
+                str(folder or "shipped policies"),
+                "bundle.empty",
+                "no .rego module was found",
+                "name a folder that holds one",
+            )
+        )
+    if findings:
+        raise PolicyLoadError(findings)
+    return PolicyBundle.of(modules, {"wardline": {"tables": tables}}, tests)
+
+
+def save_bundle(bundle: PolicyBundle, folder: Path) -> Path:
+    """Writes the bundle as `<hex of its revision>.json` and returns the path.
+
+    Content-addressed, so writing the same bundle twice, or from two processes, is harmless.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    target = _revision_path(folder, bundle.revision)
+    if target.exists():
+        return target
+    draft = folder / f".{target.name}.{secrets.token_hex(8)}"
+    with draft.open("xb") as file:
+        file.write(canonical(bundle.document()))
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(target)
+    return target
+
+
+def load_revision(folder: Path, revision: Digest) -> PolicyBundle:
+    """Reads the bundle that was saved under `revision`, and checks that it still is it.
+
+    Raises:
+        PolicyLoadError: there is none, or its content has another digest.
+    """
+    path = _revision_path(folder, revision)
+    try:
+        document = _strict_json(path.read_text("utf-8"))
+        bundle = PolicyBundle.of(document["modules"], document["data"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
+        raise PolicyLoadError(
+            [
+                _finding(
+                    path.name,
+                    "bundle.unreadable",
+                    f"no saved bundle of revision {revision[:80]!r} ({type(err).__name__})",
+                    "replay where the bundles of that run are kept",
+                )
+            ]
+        ) from err
+    if bundle.revision != revision:
+        raise PolicyLoadError(
+            [
+                _finding(
+                    path.name,
+                    "bundle.altered",
+                    f"its content has revision {bundle.revision}",
+                    "restore it from a backup; it is not what the run was decided under",
+                )
+            ]
+        )
+    return bundle
+
+
+def _revision_path(folder: Path, revision: Digest) -> Path:
+    name = revision.removeprefix("sha256:")
+    if len(name) != 64 or not set(name) <= set("0123456789abcdef"):
+        raise PolicyLoadError(
+            [
+                _finding(
+                    str(folder),
+                    "bundle.revision",
+                    f"{revision[:80]!r} is no revision",
+                    "it is `sha256:` and 64 hex digits",
+                )
+            ]
+        )
+    return folder / f"{name}.json"
+
+
+def _texts(root: Path, findings: list[str]) -> Iterator[tuple[str, str]]:
+    base = root.resolve()
+    if not base.is_dir():
+        findings.append(
+            _finding(str(root), "bundle.missing", "no such folder", "check the path")
+        )
+        return
+    total = 0
+    for path in _files(base, findings):
+        name = path.relative_to(base).as_posix()
+        limit = MAX_MODULE_BYTES if path.suffix == ".rego" else MAX_DATA_BYTES
+        try:
+            with path.open("rb") as file:
+                raw = file.read(limit + 1)
+            text = raw.decode()
+        except UnicodeDecodeError:
+            findings.append(_finding(name, "bundle.encoding", "not UTF-8", "save it as UTF-8"))
+            continue
+        except OSError as err:
+            findings.append(_finding(name, "bundle.unreadable", err.strerror or "", "check it"))
+            continue
+        total += len(raw)
+        if len(raw) > limit or total > MAX_BUNDLE_BYTES:
+            findings.append(
+                _finding(name, "bundle.size", f"more than {limit:,} bytes", "split the policy")
+            )
+            continue
+        yield name, text
+
+
+def _files(base: Path, findings: list[str]) -> Iterator[Path]:
+    """Policy files in a stable order.
+
+    Links are followed for files, inside the folder only (as mounted configuration has them),
+    never for folders.
+    """
+    for here, folders, names in os.walk(base):
+        folder = Path(here)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        findings.extend(
+            _finding(
+                (folder / name).relative_to(base).as_posix(),
+                "bundle.link",
+                "a linked folder",
+                "copy it in, or name it as the overlay",
+            )
+            for name in folders
+            if (folder / name).is_symlink()
+        )
+        for name in sorted(names):
+            path = folder / name
+            is_data = folder == base / "data" and name.endswith(".json")
+            if name.startswith(".") or not (is_data or name.endswith(".rego")):
+                continue
+            if not path.resolve().is_relative_to(base) or not path.is_file():
+                findings.append(
+                    _finding(
+                        path.relative_to(base).as_posix(),
+                        "bundle.link",
+                        "a link out of its folder, or no regular file",
+                        "copy the file in",
+                    )
+                )
+                continue
+            yield path
+
+
+def _add_table(tables: JsonObject, path: str, text: str, findings: list[str]) -> None:
+    name = PurePosixPath(path).stem
+    if not name.isidentifier() or not name.isascii():
+        findings.append(
+            _finding(
+                path, "bundle.table", f"{name[:80]!r} is no table name", "use a_to_z names"
+            )
+        )
+        return
+    try:
+        tables[name] = _strict_json(text)
+    except (ValueError, RecursionError) as err:
+        problem = str(err)[:200]
+        findings.append(_finding(path, "bundle.json", problem, "write strict JSON (RFC 8259)"))
+
+
+def _strict_json(text: str) -> JsonValue:
+    return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+
+
+def _unique(pairs: list[tuple[str, JsonValue]]) -> JsonObject:
+    out = dict(pairs)
+    if len(out) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return out
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finding(path: str, code: str, what: str, fix: str) -> str:
+    return f"{path}:1:1: {code}: {what}; {fix}"
