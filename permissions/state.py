@@ -207,8 +207,10 @@ class StateDatabase:
                 writer.execute("SAVEPOINT job")
                 try:
                     job.value = job.work(writer)
-                except Exception as err:  # noqa: BLE001 - handed to the caller it belongs to
-                    # Fails when the error ended the whole transaction (disk full, I/O).
+                except Exception as err:  # handed to the caller it belongs to
+                    if not writer.in_transaction:  # it ended all of it: disk full, I/O
+                        lost = sqlite3.OperationalError("the transaction ended early")
+                        raise err if isinstance(err, sqlite3.Error) else lost from err
                     writer.execute("ROLLBACK TO job")
                     job.error = self._fault(err) if isinstance(err, sqlite3.Error) else err
                 writer.execute("RELEASE job")
