@@ -1,0 +1,208 @@
+"""The committing thread: one sync and one signature for all who wait at the same time.
+
+While one batch is being synced the next one gathers. A batch is written as: entries with
+their sealed contents, then the checkpoint over them, then one `fdatasync`; only then does
+`durable` grow. After any failure nothing more is admitted; when the disk is full, the reserve
+takes a last `log.close` that says so.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import structlog
+
+from permissions.errors import TraceError, TraceWriteError
+from permissions.trace.encoder import checkpoint_line
+from permissions.trace.entry import Receipt, TraceEntry
+from permissions.trace.store import StoreFullError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from permissions.trace.checkpoint import CheckpointSigner
+    from permissions.trace.encoder import EntryEncoder
+    from permissions.trace.merkle import Frontier
+    from permissions.trace.store import Store
+    from permissions.trace.vault import Vault
+
+LINGER_SECONDS = 0.05
+MAX_PENDING_BYTES = 64 * 1024 * 1024
+MAX_PENDING_ENTRIES = 16_384
+_HURRY_BYTES = 1024 * 1024
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Batch:
+    lines: list[bytes] = field(default_factory=list)
+    leaves: list[bytes] = field(default_factory=list)
+    size: int = 0
+    urgent: bool = False
+    deadline: float = 0.0
+
+
+class Committer:
+    """Takes entries from any thread and makes them durable on its own."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        frontier: Frontier,
+        encoder: EntryEncoder,
+        vault: Vault,
+        signer: CheckpointSigner,
+        on_progress: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._frontier = frontier
+        self._encoder = encoder
+        self._vault = vault
+        self._signer = signer
+        self._on_progress = on_progress
+        self._work = threading.Condition(threading.Lock())
+        self._pending = _Batch()
+        self._next = frontier.size
+        self._closing = False
+        self._owner = os.getpid()
+        self.durable = frontier.size
+        self.failure: str | None = None
+        self._thread = threading.Thread(target=self._run, name="trace-committer", daemon=True)
+        self._thread.start()
+
+    @property
+    def next_index(self) -> int:
+        """The index the next entry will get."""
+        return self._next
+
+    @property
+    def is_full(self) -> bool:
+        """Whether callers should wait until a batch is done."""
+        pending = self._pending
+        return pending.size >= MAX_PENDING_BYTES or len(pending.leaves) >= MAX_PENDING_ENTRIES
+
+    def position(self) -> float:
+        """How many entries are settled: durable, or all once nothing more will become so."""
+        return float("inf") if self.failure is not None else self.durable
+
+    def submit(self, entries: Sequence[TraceEntry], *, urgent: bool) -> Receipt:
+        """Queues entries to be committed together, at once or within `LINGER_SECONDS`.
+
+        Raises:
+            TraceWriteError: an entry lies outside the format, or the log is closed or failed.
+        """
+        with self._work:
+            self._refuse_if_ended()
+            first = self._next
+            try:
+                encoded = [
+                    self._encoder.encode(entry, first + offset)
+                    for offset, entry in enumerate(entries)
+                ]
+            except TraceError as err:
+                raise TraceWriteError(f"an entry cannot be recorded: {err}") from err
+            pending = self._pending
+            if not pending.leaves:
+                pending.deadline = time.monotonic() + LINGER_SECONDS
+                self._work.notify()
+            for one in encoded:
+                pending.leaves.append(one.leaf)
+                pending.lines.append(one.lines)
+                pending.size += len(one.lines)
+            self._next += len(encoded)
+            if urgent and not pending.urgent:
+                pending.urgent = True
+                self._work.notify()
+        return Receipt(first, len(encoded))
+
+    def close(self, reason: str) -> None:
+        """Commits what is queued and a `log.close`, then ends the thread. Blocks."""
+        with self._work:
+            if self.failure is None and not self._closing:
+                encoded = self._encoder.encode(_last_entry(reason), self._next)
+                self._pending.leaves.append(encoded.leaf)
+                self._pending.lines.append(encoded.lines)
+                self._next += 1
+            self._closing = True
+            self._work.notify()
+        self._thread.join()
+        if self.failure is None:
+            self.failure = "the log is closed"
+        self._on_progress()
+
+    def _refuse_if_ended(self) -> None:
+        if self.failure is not None:
+            raise TraceWriteError(self.failure)
+        if self._closing:
+            raise TraceWriteError("the log is closed")
+        if os.getpid() != self._owner:
+            raise TraceWriteError("the log belongs to the process this one was forked from")
+
+    def _run(self) -> None:
+        while (taken := self._take()) is not None and self.failure is None:
+            self._commit(*taken)
+
+    def _take(self) -> tuple[_Batch, bytes] | None:
+        with self._work:
+            while not self._pending.leaves:
+                if self._closing:
+                    return None
+                self._work.wait()
+            while not (
+                self._pending.urgent or self._closing or self._pending.size > _HURRY_BYTES
+            ):
+                left = self._pending.deadline - time.monotonic()
+                if left <= 0 or not self._work.wait(left):
+                    break
+            batch, self._pending = self._pending, _Batch()
+            return batch, self._vault.take_fresh_keys()
+
+    def _commit(self, batch: _Batch, keys: bytes) -> None:
+        try:
+            tree = self._extended(batch.leaves)
+            note = self._signer.sign(tree.size, tree.root())
+            if keys:
+                self._store.write_keys(keys)
+            batch.lines.append(checkpoint_line(note))
+            self._store.write(b"".join(batch.lines), first=self._frontier.size)
+        except StoreFullError as err:
+            self._fail(str(err))
+            self._write_last_words(str(err))
+        except TraceError as err:
+            self._fail(str(err))
+        except Exception as err:  # noqa: BLE001 - a silent thread would leave callers waiting
+            self._fail(f"{type(err).__name__} while committing")
+        else:
+            self._frontier = tree
+            self.durable = tree.size
+        self._on_progress()
+
+    def _extended(self, leaves: list[bytes]) -> Frontier:
+        tree = self._frontier.copy()
+        for leaf in leaves:
+            tree.append(leaf)
+        return tree
+
+    def _fail(self, reason: str) -> None:
+        self.failure = f"the trace admits nothing more: {reason}"
+        log.error("trace_log_failed", reason=reason, durable=self.durable)
+
+    def _write_last_words(self, reason: str) -> None:
+        # Not counted as durable: that index was promised to an entry that failed.
+        try:
+            encoded = self._encoder.encode(_last_entry(reason[:200]), self._frontier.size)
+            tree = self._extended([encoded.leaf])
+            note = self._signer.sign(tree.size, tree.root())
+            self._store.write_from_reserve(encoded.lines + checkpoint_line(note))
+        except TraceError as err:
+            log.exception("trace_close_not_recorded", reason=str(err))
+
+
+def _last_entry(reason: str) -> TraceEntry:
+    return TraceEntry("log.close", run="", body={"reason": reason})

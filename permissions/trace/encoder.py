@@ -1,0 +1,121 @@
+"""From an entry to the bytes of its lines, and the shape every entry line has."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from permissions.errors import TraceError, TraceIntegrityError
+from permissions.trace import codec
+from permissions.trace.merkle import leaf_hash
+from permissions.trace.rules import KNOWN_TYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from permissions.model import JsonObject
+    from permissions.trace.entry import TraceEntry
+    from permissions.trace.vault import SealedContent, Vault
+
+VERSION = 1
+ENTRY_PREFIX = b'{"body":'
+CONTENT_PREFIX = b'{"content":'
+CHECKPOINT_PREFIX = b'{"checkpoint":'
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}").fullmatch
+_MEMBERS = frozenset(
+    {"body", "call", "contents", "index", "origin", "run", "time", "type", "v"}
+)
+_FACTS = frozenset({"commitment", "sealed", "size"})
+_TEXT_OR_NULL = (str, type(None))
+
+
+class Encoded(NamedTuple):
+    """The leaf hash of an entry, and its line followed by its sealed contents."""
+
+    leaf: bytes
+    lines: bytes
+
+
+def content_path(entry_type: str, name: str) -> str:
+    """What a commitment binds a content to besides its bytes."""
+    return f"{entry_type}/{name}"
+
+
+def checkpoint_line(note: str) -> bytes:
+    """The line that holds a signed checkpoint, with its newline."""
+    return codec.encode({"checkpoint": note}) + b"\n"
+
+
+def check_shape(document: JsonObject) -> None:
+    """Whether a decoded line has the members of an entry, each of its type.
+
+    Raises:
+        TraceIntegrityError: one is missing, unknown or of the wrong type.
+    """
+    if document.keys() != _MEMBERS:
+        odd = min(document.keys() ^ _MEMBERS)[:40]
+        raise TraceIntegrityError(f"the member {odd!r} of an entry is missing or unknown")
+    if document["v"] != VERSION:
+        raise TraceIntegrityError("the entry was written by a later version; update wardline")
+    right = (
+        type(document["body"]) is dict
+        and type(document["contents"]) is dict
+        and type(document["index"]) is int
+        and type(document["time"]) is int
+        and type(document["origin"]) is str
+        and type(document["type"]) is str
+        and type(document["run"]) in _TEXT_OR_NULL
+        and type(document["call"]) in _TEXT_OR_NULL
+    )
+    if not right:
+        raise TraceIntegrityError("a member of an entry has the wrong type")
+    for facts in document["contents"].values():
+        if type(facts) is not dict or facts.keys() != _FACTS:
+            raise TraceIntegrityError("the facts about a content are malformed")
+
+
+class EntryEncoder:
+    """Encodes the entries of one log."""
+
+    def __init__(self, *, origin: str, vault: Vault, clock: Callable[[], int]) -> None:
+        """`clock` gives microseconds since 1970-01-01 UTC."""
+        self._origin = origin
+        self._vault = vault
+        self._clock = clock
+
+    def encode(self, entry: TraceEntry, index: int) -> Encoded:
+        """The bytes of `entry` as the log's entry number `index`.
+
+        Raises:
+            TraceError: it lies outside the format (see docs/trace-format.md).
+        """
+        kind = entry.type
+        if kind not in KNOWN_TYPES:
+            raise TraceError(f"no entry type {kind[:40]!r}")
+        sealed: dict[str, SealedContent] = {}
+        for name in sorted(entry.contents):
+            if not _NAME(name):
+                raise TraceError(f"the name {name[:40]!r} of a content is not a plain word")
+            sealed[name] = self._vault.seal(
+                entry.contents[name],
+                origin=self._origin,
+                run=entry.run,
+                path=content_path(kind, name),
+            )
+        line = codec.encode(
+            {
+                "body": entry.body,
+                "call": entry.call,
+                "contents": {name: content.facts() for name, content in sealed.items()},
+                "index": index,
+                "origin": self._origin,
+                "run": entry.run or None,
+                "time": self._clock(),
+                "type": kind,
+                "v": VERSION,
+            }
+        )
+        if kind == "run.end":
+            self._vault.forget(entry.run)
+        lines = b"\n".join((line, *(content.line for content in sealed.values()), b""))
+        return Encoded(leaf_hash(line), lines)

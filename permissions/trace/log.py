@@ -1,0 +1,186 @@
+"""The signed log: what the broker appends to.
+
+A call to `append` with evidence `durable` returns after its entries and a signed checkpoint
+over them were synced; many callers share one sync. With `buffered` it returns at once, and
+the sync follows within 50 ms, or at `close`.
+
+Cancelling `append` does not take its entries back: they were handed over, and they are
+committed. A full queue makes callers wait; nothing is ever dropped.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import anyio
+import anyio.to_thread
+from anyio.lowlevel import current_token
+
+from permissions.errors import ConfigError, TraceWriteError
+from permissions.trace.bell import Bell
+from permissions.trace.checkpoint import CheckpointSigner, is_origin
+from permissions.trace.committer import Committer
+from permissions.trace.encoder import EntryEncoder
+from permissions.trace.entry import TraceEntry
+from permissions.trace.recovery import recover
+from permissions.trace.store import Store
+from permissions.trace.vault import Vault
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from permissions.model import Evidence, JsonObject
+    from permissions.signing.keys import Signer
+    from permissions.trace.entry import Receipt
+
+_ID_BYTES = 8
+
+
+def system_clock() -> int:
+    """Microseconds since 1970-01-01 UTC."""
+    return time.time_ns() // 1000
+
+
+class SignedLog:
+    """A `TraceLog` on disk. Made by `open_log`; usable from any number of event loops."""
+
+    def __init__(
+        self, *, origin: str, start: Callable[[Callable[[], None]], Committer]
+    ) -> None:
+        self.origin = origin
+        self._bell_of_loop: WeakKeyDictionary[object, Bell] = WeakKeyDictionary()
+        self._bells: tuple[Bell, ...] = ()
+        self._committer = start(self._ring)
+
+    @property
+    def durable(self) -> int:
+        """How many entries are on stable storage, under a signed checkpoint."""
+        return self._committer.durable
+
+    async def append(self, entries: Sequence[TraceEntry], *, evidence: Evidence) -> Receipt:
+        """Appends entries together, in order (see `entry.TraceLog`).
+
+        Raises:
+            TraceWriteError: an entry lies outside the format, and none of them was taken; or
+                the log has failed or is closed, and admits nothing more.
+        """
+        if not entries:
+            raise TraceWriteError("an append without entries records nothing")
+        committer = self._committer
+        while committer.is_full:
+            await self._settled(committer.next_index)
+        receipt = committer.submit(entries, urgent=evidence == "durable")
+        if evidence == "durable":
+            await self._settled(receipt.first + receipt.count)
+        return receipt
+
+    def close(self, reason: str = "closed") -> None:
+        """Commits what is queued, then `log.close`. Blocks; safe to call twice."""
+        self._committer.close(reason)
+
+    async def _settled(self, size: int) -> None:
+        committer = self._committer
+        if committer.position() < size:
+            await self._own_bell().wait(size)
+        if committer.durable < size:
+            raise TraceWriteError(committer.failure or "the entries were not committed")
+
+    def _own_bell(self) -> Bell:
+        loop = current_token().native_token
+        bell = self._bell_of_loop.get(loop)
+        if bell is None:
+            bell = self._bell_of_loop[loop] = Bell(self._committer.position)
+            # Replaced, never changed: the committing thread walks over it.
+            self._bells = tuple(self._bell_of_loop.values())
+        return bell
+
+    def _ring(self) -> None:
+        for bell in self._bells:
+            bell.ring()
+
+
+@asynccontextmanager
+async def open_log(
+    directory: Path,
+    *,
+    name: str,
+    signer: Signer,
+    kek: bytes,
+    config: JsonObject,
+    clock: Callable[[], int] = system_clock,
+    random: Callable[[int], bytes] = os.urandom,
+) -> AsyncIterator[SignedLog]:
+    """Opens a log for writing, recovering it if its last writer died; closes it at the end.
+
+    Opening verifies the whole log first, so it takes time in proportion to it.
+
+    Args:
+        directory: of this log alone; made when missing.
+        name: who writes, as a schema-less URL (`example.com/payments`). A new log's origin is
+            this and a random id, so that no two logs are ever taken for one another.
+        signer: signs the checkpoints; a log is continued by the key that began it.
+        kek: the vault's key-encryption key, 32 bytes (`vault.load_kek`).
+        config: body of the `config` entry: broker build, policy revision, tool registry
+            digest, engine.
+        clock: microseconds since 1970-01-01 UTC.
+        random: gives that many unpredictable bytes.
+
+    Raises:
+        ConfigError: the name cannot be part of an origin.
+        TraceWriteError: the log has another writer, or cannot be written.
+        TraceIntegrityError: what is there is not what this key signed.
+    """
+    if not is_origin(f"{name}/{'0' * 2 * _ID_BYTES}"):
+        raise ConfigError(f"{name[:80]!r} cannot name a log; use a URL without its scheme")
+    vault = Vault(kek, random=random)
+
+    def begin() -> tuple[SignedLog, Store, list[TraceEntry]]:
+        store = Store(directory, holder=f"pid {os.getpid()} boot {_boot_id()}")
+        try:
+            resumed = recover(directory, key=signer.public)
+            store.resume(resumed.segment, resumed.offset)
+            origin = resumed.origin or f"{name}/{random(_ID_BYTES).hex()}"
+            log = SignedLog(
+                origin=origin,
+                start=lambda ring: Committer(
+                    store=store,
+                    frontier=resumed.frontier,
+                    encoder=EntryEncoder(origin=origin, vault=vault, clock=clock),
+                    vault=vault,
+                    signer=CheckpointSigner(origin, signer),
+                    on_progress=ring,
+                ),
+            )
+        except BaseException:
+            store.close()
+            raise
+        return log, store, [_opening(signer), *resumed.entries]
+
+    log, store, first = await anyio.to_thread.run_sync(begin)
+    try:
+        first.append(TraceEntry("config", run="", body=config))
+        await log.append(first, evidence="durable")
+        yield log
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(log.close)
+        store.close()
+
+
+def _opening(signer: Signer) -> TraceEntry:
+    """The entry every writer begins with. The key in it is a claim, to be pinned elsewhere."""
+    body = {"boot": _boot_id(), "key": str(signer.public), "keyid": signer.keyid}
+    return TraceEntry("log.open", run="", body=body)
+
+
+def _boot_id() -> str:
+    """The kernel's id of this boot; empty where there is none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,133 @@
+"""Opens a log again: verifies it, sets a torn tail aside, and says where to go on.
+
+Only bytes after the last signed checkpoint may be cut, and they are kept: `<size>.torn`, its
+digest named by the `log.recover` entry. Nothing in them was ever promised to anyone. A log
+that fails verification, or that another key signed, is not continued at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from permissions.errors import TraceIntegrityError, TraceWriteError
+from permissions.trace.encoder import ENTRY_PREFIX
+from permissions.trace.entry import TraceEntry
+from permissions.trace.merkle import Frontier, leaf_hash
+from permissions.trace.store import read_lines, segment_path, segments, sync_directory
+from permissions.trace.verify import verify_trace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from permissions.model import JsonObject
+    from permissions.signing.keys import PublicKey
+    from permissions.trace.report import End, Report
+
+TORN_SUFFIX = ".torn"
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """Where and how a writer goes on.
+
+    `entries` is what it has to say first: what was cut, and which calls were left open.
+    """
+
+    origin: str | None
+    frontier: Frontier
+    segment: Path
+    offset: int
+    entries: tuple[TraceEntry, ...]
+
+
+def recover(directory: Path, *, key: PublicKey) -> Resumption:
+    """Prepares a log for its next writer, who must hold the lock.
+
+    Raises:
+        TraceIntegrityError: the log is not what `key` signed.
+        TraceWriteError: the torn tail cannot be set aside.
+    """
+    if not segments(directory):
+        return Resumption(None, Frontier(), segment_path(directory, 0), 0, ())
+    report = verify_trace(directory, key=key, signatures="last")
+    if not report.is_intact:
+        raise TraceIntegrityError(
+            f"the log {directory} is not continued: at entry {report.integrity.failed_at},"
+            f" {report.integrity.reason}; move it away and keep it as evidence"
+        )
+    if report.end is None:
+        # Killed before its first checkpoint: nothing of this log was ever promised.
+        torn = _set_aside(directory, segments(directory)[0], 0, 0)
+        return Resumption(None, Frontier(), segment_path(directory, 0), 0, _story(report, torn))
+    torn = _set_aside(directory, report.end.segment, report.end.offset, report.integrity.size)
+    return Resumption(
+        origin=report.integrity.origin,
+        frontier=_frontier(directory, report.end, report.integrity.size),
+        segment=report.end.segment,
+        offset=report.end.offset,
+        entries=_story(report, torn),
+    )
+
+
+def _story(report: Report, torn: list[JsonObject]) -> tuple[TraceEntry, ...]:
+    said: list[TraceEntry] = []
+    if torn or not report.completeness.closed:
+        said.append(TraceEntry("log.recover", run="", body={"torn": torn}))
+    said.extend(
+        TraceEntry(
+            "gap",
+            run=call.run,
+            call=call.call,
+            body={"reason": "outcome_unknown", "last": call.last},
+        )
+        for call in report.completeness.open_calls
+    )
+    return tuple(said)
+
+
+def _set_aside(directory: Path, segment: Path, end: int, size: int) -> list[JsonObject]:
+    """Moves everything after `end` of `segment` into `.torn` files, oldest first.
+
+    Files that an earlier recovery of the same end left behind are named again: it died before
+    it could record them.
+    """
+    later = [path for path in segments(directory) if path.name > segment.name]
+    try:
+        tail = segment.read_bytes()[end:].rstrip(b"\0")
+        tail += b"".join(path.read_bytes().rstrip(b"\0") for path in later)
+        if tail:
+            digest = hashlib.sha256(tail).hexdigest()
+            _write_durably(directory / f"{size}-{digest[:16]}{TORN_SUFFIX}", tail)
+        os.truncate(segment, end)
+        for path in later:
+            path.unlink()
+        sync_directory(directory)
+        return [_facts(path) for path in sorted(directory.glob(f"{size}-*{TORN_SUFFIX}"))]
+    except OSError as err:
+        raise TraceWriteError(f"the torn tail cannot be set aside: {err}") from err
+
+
+def _facts(path: Path) -> JsonObject:
+    data = path.read_bytes()
+    digest = "sha256:" + hashlib.sha256(data).hexdigest()
+    return {"file": path.name, "bytes": len(data), "digest": digest}
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _frontier(directory: Path, end: End, size: int) -> Frontier:
+    frontier = Frontier()
+    for line in read_lines(directory):
+        if frontier.size == size or line.segment.name > end.segment.name:
+            break
+        if line.data.startswith(ENTRY_PREFIX):
+            frontier.append(leaf_hash(line.data))
+    return frontier

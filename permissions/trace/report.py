@@ -1,0 +1,147 @@
+"""What a verification says: two verdicts, never merged.
+
+*Integrity* is about bytes: is what is here what the key signed? *Completeness* is about the
+story: is all of it here, and may it have happened so? A log can be intact and incomplete.
+
+What neither can show: a host that was owned before it recorded, a tool that lies, a call that
+went around the broker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from permissions.model import JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Integrity:
+    """Whether the bytes are those that were signed.
+
+    `verdict`: `failed`; `consistent`, when they fit the key the log itself names, which an
+    attacker could have put there; `signed`, when they fit a key pinned by the reader.
+    """
+
+    verdict: Literal["failed", "consistent", "signed"]
+    origin: str | None
+    size: int
+    """Entries under a verified checkpoint."""
+    root: str | None
+    """Base64 of the root over them."""
+    checkpoints: int
+    keyid: str | None
+    failed_at: int | None
+    """Index of the first entry that is not vouched for, when failed."""
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A head kept outside the log, which it extends."""
+
+    source: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCall:
+    """A call without an end. If it started, nobody knows what it did."""
+
+    run: str
+    call: str
+    since: int
+    last: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something at an entry that must not be."""
+
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What became of the sealed contents the entries commit to.
+
+    `checked` were opened and fit their commitment; `sealed` are there and unaltered, but
+    nobody gave the key to open them; `absent` were left out or lost; `erased` have no key.
+    """
+
+    checked: int
+    sealed: int
+    absent: int
+    erased: int
+
+
+@dataclass(frozen=True, slots=True)
+class Completeness:
+    """Whether the whole story is here.
+
+    Without an `anchor`, a log that was cut at a checkpoint cannot be told from a shorter one.
+    """
+
+    closed: bool
+    close_reason: str | None
+    anchor: Anchor | None
+    unsigned_bytes: int
+    """Bytes after the last signed checkpoint: a torn tail, or a writer still at work."""
+    open_runs: tuple[str, ...]
+    open_calls: tuple[OpenCall, ...]
+    gaps: int
+    unknown_types: int
+    findings: tuple[Finding, ...]
+    findings_count: int
+    """All of them; only the first hundred are listed."""
+    contents: Contents
+
+    @property
+    def is_whole(self) -> bool:
+        """Closed, anchored to its end or not, without open calls, gaps, loss or findings."""
+        return (
+            self.closed
+            and not self.unsigned_bytes
+            and not self.open_calls
+            and not self.gaps
+            and not self.findings_count
+            and not self.contents.absent
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Where the last verified checkpoint ends on disk."""
+
+    segment: Path
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Both verdicts, the head to keep for next time, and where the signed part ends."""
+
+    integrity: Integrity
+    completeness: Completeness
+    head: str | None
+    end: End | None
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether integrity did not fail."""
+        return self.integrity.verdict != "failed"
+
+    def document(self) -> JsonObject:
+        """Both verdicts as JSON."""
+        return {
+            "integrity": asdict(self.integrity),
+            "completeness": {
+                **asdict(self.completeness),
+                "whole": self.completeness.is_whole,
+            },
+            "head": self.head,
+        }

@@ -1,0 +1,181 @@
+"""What may follow what: the state machine of runs and calls, without any IO.
+
+::
+
+    intent ──► (decision | request | approval)* ──► denied
+                          │
+                          └─ after a permit ──► start ──► effect* ──► outcome
+    from any open state ──► gap          a run: run.start ──► plan*, calls ──► run.end
+
+Every call ends once: `denied`, `outcome` or `gap`. A run left open by one writer may be started
+again under the next `log.open`; its calls count from there. What does not fit is a finding, not an
+exception: the entry is there and signed, it just tells a story that must not happen. Types
+this version does not know are left alone, so that later ones can be added.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from permissions.trace.entry import TERMINAL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from permissions.model import JsonObject
+
+LOG_TYPES = frozenset({"log.open", "log.recover", "log.close", "config"})
+RUN_TYPES = frozenset({"run.start", "run.end", "plan"})
+CALL_TYPES = frozenset(
+    {"intent", "decision", "request", "approval", "denied", "start", "effect", "outcome", "gap"}
+)
+KNOWN_TYPES = LOG_TYPES | RUN_TYPES | CALL_TYPES
+
+
+@dataclass(slots=True)
+class CallState:
+    """Where a call stands that has not ended."""
+
+    run: str
+    call: str
+    since: int
+    last: str = "intent"
+    permitted: bool = False
+    requested: bool = False
+
+    @property
+    def started(self) -> bool:
+        """Whether the tool may have been run."""
+        return self.last in ("start", "effect")
+
+
+@dataclass(slots=True)
+class _Run:
+    calls: int = 0
+    resumable: bool = False
+    open: dict[str, CallState] = field(default_factory=dict)
+    ended: set[str] = field(default_factory=set)
+    approvals: set[str] = field(default_factory=set)
+
+
+class Story:
+    """Follows the entries of one log. Memory grows with open runs only."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, _Run] = {}
+        self._is_open = False
+        self.closed = False
+        self.gaps = 0
+        self.unknown = 0
+        self.reason: str | None = None
+        self._time = 0
+
+    @property
+    def open_runs(self) -> tuple[str, ...]:
+        """Runs without a `run.end`, oldest first."""
+        return tuple(self._runs)
+
+    @property
+    def open_calls(self) -> tuple[CallState, ...]:
+        """Calls without a terminal entry, oldest first."""
+        calls = [call for run in self._runs.values() for call in run.open.values()]
+        return tuple(sorted(calls, key=lambda call: call.since))
+
+    def observe(self, entry: JsonObject) -> Iterator[str]:
+        """Takes in the next entry; yields what is wrong about it, one sentence each."""
+        if entry["time"] < self._time:
+            yield f"the clock went back by {self._time - entry['time']} us"
+        self._time = entry["time"]
+        if self.closed and entry["type"] != "log.open":
+            yield f"{entry['type']} after log.close"
+        kind = entry["type"]
+        if kind in LOG_TYPES:
+            yield from self._log(kind, entry)
+        elif kind in RUN_TYPES:
+            yield from self._run(kind, entry)
+        elif kind in CALL_TYPES:
+            yield from self._call(kind, entry)
+        else:
+            self.unknown += 1
+
+    def _log(self, kind: str, entry: JsonObject) -> Iterator[str]:
+        if not self._is_open and kind != "log.open":
+            yield f"{kind} before log.open"
+        if kind == "log.open":
+            self._is_open, self.closed = True, False
+            for run in self._runs.values():
+                run.resumable = True
+        elif kind == "log.close":
+            self.closed = True
+            self.reason = entry["body"].get("reason")
+
+    def _run(self, kind: str, entry: JsonObject) -> Iterator[str]:
+        run = entry["run"]
+        if not run:
+            yield f"{kind} names no run"
+        elif kind == "run.start":
+            state = self._runs.setdefault(run, _Run(resumable=True))
+            if not state.resumable:
+                yield f"run {run!r} is started twice"
+            state.resumable, state.calls = False, 0
+        elif run not in self._runs:
+            yield f"{kind} outside any run"
+        elif kind == "run.end":
+            state = self._runs.pop(run)
+            for call in state.open:
+                yield f"run {run!r} ended while its call {call!r} was open"
+            said = entry["body"].get("calls")
+            if said is not None and said != state.calls:
+                yield f"run {run!r} says it made {said} calls; {state.calls} are recorded"
+
+    def _call(self, kind: str, entry: JsonObject) -> Iterator[str]:
+        run, call = entry["run"], entry["call"]
+        if not run or not call:
+            yield f"{kind} names no run or no call"
+            return
+        state = self._runs.get(run)
+        if state is None:
+            yield f"{kind} of call {call!r} outside any run"
+            state = self._runs.setdefault(run, _Run())
+        if kind == "intent":
+            if call in state.open or call in state.ended:
+                yield f"call {call!r} has a second intent"
+                return
+            state.open[call] = CallState(run, call, entry["index"])
+            state.calls += 1
+            return
+        current = state.open.get(call)
+        if current is None:
+            ended = "after its end" if call in state.ended else "without an intent"
+            yield f"{kind} of call {call!r} {ended}"
+            return
+        yield from _findings(kind, entry["body"], state, current)
+        if kind == "gap":
+            self.gaps += 1
+        if kind in TERMINAL:
+            del state.open[call]
+            state.ended.add(call)
+
+
+def _findings(kind: str, body: JsonObject, run: _Run, call: CallState) -> Iterator[str]:
+    """Moves an open call on; yields what is wrong about the move."""
+    name = f"call {call.call!r}"
+    if kind in ("decision", "request", "approval", "denied", "start") and call.started:
+        yield f"{kind} of {name} after its start"
+    match kind:
+        case "decision":
+            call.permitted = body.get("permitted") is True
+        case "request":
+            call.requested = True
+        case "approval":
+            if not call.requested:
+                yield f"{name} has an approval nobody asked for"
+            if (used := str(body.get("id"))) in run.approvals:
+                yield f"{name} uses the approval {used[:80]!r} again"
+            run.approvals.add(used)
+        case "start" if not call.permitted:
+            yield f"{name} was started without a permit"
+        case "effect" | "outcome" if not call.started:
+            yield f"{name} has an {kind} but was never started"
+    call.last = kind

@@ -1,0 +1,224 @@
+"""The files of a log: segments of lines, written once, synced before anything is promised.
+
+* One writer: a lock file, held as long as the store is open.
+* A segment is filled with zeros ahead of its data, 1 MiB at a time. Writing over filled
+  blocks needs no change of metadata, so `fdatasync` takes half as long (0.15 against 0.30 ms
+  on ext4), and a full disk shows before a record is written, not in the middle of it. The
+  last 64 KiB are kept for the entry that says why the log had to close.
+* Entries, their sealed contents and the checkpoint over them go into the same file: one sync
+  is one barrier, and nothing can survive of one without the other.
+
+After a failed write or sync the store must be abandoned: what the kernel still holds is
+unknown, and a second sync that succeeds would prove nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from permissions.errors import TraceError, TraceWriteError
+from permissions.trace.vault import KEYS_FILE, MAX_SEALED_LINE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LOCK_FILE = "lock"
+SEGMENT_SUFFIX = ".jsonl"
+SEGMENT_BYTES = 64 * 1024 * 1024
+FILL_BYTES = 1024 * 1024
+RESERVE_BYTES = 64 * 1024
+_INDEX_DIGITS = 20
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class StoreFullError(TraceWriteError):
+    """There is no room for these bytes; nothing of them was written."""
+
+
+class Line(NamedTuple):
+    """One line as it lies on disk, without its newline; `ended` says if there was one."""
+
+    segment: Path
+    offset: int
+    data: bytes
+    ended: bool
+
+
+def segment_path(directory: Path, first: int) -> Path:
+    """The segment whose first entry has this index."""
+    return directory / f"{first:0{_INDEX_DIGITS}d}{SEGMENT_SUFFIX}"
+
+
+def segments(directory: Path) -> list[Path]:
+    """The segments of a log, in order.
+
+    Raises:
+        TraceError: the directory cannot be read.
+    """
+    try:
+        found = [path for path in directory.iterdir() if path.suffix == SEGMENT_SUFFIX]
+    except OSError as err:
+        raise TraceError(f"no trace can be read in {directory}: {err.strerror}") from err
+    return sorted(path for path in found if path.stem.isdigit())
+
+
+def read_lines(directory: Path) -> Iterator[Line]:
+    """Every line of a log as it lies; the zeros a segment is filled with are left out.
+
+    Raises:
+        TraceError: a file cannot be read.
+    """
+    for path in segments(directory):
+        try:
+            with path.open("rb", buffering=1024 * 1024) as file:
+                offset = 0
+                while data := file.readline(MAX_SEALED_LINE):
+                    start, offset = offset, offset + len(data)
+                    if data.endswith(b"\n"):
+                        yield Line(path, start, data[:-1], ended=True)
+                    elif rest := data.rstrip(b"\0"):
+                        yield Line(path, start, rest, ended=False)
+        except OSError as err:
+            raise TraceError(f"{path.name} cannot be read: {err.strerror}") from err
+
+
+def sync_directory(directory: Path) -> None:
+    """Makes the names of new files durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Store:
+    """The open end of a log. One thread at a time may use it."""
+
+    def __init__(self, directory: Path, *, holder: str) -> None:
+        """Takes the lock; `holder` is written into it, for people.
+
+        Raises:
+            TraceWriteError: another writer holds it, or the directory cannot be used.
+        """
+        self._directory = directory
+        self._segment = self._keys = -1
+        self._end = self._filled = 0
+        try:
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = _open(directory / LOCK_FILE)
+        except OSError as err:
+            raise TraceWriteError(f"the log {directory} cannot be opened: {err}") from err
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as err:
+            os.close(self._lock)
+            raise TraceWriteError(
+                f"another process writes the log {directory}; give each broker its own"
+            ) from err
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, holder.encode() + b"\n", 0)
+
+    def resume(self, segment: Path, end: int) -> None:
+        """Goes on in `segment` after `end` bytes, which are all that is kept of it.
+
+        Raises:
+            TraceWriteError: the files cannot be opened or made durable.
+        """
+        try:
+            self._keys = _open(self._directory / KEYS_FILE, os.O_APPEND)
+            self._segment = _open(segment)
+            os.ftruncate(self._segment, end)
+            self._end = self._filled = end
+            os.fsync(self._segment)
+            os.fsync(self._keys)
+            sync_directory(self._directory)
+        except OSError as err:
+            raise TraceWriteError(f"the log cannot be continued: {err}") from err
+
+    def write(self, data: bytes, *, first: int) -> None:
+        """Makes `data` durable at the end; `first` is the index of the first entry in it.
+
+        Raises:
+            StoreFullError: no room; nothing was written.
+            TraceWriteError: a write or a sync failed; the store must be abandoned.
+        """
+        try:
+            if self._end >= SEGMENT_BYTES:
+                self._roll(first)
+            self._fill(len(data) + RESERVE_BYTES)
+        except OSError as err:
+            if err.errno in _FULL:
+                raise StoreFullError(f"no room for the record: {err.strerror}") from err
+            raise TraceWriteError(f"the log cannot be extended: {err}") from err
+        self._put(data)
+
+    def write_from_reserve(self, data: bytes) -> None:
+        """Like `write`, into room that is already there: for the last entry of a full log.
+
+        Raises:
+            TraceWriteError: it does not fit, or the write failed.
+        """
+        if self._end + len(data) > self._filled:
+            raise TraceWriteError("nothing is left of the reserve")
+        self._put(data)
+
+    def write_keys(self, lines: bytes) -> None:
+        """Makes lines of the vault's keys file durable.
+
+        Raises:
+            TraceWriteError: they could not be written.
+        """
+        try:
+            written = os.write(self._keys, lines)
+            os.fdatasync(self._keys)
+        except OSError as err:
+            raise TraceWriteError(f"a key of the vault could not be written: {err}") from err
+        if written != len(lines):
+            raise TraceWriteError("a key of the vault was written in part")
+
+    def close(self) -> None:
+        """Gives back unused room, the files and the lock. Never raises."""
+        for descriptor in (self._segment, self._keys, self._lock):
+            if descriptor < 0:
+                continue
+            try:
+                if descriptor == self._segment and self._filled > self._end:
+                    os.ftruncate(descriptor, self._end)
+                os.close(descriptor)
+            except OSError:
+                pass  # the data was synced before it was promised; zeros may stay behind
+        self._segment = self._keys = self._lock = -1
+
+    def _put(self, data: bytes) -> None:
+        view = memoryview(data)
+        end = self._end
+        try:
+            while view:
+                written = os.pwrite(self._segment, view, end)
+                view, end = view[written:], end + written
+            os.fdatasync(self._segment)
+        except OSError as err:
+            raise TraceWriteError(f"the record could not be made durable: {err}") from err
+        self._end = end
+
+    def _fill(self, needed: int) -> None:
+        target = self._end + needed
+        while self._filled < target:
+            room = bytes(max(FILL_BYTES, target - self._filled))
+            self._filled += os.pwrite(self._segment, room, self._filled)
+
+    def _roll(self, first: int) -> None:
+        fresh = _open(segment_path(self._directory, first), os.O_EXCL)
+        os.ftruncate(self._segment, self._end)
+        os.fsync(self._segment)
+        os.close(self._segment)
+        self._segment, self._end, self._filled = fresh, 0, 0
+        sync_directory(self._directory)
+
+
+def _open(path: Path, flags: int = 0) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o600)

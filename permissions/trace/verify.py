@@ -1,0 +1,353 @@
+"""Re-derives everything a log claims from the bytes as they lie.
+
+In one pass and in constant memory per open run (RFC 6962 roots need one hash per level):
+
+1. each line is parsed strictly and must be in canonical form, each entry must have the next
+   index and the log's origin;
+2. each sealed content must be one its entry names by digest, and, with the vault's key, must
+   open to what the entry commits to;
+3. at each checkpoint the root over the line bytes must be the signed one;
+4. heads kept outside must be roots of this very log: that finds a cut tail, a rewritten or
+   restored log, and a fork;
+5. the entries under a checkpoint must tell a story that may happen (`rules.Story`).
+
+The tree is computed by merging equal subtrees on a stack, not by the writer's frontier. Bytes
+after the last checkpoint are a torn tail only when no signed checkpoint follows them.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import TYPE_CHECKING, Literal
+
+from permissions.errors import SigningError, TraceError, TraceIntegrityError
+from permissions.signing.keys import PublicKey
+from permissions.trace import codec
+from permissions.trace.checkpoint import open_checkpoint, parse_checkpoint
+from permissions.trace.encoder import (
+    CHECKPOINT_PREFIX,
+    CONTENT_PREFIX,
+    ENTRY_PREFIX,
+    check_shape,
+    content_path,
+)
+from permissions.trace.report import (
+    Anchor,
+    Completeness,
+    Contents,
+    End,
+    Finding,
+    Integrity,
+    OpenCall,
+    Report,
+)
+from permissions.trace.rules import Story
+from permissions.trace.store import Line, read_lines, segments
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from permissions.model import JsonObject
+    from permissions.trace.checkpoint import Checkpoint
+    from permissions.trace.vault import VaultReader
+
+MAX_BATCH = 65_536
+"""Most entries under one checkpoint; more is refused, so that memory stays bounded."""
+_LISTED_FINDINGS = 100
+
+
+def verify_trace(
+    directory: Path,
+    *,
+    key: PublicKey | None = None,
+    heads: Mapping[str, str] | None = None,
+    vault: VaultReader | None = None,
+    signatures: Literal["all", "last"] = "all",
+) -> Report:
+    """Verifies a log.
+
+    Args:
+        directory: where the log lies.
+        key: the key that must have signed it. Without one, the key the log names is used and
+            the verdict is never better than `consistent`.
+        heads: signed checkpoints kept outside the log, by where they came from.
+        vault: opens the sealed contents.
+        signatures: `last` checks the signature of the last checkpoint only, whose root covers
+            every entry; the roots of all others are checked all the same.
+
+    Raises:
+        TraceError: there is no log, or a file of it cannot be read.
+    """
+    if not segments(directory):
+        raise TraceError(f"there is no trace in {directory}")
+    auditor = _Auditor(key=key, heads=heads or {}, vault=vault, signatures=signatures)
+    for line in read_lines(directory):
+        auditor.feed(line)
+        if auditor.failure is not None:
+            break
+    return auditor.finish()
+
+
+class _Auditor:
+    def __init__(
+        self,
+        *,
+        key: PublicKey | None,
+        heads: Mapping[str, str],
+        vault: VaultReader | None,
+        signatures: Literal["all", "last"],
+    ) -> None:
+        self._pinned = key is not None
+        self._key = key
+        self._notes = heads
+        self._heads: dict[str, Checkpoint] = {}
+        self._vault = vault
+        self._all_signatures = signatures == "all"
+        self._origin: str | None = None
+        self._count = 0
+        self._subtrees: list[tuple[int, bytes]] = []
+        self._batch: list[JsonObject] = []
+        self._expected: dict[str, tuple[str, str]] = {}
+        self._entry: JsonObject = {}
+        self._checked = self._sealed = self._absent = self._erased = 0
+        self._story = Story()
+        self._findings: list[Finding] = []
+        self._findings_count = 0
+        self._head: str | None = None
+        self._verified: Checkpoint | None = None
+        self._checkpoints = 0
+        self._end: End | None = None
+        self._unsigned = 0
+        self._broken: tuple[int, str] | None = None
+        self.failure: tuple[int, str] | None = None
+
+    def feed(self, line: Line) -> None:
+        """Takes in the next line."""
+        data = line.data
+        self._unsigned += len(data) + line.ended
+        if self._broken is not None:
+            self._look_for_checkpoint(data)
+            return
+        try:
+            if not line.ended:
+                raise TraceIntegrityError("the line has no end")
+            if data.startswith(ENTRY_PREFIX):
+                self._take_entry(data)
+            elif data.startswith(CONTENT_PREFIX):
+                self._take_content(data)
+            elif data.startswith(CHECKPOINT_PREFIX):
+                self._take_checkpoint(line)
+            else:
+                raise TraceIntegrityError("this is not a line of a trace")
+        except TraceError as err:
+            within = data.startswith(CONTENT_PREFIX)
+            self._broken = max(self._count - within, 0), str(err)
+
+    def finish(self) -> Report:
+        """Both verdicts over everything that was fed."""
+        self._check_last_signature()
+        anchor = self._check_heads() if self.failure is None else None
+        verified, failed = self._verified, self.failure
+        verdict: Literal["failed", "consistent", "signed"] = (
+            "failed" if failed else "signed" if self._pinned else "consistent"
+        )
+        return Report(
+            integrity=Integrity(
+                verdict=verdict,
+                origin=self._origin,
+                size=verified.size if verified else 0,
+                root=base64.b64encode(verified.root).decode() if verified else None,
+                checkpoints=self._checkpoints,
+                keyid=self._key.keyid if self._key else None,
+                failed_at=failed[0] if failed else None,
+                reason=failed[1] if failed else None,
+            ),
+            completeness=Completeness(
+                closed=self._story.closed and self._unsigned == 0,
+                close_reason=self._story.reason,
+                anchor=anchor,
+                unsigned_bytes=self._unsigned,
+                open_runs=self._story.open_runs,
+                open_calls=tuple(
+                    OpenCall(call.run, call.call, call.since, call.last)
+                    for call in self._story.open_calls
+                ),
+                gaps=self._story.gaps,
+                unknown_types=self._story.unknown,
+                findings=tuple(self._findings),
+                findings_count=self._findings_count,
+                contents=Contents(self._checked, self._sealed, self._absent, self._erased),
+            ),
+            head=self._head,
+            end=self._end,
+        )
+
+    def _take_entry(self, data: bytes) -> None:
+        self._close_entry()
+        document = codec.decode(data)
+        check_shape(document)
+        if self._origin is None:
+            self._learn(document)
+        if document["index"] != self._count:
+            raise TraceIntegrityError(f"entry {document['index']} stands at {self._count}")
+        if document["origin"] != self._origin:
+            raise TraceIntegrityError("the entry belongs to another log")
+        if len(self._batch) >= MAX_BATCH:
+            raise TraceIntegrityError(f"no checkpoint over {MAX_BATCH} entries")
+        self._batch.append(document)
+        self._entry = document
+        for name, facts in document["contents"].items():
+            self._expected[facts["sealed"]] = name, facts["commitment"]
+        self._merge(hashlib.sha256(b"\x00" + data).digest())
+
+    def _learn(self, document: JsonObject) -> None:
+        self._origin = document["origin"]
+        if document["type"] != "log.open":
+            raise TraceIntegrityError("the log does not begin with log.open")
+        if self._key is None:
+            try:
+                self._key = PublicKey.parse(str(document["body"].get("key")))
+            except SigningError as err:
+                raise TraceIntegrityError("log.open names no public key") from err
+        self._open_heads(self._key)
+
+    def _open_heads(self, key: PublicKey) -> None:
+        for source, note in self._notes.items():
+            try:
+                head = open_checkpoint(note, key)
+            except TraceIntegrityError as err:
+                self.failure = 0, f"the head kept in {source} does not fit this log: {err}"
+                return
+            if head.origin != self._origin:
+                self.failure = 0, f"the head kept in {source} is of another log: {head.origin}"
+                return
+            self._heads[source] = head
+
+    def _merge(self, subtree: bytes) -> None:
+        self._count += 1
+        width = 1
+        while self._subtrees and self._subtrees[-1][0] == width:
+            left = self._subtrees.pop()[1]
+            subtree = hashlib.sha256(b"\x01" + left + subtree).digest()
+            width *= 2
+        self._subtrees.append((width, subtree))
+        if self._heads:
+            self._compare_heads()
+
+    def _root(self) -> bytes:
+        folded = b""
+        for _, subtree in reversed(self._subtrees):
+            folded = hashlib.sha256(b"\x01" + subtree + folded).digest() if folded else subtree
+        return folded
+
+    def _take_content(self, data: bytes) -> None:
+        named = self._expected.pop(hashlib.sha256(data).hexdigest(), None)
+        if named is None:
+            raise TraceIntegrityError("a sealed content is not one its entry names")
+        if self._vault is None:
+            self._sealed += 1
+            return
+        name, commitment = named
+        try:
+            self._vault.open(
+                data,
+                origin=self._entry["origin"],
+                run=self._entry["run"] or "",
+                path=content_path(self._entry["type"], name),
+                commitment=commitment,
+            )
+        except TraceIntegrityError as err:
+            # The entry vouches for these very bytes, so the writer or its vault is at fault.
+            self.failure = self._count - 1, str(err)
+        except TraceError:
+            self._erased += 1
+        else:
+            self._checked += 1
+
+    def _close_entry(self) -> None:
+        self._absent += len(self._expected)
+        self._expected.clear()
+
+    def _take_checkpoint(self, line: Line) -> None:
+        self._close_entry()
+        note = _note(line.data)
+        checkpoint = parse_checkpoint(note)
+        start = self._verified.size if self._verified else 0
+        try:
+            if self._all_signatures and self._key is not None:
+                open_checkpoint(note, self._key)
+            _check(checkpoint, origin=self._origin, size=self._count, root=self._root())
+        except TraceIntegrityError as err:
+            self.failure = start, str(err)
+            return
+        self._head, self._verified = note, checkpoint
+        self._checkpoints += 1
+        self._end = End(line.segment, line.offset + len(line.data) + 1)
+        self._unsigned = 0
+        for document in self._batch:
+            for text in self._story.observe(document):
+                self._findings_count += 1
+                if len(self._findings) < _LISTED_FINDINGS:
+                    self._findings.append(Finding(document["index"], text))
+        self._batch.clear()
+
+    def _look_for_checkpoint(self, data: bytes) -> None:
+        """A signed checkpoint after broken bytes means they were whole once."""
+        if not data.startswith(CHECKPOINT_PREFIX):
+            return
+        try:
+            note = _note(data)
+            if self._key is None:
+                parse_checkpoint(note)
+            else:
+                open_checkpoint(note, self._key)
+        except TraceError:
+            return
+        self.failure = self._broken
+
+    def _check_last_signature(self) -> None:
+        if self._all_signatures or self._head is None or self._key is None:
+            return
+        try:
+            open_checkpoint(self._head, self._key)
+        except TraceIntegrityError as err:
+            self.failure = self.failure or (0, str(err))
+
+    def _compare_heads(self) -> None:
+        for source, head in self._heads.items():
+            if head.size == self._count and head.root != self._root():
+                other = "signed over other entries: one of two histories was rewritten"
+                self.failure = 0, f"the head kept in {source} is {other}"
+
+    def _check_heads(self) -> Anchor | None:
+        size = self._verified.size if self._verified else 0
+        anchor: Anchor | None = None
+        for source, head in self._heads.items():
+            if head.size > size:
+                counts = (
+                    f"the head kept in {source} counts {head.size} entries, {size} are here"
+                )
+                self.failure = size, f"the tail was cut: {counts}"
+                return None
+            if anchor is None or head.size > anchor.size:
+                anchor = Anchor(source, head.size)
+        return anchor
+
+
+def _note(data: bytes) -> str:
+    document = codec.decode(data)
+    note = document.get("checkpoint")
+    if len(document) != 1 or not isinstance(note, str):
+        raise TraceIntegrityError("a checkpoint line is malformed")
+    return note
+
+
+def _check(checkpoint: Checkpoint, *, origin: str | None, size: int, root: bytes) -> None:
+    if checkpoint.origin != origin:
+        raise TraceIntegrityError("a checkpoint belongs to another log")
+    if checkpoint.size != size:
+        raise TraceIntegrityError(f"a checkpoint over {checkpoint.size} stands after {size}")
+    if checkpoint.root != root:
+        raise TraceIntegrityError("the entries are not those the checkpoint was signed over")
