@@ -194,7 +194,7 @@ _strings(values) if {
 
 _nullable_string(value) if is_string(value)
 
-_nullable_string(null)
+_nullable_string(value) if value == null
 
 # Engines only agree on integers that a double holds exactly.
 _whole(value) if {
@@ -206,4 +206,4 @@ _whole(value) if {
 
 _nullable_whole(value) if _whole(value)
 
-_nullable_whole(null)
+_nullable_whole(value) if value == null

@@ -4,8 +4,9 @@ import data.wardline.fixture_test as fixture
 import data.wardline.lib
 
 test_targets_of_one_kind if {
-	targets := [fixture.path("read", "a"), fixture.host("example.com")]
-	lib.targets("host") == [fixture.host("example.com")] with input as fixture.call("read", "low", targets)
+	host := fixture.host("example.com")
+	document := fixture.call("read", "low", [fixture.path("read", "a"), host])
+	lib.targets("host") == [host] with input as document
 }
 
 test_terms_missing_from_the_table_are_null if {
@@ -23,24 +24,31 @@ test_other_effects_reach_out if {
 	lib.reaches_out with input as fixture.call("write", "medium", [])
 }
 
+_one_person := {
+	"approvers": ["operators"],
+	"quorum": 1,
+	"expires_in_seconds": 900,
+	"separation_of_duties": false,
+}
+
 _approved(approvers, groups) := fixture.in_context(fixture.base, {
 	"approval": fixture.approval(approvers, groups),
 })
 
 test_an_approval_meets_terms if {
-	lib.approval_meets(fixture.terms) with input as _approved(["bob"], ["operators"])
+	lib.approval_meets(_one_person) with input as _approved(["bob"], ["operators"])
 }
 
 test_no_approval_meets_nothing if {
-	not lib.approval_meets(fixture.terms) with input as fixture.base
+	not lib.approval_meets(_one_person) with input as fixture.base
 }
 
 test_a_group_beside_the_terms_voids_it if {
-	not lib.approval_meets(fixture.terms) with input as _approved(["bob"], ["operators", "others"])
+	not lib.approval_meets(_one_person) with input as _approved(["bob"], ["operators", "others"])
 }
 
 test_an_approval_without_group_meets_nothing if {
-	not lib.approval_meets(fixture.terms) with input as _approved(["bob"], [])
+	not lib.approval_meets(_one_person) with input as _approved(["bob"], [])
 }
 
 test_one_person_twice_is_no_quorum if {
@@ -51,7 +59,7 @@ test_one_person_twice_is_no_quorum if {
 
 test_an_outlived_approval_meets_nothing if {
 	late := object.union(_approved(["bob"], ["operators"]), {"context": {"time": 2001}})
-	not lib.approval_meets(fixture.terms) with input as late
+	not lib.approval_meets(_one_person) with input as late
 }
 
 test_other_arguments_are_not_approved if {
@@ -59,19 +67,19 @@ test_other_arguments_are_not_approved if {
 		_approved(["bob"], ["operators"]),
 		{"resource": {"properties": {"args_digest": "sha256:z"}}},
 	)
-	not lib.approval_meets(fixture.terms) with input as other
+	not lib.approval_meets(_one_person) with input as other
 }
 
 test_separated_duties_bar_the_human_acted_for if {
 	terms := object.union(fixture.terms, {"separation_of_duties": true})
-	lib.approval_meets(fixture.terms) with input as _approved(["alice"], ["operators"])
+	lib.approval_meets(_one_person) with input as _approved(["alice"], ["operators"])
 	not lib.approval_meets(terms) with input as _approved(["alice"], ["operators"])
 	not lib.approval_meets(terms) with input as _approved(["user:alice"], ["operators"])
 	lib.approval_meets(terms) with input as _approved(["bob"], ["operators"])
 }
 
 test_an_agent_never_approves_its_own_call if {
-	not lib.approval_meets(fixture.terms) with input as _approved(["clerk"], ["operators"])
+	not lib.approval_meets(_one_person) with input as _approved(["clerk"], ["operators"])
 }
 
 test_a_stronger_boundary_will_do if {

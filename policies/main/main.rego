@@ -86,11 +86,23 @@ _fired := (_codes(_denials) | _codes(_approvals)) | _allows
 
 # What the packages and layers say. Only packages allow: a layer narrows.
 
-_allows contains code if some code in data.wardline.policies[_].allow
+_allows contains code if {
+	said := data.wardline.policies[_].allow
+	is_set(said)
+	some code in said
+}
 
-_denials contains entry if some entry in data.wardline.policies[_].deny
+_denials contains entry if {
+	said := data.wardline.policies[_].deny
+	is_set(said)
+	some entry in said
+}
 
-_denials contains entry if some entry in data.wardline.layers[_].deny
+_denials contains entry if {
+	said := data.wardline.layers[_].deny
+	is_set(said)
+	some entry in said
+}
 
 _denials contains {
 	"code": "main.layer_silent",
@@ -99,8 +111,9 @@ _denials contains {
 	"nearest": null,
 } if {
 	some layer
-	allowed := data.wardline.layers[layer].allow
-	count(allowed) == 0
+	said := data.wardline.layers[layer].allow
+	is_set(said)
+	count(said) == 0
 }
 
 _denials contains {
@@ -113,13 +126,29 @@ _denials contains {
 	count(_common_approvers) == 0
 }
 
-_approvals contains entry if some entry in data.wardline.policies[_].require_approval
+_approvals contains entry if {
+	said := data.wardline.policies[_].require_approval
+	is_set(said)
+	some entry in said
+}
 
-_approvals contains entry if some entry in data.wardline.layers[_].require_approval
+_approvals contains entry if {
+	said := data.wardline.layers[_].require_approval
+	is_set(said)
+	some entry in said
+}
 
-_obligations contains entry if some entry in data.wardline.policies[_].obligations
+_obligations contains entry if {
+	said := data.wardline.policies[_].obligations
+	is_set(said)
+	some entry in said
+}
 
-_obligations contains entry if some entry in data.wardline.layers[_].obligations
+_obligations contains entry if {
+	said := data.wardline.layers[_].obligations
+	is_set(said)
+	some entry in said
+}
 
 # How an answer is recorded is owed for refusals too; other duties only make sense for a run.
 _evidence := _ordered({entry | some entry in _obligations; entry.type == "evidence"}, "id")
@@ -206,7 +235,7 @@ _voices(entry) if {
 	is_string(entry.operator)
 }
 
-_terms_formed(null)
+_terms_formed(terms) if terms == null
 
 _terms_formed(terms) if {
 	is_object(terms)
