@@ -45,6 +45,7 @@ check-lint: $(STAMP)
 
 check-types: $(STAMP)
 	mypy
+	mypy docs/generate.py tests/conftest.py
 
 check-imports: $(STAMP)
 	lint-imports

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pydantic import BaseModel
-    from typer.core import TyperCommand, TyperGroup
 
 DOCS = Path(__file__).parent
 POLICIES = DOCS.parent / "policies"
@@ -130,9 +129,7 @@ def commands() -> Iterator[str]:
             yield ""
 
 
-def walk(
-    command: TyperCommand | TyperGroup, path: tuple[str, ...]
-) -> Iterator[tuple[tuple[str, ...], TyperCommand | TyperGroup]]:
+def walk(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every command below this one that does something by itself, with its words."""
     children: dict[str, Any] = getattr(command, "commands", {})
     if not children or getattr(command, "invoke_without_command", False):
