@@ -44,7 +44,9 @@ class Flow:
     def needs_person(self, step: PlanStep) -> bool:
         """Whether a person should see the step before the run."""
         tool = self._tools.get(step.tool)
-        if tool is None or tool.effect == "irreversible" or tool.impact in ("high", "critical"):
+        if tool is None or tool.effect == "irreversible" or tool.impact == "critical":
+            return True
+        if tool.impact == "high" and tool.effect != "read":
             return True
         return any(
             name in tool.control and self._taint(argument) == "extracted"

@@ -55,8 +55,8 @@ class PlanVerdict:
     """The verifier's answer on exactly the plan of digest `plan`.
 
     `approvals_needed` lists the steps a person should see before the run, whatever policy
-    says: irreversible ones, those of high or critical impact, and those that let an
-    untrusted value reach a control argument through an extractor.
+    says: irreversible ones, those of critical impact, those of high impact that do more than
+    read, and those that let an untrusted value reach a control argument through an extractor.
     """
 
     plan: Digest

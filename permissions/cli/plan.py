@@ -1,0 +1,198 @@
+"""`wardline plan`: verify a declared plan, read it, and get the schema to write one.
+
+Exit codes: 0 accepted, 1 not accepted or not a plan, 2 the question itself was wrong (no such
+file, no such tools). Text of a plan is escaped before it reaches the terminal.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, assert_never
+
+import typer
+
+from permissions.errors import BrokerError, PlanError
+from permissions.plan.model import (
+    Hole,
+    LiteralValue,
+    Plan,
+    Reference,
+    UserValue,
+    parse_plan,
+    plan_schema,
+)
+from permissions.plan.steps import run_order
+from permissions.plan.verifier import verify_plan
+from permissions.provenance import ProvenanceLedger
+
+if TYPE_CHECKING:
+    from permissions.model import JsonValue
+    from permissions.plan.model import Argument, PlannedTool
+    from permissions.plan.verdict import PlanVerdict
+
+MAX_SHOWN = 120
+
+app = typer.Typer(no_args_is_help=True, help="Verify and read declared plans.")
+
+PlanFile = Annotated[
+    Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, readable=True)
+]
+
+
+@app.command()
+def verify(
+    file: PlanFile,
+    *,
+    tools: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:ATTR",
+            help="Where the tools are: a registry, a list of tools, or a mapping by name."
+            " Without it every tool is unknown.",
+        ),
+    ] = None,
+    prompt: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="What the person said; every `user` value must stand in it.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
+) -> None:
+    """Say whether a plan may run, and for each problem how to mend it."""
+    known = {} if tools is None else _load_tools(tools)
+    plan = _read(file)
+    said = None
+    if prompt is not None:
+        ledger = ProvenanceLedger()
+        ledger.add_user_text(prompt.read_text(encoding="utf-8", errors="replace"))
+        said = ledger.said_by_user
+    verdict = verify_plan(plan, known, now=time.time_ns() // 1000, said_by_user=said)
+    typer.echo(json.dumps(verdict.document()) if as_json else _verdict_text(plan, verdict))
+    if not verdict.accepted:
+        raise typer.Exit(1)
+
+
+@app.command()
+def show(file: PlanFile) -> None:
+    """Draw the steps of a plan in the order they can run."""
+    plan = _read(file)
+    typer.echo(_plan_text(plan))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a plan, to hand to a model or an editor."""
+    typer.echo(json.dumps(plan_schema(), indent=2))
+
+
+def _read(file: Path) -> Plan:
+    try:
+        return parse_plan(file.read_bytes())
+    except PlanError as err:
+        typer.echo(_plain(f"not accepted: {err}", 2000), err=True)
+        raise typer.Exit(1) from err
+
+
+def _load_tools(spelling: str) -> dict[str, PlannedTool]:
+    module, _, attribute = spelling.partition(":")
+    if not module or not attribute:
+        raise typer.BadParameter("give MODULE:ATTR, for example my_agent.tools:registry")
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # a console script does not look where the user stands
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, BrokerError) as err:
+        raise typer.BadParameter(f"cannot load {spelling!r}: {err}") from err
+    if isinstance(found, Mapping):
+        found = found.values()
+    if not isinstance(found, Iterable):
+        raise typer.BadParameter(f"{spelling!r} is no registry, list or mapping of tools")
+    known: dict[str, PlannedTool] = {}
+    for each in found:
+        tool = _definition(each)
+        if tool is None:
+            raise typer.BadParameter(f"{spelling!r} holds something that is no tool")
+        known[tool.name] = tool
+    return known
+
+
+def _definition(candidate: object) -> PlannedTool | None:
+    """A tool's definition, given itself or as the `guard` of a decorated function."""
+    guard = getattr(candidate, "guard", None)
+    for each in (candidate, getattr(guard, "definition", None)):
+        if all(hasattr(each, member) for member in ("name", "schema", "digest", "control")):
+            return each  # type: ignore[return-value] # checked by its members just above
+    return None
+
+
+def _verdict_text(plan: Plan, verdict: PlanVerdict) -> str:
+    said = "accepted" if verdict.accepted else "not accepted"
+    effects = ", ".join(f"{n} {effect}" for effect, n in verdict.worst_case.by_effect.items())
+    lines = [
+        f"{said}: plan {plan.id} ({verdict.plan[:19]}...)",
+        f"at most {verdict.worst_case.calls} calls ({effects}),"
+        + f" budget {plan.budget.calls}",
+    ]
+    for problem in verdict.problems:
+        where = f"step {problem.step}" if problem.step else "plan"
+        lines.append(f"  {where}: {_plain(problem.text, 500)} [{problem.code}]")
+        lines.append(f"    to mend: {_plain(problem.fix, 500)}")
+    if verdict.accepted and verdict.approvals_needed:
+        lines.append(f"a person should approve: {', '.join(verdict.approvals_needed)}")
+    return "\n".join(lines)
+
+
+def _plan_text(plan: Plan) -> str:
+    behalf = f" for {_plain(plan.on_behalf_of)}" if plan.on_behalf_of else ""
+    lines = [
+        f"plan {plan.id} by {_plain(plan.subject)}{behalf}",
+        f"goal: {_plain(plan.goal, 400)}",
+    ]
+    ordered = run_order(plan)
+    if ordered is None:
+        lines.append("the steps need each other in a circle; in the order they are written:")
+    for number, step in enumerate(ordered or plan.steps, start=1):
+        times = f" x{step.uses}" if step.uses > 1 else ""
+        after = f"  after {', '.join(step.needs)}" if step.needs else ""
+        lines.append(f"{number:>3}. {step.id}: {_plain(step.tool)}{times}{after}")
+        lines += [
+            f"       {_plain(name)} = {_argument_text(argument)}"
+            for name, argument in step.arguments.items()
+        ]
+    if plan.read_scope:
+        lines.append(f"may also read with: {', '.join(map(_plain, plan.read_scope))}")
+    return "\n".join(lines)
+
+
+def _argument_text(argument: Argument) -> str:
+    match argument:
+        case LiteralValue(literal=value):
+            return _value_text(value)
+        case UserValue(user=value):
+            return f"{_value_text(value)}  (said by the person)"
+        case Reference(step=step, pointer=pointer, extract=extract):
+            through = f"  through {_value_text(extract)}" if extract is not None else ""
+            return f"{_plain(pointer) or 'all'} of {step}{through}"
+        case Hole(hole=accepts, kind=kind, sources=sources):
+            words = kind.replace("_", " ")
+            return f"open, {words} {_value_text(accepts)}  from {', '.join(sources)}"
+        case _:
+            assert_never(argument)
+
+
+def _value_text(value: JsonValue) -> str:
+    return _plain(json.dumps(value, ensure_ascii=False))
+
+
+def _plain(text: str, limit: int = MAX_SHOWN) -> str:
+    """Text of others for a terminal: nothing but printable characters, and not too many."""
+    shown = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text[:limit])
+    return shown + ("..." if len(text) > limit else "")
