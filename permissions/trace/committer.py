@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from permissions.trace.vault import Vault
 
 LINGER_SECONDS = 0.05
+GATHER_SECONDS = 0.001
+"""How long a batch waits for as many callers as the last one had, who tend to come together.
+
+A lone caller never waits for company."""
 MAX_PENDING_BYTES = 64 * 1024 * 1024
 MAX_PENDING_ENTRIES = 16_384
 _HURRY_BYTES = 1024 * 1024
@@ -43,7 +47,8 @@ class _Batch:
     lines: list[bytes] = field(default_factory=list)
     leaves: list[bytes] = field(default_factory=list)
     size: int = 0
-    urgent: bool = False
+    waiting: int = 0
+    """Callers who wait for this batch to be durable."""
     deadline: float = 0.0
 
 
@@ -69,6 +74,7 @@ class Committer:
         self._work = threading.Condition(threading.Lock())
         self._pending = _Batch()
         self._next = frontier.size
+        self._gather = 1
         self._closing = False
         self._owner = os.getpid()
         self.durable = frontier.size
@@ -116,9 +122,12 @@ class Committer:
                 pending.lines.append(one.lines)
                 pending.size += len(one.lines)
             self._next += len(encoded)
-            if urgent and not pending.urgent:
-                pending.urgent = True
-                self._work.notify()
+            if urgent:
+                pending.waiting += 1
+                if pending.waiting == 1:
+                    pending.deadline = time.monotonic() + GATHER_SECONDS
+                if pending.waiting in (1, self._gather):
+                    self._work.notify()
         return Receipt(first, len(encoded))
 
     def close(self, reason: str) -> None:
@@ -154,14 +163,20 @@ class Committer:
                 if self._closing:
                     return None
                 self._work.wait()
-            while not (
-                self._pending.urgent or self._closing or self._pending.size > _HURRY_BYTES
-            ):
-                left = self._pending.deadline - time.monotonic()
-                if left <= 0 or not self._work.wait(left):
+            while not self._is_due():
+                if not self._work.wait(max(self._pending.deadline - time.monotonic(), 0)):
                     break
             batch, self._pending = self._pending, _Batch()
+            self._gather = batch.waiting
             return batch, self._vault.take_fresh_keys()
+
+    def _is_due(self) -> bool:
+        pending = self._pending
+        return (
+            self._closing
+            or pending.size > _HURRY_BYTES
+            or pending.waiting >= max(self._gather, 1)
+        )
 
     def _commit(self, batch: _Batch, keys: bytes) -> None:
         try:

@@ -106,7 +106,7 @@ class EntryEncoder:
             {
                 "body": entry.body,
                 "call": entry.call,
-                "contents": {name: content.facts() for name, content in sealed.items()},
+                "contents": {name: content.facts for name, content in sealed.items()},
                 "index": index,
                 "origin": self._origin,
                 "run": entry.run or None,

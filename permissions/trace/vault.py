@@ -18,8 +18,7 @@ import binascii
 import hashlib
 import hmac
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -46,21 +45,11 @@ _NONCE_BYTES = 12
 _KEYID_BYTES = 8
 
 
-@dataclass(frozen=True, slots=True)
-class SealedContent:
-    """What the entry says of a content, and the line that follows the entry."""
+class SealedContent(NamedTuple):
+    """What the entry says of a content under its name, and the line that follows it."""
 
-    commitment: str
-    size: int
+    facts: dict[str, str | int]
     line: bytes
-
-    def facts(self) -> dict[str, str | int]:
-        """The members under the content's name in its entry."""
-        return {
-            "commitment": self.commitment,
-            "sealed": hashlib.sha256(self.line).hexdigest(),
-            "size": self.size,
-        }
 
 
 def commit(salt: bytes, path: str, data: bytes) -> str:
@@ -123,7 +112,12 @@ class Vault:
             keyid.encode(),
             base64.b64encode(nonce + sealed),
         )
-        return SealedContent(commit(salt, path, data), size_bucket(len(data)), line)
+        facts: dict[str, str | int] = {
+            "commitment": commit(salt, path, data),
+            "sealed": hashlib.sha256(line).hexdigest(),
+            "size": size_bucket(len(data)),
+        }
+        return SealedContent(facts, line)
 
     def take_fresh_keys(self) -> bytes:
         """Lines for the keys file, which must be durable before anything sealed with them."""
