@@ -92,11 +92,25 @@ class TraceConfig(_Section):
     )
 
 
+class ProfileConfig(_Section):
+    """A named sandbox profile: what differs from the tightest one."""
+
+    image: str | None = Field(default=None, description="Container image, by digest.")
+    memory_mb: int = Field(default=256, ge=32, le=262_144, description="Memory, swap included.")
+    processes: int = Field(default=64, ge=1, le=32_768, description="Processes and threads.")
+    cpus: float = Field(default=1.0, gt=0, le=256, description="Share of processor time.")
+    cpu_seconds: int = Field(default=30, ge=1, le=86_400, description="Processor time.")
+    wall_seconds: int = Field(default=60, ge=1, le=86_400, description="Time on the clock.")
+
+
 class SandboxConfig(_Section):
     """Which backends may be used, best first."""
 
     backends: tuple[Literal["docker", "bubblewrap"], ...] = Field(
         default=("docker", "bubblewrap"), description="Backends to look for."
+    )
+    profiles: dict[str, ProfileConfig] = Field(
+        default_factory=dict, description="Named profiles that tools and policies may ask for."
     )
     code_roots: tuple[Path, ...] = Field(
         default=(),

@@ -8,12 +8,14 @@ of one framework step each find their own.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from permissions.admission import Admission
     from permissions.tools import ToolDefinition
 
 
@@ -42,3 +44,23 @@ class SessionHandle(Protocol):
 
 
 CURRENT_SESSION: ContextVar[SessionHandle | None] = ContextVar("wardline_session", default=None)
+CURRENT_GRANT: ContextVar[Admission | None] = ContextVar("wardline_grant", default=None)
+
+
+@contextmanager
+def granting(admission: Admission) -> Iterator[None]:
+    """Lets the innermost ring find the admission of the call that an outer ring decided."""
+    token = CURRENT_GRANT.set(admission)
+    try:
+        yield
+    finally:
+        CURRENT_GRANT.reset(token)
+
+
+def take_grant(definition: ToolDefinition) -> Admission | None:
+    """The unused grant for this very tool, marked as used; None when there is none."""
+    grant = CURRENT_GRANT.get()
+    if grant is None or grant.taken or grant.definition is not definition:
+        return None
+    grant.taken = True
+    return grant

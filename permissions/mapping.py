@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from permissions.errors import ArgumentsError
-from permissions.model import EvaluationRequest
 from permissions.targets import TargetError, parse_targets
 
 if TYPE_CHECKING:
@@ -39,22 +38,23 @@ def targets_of(
     return found
 
 
-def evaluation_request(
+def question_document(
     *,
     session: Session,
     definition: ToolDefinition,
     arguments: Arguments,
     args_digest: Digest,
     targets: Sequence[JsonObject],
-) -> EvaluationRequest:
-    """The part of the question that is the same however often it is asked."""
-    return EvaluationRequest(
-        subject=session.subject.document(),
-        action={
+    context: JsonObject,
+) -> JsonObject:
+    """The whole Rego input."""
+    return {
+        "subject": session.subject.document(),
+        "action": {
             "name": "tools/call",
             "properties": {"effect": definition.effect, "impact": definition.impact},
         },
-        resource={
+        "resource": {
             "type": "tool",
             "id": definition.name,
             "properties": {
@@ -66,8 +66,8 @@ def evaluation_request(
                 "targets": list(targets),
             },
         },
-        context={},
-    )
+        "context": context,
+    }
 
 
 def context_of(
@@ -88,7 +88,7 @@ def context_of(
         now: microseconds since 1970-01-01 UTC.
         isolation: boundaries this machine can give.
     """
-    budgets = {"calls": 0, **dict.fromkeys(session.limits, 0), **used}
+    names = {"calls", *session.limits, *used}
     return {
         "run": session.run,
         "call": call,
@@ -97,8 +97,11 @@ def context_of(
         "provenance": dict(provenance),
         "labels": sorted(session.labels),
         "usage": {
-            name: {"used": amount + (name == "calls"), "limit": session.limits.get(name)}
-            for name, amount in budgets.items()
+            name: {
+                "used": used.get(name, 0) + (name == "calls"),
+                "limit": session.limits.get(name),
+            }
+            for name in sorted(names)
         },
         "approval": None,
         "environment": {

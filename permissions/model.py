@@ -36,7 +36,6 @@ __all__ = [
     "DenialKind",
     "Digest",
     "Effect",
-    "EvaluationRequest",
     "Evidence",
     "Impact",
     "Isolation",
@@ -63,25 +62,6 @@ class Subject:
     def document(self) -> JsonObject:
         """As AuthZEN JSON."""
         return {"type": self.type, "id": self.id, "properties": self.properties}
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluationRequest:
-    """One question to the decision point (AuthZEN 6.1), as the JSON it is sent as."""
-
-    subject: JsonObject
-    action: JsonObject
-    resource: JsonObject
-    context: JsonObject
-
-    def document(self) -> JsonObject:
-        """The Rego `input`: every key of the contract present, null when unknown."""
-        return {
-            "subject": self.subject,
-            "action": self.action,
-            "resource": self.resource,
-            "context": self.context,
-        }
 
 
 class _Answer(BaseModel):

@@ -18,9 +18,10 @@ class Code(StrEnum):
     ARGUMENTS_INVALID = "arguments.invalid"
     ARGUMENTS_UNREPRESENTABLE = "arguments.unrepresentable"
     SESSION_CLOSED = "session.closed"
+    CALL_CANCELLED = "call.cancelled"
     CALL_IN_DOUBT = "call.in_doubt"
     CALL_CHANGED = "call.changed"
-    PLAN_UNAVAILABLE = "plan.unavailable"
+    PLAN_EXHAUSTED = "plan.use_taken"
     POLICY_UNDEFINED = "policy.undefined"
     POLICY_UNAVAILABLE = "policy.unavailable"
     POLICY_TIMEOUT = "policy.timeout"
@@ -35,6 +36,7 @@ class Code(StrEnum):
     OBLIGATION_FAILED = "obligation.failed"
     BUDGET_EXHAUSTED = "budget.exhausted"
     ISOLATION_UNAVAILABLE = "isolation.unavailable"
+    STATE_UNAVAILABLE = "state.unavailable"
     TRACE_UNAVAILABLE = "trace.unavailable"
     EXECUTION_PROVIDER_FAILED = "execution.provider_failed"
     EXECUTION_STOPPED = "execution.stopped"
@@ -48,10 +50,11 @@ _AGENT_TEXT: dict[Code, str] = {
     Code.ARGUMENTS_UNREPRESENTABLE: "The arguments hold values that cannot be checked safely"
     " (numbers beyond 64 bits, NaN, broken Unicode, or too much nesting or size).",
     Code.SESSION_CLOSED: "The session of this run has ended; nothing more can be called in it.",
+    Code.CALL_CANCELLED: "The caller gave up before the call was decided.",
     Code.CALL_IN_DOUBT: "An identical call was started before and its outcome is unknown. It"
     " is not run again; a person has to look.",
     Code.CALL_CHANGED: "The call that reached the tool is not the call that was decided.",
-    Code.PLAN_UNAVAILABLE: "The declared plan could not be consulted.",
+    Code.PLAN_EXHAUSTED: "Another call took the last use of this plan step meanwhile.",
     Code.POLICY_UNDEFINED: "No policy gave an answer for this call, so it is denied.",
     Code.POLICY_UNAVAILABLE: "The policy engine is not available. Try again later.",
     Code.POLICY_TIMEOUT: "The policy engine did not answer in time. Try again later.",
@@ -61,11 +64,13 @@ _AGENT_TEXT: dict[Code, str] = {
     Code.APPROVAL_EXPIRED: "Nobody approved this call in time. This is not a refusal.",
     Code.APPROVAL_USED: "The approval for this call was already used once.",
     Code.APPROVAL_INVALID: "The approval does not belong to exactly this call.",
-    Code.APPROVAL_UNAVAILABLE: "Approvals cannot be asked for at the moment.",
+    Code.APPROVAL_UNAVAILABLE: "A person would have to approve this call, and nobody who may"
+    " do so can be asked here.",
     Code.OBLIGATION_UNKNOWN: "The policy attached a duty this broker does not know.",
     Code.OBLIGATION_FAILED: "A duty the policy attached to this call could not be fulfilled.",
     Code.BUDGET_EXHAUSTED: "The budget of this run is used up.",
     Code.ISOLATION_UNAVAILABLE: "The isolation this call needs is not available here.",
+    Code.STATE_UNAVAILABLE: "The broker could not read or keep its state, so it was not run.",
     Code.TRACE_UNAVAILABLE: "The call could not be recorded, so it was not run.",
     Code.EXECUTION_PROVIDER_FAILED: "The sandbox failed before or while the tool ran.",
     Code.EXECUTION_STOPPED: "The tool was stopped by its limits.",

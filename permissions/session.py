@@ -1,8 +1,8 @@
 """A session: one run of one subject, and what the broker remembers of it.
 
-It holds who asks and on whose behalf, the budgets, the labels that outputs left behind, where
-each value came from, and how far the declared plan has got. Only the broker changes it, and
-only from its own event loop, so nothing in here needs a lock.
+It holds who asks and on whose behalf, the labels that outputs left behind, where each value
+came from, and how far the declared plan has got. Only the broker changes it, and only from
+its own event loop and between two awaits, so nothing in here needs a lock.
 """
 
 from __future__ import annotations
@@ -12,14 +12,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from permissions.model import Subject
+from permissions.provenance import pinned_by_plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from permissions.model import JsonObject
-    from permissions.plan.cursor import PlanCursor
+    from permissions.admission import Admission
+    from permissions.budget import BudgetLedger
+    from permissions.model import JsonObject, JsonValue
+    from permissions.plan.cursor import Match, PlanCursor
     from permissions.provenance import ProvenanceLedger
+    from permissions.tools import Arguments, ToolDefinition
 
 HISTORY = 20
 """How many earlier calls a policy sees."""
@@ -54,34 +58,114 @@ class Session:
     subject: Subject
     workspace: Path
     approval_mode: Literal["wait", "suspend"]
+    budgets: BudgetLedger
+    limits: Mapping[str, int | None]
     provenance: ProvenanceLedger
-    limits: Mapping[str, int] = field(default_factory=dict)
-    plan: PlanCursor | None = None
     plan_required: bool = False
+    cursor: PlanCursor | None = None
     labels: set[str] = field(default_factory=set)
     history: deque[JsonObject] = field(default_factory=lambda: deque(maxlen=HISTORY))
     calls: int = 0
     closed: bool = False
 
-    def remember(self, *, tool: str, effect: str, outcome: str) -> None:
-        """Adds a call to the bounded history policies see."""
-        self.history.append({"tool": tool, "effect": effect, "outcome": outcome})
+    def match(
+        self, definition: ToolDefinition, arguments: Arguments, *, now: int
+    ) -> tuple[Match | None, dict[str, JsonObject]]:
+        """How the call stands to the plan, and where each of its argument leaves came from.
+
+        An argument that the plan itself pins comes from the plan, wherever else it was seen.
+        """
+        provenance = self.provenance.trace(
+            arguments.document, definition.control, arguments.defaulted
+        )
+        if self.cursor is None:
+            return None, provenance
+        match = self.cursor.match(
+            definition.name,
+            arguments.document,
+            tool_digest=definition.digest,
+            now=now,
+            provenance=provenance,
+        )
+        return match, pinned_by_plan(provenance, self.cursor.plan.id, match.pinned)
+
+    def plan_document(self, match: Match | None) -> JsonObject | None:
+        """`context.plan` of the policy's input."""
+        if self.cursor is None or match is None:
+            if not self.plan_required:
+                return None
+            absent = ("id", "digest", "step", "verdict", "detail")
+            return {**dict.fromkeys(absent), "required": True, "scope_read": False}
+        return {
+            "id": self.cursor.plan.id,
+            "digest": self.cursor.plan.digest,
+            "step": match.step,
+            "verdict": match.verdict,
+            "detail": match.detail,
+            "required": self.plan_required,
+            "scope_read": match.scope_read,
+        }
+
+    def reserve_step(self, call: str, match: Match | None) -> None:
+        """Takes the call's use of the plan, if it is one the plan knows.
+
+        Raises:
+            PlanError: another call took the last use since.
+        """
+        if self.cursor is None or match is None:
+            return
+        if match.verdict == "matched" or match.scope_read:
+            self.cursor = self.cursor.reserve(match, call=call)
+
+    def release_step(self, call: str) -> None:
+        """Gives the use of a call that never ran back."""
+        if self.cursor is not None and call in self.cursor.in_flight:
+            self.cursor = self.cursor.release(call)
+
+    def settle(self, admission: Admission, status: str, value: JsonValue) -> None:
+        """Remembers how a call ended: history, labels, plan, where its output came from.
+
+        Args:
+            status: `ok`, or any other word of `execution.base.Status`.
+            value: the result as JSON; None when it has no JSON form.
+        """
+        definition = admission.definition
+        self.history.append(
+            {"tool": definition.name, "effect": definition.effect, "outcome": status}
+        )
+        self.labels |= admission.terms.labels
+        trusted = definition.output == "trusted"
+        if not (trusted and definition.effect == "read"):
+            self.labels.add(UNTRUSTED)
+        self.provenance.add_output(
+            definition.name,
+            value,
+            trusted=trusted,
+            effect=definition.effect,
+            arguments=admission.question.arguments.document,
+            provenance=admission.question.provenance,
+        )
+        if self.cursor is not None and admission.id in self.cursor.in_flight:
+            self.cursor = (
+                self.cursor.complete(admission.id, value)
+                if status == "ok"
+                else self.cursor.fail(admission.id)
+            )
 
 
 def subject_of(*, user: str | None, agent: str | None, roles: Sequence[str]) -> Subject:
     """The subject of a session: the agent, acting for the user, or the user directly.
 
     The delegation chain (`act`, RFC 8693 section 4.1) lists everyone the subject acts for,
-    nearest first. A session without any identity is called `anonymous`, which no shipped
-    policy grants anything beyond what everybody may do.
+    nearest first. A session without any identity is called `anonymous`.
     """
-    chain = [{"type": "user", "id": user}] if user and agent else []
+    delegated = bool(user and agent)
     return Subject(
         type="agent" if agent else "user",
         id=agent or user or "anonymous",
         properties={
             "roles": sorted(roles),
-            "on_behalf_of": f"user:{user}" if user and agent else None,
-            "act": chain,
+            "on_behalf_of": f"user:{user}" if delegated else None,
+            "act": [{"type": "user", "id": user}] if delegated else [],
         },
     )

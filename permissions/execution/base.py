@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from permissions.model import Isolation, JsonObject
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from permissions.model import JsonObject
     from permissions.tools import Arguments, ToolDefinition
 
 Status = Literal["ok", "error", "stopped", "provider_failed", "cancelled", "not_run"]
@@ -39,30 +42,37 @@ class Outcome:
     enforced: JsonObject = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One permitted run, as its executor needs to know it.
+
+    Attributes:
+        targets: parsed targets of the arguments (`resource.properties.targets`).
+        workspace: folder that relative paths start from.
+        profile: name of the sandbox profile; None for the tightest.
+        deadline_seconds: then it is stopped.
+    """
+
+    definition: ToolDefinition
+    arguments: Arguments
+    targets: Sequence[JsonObject]
+    workspace: Path
+    profile: str | None
+    deadline_seconds: float
+
+
 class ToolExecutor(Protocol):
-    """Runs a permitted call behind one kind of boundary."""
+    """Runs permitted calls behind one kind of boundary."""
 
-    @property
-    def isolation(self) -> Isolation:
-        """The boundary this executor gives."""
-        ...
-
-    def enforces(self, definition: ToolDefinition, profile: str | None) -> JsonObject:
+    def enforces(self, execution: Execution) -> JsonObject:
         """What will be enforced, known before the start: it goes into the signed record.
 
         Raises:
-            ExecutionError: this executor cannot run this tool or has no such profile.
+            ExecutionError: this executor cannot run this tool, or has no such profile.
         """
         ...
 
-    async def execute(
-        self,
-        definition: ToolDefinition,
-        arguments: Arguments,
-        *,
-        profile: str | None,
-        deadline_seconds: float,
-    ) -> Outcome:
+    async def execute(self, execution: Execution) -> Outcome:
         """Runs the tool's function. Faults of the place are outcomes, not exceptions.
 
         Cancelling stops the run and leaves nothing behind.

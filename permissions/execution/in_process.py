@@ -16,41 +16,35 @@ from permissions.execution.base import Outcome
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from permissions.tools import Arguments, ToolDefinition
+    from permissions.execution.base import Execution
 
 ENFORCED = {"boundary": "none"}
 
 
-def run_sync(
-    definition: ToolDefinition, arguments: Arguments, injected: Mapping[str, Any]
-) -> Outcome:
+def run_sync(execution: Execution, injected: Mapping[str, Any]) -> Outcome:
     """Calls a sync function in this thread; whatever it raises is its outcome."""
     try:
-        value = definition.function(**arguments.values, **injected)
+        value = execution.definition.function(**execution.arguments.values, **injected)
     except Exception as err:  # noqa: BLE001 - the tool's own exception, given back to its caller
         return _raised(err)
     return Outcome("ok", value=value, enforced=ENFORCED)
 
 
-async def run_async(
-    definition: ToolDefinition,
-    arguments: Arguments,
-    injected: Mapping[str, Any],
-    *,
-    deadline_seconds: float,
-) -> Outcome:
+async def run_async(execution: Execution, injected: Mapping[str, Any]) -> Outcome:
     """Awaits an async function under its deadline, or runs a sync one in a worker thread."""
-    if not definition.is_async:
-        return await anyio.to_thread.run_sync(run_sync, definition, arguments, injected)
-    with anyio.move_on_after(deadline_seconds):
+    if not execution.definition.is_async:
+        return await anyio.to_thread.run_sync(run_sync, execution, injected)
+    with anyio.move_on_after(execution.deadline_seconds):
         try:
-            value = await definition.function(**arguments.values, **injected)
+            value = await execution.definition.function(
+                **execution.arguments.values, **injected
+            )
         except Exception as err:  # noqa: BLE001 - see run_sync
             return _raised(err)
         return Outcome("ok", value=value, enforced=ENFORCED)
     return Outcome(
         "stopped",
-        detail=f"no end within {deadline_seconds:g} s",
+        detail=f"no end within {execution.deadline_seconds:g} s",
         verdict="timeout",
         enforced=ENFORCED,
     )

@@ -1,0 +1,95 @@
+"""A call on its way through the broker, and the leave to run that comes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from permissions.execution.journal import JournalKey
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from permissions.budget import Reserved
+    from permissions.execution.base import Execution, ToolExecutor
+    from permissions.model import CallResult, Digest, JsonObject
+    from permissions.obligations import Terms
+    from permissions.plan.cursor import Match
+    from permissions.session import Session, ToolCall
+    from permissions.tools import Arguments, ToolDefinition
+    from permissions.trace.entry import TraceEntry
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One attempt at one call, with the entries that are not yet recorded."""
+
+    id: str
+    session: Session
+    call: ToolCall
+    entries: list[TraceEntry] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A call that was understood: what it would do, and what policies are asked about it.
+
+    Attributes:
+        canonical: RFC 8785 bytes of the effective arguments; what `args_digest` covers.
+        document: the Rego input.
+        provenance: where each argument leaf came from, by JSON pointer.
+        match: how the call stands to the declared plan; None without one.
+    """
+
+    definition: ToolDefinition
+    arguments: Arguments
+    canonical: bytes
+    args_digest: Digest
+    document: JsonObject
+    provenance: Mapping[str, JsonObject]
+    match: Match | None
+
+
+@dataclass(slots=True)
+class Admission:
+    """Leave to run exactly one call, once.
+
+    Attributes:
+        executor: where it runs; None means in the caller's own process.
+        request: id of the access request whose approval is used up by it.
+        reserved: what the call took from the run's budgets.
+        started: clock at the start, microseconds since 1970 UTC.
+        taken: whether a ring has begun to run it.
+        result: what it came to, for an outer ring that did not run it itself.
+    """
+
+    id: str
+    session: Session
+    call: ToolCall
+    question: Question
+    terms: Terms
+    execution: Execution
+    executor: ToolExecutor | None
+    enforced: JsonObject
+    request: str | None
+    reserved: Reserved | None = None
+    started: int = 0
+    taken: bool = False
+    result: CallResult | None = None
+
+    @property
+    def key(self) -> JournalKey | None:
+        """What makes this call the same call when it is asked again; None when nothing does."""
+        return journal_key(self.call, self.session, self.question)
+
+    @property
+    def definition(self) -> ToolDefinition:
+        """The tool."""
+        return self.question.definition
+
+
+def journal_key(call: ToolCall, session: Session, question: Question) -> JournalKey | None:
+    """The journal's key of a call that runs at most once; None for a call without a key."""
+    if call.key is None:
+        return None
+    return JournalKey(session.run, call.key, question.args_digest)

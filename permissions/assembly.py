@@ -1,0 +1,171 @@
+"""Builds a broker from its configuration, and closes what it opened.
+
+On first use it makes the keys of this installation in the state folder: the log's signing
+key, and the key that seals recorded contents. Losing the second makes the contents
+unreadable; losing the first means that the log cannot be continued, though it stays
+verifiable with its public key.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from permissions import budget
+from permissions.approval import store as request_store
+from permissions.approval.approvers import Approvers
+from permissions.approval.service import ApprovalService
+from permissions.broker import PermissionBroker
+from permissions.execution import journal
+from permissions.execution.code import CodeStage
+from permissions.execution.sandboxed import SandboxedExecutor
+from permissions.parts import BrokerParts, now_us, random_id
+from permissions.pdp.bundle import load_bundle, save_bundle
+from permissions.pdp.embedded import EmbeddedPdp
+from permissions.sandboxes import available, profiles
+from permissions.signing.keys import Signer, generate, signer_from_uri
+from permissions.state import StateDatabase
+from permissions.tools import ToolRegistry
+from permissions.trace.log import open_log
+from permissions.trace.vault import load_kek
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+    from pathlib import Path
+
+    from permissions.config import BrokerConfig
+    from permissions.execution.base import ToolExecutor
+    from permissions.pdp.bundle import PolicyBundle
+    from permissions.vocabulary import Isolation
+
+
+@asynccontextmanager
+async def open_broker(
+    config: BrokerConfig, tools: Iterable[object]
+) -> AsyncIterator[PermissionBroker]:
+    """Opens everything a broker needs, in this event loop, and closes it at the end.
+
+    Args:
+        config: the settings.
+        tools: decorated functions; anything else is denied as unregistered.
+
+    Raises:
+        ConfigError: a setting cannot be used.
+        ToolDefinitionError: a tool cannot be defined, or two share a name.
+        PolicyLoadError: the policies must not be used; the findings say where and why.
+        PdpUnavailableError: the decision point does not start.
+        TraceError: the log has another writer, or is not what its key signed.
+        StateError: the durable state cannot be opened safely.
+    """
+    registry = ToolRegistry(tools)
+    places = Places(config.state)
+    places.make()
+    bundle = load_bundle(config.pdp.policies)
+    save_bundle(bundle, places.bundles)
+    async with AsyncExitStack() as stack:
+        pdp = await stack.enter_async_context(_decision_point(config, bundle))
+        log = await stack.enter_async_context(
+            open_log(
+                places.trace,
+                name="wardline",
+                signer=log_signer(config),
+                kek=load_kek(places.kek),
+                config={
+                    "build": version("wardline"),
+                    "policy": pdp.revision,
+                    "engine": pdp.engine,
+                    "registry": registry.digest,
+                    "environment": config.environment,
+                },
+            )
+        )
+        schemas = (request_store.SCHEMA, journal.SCHEMA, budget.SCHEMA)
+        state = await stack.enter_async_context(StateDatabase(places.state, schemas))
+        yield PermissionBroker(
+            BrokerParts(
+                registry=registry,
+                pdp=pdp,
+                approvals=ApprovalService(
+                    request_store.SqliteRequestStore(state),
+                    Approvers.from_config(config.approvers),
+                    clock=now_us,
+                    new_id=lambda: random_id("req"),
+                ),
+                budgets=budget.SqliteBudgetLedger(state),
+                counts=budget.InMemoryBudgetLedger(),
+                journal=journal.SqliteJournal(state, clock=now_us),
+                trace=log,
+                executors=await _executors(config, places, stack),
+                workspace=config.workspace,
+                environment=config.environment,
+                evidence=config.trace.evidence,
+                approval_mode=config.approval.mode,
+                approval_wait_seconds=config.approval.wait_seconds,
+                call_deadline_seconds=config.call_deadline_seconds,
+            )
+        )
+
+
+class Places:
+    """Where things stand in the state folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.keys = root / "keys"
+        self.log_key = self.keys / "log.pem"
+        self.kek = self.keys / "vault.key"
+        self.trace = root / "trace"
+        self.bundles = root / "bundles"
+        self.code = root / "code"
+        self.state = root / "state.db"
+
+    def make(self) -> None:
+        """Makes the folders: the root may be passed through, the rest is the owner's.
+
+        A sandbox runs under another user id and has to reach the staged code by name; it can
+        neither list the root nor enter any other folder.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.root.chmod(0o711)
+        for folder in (self.keys, self.trace, self.bundles):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        self.code.mkdir(mode=0o755, exist_ok=True)
+
+
+def log_signer(config: BrokerConfig) -> Signer:
+    """The key that signs the log; made on first use when it is the state folder's own.
+
+    Raises:
+        SigningError: the configured key cannot be used.
+    """
+    if config.trace.key:
+        return signer_from_uri(config.trace.key)
+    place = Places(config.state).log_key
+    return signer_from_uri(f"file:{place}") if place.exists() else generate(place)
+
+
+def _decision_point(config: BrokerConfig, bundle: PolicyBundle) -> EmbeddedPdp:
+    pdp = config.pdp
+    return EmbeddedPdp(
+        bundle,
+        soft_deadline=pdp.soft_deadline_ms / 1000,
+        hard_deadline=pdp.hard_deadline_ms / 1000,
+        memory_bytes=pdp.memory_mb * 1024 * 1024,
+    )
+
+
+async def _executors(
+    config: BrokerConfig, places: Places, stack: AsyncExitStack
+) -> dict[Isolation, ToolExecutor]:
+    """One executor per boundary that this machine really gives."""
+    named = profiles(config)
+    return {
+        isolation: SandboxedExecutor(
+            sandbox,
+            stage=CodeStage(places.code),
+            profiles=named,
+            code_roots=config.sandbox.code_roots,
+        )
+        for isolation, sandbox in (await available(config, stack)).items()
+    }

@@ -1,0 +1,377 @@
+"""The permission broker: the policy enforcement point (PEP) between agents and tools.
+
+Every call goes through these steps, in this order, and this file reads like it:
+
+ 1. look up the tool (unregistered = denied) and validate the arguments with its own schema
+ 2. map the call to an AuthZEN evaluation request; digest the canonical arguments
+ 3. verify it against the declared plan, if there is one
+ 4. add attributes: labels, where each argument came from, budgets used, isolation at hand
+ 5. evaluate the policy; anything but a clear answer is a deny with a reason code
+ 6. if the answer is "not without a person": open an access request, wait or hand back its
+    id; once approved, evaluate again with the approval
+ 7. prepare the obligations; one that is unknown or cannot be fulfilled is a deny
+ 8. append the signed intent and start; if they cannot be made durable, nothing runs
+ 9. execute where the obligations say, under a deadline
+10. apply the duties on the result; a failure withholds it
+11. append the outcome, shielded from cancellation; return the result, or a denial as data
+
+`admit` does 1 to 8 and gives leave to run one call once; `complete` does 9 to 11. The rings
+(`permissions.rings`) use them apart where a framework runs the function in between; `call`
+does both.
+
+A refusal at any step is recorded before it is returned. If even that cannot be recorded, the
+call is still refused. Not protected from: code in this process that calls the undecorated
+function or changes the broker's own memory. What must not do that belongs into a sandbox.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, assert_never
+
+import anyio
+import structlog
+
+from permissions import records
+from permissions.admission import Admission, Attempt, Question, journal_key
+from permissions.approval.model import RequestedCall
+from permissions.budget import Exhausted
+from permissions.delivery import Delivery, deliver, journal_form, restore, withheld
+from permissions.errors import BrokerError, TraceError
+from permissions.execution.base import Execution, Outcome
+from permissions.execution.in_process import ENFORCED, run_async
+from permissions.execution.journal import Finished, Fresh, InDoubt
+from permissions.explain import Explanation
+from permissions.intake import understand
+from permissions.model import Completed, Denial
+from permissions.obligations import prepare
+from permissions.reasons import Code, reason
+from permissions.refusal import Refusal, refusal_of
+from permissions.vocabulary import ISOLATION_ORDER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from permissions.approval.model import AccessRequest, Approval
+    from permissions.execution.base import ToolExecutor
+    from permissions.model import (
+        AccessRequestTerms,
+        CallResult,
+        Decision,
+        Digest,
+        Evidence,
+        JsonObject,
+        Reason,
+    )
+    from permissions.obligations import Terms
+    from permissions.parts import BrokerParts
+    from permissions.session import Session, ToolCall
+
+_log = structlog.get_logger("wardline.broker")
+
+RECORDING_SECONDS = 10.0
+"""How long the record of an ending may take, whoever has given up meanwhile."""
+
+
+class PermissionBroker:
+    """Decides, records and runs the calls of its sessions. Bound to one event loop.
+
+    Open one with `permissions.assembly.open_broker`, sessions with
+    `permissions.sessions.open_session`.
+    """
+
+    def __init__(self, parts: BrokerParts) -> None:
+        self.parts = parts
+        self.isolation = tuple(
+            level for level in ISOLATION_ORDER if level == "none" or level in parts.executors
+        )
+        """Boundaries this broker can give, weakest first."""
+
+    async def call(self, session: Session, call: ToolCall) -> CallResult:
+        """Takes a call through all steps.
+
+        Raises:
+            Exception: whatever the tool itself raised, once that is recorded.
+        """
+        admitted = await self.admit(session, call)
+        if not isinstance(admitted, Admission):
+            return admitted
+        return await self.complete(admitted)
+
+    async def explain(self, session: Session, call: ToolCall) -> Explanation:
+        """What steps 1 to 5 would say, without recording, asking or running anything."""
+        attempt = Attempt(self.parts.ids("explain"), session, call)
+        try:
+            question = await understand(attempt, self.parts, self.isolation)
+            decided = await self._evaluate(attempt, question.document)
+        except Refusal as refusal:
+            return Explanation.of_refusal(call.tool, refusal.reasons)
+        return Explanation.of_decision(call.tool, decided, question.document)
+
+    async def admit(self, session: Session, call: ToolCall) -> Admission | CallResult:
+        """Steps 1 to 8: leave to run the call once, the result of its earlier run, or a denial."""
+        attempt = Attempt(self.parts.ids("call"), session, call)
+        try:
+            return await self._admit(attempt)
+        except Refusal as refusal:
+            return await self._refuse(attempt, refusal)
+        except anyio.get_cancelled_exc_class():
+            with anyio.move_on_after(RECORDING_SECONDS, shield=True):
+                await self._refuse(attempt, Refusal("expired", reason(Code.CALL_CANCELLED)))
+            raise
+        except Exception as err:  # noqa: BLE001 - the boundary: whatever went wrong denies
+            return await self._refuse(attempt, refusal_of(err))
+
+    async def complete(
+        self, admission: Admission, injected: Mapping[str, Any] | None = None
+    ) -> CallResult:
+        """Steps 9 to 11 for an admitted call.
+
+        Args:
+            admission: from `admit`, not yet used.
+            injected: arguments a framework fills in, by name; no policy saw them.
+
+        Raises:
+            Exception: whatever the tool itself raised, once that is recorded.
+        """
+        try:
+            outcome = await self._execute(admission, injected or {})
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self.settle(admission, Outcome("cancelled", enforced=admission.enforced))
+            raise
+        return await self.settle(admission, outcome)
+
+    # -- steps 1 to 8 ---------------------------------------------------------------------
+
+    async def _admit(self, attempt: Attempt) -> Admission | CallResult:
+        question = await understand(attempt, self.parts, self.isolation)  # 1, 2, 3, 4
+        if (earlier := await self._earlier(attempt, question)) is not None:
+            return earlier
+        decided = await self._evaluate(attempt, question.document)  # 5
+        approval = None
+        if (asks := decided.access_request) is not None:  # 6
+            approval, decided = await self._ask(attempt, question, asks, decided.reasons)
+        if not decided.permitted:
+            raise Refusal("denied", *decided.reasons)
+        admission = self._prepare(attempt, question, decided, approval)  # 7
+        await self._start(attempt, admission, approval)  # 8
+        return admission
+
+    async def _earlier(self, attempt: Attempt, question: Question) -> CallResult | None:
+        """What an earlier run of this very call came to: calls with a key run once."""
+        key = journal_key(attempt.call, attempt.session, question)
+        if key is None:
+            return None
+        match await self.parts.journal.find(key):
+            case None:
+                return None
+            case Finished() as finished:
+                _log.info("call_replayed", call=attempt.id, tool=question.definition.name)
+                return restore(question.definition, attempt.id, finished)
+            case InDoubt():
+                raise Refusal("in_doubt", reason(Code.CALL_IN_DOUBT))
+
+    async def _evaluate(self, attempt: Attempt, document: JsonObject) -> Decision:
+        pdp = self.parts.pdp
+        decided = await pdp.evaluate(document)
+        attempt.entries.append(
+            records.decision(
+                attempt, decided, document, revision=pdp.revision, engine=pdp.engine
+            )
+        )
+        return decided
+
+    async def _ask(
+        self,
+        attempt: Attempt,
+        question: Question,
+        terms: AccessRequestTerms,
+        reasons: tuple[Reason, ...],
+    ) -> tuple[Approval, Decision]:
+        asked_for = _requested(attempt, question, terms, self.parts.pdp.revision)
+        asked = await self._answered(attempt, asked_for, reasons)
+        approval = await self.parts.approvals.verify(asked.id, binding=asked.call.binding)
+        attempt.entries.append(records.approval(attempt, approval, asked.votes))
+        context = {**question.document["context"], "approval": approval.document()}
+        context["time"] = self.parts.clock()
+        decided = await self._evaluate(attempt, {**question.document, "context": context})
+        return approval, decided
+
+    async def _answered(
+        self, attempt: Attempt, call: RequestedCall, reasons: tuple[Reason, ...]
+    ) -> AccessRequest:
+        """The approved request for this call; waits for people if the session may."""
+        parts, session = self.parts, attempt.session
+        asked = await parts.approvals.submit(call, reasons)
+        attempt.entries.append(records.request(attempt, asked))
+        await self._flush(attempt, "durable")
+        if asked.status == "pending" and session.approval_mode == "wait":
+            asked = await parts.approvals.wait(
+                asked.id, timeout_seconds=parts.approval_wait_seconds
+            )
+        match asked.status:
+            case "approved":
+                return asked
+            case "denied":
+                raise Refusal("denied", reason(Code.APPROVAL_DENIED))
+            case "expired" | "cancelled":
+                raise Refusal("expired", reason(Code.APPROVAL_EXPIRED))
+            case "pending":
+                waiting = reason(Code.APPROVAL_PENDING)
+                raise Refusal("pending", waiting, access_request=asked.id)
+            case _:
+                assert_never(asked.status)
+
+    def _prepare(
+        self, attempt: Attempt, question: Question, decided: Decision, approval: Approval | None
+    ) -> Admission:
+        definition, parts = question.definition, self.parts
+        terms = prepare(
+            decided.obligations,
+            isolation=definition.isolation,
+            profile=definition.options.profile,
+            evidence=parts.evidence,
+        )
+        most = self.parts.call_deadline_seconds
+        execution = Execution(
+            definition=definition,
+            arguments=question.arguments,
+            targets=question.document["resource"]["properties"]["targets"],
+            workspace=attempt.session.workspace,
+            profile=terms.profile,
+            deadline_seconds=min(terms.deadline_seconds or most, most),
+        )
+        executor, enforced = self._place(execution, terms)
+        return Admission(
+            id=attempt.id,
+            session=attempt.session,
+            call=attempt.call,
+            question=question,
+            terms=terms,
+            execution=execution,
+            executor=executor,
+            enforced=enforced,
+            request=None if approval is None else approval.id,
+        )
+
+    def _place(
+        self, execution: Execution, terms: Terms
+    ) -> tuple[ToolExecutor | None, JsonObject]:
+        """The weakest place at hand that is strong enough; never a weaker one."""
+        if terms.isolation == "none":
+            if terms.deadline_seconds is not None and not execution.definition.is_async:
+                said = "a sync function in this process cannot be stopped; declare a sandbox"
+                raise Refusal("denied", reason(Code.OBLIGATION_FAILED, said))
+            return None, ENFORCED
+        for level in ISOLATION_ORDER[ISOLATION_ORDER.index(terms.isolation) :]:
+            if (executor := self.parts.executors.get(level)) is not None:
+                return executor, executor.enforces(execution)
+        said = f"{terms.isolation} is needed; this machine gives {', '.join(self.isolation)}"
+        raise Refusal("unavailable", reason(Code.ISOLATION_UNAVAILABLE, said))
+
+    async def _start(
+        self, attempt: Attempt, admission: Admission, approval: Approval | None
+    ) -> None:
+        """Takes what the call uses up, then makes the record durable: the last gate."""
+        parts, session = self.parts, attempt.session
+        reserved = await session.budgets.reserve(session.run, admission.terms.reservations)
+        if isinstance(reserved, Exhausted):
+            said = f"{reserved.name}: {reserved.used} of {reserved.limit} used"
+            raise Refusal("denied", reason(Code.BUDGET_EXHAUSTED, said))
+        admission.reserved = reserved
+        try:
+            session.reserve_step(attempt.id, admission.question.match)
+            if approval is not None:
+                await parts.approvals.consume(approval.id, binding=approval.binding)
+            if (key := admission.key) is not None and await parts.journal.begin(key) != Fresh():
+                raise Refusal("in_doubt", reason(Code.CALL_IN_DOUBT))
+            admission.started = parts.clock()
+            attempt.entries.append(records.start(admission))
+            await self._flush(attempt, admission.terms.evidence)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                session.release_step(attempt.id)
+                await session.budgets.release(reserved)
+            raise
+        session.calls += 1
+
+    async def _refuse(self, attempt: Attempt, refusal: Refusal) -> Denial:
+        """Records a refusal. One that cannot be recorded is a refusal all the same."""
+        denial = Denial(
+            call=attempt.id,
+            tool=attempt.call.tool[:64],
+            kind=refusal.kind,
+            reasons=refusal.reasons,
+            access_request=refusal.access_request,
+        )
+        attempt.entries.append(records.denied(attempt, denial))
+        try:
+            await self._flush(attempt, self.parts.evidence)
+        except TraceError as err:
+            _log.error("denial_not_recorded", call=attempt.id, fault=str(err))
+        return denial
+
+    # -- steps 9 to 11 --------------------------------------------------------------------
+
+    async def _execute(self, admission: Admission, injected: Mapping[str, Any]) -> Outcome:
+        if admission.executor is None:
+            return await run_async(admission.execution, injected)
+        return await admission.executor.execute(admission.execution)
+
+    async def settle(self, admission: Admission, outcome: Outcome) -> CallResult:
+        """Steps 10 and 11 for a call that was executed, here or by a ring.
+
+        Raises:
+            Exception: `outcome.error`, once it is recorded.
+        """
+        delivery = deliver(admission, outcome)  # 10
+        with anyio.move_on_after(RECORDING_SECONDS, shield=True) as scope:
+            try:
+                await self._record_outcome(admission, outcome, delivery)  # 11
+            except BrokerError as err:
+                _log.error("outcome_not_recorded", call=admission.id, fault=str(err))
+                delivery = withheld(admission, str(err), kind="unavailable")
+        if scope.cancelled_caught:
+            delivery = withheld(admission, "recording hung", kind="unavailable")
+        if delivery.denial is None and outcome.error is not None:
+            raise outcome.error
+        name = admission.definition.name
+        admission.result = delivery.denial or Completed(admission.id, name, delivery.value)
+        return admission.result
+
+    async def _record_outcome(
+        self, admission: Admission, outcome: Outcome, delivery: Delivery
+    ) -> None:
+        parts, session = self.parts, admission.session
+        took = parts.clock() - admission.started
+        entry = records.outcome(admission, outcome, delivery, duration_us=took)
+        await parts.trace.append([entry], evidence=admission.terms.evidence)
+        session.settle(admission, outcome.status, delivery.document)
+        if admission.reserved is not None:
+            await session.budgets.settle(admission.reserved, admission.reserved.amounts)
+        if (key := admission.key) is not None:
+            result, status = journal_form(outcome, delivery)
+            await parts.journal.finish(key, result=result, status=status)
+
+    async def _flush(self, attempt: Attempt, evidence: Evidence) -> None:
+        entries, attempt.entries = attempt.entries, []
+        await self.parts.trace.append(entries, evidence=evidence)
+
+
+def _requested(
+    attempt: Attempt, question: Question, terms: AccessRequestTerms, revision: Digest
+) -> RequestedCall:
+    """Everything an approval of this call is bound to."""
+    session, match = attempt.session, question.match
+    return RequestedCall(
+        run=session.run,
+        key=attempt.call.key or attempt.id,
+        tool=question.definition.name,
+        tool_digest=question.definition.digest,
+        arguments=question.canonical.decode(),
+        policy_revision=revision,
+        plan_step=None if match is None else match.step,
+        subject=session.subject.id,
+        on_behalf_of=session.subject.properties["on_behalf_of"],
+        terms=terms,
+    )

@@ -1,0 +1,134 @@
+"""The code a sandboxed tool may import: copies of named packages, never a whole project.
+
+A project folder holds more than code (keys, the trace, `.git`), so the folder itself is never
+shown to a sandbox. What is shown is a stage: a copy of the tool's own top-level package or
+module, named by the digest of its files. The digest goes into the record, and what runs is
+what was staged, whatever happens to the project meanwhile.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from permissions.errors import ExecutionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+MAX_FILES = 2000
+MAX_BYTES = 32 * 1024 * 1024
+
+
+def import_path(function: Callable[..., Any]) -> tuple[str, str]:
+    """Module and qualified name under which a sandbox can import a function.
+
+    Raises:
+        ExecutionError: it is defined inside another function, or in no file.
+    """
+    module, qualname = function.__module__, function.__qualname__
+    if "<" in qualname:
+        raise ExecutionError(
+            f"{qualname} is defined inside another function, so a sandbox cannot import it;"
+            " move it to the top level of its module"
+        )
+    if module == "__main__":
+        main = sys.modules["__main__"]
+        spec = getattr(main, "__spec__", None)
+        if spec is not None:
+            return spec.name, qualname
+        file = getattr(main, "__file__", None)
+        if file is None:
+            raise ExecutionError(f"{qualname} was typed in, not imported; put it into a file")
+        return Path(file).stem, qualname
+    return module, qualname
+
+
+def installed_roots() -> tuple[Path, ...]:
+    """Where installed packages stand for this interpreter."""
+    paths = sysconfig.get_paths()
+    return tuple(dict.fromkeys(Path(paths[key]).resolve() for key in ("purelib", "platlib")))
+
+
+class CodeStage:
+    """Keeps the staged copies. Safe for several processes: a stage appears whole or not."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def stage(self, module: str) -> tuple[Path, ...]:
+        """Import roots for a tool of this module, best first.
+
+        Raises:
+            ExecutionError: the code cannot be found, or is too much to copy.
+        """
+        installed = installed_roots()
+        names = dict.fromkeys((module.partition(".")[0], "permissions"))
+        sources = [_source(name) for name in names]
+        own = [s for s in sources if not any(s.is_relative_to(root) for root in installed)]
+        return (self._staged(own), *installed) if own else installed
+
+    def _staged(self, sources: list[Path]) -> Path:
+        files = [(file, file.relative_to(s.parent)) for s in sources for file in _files(s)]
+        total = hashlib.sha256()
+        copies: list[tuple[Path, bytes]] = []
+        for file, name in sorted(files, key=lambda pair: str(pair[1])):
+            data = file.read_bytes()
+            copies.append((name, data))
+            total.update(f"{name}\0{hashlib.sha256(data).hexdigest()}\n".encode())
+        if len(copies) > MAX_FILES or sum(len(data) for _, data in copies) > MAX_BYTES:
+            raise ExecutionError(
+                f"the code of {', '.join(s.name for s in sources)} is more than {MAX_FILES}"
+                f" files or {MAX_BYTES >> 20} MiB; put sandboxed tools into a package of their own"
+            )
+        target = self._folder / total.hexdigest()[:32]
+        if not target.is_dir():
+            self._write(target, copies)
+        return target
+
+    def _write(self, target: Path, copies: list[tuple[Path, bytes]]) -> None:
+        draft = self._folder / f".{secrets.token_hex(8)}"
+        for name, data in copies:
+            place = draft / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(data)
+        # The sandbox may run under an id that owns nothing here.
+        for place in (draft, *draft.rglob("*")):
+            place.chmod(0o755 if place.is_dir() else 0o644)
+        try:
+            draft.rename(target)
+        except OSError:
+            shutil.rmtree(draft)  # another process was first
+            if not target.is_dir():
+                raise
+
+
+def _source(name: str) -> Path:
+    module = sys.modules.get(name)
+    file = getattr(module, "__file__", None)
+    main = getattr(sys.modules.get("__main__"), "__file__", None)
+    if file is None and main is not None and Path(main).stem == name:
+        file = main
+    if file is None:
+        raise ExecutionError(f"the code of {name!r} is in no file a sandbox could be given")
+    path = Path(file).resolve()
+    return path.parent if path.name == "__init__.py" else path
+
+
+def _files(source: Path) -> Iterator[Path]:
+    if source.is_file():
+        yield source
+        return
+    for folder, folders, names in os.walk(source):
+        folders[:] = [f for f in folders if not f.startswith(".") and f != "__pycache__"]
+        for name in names:
+            file = Path(folder, name)
+            if not name.startswith(".") and file.is_file() and not file.is_symlink():
+                yield file

@@ -1,0 +1,183 @@
+"""Runs a tool in a disposable sandbox. The only importer of `sandbox` among the stages.
+
+Files go in by copy: whatever the call's `path` targets of access `read` name. Files come out
+by declaration: only a `write` target of the call is put back into the workspace, after the
+run, each in one step. Anything else the tool wrote is gone with the sandbox.
+
+Not protected from: two calls writing the same file at once (the later one wins).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from permissions.errors import ExecutionError, ToolFailedError
+from permissions.execution.base import Outcome
+from permissions.execution.code import import_path
+from sandbox import (
+    ProfileError,
+    PythonJob,
+    SandboxError,
+    SandboxProfile,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from permissions.execution.base import Execution, Status
+    from permissions.execution.code import CodeStage
+    from permissions.model import JsonObject
+    from sandbox import ExecResult, Sandbox
+
+MAX_INPUT_BYTES = 32 * 1024 * 1024
+"""All files that go into one run."""
+
+ENTRY = "permissions.execution._inside:run_tool"
+
+
+class SandboxedExecutor:
+    """A `ToolExecutor` over one sandbox backend.
+
+    Args:
+        sandbox: the backend; whoever opened it closes it.
+        stage: where copies of the tools' code are kept.
+        profiles: by name; the tightest one needs no name.
+        code_roots: further folders that sandboxed tools may import from.
+    """
+
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        *,
+        stage: CodeStage,
+        profiles: Mapping[str, SandboxProfile],
+        code_roots: tuple[Path, ...] = (),
+    ) -> None:
+        self._sandbox = sandbox
+        self._stage = stage
+        self._profiles: dict[str | None, SandboxProfile] = {None: SandboxProfile()}
+        self._profiles.update(profiles)
+        self._code_roots = code_roots
+
+    def enforces(self, execution: Execution) -> JsonObject:
+        """Backend, profile and digest of the code, or why it cannot run here."""
+        if execution.profile not in self._profiles:
+            raise ExecutionError(f"there is no sandbox profile {execution.profile!r}")
+        if execution.definition.injected:
+            raise ExecutionError("arguments a framework injects cannot go into a sandbox")
+        module, _ = import_path(execution.definition.function)
+        roots = self._stage.stage(module)
+        for target in _paths(execution):
+            if not target["inside_workspace"] or target["relative"] is None:
+                raise ExecutionError("a sandboxed tool's paths have to be in the workspace")
+            if Path(execution.arguments.document[target["argument"]]).is_absolute():
+                raise ExecutionError("a sandboxed tool's paths start from the workspace")
+        return {
+            "boundary": self._sandbox.isolation,
+            "backend": self._sandbox.name,
+            "profile": execution.profile or "default",
+            "code": roots[0].name,
+        }
+
+    async def execute(self, execution: Execution) -> Outcome:
+        """Runs the tool once in a sandbox of its own."""
+        module, qualname = import_path(execution.definition.function)
+        job = PythonJob(
+            ENTRY,
+            {
+                "module": module,
+                "qualname": qualname,
+                "arguments": execution.arguments.document,
+                "outputs": [target["relative"] for target in _paths(execution, "write")],
+            },
+            (*self._stage.stage(module), *self._code_roots),
+        )
+        profile = self._profiles[execution.profile]
+        seconds = min(profile.wall_seconds, execution.deadline_seconds)
+        profile = replace(profile, wall_seconds=seconds)
+        try:
+            result = await self._sandbox.run(job, profile, files=_inputs(execution))
+        except ProfileError as err:
+            return Outcome("not_run", detail=str(err), verdict="profile")
+        except SandboxError as err:
+            return Outcome("provider_failed", detail=str(err), verdict="provider_error")
+        return _outcome(execution, result)
+
+
+def _outcome(execution: Execution, result: ExecResult) -> Outcome:
+    status: Status = "stopped"
+    error: Exception | None = None
+    value = None
+    detail = ", ".join(result.limits_hit)
+    if result.verdict == "ok" and result.error is None:
+        try:
+            value = execution.definition.output_adapter.validate_python(result.value)
+            _put_back(execution, result.files_out)
+            status = "ok"
+        except ValidationError:
+            status, detail = "provider_failed", "the value is not of the tool's return type"
+        except OSError as err:
+            status, detail = "provider_failed", f"a file could not be put back: {err.strerror}"
+    elif result.error is not None:
+        status, detail = "error", result.error.type
+        error = ToolFailedError(f"{result.error.type}: {result.error.message}")
+    return Outcome(
+        status,
+        value=value,
+        error=error,
+        detail=detail,
+        verdict=result.verdict,
+        streams={"stdout": result.stdout, "stderr": result.stderr},
+        enforced=dict(result.enforced),
+    )
+
+
+def _paths(execution: Execution, access: str | None = None) -> list[JsonObject]:
+    return [
+        target
+        for target in execution.targets
+        if target["kind"] == "path" and access in {None, target["access"]}
+    ]
+
+
+def _inputs(execution: Execution) -> dict[str, bytes]:
+    """The files the call's read targets name, by path relative to the workspace."""
+    files: dict[str, bytes] = {}
+    left = MAX_INPUT_BYTES
+    for target in _paths(execution, "read"):
+        place = Path(target["resolved"])
+        found = [place] if place.is_file() else sorted(place.rglob("*"))
+        for file in found:
+            if file.is_symlink() or not file.is_file():
+                continue
+            name = Path(target["relative"])
+            if file != place:
+                name /= file.relative_to(place)
+            left -= file.stat().st_size
+            if left < 0:
+                raise ExecutionError(
+                    f"the files of this call are more than {MAX_INPUT_BYTES >> 20} MiB"
+                )
+            files[str(name)] = file.read_bytes()
+    return files
+
+
+def _put_back(execution: Execution, files: Mapping[str, bytes]) -> None:
+    """Writes the call's own write targets into the workspace, each in one step."""
+    for target in _paths(execution, "write"):
+        data = files.get(target["relative"])
+        if data is None:
+            continue
+        place = Path(target["resolved"])
+        if os.path.realpath(place) != target["resolved"]:
+            raise OSError(None, "its path leads somewhere else now")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        draft = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
+        draft.write_bytes(data)
+        draft.replace(place)

@@ -1,0 +1,113 @@
+"""The broker for programs without an event loop.
+
+It runs the async broker on an event loop in a thread of its own; sync tools still run in the
+thread that calls them.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio.from_thread import start_blocking_portal
+
+from permissions.assembly import open_broker
+from permissions.config import BrokerConfig
+from permissions.grants import CURRENT_SESSION
+from permissions.rings import Ring
+from permissions.session import ToolCall
+from permissions.sessions import open_session
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+    from typing import Self
+
+    from anyio.from_thread import BlockingPortal
+
+    from permissions.broker import PermissionBroker
+    from permissions.model import CallResult
+    from permissions.session import Session
+
+
+class Broker(AbstractContextManager["Broker"]):
+    """A permission broker for sync programs. Use it as a context manager.
+
+        with Broker(tools=[read_file]) as broker, broker.session(user="alice"):
+            read_file("notes.txt")
+
+    Args:
+        tools: decorated functions; a tool that is not among them is denied.
+        config: settings; from `wardline.toml` and the environment by default.
+
+    Raises:
+        ConfigError: on entering, a setting cannot be used.
+        PolicyLoadError: on entering, the policies must not be used.
+    """
+
+    def __init__(
+        self, tools: Iterable[object] = (), *, config: BrokerConfig | None = None
+    ) -> None:
+        self._tools = tuple(tools)
+        self._config = config
+        self._stack = ExitStack()
+        self._portal: BlockingPortal | None = None
+        self._broker: PermissionBroker | None = None
+
+    def __enter__(self) -> Self:
+        """Starts the event loop and opens everything the broker needs."""
+        with ExitStack() as stack:
+            self._portal = stack.enter_context(start_blocking_portal(name="wardline-broker"))
+            config = self._config or BrokerConfig.load()
+            self._broker = stack.enter_context(
+                self._portal.wrap_async_context_manager(open_broker(config, self._tools))
+            )
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Closes everything, the record included."""
+        self._stack.__exit__(None, None, None)
+
+    @contextmanager
+    def session(self, **options: Any) -> Iterator[Session]:
+        """Opens a session in this thread; see `permissions.sessions.open_session`."""
+        portal, broker = self._opened()
+        with portal.wrap_async_context_manager(open_session(broker, **options)) as session:
+            token = CURRENT_SESSION.set(_ring(portal, broker, session))
+            try:
+                yield session
+            finally:
+                CURRENT_SESSION.reset(token)
+
+    def call(
+        self,
+        session: Session,
+        tool: str,
+        arguments: Mapping[str, Any],
+        *,
+        key: str | None = None,
+    ) -> CallResult:
+        """Takes one call through all steps; the result is a `Completed` or a `Denial`."""
+        portal, broker = self._opened()
+        result: CallResult = portal.call(broker.call, session, ToolCall(tool, arguments, key))
+        return result
+
+    @property
+    def core(self) -> PermissionBroker:
+        """The async broker, for adapters."""
+        return self._opened()[1]
+
+    def _opened(self) -> tuple[BlockingPortal, PermissionBroker]:
+        if self._portal is None or self._broker is None:
+            raise RuntimeError(
+                "use the broker as a context manager: `with Broker(...) as broker:`"
+            )
+        return self._portal, self._broker
+
+
+def _ring(portal: BlockingPortal, broker: PermissionBroker, session: Session) -> Ring:
+    async def elsewhere(work: Callable[[], Awaitable[Any]]) -> Any:
+        return await anyio.to_thread.run_sync(portal.call, work)
+
+    return Ring(broker, session, run_sync=portal.call, run_async=elsewhere)

@@ -1,0 +1,229 @@
+"""What the broker writes down at each step, as entries of the trace. Pure.
+
+Bodies hold plain facts the broker itself knows; anything a caller, a tool or a person wrote
+goes into `contents`, of which the log keeps a salted commitment (docs/trace-format.md).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from permissions.signing.canonical import digest
+from permissions.trace.entry import TraceEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from permissions.admission import Admission, Attempt
+    from permissions.approval.model import AccessRequest, Approval, Vote
+    from permissions.delivery import Delivery
+    from permissions.execution.base import Outcome
+    from permissions.model import Decision, Denial, JsonObject
+    from permissions.plan.model import Plan
+    from permissions.session import Session
+    from permissions.tools import ToolDefinition
+
+CONTENT_LIMIT = 4 * 1024 * 1024
+"""Bytes of one content that are kept; of a longer one only digest and size are."""
+
+
+def json_bytes(value: Any) -> bytes:
+    """A value as JSON bytes with sorted keys, for a commitment to exactly these bytes.
+
+    Raises:
+        TypeError: the value is not JSON (orjson's error is a TypeError).
+    """
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def _raw(arguments: dict[str, Any]) -> bytes:
+    """Arguments that were refused, for the responder to see; best effort, never an error."""
+    try:
+        data = orjson.dumps(arguments, default=lambda value: f"<{type(value).__name__}>")
+    except (TypeError, RecursionError):
+        return b'"not JSON"'
+    return data if len(data) <= CONTENT_LIMIT else b'"too large"'
+
+
+def run_start(session: Session) -> TraceEntry:
+    """The run began: who, on whose behalf, with which limits."""
+    return TraceEntry(
+        "run.start",
+        session.run,
+        body={
+            "subject": session.subject.document(),
+            "budgets": dict(session.limits),
+            "workspace": str(session.workspace),
+            "plan_required": session.plan_required,
+        },
+    )
+
+
+def run_end(session: Session, status: str) -> TraceEntry:
+    """The run ended: `complete`, or `failed` when the program left it by an exception."""
+    return TraceEntry("run.end", session.run, body={"status": status, "calls": session.calls})
+
+
+def plan(session: Session, declared: Plan, *, accepted: bool) -> TraceEntry:
+    """A plan was declared, and whether it was accepted."""
+    return TraceEntry(
+        "plan",
+        session.run,
+        body={"digest": declared.digest, "accepted": accepted, "steps": len(declared.steps)},
+        contents={"plan": declared.payload()},
+    )
+
+
+def intent(
+    attempt: Attempt, definition: ToolDefinition | None = None, canonical: bytes | None = None
+) -> TraceEntry:
+    """Somebody asked for a call, as far as it was understood.
+
+    The name of an unknown tool is somebody's text: it is sealed with the contents.
+    """
+    call = attempt.call
+    known: JsonObject = dict.fromkeys(("tool", "tool_digest", "effect", "impact"))
+    contents = {"arguments": canonical or _raw(dict(call.arguments))}
+    if definition is None:
+        contents["tool"] = call.tool.encode(errors="backslashreplace")[:1024]
+    else:
+        known = {
+            "tool": definition.name,
+            "tool_digest": definition.digest,
+            "effect": definition.effect,
+            "impact": definition.impact,
+        }
+    return TraceEntry(
+        "intent",
+        attempt.session.run,
+        attempt.id,
+        {
+            **known,
+            "caller": call.caller,
+            "key": None if call.key is None else digest(call.key.encode()),
+            "args_digest": None if canonical is None else digest(canonical),
+        },
+        contents,
+    )
+
+
+def decision(
+    attempt: Attempt, decided: Decision, document: JsonObject, *, revision: str, engine: str
+) -> TraceEntry:
+    """The decision point answered, with everything needed to decide the same again."""
+    asked, answered = json_bytes(document), json_bytes(decided.response)
+    return TraceEntry(
+        "decision",
+        attempt.session.run,
+        attempt.id,
+        {
+            "revision": revision,
+            "engine": engine,
+            "permitted": decided.permitted,
+            "requestable": decided.access_request is not None,
+            "rules": list(decided.rules),
+            "reasons": [reason.code for reason in decided.reasons],
+            "obligations": [obligation.type for obligation in decided.obligations],
+            "input_digest": digest(asked),
+            "response_digest": digest(answered),
+        },
+        {"input": asked, "response": answered},
+    )
+
+
+def request(attempt: Attempt, asked: AccessRequest) -> TraceEntry:
+    """A person is asked."""
+    return TraceEntry(
+        "request",
+        attempt.session.run,
+        attempt.id,
+        {
+            "request": asked.id,
+            "binding": asked.call.binding,
+            "approvers": list(asked.call.terms.approvers),
+            "quorum": asked.call.terms.quorum,
+            "expires_at": asked.expires_at,
+        },
+    )
+
+
+def approval(attempt: Attempt, proven: Approval, votes: Sequence[Vote]) -> TraceEntry:
+    """People agreed; their signed statements are kept whole."""
+    envelopes = [vote.envelope.encode() for vote in votes]
+    return TraceEntry(
+        "approval",
+        attempt.session.run,
+        attempt.id,
+        {
+            "request": proven.id,
+            "binding": proven.binding,
+            "approvers": list(proven.approvers),
+            "approved_until": proven.approved_until,
+            "envelopes": [digest(envelope) for envelope in envelopes],
+        },
+        {f"envelope_{index}": envelope for index, envelope in enumerate(envelopes)},
+    )
+
+
+def denied(attempt: Attempt, denial: Denial) -> TraceEntry:
+    """The call ended without running. The operator's words may name values: sealed."""
+    operator = [reason.operator for reason in denial.reasons]
+    return TraceEntry(
+        "denied",
+        attempt.session.run,
+        attempt.id,
+        {"kind": denial.kind, "codes": [reason.code for reason in denial.reasons]},
+        {"operator": json_bytes(operator)} if any(operator) else {},
+    )
+
+
+def start(admission: Admission) -> TraceEntry:
+    """The call is about to run, under these terms."""
+    terms, match = admission.terms, admission.question.match
+    return TraceEntry(
+        "start",
+        admission.session.run,
+        admission.id,
+        {
+            "isolation": terms.isolation,
+            "profile": terms.profile,
+            "evidence": terms.evidence,
+            "enforced": admission.enforced,
+            "args_digest": admission.question.args_digest,
+            "request": admission.request,
+            "step": None if match is None else match.step,
+        },
+    )
+
+
+def outcome(
+    admission: Admission, ended: Outcome, delivery: Delivery, *, duration_us: int
+) -> TraceEntry:
+    """The call ended, as its supervisor saw it."""
+    contents = {name: data for name, data in ended.streams.items() if data}
+    if delivery.record is not None:
+        contents["result"] = delivery.record
+    if ended.error is not None:
+        contents["error"] = str(ended.error).encode(errors="backslashreplace")
+    oversize = {
+        name: {"digest": digest(data), "bytes": len(data)}
+        for name, data in contents.items()
+        if len(data) > CONTENT_LIMIT
+    }
+    return TraceEntry(
+        "outcome",
+        admission.session.run,
+        admission.id,
+        {
+            "status": ended.status,
+            "verdict": ended.verdict,
+            "detail": ended.detail[:200],
+            "duration_us": duration_us,
+            "withheld": delivery.denial is not None,
+            "enforced": ended.enforced,
+            "oversize": oversize,
+        },
+        {name: data for name, data in contents.items() if name not in oversize},
+    )

@@ -1,0 +1,76 @@
+"""The early end of a call inside the broker, and what each stage's failure means for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from permissions.errors import (
+    ApprovalError,
+    ApprovalInvalidError,
+    ApprovalUsedError,
+    BrokerError,
+    ExecutionError,
+    PdpAnswerError,
+    PdpError,
+    PdpInputError,
+    PdpTimeoutError,
+    PdpUndefinedError,
+    PlanError,
+    RequestClosedError,
+    StateError,
+    TraceError,
+)
+from permissions.obligations import ObligationFailedError, ObligationUnknownError
+from permissions.reasons import Code, reason
+
+if TYPE_CHECKING:
+    from permissions.model import DenialKind, Reason
+
+_log = structlog.get_logger("wardline.broker")
+
+
+class Refusal(Exception):  # noqa: N818 - ends the flow early; never leaves the broker
+    """A step of the flow said no. The broker records it and turns it into a `Denial`."""
+
+    def __init__(
+        self, kind: DenialKind, *reasons: Reason, access_request: str | None = None
+    ) -> None:
+        self.kind = kind
+        self.reasons = reasons
+        self.access_request = access_request
+        super().__init__(kind)
+
+
+_FAILURES: dict[type[BrokerError], tuple[DenialKind, Code]] = {
+    PdpInputError: ("denied", Code.ARGUMENTS_UNREPRESENTABLE),
+    PdpTimeoutError: ("unavailable", Code.POLICY_TIMEOUT),
+    PdpUndefinedError: ("denied", Code.POLICY_UNDEFINED),
+    PdpAnswerError: ("denied", Code.POLICY_ANSWER_INVALID),
+    PdpError: ("unavailable", Code.POLICY_UNAVAILABLE),
+    ObligationUnknownError: ("denied", Code.OBLIGATION_UNKNOWN),
+    ObligationFailedError: ("denied", Code.OBLIGATION_FAILED),
+    ExecutionError: ("unavailable", Code.ISOLATION_UNAVAILABLE),
+    PlanError: ("denied", Code.PLAN_EXHAUSTED),
+    ApprovalUsedError: ("denied", Code.APPROVAL_USED),
+    ApprovalInvalidError: ("denied", Code.APPROVAL_INVALID),
+    RequestClosedError: ("expired", Code.APPROVAL_EXPIRED),
+    ApprovalError: ("denied", Code.APPROVAL_UNAVAILABLE),
+    StateError: ("unavailable", Code.STATE_UNAVAILABLE),
+    TraceError: ("unavailable", Code.TRACE_UNAVAILABLE),
+}
+"""What a stage's failure means for the call, the most special first."""
+
+
+def refusal_of(err: Exception) -> Refusal:
+    """The refusal an exception on the way to a decision comes to.
+
+    One that no stage announces is a fault of the broker's own: it is logged with its
+    traceback, and the call is refused all the same.
+    """
+    for kind_of_error, (kind, code) in _FAILURES.items():
+        if isinstance(err, kind_of_error):
+            return Refusal(kind, reason(code, str(err)))
+    _log.error("broker_faulted", fault=type(err).__name__, exc_info=err)
+    return Refusal("unavailable", reason(Code.BROKER_FAULT, type(err).__name__))

@@ -1,0 +1,61 @@
+"""Which sandboxes this machine can give, by boundary, and the configured profiles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from sandbox import SandboxProfile
+
+if TYPE_CHECKING:
+    from contextlib import AsyncExitStack
+
+    from permissions.config import BrokerConfig
+    from permissions.vocabulary import Isolation
+    from sandbox import Sandbox
+
+_log = structlog.get_logger("wardline.sandbox")
+
+
+async def available(config: BrokerConfig, stack: AsyncExitStack) -> dict[Isolation, Sandbox]:
+    """Opens each configured backend that can run here. The first one of a boundary wins."""
+    found: dict[Isolation, Sandbox] = {}
+    for name in config.sandbox.backends:
+        backend = _backend(name)
+        answer = await backend.probe()
+        if not answer.available:
+            _log.info("sandbox_missing", backend=name, missing=answer.missing)
+            continue
+        stack.push_async_callback(backend.aclose)
+        found.setdefault(backend.isolation, backend)
+    return found
+
+
+def profiles(config: BrokerConfig) -> dict[str, SandboxProfile]:
+    """The named profiles of the configuration."""
+    return {
+        name: SandboxProfile(
+            image=entry.image,
+            memory_bytes=entry.memory_mb * 1024 * 1024,
+            processes=entry.processes,
+            cpus=entry.cpus,
+            cpu_seconds=entry.cpu_seconds,
+            wall_seconds=entry.wall_seconds,
+        )
+        for name, entry in config.sandbox.profiles.items()
+    }
+
+
+def _backend(name: str) -> Sandbox:
+    match name:
+        case "docker":
+            from sandbox.docker import DockerSandbox
+
+            return DockerSandbox()
+        case "bubblewrap":
+            from sandbox.bubblewrap import BubblewrapSandbox
+
+            return BubblewrapSandbox()
+        case _:
+            raise ValueError(f"unknown sandbox backend {name!r}")

@@ -1,0 +1,110 @@
+"""Opening and closing sessions: who asks, with which budgets, under which plan."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Literal
+
+import anyio
+from anyio.lowlevel import current_token
+
+from permissions import records
+from permissions.broker import RECORDING_SECONDS
+from permissions.errors import NoSessionError
+from permissions.grants import CURRENT_SESSION
+from permissions.planning import declare
+from permissions.provenance import ProvenanceLedger
+from permissions.rings import Ring
+from permissions.session import Session, subject_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from permissions.broker import PermissionBroker
+    from permissions.plan.model import Plan
+
+
+@asynccontextmanager
+async def open_session(
+    broker: PermissionBroker,
+    *,
+    user: str | None = None,
+    agent: str | None = None,
+    roles: Sequence[str] = (),
+    run: str | None = None,
+    prompt: str = "",
+    plan: Plan | None = None,
+    plan_required: bool = False,
+    budgets: Mapping[str, int] | None = None,
+    approval_mode: Literal["wait", "suspend"] | None = None,
+    workspace: Path | None = None,
+) -> AsyncIterator[Session]:
+    """Opens a session on the broker's own event loop and makes it current in this context.
+
+    Args:
+        broker: an open broker.
+        user: the person asking, or acted for when there is an `agent`.
+        agent: the agent asking.
+        roles: roles of the subject, as policies know them.
+        run: id of the run; give the same one to go on with a run, its budgets included.
+        prompt: what the person asked for, to which argument values are traced.
+        plan: the declared plan; verified and decided before this returns.
+        plan_required: policies then refuse calls when there is no plan.
+        budgets: limits by name; `calls` counts calls.
+        approval_mode: `wait` or `suspend`; the configured one by default.
+        workspace: folder that relative paths start from; the configured one by default.
+
+    Raises:
+        PlanError: the plan was not accepted; says which step and why.
+        BudgetError: the run was opened with other limits before.
+        TraceWriteError: the start of the run could not be recorded.
+    """
+    parts = broker.parts
+    session = Session(
+        run=run or parts.ids("run"),
+        subject=subject_of(user=user, agent=agent, roles=roles),
+        workspace=(workspace or parts.workspace).resolve(),
+        approval_mode=approval_mode or parts.approval_mode,
+        budgets=parts.budgets if budgets else parts.counts,
+        limits={"calls": None, **(budgets or {})},
+        provenance=ProvenanceLedger(),
+        plan_required=plan_required,
+    )
+    if prompt:
+        session.provenance.add_user_text(prompt)
+    await session.budgets.open(session.run, session.limits)
+    await parts.trace.append([records.run_start(session)], evidence="durable")
+    status = "failed"
+    token = CURRENT_SESSION.set(_ring(broker, session))
+    try:
+        if plan is not None:
+            await declare(broker, session, plan)
+        yield session
+        status = "complete"
+    finally:
+        CURRENT_SESSION.reset(token)
+        session.closed = True
+        with anyio.move_on_after(RECORDING_SECONDS, shield=True):
+            await parts.trace.append([records.run_end(session, status)], evidence="durable")
+
+
+def _ring(broker: PermissionBroker, session: Session) -> Ring:
+    token = current_token()
+
+    def from_thread(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        try:
+            current_token()
+        except RuntimeError:
+            return anyio.from_thread.run(work, token=token)
+        raise NoSessionError(
+            "a sync tool was called on the event loop of an async broker and would block it;"
+            " make the tool async, call it in a worker thread (anyio.to_thread.run_sync), or"
+            " await broker.call(...)"
+        )
+
+    async def here(work: Callable[[], Awaitable[Any]]) -> Any:
+        return await work()
+
+    return Ring(broker, session, run_sync=from_thread, run_async=here)
