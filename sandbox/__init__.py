@@ -1,0 +1,50 @@
+"""Disposable sandboxes for Python functions and commands. Usable without the broker.
+
+    async with DockerSandbox() as sandbox:
+        result = await sandbox.run(CommandJob(("id",)), SandboxProfile())
+
+One protocol (`Sandbox`), two backends: `sandbox.docker.DockerSandbox` and
+`sandbox.bubblewrap.BubblewrapSandbox`. Both pass `sandbox.conformance`.
+"""
+
+from __future__ import annotations
+
+from sandbox.base import Availability, Sandbox
+from sandbox.errors import (
+    FrameError,
+    ProfileError,
+    SandboxError,
+    SandboxProviderError,
+    SandboxUnavailableError,
+)
+from sandbox.job import CommandJob, Job, PythonJob
+from sandbox.profile import Mount, SandboxProfile
+from sandbox.result import (
+    ExecResult,
+    Isolation,
+    RaisedError,
+    RefusedFile,
+    Resources,
+    Verdict,
+)
+
+__all__ = [
+    "Availability",
+    "CommandJob",
+    "ExecResult",
+    "FrameError",
+    "Isolation",
+    "Job",
+    "Mount",
+    "ProfileError",
+    "PythonJob",
+    "RaisedError",
+    "RefusedFile",
+    "Resources",
+    "Sandbox",
+    "SandboxError",
+    "SandboxProfile",
+    "SandboxProviderError",
+    "SandboxUnavailableError",
+    "Verdict",
+]

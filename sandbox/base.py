@@ -1,0 +1,67 @@
+"""The port every sandbox backend implements; `sandbox.conformance` is its contract as tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sandbox.job import Job
+    from sandbox.profile import SandboxProfile
+    from sandbox.result import ExecResult, Isolation
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether a backend can run on this machine, and with what.
+
+    `missing` and `remedy` are empty when it can. `facts` are plain JSON: versions, runtimes,
+    cgroup, and each layer that is weaker here than it could be.
+    """
+
+    available: bool
+    facts: Mapping[str, object]
+    missing: str = ""
+    remedy: str = ""
+
+
+class Sandbox(Protocol):
+    """Runs jobs, each in a sandbox of its own that is gone when `run` returns."""
+
+    @property
+    def name(self) -> str:
+        """The backend: `docker`, `bubblewrap`."""
+        ...
+
+    @property
+    def isolation(self) -> Isolation:
+        """The boundary this backend gives with the default runtime."""
+        ...
+
+    async def probe(self) -> Availability:
+        """Looks whether this machine has what the backend needs. Never raises for a lack."""
+        ...
+
+    async def run(
+        self,
+        job: Job,
+        profile: SandboxProfile,
+        *,
+        files: Mapping[str, bytes] | None = None,
+    ) -> ExecResult:
+        """Runs one job. `files` are put below the working directory first.
+
+        Cancellation kills the sandbox and waits, shielded, until it is gone.
+
+        Raises:
+            ProfileError: the job, a file name or a mount may not be run as written.
+            SandboxUnavailableError: something is missing here; nothing ran.
+            SandboxProviderError: the provider failed; whether the job ran is unknown.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Removes whatever is left, also of owners that died. Safe to call twice."""
+        ...

@@ -1,0 +1,42 @@
+"""How process 1 of every sandbox is started, whichever backend starts it."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sandbox.profile import SandboxProfile
+
+ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+"""All that process 1 gets. The job's own variables travel with the job, so that a sandbox can
+be started before its job is known and `/proc/1/environ` has nothing to tell."""
+
+PAGE = 4096
+
+
+def python_arguments() -> list[str]:
+    """Arguments that make a Python run the runner, isolated and without `site`."""
+    source = resources.files("sandbox").joinpath("_runner.py").read_text("utf-8")
+    return ["-I", "-S", "-B", "-c", source]
+
+
+def rlimits(
+    profile: SandboxProfile, *, memory_grouped: bool, processes_grouped: bool
+) -> Mapping[str, int | None]:
+    """Per-process limits (setrlimit(2), lower-case names) the runner puts on the job.
+
+    Memory and process count are left to the control group when there is one: `RLIMIT_AS`
+    counts address space nobody uses.
+    """
+    return {
+        "nofile": profile.open_files,
+        # One page above the file system's size, so that "no space" is met first.
+        "fsize": max(profile.work_bytes, profile.tmp_bytes) + PAGE,
+        "core": 0,
+        "cpu": profile.cpu_seconds,
+        "as": None if memory_grouped else profile.memory_bytes,
+        "nproc": None if processes_grouped else profile.processes,
+    }

@@ -1,0 +1,157 @@
+"""The command line of a launch. Pure: values in, argv out.
+
+A plain user starts bubblewrap directly. For uid 0 that would be a hole: inside its user
+namespace the job would still be the host's root, owner of everything root owns (measured:
+`kernel.core_pattern` could be written). So uid 0 is dropped before any namespace of the job
+exists, in three steps that become one another:
+
+1. bubblewrap as root makes a private mount namespace and shows the sources under `/tmp`, where
+   they can be reached even if they lie in a directory closed to others (`/root`);
+2. `setpriv` becomes uid 65534 and gives up every capability for good;
+3. bubblewrap as that user builds the sandbox itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sandbox.boot import ENVIRONMENT, python_arguments
+from sandbox.profile import CODE, TMP, USER, WORK
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sandbox.bubblewrap.locate import Programs
+    from sandbox.profile import SandboxProfile
+
+STAGE = "/tmp"  # noqa: S108 - a mount of its own in the launcher's private namespace
+
+MASKED = (
+    "/proc/keys",
+    "/proc/kcore",
+    "/proc/timer_list",
+    "/proc/sysrq-trigger",
+    "/proc/latency_stats",
+)
+"""Host-wide facts no job needs; what the kernel does not have is skipped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptors:
+    """Numbers of the descriptors a launch inherits."""
+
+    seccomp: int
+    info: int
+    passwd: int
+    group: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A host path that is mounted read-only inside."""
+
+    source: Path
+    target: str
+
+
+def command(
+    programs: Programs,
+    profile: SandboxProfile,
+    *,
+    shown: Sequence[Shown],
+    system: Sequence[tuple[str, str | None]],
+    masked: Sequence[str],
+    descriptors: Descriptors,
+    drop_root: bool,
+) -> list[str]:
+    """The whole argv of a launch.
+
+    Args:
+        programs: from `locate`.
+        profile: sizes of the file systems.
+        shown: the interpreter's installation, code roots and mounts.
+        system: from `system_links`.
+        masked: the paths of `MASKED` that exist here.
+        descriptors: inherited descriptors.
+        drop_root: True when the launcher is uid 0.
+    """
+    bwrap = str(programs.bwrap)
+    if not drop_root:
+        return _sandbox(
+            bwrap,
+            programs,
+            profile,
+            shown=shown,
+            system=system,
+            masked=masked,
+            descriptors=descriptors,
+        )
+    staged = [
+        Shown(Path(f"{STAGE}/{number}"), entry.target) for number, entry in enumerate(shown)
+    ]
+    stage = [bwrap, "--dev-bind", "/", "/", "--tmpfs", STAGE]
+    for entry, place in zip(shown, staged, strict=True):
+        stage += ["--ro-bind", str(entry.source), str(place.source)]
+    if programs.bwrap_root is not None:
+        stage += ["--ro-bind", str(programs.bwrap_root), f"{STAGE}/bwrap"]
+        bwrap = f"{STAGE}/bwrap/{programs.bwrap.relative_to(programs.bwrap_root)}"
+    for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):
+        stage += ["--cap-add", capability]
+    stage += ["--die-with-parent", "--", str(programs.setpriv)]
+    stage += [f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
+    stage += ["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"]
+    return stage + _sandbox(
+        bwrap,
+        programs,
+        profile,
+        shown=staged,
+        system=system,
+        masked=masked,
+        descriptors=descriptors,
+    )
+
+
+def _sandbox(
+    bwrap: str,
+    programs: Programs,
+    profile: SandboxProfile,
+    *,
+    shown: Sequence[Shown],
+    system: Sequence[tuple[str, str | None]],
+    masked: Sequence[str],
+    descriptors: Descriptors,
+) -> list[str]:
+    argv = [bwrap, "--unshare-all", "--unshare-user", "--disable-userns"]
+    argv += ["--uid", str(USER), "--gid", str(USER), "--hostname", "sandbox"]
+    argv += ["--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL"]
+    argv += ["--clearenv"]
+    for name, value in ENVIRONMENT.items():
+        argv += ["--setenv", name, value]
+    for path, link in system:
+        argv += ["--ro-bind", path, path] if link is None else ["--symlink", link, path]
+    argv += ["--perms", "0444", "--ro-bind-data", str(descriptors.passwd), "/etc/passwd"]
+    argv += ["--perms", "0444", "--ro-bind-data", str(descriptors.group), "/etc/group"]
+    argv += ["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys"]
+    for path in masked:
+        argv += ["--ro-bind", "/dev/null", path]
+    argv += ["--dev", "/dev", "--remount-ro", "/dev"]
+    argv += ["--perms", "0700", "--size", str(profile.tmp_bytes), "--tmpfs", TMP]
+    argv += ["--perms", "0700", "--size", str(profile.work_bytes), "--tmpfs", WORK]
+    for entry in shown:
+        argv += ["--ro-bind", str(entry.source), entry.target]
+    # The root of a bubblewrap sandbox is a file system without a size limit: close it last.
+    argv += ["--remount-ro", "/", "--chdir", "/"]
+    argv += ["--seccomp", str(descriptors.seccomp), "--info-fd", str(descriptors.info)]
+    return [*argv, "--", str(programs.interpreter), *python_arguments()]
+
+
+def shown_paths(
+    programs: Programs, code_roots: Sequence[Path], profile: SandboxProfile
+) -> list[Shown]:
+    """What is shown besides the system's own directories."""
+    prefix = [] if programs.prefix is None else [Shown(programs.prefix, str(programs.prefix))]
+    roots = [Shown(root, f"{CODE}/{number}") for number, root in enumerate(code_roots)]
+    mounts = [Shown(mount.source, mount.target) for mount in profile.mounts]
+    return prefix + roots + mounts

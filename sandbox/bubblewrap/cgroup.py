@@ -1,0 +1,197 @@
+"""A control group per run, where this process may make one (cgroup version 1 and 2).
+
+The runner is moved in before it gets its job, so everything the job forks is inside. Where no
+group can be made, `RunGroup.create` gives a group without controllers and the caller falls back
+on per-process limits, which it must say in the record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sandbox.lease import Lease
+from sandbox.verdict import Evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sandbox.profile import SandboxProfile
+
+FOLDER = "wardline"
+CONTROLLERS = ("memory", "pids", "cpu")
+PERIOD_MICROSECONDS = 100_000
+EMPTY_SECONDS = 1.0
+"""How long a group may take to notice that its last process has been reaped."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunGroup:
+    """The groups of one run: controller -> directory. All the same directory on version 2."""
+
+    folders: Mapping[str, Path]
+    version: int
+
+    @classmethod
+    def create(cls, profile: SandboxProfile, *, lease: Lease, name: str) -> RunGroup:
+        """Makes the group and sets its limits; a controller that refuses is left out."""
+        version, parents = _parents()
+        folders: dict[str, Path] = {}
+        for controller in CONTROLLERS:
+            parent = parents.get(controller)
+            if parent is None:
+                continue
+            folder = parent / FOLDER / f"{lease}_{name}"
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                if version == 2:
+                    (folder.parent / "cgroup.subtree_control").write_text(f"+{controller}")
+                for file, value in _limits(profile, controller, version):
+                    (folder / file).write_text(value)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+                continue
+            folders[controller] = folder
+        return cls(folders, version)
+
+    def join(self, pid: int) -> None:
+        """Moves a process in.
+
+        Raises:
+            OSError: a group refused it.
+        """
+        for folder in set(self.folders.values()):
+            (folder / "cgroup.procs").write_text(str(pid))
+
+    def evidence(self) -> Evidence:
+        """The kernel's counters of this run."""
+        memory, pids = self.folders.get("memory"), self.folders.get("pids")
+        events = "memory.events" if self.version == 2 else "memory.oom_control"
+        return Evidence(
+            oom_kills=_counter(memory / events, "oom_kill") if memory else 0,
+            pids_denials=_counter(pids / "pids.events", "max") if pids else 0,
+        )
+
+    def remove(self) -> bool:
+        """Removes the group; False when a process would not leave it in time."""
+        deadline = time.monotonic() + EMPTY_SECONDS
+        removed = {_remove(folder, deadline) for folder in set(self.folders.values())}
+        return False not in removed
+
+
+def reap() -> int:
+    """Kills and removes the groups of owners that are gone; gives their number."""
+    _, parents = _parents()
+    abandoned = [
+        folder
+        for parent in set(parents.values())
+        if (parent / FOLDER).is_dir()
+        for folder in (parent / FOLDER).iterdir()
+        if folder.is_dir() and _is_abandoned(folder)
+    ]
+    for folder in abandoned:
+        with contextlib.suppress(OSError, ValueError):
+            for pid in (folder / "cgroup.procs").read_text().split():
+                os.kill(int(pid), signal.SIGKILL)
+        _remove(folder, time.monotonic() + EMPTY_SECONDS)
+    return len({folder.name for folder in abandoned})
+
+
+def groups() -> list[str]:
+    """Names of all groups of ours, for `wardline sandbox ls` and the leftover test."""
+    _, parents = _parents()
+    return sorted(
+        {
+            folder.name
+            for parent in set(parents.values())
+            if (parent / FOLDER).is_dir()
+            for folder in (parent / FOLDER).iterdir()
+            if folder.is_dir()
+        }
+    )
+
+
+def _is_abandoned(folder: Path) -> bool:
+    lease = Lease.parse(folder.name.rpartition("_")[0])
+    return lease is None or lease.is_abandoned()
+
+
+def _remove(folder: Path, deadline: float) -> bool:
+    while True:
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            return True
+        except OSError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.002)
+        else:
+            return True
+
+
+def _limits(profile: SandboxProfile, controller: str, version: int) -> list[tuple[str, str]]:
+    quota = int(profile.cpus * PERIOD_MICROSECONDS)
+    match controller, version:
+        case "memory", 1:
+            most = str(profile.memory_bytes)
+            # The second file is missing where the kernel does not account for swap.
+            swap = Path("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes").exists()
+            files = [("memory.limit_in_bytes", most)]
+            return files + ([("memory.memsw.limit_in_bytes", most)] if swap else [])
+        case "memory", _:
+            return [("memory.max", str(profile.memory_bytes)), ("memory.swap.max", "0")]
+        case "cpu", 1:
+            period = ("cpu.cfs_period_us", str(PERIOD_MICROSECONDS))
+            return [period, ("cpu.cfs_quota_us", str(quota))]
+        case "cpu", _:
+            return [("cpu.max", f"{quota} {PERIOD_MICROSECONDS}")]
+        case _:
+            return [("pids.max", str(profile.processes))]
+
+
+def _counter(path: Path, name: str) -> int:
+    try:
+        lines = path.read_text("ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.split()[:1] == [name]), 0)
+
+
+def _parents() -> tuple[int, dict[str, Path]]:
+    """The hierarchy's version, and per controller the group to make ours below."""
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    own = {
+        controller: path
+        for line in Path("/proc/self/cgroup").read_text().splitlines()
+        for _, names, path in [line.split(":", 2)]
+        for controller in names.split(",")
+    }
+    first = {
+        controller: Path(fields[1])
+        for fields in mounts
+        if fields[2] == "cgroup"
+        for controller in CONTROLLERS
+        if controller in fields[3].split(",")
+    }
+    if first:
+        return 1, {name: _below(mount, own.get(name, "/")) for name, mount in first.items()}
+    for fields in mounts:
+        if fields[2] == "cgroup2":
+            mount = Path(fields[1])
+            # Version 2 lets no group have both processes and limited children, so root makes
+            # its groups at the top; a user needs a delegated, empty group of its own.
+            parent = mount if os.geteuid() == 0 else _below(mount, own.get("", "/"))
+            return 2, dict.fromkeys(CONTROLLERS, parent)
+    return 2, {}
+
+
+def _below(mount: Path, own: str) -> Path:
+    path = mount / own.lstrip("/")
+    return path if path.is_dir() else mount

@@ -1,0 +1,135 @@
+"""The IO of one run: hands over the job, takes the frames, keeps the deadline.
+
+A channel is a non-blocking stream socket to the runner: a socket pair for bubblewrap, the
+attached stream of a container for Docker. Waiting goes through `anyio.wait_readable`, so no
+thread is held while a job runs.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Protocol
+
+import anyio
+
+from sandbox.errors import SandboxProviderError, SandboxUnavailableError
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+
+    from sandbox.profile import SandboxProfile
+    from sandbox.transcript import Transcript
+    from sandbox.verdict import Stopped
+
+RECEIVE_BYTES = 262144
+
+
+class Channel(Protocol):
+    """A byte stream to and from the runner."""
+
+    async def receive(self) -> bytes:
+        """The next bytes of the runner; empty when it is gone.
+
+        Raises:
+            SandboxProviderError: the stream broke.
+        """
+        ...
+
+    async def send(self, data: bytes) -> None:
+        """Sends all of `data`.
+
+        Raises:
+            SandboxProviderError: the stream broke.
+        """
+        ...
+
+
+class SocketChannel:
+    """A channel over a connected socket, which it makes non-blocking."""
+
+    def __init__(self, stream: socket.socket) -> None:
+        stream.setblocking(False)  # noqa: FBT003 - the socket module's signature
+        self._stream = stream
+
+    async def receive(self) -> bytes:
+        """See `Channel`."""
+        while True:
+            try:
+                return self._stream.recv(RECEIVE_BYTES)
+            except BlockingIOError:
+                await anyio.wait_readable(self._stream)
+            except ConnectionResetError:
+                return b""
+            except OSError as err:
+                raise SandboxProviderError(f"the sandbox's channel broke: {err}") from err
+
+    async def send(self, data: bytes) -> None:
+        """See `Channel`."""
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[self._stream.send(rest) :]
+            except BlockingIOError:
+                await anyio.wait_writable(self._stream)
+            except OSError as err:
+                raise SandboxProviderError(f"the sandbox's channel broke: {err}") from err
+
+
+async def greet(channel: Channel, transcript: Transcript, *, seconds: float) -> None:
+    """Waits for the runner's hello.
+
+    Raises:
+        SandboxProviderError: the sandbox ended first, or did not come up within `seconds`.
+    """
+    with anyio.move_on_after(seconds):
+        while transcript.python is None:
+            data = await channel.receive()
+            if not data:
+                raise SandboxProviderError("the sandbox ended before it was up")
+            transcript.feed(data)
+        return
+    raise SandboxProviderError(f"the sandbox did not come up within {seconds} seconds")
+
+
+def check_python(transcript: Transcript, wanted: tuple[int, int]) -> None:
+    """Refuses to hand a Python job to another Python than the caller's.
+
+    Raises:
+        SandboxUnavailableError: the minor versions differ.
+    """
+    if transcript.python != wanted:
+        inside = ".".join(map(str, transcript.python or ()))
+        here = ".".join(map(str, wanted))
+        raise SandboxUnavailableError(
+            f"the sandbox runs Python {inside}, the caller {here}",
+            f"build an image for {here} with `wardline sandbox build`",
+        )
+
+
+async def converse(
+    channel: Channel, transcript: Transcript, job: Iterator[bytes], profile: SandboxProfile
+) -> tuple[Stopped | None, float]:
+    """Hands over the job and listens until it has ended or has to be stopped.
+
+    Returns why the supervisor must kill the sandbox (None: it ended by itself), and the
+    seconds since the job was handed over.
+    """
+    start = time.monotonic()
+    stopped: Stopped | None = "timeout"
+    with anyio.move_on_after(profile.wall_seconds):
+        for piece in job:
+            await channel.send(piece)
+        stopped = await _listen(channel, transcript)
+    return stopped, time.monotonic() - start
+
+
+async def _listen(channel: Channel, transcript: Transcript) -> Stopped | None:
+    while not transcript.is_finished:
+        data = await channel.receive()
+        if not data:
+            return None
+        transcript.feed(data)
+        if transcript.overflowed:
+            return "output"
+    return None

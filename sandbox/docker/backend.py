@@ -1,0 +1,246 @@
+"""Docker as a sandbox: one hardened container per job, gone when `run` returns.
+
+Protects the host by namespaces, cgroups, an empty capability set, a read-only root and our own
+system call policy, under an unprivileged user. Does not protect from a bug of the kernel in a
+call that policy allows, nor from whoever can talk to the engine: access to its socket is root.
+
+If the process dies, the runner inside reads end of file and leaves; a container that survives
+even that is removed by its lease when the next `DockerSandbox` opens or closes.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Self, TypeVar
+
+import anyio
+import structlog
+from anyio import to_thread
+
+from sandbox import frames
+from sandbox.base import Availability
+from sandbox.channel import SocketChannel, check_python, converse, greet
+from sandbox.docker.engine import Engine
+from sandbox.docker.image import default_image
+from sandbox.docker.options import create_request, enforced, grouped_rlimits
+from sandbox.docker.stream import AttachedChannel
+from sandbox.errors import SandboxError, SandboxUnavailableError
+from sandbox.job import PythonJob
+from sandbox.lease import Lease
+from sandbox.mounts import checked_sources
+from sandbox.profile import USER
+from sandbox.transcript import Transcript
+from sandbox.verdict import Evidence, execution_result, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from sandbox.job import Job
+    from sandbox.profile import SandboxProfile
+    from sandbox.result import ExecResult, Isolation
+    from sandbox.verdict import Ending
+
+log = structlog.get_logger(__name__)
+
+BOOT_SECONDS = 30.0
+CLEANUP_SECONDS = 45.0
+ENGINE_THREADS = 16
+
+KERNEL_RUNTIMES = frozenset({"runsc", "kata", "kata-runtime", "io.containerd.kata.v2"})
+"""Runtimes that put a kernel of their own between the job and the host's."""
+
+_T = TypeVar("_T")
+
+
+class DockerSandbox:
+    """Runs each job in a fresh container of the engine on this machine."""
+
+    name = "docker"
+    isolation: Isolation = "container"
+
+    def __init__(self) -> None:
+        self._limiter = anyio.CapacityLimiter(ENGINE_THREADS)
+        self._engine: Engine | None = None
+        self._facts: Mapping[str, object] = {}
+        self._opening = anyio.Lock()
+
+    async def __aenter__(self) -> Self:
+        """Connects lazily: entering never fails, the first run may."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """As `aclose`."""
+        await self.aclose()
+
+    async def probe(self) -> Availability:
+        """See `Sandbox`."""
+        try:
+            await self._open()
+            image = await self._in_thread(partial(default_image, self._connected()))
+        except SandboxUnavailableError as err:
+            return Availability(
+                available=False, facts=dict(self._facts), missing=err.missing, remedy=err.remedy
+            )
+        except SandboxError as err:
+            return Availability(
+                available=False,
+                facts=dict(self._facts),
+                missing=str(err),
+                remedy="look at the engine's log",
+            )
+        return Availability(available=True, facts={**self._facts, "image": image})
+
+    async def run(
+        self,
+        job: Job,
+        profile: SandboxProfile,
+        *,
+        files: Mapping[str, bytes] | None = None,
+    ) -> ExecResult:
+        """See `Sandbox`."""
+        roots = checked_sources(job, profile, user=USER)
+        # All of it, before anything is started: a job that cannot be written must cost nothing.
+        pieces = list(
+            frames.encode_job(
+                job,
+                profile,
+                files=files or {},
+                code_roots=len(roots),
+                rlimits=grouped_rlimits(profile),
+            )
+        )
+        await self._open()
+        engine = self._connected()
+        image = await self._in_thread(partial(_image_id, engine, profile, self._facts))
+        lease = Lease.of_this_process(wall_seconds=profile.wall_seconds + BOOT_SECONDS)
+        name = f"wardline-{secrets.token_hex(8)}"
+        request = create_request(profile, image=image, lease=str(lease), code_roots=roots)
+        try:
+            ending, transcript, seconds = await self._live(
+                job, profile, pieces, request=request, name=name
+            )
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._remove(name)
+        return execution_result(
+            ending,
+            transcript,
+            seconds=seconds,
+            enforced=enforced(profile, image=image, facts=self._facts),
+        )
+
+    async def _live(
+        self,
+        job: Job,
+        profile: SandboxProfile,
+        pieces: list[bytes],
+        *,
+        request: Mapping[str, object],
+        name: str,
+    ) -> tuple[Ending, Transcript, float]:
+        """The container's life, from its creation to its last word."""
+        engine = self._connected()
+        transcript = Transcript(profile)
+        stream = await self._in_thread(partial(engine.launch, request, name=name))
+        with stream:
+            channel = AttachedChannel(SocketChannel(stream))
+            await greet(channel, transcript, seconds=BOOT_SECONDS)
+            if isinstance(job, PythonJob):
+                check_python(transcript, sys.version_info[:2])
+            stopped, seconds = await converse(channel, transcript, iter(pieces), profile)
+        # Let go of the stream first: an engine that cannot pass on output cannot kill either.
+        if stopped is not None:
+            await self._in_thread(partial(engine.kill, name))
+        oom = stopped is None and not transcript.is_finished
+        if oom:
+            oom = await self._in_thread(partial(engine.ended_by_oom, name))
+        ending = judge(
+            transcript,
+            Evidence(oom_kills=int(oom)),
+            stopped=stopped,
+            returns_value=isinstance(job, PythonJob),
+            diagnostics=channel.diagnostics.decode("utf-8", "replace"),
+        )
+        return ending, transcript, seconds
+
+    async def _remove(self, name: str) -> None:
+        try:
+            await self._in_thread(partial(self._connected().remove, name))
+        except SandboxError as err:
+            # The lease stays: the next open or close of any sandbox here removes it.
+            log.warning("sandbox_not_removed", container=name, error=str(err))
+
+    async def _open(self) -> None:
+        async with self._opening:
+            if self._engine is not None:
+                return
+            engine = await self._in_thread(Engine.connect)
+            self._facts = await self._in_thread(engine.facts)
+            _require_walls(self._facts)
+            self._engine = engine
+            await self._in_thread(partial(reap, engine))
+
+    def _connected(self) -> Engine:
+        if self._engine is None:
+            raise SandboxUnavailableError("the sandbox was closed", "open a new DockerSandbox")
+        return self._engine
+
+    async def _in_thread(self, work: Callable[[], _T]) -> _T:
+        """Runs a blocking engine call; cancellation waits for it (its own timeout bounds it)."""
+        return await to_thread.run_sync(work, limiter=self._limiter)
+
+    async def aclose(self) -> None:
+        """See `Sandbox`."""
+        engine, self._engine = self._engine, None
+        if engine is None:
+            return
+        with anyio.move_on_after(CLEANUP_SECONDS, shield=True):
+            try:
+                await self._in_thread(partial(reap, engine))
+            except SandboxError as err:
+                log.warning("sandbox_reaper_failed", error=str(err))
+            await self._in_thread(engine.close)
+
+
+def reap(engine: Engine) -> int:
+    """Removes containers whose owner is gone; gives their number."""
+    abandoned = [left for left in engine.leftovers() if left.is_abandoned]
+    for left in abandoned:
+        engine.remove(left.id)
+    if abandoned:
+        log.info("sandbox_leftovers_removed", containers=len(abandoned))
+    return len(abandoned)
+
+
+def _image_id(engine: Engine, profile: SandboxProfile, facts: Mapping[str, object]) -> str:
+    runtimes = facts.get("runtimes")
+    if profile.runtime and not (isinstance(runtimes, list) and profile.runtime in runtimes):
+        raise SandboxUnavailableError(
+            f"the engine has no runtime {profile.runtime!r}",
+            "install it and name it in the engine's daemon.json",
+        )
+    if profile.image is None:
+        return default_image(engine)
+    return str(engine.image(profile.image)["Id"])
+
+
+def _require_walls(facts: Mapping[str, object]) -> None:
+    for fact, what in (
+        ("memory_limit", "memory limits"),
+        ("pids_limit", "process limits"),
+        ("cpu_limit", "processor limits"),
+        ("seccomp", "system call filters"),
+    ):
+        if not facts.get(fact):
+            raise SandboxUnavailableError(
+                f"the Docker engine cannot enforce {what}",
+                "enable the cgroup controller or seccomp in the kernel it runs on",
+            )

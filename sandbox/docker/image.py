@@ -1,0 +1,229 @@
+"""The default image: a minimal root file system with the caller's minor version of Python.
+
+Where a registry answers it is `FROM python:X.Y-slim`. Elsewhere it is made with `debootstrap`
+from this machine's Debian release, whose Python must be the same minor version. Either way the
+image gets labels, is found by them, and is used and recorded by its id, which is a digest.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import requests
+from docker import errors
+
+from sandbox.errors import SandboxProviderError, SandboxUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandbox.docker.engine import Engine
+
+REPOSITORY = "wardline/python"
+IMAGE_LABEL = "io.wardline.image"
+PYTHON_LABEL = "io.wardline.python"
+ORIGIN_LABEL = "io.wardline.origin"
+
+PULL_SECONDS = 300
+DEBOOTSTRAP_SECONDS = 1200
+
+_PACKAGES = "python3,libpython3-stdlib,ca-certificates"
+_STRIP = (
+    "boot",
+    "usr/share/doc",
+    "usr/share/locale",
+    "usr/share/man",
+    "usr/share/info",
+    "usr/share/bash-completion",
+    "var/cache/apt",
+    "var/lib/apt/lists",
+    "var/log",
+)
+"""Directories emptied in a debootstrapped image: nothing in them runs."""
+
+
+def python_tag() -> str:
+    """The caller's minor version, which the image's Python must have: `3.11`."""
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def default_image(engine: Engine) -> str:
+    """Id of the default image.
+
+    Raises:
+        SandboxUnavailableError: it was not built here, or its label names another Python.
+    """
+    name = f"{REPOSITORY}:{python_tag()}"
+    found = engine.image(name)
+    labels = (found.get("Config") or {}).get("Labels") or {}
+    if labels.get(PYTHON_LABEL) != python_tag():
+        raise SandboxUnavailableError(
+            f"image {name} is not labelled as Python {python_tag()}",
+            "build it again with `wardline sandbox build`",
+        )
+    return str(found["Id"])
+
+
+def build_image(engine: Engine, *, progress: Callable[[str], None]) -> str:
+    """Builds the default image and gives its id. Blocking: minutes without a registry.
+
+    Args:
+        engine: where to build.
+        progress: called with one line of text per step.
+
+    Raises:
+        SandboxUnavailableError: neither a registry nor debootstrap can provide it.
+        SandboxProviderError: the engine refused the result.
+    """
+    base = f"python:{python_tag()}-slim"
+    progress(f"looking for {base}")
+    try:
+        if _pull(engine, base):
+            _build_from(engine, base)
+        else:
+            progress("no registry answers; making a root file system with debootstrap")
+            _bootstrap(engine, progress)
+    except (errors.DockerException, requests.RequestException, OSError) as err:
+        raise SandboxProviderError(f"the image could not be made: {str(err)!r:.400}") from err
+    image = default_image(engine)
+    progress(f"built {REPOSITORY}:{python_tag()} {image}")
+    return image
+
+
+def _labels(origin: str) -> dict[str, str]:
+    return {IMAGE_LABEL: "default", PYTHON_LABEL: python_tag(), ORIGIN_LABEL: origin}
+
+
+def _pull(engine: Engine, base: str) -> bool:
+    name, _, tag = base.partition(":")
+    try:
+        for line in engine.client.pull(name, tag=tag, stream=True, decode=True):
+            if "error" in line:
+                return False
+    except (errors.APIError, requests.RequestException):
+        return False
+    return True
+
+
+def _build_from(engine: Engine, base: str) -> None:
+    lines = [f"FROM {base}"]
+    lines += [f'LABEL {name}="{value}"' for name, value in _labels(base).items()]
+    recipe = io.BytesIO("\n".join(lines).encode())
+    for line in engine.client.build(
+        fileobj=recipe, tag=f"{REPOSITORY}:{python_tag()}", rm=True, decode=True
+    ):
+        if "error" in line:
+            raise SandboxProviderError(f"the image could not be built: {line['error']!r:.400}")
+
+
+def _bootstrap(engine: Engine, progress: Callable[[str], None]) -> None:
+    release, suite = _debian_release()
+    tool = shutil.which("debootstrap", path="/usr/sbin:/usr/bin:/sbin:/bin")
+    if tool is None or os.geteuid() != 0:
+        raise SandboxUnavailableError(
+            "no registry answers, and debootstrap is missing or this is not root",
+            "install debootstrap and run as root, or pull python:"
+            f"{python_tag()}-slim on a machine with a network and `docker load` it",
+        )
+    with tempfile.TemporaryDirectory(prefix="wardline-image-") as folder:
+        root = Path(folder, "root")
+        command = [tool, "--variant=minbase", f"--include={_PACKAGES}", suite, str(root)]
+        _run_debootstrap(command, progress)
+        inside = sorted(root.glob("usr/bin/python3.[0-9]*"))
+        version = inside[0].name.removeprefix("python") if inside else "none"
+        if version != python_tag():
+            raise SandboxUnavailableError(
+                f"{release} has Python {version}, the caller runs {python_tag()}",
+                f"run the caller with Python {version}, or use a registry's python image",
+            )
+        progress("importing the root file system")
+        _import(engine, root, origin=f"debootstrap:{suite}")
+
+
+def _debian_release() -> tuple[str, str]:
+    facts = dict(
+        line.split("=", 1)
+        for line in Path("/etc/os-release").read_text("utf-8").splitlines()
+        if "=" in line
+    )
+    suite = facts.get("VERSION_CODENAME", "").strip('"')
+    if facts.get("ID", "").strip('"') != "debian" or not suite.isalpha():
+        raise SandboxUnavailableError(
+            "no registry answers, and this machine is not Debian, so it cannot bootstrap",
+            f"`docker load` an image of python:{python_tag()}-slim",
+        )
+    return facts.get("PRETTY_NAME", suite).strip('"'), suite
+
+
+def _run_debootstrap(command: list[str], progress: Callable[[str], None]) -> None:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", **_proxies()},
+    ) as process:
+        last = ""
+        for line in process.stdout or ():
+            last = line.strip() or last
+            if last.startswith(("I: Retrieving", "I: Extracting", "I: Configuring")):
+                progress(last[:120])
+        if process.wait(DEBOOTSTRAP_SECONDS) != 0:
+            raise SandboxUnavailableError(
+                f"debootstrap failed: {last!r:.200}",
+                "look at its message; it needs a Debian mirror and the archive's keyring",
+            )
+
+
+def _proxies() -> dict[str, str]:
+    names = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def _import(engine: Engine, root: Path, *, origin: str) -> None:
+    changes = [f'LABEL {name}="{value}"' for name, value in _labels(origin).items()]
+    with tempfile.TemporaryFile(prefix="wardline-image-") as archive:
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            tar.add(root, arcname=".", filter=_kept)
+        archive.seek(0)
+        # An iterator, not the file: for a file the SDK announces chunks but sends plain bytes.
+        pieces = iter(lambda: archive.read(1 << 20), b"")
+        engine.client.import_image(
+            src=pieces,
+            stream_src=True,
+            repository=REPOSITORY,
+            tag=python_tag(),
+            changes=changes,
+        )
+
+
+def _kept(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """Leaves out device nodes, set-id bits and what nothing at run time reads."""
+    name = entry.name.removeprefix("./")
+    if any(name.startswith(place + "/") for place in _STRIP) or entry.isdev():
+        return None
+    entry.mode &= 0o1777
+    return entry
+
+
+def describe_images(engine: Engine) -> list[dict[str, Any]]:
+    """The default images this engine has, as plain JSON."""
+    with_label = engine.client.images(filters={"label": IMAGE_LABEL})
+    return [
+        {
+            "id": image["Id"],
+            "tags": image.get("RepoTags") or [],
+            "python": (image.get("Labels") or {}).get(PYTHON_LABEL),
+            "origin": (image.get("Labels") or {}).get(ORIGIN_LABEL),
+            "bytes": image.get("Size"),
+        }
+        for image in with_label
+    ]

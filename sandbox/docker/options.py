@@ -1,0 +1,150 @@
+"""From a profile to the engine's create request. Pure, table-tested; no engine needed.
+
+Every wall is spelled out, also where it is today's default of the engine, because defaults
+differ between engines and are changed by daemon configuration.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from sandbox.boot import ENVIRONMENT, python_arguments, rlimits
+from sandbox.profile import CODE, TMP, USER, WORK
+from sandbox.seccomp import POLICY_DIGEST, docker_profile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from sandbox.profile import SandboxProfile
+
+LEASE_LABEL = "io.wardline.lease"
+"""Marks every container of ours; its value is the owner's `Lease`."""
+
+CPU_PERIOD_MICROSECONDS = 100_000
+
+
+def create_request(
+    profile: SandboxProfile, *, image: str, lease: str, code_roots: Sequence[Path]
+) -> dict[str, Any]:
+    """The body of `POST /containers/create` (Docker Engine API 1.41).
+
+    Args:
+        profile: the walls.
+        image: image id by digest, already resolved.
+        lease: text of the owner's lease.
+        code_roots: real host paths, already checked.
+    """
+    return {
+        "Image": image,
+        "Entrypoint": ["python3", *python_arguments()],
+        "Cmd": [],
+        "Env": [f"{name}={value}" for name, value in ENVIRONMENT.items()],
+        "User": f"{USER}:{USER}",
+        "WorkingDir": "/",
+        "Hostname": "sandbox",
+        "Labels": {LEASE_LABEL: lease},
+        "Tty": False,
+        "OpenStdin": True,
+        # When the attached supervisor goes away, the runner reads end of file and leaves.
+        "StdinOnce": True,
+        "AttachStdin": True,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "NetworkDisabled": True,
+        "StopSignal": "SIGKILL",
+        "Healthcheck": {"Test": ["NONE"]},
+        "HostConfig": _host_config(profile, code_roots),
+    }
+
+
+def _host_config(profile: SandboxProfile, code_roots: Sequence[Path]) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "NetworkMode": "none",
+        "ReadonlyRootfs": True,
+        "Privileged": False,
+        "CapDrop": ["ALL"],
+        "SecurityOpt": [
+            "no-new-privileges:true",
+            "seccomp=" + json.dumps(docker_profile(), separators=(",", ":")),
+        ],
+        "IpcMode": "none",
+        "CgroupnsMode": "private",
+        "PidMode": "",
+        "UTSMode": "",
+        "Memory": profile.memory_bytes,
+        "MemorySwap": profile.memory_bytes,  # the sum: no swap beyond the memory limit
+        "PidsLimit": profile.processes,
+        "CpuPeriod": CPU_PERIOD_MICROSECONDS,
+        "CpuQuota": int(profile.cpus * CPU_PERIOD_MICROSECONDS),
+        "OomScoreAdj": 500,
+        "Tmpfs": {
+            WORK: _tmpfs(profile.work_bytes, profile.files),
+            TMP: _tmpfs(profile.tmp_bytes, profile.files),
+        },
+        "Mounts": [
+            *(_mount(str(root), f"{CODE}/{number}") for number, root in enumerate(code_roots)),
+            *(_mount(str(mount.source), mount.target) for mount in profile.mounts),
+        ],
+        "Ulimits": [
+            {"Name": name, "Soft": most, "Hard": most}
+            for name, most in grouped_rlimits(profile).items()
+            if name in ("nofile", "fsize", "core")
+        ],
+        # json-file would fill the host's disk; the output is only streamed.
+        "LogConfig": {"Type": "none", "Config": {}},
+        "RestartPolicy": {"Name": "no"},
+        "AutoRemove": False,
+        "Init": False,  # the runner is process 1 and reaps
+        "Devices": [],
+    }
+    if profile.runtime is not None:
+        config["Runtime"] = profile.runtime
+    return config
+
+
+def grouped_rlimits(profile: SandboxProfile) -> Mapping[str, int | None]:
+    """Per-process limits beside the container's control group."""
+    return rlimits(profile, memory_grouped=True, processes_grouped=True)
+
+
+def enforced(
+    profile: SandboxProfile, *, image: str, facts: Mapping[str, object]
+) -> dict[str, object]:
+    """What stood around a run, as plain JSON for the record."""
+    return {
+        "backend": "docker",
+        "engine": facts.get("engine"),
+        "runtime": profile.runtime or facts.get("default_runtime"),
+        "cgroup": facts.get("cgroup"),
+        "swap_limited": facts.get("swap_limit"),
+        "user_namespace": facts.get("user_namespace"),
+        "image": image,
+        "profile": profile.digest,
+        "limits": profile.document()["limits"],
+        "user": USER,
+        "capabilities": [],
+        "no_new_privileges": True,
+        "seccomp": POLICY_DIGEST,
+        "read_only_root": True,
+        "network": "none",
+        "mounts": [mount.target for mount in profile.mounts],
+    }
+
+
+def _tmpfs(size: int, files: int) -> str:
+    return (
+        f"rw,noexec,nosuid,nodev,size={size},nr_inodes={files},mode=0700,uid={USER},gid={USER}"
+    )
+
+
+def _mount(source: str, target: str) -> dict[str, Any]:
+    return {
+        "Type": "bind",
+        "Source": source,
+        "Target": target,
+        "ReadOnly": True,
+        # A file system mounted below the source would stay writable: it is left out.
+        "BindOptions": {"Propagation": "rprivate", "NonRecursive": True},
+    }

@@ -1,0 +1,89 @@
+"""What to run: a Python function by import path, or a command by argv. Never a shell string."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from sandbox.errors import ProfileError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_ENTRY = re.compile(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+MAX_ARGV_BYTES = 65536
+MAX_PATH_BYTES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class PythonJob:
+    """Imports `module`, calls `qualname(**arguments)`, gives back its JSON value.
+
+    A coroutine function is run to its end. `code_roots` are host directories, shown read-only
+    inside and put on the import path in their order; `.pth` files in them are not read.
+
+    Raises:
+        ProfileError: the entry is not `module:qualname`.
+    """
+
+    entry: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    code_roots: tuple[Path, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuses an entry that is not an import path."""
+        if len(self.entry) > 500 or not _ENTRY.fullmatch(self.entry):
+            raise ProfileError(f"entry {self.entry!r:.120} is not module:qualname")
+
+
+@dataclass(frozen=True, slots=True)
+class CommandJob:
+    """Runs `argv` (found on the sandbox's own PATH) with `stdin` as its input.
+
+    Raises:
+        ProfileError: argv is empty, holds NUL, or is longer than 64 KiB together.
+    """
+
+    argv: tuple[str, ...]
+    stdin: bytes = b""
+
+    def __post_init__(self) -> None:
+        """Refuses an argv the kernel would not take."""
+        if not self.argv or not self.argv[0] or any("\0" in part for part in self.argv):
+            raise ProfileError("argv is empty or holds a NUL byte")
+        if sum(len(part.encode("utf-8", "surrogateescape")) for part in self.argv) > (
+            MAX_ARGV_BYTES
+        ):
+            raise ProfileError(f"argv is longer than {MAX_ARGV_BYTES} bytes; pass it as stdin")
+
+
+Job: TypeAlias = PythonJob | CommandJob
+
+
+def checked_path(path: str) -> str:
+    """A file name relative to the working directory, as it may cross the wall either way.
+
+    Raises:
+        ProfileError: absolute, `.` or `..` in it, control characters, not UTF-8, or too long.
+    """
+    try:
+        size = len(path.encode())
+    except UnicodeEncodeError as err:
+        raise ProfileError(f"file name {path!a:.120} is not UTF-8") from err
+    plain = PurePosixPath(path)
+    if (
+        not path
+        or size > MAX_PATH_BYTES
+        or _CONTROL.search(path)
+        or plain.is_absolute()
+        or str(plain) != path
+        or any(part in (".", "..") for part in plain.parts)
+        or any(len(part.encode()) > 255 for part in plain.parts)
+    ):
+        raise ProfileError(f"file name {path!r:.120} is not a plain relative path")
+    return path

@@ -1,0 +1,77 @@
+"""Who owns a sandbox: enough to tell, after a crash, that the owner is gone for good.
+
+A lease names the boot, the process namespace, the process and its start time, so that a
+recycled process id is not mistaken for its former holder. An owner in another process namespace
+cannot be looked up; its leases are only given up when they have expired.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+GRACE_SECONDS = 120
+"""Added to a run's own wall clock: after that, no owner can still be waiting for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The owner of a sandbox and when its claim ends (Unix seconds)."""
+
+    boot: str
+    namespace: str
+    pid: int
+    started: int
+    expires: int
+
+    @classmethod
+    def of_this_process(cls, *, wall_seconds: float) -> Lease:
+        """A lease for a run that this process starts now."""
+        return cls(
+            boot=_boot(),
+            namespace=_namespace(),
+            pid=os.getpid(),
+            started=_started(os.getpid()) or 0,
+            expires=int(time.time() + wall_seconds + GRACE_SECONDS),
+        )
+
+    @classmethod
+    def parse(cls, text: str) -> Lease | None:
+        """The lease in `text`; None when it is no lease."""
+        match text.split("."):
+            case [boot, namespace, pid, started, expires]:
+                numbers = (pid, started, expires)
+                if all(number.isascii() and number.isdigit() for number in numbers):
+                    return cls(boot, namespace, *map(int, numbers))
+        return None
+
+    def __str__(self) -> str:
+        """As `parse` reads it; fit for a label and for a file name."""
+        return f"{self.boot}.{self.namespace}.{self.pid}.{self.started}.{self.expires}"
+
+    def is_abandoned(self) -> bool:
+        """True when nobody can be using what this lease was for."""
+        if self.boot != _boot() or time.time() > self.expires:
+            return True
+        return self.namespace == _namespace() and _started(self.pid) != self.started
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+
+
+def _namespace() -> str:
+    return "".join(
+        letter for letter in str(Path("/proc/self/ns/pid").readlink()) if letter.isdigit()
+    )
+
+
+def _started(pid: int) -> int | None:
+    """Start time in clock ticks since boot, field 22 of proc(5) stat."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text("ascii", errors="replace")
+    except OSError:
+        return None
+    return int(text.rpartition(")")[2].split()[19])
