@@ -40,7 +40,7 @@ async def understand(
     try:
         targets = targets_of(definition, arguments, session.workspace)
     except ArgumentsError as err:
-        raise Refusal("denied", reason(Code.ARGUMENTS_INVALID, str(err))) from err
+        raise _invalid(err) from err
     now = parts.clock()
     match, provenance = session.match(definition, arguments, now=now)  # 3
     context = context_of(  # 4
@@ -75,9 +75,14 @@ def _look_up(attempt: Attempt, parts: BrokerParts) -> tuple[ToolDefinition, Argu
         arguments = definition.validate(attempt.call.arguments)
         encoded = canonical(arguments.document)
     except ArgumentsError as err:
-        raise Refusal("denied", reason(Code.ARGUMENTS_INVALID, str(err))) from err
+        raise _invalid(err) from err
     except SigningError as err:
         raise Refusal("denied", reason(Code.ARGUMENTS_UNREPRESENTABLE, str(err))) from err
     finally:
         attempt.entries.append(records.intent(attempt, definition, encoded))
     return definition, arguments, encoded
+
+
+def _invalid(err: ArgumentsError) -> Refusal:
+    """The caller gave these arguments, so it may be told which of them does not fit."""
+    return Refusal("denied", reason(Code.ARGUMENTS_INVALID, agent=str(err)))

@@ -79,6 +79,13 @@ _AGENT_TEXT: dict[Code, str] = {
 }
 
 
-def reason(code: Code, operator: str = "") -> Reason:
-    """The broker's reason for a code, with what an operator should know beside it."""
-    return Reason(code=code.value, agent=_AGENT_TEXT[code], operator=operator[:1000])
+def reason(code: Code, operator: str = "", *, agent: str = "") -> Reason:
+    """The broker's reason for a code.
+
+    Args:
+        code: the code.
+        operator: what an operator should know beside it; never shown to the agent.
+        agent: what the agent should know beside the code's own text.
+    """
+    said = f"{_AGENT_TEXT[code]} {agent}".strip()
+    return Reason(code=code.value, agent=said[:500], operator=operator[:1000])

@@ -13,7 +13,7 @@ import os
 import secrets
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -134,8 +134,19 @@ def _outcome(execution: Execution, result: ExecResult) -> Outcome:
         detail=detail,
         verdict=result.verdict,
         streams={"stdout": result.stdout, "stderr": result.stderr},
-        enforced=dict(result.enforced),
+        enforced=_exact(dict(result.enforced)),
     )
+
+
+def _exact(value: Any) -> Any:
+    """Fractions as text: the record holds no floats."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, dict):
+        return {str(key): _exact(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_exact(item) for item in value]
+    return value
 
 
 def _paths(execution: Execution, access: str | None = None) -> list[JsonObject]:
