@@ -42,7 +42,8 @@ class CallState:
     since: int
     last: str = "intent"
     permitted: bool = False
-    requested: bool = False
+    requested: str | None = None
+    approved: str | None = None
 
     @property
     def started(self) -> bool:
@@ -53,10 +54,11 @@ class CallState:
 @dataclass(slots=True)
 class _Run:
     calls: int = 0
+    """Calls that were started."""
     resumable: bool = False
     open: dict[str, CallState] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
-    approvals: set[str] = field(default_factory=set)
+    calls_by_approval: dict[str, str] = field(default_factory=dict)
 
 
 class Story:
@@ -127,7 +129,7 @@ class Story:
                 yield f"run {run!r} ended while its call {call!r} was open"
             said = entry["body"].get("calls")
             if said is not None and said != state.calls:
-                yield f"run {run!r} says it made {said} calls; {state.calls} are recorded"
+                yield f"run {run!r} says it started {said} calls; {state.calls} are recorded"
 
     def _call(self, kind: str, entry: JsonObject) -> Iterator[str]:
         run, call = entry["run"], entry["call"]
@@ -143,7 +145,6 @@ class Story:
                 yield f"call {call!r} has a second intent"
                 return
             state.open[call] = CallState(run, call, entry["index"])
-            state.calls += 1
             return
         current = state.open.get(call)
         if current is None:
@@ -151,8 +152,8 @@ class Story:
             yield f"{kind} of call {call!r} {ended}"
             return
         yield from _findings(kind, entry["body"], state, current)
-        if kind == "gap":
-            self.gaps += 1
+        state.calls += kind == "start"
+        self.gaps += kind == "gap"
         if kind in TERMINAL:
             del state.open[call]
             state.ended.add(call)
@@ -167,15 +168,26 @@ def _findings(kind: str, body: JsonObject, run: _Run, call: CallState) -> Iterat
         case "decision":
             call.permitted = body.get("permitted") is True
         case "request":
-            call.requested = True
+            call.requested = body.get("request")
         case "approval":
-            if not call.requested:
-                yield f"{name} has an approval nobody asked for"
-            if (used := str(body.get("id"))) in run.approvals:
-                yield f"{name} uses the approval {used[:80]!r} again"
-            run.approvals.add(used)
-        case "start" if not call.permitted:
-            yield f"{name} was started without a permit"
+            call.approved = body.get("request")
+            if call.approved is None or call.approved != call.requested:
+                yield f"{name} has an approval of something else than it asked for"
+        case "start":
+            if not call.permitted:
+                yield f"{name} was started without a permit"
+            yield from _uses(body.get("request"), run, call)
         case "effect" | "outcome" if not call.started:
             yield f"{name} has an {kind} but was never started"
     call.last = kind
+
+
+def _uses(request: str | None, run: _Run, call: CallState) -> Iterator[str]:
+    """An approval is used by the start it lets through, and by no second one."""
+    if request is None:
+        return
+    run.calls_by_approval.setdefault(request, call.call)
+    if request != call.approved:
+        yield f"call {call.call!r} uses an approval that is not recorded with it"
+    if run.calls_by_approval[request] != call.call:
+        yield f"call {call.call!r} uses the approval of {run.calls_by_approval[request]!r} again"

@@ -1,0 +1,137 @@
+"""Reads a log entry by entry, in constant memory.
+
+Only entries under a checkpoint line are given; a torn or unfinished tail is not. Nothing is
+verified here beyond the form of a line and, for opened contents, their commitment: verify
+first what you want to rely on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from permissions.errors import TraceError, TraceIntegrityError
+from permissions.trace import codec
+from permissions.trace.encoder import (
+    CHECKPOINT_PREFIX,
+    CONTENT_PREFIX,
+    ENTRY_PREFIX,
+    check_shape,
+    content_path,
+)
+from permissions.trace.merkle import leaf_hash
+from permissions.trace.store import read_lines, segments
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from permissions.model import JsonObject
+    from permissions.trace.vault import VaultReader
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEntry:
+    """An entry as it was recorded; `time` is microseconds since 1970-01-01 UTC."""
+
+    index: int
+    origin: str
+    time: int
+    type: str
+    run: str | None
+    call: str | None
+    body: JsonObject
+    facts: Mapping[str, JsonObject]
+    """What the entry says of each content: `commitment`, `sealed`, `size`."""
+    sealed: Mapping[str, bytes]
+    """The sealed lines that are still there, by the content's name."""
+    leaf: bytes
+
+    def open(self, name: str, vault: VaultReader) -> bytes:
+        """One content, checked against its commitment.
+
+        Raises:
+            TraceIntegrityError: it is not what was committed to.
+            TraceError: the entry has no such content, or it is absent or erased.
+        """
+        if name not in self.facts:
+            raise TraceError(f"entry {self.index} has no content {name[:40]!r}")
+        if name not in self.sealed:
+            raise TraceError(f"the content {name!r} of entry {self.index} is not kept here")
+        return vault.open(
+            self.sealed[name],
+            origin=self.origin,
+            run=self.run or "",
+            path=content_path(self.type, name),
+            commitment=self.facts[name]["commitment"],
+        )
+
+    def document(self) -> JsonObject:
+        """The entry as JSON, without its sealed contents."""
+        return {
+            "index": self.index,
+            "time": self.time,
+            "type": self.type,
+            "run": self.run,
+            "call": self.call,
+            "body": self.body,
+            "contents": dict(self.facts),
+            "leaf": self.leaf.hex(),
+        }
+
+
+def read_entries(directory: Path) -> Iterator[RecordedEntry]:
+    """Every entry under a checkpoint, in order.
+
+    Raises:
+        TraceError: there is no log, or a file cannot be read.
+        TraceIntegrityError: a line is malformed; the entries before it were given.
+    """
+    if not segments(directory):
+        raise TraceError(f"there is no trace in {directory}")
+    pending: list[tuple[bytes, list[bytes]]] = []
+    for line in read_lines(directory):
+        data = line.data
+        if data.startswith(ENTRY_PREFIX):
+            pending.append((data, []))
+        elif data.startswith(CONTENT_PREFIX) and pending:
+            pending[-1][1].append(data)
+        elif data.startswith(CHECKPOINT_PREFIX) and line.ended:
+            for entry, contents in pending:
+                yield _recorded(entry, contents)
+            pending.clear()
+
+
+def log_origin(directory: Path) -> str | None:
+    """The name a log gives itself, or None if it holds no readable entry."""
+    try:
+        return next(read_entries(directory)).origin
+    except (StopIteration, TraceIntegrityError):
+        return None
+
+
+def _recorded(line: bytes, contents: list[bytes]) -> RecordedEntry:
+    try:
+        entry = codec.decode(line)
+    except TraceError as err:
+        raise TraceIntegrityError(f"a line of the trace is malformed: {err}") from err
+    check_shape(entry)
+    kind = entry["type"]
+    names = {content_path(kind, name).encode(): name for name in entry["contents"]}
+    sealed = {}
+    for content in contents:
+        path = content[len(CONTENT_PREFIX) + 1 :].partition(b'"')[0]
+        if path in names:
+            sealed[names[path]] = content
+    return RecordedEntry(
+        index=entry["index"],
+        origin=entry["origin"],
+        time=entry["time"],
+        type=kind,
+        run=entry["run"],
+        call=entry["call"],
+        body=entry["body"],
+        facts=entry["contents"],
+        sealed=sealed,
+        leaf=leaf_hash(line),
+    )
