@@ -85,7 +85,9 @@ def page(request: AccessRequest, *, now: int, full: bool = False, width: int = W
     barred = "; not by who asks or is acted for" if terms.separation_of_duties else ""
     facts = [
         ("request", f"{visible(request.id)} ({request.status})"),
-        ("tool", f"{visible(call.tool)}  {call.tool_digest}"),
+        ("tool", visible(call.tool)),
+        ("definition", call.tool_digest),
+        ("arguments", call.args_digest),
         ("asked by", f"{visible(call.subject)}{behalf}"),
         ("run, call", f"{visible(call.run)}, {visible(call.key)}"),
         ("plan step", visible(call.plan_step) if call.plan_step else "none"),
@@ -96,7 +98,7 @@ def page(request: AccessRequest, *, now: int, full: bool = False, width: int = W
     ]
     lines = [line for name, text in facts for line in _field(name, text, width)]
     arguments, truncated = _arguments(call.arguments, full=full, width=width)
-    lines += ["", f"What will run, exactly ({call.args_digest}):", *arguments]
+    lines += ["", "What will run, exactly:", *arguments]
     return Page("\n".join(lines), truncated)
 
 
@@ -164,44 +166,38 @@ def _arguments(text: str, *, full: bool, width: int) -> tuple[list[str], bool]:
     truncated = False
     for place, (name, value) in enumerate(named.items()):
         if place == MAX_ARGUMENTS and not full:
-            lines.append(f"  ! {len(named) - place} more arguments are not shown; use --full")
             truncated = True
+            left_out = f"{len(named) - place} more arguments are not shown; use --full"
+            lines += _notice(left_out, width)
             break
-        shown, whole = f"{visible(name)} = ", literal(value)
+        whole = literal(value)
         cut = len(whole) > MAX_VALUE and not full
-        lines += _wrapped(
-            shown + (whole[:MAX_VALUE] if cut else whole), first="  ", then="  | ", width=width
-        )
+        shown = f"{visible(name)} = {whole[:MAX_VALUE] if cut else whole}"
+        lines += _wrapped(shown, first="  ", then="  | ", width=width)
         if cut:
             truncated = True
-            lines.append(
-                f"  ! cut: {len(whole) - MAX_VALUE} of {len(whole)} characters are not shown;"
-                " use --full"
-            )
-            lines.append(f"  ! the whole has {digest(whole.encode())}")
-        lines += _notices(name + whole, width)
+            hidden = f"{len(whole) - MAX_VALUE} of {len(whole)} characters"
+            lines += _notice(f"cut: {hidden} are not shown; use --full", width)
+            lines += _notice(f"the whole has {digest(whole.encode())}", width)
+        for caution in _cautions(name + whole):
+            lines += _notice(caution, width)
     return lines or ["  (no arguments)"], truncated
 
 
-def _notices(text: str, width: int) -> list[str]:
+def _cautions(text: str) -> Iterator[str]:
     """Names characters that may look like others, or be shown in another order."""
     foreign = sorted({char for char in text if not char.isascii()})
-    if not foreign:
-        return []
-    named = ", ".join(
-        f"U+{ord(char):04X} {unicodedata.name(char, 'unnamed')}"
-        for char in foreign[:5]
-        if _shows_as_itself(char, "a")
-    )
-    more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
-    notes = [f"beyond plain ASCII: {named or 'characters escaped above'}{more}"]
-    if any(unicodedata.bidirectional(char) in _RIGHT_TO_LEFT for char in foreign):
-        notes.append("has right-to-left letters: the order on the screen may not be the order")
-    return [
-        line
-        for note in notes
-        for line in _wrapped(note, first="  ! ", then="  |   ", width=width)
-    ]
+    shown = [char for char in foreign if _shows_as_itself(char, "a")]
+    if shown:
+        named = ", ".join(f"U+{ord(c):04X} {unicodedata.name(c, 'unnamed')}" for c in shown[:5])
+        more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
+        yield f"beyond plain ASCII: {named}{more}"
+    if any(unicodedata.bidirectional(char) in _RIGHT_TO_LEFT for char in shown):
+        yield "has right-to-left letters: the order on the screen may not be the order"
+
+
+def _notice(text: str, width: int) -> list[str]:
+    return _wrapped(text, first="  ! ", then="  |   ", width=width)
 
 
 def _field(name: str, text: str, width: int) -> list[str]:

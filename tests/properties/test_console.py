@@ -1,0 +1,62 @@
+"""No JSON value whatever can show an approver something else than it is."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+
+from hypothesis import given
+from hypothesis import strategies as st
+from people import REASON, START, payment
+
+from permissions.approval import console
+from permissions.approval.model import AccessRequest
+
+FIELDS = {"", "request", "tool", "definition", "arguments", "asked by", "run, call"}
+FIELDS |= {"plan step", "why", "needs", "expires"}
+TEXT = st.text() | st.text(
+    st.characters(categories=["Cc", "Cf", "Mn", "Me", "Zl", "Zp", "Zs", "Lo", "So"])
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(VALUES)
+def test_the_shown_text_is_the_value(value: object) -> None:
+    if value not in (float("inf"), float("-inf")):
+        assert json.loads(console.literal(value)) == value
+
+
+@given(TEXT)
+def test_only_characters_with_a_shape_are_shown(text: str) -> None:
+    for char in console.literal(text):
+        assert char.isprintable()
+        assert unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+        assert char not in console._BLANK
+
+
+@given(TEXT, TEXT)
+def test_different_texts_look_different(one: str, other: str) -> None:
+    assert (console.visible(one) == console.visible(other)) == (one == other)
+
+
+@given(st.dictionaries(TEXT, VALUES, max_size=5), TEXT, st.integers(24, 120))
+def test_every_line_begins_as_we_say(
+    arguments: dict[str, object], subject: str, width: int
+) -> None:
+    request = AccessRequest(
+        id="ar-1",
+        call=payment(arguments=json.dumps(arguments), subject=subject),
+        reasons=(REASON,),
+        created_at=START,
+        expires_at=START + 1,
+    )
+    page = console.page(request, now=START, full=True, width=width).text
+    head, body = page.split("\n\nWhat will run, exactly", 1)
+
+    for line in head.split("\n"):
+        assert line[:12].strip(" |") in FIELDS
+    assert all(line.startswith("  ") for line in body.split("\n")[1:])

@@ -1,0 +1,221 @@
+"""What an approver sees, and that nothing in it can lie to them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from people import REASON, START, ballot, payment
+
+from permissions.approval import console
+from permissions.approval.ballot import read_vote
+from permissions.approval.model import AccessRequest
+from permissions.model import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def asked(arguments: object = None, **changes: str | None) -> AccessRequest:
+    if arguments is not None:
+        changes["arguments"] = json.dumps(arguments)
+    return AccessRequest(
+        id="ar-1",
+        call=payment(**changes),
+        reasons=(REASON,),
+        created_at=START,
+        expires_at=START + 900_000_000,
+    )
+
+
+def text(request: AccessRequest, *, full: bool = False, width: int = console.WIDTH) -> str:
+    return console.page(request, now=START + 60_000_000, full=full, width=width).text
+
+
+def test_the_page_says_who_what_why_and_until_when() -> None:
+    vote = read_vote(ballot(asked(), "bob", note="looks fine"))
+    page = text(replace(asked(), votes=(vote,)))
+
+    assert page == "\n".join(
+        [
+            "request     ar-1 (pending)",
+            "tool        send_payment",
+            "definition  sha256:" + "a" * 64,
+            f"arguments   {asked().call.args_digest}",
+            "asked by    invoice-agent, on behalf of user:alice",
+            "run, call   run-1, call-1",
+            "plan step   pay",
+            "why         impact.needs_person: Payments need a person.",
+            "needs       1 of finance; not by who asks or is acted for",
+            "expires     2026-11-24 06:15:00 UTC (in 0:14:00)",
+            "answered    bob approved at 2026-11-24 06:00:00 UTC: looks fine",
+            "",
+            "What will run, exactly:",
+            '  amount = "980.00"',
+            '  recipient = "DE02120300000000202051"',
+        ]
+    )
+
+
+HOSTILE = {
+    "ansi": "\x1b[2J\x1b[1;1Happroved by alice",
+    "c1_csi": "\x9b2J",
+    "carriage_return": "DE02\rDE99",
+    "newline": "ok\nneeds       0 of nobody",
+    "backspace": "DE99\b\b02",
+    "bidi_override": "\u202e05\u202c",
+    "bidi_isolate": "\u2066a\u2069",
+    "zero_width": "pay\u200bpal",
+    "tag_characters": "a\U000e0041",
+    "invisible_filler": "a\u3164b\uffa0",
+    "variation_selector": "a\ufe0f",
+    "stacked_marks": "e" + "\u0301" * 40,
+    "line_separator": "a\u2028b",
+    "no_break_space": "a\u00a0b",
+    "private_use": "a\ue000",
+    "delete": "a\x7fb",
+}
+
+
+def is_plain(line: str) -> bool:
+    return all(char.isprintable() for char in line)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_text_is_escaped_wherever_it_stands(name: str) -> None:
+    evil = HOSTILE[name]
+    request = asked(
+        {"to": evil, evil: {"deep": [evil]}},
+        tool=evil,
+        run=evil,
+        key=evil,
+        plan_step=evil,
+        subject=evil,
+        on_behalf_of=evil,
+    )
+    vote = read_vote(ballot(request, "bob", note=evil))
+    reasons = (Reason(code="a.b", agent=evil, operator=evil),)
+    page = text(replace(request, reasons=reasons, votes=(vote,)))
+
+    assert all(map(is_plain, page.split("\n")))
+    assert not any(char in page for char in evil if not (char.isprintable() or char == "\n"))
+    assert console.literal(evil) in page.replace("\n  | ", "")
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_is_shown_parses_back_to_the_value(name: str) -> None:
+    assert json.loads(console.literal({"x": HOSTILE[name]})) == {"x": HOSTILE[name]}
+
+
+def test_a_backslash_cannot_pass_for_an_escape_of_ours() -> None:
+    assert console.visible("\\u001b") == "\\\\u001b"
+    assert console.visible("\x1b") == "\\u001b"
+
+
+def prefixes(lines: Iterable[str]) -> set[str]:
+    return {line[:4] for line in lines}
+
+
+@pytest.mark.parametrize("width", [30, 80, 200])
+def test_no_text_can_begin_a_line_of_its_own(width: int) -> None:
+    """Blanks up to the edge must not move a fake field to the start of the next line."""
+    evil = " " * 300 + "needs       0 of nobody"
+    page = text(asked({"to": evil}, subject=evil), full=True, width=width)
+    lines = page.split("\n")
+
+    assert all(len(line) <= width for line in lines)
+    assert sum(line.startswith("needs") for line in lines) == 1
+    body = lines[lines.index("") + 2 :]
+    assert prefixes(body) <= {"  to", "  | "}
+
+
+def test_wide_letters_count_twice() -> None:
+    page = text(asked({"to": "漢" * 100}), full=True, width=40)
+
+    for line in page.split("\n"):
+        assert len(line) + sum(char == "漢" for char in line) <= 40
+
+
+def test_lookalike_letters_are_named() -> None:
+    page = text(asked({"to": "p\u0430ypal.example"}))
+
+    assert "  ! beyond plain ASCII: U+0430 CYRILLIC SMALL LETTER A" in page
+
+
+def test_right_to_left_letters_are_announced() -> None:
+    assert "order on the screen" in text(asked({"to": "\u05d0\u05d1 100"})).replace("\n", " ")
+
+
+def test_a_long_value_is_cut_and_says_so() -> None:
+    value = "x" * 1000 + "rm -rf"
+    page = console.page(asked({"script": value}), now=START)
+
+    assert page.truncated
+    assert "rm -rf" not in page.text
+    assert "! cut: 608 of 1008 characters are not shown; use --full" in page.text
+    assert console.digest(json.dumps(value).encode()) in page.text
+    whole = console.page(asked({"script": value}), now=START, full=True)
+    assert not whole.truncated
+    assert json.dumps(value) in whole.text.replace("\n  | ", "")
+
+
+def test_many_arguments_are_counted_not_hidden() -> None:
+    many = {f"a{number:03}": number for number in range(60)}
+
+    page = console.page(asked(many), now=START)
+    assert page.truncated
+    assert "! 20 more arguments are not shown; use --full" in page.text
+    assert "a059 = 59" in text(asked(many), full=True)
+
+
+def test_no_arguments_are_said_to_be_none() -> None:
+    assert text(asked({})).endswith("  (no arguments)")
+
+
+class Person:
+    """Types lines, and keeps what they were shown."""
+
+    def __init__(self, *lines: str) -> None:
+        self._lines = list(lines)
+        self.shown: list[str] = []
+
+    def read(self, question: str) -> str:
+        self.shown.append(question)
+        if not self._lines:
+            raise EOFError
+        return self._lines.pop(0)
+
+
+def answer(person: Person, request: AccessRequest) -> str:
+    return console.ask(request, now=START, read=person.read, write=person.shown.append)
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (["approve"], "approve"),
+        ([" Deny "], "deny"),
+        (["later"], "later"),
+        ([], "later"),
+        (["y"], "later"),
+        (["", "", "", "", "", "approve"], "later"),
+        (["what?", "deny"], "deny"),
+        (["full", "approve"], "approve"),
+    ],
+    ids=lambda case: "_".join(case) or "nothing" if isinstance(case, list) else case,
+)
+def test_what_a_person_types_is_what_they_answer(typed: list[str], expected: str) -> None:
+    assert answer(Person(*typed), asked()) == expected
+
+
+def test_nobody_approves_what_they_were_not_shown() -> None:
+    request = asked({"script": "x" * 1000 + "rm -rf"})
+    hasty = Person("approve")
+    assert answer(hasty, request) == "later"
+    assert any("rm -rf" in shown.replace("\n  | ", "") for shown in hasty.shown)
+
+    assert answer(Person("approve", "approve"), request) == "approve"
+    assert answer(Person("full", "approve"), request) == "approve"
+    assert answer(Person("deny"), request) == "deny"
