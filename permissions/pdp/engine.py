@@ -67,8 +67,12 @@ class Engine:
 
     __slots__ = ("_engine",)
 
-    def __init__(self, modules: Mapping[str, str], data_json: str) -> None:
+    def __init__(
+        self, modules: Mapping[str, str], data_json: str, *, compiled: bool = True
+    ) -> None:
         """Parses the modules and loads the data.
+
+        Not `compiled` is for reading the tree of a module that names others.
 
         Raises:
             EngineError: a module does not parse, or a variable of it is never bound.
@@ -88,7 +92,8 @@ class Engine:
             for path, text in modules.items():
                 engine.add_policy(path, text)
             engine.add_data_json(data_json)
-            engine.eval_query_as_json("true")  # compiles: finds what the parser cannot
+            if compiled:
+                engine.eval_query_as_json("true")  # finds what the parser cannot
         except BaseException as err:
             raise engine_error(err) from err
 

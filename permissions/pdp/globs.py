@@ -20,7 +20,7 @@ from typing import Any
 import re2
 
 _QUIRKS = re.compile(r"\*\*\*|\*\?|\?\*|\}\{")
-_TOKEN = re.compile(r"\\.|\*\*|\[[^\]]*\]|.", re.DOTALL)
+_PIECES = re.compile(r"\\.|\*\*|\[[^\]]*\]|.", re.DOTALL)
 _RANGE = re.compile(r"(.)-(.)", re.DOTALL)
 _CLASS_SPECIALS = frozenset("[{}*?\\,!-^")
 
@@ -64,31 +64,31 @@ def _expression(pattern: str, delimiters: tuple[str, ...]) -> str:
     one = f"[^{''.join(map(_quoted, delimiters))}]" if delimiters else "."
     out: list[str] = []
     depth = 0
-    for found in _TOKEN.finditer(pattern):
-        token = found.group()
-        if token == "{":
+    for found in _PIECES.finditer(pattern):
+        piece = found.group()
+        if piece == "{":
             depth += 1
-        elif token == "}":
+        elif piece == "}":
             depth -= 1
             if depth < 0:
                 raise ValueError("an unopened '}'")
-        out.append(_piece(token, one, in_group=depth > 0))
+        out.append(_translated(piece, one, in_group=depth > 0))
     if depth:
         raise ValueError("an unclosed '{'")
     return "".join(out)
 
 
-def _piece(token: str, one: str, *, in_group: bool) -> str:
-    plain = {"**": ".*", "*": one + "*", "?": one, "{": "(?:", "}": ")"}.get(token)
+def _translated(piece: str, one: str, *, in_group: bool) -> str:
+    plain = {"**": ".*", "*": one + "*", "?": one, "{": "(?:", "}": ")"}.get(piece)
     if plain is not None:
         return plain
-    if token == "," and in_group:
+    if piece == "," and in_group:
         return "|"
-    if token in ("\\", "[", "]"):
-        raise ValueError(f"a {token!r} without its other half")
-    if len(token) > 1:
-        return _class(token[1:-1]) if token[0] == "[" else _quoted(token[1])
-    return _quoted(token)
+    if piece in ("\\", "[", "]"):
+        raise ValueError(f"a {piece!r} without its other half")
+    if len(piece) > 1:
+        return _class(piece[1:-1]) if piece[0] == "[" else _quoted(piece[1])
+    return _quoted(piece)
 
 
 def _class(body: str) -> str:
