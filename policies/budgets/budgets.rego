@@ -52,7 +52,8 @@ deny contains {
 	"nearest": null,
 } if {
 	some target in _amounts
-	not _currency_listed(target.currency)
+	currency := target.currency
+	not _currency_listed(currency)
 }
 
 # METADATA

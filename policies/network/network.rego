@@ -44,7 +44,8 @@ deny contains {
 } if {
 	some target in _hosts
 	lib.host_public(target)
-	not _known(target.host)
+	host := target.host
+	not _known(host)
 }
 
 # METADATA
