@@ -136,10 +136,10 @@ def _definition(candidate: object) -> PlannedTool | None:
 def _verdict_text(plan: Plan, verdict: PlanVerdict) -> str:
     said = "accepted" if verdict.accepted else "not accepted"
     effects = ", ".join(f"{n} {effect}" for effect, n in verdict.worst_case.by_effect.items())
+    most = f"at most {verdict.worst_case.calls} calls ({effects})"
     lines = [
         f"{said}: plan {plan.id} ({verdict.plan[:19]}...)",
-        f"at most {verdict.worst_case.calls} calls ({effects}),"
-        + f" budget {plan.budget.calls}",
+        f"{most}, budget {plan.budget.calls}",
     ]
     for problem in verdict.problems:
         where = f"step {problem.step}" if problem.step else "plan"

@@ -31,8 +31,7 @@ class CompiledStep:
     """A step with everything that can be computed once."""
 
     step: PlanStep
-    order: tuple[int, int]
-    """Fewest holes first, then plan order: of the steps that fit, the tightest is taken."""
+    position: int
     fixed: Mapping[str, bytes]
     references: Mapping[str, Reference]
     holes: Mapping[str, Hole]
@@ -153,7 +152,7 @@ def _compile(step: PlanStep, position: int) -> CompiledStep:
     holes = {n: a for n, a in step.arguments.items() if isinstance(a, Hole)}
     return CompiledStep(
         step=step,
-        order=(len(holes), position),
+        position=position,
         fixed={
             name: sha256(canonical(value)).digest()
             for name, value in known_arguments(step).known.items()

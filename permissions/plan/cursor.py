@@ -233,8 +233,12 @@ class PlanCursor:
         arguments: JsonObject,
         digests: Mapping[str, bytes | None],
         provenance: Mapping[str, JsonObject],
-    ) -> tuple[tuple[int, int, int, int], Match]:
-        """The step's answer to the call, after a key by which the best answer sorts first."""
+    ) -> tuple[tuple[int, int, int, bool, int], Match]:
+        """The step's answer to the call, after a key by which the best answer sorts first.
+
+        Of the steps that fit the tightest is taken (fewest holes), then one that has not
+        begun, so that what needs it can go on, then the first in the plan.
+        """
         step = compiled.step
         wrong = [
             *pinned_objections(compiled, tool, digests),
@@ -254,4 +258,6 @@ class PlanCursor:
             found = Match("exhausted", step.id, said)
         else:
             found = Match("matched", step.id, pinned=frozenset(compiled.fixed))
-        return (_RANK[found.verdict], len(wrong), *compiled.order), found
+        begun = self._left(step.id) < step.uses
+        key = (_RANK[found.verdict], len(wrong), len(compiled.holes), begun, compiled.position)
+        return key, found

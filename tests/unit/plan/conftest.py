@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
 
-from permissions.model import JsonObject
 from permissions.plan.model import Plan, PlannedTool, plan_from
-from permissions.tools import tool
+from permissions.tools import ToolRegistry, tool
+
+if TYPE_CHECKING:
+    from permissions.model import JsonObject
 
 NOW = 1_795_500_000_000_000
 HOUR = 3_600_000_000
@@ -49,7 +52,7 @@ def shout(text: str) -> str:
 
 
 @tool(effect="send", impact="high", control=["account", "cents", "urgent"])
-def pay(account: str, cents: int, note: str = "", urgent: bool = False) -> str:
+def pay(account: str, cents: int, note: str = "", *, urgent: bool = False) -> str:
     raise NotImplementedError(account, cents, note, urgent)
 
 
@@ -71,18 +74,10 @@ def write_note(text: str) -> str:
 @pytest.fixture(scope="session")
 def tools() -> dict[str, PlannedTool]:
     """What the session may call."""
-    functions = [
-        find_contact,
-        read_invoice,
-        list_files,
-        shout,
-        pay,
-        file_away,
-        shred,
-        write_note,
-    ]
-    found = [function.guard.definition for function in functions]
-    return {each.name: each for each in found}
+    registry = ToolRegistry(
+        [find_contact, read_invoice, list_files, shout, pay, file_away, shred, write_note]
+    )
+    return {each.name: each for each in registry}
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +12,9 @@ from permissions.model import Digest, JsonObject
 from permissions.plan.cursor import Match, PlanCursor
 from permissions.plan.model import Plan, PlannedTool, plan_from
 from permissions.plan.verifier import verify_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 NOW = 1_795_500_000_000_000
 HOUR = 3_600_000_000
@@ -190,34 +193,37 @@ def test_pinned_names_are_those_the_plan_fixed(start: PlanCursor, ask: Ask) -> N
     assert ask(start, "find_contact", {"name": "ACME"}).pinned == {"name"}
 
 
-SOURCES = [
-    ("user", True, "matched"),
-    ("plan", True, "matched"),
-    ("default", True, "matched"),
-    ("tool", True, "matched"),
-    ("tool", False, "mismatch"),
-    ("unknown", False, "mismatch"),
-    ("user", False, "mismatch"),
-    ("oracle", True, "mismatch"),
-]
+@dataclass(frozen=True)
+class SourceCase:
+    origin: str
+    verdict: str
+    trusted: bool
 
 
-@pytest.mark.parametrize(("origin", "trusted", "verdict"), SOURCES)
+@pytest.mark.parametrize(
+    "case",
+    [
+        SourceCase("user", "matched", trusted=True),
+        SourceCase("plan", "matched", trusted=True),
+        SourceCase("default", "matched", trusted=True),
+        SourceCase("tool", "matched", trusted=True),
+        SourceCase("tool", "mismatch", trusted=False),
+        SourceCase("unknown", "mismatch", trusted=False),
+        SourceCase("user", "mismatch", trusted=False),
+        SourceCase("oracle", "mismatch", trusted=True),
+    ],
+    ids=lambda case: f"{case.origin}-{case.trusted}",
+)
 def test_hole_takes_values_from_its_sources_only(
-    origin: str,
-    trusted: bool,
-    verdict: str,
-    document: JsonObject,
-    tools: Mapping[str, PlannedTool],
-    ask: Ask,
+    case: SourceCase, document: JsonObject, tools: Mapping[str, PlannedTool], ask: Ask
 ) -> None:
     document["steps"][0]["arguments"]["name"] = {"hole": {"type": "string"}}
     cursor = begin(plan_from(document), tools)
-    entry = {"origin": origin, "source": None, "trusted": trusted, "control": True}
+    entry = {"origin": case.origin, "source": None, "trusted": case.trusted, "control": True}
 
     found = ask(cursor, "find_contact", {"name": "ACME"}, provenance={"/name": entry})
 
-    assert found.verdict == verdict
+    assert found.verdict == case.verdict
 
 
 def test_hole_without_provenance_is_unknown(
@@ -320,6 +326,19 @@ def test_tightest_step_is_taken_first(
 
     assert ask(cursor, "find_contact", {"name": "Initech"}).step == "exact"
     assert ask(cursor, "find_contact", {"name": "Hooli"}).step == "contact"
+
+
+def test_step_that_has_not_begun_is_taken_before_another_use(
+    document: JsonObject, tools: Mapping[str, PlannedTool], ask: Ask
+) -> None:
+    """Of two steps alike, the one others may be waiting for is not starved."""
+    document["steps"][0]["uses"] = 2
+    document["steps"].append({**document["steps"][0], "id": "again", "uses": 1})
+    cursor = begin(plan_from(document), tools)
+
+    cursor = ask.run(cursor, "find_contact", {"name": "ACME"}, CONTACT, "c1")
+
+    assert ask(cursor, "find_contact", {"name": "ACME"}).step == "again"
 
 
 def test_references_of_one_call_hold_for_one_result(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from permissions.errors import PlanError
-from permissions.model import JsonObject
 from permissions.plan.model import Hole, Plan, parse_plan, plan_from, plan_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from permissions.model import JsonObject
 
 
 @dataclass(frozen=True)

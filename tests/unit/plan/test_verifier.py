@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from permissions.model import JsonObject
 from permissions.plan.model import Plan, PlannedTool, plan_from
 from permissions.plan.steps import run_order, step_arguments
-from permissions.plan.verdict import PlanVerdict
 from permissions.plan.verifier import verify_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from permissions.model import JsonObject
+    from permissions.plan.verdict import PlanVerdict
 
 NOW = 1_795_500_000_000_000
 CONTACT, INVOICE, PAY = 0, 1, 2

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
 
-from permissions.model import Effect, JsonObject, JsonValue
 from permissions.provenance import ProvenanceLedger, pinned_by_plan
+
+if TYPE_CHECKING:
+    from permissions.model import Effect, JsonObject, JsonValue
 
 PROMPT = (
     "Pay ACME's invoice (980.50 EUR, at most 1,200) to DE02120300000000202051 and tell"
@@ -102,7 +105,7 @@ CASES = [
     Case("account in a stranger's text", "DE99666", "tool", trusted=False),
     Case("link in a stranger's text", "https://evil.example/x?q=1", "tool", trusted=False),
     Case("composed", "eve@evil.example, bob@corp.example", "unknown", trusted=False),
-    Case("boolean", True, "unknown", trusted=False),
+    Case(id="boolean", value=True, origin="unknown", trusted=False),
     Case("one, which equals true", 1, "unknown", trusted=False),
     Case("null", None, "unknown", trusted=False),
     Case("empty list", [], "unknown", trusted=False),

@@ -1,0 +1,67 @@
+"""What holds for every session: no trust without a trusted place, and no crash."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from permissions.provenance import ProvenanceLedger
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=12,
+)
+objects = st.dictionaries(st.text(max_size=6), json_values, max_size=4)
+
+
+@given(st.text(), objects)
+def test_every_leaf_has_an_entry(prompt: str, arguments: dict[str, Any]) -> None:
+    """Each argument has at least one entry, and an untrusted one never claims the person."""
+    ledger = ProvenanceLedger()
+    ledger.add_user_text(prompt)
+
+    traced = ledger.trace(arguments, ())
+
+    tops = {pointer.split("/")[1] for pointer in traced}
+    assert tops == {name.replace("~", "~0").replace("/", "~1") for name in arguments}
+    assert all(entry["trusted"] == (entry["origin"] == "user") for entry in traced.values())
+
+
+@given(json_values, st.booleans())
+def test_strangers_alone_make_nothing_trusted(output: Any, effectful: bool) -> None:  # noqa: FBT001 - drawn
+    """Whatever untrusted tools return, no argument becomes trusted by it."""
+    ledger = ProvenanceLedger()
+    ledger.add_output(
+        "tool",
+        output,
+        trusted=effectful,
+        effect="write" if effectful else "read",
+        arguments={},
+        provenance={},
+    )
+
+    traced = ledger.trace({"whole": output}, ())
+
+    assert not any(entry["trusted"] for entry in traced.values())
+
+
+@given(st.lists(json_values, max_size=5))
+def test_echo_chain_never_launders(values: list[Any]) -> None:
+    """However often trusted tools pass a stranger's values on, they stay the stranger's."""
+    ledger = ProvenanceLedger()
+    ledger.add_output("mail", values, trusted=False, effect="read", arguments={}, provenance={})
+    for effect in ("read", "write", "read"):
+        arguments = {"v": values}
+        ledger.add_output(
+            "relay",
+            arguments,
+            trusted=True,
+            effect=effect,
+            arguments=arguments,
+            provenance=ledger.trace(arguments, ()),
+        )
+
+    assert not any(e["trusted"] for e in ledger.trace({"v": values}, ()).values())
