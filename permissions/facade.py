@@ -12,12 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from anyio.from_thread import start_blocking_portal
 
-from permissions.assembly import open_broker
-from permissions.config import BrokerConfig
 from permissions.grants import CURRENT_SESSION
-from permissions.rings import Ring
-from permissions.session import ToolCall
-from permissions.sessions import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
@@ -26,7 +21,9 @@ if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
 
     from permissions.broker import PermissionBroker
+    from permissions.config import BrokerConfig
     from permissions.model import CallResult
+    from permissions.rings import Ring
     from permissions.session import Session
 
 
@@ -56,6 +53,10 @@ class Broker(AbstractContextManager["Broker"]):
 
     def __enter__(self) -> Self:
         """Starts the event loop and opens everything the broker needs."""
+        # A module that only names the broker (a sandboxed tool's own, say) loads no engine.
+        from permissions.assembly import open_broker
+        from permissions.config import BrokerConfig
+
         with ExitStack() as stack:
             self._portal = stack.enter_context(start_blocking_portal(name="wardline-broker"))
             config = self._config or BrokerConfig.load()
@@ -72,6 +73,8 @@ class Broker(AbstractContextManager["Broker"]):
     @contextmanager
     def session(self, **options: Any) -> Iterator[Session]:
         """Opens a session in this thread; see `permissions.sessions.open_session`."""
+        from permissions.sessions import open_session
+
         portal, broker = self._opened()
         with portal.wrap_async_context_manager(open_session(broker, **options)) as session:
             token = CURRENT_SESSION.set(_ring(portal, broker, session))
@@ -89,6 +92,8 @@ class Broker(AbstractContextManager["Broker"]):
         key: str | None = None,
     ) -> CallResult:
         """Takes one call through all steps; the result is a `Completed` or a `Denial`."""
+        from permissions.session import ToolCall
+
         portal, broker = self._opened()
         result: CallResult = portal.call(broker.call, session, ToolCall(tool, arguments, key))
         return result
@@ -107,6 +112,8 @@ class Broker(AbstractContextManager["Broker"]):
 
 
 def _ring(portal: BlockingPortal, broker: PermissionBroker, session: Session) -> Ring:
+    from permissions.rings import Ring
+
     async def elsewhere(work: Callable[[], Awaitable[Any]]) -> Any:
         return await anyio.to_thread.run_sync(portal.call, work)
 

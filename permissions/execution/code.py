@@ -70,7 +70,7 @@ class CodeStage:
             ExecutionError: the code cannot be found, or is too much to copy.
         """
         installed = installed_roots()
-        names = dict.fromkeys((module.partition(".")[0], "permissions"))
+        names = dict.fromkeys((module.partition(".")[0], "permissions", "sandbox"))
         sources = [_source(name) for name in names]
         own = [s for s in sources if not any(s.is_relative_to(root) for root in installed)]
         return (self._staged(own), *installed) if own else installed

@@ -1,0 +1,5 @@
+"""`python -m permissions` is `wardline`."""
+
+from permissions.cli import main
+
+main()

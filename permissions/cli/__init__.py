@@ -1,0 +1,37 @@
+"""The `wardline` command. Nouns, then verbs; one module per noun.
+
+Results go to stdout, logs and progress to stderr. Exit codes: 0 yes, 1 failure, 2 wrong usage,
+3 denied, 4 pending or expired, 5 integrity failure, 6 sandbox or decision point unavailable.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from permissions.errors import BrokerError
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command, and ends the process with its exit code."""
+    from permissions.cli.root import app
+
+    quiet_logs()
+    try:
+        app(args=arguments, prog_name="wardline")
+    except BrokerError as err:
+        sys.stderr.write(f"wardline: {err}\n")
+        sys.exit(1)
+
+
+def quiet_logs() -> None:
+    """Sends the log to stderr, warnings and worse only, so that stdout holds results alone."""
+    import logging
+
+    import structlog
+
+    options: dict[str, Any] = {
+        "wrapper_class": structlog.make_filtering_bound_logger(logging.WARNING),
+        "logger_factory": structlog.PrintLoggerFactory(sys.stderr),
+    }
+    structlog.configure(**options)
