@@ -121,22 +121,40 @@ def require_closed(schema: JsonValue, depth: int = 0) -> None:
 def broken_keyword(schema: JsonObject, value: JsonValue) -> str | None:
     """The first keyword of a hole's schema that the value breaks, or None when it fits."""
     _, validator, registry = _validators()
-    error = next(validator(schema, registry=registry).iter_errors(value), None)
+    try:
+        error = next(validator(schema, registry=registry).iter_errors(value), None)
+    except (ArithmeticError, RecursionError):
+        return "a number or a nesting that cannot be checked"
     return None if error is None else str(error.validator)
 
 
 def refused_arguments(schema: JsonObject, values: Mapping[str, JsonValue]) -> dict[str, str]:
     """Arguments that a tool's schema refuses, with the keyword that refuses each.
 
-    Absent arguments are not looked at; the caller knows which may still come.
+    Absent arguments are not looked at; the caller knows which may still come. A schema that
+    cannot be read refuses every argument: it may come from a server nobody here controls.
     """
+    from jsonschema.exceptions import UndefinedTypeCheck, UnknownType
+    from referencing.exceptions import Unresolvable
+
     validator, _, registry = _validators()
     partial = {**schema, "required": []}
     found: dict[str, str] = {}
-    for error in validator(partial, registry=registry).iter_errors(dict(values)):
-        name = str(error.absolute_path[0]) if error.absolute_path else ""
-        if name:
-            found.setdefault(name, str(error.validator))
+    try:
+        for error in validator(partial, registry=registry).iter_errors(dict(values)):
+            if error.absolute_path:
+                found.setdefault(str(error.absolute_path[0]), str(error.validator))
+    except (
+        ArithmeticError,
+        AttributeError,
+        RecursionError,
+        TypeError,
+        UndefinedTypeCheck,
+        UnknownType,
+        Unresolvable,
+        re.error,
+    ):
+        return dict.fromkeys(values, "its schema cannot be read")
     return found
 
 
