@@ -41,6 +41,7 @@ class PolicyDecisionPoint(Protocol):
             PdpTimeoutError: no answer within the deadline (seconds, from configuration).
             PdpUnavailableError: the evaluator is down or died while answering.
             PdpUndefinedError: the entrypoint has no value for this input.
-            PdpAnswerError: the value breaks the contract.
+            PdpAnswerError: the policy failed on this input (two rules in conflict, a builtin
+                given what it cannot take), or the value breaks the contract.
         """
         ...

@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 MAX_NESTING = 12
 
 _OPAQUE = re.compile(r'#[^\n]*|"(?:\\.|[^"\\\n])*"|`[^`]*`', re.DOTALL)
-_KEYWORD_STEP = re.compile(
-    r"\.(as|contains|default|else|every|false|if|import|in|not|null|package|some|true|with)\b"
-)
-_KEYWORD_IMPORT = re.compile(r"^\s*import\s[^\n]*", re.MULTILINE)
 _BRACKETS = re.compile(r"[\[\](){}]")
 
 
@@ -81,15 +77,6 @@ def _newer_syntax(path: str, text: str, bare: str) -> Iterator[Finding]:
                 "string interpolation, which the embedded engine does not have",
                 'use sprintf or concat("", [..])',
             )
-    without_imports = _KEYWORD_IMPORT.sub(_blank, bare)
-    for found in _KEYWORD_STEP.finditer(without_imports):
-        yield Finding(
-            path,
-            _place(text, found.start(1)),
-            "rego.newer_syntax",
-            f"the keyword `{found[1]}` as a name in a reference",
-            f'write ["{found[1]}"]',
-        )
 
 
 def _place(text: str, at: int) -> Place:
