@@ -102,10 +102,14 @@ class Completeness:
 
     @property
     def is_whole(self) -> bool:
-        """Closed, anchored to its end or not, without open calls, gaps, loss or findings."""
+        """Closed, without open runs or calls, gaps, loss or findings: as far as it goes.
+
+        Only an `anchor` rules out that it once went further.
+        """
         return (
             self.closed
             and not self.unsigned_bytes
+            and not self.open_runs
             and not self.open_calls
             and not self.gaps
             and not self.findings_count

@@ -1,0 +1,341 @@
+"""`wardline trace`: what was recorded, whether it was altered, and what would be decided now.
+
+Exit codes: 0 fine, 1 no (replay found what it must not, nothing to read), 2 wrong usage,
+5 integrity failure. Completeness is reported apart and never changes the exit code.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import anyio
+import typer
+
+from permissions.cli import trace_text
+from permissions.config import BrokerConfig
+from permissions.errors import ConfigError, PolicyLoadError, SigningError, TraceError
+from permissions.replay import FailOn, Summary, recorded_decisions, replay
+from permissions.signing.keys import PublicKey
+from permissions.trace.heads import KnownHeads, read_head
+from permissions.trace.reader import RecordedEntry, log_origin, read_entries
+from permissions.trace.store import segments
+from permissions.trace.vault import VaultReader, load_kek
+from permissions.trace.verify import verify_trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from permissions.model import Digest, JsonObject
+    from permissions.pdp.base import PolicyDecisionPoint
+    from permissions.pdp.bundle import PolicyBundle
+    from permissions.replay import RecordedDecision, Row
+
+app = typer.Typer(no_args_is_help=True, help="Read, verify and replay what was recorded.")
+
+EXIT_NO, EXIT_USAGE, EXIT_INTEGRITY = 1, 2, 5
+REPLAY_DEADLINE_SECONDS = 5.0
+
+Dir = Annotated[
+    Path | None,
+    typer.Option("--dir", help="State folder, or a folder of trace segments alone."),
+]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="Settings; wardline.toml by default.")
+]
+Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
+
+
+class _Places:
+    """Where the log and what belongs to it are."""
+
+    def __init__(self, folder: Path | None, config: Path | None) -> None:
+        from permissions.assembly import Places  # pulls in every backend; not for --help
+
+        alone = folder is not None and folder.is_dir() and bool(segments(folder))
+        overrides = {"state": folder} if folder is not None and not alone else {}
+        places = Places(BrokerConfig.load(config, **overrides).state)
+        self.trace = folder if alone and folder is not None else places.trace
+        self.bundles = places.bundles
+        self._kek = None if alone else places.kek
+        self._key = None if alone else places.log_key.with_name(places.log_key.name + ".pub")
+        if not self.trace.is_dir() or not segments(self.trace):
+            raise ConfigError(f"there is no trace in {self.trace}; give --dir")
+
+    def vault(self) -> VaultReader | None:
+        """Opens sealed contents, where this installation has the key."""
+        if self._kek is None or not self._kek.exists():
+            return None
+        return VaultReader(self.trace, load_kek(self._kek))
+
+    def key(self, given: Path | None) -> tuple[PublicKey | None, str]:
+        """The key to pin, and where it was found."""
+        path = given or self._key
+        if path is None or not path.exists():
+            if given is not None:
+                raise ConfigError(f"there is no public key {given}")
+            return None, "named by the log itself"
+        return PublicKey.read(path), str(path)
+
+
+@app.command("list")
+def list_(
+    *,
+    run: Annotated[str | None, typer.Option("--run", help="Calls of this run only.")] = None,
+    as_json: Json = False,
+    folder: Dir = None,
+    config: Config = None,
+) -> None:
+    """Lists the calls, one line each, in the order in which they ended."""
+
+    def work() -> None:
+        for call in _calls(read_entries(_Places(folder, config).trace), run):
+            typer.echo(json.dumps(call) if as_json else trace_text.call_line(call))
+
+    _guarded(work)
+
+
+@app.command()
+def show(
+    what: Annotated[
+        str, typer.Argument(metavar="CALL|INDEX", help="A call's id, or an index.")
+    ],
+    *,
+    as_json: Json = False,
+    opened: Annotated[
+        bool, typer.Option("--open", help="Open the sealed contents as well.")
+    ] = False,
+    folder: Dir = None,
+    config: Config = None,
+) -> None:
+    """Shows the entries of a call, or one entry. Unverified: run `trace verify` first."""
+
+    def work() -> None:
+        places = _Places(folder, config)
+        vault = places.vault() if opened else None
+        if opened and vault is None:
+            raise ConfigError("the vault's key is not here; contents cannot be opened")
+        index = int(what) if what.isdecimal() else None
+        found = False
+        for entry in read_entries(places.trace):
+            if entry.call != what and entry.index != index:
+                continue
+            found = True
+            contents = _opened(entry, vault) if vault else {}
+            if as_json:
+                typer.echo(json.dumps({**entry.document(), "opened": contents}))
+            else:
+                typer.echo(trace_text.entry_text(entry, contents))
+            if entry.index == index:
+                break
+        if not found:
+            raise TraceError(f"nothing is recorded of {what[:80]!r}")
+
+    _guarded(work)
+
+
+@app.command()
+def verify(
+    *,
+    key: Annotated[
+        Path | None, typer.Option("--key", help="Public key that must have signed the log.")
+    ] = None,
+    head: Annotated[
+        list[Path] | None,
+        typer.Option("--head", help="A signed checkpoint kept outside; may be repeated."),
+    ] = None,
+    known_heads: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="WARDLINE_KNOWN_HEADS",
+            help="Folder in which the last head seen of each log is kept.",
+        ),
+    ] = None,
+    as_json: Json = False,
+    folder: Dir = None,
+    config: Config = None,
+) -> None:
+    """Verifies the log: integrity, which decides the exit code, and completeness."""
+
+    def work() -> None:
+        places = _Places(folder, config)
+        pinned, source = places.key(key)
+        known = KnownHeads(known_heads or _state_home() / "wardline" / "known-heads")
+        heads = {str(path): read_head(path) for path in head or ()}
+        origin = log_origin(places.trace)
+        if origin is not None and (last := known.get(origin)) is not None:
+            heads[str(known.path(origin))] = last
+        report = verify_trace(places.trace, key=pinned, heads=heads, vault=places.vault())
+        if as_json:
+            typer.echo(json.dumps({**report.document(), "key": source}))
+        else:
+            typer.echo(trace_text.report_text(report, key_source=source))
+        if not report.is_intact:
+            raise typer.Exit(EXIT_INTEGRITY)
+        if report.head is not None:
+            try:
+                known.remember(report.head)
+            except TraceError as err:
+                typer.echo(f"warning: {err}", err=True)
+
+    _guarded(work)
+
+
+@app.command("replay")
+def replay_(
+    *,
+    policy: Annotated[
+        Path | None,
+        typer.Option(help="Decide under this folder of policies instead of the recorded ones."),
+    ] = None,
+    fail_on: Annotated[
+        FailOn, typer.Option(help="With --policy: what makes the exit code 1.")
+    ] = "newly_allowed",
+    as_json: Json = False,
+    folder: Dir = None,
+    config: Config = None,
+) -> None:
+    """Decides every recorded decision again, and says what comes out differently."""
+
+    def work() -> None:
+        places = _Places(folder, config)
+        summary, rows = anyio.run(_replay, places, policy)
+        if as_json:
+            typer.echo(json.dumps({**summary.document(), "rows": rows}))
+        else:
+            typer.echo(trace_text.replay_text(summary, rows, what_if=policy is not None))
+        failed = summary.fails(fail_on) if policy is not None else summary.differs()
+        if failed:
+            raise typer.Exit(EXIT_NO)
+
+    _guarded(work)
+
+
+async def _replay(places: _Places, policy: Path | None) -> tuple[Summary, list[JsonObject]]:
+    """Replays; gives the rows a reader has to look at."""
+    from permissions.pdp.bundle import load_bundle, load_revision
+    from permissions.pdp.embedded import EmbeddedPdp
+
+    def decisions() -> Iterator[RecordedDecision]:
+        return recorded_decisions(read_entries(places.trace), places.vault())
+
+    async with AsyncExitStack() as stack:
+
+        async def opened(bundle: PolicyBundle) -> PolicyDecisionPoint:
+            return await stack.enter_async_context(
+                EmbeddedPdp(bundle, hard_deadline=REPLAY_DEADLINE_SECONDS, spare=0)
+            )
+
+        under: Callable[[str], PolicyDecisionPoint | None]
+        if policy is not None:
+            one = await opened(load_bundle(policy))
+            under = lambda _: one  # noqa: E731 - a value that ignores its argument
+        else:
+            by_revision: dict[str, PolicyDecisionPoint] = {}
+            for revision in sorted({each.revision for each in decisions()}):
+                try:
+                    bundle = load_revision(places.bundles, _as_digest(revision))
+                except PolicyLoadError:
+                    continue  # its decisions are listed as not replayable
+                by_revision[revision] = await opened(bundle)
+            under = by_revision.get
+        summary, rows = Summary(), []
+        async for row in replay(decisions(), under=under):
+            summary.add(row)
+            if row.problem or row.is_changed or (policy is None and not row.identical):
+                rows.append(_row_document(row))
+        return summary, rows
+
+
+def _calls(entries: Iterator[RecordedEntry], run: str | None) -> Iterator[JsonObject]:
+    """Each call as one object, when it ends; those that never ended come last."""
+    open_calls: dict[tuple[str | None, str], JsonObject] = {}
+    for entry in entries:
+        if entry.call is None or (run is not None and entry.run != run):
+            continue
+        name = entry.run, entry.call
+        if entry.type == "intent":
+            open_calls[name] = {
+                "index": entry.index,
+                "time": entry.time,
+                "run": entry.run,
+                "call": entry.call,
+                "tool": entry.body.get("tool"),
+                "permitted": None,
+                "reasons": [],
+                "isolation": None,
+                "end": "open",
+            }
+        call = open_calls.get(name)
+        if call is None:
+            continue
+        if entry.type == "decision":
+            call["permitted"] = entry.body.get("permitted")
+            call["reasons"] = entry.body.get("reasons")
+        elif entry.type == "start":
+            call["isolation"] = entry.body.get("isolation")
+        elif entry.type in ("denied", "outcome", "gap"):
+            call["end"] = trace_text.end_of(entry.type, entry.body)
+            call["reasons"] = entry.body.get("codes") or call["reasons"]
+            yield open_calls.pop(name)
+    yield from open_calls.values()
+
+
+def _opened(entry: RecordedEntry, vault: VaultReader) -> JsonObject:
+    contents: JsonObject = {}
+    for name in entry.facts:
+        try:
+            data = entry.open(name, vault)
+        except TraceError as err:
+            contents[name] = {"problem": str(err)}
+            continue
+        try:
+            contents[name] = {"text": data.decode()}
+        except UnicodeDecodeError:
+            contents[name] = {"base64": base64.b64encode(data).decode()}
+    return contents
+
+
+def _row_document(row: Row) -> JsonObject:
+    return {
+        "index": row.index,
+        "run": row.run,
+        "call": row.call,
+        "tool": row.tool,
+        "before": row.before,
+        "after": row.after,
+        "reasons_before": list(row.reasons_before),
+        "reasons_after": list(row.reasons_after),
+        "identical": row.identical,
+        "conditional": row.conditional,
+        "problem": row.problem,
+    }
+
+
+def _as_digest(revision: str) -> Digest:
+    from permissions.model import Digest
+
+    return Digest(revision)
+
+
+def _state_home() -> Path:
+    """The XDG base directory for state (specification 0.8)."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+
+
+def _guarded(work: Callable[[], None]) -> None:
+    try:
+        work()
+    except (ConfigError, SigningError) as err:
+        typer.echo(f"wardline: {err}", err=True)
+        raise typer.Exit(EXIT_USAGE) from err
+    except PolicyLoadError as err:
+        typer.echo(f"wardline: these policies cannot be used:\n{err}", err=True)
+        raise typer.Exit(EXIT_USAGE) from err
+    except TraceError as err:
+        typer.echo(f"wardline: {err}", err=True)
+        raise typer.Exit(EXIT_NO) from err

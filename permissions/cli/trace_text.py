@@ -1,0 +1,210 @@
+"""What `wardline trace` prints. Everything recorded is escaped; nothing depends on colour."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import typer
+
+from permissions.approval.console import literal, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from permissions.model import JsonObject
+    from permissions.replay import Summary
+    from permissions.trace.reader import RecordedEntry
+    from permissions.trace.report import Completeness, Report
+
+_SHOWN = 2000
+_LISTED = 40
+_GOOD, _BAD, _MIND = "green", "red", "yellow"
+
+
+def call_line(call: Mapping[str, object]) -> str:
+    """One call on one line."""
+    reasons = call["reasons"]
+    why = f"  [{_text(', '.join(map(str, reasons)))}]" if isinstance(reasons, list) else ""
+    where = f"  in {_text(call['isolation'])}" if call["isolation"] else ""
+    tool = _text(call["tool"]) if call["tool"] else "(not registered)"
+    return (
+        f"{call['index']:>8}  {_moment(call['time'])}  {tool}  {_text(call['end'])}{where}"
+        f"{why if why != '  []' else ''}  {_text(call['call'])}  run {_text(call['run'])}"
+    )
+
+
+def end_of(kind: str, body: JsonObject) -> str:
+    """How a call ended, in a few words."""
+    match kind:
+        case "denied":
+            return str(body.get("kind"))
+        case "outcome":
+            withheld = ", result withheld" if body.get("withheld") else ""
+            return f"ran: {body.get('status')}{withheld}"
+        case _:
+            return "outcome unknown"
+
+
+def entry_text(entry: RecordedEntry, opened: JsonObject) -> str:
+    """One entry over several lines."""
+    lines = [
+        f"{entry.index}  {typer.style(visible(entry.type), bold=True)}  {_moment(entry.time)}"
+    ]
+    if entry.run is not None:
+        lines.append(
+            f"  run {_text(entry.run)}" + (f"  call {_text(entry.call)}" if entry.call else "")
+        )
+    lines.extend(f"  {_text(name)}: {_value(value)}" for name, value in entry.body.items())
+    for name, facts in entry.facts.items():
+        kept = "sealed" if name in entry.sealed else "not kept here"
+        lines.append(
+            f"  {_text(name)}: content of at most {facts['size']} bytes, {kept},"
+            f" commitment {_text(facts['commitment'])[:16]}"
+        )
+        lines.extend(f"    {line}" for line in _content(opened.get(name)))
+    return "\n".join(lines)
+
+
+def report_text(report: Report, *, key_source: str) -> str:
+    """Both verdicts, one under the other."""
+    return "\n".join(
+        [
+            *_integrity(report, key_source),
+            "",
+            *_completeness(report.completeness, report.integrity.size),
+        ]
+    )
+
+
+def replay_text(summary: Summary, rows: list[JsonObject], *, what_if: bool) -> str:
+    """The matrix, and the rows somebody has to look at."""
+    replayed = summary.decisions - summary.unreplayable
+    lines = [f"{summary.decisions} decisions, {replayed} replayed"]
+    if not what_if:
+        lines.append(_judged("byte-equal", summary.identical, good=True))
+        lines.append(_judged("different", summary.mismatched, good=False))
+    lines.append(_judged("not replayable", summary.unreplayable, good=False))
+    if what_if:
+        lines.append(_judged("changed", summary.changed, good=False))
+        lines.append(_judged("newly allowed", summary.newly_allowed, good=False))
+        lines.extend(["", f"{'before':>8}  {'allow':>8} {'ask':>8} {'deny':>8}  (after)"])
+        for before in ("allow", "ask", "deny"):
+            counts = [summary.matrix[before, after] for after in ("allow", "ask", "deny")]
+            lines.append(f"{before:>8}  " + " ".join(f"{count:>8}" for count in counts))
+        for title, counter in (
+            ("by tool", summary.changed_by_tool),
+            ("by run", summary.changed_by_run),
+        ):
+            if counter:
+                found = ", ".join(f"{_text(n)} {c}" for n, c in counter.most_common(_LISTED))
+                lines.append(f"changed {title}: {found}")
+    if rows:
+        lines.append("")
+        lines.extend(_row(row) for row in rows[:_LISTED])
+    if len(rows) > _LISTED:
+        lines.append(f"... and {len(rows) - _LISTED} more; --json lists them all")
+    return "\n".join(lines)
+
+
+def _integrity(report: Report, key_source: str) -> Iterator[str]:
+    found = report.integrity
+    key = f"key {found.keyid[:16]}" if found.keyid else "no key"
+    match found.verdict:
+        case "failed":
+            yield f"integrity     {_styled('FAILED', _BAD)} at entry {found.failed_at}"
+            yield f"  why         {_text(found.reason)}"
+        case "signed":
+            yield f"integrity     {_styled('signed', _GOOD)} by {key}, pinned in {_text(key_source)}"
+        case "consistent":
+            yield f"integrity     {_styled('consistent', _MIND)}, signed by {key}"
+            yield "  key         named by the log itself; pin it with --key to know who signed"
+    yield f"  log         {_text(found.origin)}"
+    yield f"  entries     {found.size} under {found.checkpoints} checkpoints"
+    yield f"  root        {_text(found.root)}"
+
+
+def _completeness(found: Completeness, size: int) -> Iterator[str]:
+    if not found.is_whole:
+        word = _styled("NOT whole", _MIND)
+    elif found.anchor is None:
+        word = _styled("whole, unless its tail was cut", _MIND)
+    else:
+        word = _styled("whole", _GOOD)
+    yield f"completeness  {word}"
+    reason = f" ({_text(found.close_reason)})" if found.closed else ""
+    yield f"  closed      {'yes' if found.closed else 'no: still written, or it died'}{reason}"
+    if found.anchor is None:
+        yield "  tail        NOT anchored: no head of this log is known, so a cut at a checkpoint would not show"
+    else:
+        yield (
+            f"  tail        anchored up to {found.anchor.size} of {size} entries by the head"
+            f" kept in {_text(found.anchor.source)}"
+        )
+    if found.unsigned_bytes:
+        yield f"  unsigned    {found.unsigned_bytes} bytes after the last signed checkpoint"
+    yield f"  runs        {len(found.open_runs)} not ended"
+    yield f"  calls       {len(found.open_calls)} without an end, {found.gaps} gaps"
+    for call in found.open_calls[:_LISTED]:
+        yield f"    open      {_text(call.call)} of run {_text(call.run)}: {call.last} at {call.since}"
+    sealed = found.contents
+    yield (
+        f"  contents    {sealed.checked} opened and right, {sealed.sealed} not opened,"
+        f" {sealed.absent} absent, {sealed.erased} erased"
+    )
+    if found.unknown_types:
+        yield f"  unknown     {found.unknown_types} entries of types this version does not judge"
+    yield f"  findings    {found.findings_count}"
+    for finding in found.findings[:_LISTED]:
+        yield f"    at {finding.index}: {_text(finding.text)}"
+
+
+def _row(row: JsonObject) -> str:
+    tool = _text(row["tool"]) if row["tool"] else "(not registered)"
+    place = f"{row['index']:>8}  {tool}  {_text(row['call'])}"
+    if row["problem"]:
+        return f"{place}  not replayable: {_text(row['problem'])}"
+    after = ", ".join(row["reasons_after"]) or "no reason"
+    note = "  (conditional: its run had changed before)" if row["conditional"] else ""
+    if row["before"] == row["after"]:
+        return f"{place}  {row['before']} with another answer  [{_text(after)}]{note}"
+    return f"{place}  {row['before']} -> {row['after']}  [{_text(after)}]{note}"
+
+
+def _content(found: JsonObject | None) -> list[str]:
+    if found is None:
+        return []
+    if "problem" in found:
+        return [f"cannot be opened: {_text(found['problem'])}"]
+    said = literal(found.get("text", found.get("base64")))
+    cut = len(said) - _SHOWN
+    return [said[:_SHOWN] + (f"... {cut} more characters; --json shows all" if cut > 0 else "")]
+
+
+def _judged(words: str, count: int, *, good: bool) -> str:
+    colour = _GOOD if good or not count else _BAD
+    return f"{words:>16}  {_styled(str(count), colour)}"
+
+
+def _styled(word: str, colour: str) -> str:
+    return typer.style(word, fg=colour, bold=True)
+
+
+def _value(value: object) -> str:
+    return value and visible(value) if isinstance(value, str) else literal(value)
+
+
+def _text(value: object) -> str:
+    return visible(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _moment(micros: object) -> str:
+    if not isinstance(micros, int):
+        return "?"
+    try:
+        return datetime.fromtimestamp(micros / 1_000_000, UTC).isoformat(
+            timespec="milliseconds"
+        )
+    except (ValueError, OverflowError, OSError):
+        return str(micros)
