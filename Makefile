@@ -67,7 +67,7 @@ check-docs: $(STAMP)
 	python docs/generate.py --check
 
 bench: $(STAMP)
-	python -m tests.bench $(BENCH_ARGS)
+	python tests/bench/run.py $(BENCH_ARGS)
 
 docs: $(STAMP)
 	python docs/generate.py
