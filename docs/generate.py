@@ -114,7 +114,7 @@ def commands() -> Iterator[str]:
     """Each command of `wardline` with its arguments and options."""
     from typer.main import get_command
 
-    from permissions.cli import app
+    from permissions.cli.root import app
 
     for path, command in walk(get_command(app), ("wardline",)):
         yield f"### `{' '.join(path)}`"

@@ -12,7 +12,7 @@ from typer.main import get_command
 import permissions
 import sandbox
 from permissions import errors
-from permissions.cli import app
+from permissions.cli.root import app
 from permissions.config import BrokerConfig
 from permissions.obligations import KNOWN
 from permissions.reasons import Code
