@@ -182,6 +182,14 @@ def test_field_that_was_not_returned_matches_nothing(start: PlanCursor, ask: Ask
     assert ask(cursor, "pay", {**PAYMENT, "account": None}).verdict == "mismatch"
 
 
+def test_two_values_without_canonical_form_are_not_equal(start: PlanCursor, ask: Ask) -> None:
+    """What could not be recorded is not equalled by what cannot be compared."""
+    cursor = ask.run(start, "find_contact", {"name": "ACME"}, {"account": 2**60}, "c1")
+    cursor = ask.run(cursor, "read_invoice", {"name": "march.pdf"}, INVOICE, "c2")
+
+    assert ask(cursor, "pay", {**PAYMENT, "account": 2**60}).verdict == "mismatch"
+
+
 def test_tool_changed_since_verification_is_a_mismatch(start: PlanCursor, ask: Ask) -> None:
     found = ask(start, "find_contact", {"name": "ACME"}, digest=Digest("sha256:other"))
 

@@ -147,6 +147,18 @@ def test_value_of_both_person_and_stranger_is_the_persons(ledger: ProvenanceLedg
     assert standing(ledger, "bob@corp.example") == ("user", True)
 
 
+@pytest.mark.parametrize("value", ["ORDER-7", "march.pdf", "carol@corp.example", 4711])
+def test_stranger_cannot_take_a_trusted_value_away(
+    value: JsonValue, ledger: ProvenanceLedger
+) -> None:
+    """Repeating a trusted value in a mail does not make it the stranger's."""
+    before = standing(ledger, value)
+
+    record(ledger, "read_mail", {"text": f"about {value} now", "value": value})
+
+    assert standing(ledger, value) == before
+
+
 def test_person_may_take_up_a_strangers_value_later(ledger: ProvenanceLedger) -> None:
     ledger.add_user_text("Yes, to DE99666.")
 
