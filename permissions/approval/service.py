@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import anyio
-import structlog
 
 from permissions.approval import ballot, lifecycle
 from permissions.approval.model import AccessRequest, Approval, RequestedCall
 from permissions.errors import ApprovalError, ApproverRefusedError
+from permissions.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from permissions.approval.store import RequestStore
     from permissions.model import Digest, Reason
 
-_log = structlog.get_logger(__name__)
+_log = get_logger("service")
 
 
 class ApprovalService:
@@ -156,6 +156,7 @@ class ApprovalService:
         await self.get(vote.request)
 
         def step(request: AccessRequest) -> AccessRequest:
+            lifecycle.require_open(request, now=self._clock())
             approver = ballot.require_genuine(vote, request, self._approvers)
             return lifecycle.cast(request, vote, approver, now=self._clock())
 

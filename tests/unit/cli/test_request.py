@@ -1,0 +1,212 @@
+"""`wardline request`: what it prints, and what its exit codes say."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+from people import APPROVERS, KEYS, REASON, payment
+from structlog.testing import capture_logs
+from typer.testing import CliRunner
+
+from permissions.approval.service import ApprovalService
+from permissions.approval.store import SCHEMA, SqliteRequestStore
+from permissions.cli.request import app
+from permissions.parts import now_us
+from permissions.signing.keys import write_secret
+from permissions.state import STATE_FILE, StateDatabase
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from click.testing import Result
+
+    from permissions.approval.model import AccessRequest, RequestedCall
+
+
+class Desk:
+    """A state folder, a configuration naming the approvers, and their key files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "state"
+        self.config = folder / "wardline.toml"
+        self.keys = {}
+        for name, signer in KEYS.items():
+            path = folder / f"{name}.pem"
+            write_secret(path, signer.pem())
+            self.keys[name] = f"file:{path}"
+        self.config.write_text(
+            "\n".join(
+                f"[approvers.{approver.id}]\n"
+                f"groups = {json.dumps(sorted(approver.groups))}\n"
+                f'public_key = "{approver.public_key}"'
+                for approver in APPROVERS
+            )
+        )
+
+    def do(self, work: Callable[[ApprovalService], Awaitable[Any]]) -> Any:
+        async def main() -> Any:
+            async with StateDatabase(self.folder / STATE_FILE, [SCHEMA]) as database:
+                ids = iter(f"ar-{number}" for number in range(1, 9))
+                store = SqliteRequestStore(database)
+                taken = {request.id for request in await store.listed()}
+                return await work(
+                    ApprovalService(
+                        store,
+                        APPROVERS,
+                        clock=now_us,
+                        new_id=lambda: next(each for each in ids if each not in taken),
+                    )
+                )
+
+        return anyio.run(main)
+
+    def ask(self, call: RequestedCall | None = None) -> AccessRequest:
+        request: AccessRequest = self.do(lambda s: s.submit(call or payment(), [REASON]))
+        return request
+
+    def run(self, *arguments: str, key: str | None = None, **env: str) -> Result:
+        signed = ["--key", self.keys[key]] if key else []
+        where = ["--dir", str(self.folder), "--config", str(self.config)]
+        with capture_logs():  # `main` sends the log to stderr; this is below it
+            return CliRunner().invoke(app, [*arguments, *where, *signed], env=env)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+def test_the_list_names_what_waits(desk: Desk) -> None:
+    desk.ask()
+    desk.ask(payment(key="call-2", tool="delete"))
+    desk.run("deny", "ar-2", key="bob")
+
+    open_, all_ = desk.run("list"), desk.run("list", "--all")
+
+    assert (open_.exit_code, all_.exit_code) == (0, 0)
+    (line,) = open_.stdout.splitlines()
+    assert line.startswith(
+        "ar-1  pending  send_payment  asked by invoice-agent for user:alice  0 of 1 approvals"
+    )
+    assert [each.split("  ")[1] for each in all_.stdout.splitlines()] == ["pending", "denied"]
+
+
+def test_the_list_as_json_is_one_object_a_line(desk: Desk) -> None:
+    request = desk.ask()
+
+    (line,) = desk.run("list", "--json").stdout.splitlines()
+    said = json.loads(line)
+    assert said["id"] == "ar-1"
+    assert said["arguments"] == {"amount": "980.00", "recipient": "DE02120300000000202051"}
+    assert said["binding"] == request.call.binding
+
+
+def test_an_empty_list_is_no_failure(desk: Desk) -> None:
+    desk.do(lambda service: service.listed(pending_only=True))
+
+    listed = desk.run("list")
+    assert (listed.exit_code, listed.stdout) == (0, "")
+    assert "no access requests" in listed.stderr
+
+
+def test_show_gives_the_page_or_json(desk: Desk) -> None:
+    desk.ask(payment(arguments=json.dumps({"script": "x" * 1000 + "rm"})))
+
+    assert "characters are not shown" in desk.run("show", "ar-1").stdout
+    full = desk.run("show", "ar-1", "--full").stdout
+    assert 'rm"' in full
+    assert "not shown" not in full
+    assert json.loads(desk.run("show", "ar-1", "--json").stdout)["status"] == "pending"
+
+
+def test_an_approval_is_signed_and_recorded(desk: Desk) -> None:
+    request = desk.ask()
+
+    approved = desk.run("approve", "ar-1", "--note", "seen the invoice", key="bob")
+
+    assert approved.exit_code == 0, approved.stderr
+    assert approved.stdout.startswith("ar-1  approved")
+    assert 'recipient = "DE02120300000000202051"' in approved.stderr
+    proven = desk.do(lambda service: service.verify("ar-1", request.call.binding))
+    assert proven.approvers == ("bob",)
+    (vote,) = json.loads(desk.run("show", "ar-1", "--json").stdout)["votes"]
+    assert (vote["approver"], vote["note"]) == ("bob", "seen the invoice")
+
+
+def test_a_quorum_is_told_as_it_grows(desk: Desk) -> None:
+    desk.ask(payment(quorum=2))
+
+    assert "pending" in desk.run("approve", "ar-1", key="bob").stdout
+    assert "approved" in desk.run("approve", "ar-1", key="carol").stdout
+
+
+def test_a_denial_ends_it(desk: Desk) -> None:
+    desk.ask()
+
+    assert desk.run("deny", "ar-1", key="bob").stdout.startswith("ar-1  denied")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key", "code", "said"),
+    [
+        (["approve", "ar-1"], "alice", 3, "somebody else"),
+        (["approve", "ar-1"], "dave", 3, "none of the groups"),
+        (["approve", "ar-1"], "mallory", 3, "no registered approver"),
+        (["approve", "ar-1", "--as", "bob"], "mallory", 3, "not signed by the key"),
+        (["deny", "ar-1"], "alice", 3, "somebody else"),
+        (["approve", "ar-2"], "bob", 4, "no longer open"),
+        (["approve", "ar-9"], "bob", 1, "no access request"),
+        (["approve", "ar-1"], None, 2, "give --key"),
+        (["approve", "ar-1", "--key", "file:/nowhere"], None, 2, "cannot be read"),
+        (["approve", "ar-1", "--note", "x" * 501], "bob", 2, "too long"),
+        (["show", "ar-9"], None, 1, "no access request"),
+        (["approve"], "bob", 2, "ID"),
+    ],
+)
+def test_the_exit_code_says_what_went_wrong(
+    desk: Desk, arguments: list[str], key: str | None, code: int, said: str
+) -> None:
+    desk.ask()
+    desk.ask(payment(key="call-2"))
+    desk.do(lambda service: service.cancel("ar-2"))
+
+    result = desk.run(*arguments, key=key)
+
+    assert result.exit_code == code
+    assert said in result.stderr
+    assert desk.do(lambda service: service.get("ar-1")).votes == ()
+
+
+def test_a_folder_without_state_is_not_filled(desk: Desk) -> None:
+    result = desk.run("list")
+
+    assert result.exit_code == 2
+    assert "no state" in result.stderr
+    assert not desk.folder.exists()
+
+
+def test_a_broken_configuration_is_named(desk: Desk) -> None:
+    desk.ask()
+    desk.config.write_text('[approvers.Bob]\npublic_key = "x"')
+
+    assert desk.run("list").exit_code == 2
+
+
+def test_hostile_names_do_not_reach_the_terminal(desk: Desk) -> None:
+    desk.ask(payment(tool="\x1b[2Jok", subject="a\nar-9  approved"))
+
+    for arguments in (["list"], ["list", "--json"], ["show", "ar-1"]):
+        out = desk.run(*arguments).stdout
+        assert "\x1b" not in out
+        assert "\nar-9" not in out
+
+
+def test_the_key_may_come_from_the_environment(desk: Desk) -> None:
+    desk.ask()
+    result = desk.run("approve", "ar-1", WARDLINE_APPROVER_KEY=desk.keys["bob"])
+
+    assert result.exit_code == 0, result.stderr
