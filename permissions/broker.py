@@ -29,7 +29,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, assert_never
 
 import anyio
-import structlog
 
 from permissions import records
 from permissions.admission import Admission, Attempt, Question, journal_key
@@ -42,6 +41,7 @@ from permissions.execution.in_process import ENFORCED, run_async
 from permissions.execution.journal import Finished, Fresh, InDoubt
 from permissions.explain import Explanation
 from permissions.intake import understand
+from permissions.logs import get_logger
 from permissions.model import Completed, Denial
 from permissions.obligations import prepare
 from permissions.reasons import Code, reason
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from permissions.parts import BrokerParts
     from permissions.session import Session, ToolCall
 
-_log = structlog.get_logger("wardline.broker")
+_log = get_logger("broker")
 
 RECORDING_SECONDS = 10.0
 """How long the record of an ending may take, whoever has given up meanwhile."""

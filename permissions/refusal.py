@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import structlog
-
 from permissions.errors import (
     ApprovalError,
     ApprovalInvalidError,
@@ -22,13 +20,14 @@ from permissions.errors import (
     StateError,
     TraceError,
 )
+from permissions.logs import get_logger
 from permissions.obligations import ObligationFailedError, ObligationUnknownError
 from permissions.reasons import Code, reason
 
 if TYPE_CHECKING:
     from permissions.model import DenialKind, Reason
 
-_log = structlog.get_logger("wardline.broker")
+_log = get_logger("refusal")
 
 
 class Refusal(Exception):  # noqa: N818 - ends the flow early; never leaves the broker

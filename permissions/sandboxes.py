@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import structlog
-
+from permissions.logs import get_logger
 from sandbox import SandboxProfile
 
 if TYPE_CHECKING:
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from permissions.vocabulary import Isolation
     from sandbox import Sandbox
 
-_log = structlog.get_logger("wardline.sandbox")
+_log = get_logger("sandboxes")
 
 
 async def available(config: BrokerConfig, stack: AsyncExitStack) -> dict[Isolation, Sandbox]:

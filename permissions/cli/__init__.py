@@ -7,7 +7,6 @@ Results go to stdout, logs and progress to stderr. Exit codes: 0 yes, 1 failure,
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 from permissions.errors import BrokerError
 
@@ -28,10 +27,6 @@ def quiet_logs() -> None:
     """Sends the log to stderr, warnings and worse only, so that stdout holds results alone."""
     import logging
 
-    import structlog
-
-    options: dict[str, Any] = {
-        "wrapper_class": structlog.make_filtering_bound_logger(logging.WARNING),
-        "logger_factory": structlog.PrintLoggerFactory(sys.stderr),
-    }
-    structlog.configure(**options)
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Self
 import anyio
 import anyio.lowlevel
 import orjson
-import structlog
 
 from permissions.errors import (
     PdpAnswerError,
@@ -29,6 +28,7 @@ from permissions.errors import (
     PdpUndefinedError,
     PolicyLoadError,
 )
+from permissions.logs import get_logger
 from permissions.model import Decision
 from permissions.pdp.base import ENTRYPOINT
 from permissions.pdp.door import input_bytes
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from permissions.pdp.bundle import PolicyBundle
 
 _RETRY_SECONDS = (0.1, 0.5, 2.0, 5.0)
-_log = structlog.get_logger(__name__)
+_log = get_logger("embedded")
 
 
 class EmbeddedPdp:

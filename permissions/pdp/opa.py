@@ -29,7 +29,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import anyio
-import structlog
 
 from permissions.errors import (
     ConfigError,
@@ -41,6 +40,7 @@ from permissions.errors import (
     PolicyLoadError,
     SigningError,
 )
+from permissions.logs import get_logger
 from permissions.model import Decision
 from permissions.pdp.base import ENTRYPOINT
 from permissions.pdp.door import input_bytes
@@ -71,7 +71,7 @@ _PACKAGE, _RULE = ENTRYPOINT.removeprefix("data.").rsplit(".", 1)
 _STRICT = {"strict-builtin-errors": "true", "provenance": "true"}
 _CODE = re.compile(r"[a-z_]{1,60}")
 
-log = structlog.get_logger(__name__)
+log = get_logger("opa")
 
 
 class OpaPdp:
@@ -152,6 +152,8 @@ class OpaPdp:
     async def evaluate(self, document: JsonObject) -> Decision:
         """Asks the entrypoint with `document` as input; see `PolicyDecisionPoint.evaluate`."""
         input_bytes(document)
+        if self._client._session is None:  # noqa: SLF001 - the client has no other sign of it
+            raise PdpUnavailableError("the decision point is not running")
         with self._translated():
             async with self._free:
                 body = await self._client.query_rule(

@@ -14,9 +14,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import structlog
-
 from permissions.errors import TraceError, TraceWriteError
+from permissions.logs import get_logger
 from permissions.trace.encoder import checkpoint_line
 from permissions.trace.entry import Receipt, TraceEntry
 from permissions.trace.store import StoreFullError
@@ -39,7 +38,7 @@ MAX_PENDING_BYTES = 64 * 1024 * 1024
 MAX_PENDING_ENTRIES = 16_384
 _HURRY_BYTES = 1024 * 1024
 
-log = structlog.get_logger(__name__)
+log = get_logger("committer")
 
 
 @dataclass(slots=True)

@@ -1,0 +1,97 @@
+"""A broker killed at each of the eleven steps: nothing runs twice, nothing is lost.
+
+The outcome of asking again with the same key is stated per point: the call runs now, is held
+back as in doubt, or gives the result of its first run. Whatever happens, the log verifies.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from permissions.signing.keys import PublicKey, signer_from_uri
+from permissions.trace.verify import verify_trace
+
+MORTAL = Path(__file__).parents[2] / "support" / "mortal.py"
+ROOT = Path(__file__).parents[3]
+
+
+@dataclass(frozen=True)
+class Case:
+    point: str
+    again: dict[str, object]
+    effects: int
+    """Lines written after both attempts."""
+    gap: bool
+    """Whether the log has to say that an outcome is unknown or a call never ended."""
+
+
+RUNS = {"completed": "written", "replayed": False}
+REPLAYS = {"completed": "written", "replayed": True}
+IN_DOUBT = {"denied": "in_doubt", "code": "call.in_doubt"}
+USED_UP = {"denied": "pending", "code": "approval.pending"}
+
+CASES = [
+    Case("1_look_up", RUNS, 1, gap=False),
+    Case("2_map", RUNS, 1, gap=False),
+    Case("3_plan_and_4_attributes", RUNS, 1, gap=False),
+    Case("5_before_policy", RUNS, 1, gap=False),
+    Case("5_after_policy", RUNS, 1, gap=False),
+    Case("6_request_opened", RUNS, 1, gap=False),
+    Case("6_approval_proven", RUNS, 1, gap=True),
+    Case("6_approval_evaluated", RUNS, 1, gap=True),
+    Case("7_budget_reserved", RUNS, 1, gap=True),
+    # Used up and never run: the safe side. A person has to be asked again.
+    Case("8_approval_consumed", USED_UP, 0, gap=True),
+    Case("8_journal_begun", IN_DOUBT, 0, gap=True),
+    Case("8_start_recorded", IN_DOUBT, 0, gap=True),
+    Case("9_before_effect", IN_DOUBT, 0, gap=True),
+    Case("9_after_effect", IN_DOUBT, 1, gap=True),
+    Case("10_before_outcome", IN_DOUBT, 1, gap=True),
+    Case("11_outcome_recorded", IN_DOUBT, 1, gap=False),
+    Case("11_before_journal", IN_DOUBT, 1, gap=False),
+    Case("11_after_journal", REPLAYS, 1, gap=False),
+]
+
+
+def mortal(tmp_path: Path, point: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(MORTAL), str(tmp_path / "state"), str(tmp_path / "work"), point],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+    )
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.point)
+def test_killed_at_each_step(case: Case, tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    approved = mortal(tmp_path, "approve")
+    assert approved.returncode == 0, approved.stderr
+
+    died = mortal(tmp_path, case.point)
+    again = mortal(tmp_path, "none")
+
+    assert died.returncode == -signal.SIGKILL, died.stdout + died.stderr
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout) == case.again
+    effects = tmp_path / "work" / "effects"
+    lines = effects.read_text().splitlines() if effects.exists() else []
+    assert len(lines) == case.effects
+    report = verify_trace(tmp_path / "state" / "trace", key=_log_key(tmp_path))
+    assert report.integrity.verdict == "signed", report.integrity
+    assert not report.completeness.open_calls
+    assert (report.completeness.gaps > 0) is case.gap
+
+
+def _log_key(tmp_path: Path) -> PublicKey:
+    return signer_from_uri(f"file:{tmp_path / 'state' / 'keys' / 'log.pem'}").public
