@@ -27,7 +27,7 @@ import permissions
 from permissions.errors import PdpTimeoutError, PdpUnavailableError, PolicyLoadError
 
 if TYPE_CHECKING:
-    from permissions.model import JsonObject
+    from permissions.model import JsonObject, JsonValue
 
 _QUESTION = struct.Struct("!IQ")
 _ANSWER = struct.Struct("!IQc")
@@ -98,6 +98,10 @@ class Evaluator:
                 )
             if kind != b"r":
                 raise PdpUnavailableError("the policy evaluator did not start as it should")
+            if payload and _permits(orjson.loads(payload)):
+                raise PolicyLoadError(
+                    ["main: rego.permits_nothing: an empty input is permitted; deny by default"]
+                )
 
     async def ask(self, question: bytes) -> tuple[bytes, bytes]:
         """The kind and payload of the answer (see `worker`). No checkpoint when it is quick.
@@ -197,6 +201,11 @@ async def start_evaluator(bundle: bytes, entrypoint: str, limits: Limits) -> Eva
         evaluator.reap()
         raise
     return evaluator
+
+
+def _permits(response: JsonValue) -> bool:
+    """Whether an answer of any form does not say no."""
+    return isinstance(response, dict) and response.get("decision") is not False
 
 
 def _spawn(limits: Limits) -> Evaluator:

@@ -12,7 +12,7 @@ payload) and `number` (8 bytes); an answer has one more byte, its kind:
 | `v` | the value of the entrypoint, JSON |
 | `u` | empty: the entrypoint is undefined |
 | `e` | JSON `{"place", "text"}`: the evaluation failed; `text` may quote input values |
-| `r` | empty: ready (answer to the bundle) |
+| `r` | ready: the entrypoint's value for an empty input, or empty when it has none |
 | `x` | JSON `{"place", "text"}`: the bundle does not load (answer to the bundle) |
 
 It dies rather than misbehave: memory beyond its limit aborts it, a question that runs longer
@@ -97,8 +97,9 @@ def serve(peer: socket.socket) -> None:
     except EngineError as err:
         channel.send(number, b"x", _fault(err))
         return
-    _answer(engine, rule, b"{}", watchdog)  # the first evaluation builds what later ones use
-    channel.send(number, b"r", b"")
+    # The first evaluation builds what later ones use; no bundle may permit an empty input.
+    kind, payload = _answer(engine, rule, b"{}", watchdog)
+    channel.send(number, b"r", payload if kind == b"v" else b"")
     del bundle, payload
 
     while True:
