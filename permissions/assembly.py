@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from permissions import budget
 from permissions.approval import store as request_store
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from permissions.config import BrokerConfig
     from permissions.execution.base import ToolExecutor
     from permissions.pdp.bundle import PolicyBundle
+    from permissions.pdp.opa import OpaPdp
     from permissions.vocabulary import Isolation
 
 
@@ -61,7 +62,7 @@ async def open_broker(
     registry = ToolRegistry(tools)
     places = Places(config.state)
     places.make()
-    bundle = load_bundle(config.pdp.policies)
+    bundle = load_bundle(config.pdp.policies, overlay=config.pdp.overlay)
     save_bundle(bundle, places.bundles)
     async with AsyncExitStack() as stack:
         pdp = await stack.enter_async_context(_decision_point(config, bundle))
@@ -145,14 +146,27 @@ def log_signer(config: BrokerConfig) -> Signer:
     return signer_from_uri(f"file:{place}") if place.exists() else generate(place)
 
 
-def _decision_point(config: BrokerConfig, bundle: PolicyBundle) -> EmbeddedPdp:
+def _decision_point(config: BrokerConfig, bundle: PolicyBundle) -> EmbeddedPdp | OpaPdp:
     pdp = config.pdp
-    return EmbeddedPdp(
-        bundle,
-        soft_deadline=pdp.soft_deadline_ms / 1000,
-        hard_deadline=pdp.hard_deadline_ms / 1000,
-        memory_bytes=pdp.memory_mb * 1024 * 1024,
-    )
+    match pdp.engine:
+        case "embedded":
+            return EmbeddedPdp(
+                bundle,
+                soft_deadline=pdp.soft_deadline_ms / 1000,
+                hard_deadline=pdp.hard_deadline_ms / 1000,
+                memory_bytes=pdp.memory_mb * 1024 * 1024,
+            )
+        case "opa":
+            from permissions.pdp.opa import OpaPdp  # an extra: `pip install wardline[opa]`
+
+            return OpaPdp(
+                bundle,
+                url=pdp.opa_url,
+                token=pdp.opa_token.get_secret_value() if pdp.opa_token else None,
+                deadline_seconds=pdp.opa_deadline_ms / 1000,
+            )
+        case _:
+            assert_never(pdp.engine)
 
 
 async def _executors(

@@ -45,7 +45,11 @@ class PdpConfig(_Section):
         default="embedded", description="The embedded evaluator, or a running OPA server."
     )
     policies: Path | None = Field(
-        default=None, description="Folder of policies; the shipped ones when not set."
+        default=None, description="Folder of policies to use instead of the shipped ones."
+    )
+    overlay: Path | None = Field(
+        default=None,
+        description="Folder laid over the policies, file by file: your tables and packages.",
     )
     soft_deadline_ms: int = Field(
         default=50, ge=1, le=10_000, description="Embedded: a slower answer is a denial."

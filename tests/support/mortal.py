@@ -108,7 +108,7 @@ _IN_TOOL = {"before": False, "after": False}
 
 
 @tool(effect="irreversible", impact="high", output="trusted")
-async def append_line(path: Annotated[str, PathArg("write")], line: str) -> str:
+def append_line(path: Annotated[str, PathArg("write")], line: str) -> str:
     """Appends a line to a file; each run of it can be counted."""
     if _IN_TOOL["before"]:
         die()
