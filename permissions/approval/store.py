@@ -120,7 +120,7 @@ SCHEMA = Schema(
     ),
 )
 
-_COLUMNS = "SELECT id, shown, status, consumed_at FROM access_request"
+_COLUMNS = "SELECT id, binding, shown, status, consumed_at FROM access_request"
 
 
 class SqliteRequestStore:
@@ -188,18 +188,23 @@ def _one(connection: sqlite3.Connection, request_id: str) -> AccessRequest:
 def _load(connection: sqlite3.Connection, where: str, *values: Any) -> list[AccessRequest]:
     rows = connection.execute(f"{_COLUMNS} WHERE {where} ORDER BY place", values).fetchall()
     requests = []
-    for request_id, shown, status, consumed_at in rows:
+    for request_id, binding, shown, status, consumed_at in rows:
         votes = connection.execute(
             "SELECT envelope FROM access_vote WHERE request = ? ORDER BY place", (request_id,)
         ).fetchall()
-        requests.append(
-            AccessRequest.from_shown(
-                shown,
-                status=status,
-                votes=tuple(read_vote(envelope) for (envelope,) in votes),
-                consumed_at=consumed_at,
-            )
+        request = AccessRequest.from_shown(
+            shown,
+            status=status,
+            votes=tuple(read_vote(envelope) for (envelope,) in votes),
+            consumed_at=consumed_at,
         )
+        # Or a call would be answered with the approval of the request it was looked up by.
+        if (request.id, request.call.binding) != (request_id, binding):
+            raise ApprovalError(
+                f"access request {request_id[:80]!r} is filed under another id or call;"
+                " the state was altered"
+            )
+        requests.append(request)
     return requests
 
 

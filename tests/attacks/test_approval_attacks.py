@@ -348,8 +348,43 @@ async def test_a_request_altered_after_the_votes_is_refused(
         attacker.close()
         assert changed.rowcount == 1
 
-        with pytest.raises((ApprovalInvalidError, RequestClosedError)):
+        with pytest.raises(ApprovalError):
             await service.consume(request.id, call.binding)
+
+
+REFILINGS = {
+    "under_another_call": "UPDATE access_request SET binding = :harmful WHERE id = 'ar-1'",
+    "under_another_id": """
+        UPDATE access_request SET status = 'approved',
+            shown = (SELECT shown FROM access_request WHERE id = 'ar-1')
+        WHERE id = 'ar-2'
+    """,
+}
+
+
+@pytest.mark.parametrize("refiling", REFILINGS)
+async def test_an_approval_filed_under_a_harmful_call_is_refused(
+    tmp_path: Path, clock: Clock, refiling: str
+) -> None:
+    """Looked up for the harmful call, the harmless approval must not be found."""
+    path = tmp_path / "state.sqlite"
+    harmful = payment(key="call-2", arguments='{"amount":"1000000.00"}')
+    async with StateDatabase(path, [SCHEMA]) as database:
+        service = desk(SqliteRequestStore(database), clock)
+        await approved(service, payment())
+        if refiling == "under_another_id":
+            await service.submit(harmful, [REASON])
+
+        attacker = sqlite3.connect(path)
+        attacker.execute("DROP TRIGGER access_request_final")
+        attacker.execute(REFILINGS[refiling], {"harmful": harmful.binding})
+        attacker.commit()
+        attacker.close()
+
+        with pytest.raises(ApprovalError, match="filed under another"):
+            await service.submit(harmful, [REASON])
+        with pytest.raises(ApprovalError, match="filed under another"):
+            await service.find(harmful.binding)
 
 
 async def test_the_state_file_itself_refuses_to_undo_an_end_or_a_use(
