@@ -116,7 +116,7 @@ class BubblewrapSandbox:
                 try:
                     await _greeted(launched, Transcript(profile))
                 finally:
-                    await _end(launched, None)
+                    await _end(launched, None, leaves=False)
         except SandboxUnavailableError as err:
             return Availability(
                 available=False, facts=facts, missing=err.missing, remedy=err.remedy
@@ -231,11 +231,9 @@ async def _live(
         except OSError as err:
             raise SandboxProviderError("the sandbox could not enter its control group") from err
         stopped, seconds = await converse(channel, transcript, iter(pieces), profile)
-        if stopped is not None:
-            signal.pidfd_send_signal(runner, signal.SIGKILL)
     finally:
         with anyio.CancelScope(shield=True):
-            await _end(launched, runner)
+            await _end(launched, runner, leaves=transcript.is_finished)
         if runner is not None:
             os.close(runner)
     ending = judge(
@@ -263,21 +261,33 @@ async def _greeted(launched: Launched, transcript: Transcript) -> tuple[SocketCh
     return channel, pid
 
 
-async def _end(launched: Launched, runner: int | None) -> None:
-    """Waits for the launcher, which ends after everything inside; kills what does not leave."""
+async def _end(launched: Launched, runner: int | None, *, leaves: bool) -> None:
+    """Waits for the launcher, which ends after everything inside; kills what does not leave.
+
+    Args:
+        launched: the sandbox.
+        runner: descriptor of its process 1, whose death is everybody's inside.
+        leaves: True when the runner has reported and is on its way out.
+    """
     launcher = os.pidfd_open(launched.process.pid)
     try:
-        with anyio.move_on_after(LEAVE_SECONDS if runner is not None else 0):
-            await anyio.wait_readable(launcher)
+        if leaves and await _is_over(launcher):
             return
         for number in (runner, launcher):
             if number is not None:
                 with suppress(ProcessLookupError):
                     signal.pidfd_send_signal(number, signal.SIGKILL)
-        with anyio.move_on_after(LEAVE_SECONDS):
-            await anyio.wait_readable(launcher)
+                if await _is_over(launcher):
+                    return
     finally:
         os.close(launcher)
+
+
+async def _is_over(launcher: int) -> bool:
+    with anyio.move_on_after(LEAVE_SECONDS):
+        await anyio.wait_readable(launcher)
+        return True
+    return False
 
 
 @contextmanager

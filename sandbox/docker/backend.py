@@ -49,9 +49,6 @@ BOOT_SECONDS = 30.0
 CLEANUP_SECONDS = 45.0
 ENGINE_THREADS = 16
 
-KERNEL_RUNTIMES = frozenset({"runsc", "kata", "kata-runtime", "io.containerd.kata.v2"})
-"""Runtimes that put a kernel of their own between the job and the host's."""
-
 _T = TypeVar("_T")
 
 

@@ -22,6 +22,17 @@ if TYPE_CHECKING:
 LEASE_LABEL = "io.wardline.lease"
 """Marks every container of ours; its value is the owner's `Lease`."""
 
+MASKED_PATHS = (
+    *(f"/proc/{name}" for name in ("acpi", "asound", "interrupts", "kcore", "keys")),
+    *(f"/proc/{name}" for name in ("latency_stats", "sched_debug", "scsi", "timer_list")),
+    *("/proc/timer_stats", "/sys/firmware", "/sys/devices/virtual/powercap", "/dev/mqueue"),
+)
+"""The engine's own list, and `/dev/mqueue`, the one writable place it leaves in `/dev`."""
+
+READ_ONLY_PATHS = tuple(
+    f"/proc/{name}" for name in ("bus", "fs", "irq", "sys", "sysrq-trigger")
+)
+
 CPU_PERIOD_MICROSECONDS = 100_000
 
 
@@ -98,6 +109,8 @@ def _host_config(profile: SandboxProfile, code_roots: Sequence[Path]) -> dict[st
         "AutoRemove": False,
         "Init": False,  # the runner is process 1 and reaps
         "Devices": [],
+        "MaskedPaths": list(MASKED_PATHS),
+        "ReadonlyPaths": list(READ_ONLY_PATHS),
     }
     if profile.runtime is not None:
         config["Runtime"] = profile.runtime

@@ -1,0 +1,134 @@
+"""What isolation this machine can give, backend by backend, and how to get the rest."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sandbox.base import Sandbox
+    from sandbox.result import Isolation
+
+KERNEL_RUNTIMES = ("runsc", "kata", "kata-runtime", "io.containerd.kata.v2")
+"""Runtimes that put a kernel of their own between the job and the host's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the diagnosis.
+
+    Attributes:
+        subject: what was looked at: a backend, or a layer of one.
+        isolation: the boundary it gives; None for a layer.
+        works: whether it can be used; for a layer, whether it is as strong as it could be.
+        detail: what is there, or what is missing.
+        remedy: how to get it; empty when nothing is missing.
+        facts: plain JSON for `--json`.
+    """
+
+    subject: str
+    isolation: Isolation | None
+    works: bool
+    detail: str
+    remedy: str
+    facts: Mapping[str, object]
+
+
+async def diagnose() -> list[Finding]:
+    """Probes every backend for real; the strongest boundary comes first."""
+    from sandbox.bubblewrap import BubblewrapSandbox  # late, as the Docker SDK is slow to load
+    from sandbox.docker import DockerSandbox
+
+    docker = await _probed(DockerSandbox())
+    bubblewrap = await _probed(BubblewrapSandbox())
+    findings = [_kernel(docker), docker, bubblewrap]
+    if docker.facts.get("user_namespace") is False:
+        findings.append(
+            Finding(
+                subject="docker user namespace",
+                isolation=None,
+                works=False,
+                detail="containers share the host's user ids; jobs are uid 65534 in both",
+                remedy="set `userns-remap` in the engine's daemon.json for one more layer",
+                facts={},
+            )
+        )
+    if bubblewrap.works and bubblewrap.facts.get("controllers") == []:
+        findings.append(
+            Finding(
+                subject="bubblewrap control group",
+                isolation=None,
+                works=False,
+                detail="no control group can be made: memory is limited per process only",
+                remedy="run as root, or in a delegated cgroup (systemd-run --user -p Delegate=yes)",
+                facts={},
+            )
+        )
+    return findings
+
+
+def host_facts() -> dict[str, object]:
+    """What the kernel of this machine offers, as plain JSON."""
+    return {
+        "system": platform.system(),
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "uid": os.geteuid() if hasattr(os, "geteuid") else None,
+        "user_namespaces": _number("/proc/sys/user/max_user_namespaces"),
+        "apparmor_restricts_user_namespaces": _number(
+            "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
+        ),
+        "security_modules": _text("/sys/kernel/security/lsm"),
+        "seccomp": _text("/proc/sys/kernel/seccomp/actions_avail"),
+    }
+
+
+async def _probed(sandbox: Sandbox) -> Finding:
+    try:
+        answer = await sandbox.probe()
+    finally:
+        await sandbox.aclose()
+    return Finding(
+        subject=sandbox.name,
+        isolation=sandbox.isolation,
+        works=answer.available,
+        detail="works" if answer.available else answer.missing,
+        remedy=answer.remedy,
+        facts=answer.facts,
+    )
+
+
+def _kernel(docker: Finding) -> Finding:
+    runtimes = docker.facts.get("runtimes")
+    found = [
+        name for name in KERNEL_RUNTIMES if isinstance(runtimes, list) and name in runtimes
+    ]
+    return Finding(
+        subject="kernel boundary",
+        isolation="kernel",
+        works=bool(found),
+        detail=f"runtimes {', '.join(found)}"
+        if found
+        else "no runtime with a kernel of its own",
+        remedy=""
+        if found
+        else "install gVisor's runsc and name it in the engine's daemon.json",
+        facts={"runtimes": found},
+    )
+
+
+def _number(place: str) -> int | None:
+    text = _text(place)
+    return int(text) if text is not None and text.isdigit() else None
+
+
+def _text(place: str) -> str | None:
+    try:
+        return Path(place).read_text("ascii", "replace").strip()
+    except OSError:
+        return None
