@@ -10,7 +10,9 @@ order, and the first that holds is its origin:
     default   nobody gave it; the tool's own default stands
     unknown   anything else: composed, cut, re-spelt, or too short to tell
 
-A value found both in the person's words and in a stranger's text is the person's.
+A value found both in the person's words and in a stranger's text is the person's. Keys inside
+an argument or an output count as values when they hold more than letters and underscores; a
+leaf below an untrusted key is as untrusted as the key.
 
 Only a read of a trusted tool vouches, and never for what it was fed: an output that equals,
 contains or is contained in an untrusted argument of that very call keeps the standing it had,
@@ -22,7 +24,8 @@ person: two) are never traced, since meeting them by chance proves nothing: they
 It does not protect from: a stranger's idea put into the agent's own words (unknown, which is
 untrusted, but nothing says whose); secrets leaking through free text; values planted where a
 trusted tool reads them from; re-encoded echoes (case, base64, concatenation); genuine values
-turned against the person (the right address, the wrong mail). "Never write to eve@x.example"
+turned against the person (the right address, the wrong mail); a plain word used as a key,
+which is taken for a field's name. "Never write to eve@x.example"
 counts as having said eve@x.example.
 """
 
@@ -56,6 +59,7 @@ _SPOKEN_NUMBER = re.compile(
 )
 _WORD = re.compile(r"[^\s\"'`<>()\[\]{},;|]{3,200}")
 _VALUE_LIKE = re.compile(r"[0-9@/._:-]")
+_KEY_DATA = re.compile(r"[^A-Za-z_]")
 
 
 class _Found(NamedTuple):
@@ -103,9 +107,9 @@ class ProvenanceLedger:
 
     def add_user_values(self, value: JsonValue) -> None:
         """Records values the person gave outside the prompt (a form, a flag)."""
-        for _, leaf in _leaves(value):
-            if _traceable(leaf, digits=_MIN_DIGITS_SAID):
-                self._learn(leaf, _USER)
+        for each in _values(value):
+            if _traceable(each, digits=_MIN_DIGITS_SAID):
+                self._learn(each, _USER)
 
     def add_plan(self, plan: str, values: Iterable[JsonValue]) -> None:
         """Records the pinned values of an accepted plan.
@@ -114,9 +118,9 @@ class ProvenanceLedger:
         """
         found = _Found(1, "plan", plan, trusted=True)
         for value in values:
-            for _, leaf in _leaves(value):
-                if _traceable(leaf):
-                    self._learn(leaf, found)
+            for each in _values(value):
+                if _traceable(each):
+                    self._learn(each, found)
 
     def add_output(
         self,
@@ -140,9 +144,12 @@ class ProvenanceLedger:
         """
         fed = [
             leaf
-            for pointer, leaf in _leaves(arguments)
+            for pointer, leaf, _ in _leaves(arguments)
             if not provenance.get(pointer, _NOTHING).get("trusted") and _traceable(leaf)
         ]
+        for argument in arguments.values():
+            for _, _, keys in _leaves(argument):
+                fed += [k for k in keys if _traceable(k) and self._demotes(k) is not None]
         if effect != "read":
             self._sow(fed)
         if trusted and effect == "read":
@@ -167,8 +174,10 @@ class ProvenanceLedger:
         traced: dict[str, JsonObject] = {}
         for name, argument in arguments.items():
             is_control = name in control
-            for pointer, leaf in _leaves(argument, _token(name)):
+            for pointer, leaf, keys in _leaves(argument, _token(name)):
                 found = _DEFAULT if name in defaulted else self._find(leaf)
+                for key in keys:
+                    found = self._demotes(key) or found
                 traced[pointer] = {
                     "origin": found.origin,
                     "source": found.source,
@@ -179,7 +188,7 @@ class ProvenanceLedger:
 
     def said_by_user(self, value: JsonValue) -> bool:
         """Whether each leaf of a value is the person's own."""
-        return all(self._find(leaf).origin == "user" for _, leaf in _leaves(value))
+        return all(self._find(each).origin == "user" for each in _values(value))
 
     def _find(self, leaf: JsonValue) -> _Found:
         kind = type(leaf)
@@ -195,6 +204,15 @@ class ProvenanceLedger:
             return self._known.get(leaf, _UNKNOWN)
         return _UNKNOWN
 
+    def _demotes(self, key: str) -> _Found | None:
+        """The standing of a key that is a stranger's or unknown data, and no field's name."""
+        if not _KEY_DATA.search(key):
+            return None
+        found = self._find(key)
+        if found.trusted or (found is _UNKNOWN and key.isidentifier()):
+            return None
+        return found
+
     def _is_said(self, value: str) -> bool:
         """Whether a prompt holds the value as whole words."""
         for text in self._texts:
@@ -209,13 +227,13 @@ class ProvenanceLedger:
 
     def _vouch(self, tool: str, value: JsonValue, fed: list[str | float]) -> None:
         found = _Found(2, "tool", tool, trusted=True)
-        for _, leaf in _leaves(value):
-            if _traceable(leaf) and leaf not in self._sown and not _echoes(leaf, fed):
-                self._learn(leaf, found)
+        for each in _values(value):
+            if _traceable(each) and each not in self._sown and not _echoes(each, fed):
+                self._learn(each, found)
 
     def _taint(self, tool: str, value: JsonValue) -> None:
         found = _Found(6, "tool", tool, trusted=False)
-        for _, leaf in _leaves(value):
+        for leaf in _values(value):
             if _traceable(leaf):
                 for each in (leaf, *_value_words(leaf)):
                     if each not in self._known and not self._lend_room(_size(each)):
@@ -276,17 +294,34 @@ def pinned_by_plan(
 _NOTHING: JsonObject = {}
 
 
-def _leaves(value: JsonValue, pointer: str = "") -> Iterator[tuple[str, JsonValue]]:
-    """Scalars with their pointers, depth first; an empty container counts as a leaf."""
-    waiting = [(pointer, value)]
+def _leaves(
+    value: JsonValue, pointer: str = ""
+) -> Iterator[tuple[str, JsonValue, tuple[str, ...]]]:
+    """Scalars with their pointers and the keys above them, depth first.
+
+    An empty container counts as a leaf.
+    """
+    waiting: list[tuple[str, JsonValue, tuple[str, ...]]] = [(pointer, value, ())]
     while waiting:
-        where, item = waiting.pop()
+        where, item, keys = waiting.pop()
         if type(item) is dict and item:
-            waiting += [(where + _token(key), inner) for key, inner in item.items()]
+            waiting += [(where + _token(k), inner, (*keys, k)) for k, inner in item.items()]
         elif type(item) is list and item:
-            waiting += [(f"{where}/{index}", inner) for index, inner in enumerate(item)]
+            waiting += [(f"{where}/{n}", inner, keys) for n, inner in enumerate(item)]
         else:
-            yield where, item
+            yield where, item, keys
+
+
+def _values(value: JsonValue) -> Iterator[JsonValue]:
+    """Scalars, and keys that are data rather than names of fields."""
+    seen: set[str] = set()
+    for _, leaf, keys in _leaves(value):
+        yield leaf
+        for key in keys:
+            if key not in seen:
+                seen.add(key)
+                if _KEY_DATA.search(key):
+                    yield key
 
 
 def _token(name: str) -> str:

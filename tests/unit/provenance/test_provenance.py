@@ -135,6 +135,44 @@ def test_each_leaf_is_traced_by_itself(ledger: ProvenanceLedger) -> None:
     assert [p for p, entry in traced.items() if entry["control"]] == ["/to/1", "/to/0"]
 
 
+def test_stranger_cannot_ride_as_a_key(ledger: ProvenanceLedger) -> None:
+    """A leaf under a stranger's key, or an unknown address as key, is not the person's."""
+    rights = {
+        "eve@evil.example": "ACME",
+        "DE99666": "ACME",
+        "mallory@evil.example": "ACME",
+        "bob@corp.example": "ACME",
+        "line1": "ACME",
+    }
+
+    traced = ledger.trace({"share": rights}, {"share"})
+
+    assert {pointer: (e["origin"], e["trusted"]) for pointer, e in traced.items()} == {
+        "/share/eve@evil.example": ("tool", False),
+        "/share/DE99666": ("tool", False),
+        "/share/mallory@evil.example": ("unknown", False),
+        "/share/bob@corp.example": ("user", True),
+        "/share/line1": ("user", True),
+    }
+    assert not ledger.said_by_user({"mallory@evil.example": "ACME"})
+
+
+def test_keys_of_outputs_are_values(ledger: ProvenanceLedger) -> None:
+    record(ledger, "drive", {"dave@corp.example": "rw"}, trusted=True)
+    record(ledger, "read_mail", {"mal@evil.example": "rw", "plain_name": "x"})
+
+    assert standing(ledger, "dave@corp.example") == ("tool", True)
+    assert standing(ledger, "mal@evil.example") == ("tool", False)
+    assert standing(ledger, "plain_name") == ("unknown", False)
+
+
+def test_echo_of_a_key_does_not_launder(ledger: ProvenanceLedger) -> None:
+    arguments = {"share": {"eve@evil.example": "ACME"}}
+    record(ledger, "check", {"to": "eve@evil.example"}, trusted=True, arguments=arguments)
+
+    assert standing(ledger, "eve@evil.example") == ("tool", False)
+
+
 def test_source_names_the_tool(ledger: ProvenanceLedger) -> None:
     entry = ledger.trace({"a": "DE99666"}, {"a"})["/a"]
 
