@@ -190,7 +190,7 @@ class PermissionBroker:
     ) -> tuple[Approval, Decision]:
         asked_for = _requested(attempt, question, terms, self.parts.pdp.revision)
         asked = await self._answered(attempt, asked_for, reasons)
-        approval = await self.parts.approvals.verify(asked.id, binding=asked.call.binding)
+        approval = await self.parts.approvals.verify(asked.id, binding=asked_for.binding)
         attempt.entries.append(records.approval(attempt, approval, asked.votes))
         context = {**question.document["context"], "approval": approval.document()}
         context["time"] = self.parts.clock()
