@@ -45,7 +45,26 @@ PERMISSIONS = [
     "TraceError",
     "tool",
 ]
-SANDBOX: list[str] = []
+SANDBOX = [
+    "Availability",
+    "CommandJob",
+    "ExecResult",
+    "FrameError",
+    "Isolation",
+    "Job",
+    "Mount",
+    "ProfileError",
+    "PythonJob",
+    "RaisedError",
+    "RefusedFile",
+    "Resources",
+    "Sandbox",
+    "SandboxError",
+    "SandboxProfile",
+    "SandboxProviderError",
+    "SandboxUnavailableError",
+    "Verdict",
+]
 
 HEAVY = {
     "anyio",
