@@ -8,7 +8,7 @@ verifiable with its public key.
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, assert_never
 
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     from permissions.config import BrokerConfig
     from permissions.execution.base import ToolExecutor
+    from permissions.pdp.base import PolicyDecisionPoint
     from permissions.pdp.bundle import PolicyBundle
-    from permissions.pdp.opa import OpaPdp
     from permissions.vocabulary import Isolation
 
 
@@ -146,7 +146,9 @@ def log_signer(config: BrokerConfig) -> Signer:
     return signer_from_uri(f"file:{place}") if place.exists() else generate(place)
 
 
-def _decision_point(config: BrokerConfig, bundle: PolicyBundle) -> EmbeddedPdp | OpaPdp:
+def _decision_point(
+    config: BrokerConfig, bundle: PolicyBundle
+) -> AbstractAsyncContextManager[PolicyDecisionPoint]:
     pdp = config.pdp
     match pdp.engine:
         case "embedded":
