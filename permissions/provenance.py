@@ -279,8 +279,8 @@ def pinned_by_plan(
 ) -> dict[str, JsonObject]:
     """The same provenance once a call has matched a step that pins some arguments.
 
-    A pinned value is the plan's by position, also where it is too short to be traced. What
-    the person said stays theirs.
+    A pinned value (`Match.pinned`) is the plan's by its place, also where it is too short to
+    be traced. What the person said stays theirs.
     """
     tops = {_token(name) for name in names}
     return {

@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from permissions.errors import SigningError
+from permissions.plan._flow import Flow
 from permissions.plan._schemas import broken_keyword
 from permissions.plan.model import Hole, Reference, UserValue
 from permissions.plan.steps import known_arguments
@@ -33,6 +34,7 @@ class CompiledStep:
     step: PlanStep
     position: int
     fixed: Mapping[str, bytes]
+    pinned: frozenset[str]
     references: Mapping[str, Reference]
     holes: Mapping[str, Hole]
 
@@ -49,7 +51,10 @@ class CompiledTool:
 
 def compile_tools(plan: Plan, tools: Mapping[str, PlannedTool]) -> dict[str, CompiledTool]:
     """Every tool a verified plan names."""
-    steps = [_compile(step, position) for position, step in enumerate(plan.steps)]
+    flow = Flow(plan, tools)
+    steps = [
+        _compile(step, position, flow.vouched(step)) for position, step in enumerate(plan.steps)
+    ]
     return {
         name: CompiledTool(
             digest=tools[name].digest,
@@ -148,17 +153,15 @@ def reference_objections(
             yield f"all of these from one and the same result of {source}"
 
 
-def _compile(step: PlanStep, position: int) -> CompiledStep:
-    holes = {n: a for n, a in step.arguments.items() if isinstance(a, Hole)}
+def _compile(step: PlanStep, position: int, vouched: frozenset[str]) -> CompiledStep:
+    known = known_arguments(step).known
     return CompiledStep(
         step=step,
         position=position,
-        fixed={
-            name: sha256(canonical(value)).digest()
-            for name, value in known_arguments(step).known.items()
-        },
+        fixed={name: sha256(canonical(value)).digest() for name, value in known.items()},
+        pinned=vouched.union(known),
         references={n: a for n, a in step.arguments.items() if isinstance(a, Reference)},
-        holes=holes,
+        holes={n: a for n, a in step.arguments.items() if isinstance(a, Hole)},
     )
 
 

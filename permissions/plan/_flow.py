@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, assert_never
+from typing import TYPE_CHECKING, Literal, assert_never, get_args
 
 from permissions.plan._schemas import (
     field_schema,
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from permissions.plan.model import Argument, Plan, PlannedTool, PlanStep
 
 Taint = Literal["clean", "extracted", "tainted"]
+"""How much a stranger decides: nothing, a choice within an extractor, or anything."""
+
+_ORDER: tuple[Taint, ...] = get_args(Taint)
 
 
 class Flow:
@@ -33,13 +36,12 @@ class Flow:
         self._tools = tools
         self._steps: dict[str, PlanStep] = {}
         self._ancestors: dict[str, frozenset[str]] = {}
-        self._clean: set[str] = set()
+        self._outputs: dict[str, Taint] = {}
         for step in run_order(plan) or ():
             self._steps[step.id] = step
             above = frozenset(need for need in step.needs if need in self._ancestors)
             self._ancestors[step.id] = above.union(*(self._ancestors[n] for n in above))
-            if self._vouches(step):
-                self._clean.add(step.id)
+            self._outputs[step.id] = self._output(step)
 
     def needs_person(self, step: PlanStep) -> bool:
         """Whether a person should see the step before the run."""
@@ -78,28 +80,33 @@ class Flow:
                     " narrow extractor (enum, bounded number, pattern with maxLength)",
                 )
 
-    def _vouches(self, step: PlanStep) -> bool:
-        tool = self._tools.get(step.tool)
-        return (
-            tool is not None
-            and tool.output == "trusted"
-            and tool.effect == "read"
-            and all(self._taint(argument) != "tainted" for argument in step.arguments.values())
+    def vouched(self, step: PlanStep) -> frozenset[str]:
+        """Arguments bound to a field of an output in which no stranger had a say."""
+        return frozenset(
+            name
+            for name, argument in step.arguments.items()
+            if isinstance(argument, Reference) and self._taint(argument) == "clean"
         )
+
+    def _output(self, step: PlanStep) -> Taint:
+        tool = self._tools.get(step.tool)
+        if tool is None or tool.output != "trusted" or tool.effect != "read":
+            return "tainted"
+        given = map(self._taint, step.arguments.values())
+        return max(given, key=_ORDER.index, default="clean")
 
     def _taint(self, argument: Argument) -> Taint:
         match argument:
             case LiteralValue() | UserValue():
                 return "clean"
             case Reference(step=source, extract=schema):
-                clean = source in self._clean
+                taint = self._outputs.get(source, "tainted")
             case Hole(hole=schema):
-                clean = not argument.admits_untrusted
+                taint = "tainted" if argument.admits_untrusted else "clean"
             case _:
                 assert_never(argument)
-        if clean:
-            return "clean"
-        return "extracted" if schema is not None and is_extractor(schema) else "tainted"
+        narrowed = taint == "tainted" and schema is not None and is_extractor(schema)
+        return "extracted" if narrowed else taint
 
     def _reference_problems(
         self, step: PlanStep, name: str, reference: Reference, tool: PlannedTool

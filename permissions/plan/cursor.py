@@ -61,7 +61,8 @@ class Match:
     """How a call stands to the plan.
 
     `detail` says in words what the nearest declared call is; it holds no argument value.
-    `pinned` names the arguments whose value the plan itself fixed. `scope_read` means the
+    `pinned` names the arguments whose value the plan itself fixed, as a value or as a field of
+    an output in which no stranger had a say. `scope_read` means the
     call is no step but an undeclared read that the plan's scope covers.
     """
 
@@ -257,7 +258,7 @@ class PlanCursor:
             said = f"step {step.id} may run {step.uses} time(s), and each is taken"
             found = Match("exhausted", step.id, said)
         else:
-            found = Match("matched", step.id, pinned=frozenset(compiled.fixed))
+            found = Match("matched", step.id, pinned=compiled.pinned)
         begun = self._left(step.id) < step.uses
         key = (_RANK[found.verdict], len(wrong), len(compiled.holes), begun, compiled.position)
         return key, found

@@ -8,10 +8,12 @@
 - lets nothing a stranger wrote reach a control argument but through a declared extractor,
 - cannot make more calls than its budget.
 
-Taint is pushed along the edges: the output of a step is tainted when its tool is untrusted,
-or when a tainted argument went into it without an extractor, for a tool may repeat what it
-was given. A hole taints when it admits `untrusted` or `unknown` values. What counts as an
-extractor is written at `_schemas.is_extractor`.
+Taint is pushed along the edges, for a tool may repeat what it was given: an output is as
+tainted as the worst argument that went in, and tainted altogether when its tool is untrusted
+or does more than read. A hole taints when it admits `untrusted` or `unknown` values. Between
+clean and tainted stands what passed an extractor: it may reach a control argument, also by
+way of a lookup, and a person is then named to see it. What counts as an extractor is written
+at `_schemas.is_extractor`.
 
 It does not judge whether the plan serves its goal, and it trusts the tools' manifests. It
 does not decide: the policy decides each step, with the arguments `steps.step_arguments` gives.

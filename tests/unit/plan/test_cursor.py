@@ -197,8 +197,12 @@ def test_tool_changed_since_verification_is_a_mismatch(start: PlanCursor, ask: A
     assert not found.scope_read
 
 
-def test_pinned_names_are_those_the_plan_fixed(start: PlanCursor, ask: Ask) -> None:
+def test_pinned_names_are_those_the_plan_fixed(
+    start: PlanCursor, ready: PlanCursor, ask: Ask
+) -> None:
+    """Values, and fields that no stranger had a say in; an extracted field stays his."""
     assert ask(start, "find_contact", {"name": "ACME"}).pinned == {"name"}
+    assert ask(ready, "pay", PAYMENT).pinned == {"account"}
 
 
 @dataclass(frozen=True)

@@ -284,16 +284,23 @@ def test_taint_runs_through_a_trusted_tool(
     assert [p.code for p in verdict.problems] == ["plan.tainted_control"]
 
 
-def test_lookup_by_an_extracted_key_stays_trusted(
+def test_lookup_by_an_extracted_key_may_steer_but_a_person_sees_it(
     document: JsonObject, tools: Mapping[str, PlannedTool]
 ) -> None:
-    """What an extractor let through may choose a trusted record, and does not taint it."""
+    """A lookup may echo its key, so what passed an extractor stays marked behind it."""
     document["steps"][CONTACT]["needs"] = ["invoice"]
     document["steps"][CONTACT]["arguments"]["name"] = from_invoice(
         "/text", extract={"enum": ["ACME", "Initech"]}
     )
+    document["steps"][PAY] |= {
+        "tool": "file_away",
+        "arguments": {"folder": {"step": "contact", "pointer": "/name"}},
+    }
 
-    assert verify(document, tools).accepted
+    verdict = verify(document, tools)
+
+    assert verdict.accepted
+    assert verdict.approvals_needed == ("pay",)
 
 
 def test_output_of_a_tool_with_effects_is_tainted(
