@@ -25,7 +25,7 @@ from permissions.pdp.bundle import load_bundle, save_bundle
 from permissions.pdp.embedded import EmbeddedPdp
 from permissions.sandboxes import available, profiles
 from permissions.signing.keys import Signer, generate, signer_from_uri
-from permissions.state import StateDatabase
+from permissions.state import STATE_FILE, StateDatabase
 from permissions.tools import ToolRegistry
 from permissions.trace.log import open_log
 from permissions.trace.vault import load_kek
@@ -119,7 +119,7 @@ class Places:
         self.trace = root / "trace"
         self.bundles = root / "bundles"
         self.code = root / "code"
-        self.state = root / "state.db"
+        self.state = root / STATE_FILE
 
     def make(self) -> None:
         """Makes the folders: the root may be passed through, the rest is the owner's.

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-STATE_FILE = "state.sqlite"
+STATE_FILE = "state.db"
 """Name of the file inside the configured state folder."""
 
 _APPLICATION_ID = 0x57_41_52_44

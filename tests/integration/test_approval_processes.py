@@ -9,13 +9,20 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import anyio
 import pytest
 import waiting_agent
-from people import APPROVERS, GROUPS, KEYS
+from people import GROUPS, KEYS
 
-from permissions.signing.keys import write_secret
+from permissions import PathArg, tool
+from permissions.assembly import open_broker
+from permissions.config import BrokerConfig
+from permissions.model import Completed
+from permissions.session import ToolCall
+from permissions.sessions import open_session
+from permissions.signing.keys import memory_signer, write_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,16 +42,18 @@ class Office:
 
     def __init__(self, folder: Path) -> None:
         self.state = folder / "state"
-        self._config = folder / "wardline.toml"
+        self.config = folder / "wardline.toml"
         self._folder = folder
         self._started: list[subprocess.Popen[str]] = []
-        for name, signer in KEYS.items():
+        keys = {**KEYS, "olga": memory_signer()}
+        for name, signer in keys.items():
             write_secret(folder / f"{name}.pem", signer.pem())
-        self._config.write_text(
+        groups = {**GROUPS, "olga": {"operators"}}
+        self.config.write_text(
             "\n".join(
-                f"[approvers.{name}]\ngroups = {json.dumps(sorted(GROUPS[name]))}\n"
-                f'public_key = "{APPROVERS.get(name).public_key}"'
-                for name in GROUPS
+                f"[approvers.{name}]\ngroups = {json.dumps(sorted(groups[name]))}\n"
+                f'public_key = "{keys[name].public}"'
+                for name in groups
             )
         )
 
@@ -58,7 +67,7 @@ class Office:
 
     def command(self, *arguments: str, key: str | None = None) -> list[str]:
         signed = ["--key", f"file:{self._folder / key}.pem"] if key else []
-        where = ["--dir", str(self.state), "--config", str(self._config)]
+        where = ["--dir", str(self.state), "--config", str(self.config)]
         return [sys.executable, "-c", WARDLINE, *arguments, *where, *signed]
 
     def run(self, *arguments: str, key: str | None = None) -> int:
@@ -178,3 +187,42 @@ def test_watch_asks_the_person_at_a_terminal(office: Office) -> None:
     assert (line(agent), line(agent)) == ("approved", "ran")
     assert 'recipient = "DE02120300000000202051"' in seen
     os.close(ours)
+
+
+@tool(effect="irreversible", impact="high", output="trusted")
+def erase(path: Annotated[str, PathArg("write")]) -> str:
+    """A tool that policy holds for a person."""
+    return f"erased {path}"
+
+
+async def test_the_command_line_answers_a_real_broker(office: Office) -> None:
+    """The whole way: a governed call waits here, `wardline request` answers it from outside."""
+    config = BrokerConfig.load(
+        office.config, state=office.state, workspace=office.state, sandbox={"backends": ()}
+    )
+    got: list[object] = []
+    async with (
+        open_broker(config, [erase]) as broker,
+        open_session(
+            broker, user="alice", agent="bot", prompt="erase ledger", approval_mode="wait"
+        ) as session,
+    ):
+
+        async def agent() -> None:
+            got.append(await broker.call(session, ToolCall("erase", {"path": "ledger"})))
+
+        with anyio.fail_after(40):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(agent)
+                listed = ""
+                while not listed:
+                    done = await anyio.run_process(office.command("list", "--json"))
+                    listed = done.stdout.decode()
+                held = json.loads(listed)
+                answer = office.command("approve", held["id"], key="olga")
+                await anyio.run_process(answer)
+
+    assert held["arguments"] == {"path": "ledger"}
+    (result,) = got
+    assert isinstance(result, Completed), result
+    assert result.value == "erased ledger"

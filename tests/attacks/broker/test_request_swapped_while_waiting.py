@@ -1,0 +1,102 @@
+"""An attacker who may write the state file shows the approver another call than the one held.
+
+The agent's harmful call waits; its request is rewritten into a harmless one, which a person
+approves with a good signature. The waiting call must not run on that approval.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import anyio
+from people import KEYS
+
+from permissions import PathArg, tool
+from permissions.approval.ballot import sign_vote
+from permissions.assembly import open_broker
+from permissions.config import ApproverConfig, BrokerConfig
+from permissions.model import Denial
+from permissions.parts import now_us
+from permissions.session import ToolCall
+from permissions.sessions import open_session
+from permissions.state import STATE_FILE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from permissions.approval.model import AccessRequest
+    from permissions.approval.service import ApprovalService
+    from permissions.model import CallResult
+
+RAN: list[str] = []
+
+
+@tool(effect="irreversible", impact="high", output="trusted")
+def erase(path: Annotated[str, PathArg("write")]) -> str:
+    """Notes that it ran."""
+    RAN.append(path)
+    return "erased"
+
+
+async def pending(approvals: ApprovalService) -> AccessRequest:
+    token = await approvals.changed(None)
+    while not (found := await approvals.listed(pending_only=True)):
+        token = await approvals.changed(token)
+    return found[0]
+
+
+async def test_the_waiting_call_does_not_run_on_an_approval_of_another(tmp_path: Path) -> None:
+    config = BrokerConfig.load(
+        state=tmp_path / "state",
+        workspace=tmp_path,
+        approvers={
+            "bob": ApproverConfig(groups=("operators",), public_key=str(KEYS["bob"].public))
+        },
+        sandbox={"backends": ()},
+    )
+    got: list[CallResult] = []
+    async with (
+        open_broker(config, [erase]) as broker,
+        open_session(
+            broker, user="alice", agent="bot", prompt="erase ledger", approval_mode="wait"
+        ) as session,
+        anyio.create_task_group() as tasks,
+    ):
+
+        async def agent() -> None:
+            got.append(await broker.call(session, ToolCall("erase", {"path": "ledger"})))
+
+        tasks.start_soon(agent)
+        approvals = broker.parts.approvals
+        held = await pending(approvals)
+        harmless = replace(
+            held,
+            call=replace(held.call, arguments=held.call.arguments.replace("ledger", "tmp")),
+        )
+        attacker = sqlite3.connect(tmp_path / "state" / STATE_FILE)
+        attacker.execute("DROP TRIGGER access_request_final")
+        attacker.execute(
+            "UPDATE access_request SET shown = ?, binding = ?",
+            (harmless.shown, harmless.call.binding),
+        )
+        attacker.commit()
+        attacker.close()
+
+        seen = await approvals.get(held.id)
+        assert '"tmp"' in seen.call.arguments
+        signed = sign_vote(
+            seen,
+            approver="bob",
+            verdict="approve",
+            note="",
+            now=now_us(),
+            signer=KEYS["bob"],
+        )
+        assert (await approvals.vote(signed)).status == "approved"
+
+    (result,) = got
+    assert isinstance(result, Denial)
+    assert result.code == "approval.invalid"
+    assert RAN == []
