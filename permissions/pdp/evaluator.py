@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -25,12 +24,11 @@ import orjson
 
 import permissions
 from permissions.errors import PdpTimeoutError, PdpUnavailableError, PolicyLoadError
+from permissions.pdp.frames import ANSWER, QUESTION
 
 if TYPE_CHECKING:
     from permissions.model import JsonObject, JsonValue
 
-_QUESTION = struct.Struct("!IQ")
-_ANSWER = struct.Struct("!IQc")
 _MAX_ANSWER = 8 * 1024 * 1024
 _START_SECONDS = 15.0
 
@@ -123,7 +121,7 @@ class Evaluator:
 
     async def _exchange(self, payload: bytes, seconds: float) -> tuple[bytes, bytes]:
         self._number += 1
-        frame = _QUESTION.pack(len(payload), self._number) + payload
+        frame = QUESTION.pack(len(payload), self._number) + payload
         try:
             sent = self._peer.send(frame)
             if sent == len(frame) and (answer := self._spin()) is not None:
@@ -165,17 +163,17 @@ class Evaluator:
         if not data:
             raise ConnectionResetError("end of stream")
         self._buffer += data
-        if len(self._buffer) < _ANSWER.size:
+        if len(self._buffer) < ANSWER.size:
             return None
-        length, number, kind = _ANSWER.unpack_from(self._buffer)
+        length, number, kind = ANSWER.unpack_from(self._buffer)
         if number != self._number or length > _MAX_ANSWER:
             raise PdpUnavailableError("the policy evaluator broke its protocol")
-        end = _ANSWER.size + length
+        end = ANSWER.size + length
         if len(self._buffer) < end:
             return None
         if len(self._buffer) > end:
             raise PdpUnavailableError("the policy evaluator answered more than it was asked")
-        payload = self._buffer[_ANSWER.size :]
+        payload = self._buffer[ANSWER.size :]
         self._buffer = b""
         return kind, payload
 

@@ -27,13 +27,11 @@ import json
 import resource
 import signal
 import socket
-import struct
 import sys
 
 from permissions.pdp.engine import UNDEFINED, Engine, EngineError
+from permissions.pdp.frames import ANSWER, QUESTION
 
-QUESTION = struct.Struct("!IQ")
-ANSWER = struct.Struct("!IQc")
 MAX_FRAME = 64 * 1024 * 1024
 MAX_ANSWER_CHARACTERS = 1_000_000
 

@@ -1,0 +1,234 @@
+"""Whatever happens to an evaluation happens to its process: deny, replace, go on."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+from rego_samples import SAMPLE, sample_bundle, sample_request
+
+from permissions.errors import (
+    PdpAnswerError,
+    PdpError,
+    PdpTimeoutError,
+    PdpUnavailableError,
+    PolicyLoadError,
+)
+from permissions.pdp.bundle import PolicyBundle
+from permissions.pdp.embedded import EmbeddedPdp
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+pytestmark = pytest.mark.both_backends
+
+WAIT_SECONDS = 10
+
+
+@pytest.fixture
+async def pdp() -> AsyncIterator[EmbeddedPdp]:
+    async with EmbeddedPdp(sample_bundle(), hard_deadline=0.5) as point:
+        await settled(point, 2)
+        yield point
+
+
+async def settled(pdp: EmbeddedPdp, count: int) -> None:
+    """Returns when `count` evaluators are up and nothing dead is left."""
+    with anyio.fail_after(WAIT_SECONDS):
+        while len(pdp._living) != count or pdp._dead:  # noqa: ASYNC110 - no event from inside
+            await anyio.sleep(0.005)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def is_permitted(pdp: EmbeddedPdp) -> bool:
+    return (await pdp.evaluate(sample_request("permit"))).permitted
+
+
+async def test_an_endless_policy_meets_the_deadline(pdp: EmbeddedPdp) -> None:
+    before = {evaluator.pid for evaluator in pdp._living}
+    started = anyio.current_time()
+
+    with pytest.raises(PdpTimeoutError):
+        await pdp.evaluate(sample_request("loop"))
+
+    assert anyio.current_time() - started < 5
+    assert await is_permitted(pdp), "the spare answers the next question"
+    await settled(pdp, 2)
+    (lost,) = before - {evaluator.pid for evaluator in pdp._living}
+    assert not alive(lost)
+
+
+async def test_a_memory_bomb_meets_the_limit() -> None:
+    bundle = sample_bundle()
+    async with EmbeddedPdp(bundle, hard_deadline=20, memory_bytes=256 * 1024 * 1024) as pdp:
+        with pytest.raises(PdpUnavailableError):
+            await pdp.evaluate(sample_request("bomb"))
+
+        assert await is_permitted(pdp)
+
+
+async def test_an_evaluator_killed_in_mid_question_is_a_denial(pdp: EmbeddedPdp) -> None:
+    victim = pdp._idle[-1].pid
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_kill_soon, victim)
+        with pytest.raises(PdpUnavailableError):
+            await pdp.evaluate(sample_request("loop"))
+
+    assert await is_permitted(pdp)
+
+
+async def _kill_soon(pid: int) -> None:
+    await anyio.sleep(0.02)
+    os.kill(pid, signal.SIGKILL)
+
+
+async def test_an_evaluator_killed_between_questions_is_one_denial(pdp: EmbeddedPdp) -> None:
+    os.kill(pdp._idle[-1].pid, signal.SIGKILL)
+
+    with pytest.raises(PdpUnavailableError):
+        await is_permitted(pdp)
+
+    assert await is_permitted(pdp)
+
+
+async def test_all_evaluators_killed_come_back(pdp: EmbeddedPdp) -> None:
+    for evaluator in list(pdp._living):
+        os.kill(evaluator.pid, signal.SIGKILL)
+
+    for _ in range(2):
+        with pytest.raises(PdpUnavailableError):
+            await is_permitted(pdp)
+
+    await settled(pdp, 2)
+    assert await is_permitted(pdp)
+
+
+async def test_a_cancelled_question_is_never_answered_to_the_next(pdp: EmbeddedPdp) -> None:
+    with anyio.move_on_after(0.02):
+        await pdp.evaluate(sample_request("loop"))
+
+    for number in range(20):
+        decision = await pdp.evaluate(sample_request("echo", f"call-{number}"))
+        assert decision.rules == (f"call-{number}",)
+
+
+async def test_callers_wait_no_longer_than_the_deadline(pdp: EmbeddedPdp) -> None:
+    """Two evaluators, four endless questions: two time out asked, two time out waiting."""
+    errors: list[type[BaseException]] = []
+
+    async def caller() -> None:
+        try:
+            await pdp.evaluate(sample_request("loop"))
+        except PdpError as err:
+            errors.append(type(err))
+
+    started = anyio.current_time()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(4):
+            tasks.start_soon(caller)
+
+    assert errors == [PdpTimeoutError] * 4 or PdpUnavailableError in errors
+    assert len(errors) == 4
+    assert anyio.current_time() - started < 5
+
+
+async def test_a_large_question_and_its_answer_pass(pdp: EmbeddedPdp) -> None:
+    """Larger than the socket's buffer, so that it is sent in parts."""
+    request = sample_request("echo", "x" * 100, body="y" * 900_000)
+
+    decision = await pdp.evaluate(request)
+
+    assert decision.rules == ("x" * 100,)
+
+
+async def test_leaving_ends_every_process() -> None:
+    async with EmbeddedPdp(sample_bundle()) as pdp:
+        await settled(pdp, 2)
+        pids = [evaluator.pid for evaluator in pdp._living]
+
+    assert not any(map(alive, pids))
+
+
+async def test_leaving_in_an_error_ends_every_process() -> None:
+    pids: list[int] = []
+
+    async def fail() -> None:
+        async with EmbeddedPdp(sample_bundle()) as pdp:
+            await settled(pdp, 2)
+            pids.extend(evaluator.pid for evaluator in pdp._living)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+
+    assert pids
+    assert not any(map(alive, pids))
+
+
+REFUSED = {
+    "a finding": SAMPLE + "\nx := lowr(1)\n",
+    "permits an empty input": 'package wardline.main\n\nresponse := {"decision": true}\n',
+    "says nothing clear to an empty input": "package wardline.main\n\nresponse := {}\n",
+}
+
+
+@pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
+async def test_a_bundle_that_must_not_be_used_does_not_start(text: str) -> None:
+    pdp = EmbeddedPdp(PolicyBundle.of({"main.rego": text}))
+
+    with pytest.raises(PolicyLoadError):
+        async with pdp:
+            pytest.fail("it started")
+
+    assert not pdp._living
+
+
+async def test_a_policy_that_never_ends_on_an_empty_input_does_not_start() -> None:
+    text = SAMPLE.replace('input.resource.id == "loop"', "not input.resource")
+    pdp = EmbeddedPdp(PolicyBundle.of({"main.rego": text}), hard_deadline=0.1)
+
+    with pytest.raises(PdpUnavailableError):
+        async with pdp:
+            pytest.fail("it started")
+
+
+async def test_an_answer_beyond_a_megabyte_is_refused() -> None:
+    text = SAMPLE + (
+        '\nresponse := concat("", [c | some i in _numbers; c := _page]) if'
+        ' input.resource.id == "long"\n\n_page := "' + "x" * 200 + '"\n'
+    )
+    async with EmbeddedPdp(PolicyBundle.of({"main.rego": text}), hard_deadline=10) as pdp:
+        with pytest.raises(PdpAnswerError, match="too long"):
+            await pdp.evaluate(sample_request("long"))
+
+        assert await is_permitted(pdp)
+
+
+async def test_the_evaluator_inherits_no_environment_and_no_files() -> None:
+    secret = "WARDLINE_TEST_SECRET"
+    os.environ[secret] = "1"
+    try:
+        async with EmbeddedPdp(sample_bundle(), spare=0) as pdp:
+            (evaluator,) = pdp._living
+            environment = await anyio.Path(f"/proc/{evaluator.pid}/environ").read_bytes()
+            limits = await anyio.Path(f"/proc/{evaluator.pid}/limits").read_text()
+            folder = anyio.Path(f"/proc/{evaluator.pid}/fd")
+            files = [str(await path.readlink()) async for path in folder.iterdir()]
+    finally:
+        del os.environ[secret]
+
+    assert secret.encode() not in environment
+    assert b"RUST_BACKTRACE" not in environment
+    assert sorted(file.split(":")[0] for file in files) == ["/dev/null"] * 3 + ["socket"]
+    assert next(line for line in limits.splitlines() if "core" in line).split()[4] == "0"
