@@ -1,0 +1,112 @@
+"""The tools of the demo's agent: plain functions, each with what the broker must know of it.
+
+They know nothing of policies, plans or approvals, and could be any program's own.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from contextlib import redirect_stdout
+from contextvars import ContextVar
+from decimal import Decimal
+from email import message_from_bytes, policy
+from pathlib import Path
+from typing import Annotated, Any
+
+from permissions import AmountArg, PathArg, RecipientArg, tool
+
+WORKSPACE: ContextVar[Path] = ContextVar("demo_workspace")
+"""The folder the job is about."""
+
+
+def _place(path: str) -> Path:
+    return WORKSPACE.get() / path
+
+
+@tool(effect="read", impact="low")
+def list_folder(path: Annotated[str, PathArg("read")]) -> list[str]:
+    """Lists the files of a folder."""
+    return sorted(file.name for file in _place(path).iterdir() if file.is_file())
+
+
+@tool(effect="read", impact="low")
+def read_document(path: Annotated[str, PathArg("read")]) -> str:
+    """Reads an invoice or a note."""
+    return _place(path).read_text(errors="replace")
+
+
+@tool(effect="read", impact="low")
+def read_mail(path: Annotated[str, PathArg("read")]) -> dict[str, str]:
+    """Reads one mail of the mailbox: sender, subject, text."""
+    mail = message_from_bytes(_place(path).read_bytes(), policy=policy.default)
+    body = mail.get_body(("plain",))
+    return {
+        "from": str(mail["From"]),
+        "subject": str(mail["Subject"]),
+        "text": body.get_content() if body else "",
+    }
+
+
+@tool(effect="read", impact="low", output="trusted")
+def vendor_account(vendor: str) -> str:
+    """Looks a vendor's account up in the master data, which only bookkeeping can write."""
+    accounts: dict[str, str] = json.loads(_place("vendors.json").read_text())
+    return accounts[vendor]
+
+
+@tool(effect="execute", impact="low", sandbox="process")
+def run_python(code: str, data: list[str]) -> dict[str, Any]:
+    """Runs a few lines of Python over data, in a disposable sandbox; returns what they print.
+
+    The lines find the data as `data`, and `Decimal` for money.
+    """
+    printed = io.StringIO()
+    names = {"data": data, "Decimal": Decimal}
+    with redirect_stdout(printed):
+        exec(code, names)  # noqa: S102 - what the sandbox is for
+    return {"printed": printed.getvalue()}
+
+
+@tool(effect="send", impact="medium")
+def draft_payment(
+    recipient: Annotated[str, RecipientArg("account")],
+    amount: Annotated[str, AmountArg("EUR")],
+    reference: str,
+) -> str:
+    """Puts a payment into the outbox of the bank."""
+    return _draft("payment", {"recipient": recipient, "amount": amount, "reference": reference})
+
+
+@tool(effect="send", impact="medium")
+def draft_mail(to: Annotated[str, RecipientArg("email")], subject: str, body: str) -> str:
+    """Puts a mail into the outbox."""
+    return _draft("mail", {"to": to, "subject": subject, "body": body})
+
+
+@tool(effect="irreversible", impact="high")
+def delete_mail(path: Annotated[str, PathArg("write")]) -> str:
+    """Deletes a mail for good."""
+    _place(path).unlink()
+    return f"deleted {path}"
+
+
+def _draft(kind: str, content: dict[str, str]) -> str:
+    outbox = _place("outbox")
+    outbox.mkdir(exist_ok=True)
+    number = len(list(outbox.glob(f"{kind}-*.json"))) + 1
+    place = outbox / f"{kind}-{number:02}.json"
+    place.write_text(json.dumps(content, indent=2) + "\n")
+    return f"outbox/{place.name}"
+
+
+TOOLS = (
+    list_folder,
+    read_document,
+    read_mail,
+    vendor_account,
+    run_python,
+    draft_payment,
+    draft_mail,
+    delete_mail,
+)
