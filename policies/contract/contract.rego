@@ -56,6 +56,7 @@ _fault(part, operator) := {
 _subject if {
 	input.subject.type in {"user", "agent", "service"}
 	is_string(input.subject.id)
+	_strings(input.subject.properties.roles)
 	_nullable_string(input.subject.properties.on_behalf_of)
 	is_array(input.subject.properties.act)
 	every actor in input.subject.properties.act {

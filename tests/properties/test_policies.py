@@ -1,0 +1,156 @@
+"""What holds for every input of the shipped policies, whatever is in it."""
+
+from __future__ import annotations
+
+import copy
+import http.client
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opa_server import opa_server
+from policy_cases import base_document, cases_bundle
+from policy_inputs import APPROVALS, JUNK, damaged, documents
+
+from permissions.model import Decision
+from permissions.pdp.base import ENTRYPOINT
+from permissions.pdp.bundle import shipped_folder
+from permissions.pdp.engine import Engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from permissions.model import JsonObject, JsonValue
+
+BUNDLE = cases_bundle()
+ENGINE = Engine(BUNDLE.modules, json.dumps(BUNDLE.data))
+DENYING = sorted(
+    path.split("/")[0] for path, text in BUNDLE.modules.items() if "\ndeny contains" in text
+)
+SCHEMA = jsonschema.Draft202012Validator(
+    json.loads((shipped_folder() / "schemas" / "input.json").read_text("utf-8"))
+)
+
+
+def ask(document: JsonValue, rule: str = ENTRYPOINT) -> Any:
+    return json.loads(ENGINE.ask(rule, json.dumps(document)))
+
+
+def permitted(document: JsonValue) -> bool:
+    return Decision.from_response(ask(document)).permitted
+
+
+def denials(document: JsonObject) -> list[str]:
+    """What the packages deny, asked one by one."""
+    return [
+        entry["code"]
+        for package in DENYING
+        for entry in ask(document, f"data.wardline.policies.{package}.deny")
+    ]
+
+
+@given(documents())
+def test_every_input_of_the_form_has_an_answer_of_the_form(document: JsonObject) -> None:
+    """And the schema agrees on what the form is."""
+    assert SCHEMA.is_valid(document)
+    Decision.from_response(ask(document))
+
+
+@given(documents())
+def test_no_permit_while_any_package_denies(document: JsonObject) -> None:
+    if permitted(document):
+        assert denials(document) == []
+
+
+@given(documents(), APPROVALS)
+def test_an_approval_never_lifts_a_denial(document: JsonObject, approval: JsonObject) -> None:
+    """Whatever it says and whoever gave it."""
+    document["context"]["approval"] = None
+    if denials(document):
+        document["context"]["approval"] = approval
+        assert not permitted(document)
+
+
+@given(documents())
+def test_an_approval_matters_only_where_one_was_asked_for(document: JsonObject) -> None:
+    with_approval = permitted(document)
+    document["context"]["approval"] = None
+    without = Decision.from_response(ask(document))
+
+    if with_approval and not without.permitted:
+        assert without.access_request is not None
+
+
+@given(documents(approvals=st.nothing()))
+def test_less_trust_never_permits_more(document: JsonObject) -> None:
+    """Taint can only narrow: what passes untrusted passes trusted as well."""
+    trusted = copy.deepcopy(document)
+    for leaf in trusted["context"]["provenance"].values():
+        leaf.update(origin="user", trusted=True)
+
+    if permitted(document):
+        assert permitted(trusted)
+
+
+@given(damaged())
+def test_an_input_that_breaks_the_schema_is_never_permitted(document: JsonObject) -> None:
+    """Damage that leaves the form whole is an input like any other."""
+    if not SCHEMA.is_valid(document):
+        assert not permitted(document)
+
+
+@given(JUNK)
+def test_anything_else_is_never_permitted(document: JsonValue) -> None:
+    assert not permitted(document)
+
+
+def test_no_member_can_be_left_out() -> None:
+    """The harmless call is permitted, and denied without any one of its members."""
+
+    def without(value: JsonObject, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        for key, member in value.items():
+            yield (*path, key)
+            if isinstance(member, dict):
+                yield from without(member, (*path, key))
+
+    base = base_document()
+    assert permitted(base)
+    survived = []
+    for path in without(base, ()):
+        document = copy.deepcopy(base)
+        holder = document
+        for key in path[:-1]:
+            holder = holder[key]
+        del holder[path[-1]]
+        if permitted(document):
+            survived.append(".".join(path))
+
+    assert survived == ["context.usage.calls"]  # a run need not have budgets
+
+
+@pytest.fixture(scope="module")
+def opa() -> Iterator[http.client.HTTPConnection]:
+    with opa_server(BUNDLE) as url:
+        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+        yield connection
+        connection.close()
+
+
+def ask_opa(connection: http.client.HTTPConnection, document: JsonValue) -> Any:
+    path = "/v1/data/wardline/main/response?strict-builtin-errors=true"
+    connection.request("POST", path, json.dumps({"input": document}))
+    answer = json.loads(connection.getresponse().read())
+    return answer.get("result", answer)
+
+
+@pytest.mark.opa
+@given(document=documents() | damaged() | JUNK)
+def test_both_engines_give_the_same_answer(
+    opa: http.client.HTTPConnection, document: JsonValue
+) -> None:
+    """Value for value, also for inputs of no known form."""
+    assert ask(document) == ask_opa(opa, document)

@@ -1,0 +1,222 @@
+"""Hypothesis strategies for inputs of the policy contract, and for inputs that break it."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+
+from permissions.vocabulary import ISOLATION_ORDER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from permissions.model import JsonObject, JsonValue
+
+EFFECTS = ["read", "write", "send", "execute", "irreversible"]
+IMPACTS = ["low", "medium", "high", "critical"]
+VERDICTS = ["matched", "undeclared", "exhausted", "not_ready", "mismatch", "expired"]
+ORIGINS = ["user", "plan", "tool", "default", "unknown"]
+ARGUMENTS = ["path", "url", "to", "amount", "command"]
+
+WORDS = st.text("aZ.-_/ é🎉\u0130", max_size=8)
+"""Letters that engines measure, fold and order differently; no place here relies on that."""
+
+_PATHS = [
+    "/srv/desk/a",
+    "/srv/desk/.git/x",
+    "/srv/desk/AGENTS.md",
+    "/etc/shadow",
+    "/srv/desk/.env",
+]
+_HOSTS = ["api.example.com", "10.0.0.5", "evil.example", "localhost"]
+_ADDRESSES = ["ann@example.com", "eve@other.example", "DE02120300000000202051", "X"]
+_PROGRAMS = ["ls", "sudo", "mount.cifs", "", None]
+_AMOUNTS = st.sampled_from([0, 1, 10_000, 10_001, 1_000_001, 2**53 - 1])
+
+
+def _one(values: list[Any]) -> st.SearchStrategy[Any]:
+    return st.sampled_from(values)
+
+
+_TARGETS: st.SearchStrategy[JsonObject] = st.one_of(
+    st.fixed_dictionaries(
+        {
+            "kind": st.just("path"),
+            "argument": st.just("path"),
+            "access": _one(["read", "write"]),
+            "path": _one(_PATHS) | WORDS,
+            "resolved": _one(_PATHS) | WORDS,
+            "inside_workspace": st.booleans(),
+            "relative": _one([None, "a"]),
+            "hidden": st.booleans(),
+        }
+    ),
+    st.fixed_dictionaries(
+        {
+            "kind": st.just("host"),
+            "argument": st.just("url"),
+            "scheme": _one(["https", "http", None]),
+            "host": _one(_HOSTS) | WORDS,
+            "port": _one([443, 80, None]),
+            "path": _one(["/", None]),
+            "address_class": _one([None, "global", "private", "loopback", "metadata"]),
+        }
+    ),
+    st.fixed_dictionaries(
+        {
+            "kind": st.just("recipient"),
+            "argument": st.just("to"),
+            "scheme": _one(["email", "account"]),
+            "address": _one(_ADDRESSES) | WORDS,
+            "domain": _one(["example.com", "other.example", None]),
+        }
+    ),
+    st.fixed_dictionaries(
+        {
+            "kind": st.just("amount"),
+            "argument": st.just("amount"),
+            "currency": _one(["EUR", "USD", "XTS"]),
+            "minor": _AMOUNTS,
+        }
+    ),
+    st.fixed_dictionaries(
+        {
+            "kind": st.just("command"),
+            "argument": st.just("command"),
+            "argv": st.lists(WORDS, max_size=2),
+            "program": _one(_PROGRAMS) | WORDS,
+            "shell": st.booleans(),
+        }
+    ),
+)
+
+LEAVES = st.fixed_dictionaries(
+    {
+        "origin": _one(ORIGINS),
+        "source": st.none(),
+        "trusted": st.booleans(),
+        "control": st.booleans(),
+    }
+)
+
+PLANS = st.none() | st.fixed_dictionaries(
+    {
+        "id": st.just("plan-1"),
+        "digest": st.just("sha256:p"),
+        "step": st.none(),
+        "verdict": _one([None, *VERDICTS]),
+        "detail": st.none(),
+        "scope_read": st.booleans(),
+        "required": st.booleans(),
+    }
+)
+
+APPROVALS = st.fixed_dictionaries(
+    {
+        "id": st.just("approval-1"),
+        "approvers": st.lists(_one(["alice", "bob", "eve", "clerk"]), max_size=3),
+        "groups": st.lists(_one(["operators", "security", "others"]), max_size=2),
+        "quorum": st.integers(1, 3),
+        "approved_until": _one([0, 1795500900000000]),
+        "policy_revision": st.just("sha256:c"),
+        "args_digest": _one(["sha256:a", "sha256:z"]),
+    }
+)
+
+_BUDGETS = st.fixed_dictionaries(
+    {"used": _AMOUNTS, "limit": st.none() | st.integers(0, 100_000)}
+)
+
+
+@st.composite
+def documents(draw: st.DrawFn, *, approvals: st.SearchStrategy[Any] = APPROVALS) -> JsonObject:
+    """An input of the contract's form."""
+    return {
+        "subject": {
+            "type": draw(_one(["user", "agent", "service"])),
+            "id": draw(_one(["clerk", "alice"])),
+            "properties": {
+                "roles": [],
+                "on_behalf_of": draw(_one([None, "user:alice"])),
+                "act": draw(_one([[], [{"type": "user", "id": "alice"}]])),
+            },
+        },
+        "action": {
+            "name": "tools/call",
+            "properties": {"effect": draw(_one(EFFECTS)), "impact": draw(_one(IMPACTS))},
+        },
+        "resource": {
+            "type": "tool",
+            "id": "some_tool",
+            "properties": {
+                "args": draw(st.dictionaries(_one(ARGUMENTS), _one(["x", None, [], {}]))),
+                "args_digest": "sha256:a",
+                "tool_digest": "sha256:b",
+                "isolation": draw(_one(list(ISOLATION_ORDER))),
+                "control": draw(st.lists(_one(ARGUMENTS), unique=True)),
+                "targets": draw(st.lists(_TARGETS, max_size=3)),
+            },
+        },
+        "context": {
+            "run": "run-1",
+            "call": "call-1",
+            "time": 1795500000000000,
+            "plan": draw(PLANS),
+            "provenance": draw(
+                st.dictionaries(
+                    _one([f"/{name}" for name in ARGUMENTS] + ["/to/0", "/body", ""]), LEAVES
+                )
+            ),
+            "labels": draw(_one([[], ["untrusted"]])),
+            "usage": draw(
+                st.dictionaries(_one(["calls", "cost", "amount_eur", "amount_usd"]), _BUDGETS)
+            ),
+            "approval": draw(st.none() | approvals),
+            "environment": {
+                "name": "test",
+                "workspace": "/srv/desk",
+                "isolation": draw(st.lists(_one(list(ISOLATION_ORDER)), max_size=2)),
+            },
+            "history": [],
+        },
+    }
+
+
+JUNK: st.SearchStrategy[JsonValue] = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-5, 5),
+    st.just(0.5),
+    WORDS,
+    st.lists(WORDS, max_size=2),
+    st.dictionaries(WORDS, WORDS, max_size=2),
+)
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> JsonObject:
+    """An input with one to three members replaced by anything, or taken away."""
+    document = copy.deepcopy(draw(documents()))
+    for _ in range(draw(st.integers(1, 3))):
+        places = list(_places(document))
+        if not places:
+            break
+        holder, key = draw(st.sampled_from(places))
+        if draw(st.booleans()):
+            del holder[key]
+        else:
+            holder[key] = draw(JUNK)
+    return document
+
+
+def _places(value: JsonValue) -> Iterator[tuple[Any, Any]]:
+    members: Any = []
+    if isinstance(value, dict):
+        members = value.items()
+    elif isinstance(value, list):
+        members = enumerate(value)
+    for key, member in members:
+        yield value, key
+        yield from _places(member)
