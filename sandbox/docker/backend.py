@@ -63,6 +63,7 @@ class DockerSandbox:
         self._engine: Engine | None = None
         self._facts: Mapping[str, object] = {}
         self._opening = anyio.Lock()
+        self._owed: set[str] = set()
 
     async def __aenter__(self) -> Self:
         """Connects lazily: entering never fails, the first run may."""
@@ -116,6 +117,8 @@ class DockerSandbox:
         )
         await self._open()
         engine = self._connected()
+        for owed in tuple(self._owed):
+            await self._remove(engine, owed)
         image = await self._in_thread(partial(_image_id, engine, profile, self._facts))
         lease = Lease.of_this_process(wall_seconds=profile.wall_seconds + BOOT_SECONDS)
         name = f"wardline-{secrets.token_hex(8)}"
@@ -126,7 +129,7 @@ class DockerSandbox:
             )
         finally:
             with anyio.CancelScope(shield=True):
-                await self._remove(name)
+                await self._remove(engine, name)
         return execution_result(
             ending,
             transcript,
@@ -168,22 +171,29 @@ class DockerSandbox:
         )
         return ending, transcript, seconds
 
-    async def _remove(self, name: str) -> None:
+    async def _remove(self, engine: Engine, name: str) -> None:
         try:
-            await self._in_thread(partial(self._connected().remove, name))
+            await self._in_thread(partial(engine.remove, name))
         except SandboxError as err:
-            # The lease stays: the next open or close of any sandbox here removes it.
+            # Tried again before the next run and at the end; after that the lease is left.
+            self._owed.add(name)
             log.warning("sandbox_not_removed", container=name, error=str(err))
+        else:
+            self._owed.discard(name)
 
     async def _open(self) -> None:
         async with self._opening:
             if self._engine is not None:
                 return
             engine = await self._in_thread(Engine.connect)
-            self._facts = await self._in_thread(engine.facts)
-            _require_walls(self._facts)
+            try:
+                self._facts = await self._in_thread(engine.facts)
+                _require_walls(self._facts)
+                await self._in_thread(partial(reap, engine))
+            except BaseException:
+                engine.close()
+                raise
             self._engine = engine
-            await self._in_thread(partial(reap, engine))
 
     def _connected(self) -> Engine:
         if self._engine is None:
@@ -200,6 +210,8 @@ class DockerSandbox:
         if engine is None:
             return
         with anyio.move_on_after(CLEANUP_SECONDS, shield=True):
+            for owed in tuple(self._owed):
+                await self._remove(engine, owed)
             try:
                 await self._in_thread(partial(reap, engine))
             except SandboxError as err:

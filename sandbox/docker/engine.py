@@ -58,6 +58,10 @@ class Engine:
                 "code is mounted from this machine's disk; use a local engine's unix socket",
             )
         try:
+            # First without the SDK, which leaves its socket open when nobody answers.
+            with socket.socket(socket.AF_UNIX) as knock:
+                knock.settimeout(REQUEST_SECONDS)
+                knock.connect(url.removeprefix("unix://"))
             client = docker.APIClient(base_url=url, version="auto", timeout=REQUEST_SECONDS)
         except (errors.DockerException, requests.RequestException, OSError) as err:
             raise SandboxUnavailableError("no Docker engine answers", REMEDY) from err
