@@ -135,7 +135,7 @@ async def open_log(
         TraceWriteError: the log has another writer, or cannot be written.
         TraceIntegrityError: what is there is not what this key signed.
     """
-    if not is_origin(f"{name}/{'0' * 2 * _ID_BYTES}"):
+    if not name or not is_origin(f"{name}/{'0' * 2 * _ID_BYTES}"):
         raise ConfigError(f"{name[:80]!r} cannot name a log; use a URL without its scheme")
     vault = Vault(kek, random=random)
 

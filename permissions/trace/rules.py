@@ -30,6 +30,8 @@ RUN_TYPES = frozenset({"run.start", "run.end", "plan"})
 CALL_TYPES = frozenset(
     {"intent", "decision", "request", "approval", "denied", "start", "effect", "outcome", "gap"}
 )
+CLOCK_SLACK_US = 1_000_000
+"""Ordinary correction of a clock; a larger step back is worth a look."""
 KNOWN_TYPES = LOG_TYPES | RUN_TYPES | CALL_TYPES
 
 
@@ -86,7 +88,7 @@ class Story:
 
     def observe(self, entry: JsonObject) -> Iterator[str]:
         """Takes in the next entry; yields what is wrong about it, one sentence each."""
-        if entry["time"] < self._time:
+        if entry["time"] < self._time - CLOCK_SLACK_US:
             yield f"the clock went back by {self._time - entry['time']} us"
         self._time = entry["time"]
         if self.closed and entry["type"] != "log.open":

@@ -323,6 +323,9 @@ class _Auditor:
 
     def _check_heads(self) -> Anchor | None:
         size = self._verified.size if self._verified else 0
+        if self._origin is None and self._notes:
+            self.failure = 0, "a head of this log was kept, and nothing of the log is here"
+            return None
         anchor: Anchor | None = None
         for source, head in self._heads.items():
             if head.size > size:

@@ -1,0 +1,240 @@
+"""Real faults under a real log: a writer killed again and again, a disk that is full."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+import pytest
+from logs import CONFIG, KEK, NAME, SIGNER, before, record_run, run_start
+
+from permissions.errors import TraceWriteError
+from permissions.trace.log import open_log
+from permissions.trace.reader import read_entries
+from permissions.trace.vault import VaultReader
+from permissions.trace.verify import verify_trace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from permissions.trace.log import SignedLog
+    from permissions.trace.report import Report
+
+KILLS = 12
+SUPPORT = str(Path(sys.modules["logs"].__file__ or "").parent)
+
+WRITER = """
+import sys, anyio
+from pathlib import Path
+from logs import CONFIG, KEK, NAME, SIGNER, before, outcome, run_start
+from permissions.trace.log import open_log
+
+async def caller(log, worker, generation):
+    number = 0
+    while True:
+        call = f"{generation}-{worker}-{number}"
+        receipt = await log.append(before("run", call), evidence="durable")
+        sys.stdout.write(f"{receipt.first} {call}\\n")
+        sys.stdout.flush()
+        await log.append([outcome("run", call)], evidence="buffered")
+        number += 1
+
+async def main(directory, generation):
+    async with open_log(directory, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG) as log:
+        await log.append([run_start("run")], evidence="durable")
+        async with anyio.create_task_group() as group:
+            for worker in range(8):
+                group.start_soon(caller, log, worker, generation)
+
+anyio.run(main, Path(sys.argv[1]), sys.argv[2])
+"""
+
+
+def verified(directory: Path) -> Report:
+    return verify_trace(directory, key=SIGNER.public, vault=VaultReader(directory, KEK))
+
+
+def kill_after(directory: Path, generation: int, acknowledgements: int) -> list[str]:
+    """Lets a writer work, kills it, and gives every line it had acknowledged."""
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(directory), str(generation)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": SUPPORT},
+        text=True,
+    )
+    assert writer.stdout is not None
+    lines = []
+    try:
+        for line in writer.stdout:
+            lines.append(line)
+            if len(lines) == acknowledgements:
+                writer.send_signal(signal.SIGKILL)
+    finally:
+        writer.kill()
+        writer.wait()
+        writer.stdout.close()
+    assert writer.returncode == -signal.SIGKILL
+    return [line for line in lines if line.endswith("\n")]
+
+
+@pytest.mark.slow
+def test_no_acknowledged_entry_is_lost_to_kill_9(tmp_path: Path):
+    """Twelve writers die one after the other, in the middle of their work."""
+    acknowledged: dict[int, str] = {}
+    for generation in range(KILLS):
+        for line in kill_after(tmp_path, generation, acknowledgements=20 + 7 * generation):
+            index, call = line.split()
+            acknowledged[int(index)] = call
+        assert verified(tmp_path).integrity.verdict == "signed"
+
+    async def resume() -> None:
+        async with open_log(tmp_path, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG):
+            pass
+
+    anyio.run(resume)
+    recorded = {each.index: each for each in read_entries(tmp_path)}
+    report = verified(tmp_path)
+
+    assert len(acknowledged) >= KILLS * 20
+    for index, call in acknowledged.items():
+        assert (recorded[index].type, recorded[index].call) == ("intent", call)
+        assert recorded[index + 2].type == "start"
+    assert report.integrity.verdict == "signed"
+    assert report.completeness.findings == ()
+    assert report.completeness.open_calls == ()
+    assert report.completeness.gaps > 0
+    assert report.completeness.contents.absent == report.completeness.contents.erased == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of two megabytes."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root; RLIMIT_FSIZE stands in elsewhere")
+    mount = tmp_path / "disk"
+    mount.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(mount)],
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        pytest.skip(f"a tmpfs cannot be mounted here: {done.stderr.decode()[:200]}")
+    try:
+        yield mount
+    finally:
+        subprocess.run(["umount", str(mount)], check=True)
+
+
+async def test_a_full_disk_closes_the_log_and_says_so(small_disk: Path):
+    """Nothing acknowledged is lost, nothing more is admitted, verification still works."""
+    directory = small_disk / "trace"
+    async with open_log(directory, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG) as log:
+        await log.append([run_start("run")], evidence="durable")
+        acknowledged, failure = await _append_until_it_fails(log)
+        for evidence in ("durable", "buffered"):
+            with pytest.raises(TraceWriteError, match="admits nothing more"):
+                await log.append(before("run", "late"), evidence=evidence)  # type: ignore[arg-type]
+
+    report = verified(directory)
+    entries = list(read_entries(directory))
+    assert acknowledged > 100
+    assert "No space left" in failure
+    assert [each.type for each in entries].count("intent") == acknowledged
+    assert report.integrity.verdict == "signed"
+    assert entries[-1].type == "log.close"
+    assert "No space left" in entries[-1].body["reason"]
+    assert report.completeness.closed
+
+    with pytest.raises(TraceWriteError):
+        await _reopen(directory)
+    assert verified(directory).integrity.verdict == "signed"
+
+
+async def _append_until_it_fails(log: SignedLog) -> tuple[int, str]:
+    acknowledged = 0
+    try:
+        while True:
+            await log.append(before("run", f"c{acknowledged}"), evidence="durable")
+            acknowledged += 1
+    except TraceWriteError as err:
+        return acknowledged, str(err)
+
+
+async def _reopen(directory: Path) -> None:
+    async with open_log(directory, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG):
+        pass
+
+
+LIMITED = """
+import resource, sys, anyio
+from pathlib import Path
+from logs import CONFIG, KEK, NAME, SIGNER, before, run_start
+from permissions.errors import TraceWriteError
+from permissions.trace.log import open_log
+
+async def main(directory):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, 1_500_000))
+    async with open_log(directory, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG) as log:
+        await log.append([run_start("run")], evidence="durable")
+        number = 0
+        try:
+            while True:
+                await log.append(before("run", f"c{number}"), evidence="durable")
+                number += 1
+        except TraceWriteError as err:
+            print(number, err)
+
+anyio.run(main, Path(sys.argv[1]))
+"""
+
+
+def test_a_file_that_may_not_grow_closes_the_log_and_can_be_gone_on_with(tmp_path: Path):
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(tmp_path)],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": SUPPORT},
+        text=True,
+    )
+    acknowledged = int(done.stdout.split()[0])
+
+    report = verified(tmp_path)
+    entries = [each.type for each in read_entries(tmp_path)]
+    assert report.integrity.verdict == "signed"
+    assert entries.count("intent") == acknowledged > 100
+    assert entries[-1] == "log.close"
+
+    async def go_on() -> None:
+        async with open_log(tmp_path, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG) as log:
+            await record_run(log, "next", 2)
+
+    anyio.run(go_on)
+    report = verified(tmp_path)
+    assert report.integrity.verdict == "signed"
+    assert report.completeness.closed
+    assert report.completeness.gaps == acknowledged
+
+
+async def test_a_reader_may_look_while_a_writer_works(tmp_path: Path):
+    """What is verified in the meantime is a shorter log, never a broken one."""
+    sizes = []
+    async with (
+        open_log(tmp_path, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG) as log,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(record_run, log, "run", 40)
+        for _ in range(10):
+            report = await anyio.to_thread.run_sync(verified, tmp_path)
+            assert report.integrity.verdict == "signed"
+            assert not report.completeness.closed
+            sizes.append(report.integrity.size)
+
+    assert sizes == sorted(sizes)
+    assert verified(tmp_path).completeness.is_whole

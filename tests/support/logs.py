@@ -1,0 +1,99 @@
+"""Whole logs in one call, the same bytes every time."""
+
+from __future__ import annotations
+
+import hashlib
+from itertools import count
+from typing import TYPE_CHECKING
+
+import anyio
+
+from permissions.signing.keys import memory_signer
+from permissions.trace.entry import TraceEntry
+from permissions.trace.log import open_log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from permissions.signing.keys import Signer
+    from permissions.trace.log import SignedLog
+
+SIGNER = memory_signer(b"a log signs with this key, 32 by")
+STRANGER = memory_signer(b"another key that signs no log 32")
+KEK = b"the key that wraps the run keys."
+NAME = "logs.example"
+CONFIG = {"build": "0", "policy": "sha256:0", "engine": "none", "registry": "sha256:0"}
+START = 1_750_000_000_000_000
+
+
+def ticking() -> Callable[[], int]:
+    """A clock that moves one millisecond each time it is read."""
+    times = count(START, 1000)
+    return lambda: next(times)
+
+
+def seeded(seed: str = "") -> Callable[[int], bytes]:
+    """Bytes that only look random."""
+    numbers = count()
+
+    def random(length: int) -> bytes:
+        return hashlib.shake_256(f"{seed}{next(numbers)}".encode()).digest(length)
+
+    return random
+
+
+def run_start(run: str) -> TraceEntry:
+    return TraceEntry("run.start", run, body={"subject": {"type": "agent", "id": "a"}})
+
+
+def run_end(run: str, calls: int) -> TraceEntry:
+    return TraceEntry("run.end", run, body={"status": "complete", "calls": calls})
+
+
+def before(run: str, call: str) -> list[TraceEntry]:
+    """What is recorded before a permitted call."""
+    return [
+        TraceEntry("intent", run, call, {"tool": "read"}, {"arguments": b'{"path":"a"}'}),
+        TraceEntry("decision", run, call, {"permitted": True}, {"input": b"{}"}),
+        TraceEntry("start", run, call, {"isolation": "none", "request": None}),
+    ]
+
+
+def outcome(run: str, call: str) -> TraceEntry:
+    return TraceEntry("outcome", run, call, {"status": "ok"}, {"result": b"done"})
+
+
+async def record_run(log: SignedLog, run: str, calls: int) -> None:
+    """A run of permitted calls, two appends each."""
+    await log.append([run_start(run)], evidence="durable")
+    for number in range(calls):
+        await log.append(before(run, f"{run}-{number}"), evidence="durable")
+        await log.append([outcome(run, f"{run}-{number}")], evidence="durable")
+    await log.append([run_end(run, calls)], evidence="durable")
+
+
+def write_log(
+    directory: Path,
+    *,
+    runs: Sequence[str] = ("run-a",),
+    calls: int = 2,
+    signer: Signer = SIGNER,
+    seed: str = "",
+) -> None:
+    """A closed log of complete runs."""
+
+    async def main() -> None:
+        async with open_log(
+            directory,
+            name=NAME,
+            signer=signer,
+            kek=KEK,
+            config=CONFIG,
+            clock=ticking(),
+            random=seeded(seed),
+        ) as log:
+            for run in runs:
+                await record_run(log, run, calls)
+
+    anyio.run(main)

@@ -1,0 +1,222 @@
+"""The signed log: when it is durable, what it does when it cannot be, how it goes on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+import pytest
+from logs import CONFIG, KEK, NAME, SIGNER, before, outcome, record_run, run_start, write_log
+
+from permissions.errors import ConfigError, TraceWriteError
+from permissions.trace.log import open_log
+from permissions.trace.reader import read_entries
+from permissions.trace.store import SEGMENT_BYTES, Store, segment_path, segments
+from permissions.trace.verify import verify_trace
+
+if TYPE_CHECKING:
+    from permissions.trace.log import SignedLog
+    from permissions.trace.report import Report
+
+OPTIONS: dict[str, Any] = {"name": NAME, "signer": SIGNER, "kek": KEK, "config": CONFIG}
+
+
+def verified(directory: Path) -> Report:
+    return verify_trace(directory, key=SIGNER.public)
+
+
+def types(directory: Path) -> list[str]:
+    return [entry.type for entry in read_entries(directory)]
+
+
+@pytest.mark.both_backends
+async def test_many_callers_share_a_checkpoint(tmp_path: Path):
+    async with open_log(tmp_path, **OPTIONS) as log, anyio.create_task_group() as group:
+        for number in range(64):
+            group.start_soon(record_run, log, f"run-{number}", 3)
+
+    report = verified(tmp_path)
+    assert report.completeness.is_whole
+    assert report.integrity.size == 3 + 64 * (2 + 3 * 4)
+    assert report.integrity.checkpoints < report.integrity.size / 4
+
+
+@pytest.mark.both_backends
+async def test_buffered_entries_become_durable_by_themselves(tmp_path: Path):
+    async with open_log(tmp_path, **OPTIONS) as log:
+        receipt = await log.append([run_start("r")], evidence="buffered")
+        with anyio.fail_after(5):
+            while log.durable <= receipt.first:
+                await anyio.lowlevel.checkpoint()
+
+        assert types(tmp_path)[-1] == "run.start"
+
+
+async def test_closing_commits_what_was_buffered(tmp_path: Path):
+    async with open_log(tmp_path, **OPTIONS) as log:
+        await log.append(before("r", "c"), evidence="buffered")
+
+    assert types(tmp_path) == ["log.open", "config", "intent", "decision", "start", "log.close"]
+    assert verified(tmp_path).completeness.closed
+
+
+async def test_a_closed_log_admits_nothing(tmp_path: Path):
+    async with open_log(tmp_path, **OPTIONS) as log:
+        pass
+
+    with pytest.raises(TraceWriteError, match="closed"):
+        await log.append([run_start("r")], evidence="durable")
+
+
+@pytest.mark.both_backends
+async def test_a_cancelled_caller_leaves_its_entries_and_wakes_the_others(tmp_path: Path):
+    async with open_log(tmp_path, **OPTIONS) as log, anyio.create_task_group() as group:
+        for number in range(30):
+            group.start_soon(_append_cancelled, log, number)
+        for number in range(30):
+            group.start_soon(log_outcome, log, number)
+
+    recorded = types(tmp_path)
+    assert recorded.count("intent") == 30
+    assert recorded.count("outcome") == 30
+
+
+async def _append_cancelled(log: SignedLog, number: int) -> None:
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as group:
+            group.start_soon(log_before, log, number)
+            await anyio.lowlevel.checkpoint()
+            scope.cancel()
+
+
+async def log_before(log: SignedLog, number: int) -> None:
+    await log.append(before("r", f"c{number}"), evidence="durable")
+
+
+async def log_outcome(log: SignedLog, number: int) -> None:
+    await log.append([outcome("r", f"d{number}")], evidence="durable")
+
+
+async def test_callers_of_several_event_loops_share_one_log(tmp_path: Path):
+    async with open_log(tmp_path, **OPTIONS) as log:
+
+        def elsewhere(backend: str, run: str) -> None:
+            anyio.run(record_run, log, run, 10, backend=backend)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(anyio.to_thread.run_sync, elsewhere, "asyncio", "one")
+            group.start_soon(anyio.to_thread.run_sync, elsewhere, "trio", "two")
+            group.start_soon(record_run, log, "three", 10)
+
+    assert verified(tmp_path).completeness.is_whole
+
+
+def open_descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+async def test_event_loops_that_come_and_go_leak_no_descriptor(tmp_path: Path):
+    async with open_log(tmp_path, **OPTIONS) as log:
+
+        def elsewhere(number: int) -> None:
+            anyio.run(record_run, log, f"run-{number}", 1)
+
+        await anyio.to_thread.run_sync(elsewhere, 0)
+        before_ = open_descriptors()
+        for number in range(1, 20):
+            await anyio.to_thread.run_sync(elsewhere, number)
+
+        assert open_descriptors() <= before_ + 5
+
+
+async def test_a_full_queue_makes_callers_wait_and_drops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("permissions.trace.committer.MAX_PENDING_ENTRIES", 8)
+    async with open_log(tmp_path, **OPTIONS) as log, anyio.create_task_group() as group:
+        for number in range(50):
+            group.start_soon(_append_buffered, log, number)
+
+    assert types(tmp_path).count("intent") == 50
+
+
+async def _append_buffered(log: SignedLog, number: int) -> None:
+    await log.append(before("r", f"c{number}"), evidence="buffered")
+
+
+async def test_a_forked_child_cannot_write_its_parents_log(tmp_path: Path):
+    async with open_log(tmp_path, **OPTIONS) as log:
+        log._committer._owner += 1  # what a child sees: another process made the log
+
+        with pytest.raises(TraceWriteError, match="forked"):
+            await log.append([run_start("r")], evidence="durable")
+        log._committer._owner -= 1
+
+
+async def test_a_log_goes_on_in_the_next_segment(tmp_path: Path):
+    """Three segments of a real log, one verification."""
+    async with open_log(tmp_path, **OPTIONS) as log:
+        log._committer._store._end = log._committer._store._filled = SEGMENT_BYTES
+        await record_run(log, "run-a", 1)
+        log._committer._store._end = log._committer._store._filled = SEGMENT_BYTES
+        await record_run(log, "run-b", 1)
+    first, second, third = segments(tmp_path)
+    os.truncate(first, first.read_bytes().index(b"\0"))
+    os.truncate(second, second.read_bytes().index(b"\0"))
+
+    report = verified(tmp_path)
+
+    assert report.completeness.is_whole
+    assert second == segment_path(tmp_path, 2)
+    assert third.stat().st_size > 0
+
+
+@pytest.mark.parametrize("name", ["", "with space", "plus+plus", "line\nbreak", "x" * 300])
+async def test_a_name_that_cannot_be_an_origin_is_refused(tmp_path: Path, name: str):
+    with pytest.raises(ConfigError):
+        async with open_log(tmp_path, **{**OPTIONS, "name": name}):
+            pass
+
+
+async def test_a_directory_that_cannot_be_made_is_a_write_error(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(TraceWriteError, match="cannot be opened"):
+        async with open_log(tmp_path / "file", **OPTIONS):
+            pass
+
+
+async def test_a_failed_sync_fails_every_waiting_caller(tmp_path: Path):
+    """Nothing is tried again on the same descriptor."""
+    async with open_log(tmp_path, **OPTIONS) as log:
+        os.close(log._committer._store._segment)
+        failures = []
+
+        async def append(number: int) -> None:
+            try:
+                await log.append(before("r", f"c{number}"), evidence="durable")
+            except TraceWriteError as err:
+                failures.append(str(err))
+
+        async with anyio.create_task_group() as group:
+            for number in range(20):
+                group.start_soon(append, number)
+        log._committer._store._segment = -1
+
+    assert len(failures) == 20
+    assert all("admits nothing more" in failure for failure in failures)
+    assert types(tmp_path) == ["log.open", "config"]
+
+
+def test_the_lock_is_given_back_when_opening_fails(tmp_path: Path):
+    write_log(tmp_path)
+    data = bytearray(segment_path(tmp_path, 0).read_bytes())
+    data[100] ^= 1
+    segment_path(tmp_path, 0).write_bytes(data)
+    with pytest.raises(Exception, match="not continued"):
+        write_log(tmp_path)
+
+    Store(tmp_path, holder="next").close()

@@ -1,0 +1,153 @@
+"""The state machine of runs and calls: which stories may happen, and which are findings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from permissions.trace.rules import Story
+
+Step = tuple[str, str | None, dict[str, Any]]
+
+
+def told(steps: list[Step]) -> tuple[Story, list[str]]:
+    story, findings = Story(), []
+    for index, (kind, call, body) in enumerate([("log.open", None, {}), *steps]):
+        in_run = not kind.startswith("log.") and kind != "config"
+        entry = {
+            "type": kind,
+            "run": "r" if in_run else None,
+            "call": call,
+            "body": body,
+            "time": index,
+            "index": index,
+        }
+        findings.extend(story.observe(entry))
+    return story, findings
+
+
+START: Step = ("run.start", None, {})
+INTENT: Step = ("intent", "c", {})
+PERMIT: Step = ("decision", "c", {"permitted": True})
+REFUSAL: Step = ("decision", "c", {"permitted": False})
+REQUEST: Step = ("request", "c", {"request": "q"})
+APPROVAL: Step = ("approval", "c", {"request": "q"})
+BEGUN: Step = ("start", "c", {"request": None})
+BEGUN_APPROVED: Step = ("start", "c", {"request": "q"})
+EFFECT: Step = ("effect", "c", {})
+DONE: Step = ("outcome", "c", {})
+DENIED: Step = ("denied", "c", {})
+GAP: Step = ("gap", "c", {})
+
+
+def end(calls: int) -> Step:
+    return ("run.end", None, {"calls": calls})
+
+
+def other(step: Step) -> Step:
+    return (step[0], "d", step[2])
+
+
+@dataclass(frozen=True)
+class Case:
+    id: str
+    steps: list[Step]
+    finds: list[str] = field(default_factory=list)
+
+
+CASES = [
+    Case("permitted", [START, INTENT, PERMIT, BEGUN, DONE, end(1)]),
+    Case("with effects", [START, INTENT, PERMIT, BEGUN, EFFECT, EFFECT, DONE, end(1)]),
+    Case("denied", [START, INTENT, REFUSAL, DENIED, end(0)]),
+    Case("denied before any decision", [START, INTENT, DENIED, end(0)]),
+    Case(
+        "approved",
+        [START, INTENT, REFUSAL, REQUEST, APPROVAL, PERMIT, BEGUN_APPROVED, DONE, end(1)],
+    ),
+    Case("gap", [START, INTENT, PERMIT, BEGUN, GAP, end(1)]),
+    Case("no call", [START, end(0)]),
+    Case("closed and opened", [("log.close", None, {}), ("log.open", None, {}), START, end(0)]),
+    Case("a later type", [START, ("effect.seen", "c", {}), end(0)]),
+    Case("not permitted", [START, INTENT, REFUSAL, BEGUN, DONE], ["without a permit"]),
+    Case("never decided", [START, INTENT, BEGUN, DONE], ["without a permit"]),
+    Case(
+        "permit taken back",
+        [START, INTENT, PERMIT, REFUSAL, BEGUN, DONE],
+        ["without a permit"],
+    ),
+    Case("no intent", [START, PERMIT], ["without an intent"]),
+    Case("two intents", [START, INTENT, INTENT], ["second intent"]),
+    Case("after its end", [START, INTENT, DENIED, PERMIT], ["after its end"]),
+    Case("intent after its end", [START, INTENT, DENIED, INTENT], ["second intent"]),
+    Case("two outcomes", [START, INTENT, PERMIT, BEGUN, DONE, DONE], ["after its end"]),
+    Case("outcome without start", [START, INTENT, PERMIT, DONE], ["never started"]),
+    Case("effect without start", [START, INTENT, PERMIT, EFFECT], ["never started"]),
+    Case("two starts", [START, INTENT, PERMIT, BEGUN, BEGUN], ["after its start"]),
+    Case("denied after start", [START, INTENT, PERMIT, BEGUN, DENIED], ["after its start"]),
+    Case("decided after start", [START, INTENT, PERMIT, BEGUN, PERMIT], ["after its start"]),
+    Case("approval unasked", [START, INTENT, APPROVAL], ["something else than it asked"]),
+    Case(
+        "approval of another request",
+        [START, INTENT, REQUEST, ("approval", "c", {"request": "other"})],
+        ["something else than it asked"],
+    ),
+    Case(
+        "start on an approval that is not there",
+        [START, INTENT, PERMIT, BEGUN_APPROVED],
+        ["not recorded with it"],
+    ),
+    Case(
+        "one approval, two calls",
+        [
+            START,
+            *[INTENT, REQUEST, APPROVAL, PERMIT, BEGUN_APPROVED, DONE],
+            *map(other, [INTENT, REQUEST, APPROVAL, PERMIT, BEGUN_APPROVED, DONE]),
+        ],
+        ["uses the approval of 'c' again"],
+    ),
+    Case("outside any run", [INTENT], ["outside any run"]),
+    Case("run twice", [START, START], ["started twice"]),
+    Case("run resumed by the next writer", [START, ("log.open", None, {}), START]),
+    Case("end without start", [end(0)], ["outside any run"]),
+    Case("ended with an open call", [START, INTENT, end(0)], ["was open"]),
+    Case("wrong count", [START, end(3)], ["says it started 3 calls; 0 are recorded"]),
+    Case("call of nobody", [START, ("intent", None, {})], ["names no run or no call"]),
+    Case("after close", [("log.close", None, {}), START], ["after log.close"]),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_story(case: Case):
+    _, findings = told(case.steps)
+
+    assert len(findings) == len(case.finds), findings
+    for finding, expected in zip(findings, case.finds, strict=True):
+        assert expected in finding
+
+
+def test_open_calls_are_those_without_an_end():
+    story, _ = told([START, INTENT, PERMIT, BEGUN, other(INTENT), other(DENIED)])
+
+    [call] = story.open_calls
+    assert (call.call, call.last, call.since, call.started) == ("c", "start", 2, True)
+    assert story.open_runs == ("r",)
+
+
+def test_a_clock_that_jumps_back_is_a_finding():
+    story = Story()
+    entry = {"type": "log.open", "run": None, "call": None, "body": {}, "index": 0}
+
+    assert not list(story.observe({**entry, "time": 10_000_000}))
+    assert not list(story.observe({**entry, "time": 9_500_000}))
+    assert list(story.observe({**entry, "time": 8_000_000})) == [
+        "the clock went back by 1500000 us"
+    ]
+
+
+def test_nothing_may_precede_the_opening():
+    story = Story()
+    entry = {"type": "config", "run": None, "call": None, "body": {}, "index": 0, "time": 0}
+
+    assert list(story.observe(entry)) == ["config before log.open"]
