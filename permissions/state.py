@@ -283,8 +283,9 @@ class StateDatabase:
         return connection
 
     def _configure(self, connection: sqlite3.Connection) -> None:
-        (owner,) = _first_row(connection, "PRAGMA application_id")
+        # In this order: another process may be making the tables, and both appear at once.
         (tables,) = _first_row(connection, "SELECT count(*) FROM sqlite_schema")
+        (owner,) = _first_row(connection, "PRAGMA application_id")
         if owner != _APPLICATION_ID and (owner or tables):
             raise StateError(
                 f"{self.path} is an SQLite file of another program; choose another path"

@@ -104,6 +104,16 @@ def test_hostile_text_is_escaped_wherever_it_stands(name: str) -> None:
     assert console.literal(evil) in page.replace("\n  | ", "")
 
 
+@pytest.mark.parametrize("name", sorted(HOSTILE.keys() - {"stacked_marks"}))
+def test_what_has_no_shape_is_written_as_an_escape(name: str) -> None:
+    assert console.visible(HOSTILE[name]).isascii()
+
+
+def test_one_mark_on_a_letter_is_writing_and_more_are_not() -> None:
+    assert console.visible(HOSTILE["stacked_marks"]) == "e\u0301" + "\\u0301" * 39
+    assert console.visible("1\u0338") == "1\\u0338"
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_what_is_shown_parses_back_to_the_value(name: str) -> None:
     assert json.loads(console.literal({"x": HOSTILE[name]})) == {"x": HOSTILE[name]}
