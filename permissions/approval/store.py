@@ -2,6 +2,10 @@
 
 A store keeps values and makes one change at a time; what a change may be is decided by
 `lifecycle`, handed in as a function.
+
+Not protected from: whoever may read the state file reads the arguments of every call that was
+ever put to people; whoever may write it can drop a request or undo a use, but cannot make an
+approval that no person signed for that very call.
 """
 
 from __future__ import annotations

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from permissions.approval.store import RequestStore
 
 
+pytestmark = pytest.mark.both_backends
+
+
 @pytest.fixture(params=["memory", "sqlite"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RequestStore]:
     if request.param == "memory":

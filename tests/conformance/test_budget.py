@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from permissions.budget import BudgetLedger
 
+pytestmark = pytest.mark.both_backends
+
 RUN = "run-1"
 
 

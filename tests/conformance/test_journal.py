@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from permissions.execution.journal import ExecutionJournal
 
+pytestmark = pytest.mark.both_backends
+
 KEY = JournalKey("run-1", "call-1", Digest("sha256:" + "a" * 64))
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+pytestmark = pytest.mark.both_backends
+
 NOTES = Schema("notes", (("CREATE TABLE note (text TEXT NOT NULL UNIQUE) STRICT",),))
 
 
