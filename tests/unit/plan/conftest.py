@@ -51,6 +51,11 @@ def shout(text: str) -> str:
     raise NotImplementedError(text)
 
 
+@tool(effect="read", output="trusted")
+def join(first: str, second: str) -> str:
+    raise NotImplementedError(first, second)
+
+
 @tool(effect="send", impact="high", control=["account", "cents", "urgent"])
 def pay(account: str, cents: int, note: str = "", *, urgent: bool = False) -> str:
     raise NotImplementedError(account, cents, note, urgent)
@@ -75,7 +80,7 @@ def write_note(text: str) -> str:
 def tools() -> dict[str, PlannedTool]:
     """What the session may call."""
     registry = ToolRegistry(
-        [find_contact, read_invoice, list_files, shout, pay, file_away, shred, write_note]
+        [find_contact, read_invoice, list_files, shout, join, pay, file_away, shred, write_note]
     )
     return {each.name: each for each in registry}
 

@@ -322,6 +322,30 @@ def test_released_scope_read_is_given_back(start: PlanCursor, ask: Ask) -> None:
     assert not ask(cursor.fail("s1"), "list_files", {"folder": "."}).scope_read
 
 
+def test_released_step_gives_back_no_scope_read(start: PlanCursor, ask: Ask) -> None:
+    step = ask(start, "find_contact", {"name": "ACME"})
+    cursor = start.reserve(step, call="c1").release("c1")
+    read = ask(cursor, "list_files", {"folder": "."})
+    for call in ("s1", "s2"):
+        cursor = cursor.reserve(read, call=call)
+
+    assert not ask(cursor, "list_files", {"folder": "."}).scope_read
+
+
+def test_tool_that_no_longer_only_reads_is_in_no_scope(
+    plan: Plan, tools: Mapping[str, PlannedTool]
+) -> None:
+    """The scope holds for reads, also when a tool changed after the plan was verified."""
+    changed = {**tools, "list_files": tools["write_note"]}
+    cursor = PlanCursor.start(plan, changed, verify_plan(plan, tools, now=NOW))
+
+    found = cursor.match(
+        "list_files", {}, tool_digest=changed["list_files"].digest, now=NOW, provenance={}
+    )
+
+    assert not found.scope_read
+
+
 def test_tightest_step_is_taken_first(
     document: JsonObject, tools: Mapping[str, PlannedTool], ask: Ask
 ) -> None:

@@ -284,6 +284,38 @@ def test_taint_runs_through_a_trusted_tool(
     assert [p.code for p in verdict.problems] == ["plan.tainted_control"]
 
 
+def test_output_is_as_tainted_as_the_worst_argument(
+    document: JsonObject, tools: Mapping[str, PlannedTool]
+) -> None:
+    """A clean word beside the stranger's does not clean the result."""
+    document["steps"].insert(
+        PAY,
+        {
+            "id": "joined",
+            "tool": "join",
+            "needs": ["invoice"],
+            "arguments": {"first": {"literal": "DE"}, "second": from_invoice("/text")},
+        },
+    )
+    document["steps"][-1]["needs"].append("joined")
+    document["steps"][-1]["arguments"]["account"] = {"step": "joined", "pointer": ""}
+
+    assert [p.code for p in verify(document, tools).problems] == ["plan.tainted_control"]
+
+
+def test_extractor_on_a_clean_field_asks_nobody(
+    document: JsonObject, tools: Mapping[str, PlannedTool]
+) -> None:
+    document["steps"][PAY] |= {
+        "tool": "file_away",
+        "arguments": {
+            "folder": {"step": "contact", "pointer": "/name", "extract": {"enum": ["ACME"]}}
+        },
+    }
+
+    assert verify(document, tools).approvals_needed == ()
+
+
 def test_lookup_by_an_extracted_key_may_steer_but_a_person_sees_it(
     document: JsonObject, tools: Mapping[str, PlannedTool]
 ) -> None:
