@@ -141,7 +141,7 @@ def walk(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...],
 
 def _parameter(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
-        label = f"`{parameter.human_readable_name}`"
+        label = f"`{_cell((parameter.metavar or parameter.name).upper())}`"
     else:
         label = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
     default = "required" if parameter.required else _shown(parameter.default)
@@ -149,7 +149,7 @@ def _parameter(parameter: Any) -> str:
 
 
 def _shown(default: Any) -> str:
-    if default is None or default is False or default == () or callable(default):
+    if default in (None, False, "", ()) or callable(default):
         return ""
     return f"`{default}`"
 
