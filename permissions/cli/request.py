@@ -150,7 +150,10 @@ def watch(
     config: Config = None,
 ) -> None:
     """Follows requests as they come and end; asks you about each on a terminal with a key."""
-    asks = bool(key) and not as_json and sys.stdin.isatty() and sys.stdout.isatty()
+    person = not as_json and sys.stdin.isatty() and sys.stdout.isatty()
+    asks = person and bool(key)
+    if person and not asks:
+        typer.echo("watching only; give --key to be asked here", err=True)
 
     async def work(service: ApprovalService, approvers: Approvers) -> None:
         known: dict[str, AccessRequest] = {}
