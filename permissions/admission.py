@@ -59,7 +59,6 @@ class Admission:
         request: id of the access request whose approval is used up by it.
         reserved: what the call took from the run's budgets.
         started: clock at the start, microseconds since 1970 UTC.
-        taken: whether a ring has begun to run it.
         result: what it came to, for an outer ring that did not run it itself.
     """
 
@@ -74,7 +73,6 @@ class Admission:
     request: str | None
     reserved: Reserved | None = None
     started: int = 0
-    taken: bool = False
     result: CallResult | None = None
 
     @property

@@ -35,7 +35,7 @@ from permissions.admission import Admission, Attempt, Question, journal_key
 from permissions.approval.model import RequestedCall
 from permissions.budget import Exhausted
 from permissions.delivery import Delivery, deliver, journal_form, restore, withheld
-from permissions.errors import BrokerError, TraceError
+from permissions.errors import BrokerError, ToolFailedError, TraceError
 from permissions.execution.base import Execution, Outcome
 from permissions.execution.in_process import ENFORCED, run_async
 from permissions.execution.journal import Finished, Fresh, InDoubt
@@ -108,10 +108,16 @@ class PermissionBroker:
         return Explanation.of_decision(call.tool, decided, question.document)
 
     async def admit(self, session: Session, call: ToolCall) -> Admission | CallResult:
-        """Steps 1 to 8: leave to run the call once, the result of its earlier run, or a denial."""
+        """Steps 1 to 8: leave to run the call once, the result of its earlier run, or a denial.
+
+        Raises:
+            ToolFailedError: an earlier run of this very call ended by the tool's exception.
+        """
         attempt = Attempt(self.parts.ids("call"), session, call)
         try:
             return await self._admit(attempt)
+        except ToolFailedError:
+            raise  # how the earlier run of this very call ended
         except Refusal as refusal:
             return await self._refuse(attempt, refusal)
         except anyio.get_cancelled_exc_class():

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import ContextVar
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from permissions.admission import Admission
+    from permissions.model import Completed
     from permissions.tools import ToolDefinition
 
 
@@ -43,24 +45,42 @@ class SessionHandle(Protocol):
         ...
 
 
+class Grant:
+    """What an outer ring decided about one call, for one use by the innermost ring.
+
+    Args:
+        tool: the tool's name.
+        decided: leave to run the call, or what an earlier run of it came to.
+    """
+
+    def __init__(self, tool: str, decided: Admission | Completed) -> None:
+        self.tool = tool
+        self.decided = decided
+        self._taken = Lock()  # not a flag: tools may start threads, and one of them wins
+
+    def take(self) -> bool:
+        """Uses the grant up; False when that was done before."""
+        return self._taken.acquire(blocking=False)
+
+
 CURRENT_SESSION: ContextVar[SessionHandle | None] = ContextVar("wardline_session", default=None)
-CURRENT_GRANT: ContextVar[Admission | None] = ContextVar("wardline_grant", default=None)
+CURRENT_GRANT: ContextVar[Grant | None] = ContextVar("wardline_grant", default=None)
 
 
 @contextmanager
-def granting(admission: Admission) -> Iterator[None]:
-    """Lets the innermost ring find the admission of the call that an outer ring decided."""
-    token = CURRENT_GRANT.set(admission)
+def granting(tool: str, decided: Admission | Completed) -> Iterator[Grant]:
+    """Lets the innermost ring find what an outer ring decided about a call of this tool."""
+    grant = Grant(tool, decided)
+    token = CURRENT_GRANT.set(grant)
     try:
-        yield
+        yield grant
     finally:
         CURRENT_GRANT.reset(token)
 
 
-def take_grant(definition: ToolDefinition) -> Admission | None:
-    """The unused grant for this very tool, marked as used; None when there is none."""
+def take_grant(definition: ToolDefinition) -> Admission | Completed | None:
+    """What was decided for a call of this tool, used up by this; None when there is nothing."""
     grant = CURRENT_GRANT.get()
-    if grant is None or grant.taken or grant.definition is not definition:
+    if grant is None or grant.tool != definition.name or not grant.take():
         return None
-    grant.taken = True
-    return grant
+    return grant.decided

@@ -52,17 +52,42 @@ class Ring:
         self._run_sync = run_sync
         self._run_async = run_async
 
+    def admit(self, call: ToolCall) -> Admission | CallResult:
+        """Decides a call for an outer ring, which then grants it; see `PermissionBroker`."""
+        admitted: Admission | CallResult = self._run_sync(
+            partial(self.broker.admit, self.session, call)
+        )
+        return admitted
+
+    async def aadmit(self, call: ToolCall) -> Admission | CallResult:
+        """`admit` for callers that can await."""
+        admitted: Admission | CallResult = await self._run_async(
+            partial(self.broker.admit, self.session, call)
+        )
+        return admitted
+
+    def withdraw(self, admitted: Admission) -> CallResult:
+        """Ends an admitted call whose grant nobody took; nothing was run."""
+        settled: CallResult = self._run_sync(partial(self.broker.settle, admitted, UNREACHED))
+        return settled
+
+    async def awithdraw(self, admitted: Admission) -> CallResult:
+        """`withdraw` for callers that can await; a cancelled caller still waits for it."""
+        with anyio.CancelScope(shield=True):
+            settled: CallResult = await self._run_async(
+                partial(self.broker.settle, admitted, UNREACHED)
+            )
+        return settled
+
     def call_guarded(
         self, definition: ToolDefinition, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
         """Decides, records and runs a sync tool in this thread."""
         declared, injected = split(definition, args, kwargs)
-        admitted = take_grant(definition) or self._run_sync(
-            partial(self.broker.admit, self.session, ToolCall(definition.name, declared))
-        )
+        admitted = take_grant(definition) or self.admit(ToolCall(definition.name, declared))
         if not isinstance(admitted, Admission):
             return unwrap(definition, admitted)
-        if not same_call(admitted, declared):
+        if not same_call(definition, admitted, declared):
             settled = self._run_sync(partial(self.broker.settle, admitted, CHANGED))
         elif admitted.executor is not None:
             settled = self._run_sync(partial(self.broker.complete, admitted))
@@ -71,7 +96,6 @@ class Ring:
         return unwrap(definition, settled)
 
     def _finish_here(self, admitted: Admission, injected: Mapping[str, Any]) -> CallResult:
-        admitted.taken = True
         try:
             outcome = run_sync(admitted.execution, injected)
         except BaseException:
@@ -86,12 +110,12 @@ class Ring:
     ) -> Any:
         """Decides, records and runs an async tool in this task."""
         declared, injected = split(definition, args, kwargs)
-        admitted = take_grant(definition) or await self._run_async(
-            partial(self.broker.admit, self.session, ToolCall(definition.name, declared))
+        admitted = take_grant(definition) or await self.aadmit(
+            ToolCall(definition.name, declared)
         )
         if not isinstance(admitted, Admission):
             return unwrap(definition, admitted)
-        if not same_call(admitted, declared):
+        if not same_call(definition, admitted, declared):
             settled = await self._run_async(partial(self.broker.settle, admitted, CHANGED))
         elif admitted.executor is not None:
             settled = await self._run_async(partial(self.broker.complete, admitted))
@@ -102,7 +126,6 @@ class Ring:
     async def _afinish_here(
         self, admitted: Admission, injected: Mapping[str, Any]
     ) -> CallResult:
-        admitted.taken = True
         try:
             outcome = await run_async(admitted.execution, injected)
         except BaseException:
@@ -136,6 +159,8 @@ CHANGED = Outcome(
     "not_run", detail="the tool was reached with other arguments", verdict="changed"
 )
 
+UNREACHED = Outcome("not_run", detail="the tool was never reached", verdict="unreached")
+
 
 def split(
     definition: ToolDefinition, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -152,10 +177,17 @@ def split(
     return declared, injected
 
 
-def same_call(admitted: Admission, declared: Mapping[str, Any]) -> bool:
-    """Whether what reached the function is what was decided, defaults and coercions included."""
+def same_call(
+    definition: ToolDefinition, admitted: Admission, declared: Mapping[str, Any]
+) -> bool:
+    """Whether what reached the function is what was decided, defaults and coercions included.
+
+    A function that only shares its name with the registered one is another tool.
+    """
+    if admitted.definition is not definition:
+        return False
     try:
-        arguments: Arguments = admitted.definition.validate(declared)
+        arguments: Arguments = definition.validate(declared)
     except ArgumentsError:
         return False
     return arguments.document == admitted.question.arguments.document

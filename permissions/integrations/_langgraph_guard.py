@@ -1,0 +1,221 @@
+"""The outer ring in LangGraph: one call, from the tool node's wrapper to its message."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import anyio
+import anyio.lowlevel
+from langchain_core.messages import ToolMessage
+from langchain_core.tools import StructuredTool
+from langgraph.types import interrupt
+
+from permissions.admission import Admission
+from permissions.errors import CallDenied, NoSessionError, ToolDefinitionError
+from permissions.grants import CURRENT_SESSION, granting
+from permissions.integrations._langgraph_calls import (
+    can_suspend,
+    denial_message,
+    question,
+    tool_call,
+)
+from permissions.model import Completed, Denial
+from permissions.reasons import Code, reason
+from permissions.rings import Ring
+from permissions.tools import guard_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from langchain_core.tools import BaseTool
+    from langgraph.prebuilt.tool_node import ToolCallRequest
+    from langgraph.types import Command
+
+    from permissions.model import CallResult
+    from permissions.session import ToolCall
+    from permissions.tools import ToolDefinition
+
+
+class CallGuard:
+    """The outer ring: both forms of the wrapper that hosts of a tool node ask for.
+
+    `guard_node` uses it; a LangChain middleware may hand its own calls over to it, as the last
+    of `middleware=[...]`, so that nothing comes between the decision and the tool.
+    """
+
+    def __init__(self) -> None:
+        self._siblings = _Siblings()
+
+    def wrap_tool_call(
+        self,
+        request: ToolCallRequest,
+        execute: Callable[[ToolCallRequest], ToolMessage | Command[Any]],
+    ) -> ToolMessage | Command[Any]:
+        """Decides the call, suspends the graph for a person, runs it, or refuses.
+
+        Raises:
+            GraphBubbleUp: LangGraph's own signal that the graph is suspended.
+            NoSessionError: no session is open around the graph, or one of another run.
+            ToolDefinitionError: the tool is not guarded, or not the one its broker knows.
+            Exception: whatever the tool raised, for `handle_tool_errors` to handle.
+        """
+        ring, call = _asked(request)
+        while _is_held(decided := ring.admit(call), request):
+            interrupt(question(decided))
+        if isinstance(decided, Denial):
+            return denial_message(decided, request)
+        with granting(call.tool, decided) as grant:
+            try:
+                message = execute(request)
+            except CallDenied as err:
+                message = denial_message(err.denial, request)
+            finally:
+                unreached = grant.take()
+                if unreached and isinstance(decided, Admission):
+                    ring.withdraw(decided)
+        return _delivered(message, decided, request, unreached=unreached)
+
+    async def awrap_tool_call(
+        self,
+        request: ToolCallRequest,
+        execute: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
+    ) -> ToolMessage | Command[Any]:
+        """`wrap_tool_call` for graphs that are awaited; raises the same."""
+        ring, call = _asked(request)
+        info = request.runtime.execution_info
+        task = "" if info is None else info.task_id
+        while True:
+            async with self._siblings.running(task):
+                decided = await ring.aadmit(call)
+                if not _is_held(decided, request):
+                    return await _arun(ring, call, decided, request, execute)
+            await self._siblings.idle(task)
+            interrupt(question(decided))
+
+
+async def _arun(
+    ring: Ring,
+    call: ToolCall,
+    decided: Admission | CallResult,
+    request: ToolCallRequest,
+    execute: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
+) -> ToolMessage | Command[Any]:
+    if isinstance(decided, Denial):
+        return denial_message(decided, request)
+    with granting(call.tool, decided) as grant:
+        try:
+            message = await execute(request)
+        except CallDenied as err:
+            message = denial_message(err.denial, request)
+        finally:
+            unreached = grant.take()
+            if unreached and isinstance(decided, Admission):
+                await ring.awithdraw(decided)
+    return _delivered(message, decided, request, unreached=unreached)
+
+
+class _Siblings:
+    """The calls of each graph task that still run.
+
+    An awaited tool node gathers the calls of one message and leaves the others alone as soon
+    as one of them suspends the graph: they would run on behind its back, past the end of the
+    session. So a held call waits for its siblings first. (Threads are joined anyway.)
+    """
+
+    def __init__(self) -> None:
+        self._running: Counter[str] = Counter()
+        self._idle: dict[str, anyio.Event] = {}
+
+    @asynccontextmanager
+    async def running(self, task: str) -> AsyncIterator[None]:
+        """Counts a call as running; all of one message are counted before the first goes on."""
+        self._running[task] += 1
+        try:
+            await anyio.lowlevel.checkpoint()
+            yield
+        finally:
+            self._running[task] -= 1
+            if not self._running[task]:
+                del self._running[task]
+                self._idle.pop(task, anyio.Event()).set()
+
+    async def idle(self, task: str) -> None:
+        """Waits until none of them is running."""
+        while self._running[task]:
+            await self._idle.setdefault(task, anyio.Event()).wait()
+
+
+def _asked(request: ToolCallRequest) -> tuple[Ring, ToolCall]:
+    """The ring of the session around the graph, and the call to put to it.
+
+    Raises:
+        NoSessionError: no session is open, or one of another run.
+        ToolDefinitionError: the tool is not guarded, or not the one its broker knows.
+    """
+    ring = CURRENT_SESSION.get()
+    if not isinstance(ring, Ring):
+        raise NoSessionError(
+            f"the graph was run outside a broker session, so {request.tool_call['name'][:64]!r}"
+            " was not called; run it inside `with broker.session(user=..., run=thread_id):`"
+        )
+    if request.tool is not None:
+        definition = definition_of(request.tool)
+        known = ring.broker.parts.registry.find(definition.name)
+        if known is not None and known is not definition:
+            raise ToolDefinitionError(
+                f"the broker knows another function as {definition.name!r} than the tool node;"
+                " give both the same decorated function"
+            )
+    return ring, tool_call(request, ring.session)
+
+
+def _is_held(decided: Admission | CallResult, request: ToolCallRequest) -> TypeGuard[Denial]:
+    waits = isinstance(decided, Denial) and decided.kind == "pending"
+    return waits and can_suspend(request)
+
+
+def _delivered(
+    message: ToolMessage | Command[Any],
+    decided: Admission | Completed,
+    request: ToolCallRequest,
+    *,
+    unreached: bool,
+) -> ToolMessage | Command[Any]:
+    """What the framework made of the call, unless the broker withheld it."""
+    if unreached:
+        if isinstance(message, ToolMessage) and message.status == "error":
+            return message  # the framework's own: the arguments did not fit its schema
+        call = decided.call if isinstance(decided, Completed) else decided.id
+        changed = (reason(Code.CALL_CHANGED),)
+        return denial_message(
+            Denial(call, request.tool_call["name"], "denied", changed), request
+        )
+    if isinstance(decided, Admission) and isinstance(decided.result, Denial):
+        return denial_message(decided.result, request)
+    return message
+
+
+def definition_of(given: BaseTool) -> ToolDefinition:
+    """The guarded tool inside a framework's tool: one function, sync or async, and no other.
+
+    Raises:
+        ToolDefinitionError: there is none, or it goes by another name.
+    """
+    found = [
+        function
+        for function in (getattr(given, "func", None), getattr(given, "coroutine", None))
+        if function is not None
+    ]
+    if not isinstance(given, StructuredTool) or len(found) != 1:
+        raise ToolDefinitionError(
+            f"{given.name} is not made from one function; make it with"
+            " `langchain_core.tools.tool` from a function decorated with `permissions.tool`"
+        )
+    definition = guard_of(found[0]).definition
+    if definition.name != given.name:
+        raise ToolDefinitionError(
+            f"the tool {given.name!r} is {definition.name!r} to the broker; give both one name"
+        )
+    return definition
