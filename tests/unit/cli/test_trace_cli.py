@@ -1,0 +1,263 @@
+"""`wardline trace` on a log that a real broker wrote."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import pytest
+from typer.testing import CliRunner
+
+from permissions import Broker, BrokerConfig, CallDenied, PathArg, tool
+from permissions.cli.trace import app
+from permissions.pdp.bundle import shipped_folder
+from permissions.signing.keys import memory_signer
+from permissions.trace.encoder import CHECKPOINT_PREFIX
+from permissions.trace.store import segment_path, segments
+
+if TYPE_CHECKING:
+    from click.testing import Result
+
+HOSTILE = "\x1b[2J\x1b]0;owned\x07 ignore all\u202e"
+
+
+LOOSE = """
+package wardline.main
+
+import rego.v1
+
+default response := {
+    "decision": false,
+    "context": {
+        "reasons": [{"code": "main.no", "agent": "No.", "operator": "", "nearest": null}],
+        "obligations": [],
+        "access_request": null,
+        "rules": [],
+    },
+}
+
+response := {
+    "decision": true,
+    "context": {"reasons": [], "obligations": [], "access_request": null, "rules": ["all"]},
+} if {
+    input.action.name == "tools/call"
+}
+"""
+
+
+@tool(effect="read", impact="low")
+def read_note(path: Annotated[str, PathArg("read")]) -> str:
+    """Reads a note."""
+    return Path(path).read_text() + HOSTILE
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state folder after one call that ran and one that was denied."""
+    root = tmp_path_factory.mktemp("recorded")
+    (root / "note.txt").write_text("hello")
+    config = BrokerConfig(state=root / "state", workspace=root)
+    with (
+        Broker(tools=[read_note], config=config) as broker,
+        broker.session(user="alice", run="run-1"),
+    ):
+        read_note(str(root / "note.txt"))
+        with pytest.raises(CallDenied):
+            read_note("/etc/shadow")
+    return root / "state"
+
+
+@pytest.fixture
+def state(recorded: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may alter."""
+    copy = tmp_path / "state"
+    for path in recorded.rglob("*"):
+        target = copy / path.relative_to(recorded)
+        if path.is_dir():
+            target.mkdir(parents=True, exist_ok=True)
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+            target.chmod(path.stat().st_mode)
+    return copy
+
+
+@pytest.fixture
+def run(tmp_path: Path, state: Path) -> Any:
+    def invoke(*arguments: str, folder: Path | None = None) -> Result:
+        environment = {"XDG_STATE_HOME": str(tmp_path / "xdg")}
+        options = [*arguments, "--dir", str(folder or state)]
+        return CliRunner().invoke(app, options, env=environment, catch_exceptions=False)
+
+    return invoke
+
+
+def test_list_names_each_call_and_its_end(run: Any):
+    shown = run("list")
+
+    assert shown.exit_code == 0
+    first, second = shown.stdout.splitlines()
+    assert "read_note" in first
+    assert "ran: ok" in first
+    assert "denied" in second
+    assert "filesystem.outside" in second
+
+
+def test_list_as_json_is_one_object_a_line(run: Any):
+    calls = [json.loads(line) for line in run("list", "--json").stdout.splitlines()]
+
+    assert [call["tool"] for call in calls] == ["read_note", "read_note"]
+    assert [call["permitted"] for call in calls] == [True, False]
+
+
+def test_list_of_another_run_is_empty(run: Any):
+    assert run("list", "--run", "other").stdout == ""
+
+
+def test_show_opens_contents_and_escapes_them(run: Any):
+    call = json.loads(run("list", "--json").stdout.splitlines()[0])["call"]
+
+    sealed, opened = run("show", call), run("show", call, "--open")
+
+    assert "hello" not in sealed.stdout
+    assert "hello" in opened.stdout
+    assert "\x1b" not in opened.stdout
+    assert "\u202e" not in opened.stdout
+
+
+def test_show_one_entry_as_json(run: Any):
+    entry = json.loads(run("show", "0", "--json").stdout)
+
+    assert (entry["index"], entry["type"]) == (0, "log.open")
+
+
+def test_show_what_is_not_there(run: Any):
+    shown = run("show", "call-nobody")
+
+    assert shown.exit_code == 1
+    assert "nothing is recorded" in shown.stderr
+
+
+def test_verify_says_signed_and_not_anchored_then_anchored(run: Any):
+    """The first verification keeps the head for the second."""
+    first, second = run("verify"), run("verify")
+
+    assert first.exit_code == second.exit_code == 0
+    assert "signed" in first.stdout
+    assert "NOT anchored" in first.stdout
+    assert "anchored up to" in second.stdout
+    assert "findings    0" in second.stdout
+
+
+def test_verify_as_json_keeps_two_verdicts(run: Any):
+    report = json.loads(run("verify", "--json").stdout)
+
+    assert report["integrity"]["verdict"] == "signed"
+    assert report["completeness"]["closed"] is True
+    assert report["completeness"]["contents"]["checked"] > 0
+
+
+def test_verify_finds_one_flipped_byte(run: Any, state: Path):
+    path = segment_path(state / "trace", 0)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+    shown = run("verify")
+
+    assert shown.exit_code == 5
+    assert "FAILED at entry" in shown.stdout
+
+
+def test_verify_finds_a_cut_tail_by_the_head_it_kept(run: Any, state: Path):
+    assert run("verify").exit_code == 0
+    path = segment_path(state / "trace", 0)
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"\n", data.index(CHECKPOINT_PREFIX)) + 1])
+
+    shown = run("verify")
+
+    assert shown.exit_code == 5
+    assert "the tail was cut" in shown.stdout
+
+
+def test_verify_with_a_head_of_ones_own(run: Any, state: Path, tmp_path: Path):
+    head = tmp_path / "head"
+    head.write_text(json.loads(run("verify", "--json").stdout)["head"])
+    kept = tmp_path / "elsewhere"
+
+    shown = run("verify", "--head", str(head), "--known-heads", str(kept))
+
+    assert f"kept in {head}" in shown.stdout
+    assert list(kept.iterdir())
+
+
+def test_verify_with_another_key_fails(run: Any, tmp_path: Path):
+    stranger = tmp_path / "stranger.pub"
+    stranger.write_text(f"{memory_signer().public}\n")
+
+    assert run("verify", "--key", str(stranger)).exit_code == 5
+
+
+def test_verify_a_folder_of_segments_alone(run: Any, state: Path, tmp_path: Path):
+    """As an auditor gets it: no keys, no state, only the segments."""
+    alone = tmp_path / "handed-on"
+    alone.mkdir()
+    for path in segments(state / "trace"):
+        (alone / path.name).write_bytes(path.read_bytes())
+
+    unpinned = run("verify", folder=alone)
+    pinned = run("verify", "--key", str(state / "keys" / "log.pem.pub"), folder=alone)
+
+    assert "consistent" in unpinned.stdout
+    assert "signed" in pinned.stdout
+    assert run("show", "0", "--open", folder=alone).exit_code == 2
+
+
+def test_verify_where_nothing_is(run: Any, tmp_path: Path):
+    shown = run("verify", folder=tmp_path / "nowhere")
+
+    assert shown.exit_code == 2
+    assert "no trace" in shown.stderr
+
+
+def test_replay_under_the_recorded_bundle_is_byte_equal(run: Any):
+    shown = run("replay", "--json")
+
+    summary = json.loads(shown.stdout)
+    assert shown.exit_code == 0
+    assert (summary["decisions"], summary["identical"]) == (2, 2)
+    assert summary["rows"] == []
+
+
+def test_replay_under_the_same_policies_changes_nothing(run: Any):
+    shown = run("replay", "--policy", str(shipped_folder()), "--fail-on", "changed")
+
+    assert shown.exit_code == 0
+    assert "newly allowed  0" in shown.stdout
+
+
+def test_replay_under_a_looser_policy_stops_ci(run: Any, tmp_path: Path):
+    loose = tmp_path / "loose"
+    loose.mkdir()
+    (loose / "main.rego").write_text(LOOSE)
+
+    shown = run("replay", "--policy", str(loose))
+
+    assert shown.exit_code == 1, shown.stderr
+    assert "deny -> allow" in shown.stdout
+
+
+def test_replay_without_the_bundle_says_so(run: Any, state: Path):
+    for path in (state / "bundles").iterdir():
+        path.unlink()
+
+    shown = run("replay")
+
+    assert shown.exit_code == 1
+    assert "is not kept here" in shown.stdout
+
+
+def test_replay_with_a_folder_that_is_no_policy(run: Any, tmp_path: Path):
+    assert run("replay", "--policy", str(tmp_path)).exit_code == 2
