@@ -1,0 +1,169 @@
+"""`wardline policy`: results on stdout, findings on stderr, and exit codes that mean one thing."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from rego_samples import SAMPLE, sample_request
+from typer.testing import CliRunner
+
+from permissions.cli.policy import app
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from click.testing import Result
+
+TESTS = """package wardline.main_test
+
+test_permit if data.wardline.main.response.decision with input as {"resource": {"id": "permit"}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    policies = tmp_path / "policies"
+    policies.mkdir()
+    (policies / "main.rego").write_text(SAMPLE)
+    (policies / "main_test.rego").write_text(TESTS)
+    return policies
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def write_request(folder: Path, tool: str) -> Path:
+    path = folder.parent / "request.json"
+    path.write_text(json.dumps(sample_request(tool)))
+    return path
+
+
+def test_check_passes_the_shipped_policies() -> None:
+    result = run("check")
+
+    assert result.exit_code == 0
+    assert result.stdout.startswith("sound, revision sha256:")
+
+
+def test_check_puts_findings_on_stderr(folder: Path) -> None:
+    (folder / "bad.rego").write_text("package wardline.bad\n\nx := time.now_ns()\n")
+
+    result = run("check", folder)
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("bad.rego:3:6: rego.banned_function: ")
+    assert result.stdout == "1 finding(s)\n"
+
+
+def test_check_as_json(folder: Path) -> None:
+    (folder / "bad.rego").write_bytes(b"\xff")
+
+    result = run("check", folder, "--json")
+
+    assert result.exit_code == 1
+    answer = json.loads(result.stdout)
+    assert (answer["sound"], len(answer["findings"])) == (False, 1)
+
+
+def test_check_on_top_of_the_shipped_policies(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "mine.rego").write_text(
+        'package wardline.policies.mine\n\nallow contains "mine.ok" if input.resource.id == "x"\n'
+    )
+
+    assert run("check", mine).exit_code == 1, "alone it has no entrypoint"
+    assert run("check", mine, "--on-top").exit_code == 0
+
+
+def test_a_finding_cannot_steer_the_terminal(folder: Path) -> None:
+    (folder / "bad.rego").write_text(
+        'package b\n\nx := regex.match("\\u001b[2J(", "a\u202e") if y\n'
+    )
+
+    result = run("check", folder)
+
+    assert result.exit_code == 1
+    assert "\x1b" not in result.stderr
+    assert "\u202e" not in result.stderr
+
+
+def test_passing_tests(folder: Path) -> None:
+    result = run("test", folder, "--coverage")
+
+    assert result.exit_code == 0
+    assert result.stdout.endswith("1 of 1 tests passed\n")
+    assert "missed" in result.stdout
+
+
+def test_a_failing_test(folder: Path) -> None:
+    (folder / "more_test.rego").write_text("package wardline.more_test\n\ntest_no if false\n")
+
+    result = run("test", folder)
+
+    assert result.exit_code == 1
+    assert "FAIL data.wardline.more_test.test_no (more_test.rego:3)" in result.stdout
+
+
+def test_test_results_as_json(folder: Path) -> None:
+    answer = json.loads(run("test", folder, "--json").stdout)
+
+    assert answer["passed"] is True
+    assert answer["results"][0]["outcome"] == "pass"
+    assert answer["coverage"]["main.rego"]["covered"]
+
+
+@pytest.mark.parametrize(
+    ("tool", "code", "first"),
+    [("permit", 0, "permitted"), ("deny", 3, "denied"), ("nobody", 6, ""), ("conflict", 6, "")],
+)
+def test_explain_one_decision(folder: Path, tool: str, code: int, first: str) -> None:
+    result = run("explain", folder, "--input", write_request(folder, tool))
+
+    assert result.exit_code == code
+    assert (result.stdout.splitlines() or [""])[0] == first
+    assert bool(result.stderr) == (code == 6)
+
+
+def test_explain_names_rules_and_lines(tmp_path: Path) -> None:
+    """Under the shipped policies nothing allows an unknown effect."""
+    request = sample_request("x")
+    request["action"]["properties"]["effect"] = "dance"
+    path = tmp_path / "request.json"
+    path.write_text(json.dumps(request))
+
+    result = run("explain", "--input", path, "--json")
+
+    answer = json.loads(result.stdout)
+    assert result.exit_code == 3
+    assert answer["response"]["context"]["rules"] == ["contract.action"]
+    assert answer["evaluated"]["contract/contract.rego"]
+
+
+def test_explain_of_what_a_person_may_lift_is_pending(tmp_path: Path) -> None:
+    request = sample_request("x")
+    request["action"]["properties"] = {"effect": "send", "impact": "high"}
+    path = tmp_path / "request.json"
+    path.write_text(json.dumps(request))
+
+    result = run("explain", "--input", path)
+
+    assert (result.exit_code, result.stdout.split()[:3]) == (4, ["denied", "until", "approved"])
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{"])
+def test_an_input_that_is_none_is_wrong_usage(folder: Path, text: str) -> None:
+    path = folder.parent / "request.json"
+    path.write_text(text)
+
+    assert run("explain", folder, "--input", path).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "arguments", [["check", "/nowhere"], ["check", "--on-top"], ["explain"]]
+)
+def test_wrong_usage(arguments: list[str]) -> None:
+    assert run(*arguments).exit_code == 2
