@@ -69,6 +69,7 @@ require_approval contains {
 } if {
 	_guarded
 	some argument in _unknown
+	_given(argument)
 	not _passes_alone(argument)
 }
 

@@ -120,6 +120,17 @@ test_asked_for_unknown_origin if {
 	_asked(write) == set()
 }
 
+test_a_null_of_unknown_origin_is_nobodys_choice if {
+	document := object.union(
+		_call("send", "low", fixture.email("a", "example.com"), _leaf("user", true)),
+		{
+			"resource": {"properties": {"control": ["to", "cc"], "args": {"to": "x", "cc": null}}},
+			"context": {"provenance": {"/cc": _leaf("unknown", false)}},
+		},
+	)
+	_asked(document) == set()
+}
+
 test_denied_without_a_history if {
 	document := object.union(
 		fixture.call("send", "low", []),
