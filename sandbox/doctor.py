@@ -9,13 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sandbox.base import Sandbox
     from sandbox.result import Isolation
-
-KERNEL_RUNTIMES = ("runsc", "kata", "kata-runtime", "io.containerd.kata.v2")
-"""Runtimes that put a kernel of their own between the job and the host's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +69,11 @@ async def diagnose() -> list[Finding]:
     return findings
 
 
+def can_isolate(findings: Sequence[Finding]) -> bool:
+    """True when at least one backend works."""
+    return any(finding.works and finding.isolation is not None for finding in findings)
+
+
 def host_facts() -> dict[str, object]:
     """What the kernel of this machine offers, as plain JSON."""
     return {
@@ -104,10 +106,10 @@ async def _probed(sandbox: Sandbox) -> Finding:
 
 
 def _kernel(docker: Finding) -> Finding:
+    from sandbox.docker.options import KERNEL_RUNTIMES  # its package loads the Docker SDK
+
     runtimes = docker.facts.get("runtimes")
-    found = [
-        name for name in KERNEL_RUNTIMES if isinstance(runtimes, list) and name in runtimes
-    ]
+    found = sorted(KERNEL_RUNTIMES.intersection(runtimes if isinstance(runtimes, list) else ()))
     return Finding(
         subject="kernel boundary",
         isolation="kernel",

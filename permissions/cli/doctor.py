@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import anyio
 import typer
 
-from sandbox.doctor import diagnose, host_facts
+from sandbox.doctor import can_isolate, diagnose, host_facts
 
 if TYPE_CHECKING:
     from sandbox.doctor import Finding
@@ -31,7 +31,7 @@ def doctor(
         typer.echo(json_text.dumps(document, indent=2, sort_keys=True))
     else:
         _print(findings, host)
-    if not any(finding.works and finding.isolation for finding in findings):
+    if not can_isolate(findings):
         raise typer.Exit(EXIT_UNAVAILABLE)
 
 

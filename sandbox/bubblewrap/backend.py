@@ -103,7 +103,7 @@ class BubblewrapSandbox:
         """See `Sandbox`. Starts an empty sandbox, because only that tells."""
         facts: dict[str, object] = {}
         try:
-            programs = self._open()
+            programs = await self._open()
             facts = {"bwrap": str(programs.bwrap), "interpreter": str(programs.interpreter)}
             facts["bundled"] = programs.bwrap_root is not None
             lease = Lease.of_this_process(wall_seconds=BOOT_SECONDS)
@@ -111,7 +111,7 @@ class BubblewrapSandbox:
             group = RunGroup.create(profile, lease=lease, name=secrets.token_hex(8))
             facts["cgroup"] = f"v{group.version}"
             facts["controllers"] = sorted(group.folders)
-            group.remove()
+            await to_thread.run_sync(group.remove)
             with _launched(programs, profile, []) as launched:
                 try:
                     await _greeted(launched, Transcript(profile))
@@ -144,7 +144,7 @@ class BubblewrapSandbox:
                 "bubblewrap has neither images nor runtimes", "use Docker for this profile"
             )
         roots = checked_sources(job, profile, user=USER if os.geteuid() == 0 else None)
-        programs = self._open()
+        programs = await self._open()
         lease = Lease.of_this_process(wall_seconds=profile.wall_seconds + BOOT_SECONDS)
         group = RunGroup.create(profile, lease=lease, name=secrets.token_hex(8))
         try:
@@ -171,10 +171,10 @@ class BubblewrapSandbox:
             ending, transcript, seconds=seconds, enforced=enforced(profile, group, programs)
         )
 
-    def _open(self) -> Programs:
+    async def _open(self) -> Programs:
         if self._programs is None:
             self._programs = locate()
-            cgroup.reap()
+            await to_thread.run_sync(cgroup.reap)
         return self._programs
 
     async def aclose(self) -> None:
@@ -189,6 +189,7 @@ def enforced(profile: SandboxProfile, group: RunGroup, programs: Programs) -> di
     """What stood around a run, as plain JSON for the record."""
     return {
         "backend": "bubblewrap",
+        "isolation": "process",
         "engine": "bundled" if programs.bwrap_root is not None else str(programs.bwrap),
         "runtime": None,
         "cgroup": f"v{group.version}" if group.folders else None,

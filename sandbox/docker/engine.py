@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,8 @@ class Engine:
         Raises:
             SandboxUnavailableError: no engine answers, or it is not on this machine.
         """
+        if sys.platform != "linux":
+            raise SandboxUnavailableError("sandboxes need Linux", "run the broker on Linux")
         url = os.environ.get("DOCKER_HOST") or DEFAULT_SOCKET
         if not url.startswith("unix://"):
             raise SandboxUnavailableError(

@@ -33,6 +33,9 @@ READ_ONLY_PATHS = tuple(
     f"/proc/{name}" for name in ("bus", "fs", "irq", "sys", "sysrq-trigger")
 )
 
+KERNEL_RUNTIMES = frozenset({"runsc", "kata", "kata-runtime", "io.containerd.kata.v2"})
+"""Runtimes that put a kernel of their own between the job and the host's."""
+
 CPU_PERIOD_MICROSECONDS = 100_000
 
 
@@ -126,10 +129,12 @@ def enforced(
     profile: SandboxProfile, *, image: str, facts: Mapping[str, object]
 ) -> dict[str, object]:
     """What stood around a run, as plain JSON for the record."""
+    runtime = profile.runtime or facts.get("default_runtime")
     return {
         "backend": "docker",
+        "isolation": "kernel" if runtime in KERNEL_RUNTIMES else "container",
         "engine": facts.get("engine"),
-        "runtime": profile.runtime or facts.get("default_runtime"),
+        "runtime": runtime,
         "cgroup": facts.get("cgroup"),
         "swap_limited": facts.get("swap_limit"),
         "user_namespace": facts.get("user_namespace"),

@@ -1,0 +1,69 @@
+"""`wardline doctor` and `wardline sandbox` on a machine as it is, and on one without an engine."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from permissions.cli.root import app
+from sandbox.doctor import Finding, can_isolate
+
+
+def finding(*, works: bool, isolation: str | None = "process") -> Finding:
+    return Finding("x", isolation, works, "", "", {})  # type: ignore[arg-type]  # any boundary
+
+
+@pytest.mark.parametrize(
+    ("findings", "answer"),
+    [
+        ([], False),
+        ([finding(works=False)], False),
+        ([finding(works=True, isolation=None)], False),
+        ([finding(works=False), finding(works=True)], True),
+    ],
+    ids=["nothing", "broken", "only a layer", "one of two"],
+)
+def test_only_a_working_backend_isolates(findings: list[Finding], answer: bool) -> None:  # noqa: FBT001
+    assert can_isolate(findings) is answer
+
+
+def test_the_doctor_names_every_backend_and_each_remedy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: object
+) -> None:
+    """Whatever does not work says what is missing and how to get it."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+
+    done = CliRunner().invoke(app, ["doctor", "--json"])
+
+    said = json.loads(done.stdout)
+    by_subject = {entry["subject"]: entry for entry in said["findings"]}
+    assert {"docker", "bubblewrap", "kernel boundary"} <= set(by_subject)
+    assert by_subject["docker"]["works"] is False
+    assert all(entry["remedy"] for entry in said["findings"] if not entry["works"])
+    assert done.exit_code == (0 if by_subject["bubblewrap"]["works"] else 6)
+
+
+@pytest.mark.parametrize("command", ["build", "ls", "gc"])
+def test_without_an_engine_the_sandbox_commands_say_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: object, command: str
+) -> None:
+    """Exit code 6, with the way to get one."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+
+    done = CliRunner().invoke(app, ["sandbox", command])
+
+    assert done.exit_code == 6
+    assert "to get it" in done.stderr
+
+
+@pytest.mark.docker
+def test_what_exists_can_be_listed_and_cleaned() -> None:
+    """`ls` and `gc` answer in JSON and in a sentence."""
+    listed = CliRunner().invoke(app, ["sandbox", "ls", "--json"])
+    cleaned = CliRunner().invoke(app, ["sandbox", "gc"])
+
+    assert set(json.loads(listed.stdout)) == {"images", "containers", "groups"}
+    assert cleaned.exit_code == 0
+    assert cleaned.stdout.startswith("removed ")
