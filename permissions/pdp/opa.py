@@ -65,8 +65,6 @@ if TYPE_CHECKING:
 OLDEST_VERSION = (1, 0)
 """The first OPA whose default language is Rego v1."""
 
-MAX_ANSWER_BYTES = 8_000_000
-
 _PACKAGE, _RULE = ENTRYPOINT.removeprefix("data.").rsplit(".", 1)
 _STRICT = {"strict-builtin-errors": "true", "provenance": "true"}
 _CODE = re.compile(r"[a-z_]{1,60}")
@@ -197,10 +195,6 @@ class _Client(AsyncOpaClient):  # type: ignore[misc]  # the client has no types
         ) as response:
             if response.status != 200:
                 raise await _refusal(response)
-            if (response.content_length or 0) > MAX_ANSWER_BYTES:
-                raise PdpAnswerError(
-                    f"the OPA server's answer has more than {MAX_ANSWER_BYTES:,} bytes"
-                )
             yield response
 
     async def served_version(self) -> str:
