@@ -70,6 +70,29 @@ def errors() -> Iterator[str]:
             yield f"| `{name}` | {_cell(inspect.getdoc(error) or '')} |"
 
 
+def public_names() -> Iterator[str]:
+    """Each name the two packages export, and its first sentence."""
+    import permissions
+    import sandbox
+
+    for package in (permissions, sandbox):
+        yield f"## `{package.__name__}`"
+        yield ""
+        yield "| name | what it is |"
+        yield "|---|---|"
+        for name in package.__all__:
+            yield f"| `{name}` | {_cell(_sentence(getattr(package, name)))} |"
+        yield ""
+
+
+def _sentence(value: Any) -> str:
+    """The first paragraph of a docstring, or the members of a type alias."""
+    if inspect.isclass(value) or inspect.isroutine(value):
+        return (inspect.getdoc(value) or "").partition("\n\n")[0]
+    members = getattr(value, "__args__", ())
+    return "one of " + ", ".join(f"`{getattr(each, '__name__', each)}`" for each in members)
+
+
 def settings() -> Iterator[str]:
     """Each setting: key in the file, variable, default, meaning."""
     from permissions.config import BrokerConfig
@@ -162,6 +185,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "commands": commands,
     "errors": errors,
     "policy-codes": policy_codes,
+    "public-names": public_names,
     "reason-codes": reason_codes,
     "settings": settings,
 }
