@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from permissions.plan.model import plan_from
 
@@ -35,7 +35,7 @@ def plan_for(request: str, *, now: int) -> Plan:
         "sources": ["tool", "untrusted", "unknown"],
     }
     person = {"hole": {"type": "string", "maxLength": 80}, "sources": ["user"]}
-    steps = [
+    steps: list[dict[str, Any]] = [
         {
             "id": "list",
             "tool": "list_folder",

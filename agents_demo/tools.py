@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 from permissions import AmountArg, PathArg, RecipientArg, tool
 
-WORKSPACE: ContextVar[Path] = ContextVar("demo_workspace")
+WORKSPACE = ContextVar("demo_workspace", default=Path())
 """The folder the job is about."""
 
 

@@ -192,6 +192,10 @@ def replay_(
         Path | None,
         typer.Option(help="Decide under this folder of policies instead of the recorded ones."),
     ] = None,
+    overlay: Annotated[
+        Path | None,
+        typer.Option(help="Decide with this folder laid over --policy, or the shipped ones."),
+    ] = None,
     fail_on: Annotated[
         FailOn, typer.Option(help="With --policy: what makes the exit code 1.")
     ] = "newly_allowed",
@@ -200,24 +204,29 @@ def replay_(
     config: Config = None,
 ) -> None:
     """Decides every recorded decision again, and says what comes out differently."""
+    from permissions.pdp.bundle import load_bundle
 
     def work() -> None:
         places = _Places(folder, config)
-        summary, rows = anyio.run(_replay, places, policy)
+        what_if = policy is not None or overlay is not None
+        bundle = load_bundle(policy, overlay=overlay) if what_if else None
+        summary, rows = anyio.run(_replay, places, bundle)
         if as_json:
             typer.echo(json.dumps({**summary.document(), "rows": rows}))
         else:
-            typer.echo(trace_text.replay_text(summary, rows, what_if=policy is not None))
-        failed = summary.fails(fail_on) if policy is not None else summary.differs()
+            typer.echo(trace_text.replay_text(summary, rows, what_if=what_if))
+        failed = summary.fails(fail_on) if what_if else summary.differs()
         if failed:
             raise typer.Exit(EXIT_NO)
 
     _guarded(work)
 
 
-async def _replay(places: _Places, policy: Path | None) -> tuple[Summary, list[JsonObject]]:
-    """Replays; gives the rows a reader has to look at."""
-    from permissions.pdp.bundle import load_bundle, load_revision
+async def _replay(
+    places: _Places, candidate: PolicyBundle | None
+) -> tuple[Summary, list[JsonObject]]:
+    """Replays under the candidate, or each recorded bundle; gives the rows to look at."""
+    from permissions.pdp.bundle import load_revision
     from permissions.pdp.embedded import EmbeddedPdp
 
     def decisions() -> Iterator[RecordedDecision]:
@@ -231,8 +240,8 @@ async def _replay(places: _Places, policy: Path | None) -> tuple[Summary, list[J
             )
 
         under: Callable[[str], PolicyDecisionPoint | None]
-        if policy is not None:
-            one = await opened(load_bundle(policy))
+        if candidate is not None:
+            one = await opened(candidate)
             under = lambda _: one  # noqa: E731 - a value that ignores its argument
         else:
             by_revision: dict[str, PolicyDecisionPoint] = {}
@@ -246,7 +255,7 @@ async def _replay(places: _Places, policy: Path | None) -> tuple[Summary, list[J
         summary, rows = Summary(), []
         async for row in replay(decisions(), under=under):
             summary.add(row)
-            if row.problem or row.is_changed or (policy is None and not row.identical):
+            if row.problem or row.is_changed or (candidate is None and not row.identical):
                 rows.append(_row_document(row))
         return summary, rows
 

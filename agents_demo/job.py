@@ -1,0 +1,178 @@
+"""The job: a workspace, a broker over it, the agent at work, and the person who is asked."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from agents_demo.agent import build_agent, chosen_model
+from agents_demo.declared import plan_for
+from agents_demo.narrator import Narrator, heading, say
+from agents_demo.tools import TOOLS, WORKSPACE
+from permissions import Broker, BrokerConfig
+from permissions.approval import console
+from permissions.approval.approvers import Approvers
+from permissions.approval.ballot import sign_vote
+from permissions.approval.service import ApprovalService
+from permissions.approval.store import SCHEMA, SqliteRequestStore
+from permissions.assembly import Places
+from permissions.config import ApproverConfig, PdpConfig
+from permissions.errors import ConfigError
+from permissions.integrations.langgraph import pending, resume
+from permissions.parts import now_us, random_id
+from permissions.signing.keys import generate
+from permissions.state import StateDatabase
+
+if TYPE_CHECKING:
+    from langchain_core.runnables import RunnableConfig
+
+    from permissions.approval.model import AccessRequest, Verdict
+    from permissions.signing.keys import Signer
+
+APPROVER = "olga"
+NO_ISOLATION = "NONE: tools that need a sandbox will be refused; see wardline doctor"
+STATE = ".wardline-demo"
+"""Folder of the demo's own state inside the workspace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run of the demo.
+
+    Attributes:
+        workspace: folder with `request.txt`, `invoices/`, `mail/`, `vendors.json`.
+        interactive: whether somebody sits at the terminal to approve.
+    """
+
+    workspace: Path
+    interactive: bool
+
+    @property
+    def places(self) -> Places:
+        """Where the broker's things are."""
+        return Places(self.workspace / STATE)
+
+
+def package_folder(name: str) -> Path:
+    """A folder of this package: `sample`, `overlay` or `stricter`."""
+    return Path(str(resources.files("agents_demo") / name))
+
+
+def prepare(folder: Path | None) -> Job:
+    """The job on a folder of the user's own, or on a fresh copy of the sample.
+
+    Raises:
+        ConfigError: the folder does not hold such a job.
+    """
+    if folder is None:
+        workspace = Path("wardline-demo").resolve()
+        if workspace.exists() and not (workspace / STATE).is_dir():
+            raise ConfigError(f"{workspace} is in the way and was not made by the demo")
+        shutil.rmtree(workspace, ignore_errors=True)
+        shutil.copytree(package_folder("sample"), workspace)
+    else:
+        workspace = folder.resolve()
+        missing = [
+            name
+            for name in ("request.txt", "vendors.json", "invoices", "mail")
+            if not (workspace / name).exists()
+        ]
+        if missing:
+            raise ConfigError(
+                f"{workspace} lacks {', '.join(missing)}; a job has request.txt (what the"
+                " person asks for), vendors.json (name to account), invoices/*.txt and"
+                " mail/*.eml. See agents_demo/sample"
+            )
+        shutil.rmtree(workspace / STATE, ignore_errors=True)
+    (workspace / STATE).mkdir()
+    return Job(workspace, sys.stdin.isatty() and sys.stdout.isatty())
+
+
+def work(job: Job) -> Narrator:
+    """Lets the agent do the job under the broker, and tells it as it happens."""
+    key = generate(job.workspace / STATE / "approver.pem")
+    config = BrokerConfig.load(
+        state=job.places.root,
+        workspace=job.workspace,
+        environment="demo",
+        pdp=PdpConfig(overlay=package_folder("overlay")),
+        approvers={APPROVER: ApproverConfig(groups=("operators",), public_key=str(key.public))},
+    )
+    request = (job.workspace / "request.txt").read_text()
+    WORKSPACE.set(job.workspace)
+    narrator = Narrator(job.places)
+    heading("The person asks")
+    say("  " + request.strip().replace("\n", "\n  "))
+    with Broker(TOOLS, config=config) as broker:
+        heading("The broker opens")
+        plan = plan_for(request, now=now_us())
+        say(f"  policies   {broker.core.parts.pdp.revision} ({broker.core.parts.pdp.engine})")
+        say(f"  isolation  {', '.join(broker.core.isolation[1:]) or NO_ISOLATION}")
+        with broker.session(
+            user="alice",
+            agent="invoice-agent",
+            run=random_id("run"),
+            prompt=request,
+            plan=plan,
+            plan_required=True,
+            budgets={"calls": 80, "amount_eur": 500_000},
+            approval_mode="suspend",
+        ) as session:
+            say(f"  plan       {len(plan.steps)} steps, verified and signed into the record")
+            heading("The agent works")
+            config_of_graph: RunnableConfig = {"configurable": {"thread_id": session.run}}
+            agent = build_agent(chosen_model())
+            inputs: Any = {"messages": [{"role": "user", "content": request}]}
+            for _ in agent.stream(inputs, config_of_graph, stream_mode="updates"):
+                narrator.catch_up()
+            while held := pending(agent, config_of_graph):
+                for each in held:
+                    anyio.run(_answer, job, config, key, each.access_request)
+                resume(agent, config_of_graph)
+                narrator.catch_up()
+            last = agent.get_state(config_of_graph).values["messages"][-1]
+            heading("The agent is done")
+            say(f"  {console.visible(str(last.content))}")
+    return narrator
+
+
+async def _answer(job: Job, config: BrokerConfig, key: Signer, request_id: str) -> None:
+    """Asks the person at the terminal; without one, a scripted person says yes."""
+    async with StateDatabase(job.places.state, [SCHEMA]) as state:
+        desk = ApprovalService(
+            SqliteRequestStore(state),
+            Approvers.from_config(config.approvers),
+            clock=now_us,
+            new_id=lambda: random_id("req"),
+        )
+        request = await desk.get(request_id)
+        heading("A person is asked")
+        verdict: Verdict = "approve"
+        if job.interactive:
+            said = await anyio.to_thread.run_sync(_ask, request)
+            verdict = "approve" if said == "approve" else "deny"
+        else:
+            say(_indented(console.page(request, now=now_us()).text))
+            say()
+            say("  (no terminal: a scripted approver answers) > approve")
+        await desk.vote(
+            sign_vote(
+                request, approver=APPROVER, verdict=verdict, note="", now=now_us(), signer=key
+            )
+        )
+    say(f"  {APPROVER} signed: {verdict}")
+    say()
+
+
+def _ask(request: AccessRequest) -> str:
+    return console.ask(request, now=now_us(), read=input, write=say)
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}".rstrip() for line in text.splitlines())

@@ -1,0 +1,101 @@
+"""Tells the demo's run from its own record: each call as it ends, in one line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from permissions.approval.console import visible
+from permissions.trace.reader import read_entries
+from permissions.trace.vault import VaultReader, load_kek
+
+if TYPE_CHECKING:
+    from permissions.assembly import Places
+    from permissions.trace.reader import RecordedEntry
+
+WIDTH = 100
+_WORDS = {"denied": "DENIED", "pending": "HELD", "expired": "EXPIRED", "in_doubt": "IN DOUBT"}
+
+
+def say(text: str = "") -> None:
+    """One line of the demo, at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def heading(text: str) -> None:
+    """A new part of the story."""
+    say()
+    say(f"== {text} {'=' * max(3, WIDTH - len(text) - 4)}")
+
+
+class Narrator:
+    """Follows the log of one state folder."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._next = 0
+        self._calls: dict[str, list[RecordedEntry]] = {}
+        self.endings: list[tuple[str, str, tuple[str, ...]]] = []
+        """Tool, how it ended, and reason codes, per call that ended."""
+
+    def catch_up(self) -> None:
+        """Tells every call that has ended since the last time."""
+        vault = VaultReader(self._places.trace, load_kek(self._places.kek))
+        for entry in read_entries(self._places.trace):
+            if entry.index < self._next or entry.call is None:
+                continue
+            self._calls.setdefault(entry.call, []).append(entry)
+            if entry.type in {"denied", "outcome"}:
+                self._tell(self._calls.pop(entry.call), entry, vault)
+            self._next = entry.index + 1
+
+    def _tell(
+        self, entries: list[RecordedEntry], end: RecordedEntry, vault: VaultReader
+    ) -> None:
+        intent, found = entries[0], {entry.type: entry for entry in entries}
+        tool = intent.body["tool"] or "(unknown tool)"
+        arguments = _opened(intent, "arguments", vault)
+        decision = found.get("decision")
+        if end.type == "denied":
+            word = _WORDS.get(end.body["kind"], "NOT RUN")
+            codes = tuple(end.body["codes"])
+        else:
+            word = "ran" if end.body["status"] == "ok" else end.body["status"]
+            codes = tuple(decision.body["rules"]) if decision else ()
+        self.endings.append((tool, word, codes))
+        where = ""
+        if start := found.get("start"):
+            boundary = start.body["enforced"]["boundary"]
+            where = f"[{start.body['enforced']['backend']}] " if boundary != "none" else ""
+        person = "a person approved; " if "approval" in found else ""
+        say(f"  {word:8} {tool:15} {_short(arguments):44} {person}{where}{', '.join(codes)}")
+        if word == "DENIED" and decision is not None:
+            self._tell_why(_opened(decision, "response", vault))
+        if end.type == "outcome" and where:
+            self._tell_output(_opened(end, "result", vault))
+
+    def _tell_why(self, response: Any) -> None:
+        for reason in response["context"]["reasons"]:
+            say(f"             {visible(reason['agent'])[: WIDTH - 14]}")
+
+    def _tell_output(self, result: Any) -> None:
+        if isinstance(result, dict) and isinstance(result.get("printed"), str):
+            for line in result["printed"].splitlines():
+                say(f"             | {visible(line)[: WIDTH - 15]}")
+
+
+def _opened(entry: RecordedEntry, name: str, vault: VaultReader) -> Any:
+    return json.loads(entry.open(name, vault)) if name in entry.facts else None
+
+
+def _short(arguments: Any) -> str:
+    if not isinstance(arguments, dict):
+        return ""
+    if len(arguments) == 1:
+        text = str(next(iter(arguments.values())))
+    else:
+        text = " ".join(f"{name}={value}" for name, value in reversed(arguments.items()))
+    line = visible(" ".join(text.split()))
+    return line if len(line) <= 44 else line[:41] + "..."
