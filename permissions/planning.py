@@ -12,6 +12,8 @@ from permissions.plan.verifier import verify_plan
 from permissions.session import ToolCall
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from permissions.broker import PermissionBroker
     from permissions.plan.model import Plan
     from permissions.session import Session
@@ -35,29 +37,43 @@ async def declare(broker: PermissionBroker, session: Session, plan: Plan) -> Non
     verdict = verify_plan(
         plan, tools, now=parts.clock(), said_by_user=session.provenance.said_by_user
     )
-    problems = [
+    problems = [*_strangers(session, plan)]
+    problems += [
         f"{problem.step or 'plan'}: {problem.text} [{problem.code}]; {problem.fix}"
         for problem in verdict.problems
     ]
-    if verdict.accepted:
+    if not problems:
         session.cursor = PlanCursor.start(plan, tools, verdict)
-        session.provenance.add_plan(
-            plan.id, [value for step in step_arguments(plan) for value in step.known.values()]
-        )
-        for step in step_arguments(plan):
-            if step.concrete and not _waits(plan, step.step):
-                explained = await broker.explain(session, ToolCall(step.tool, step.known))
-                if explained.verdict == "deny":
-                    said = "; ".join(f"{r.agent} [{r.code}]" for r in explained.reasons)
-                    problems.append(f"{step.step}: {said}")
+        problems += await _denied_steps(broker, session, plan)
     await parts.trace.append(
-        [records.plan(session, plan, accepted=not problems)], evidence="durable"
+        [records.plan(session, plan, verdict, accepted=not problems)], evidence="durable"
     )
     if problems:
         session.cursor = None
         raise PlanError("the plan was not accepted:\n  " + "\n  ".join(problems))
+    session.provenance.add_plan(plan.id, plan.pinned_values())
 
 
-def _waits(plan: Plan, step: str) -> bool:
-    """Whether a step needs another one: asked for now, its verdict would be `not_ready`."""
-    return any(each.id == step and each.needs for each in plan.steps)
+def _strangers(session: Session, plan: Plan) -> Iterator[str]:
+    """A plan holds for those it names, and for nobody else."""
+    subject = session.subject
+    for name, declared, actual in (
+        ("subject", plan.subject, f"{subject.type}:{subject.id}"),
+        ("on_behalf_of", plan.on_behalf_of, subject.properties["on_behalf_of"]),
+    ):
+        if declared != actual:
+            yield f"plan: {name} is {declared!r}, and the session's is {actual!r}"
+
+
+async def _denied_steps(broker: PermissionBroker, session: Session, plan: Plan) -> list[str]:
+    """What policy says of the steps that are fully known and may come first."""
+    first = {step.id for step in plan.steps if not step.needs}
+    denied = []
+    for step in step_arguments(plan):
+        if not step.concrete or step.step not in first:
+            continue
+        explained = await broker.explain(session, ToolCall(step.tool, step.known))
+        if explained.verdict == "deny":
+            said = "; ".join(f"{r.agent} [{r.code}]" for r in explained.reasons)
+            denied.append(f"{step.step}: {said}")
+    return denied

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from permissions.execution.base import Outcome
     from permissions.model import Decision, Denial, JsonObject
     from permissions.plan.model import Plan
+    from permissions.plan.verdict import PlanVerdict
     from permissions.session import Session
     from permissions.tools import ToolDefinition
 
@@ -66,12 +67,20 @@ def run_end(session: Session, status: str) -> TraceEntry:
     return TraceEntry("run.end", session.run, body={"status": status, "calls": session.calls})
 
 
-def plan(session: Session, declared: Plan, *, accepted: bool) -> TraceEntry:
-    """A plan was declared, and whether it was accepted."""
+def plan(
+    session: Session, declared: Plan, verdict: PlanVerdict, *, accepted: bool
+) -> TraceEntry:
+    """A plan was declared, and what its verification came to."""
     return TraceEntry(
         "plan",
         session.run,
-        body={"digest": declared.digest, "accepted": accepted, "steps": len(declared.steps)},
+        body={
+            "digest": declared.digest,
+            "accepted": accepted,
+            "steps": len(declared.steps),
+            "codes": sorted({problem.code for problem in verdict.problems}),
+            "approvals_needed": list(verdict.approvals_needed),
+        },
         contents={"plan": declared.payload()},
     )
 
@@ -84,7 +93,7 @@ def intent(
     The name of an unknown tool is somebody's text: it is sealed with the contents.
     """
     call = attempt.call
-    known: JsonObject = dict.fromkeys(("tool", "tool_digest", "effect", "impact"))
+    known: JsonObject = dict.fromkeys(("tool", "tool_digest", "effect", "impact", "injected"))
     contents = {"arguments": canonical or _raw(dict(call.arguments))}
     if definition is None:
         contents["tool"] = call.tool.encode(errors="backslashreplace")[:1024]
@@ -94,6 +103,7 @@ def intent(
             "tool_digest": definition.digest,
             "effect": definition.effect,
             "impact": definition.impact,
+            "injected": sorted(definition.injected),
         }
     return TraceEntry(
         "intent",
