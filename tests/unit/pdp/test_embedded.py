@@ -22,6 +22,7 @@ from permissions.pdp.embedded import EmbeddedPdp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.both_backends
 
@@ -212,6 +213,19 @@ async def test_an_answer_beyond_a_megabyte_is_refused() -> None:
         with pytest.raises(PdpAnswerError, match="too long"):
             await pdp.evaluate(sample_request("long"))
 
+        assert await is_permitted(pdp)
+
+
+async def test_modules_of_the_current_folder_are_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder may be the agent's workspace."""
+    for name in ("regorus", "re2", "json", "permissions"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(7)\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend("")
+
+    async with EmbeddedPdp(sample_bundle(), spare=0) as pdp:
         assert await is_permitted(pdp)
 
 
