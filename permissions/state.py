@@ -17,14 +17,14 @@ import os
 import sqlite3
 import stat
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import anyio
 import anyio.to_thread
 
-from permissions.errors import BrokerError, StateError
+from permissions.errors import StateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -249,24 +249,22 @@ class StateDatabase:
         _require_private_file(self.path)
         deadline = time.monotonic() + self._busy_seconds
         while True:
-            writer = reader = None
-            try:
-                writer = self._connect()
-                self._migrate(writer)
-                reader = self._connect()
-                reader.execute("PRAGMA query_only = ON")
-            except (sqlite3.Error, BrokerError) as err:
-                for connection in (writer, reader):
-                    if connection is not None:
-                        connection.close()
-                # Switching to WAL, and recovering it after a crash, answer "busy" without
-                # waiting as `timeout` would have it.
-                busy = getattr(err, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
-                if busy and time.monotonic() < deadline:
+            with ExitStack() as opened:
+                try:
+                    writer = opened.enter_context(closing(self._connect()))
+                    self._migrate(writer)
+                    reader = opened.enter_context(closing(self._connect()))
+                    reader.execute("PRAGMA query_only = ON")
+                except sqlite3.Error as err:
+                    # Switching to WAL, and recovering it after a crash, answer "busy" without
+                    # waiting as `timeout` would have it.
+                    busy = getattr(err, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+                    if not busy or time.monotonic() >= deadline:
+                        raise self._fault(err) from err
                     time.sleep(_OPEN_RETRY_SECONDS)
                     continue
-                raise self._fault(err) if isinstance(err, sqlite3.Error) else err from None
-            return writer, reader
+                opened.pop_all()
+                return writer, reader
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
