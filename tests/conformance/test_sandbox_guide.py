@@ -1,0 +1,32 @@
+"""The guide's example of using the package alone does what it says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "sandbox.md"
+
+
+@pytest.mark.bwrap
+def test_the_guides_example_prints_what_it_says(tmp_path: Path) -> None:
+    """In a process of its own, with no import of the broker."""
+    (source,) = re.findall(r"```python[^\n]*\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    alone = "\nimport sys\nassert 'permissions' not in sys.modules\n"
+    (tmp_path / "example.py").write_text(source + alone)
+
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "example.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == re.findall(r"^ *#> ?(.*)$", source, re.MULTILINE)
