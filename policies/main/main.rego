@@ -84,22 +84,46 @@ _codes(entries) := {entry.code | some entry in entries}
 
 _fired := (_codes(_denials) | _codes(_approvals)) | _allows
 
-# What the packages and layers say. Only packages allow: a layer narrows.
+# What packages and layers say, read once: [place, rule, package, what the rule holds].
 
+# Bound once: an engine that finds `data.wardline.policies[name]` in four rules evaluates every
+# package four times.
+_packages := data.wardline.policies
+
+
+_said contains ["policies", "allow", name, said] if said := _packages[name].allow
+
+_said contains ["policies", "deny", name, said] if said := _packages[name].deny
+
+_said contains ["policies", "require_approval", name, said] if {
+	said := _packages[name].require_approval
+}
+
+_said contains ["policies", "obligations", name, said] if {
+	said := _packages[name].obligations
+}
+
+_said contains ["layers", "allow", name, said] if said := data.wardline.layers[name].allow
+
+_said contains ["layers", "deny", name, said] if said := data.wardline.layers[name].deny
+
+_said contains ["layers", "require_approval", name, said] if {
+	said := data.wardline.layers[name].require_approval
+}
+
+_said contains ["layers", "obligations", name, said] if {
+	said := data.wardline.layers[name].obligations
+}
+
+# Only packages allow: a layer narrows.
 _allows contains code if {
-	said := data.wardline.policies[_].allow
+	some ["policies", "allow", _, said] in _said
 	is_set(said)
 	some code in said
 }
 
 _denials contains entry if {
-	said := data.wardline.policies[_].deny
-	is_set(said)
-	some entry in said
-}
-
-_denials contains entry if {
-	said := data.wardline.layers[_].deny
+	some [_, "deny", _, said] in _said
 	is_set(said)
 	some entry in said
 }
@@ -110,8 +134,7 @@ _denials contains {
 	"operator": concat("", ["layer ", layer, " has allow rules and none of them fired"]),
 	"nearest": null,
 } if {
-	some layer
-	said := data.wardline.layers[layer].allow
+	some ["layers", "allow", layer, said] in _said
 	is_set(said)
 	count(said) == 0
 }
@@ -127,25 +150,13 @@ _denials contains {
 }
 
 _approvals contains entry if {
-	said := data.wardline.policies[_].require_approval
-	is_set(said)
-	some entry in said
-}
-
-_approvals contains entry if {
-	said := data.wardline.layers[_].require_approval
+	some [_, "require_approval", _, said] in _said
 	is_set(said)
 	some entry in said
 }
 
 _obligations contains entry if {
-	said := data.wardline.policies[_].obligations
-	is_set(said)
-	some entry in said
-}
-
-_obligations contains entry if {
-	said := data.wardline.layers[_].obligations
+	some [_, "obligations", _, said] in _said
 	is_set(said)
 	some entry in said
 }
@@ -169,33 +180,13 @@ _terms := {
 # A rule of another form than the contract's says nothing that can be trusted, so it is no
 # silence: every call is denied until its author mends it.
 
-_said contains ["allow", where, said] if said := data.wardline.policies[where].allow
-
-_said contains ["deny", where, said] if said := data.wardline.policies[where].deny
-
-_said contains ["require_approval", where, said] if {
-	said := data.wardline.policies[where].require_approval
-}
-
-_said contains ["obligations", where, said] if said := data.wardline.policies[where].obligations
-
-_said contains ["allow", where, said] if said := data.wardline.layers[where].allow
-
-_said contains ["deny", where, said] if said := data.wardline.layers[where].deny
-
-_said contains ["require_approval", where, said] if {
-	said := data.wardline.layers[where].require_approval
-}
-
-_said contains ["obligations", where, said] if said := data.wardline.layers[where].obligations
-
 _malformed contains {
 	"code": "main.rule_malformed",
 	"agent": "A policy is not written as the contract asks, so nothing can be allowed.",
-	"operator": concat("", ["rule ", rule, " of ", where, " is no set of well-formed entries"]),
+	"operator": concat("", ["rule ", rule, " of ", name, " is no set of well-formed entries"]),
 	"nearest": null,
 } if {
-	some [rule, where, said] in _said
+	some [_, rule, name, said] in _said
 	not _well_formed(rule, said)
 }
 
