@@ -90,7 +90,6 @@ _fired := (_codes(_denials) | _codes(_approvals)) | _allows
 # package four times.
 _packages := data.wardline.policies
 
-
 _said contains ["policies", "allow", name, said] if said := _packages[name].allow
 
 _said contains ["policies", "deny", name, said] if said := _packages[name].deny
