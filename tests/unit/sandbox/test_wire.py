@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from runner_words import HELLO, report
 
 from sandbox import CommandJob, ProfileError, PythonJob, SandboxProfile
 from sandbox.docker.stream import AttachedChannel
@@ -23,23 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 PROFILE = SandboxProfile(output_bytes=100, value_bytes=64, files=16, files_out_bytes=50)
-HELLO = frame("H", b'{"python": [3, 11, 2]}')
 LIMITS: dict[str, int | None] = {"cpu": 1}
-
-
-def report(**changes: Any) -> bytes:
-    """The last frame of a run that went well, with changes."""
-    said = {
-        "exit_code": 0,
-        "signal": None,
-        "cpu_seconds": 0.1,
-        "max_rss_bytes": 1,
-        "disk_full": False,
-        "cpu_limit": False,
-        "oom_kills": 0,
-        "pids_denials": 0,
-    }
-    return frame("z", json.dumps(said | changes).encode())
 
 
 def file(path: str, size: int) -> bytes:

@@ -1,0 +1,25 @@
+"""Frames as the runner inside a sandbox writes them, for tests of what listens to it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sandbox.frames import frame
+
+HELLO = frame("H", b'{"python": [3, 11, 2]}')
+
+
+def report(**changes: Any) -> bytes:
+    """The last frame of a run that went well, with changes."""
+    said = {
+        "exit_code": 0,
+        "signal": None,
+        "cpu_seconds": 0.1,
+        "max_rss_bytes": 1,
+        "disk_full": False,
+        "cpu_limit": False,
+        "oom_kills": 0,
+        "pids_denials": 0,
+    }
+    return frame("z", json.dumps(said | changes).encode())
