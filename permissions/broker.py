@@ -289,8 +289,7 @@ class PermissionBroker:
             session.reserve_step(attempt.id, admission.question.match)
             if approval is not None:
                 await parts.approvals.consume(approval.id, binding=approval.binding)
-            if (key := admission.key) is not None and await parts.journal.begin(key) != Fresh():
-                raise Refusal("in_doubt", reason(Code.CALL_IN_DOUBT))
+            await self._begin(admission)
             admission.started = parts.clock()
             attempt.entries.append(records.start(admission))
             await self._flush(attempt, admission.terms.evidence)
@@ -300,6 +299,12 @@ class PermissionBroker:
                 await session.budgets.release(reserved)
             raise
         session.calls += 1
+
+    async def _begin(self, admission: Admission) -> None:
+        """Of any number of racers for one key, in any processes, one goes on."""
+        key = admission.key
+        if key is not None and await self.parts.journal.begin(key) != Fresh():
+            raise Refusal("in_doubt", reason(Code.CALL_IN_DOUBT))
 
     async def _refuse(self, attempt: Attempt, refusal: Refusal) -> Denial:
         """Records a refusal. One that cannot be recorded is a refusal all the same."""
