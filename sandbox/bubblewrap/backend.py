@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import anyio
-import structlog
 from anyio import to_thread
 
 from sandbox import bpf, frames
@@ -36,6 +35,7 @@ from sandbox.channel import SocketChannel, check_python, converse, greet
 from sandbox.errors import SandboxError, SandboxProviderError, SandboxUnavailableError
 from sandbox.job import PythonJob
 from sandbox.lease import Lease
+from sandbox.logs import get_logger
 from sandbox.mounts import checked_sources
 from sandbox.profile import USER, SandboxProfile
 from sandbox.seccomp import POLICY_DIGEST
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from sandbox.result import ExecResult, Isolation
     from sandbox.verdict import Ending
 
-log = structlog.get_logger(__name__)
+log = get_logger("bubblewrap")
 
 BOOT_SECONDS = 15.0
 LEAVE_SECONDS = 5.0

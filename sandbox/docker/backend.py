@@ -16,7 +16,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import anyio
-import structlog
 from anyio import to_thread
 
 from sandbox import frames
@@ -29,6 +28,7 @@ from sandbox.docker.stream import AttachedChannel
 from sandbox.errors import SandboxError, SandboxUnavailableError
 from sandbox.job import PythonJob
 from sandbox.lease import Lease
+from sandbox.logs import get_logger
 from sandbox.mounts import checked_sources
 from sandbox.profile import USER
 from sandbox.transcript import Transcript
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from sandbox.result import ExecResult, Isolation
     from sandbox.verdict import Ending
 
-log = structlog.get_logger(__name__)
+log = get_logger("docker")
 
 BOOT_SECONDS = 30.0
 CLEANUP_SECONDS = 45.0

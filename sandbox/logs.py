@@ -1,0 +1,26 @@
+"""The logger of this package: structured events over the standard library's logging.
+
+A library does not decide where a program's log goes. Events are keys and values, never
+arguments, results or secrets; the log is not the trace.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import structlog
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """A logger under the name `sandbox.<name>`; threshold and handlers are the program's."""
+    logger: structlog.stdlib.BoundLogger = structlog.wrap_logger(
+        logging.getLogger(f"sandbox.{name}"),
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(key_order=["event"], bool_as_flag=False),
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    return logger
