@@ -187,7 +187,8 @@ async def start_evaluator(bundle: bytes, entrypoint: str, limits: Limits) -> Eva
         PdpTimeoutError: it was not ready in time.
     """
     try:
-        evaluator = await anyio.to_thread.run_sync(_spawn, limits)
+        with anyio.CancelScope(shield=True):  # milliseconds, or a process nobody knows is left
+            evaluator = await anyio.to_thread.run_sync(_spawn, limits)
     except OSError as err:
         raise PdpUnavailableError(
             f"no policy evaluator can be started: {err.strerror}"

@@ -1,7 +1,7 @@
 """Refuses policies that the embedded engine would decide otherwise than OPA, or not at all.
 
 regorus finds many faults only when a line is reached, accepts some that OPA refuses, and dies
-of a few (docs on the embedded engine). So nothing is served before every module passed, in
+of a few (a function that calls itself ends the process). So nothing is served before every module passed, in
 this order: text (`lint_text`), parser, trees (`lint_rules`, `lint_calls`), compiler. Every
 finding is an error and carries its file, line, column, and a fix.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -22,7 +23,6 @@ from permissions.pdp.embedded import EmbeddedPdp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.both_backends
 
@@ -175,6 +175,21 @@ async def test_leaving_in_an_error_ends_every_process() -> None:
 
     assert pids
     assert not any(map(alive, pids))
+
+
+def children() -> set[str]:
+    tasks = Path("/proc/self/task").iterdir()
+    return {pid for task in tasks for pid in (task / "children").read_text().split()}
+
+
+@pytest.mark.parametrize("milliseconds", [0, 1, 5, 20, 60])
+async def test_leaving_while_a_spare_starts_leaves_nothing(milliseconds: int) -> None:
+    before = children()
+
+    async with EmbeddedPdp(sample_bundle()):
+        await anyio.sleep(milliseconds / 1000)
+
+    assert children() == before
 
 
 REFUSED = {
