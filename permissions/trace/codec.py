@@ -43,7 +43,7 @@ def encode(document: JsonObject, *, limit: int = MAX_LINE) -> bytes:
         raise TraceError(f"not a trace document: {str(err)[:120]}") from err
     if len(line) > limit:
         raise TraceError(f"a line of {len(line)} bytes is longer than {limit}")
-    _check(document, 1, ascii_names=line.isascii())
+    check(document, 1, ascii_names=line.isascii())
     return line
 
 
@@ -52,6 +52,17 @@ def decode(line: bytes, *, limit: int = MAX_LINE) -> JsonObject:
 
     Raises:
         TraceError: it is not the canonical form of an object within the profile.
+    """
+    document = parse(line, limit=limit)
+    check(document, 1, ascii_names=line.isascii())
+    return document
+
+
+def parse(line: bytes, *, limit: int = MAX_LINE) -> JsonObject:
+    """Reads one line whose values the caller checks.
+
+    Raises:
+        TraceError: it is not how orjson writes an object.
     """
     if len(line) > limit:
         raise TraceError(f"a line of {len(line)} bytes is longer than {limit}")
@@ -63,12 +74,20 @@ def decode(line: bytes, *, limit: int = MAX_LINE) -> JsonObject:
         raise TraceError("the line is not a JSON object")
     if orjson.dumps(document, option=orjson.OPT_SORT_KEYS) != line:
         raise TraceError("the line is not in canonical form")
-    _check(document, 1, ascii_names=line.isascii())
     return document
 
 
-def _check(value: JsonObject | list[JsonValue], depth: int, *, ascii_names: bool) -> None:
-    """Refuses what has more than one spelling. The hot path of reader and writer."""
+def check(value: JsonObject | list[JsonValue], depth: int, *, ascii_names: bool) -> None:
+    """Refuses what has more than one spelling. The hot path of reader and writer.
+
+    Args:
+        value: what stands at level `depth` of a line.
+        depth: 1 for the line itself.
+        ascii_names: whether the whole line is ASCII, and names need no look.
+
+    Raises:
+        TraceError: a value lies outside the profile.
+    """
     if depth > MAX_DEPTH:
         raise TraceError(f"nested deeper than {MAX_DEPTH} levels")
     if type(value) is dict:
@@ -83,7 +102,7 @@ def _check(value: JsonObject | list[JsonValue], depth: int, *, ascii_names: bool
             continue
         if kind is dict or kind is list:
             if item:
-                _check(item, depth + 1, ascii_names=ascii_names)
+                check(item, depth + 1, ascii_names=ascii_names)
         elif kind is not int:
             raise TraceError(f"a {kind.__name__} has no place in a trace; write it as a string")
         elif not -MAX_INTEGER <= item <= MAX_INTEGER:

@@ -129,8 +129,12 @@ class Committer:
                     self._work.notify()
         return Receipt(first, len(encoded))
 
-    def close(self, reason: str) -> None:
-        """Commits what is queued and a `log.close`, then ends the thread. Blocks."""
+    def close(self, reason: str, *, patience: float) -> None:
+        """Commits what is queued and a `log.close`, then ends the thread.
+
+        Blocks, but never longer than `patience` seconds: a thread that hangs on a dead disk is
+        left behind, and dies with the process.
+        """
         with self._work:
             if self.failure is None and not self._closing:
                 encoded = self._encoder.encode(_last_entry(reason), self._next)
@@ -139,8 +143,10 @@ class Committer:
                 self._next += 1
             self._closing = True
             self._work.notify()
-        self._thread.join()
-        if self.failure is None:
+        self._thread.join(patience)
+        if self._thread.is_alive():
+            self._fail("the disk did not answer while closing")
+        elif self.failure is None:
             self.failure = "the log is closed"
         self._on_progress()
 

@@ -46,32 +46,46 @@ def checkpoint_line(note: str) -> bytes:
     return codec.encode({"checkpoint": note}) + b"\n"
 
 
-def check_shape(document: JsonObject) -> None:
-    """Whether a decoded line has the members of an entry, each of its type.
+def decode_entry(line: bytes) -> JsonObject:
+    """Reads an entry line, without its newline; every member is there and of its type.
 
     Raises:
-        TraceIntegrityError: one is missing, unknown or of the wrong type.
+        TraceError: the line lies outside the profile of `codec`.
+        TraceIntegrityError: it is not an entry of this version.
     """
-    if document.keys() != _MEMBERS:
-        odd = min(document.keys() ^ _MEMBERS)[:40]
+    entry = codec.parse(line)
+    if entry.keys() != _MEMBERS:
+        odd = min(entry.keys() ^ _MEMBERS)[:40]
         raise TraceIntegrityError(f"the member {odd!r} of an entry is missing or unknown")
-    if document["v"] != VERSION:
+    if entry["v"] != VERSION or type(entry["v"]) is not int:
         raise TraceIntegrityError("the entry was written by a later version; update wardline")
-    right = (
-        type(document["body"]) is dict
-        and type(document["contents"]) is dict
-        and type(document["index"]) is int
-        and type(document["time"]) is int
-        and type(document["origin"]) is str
-        and type(document["type"]) is str
-        and type(document["run"]) in _TEXT_OR_NULL
-        and type(document["call"]) in _TEXT_OR_NULL
-    )
-    if not right:
+    if not (
+        type(entry["body"]) is dict
+        and type(entry["contents"]) is dict
+        and _is_count(entry["index"])
+        and _is_count(entry["time"])
+        and type(entry["origin"]) is str
+        and type(entry["type"]) is str
+        and type(entry["run"]) in _TEXT_OR_NULL
+        and type(entry["call"]) in _TEXT_OR_NULL
+    ):
         raise TraceIntegrityError("a member of an entry has the wrong type")
-    for facts in document["contents"].values():
-        if type(facts) is not dict or facts.keys() != _FACTS:
+    for name, facts in entry["contents"].items():
+        if not (
+            _NAME(name)
+            and type(facts) is dict
+            and facts.keys() == _FACTS
+            and type(facts["commitment"]) is str
+            and type(facts["sealed"]) is str
+            and _is_count(facts["size"])
+        ):
             raise TraceIntegrityError("the facts about a content are malformed")
+    codec.check(entry["body"], 2, ascii_names=line.isascii())
+    return entry
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value <= codec.MAX_INTEGER
 
 
 class EntryEncoder:

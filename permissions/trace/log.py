@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from permissions.signing.keys import Signer
     from permissions.trace.entry import Receipt
 
+DISK_SECONDS = 30.0
+"""A disk that takes longer than this hangs. The record may still reach it later on."""
 _ID_BYTES = 8
 
 
@@ -81,14 +83,16 @@ class SignedLog:
 
     def close(self, reason: str = "closed") -> None:
         """Commits what is queued, then `log.close`. Blocks; safe to call twice."""
-        self._committer.close(reason)
+        self._committer.close(reason, patience=DISK_SECONDS)
 
     async def _settled(self, size: int) -> None:
         committer = self._committer
         if committer.position() < size:
-            await self._own_bell().wait(size)
+            with anyio.move_on_after(DISK_SECONDS):
+                await self._own_bell().wait(size)
         if committer.durable < size:
-            raise TraceWriteError(committer.failure or "the entries were not committed")
+            late = f"the disk did not take the record within {DISK_SECONDS} seconds"
+            raise TraceWriteError(committer.failure or late)
 
     def _own_bell(self) -> Bell:
         loop = current_token().native_token

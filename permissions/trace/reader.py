@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from permissions.errors import TraceError, TraceIntegrityError
-from permissions.trace import codec
 from permissions.trace.encoder import (
     CHECKPOINT_PREFIX,
     CONTENT_PREFIX,
     ENTRY_PREFIX,
-    check_shape,
     content_path,
+    decode_entry,
 )
 from permissions.trace.merkle import leaf_hash
 from permissions.trace.store import read_lines, segments
@@ -112,10 +111,9 @@ def log_origin(directory: Path) -> str | None:
 
 def _recorded(line: bytes, contents: list[bytes]) -> RecordedEntry:
     try:
-        entry = codec.decode(line)
+        entry = decode_entry(line)
     except TraceError as err:
         raise TraceIntegrityError(f"a line of the trace is malformed: {err}") from err
-    check_shape(entry)
     kind = entry["type"]
     names = {content_path(kind, name).encode(): name for name in entry["contents"]}
     sealed = {}

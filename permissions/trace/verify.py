@@ -29,8 +29,8 @@ from permissions.trace.encoder import (
     CHECKPOINT_PREFIX,
     CONTENT_PREFIX,
     ENTRY_PREFIX,
-    check_shape,
     content_path,
+    decode_entry,
 )
 from permissions.trace.report import (
     Anchor,
@@ -186,8 +186,7 @@ class _Auditor:
 
     def _take_entry(self, data: bytes) -> None:
         self._close_entry()
-        document = codec.decode(data)
-        check_shape(document)
+        document = decode_entry(data)
         if self._origin is None:
             self._learn(document)
         if document["index"] != self._count:

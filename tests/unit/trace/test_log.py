@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -192,8 +193,8 @@ async def test_a_directory_that_cannot_be_made_is_a_write_error(tmp_path: Path):
 async def test_a_failed_sync_fails_every_waiting_caller(tmp_path: Path):
     """Nothing is tried again on the same descriptor."""
     async with open_log(tmp_path, **OPTIONS) as log:
-        os.close(log._committer._store._segment)
-        failures = []
+        store, failures = log._committer._store, []
+        segment, store._segment = store._segment, -1
 
         async def append(number: int) -> None:
             try:
@@ -204,11 +205,33 @@ async def test_a_failed_sync_fails_every_waiting_caller(tmp_path: Path):
         async with anyio.create_task_group() as group:
             for number in range(20):
                 group.start_soon(append, number)
-        log._committer._store._segment = -1
+        store._segment = segment
 
     assert len(failures) == 20
     assert all("admits nothing more" in failure for failure in failures)
     assert types(tmp_path) == ["log.open", "config"]
+
+
+@pytest.mark.both_backends
+async def test_a_disk_that_hangs_is_a_refusal_and_no_hang(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("permissions.trace.log.DISK_SECONDS", 0.05)
+    awake = threading.Event()
+    async with open_log(tmp_path, **OPTIONS) as log:
+        put = log._committer._store._put
+
+        def hang(data: bytes) -> None:
+            awake.wait(10)
+            put(data)
+
+        log._committer._store._put = hang  # type: ignore[method-assign]
+        with pytest.raises(TraceWriteError, match="did not take the record"):
+            await log.append([run_start("r")], evidence="durable")
+        awake.set()
+        with anyio.fail_after(10):
+            while types(tmp_path)[-1] != "run.start":
+                await anyio.lowlevel.checkpoint()
 
 
 def test_the_lock_is_given_back_when_opening_fails(tmp_path: Path):

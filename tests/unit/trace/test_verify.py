@@ -1,0 +1,209 @@
+"""What a verification says of logs that are odd, but nobody's attack."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from logs import SIGNER, START, write_log
+
+from permissions.errors import TraceError, TraceIntegrityError
+from permissions.trace import codec
+from permissions.trace.checkpoint import CheckpointSigner
+from permissions.trace.encoder import ENTRY_PREFIX, checkpoint_line
+from permissions.trace.heads import KnownHeads, read_head
+from permissions.trace.merkle import (
+    consistency_proof,
+    inclusion_proof,
+    leaf_hash,
+    tree_root,
+    verify_consistency,
+    verify_inclusion,
+)
+from permissions.trace.reader import log_origin, read_entries
+from permissions.trace.store import segment_path
+from permissions.trace.verify import MAX_BATCH, verify_trace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ORIGIN = "logs.example/odd"
+
+
+def entry(index: int, kind: str, /, **members: Any) -> bytes:
+    return codec.encode(
+        {
+            "body": {"key": str(SIGNER.public)} if kind == "log.open" else {},
+            "call": None,
+            "contents": {},
+            "index": index,
+            "origin": ORIGIN,
+            "run": None,
+            "time": START + index,
+            "type": kind,
+            "v": 1,
+            **members,
+        }
+    )
+
+
+def write_lines(directory: Path, entries: list[bytes], *, origin: str = ORIGIN) -> None:
+    """One batch, rightly signed."""
+    note = CheckpointSigner(origin, SIGNER).sign(
+        len(entries), tree_root([leaf_hash(each) for each in entries])
+    )
+    data = b"".join(each + b"\n" for each in entries) + checkpoint_line(note)
+    segment_path(directory, 0).write_bytes(data)
+
+
+def test_types_of_a_later_version_are_counted_not_judged(tmp_path: Path):
+    write_lines(tmp_path, [entry(0, "log.open"), entry(1, "anchor"), entry(2, "log.close")])
+
+    report = verify_trace(tmp_path, key=SIGNER.public)
+
+    assert report.integrity.verdict == "signed"
+    assert report.completeness.unknown_types == 1
+    assert report.completeness.is_whole
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"v": 2},
+        {"v": True},
+        {"index": 7},
+        {"index": -1},
+        {"origin": "logs.example/else"},
+        {"time": None},
+        {"run": 1},
+        {"extra": 1},
+        {"contents": {"a": {}}},
+        {"contents": {"a": {"commitment": "", "sealed": "", "size": -1}}},
+        {"contents": {"A b": {"commitment": "", "sealed": "", "size": 1}}},
+    ],
+    ids=str,
+)
+def test_an_odd_entry_fails_though_it_is_signed(tmp_path: Path, odd: dict[str, Any]):
+    """The writer itself may be at fault."""
+    write_lines(tmp_path, [entry(0, "log.open"), entry(1, "config", **odd)])
+
+    report = verify_trace(tmp_path, key=SIGNER.public)
+
+    assert report.integrity.verdict == "failed"
+    assert report.integrity.failed_at == 1
+
+
+def test_a_log_begins_with_its_opening(tmp_path: Path):
+    write_lines(tmp_path, [entry(0, "config")])
+
+    assert verify_trace(tmp_path, key=SIGNER.public).integrity.verdict == "failed"
+
+
+def test_a_checkpoint_of_another_origin_fails(tmp_path: Path):
+    write_lines(tmp_path, [entry(0, "log.open")], origin="logs.example/else")
+
+    assert verify_trace(tmp_path, key=SIGNER.public).integrity.verdict == "failed"
+
+
+def test_too_many_entries_under_one_checkpoint_are_refused(tmp_path: Path):
+    """So that no log can make its verifier run out of memory."""
+    opening = [entry(0, "log.open")]
+    write_lines(tmp_path, opening + [entry(i, "config") for i in range(1, MAX_BATCH + 2)])
+
+    report = verify_trace(tmp_path, key=SIGNER.public)
+
+    assert report.integrity.verdict == "failed"
+    assert f"no checkpoint over {MAX_BATCH}" in (report.integrity.reason or "")
+
+
+def test_the_last_signature_alone_finds_a_forged_head(tmp_path: Path):
+    write_log(tmp_path)
+
+    good = verify_trace(tmp_path, key=SIGNER.public, signatures="last")
+    lines = segment_path(tmp_path, 0).read_bytes().splitlines(keepends=True)
+    size = sum(line.startswith(ENTRY_PREFIX) for line in lines)
+    assert good.integrity.size == size
+    forged = bytearray(lines[-1])
+    forged[-20] = ord("A") if forged[-20] != ord("A") else ord("B")
+    segment_path(tmp_path, 0).write_bytes(b"".join(lines[:-1]) + bytes(forged))
+
+    report = verify_trace(tmp_path, key=SIGNER.public, signatures="last")
+
+    assert report.integrity.verdict == "failed"
+
+
+def test_where_no_log_is_there_is_an_error_and_no_verdict(tmp_path: Path):
+    for nothing in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(TraceError):
+            verify_trace(nothing)
+        with pytest.raises(TraceError):
+            list(read_entries(nothing))
+
+
+def test_a_reader_gives_nothing_that_no_checkpoint_covers(tmp_path: Path):
+    write_log(tmp_path)
+    whole = len(list(read_entries(tmp_path)))
+    data = segment_path(tmp_path, 0).read_bytes()
+    segment_path(tmp_path, 0).write_bytes(data[: data.rindex(b'{"checkpoint"')])
+
+    assert len(list(read_entries(tmp_path))) == whole - 1
+
+
+def test_a_reader_refuses_a_malformed_line(tmp_path: Path):
+    write_log(tmp_path)
+    data = segment_path(tmp_path, 0).read_bytes()
+    segment_path(tmp_path, 0).write_bytes(data.replace(b'"call":null', b'"call":nul1', 1))
+
+    with pytest.raises(TraceIntegrityError):
+        list(read_entries(tmp_path))
+    assert log_origin(tmp_path) is None
+
+
+def test_a_content_that_is_not_there_cannot_be_opened(tmp_path: Path):
+    write_log(tmp_path)
+    found = next(each for each in read_entries(tmp_path) if each.type == "intent")
+
+    with pytest.raises(TraceError, match="has no content"):
+        found.open("other", None)  # type: ignore[arg-type]
+
+
+def test_known_heads_keep_one_head_a_log(tmp_path: Path):
+    known = KnownHeads(tmp_path / "heads")
+    first = CheckpointSigner(ORIGIN, SIGNER).sign(1, bytes(32))
+    second = CheckpointSigner(ORIGIN, SIGNER).sign(2, bytes(32))
+
+    assert known.get(ORIGIN) is None
+    known.remember(first)
+    known.remember(second)
+
+    assert known.get(ORIGIN) == second
+    assert [path.name for path in (tmp_path / "heads").iterdir()] == [known.path(ORIGIN).name]
+
+
+def test_what_is_no_head_is_refused(tmp_path: Path):
+    (tmp_path / "head").write_text("no")
+    (tmp_path / "file").write_text("")
+
+    for path in (tmp_path / "head", tmp_path / "absent"):
+        with pytest.raises(TraceError):
+            read_head(path)
+    with pytest.raises(TraceError, match="could not be kept"):
+        KnownHeads(tmp_path / "file").remember(
+            CheckpointSigner(ORIGIN, SIGNER).sign(1, bytes(32))
+        )
+
+
+def test_proofs_of_what_is_not_there():
+    leaves = [leaf_hash(b"a"), leaf_hash(b"b"), leaf_hash(b"c")]
+    root = tree_root(leaves)
+
+    for index in (-1, 3):
+        with pytest.raises(ValueError, match="no leaf"):
+            inclusion_proof(leaves, index)
+        assert not verify_inclusion(leaves[0], index=index, size=3, root=root, proof=[])
+    for old in (0, 4):
+        with pytest.raises(ValueError, match="no prefix"):
+            consistency_proof(leaves, old)
+        assert not verify_consistency(old=old, old_root=root, size=3, root=root, proof=[])
+    assert not verify_consistency(old=3, old_root=bytes(32), size=3, root=root, proof=[])
+    assert not verify_consistency(old=1, old_root=leaves[1], size=3, root=root, proof=[])
