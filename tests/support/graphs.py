@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
+    from langchain_core.tools import BaseTool
+
     from permissions.approval.model import AccessRequest, Verdict
     from permissions.broker import PermissionBroker
     from permissions.session import Session
@@ -217,6 +219,10 @@ class World:
 
     def node(self, **options: Any) -> ToolNode:
         return guard_node(self.tools, **options)
+
+    def framework_tools(self) -> list[BaseTool]:
+        """The tools as LangChain's own."""
+        return list(self.node().tools_by_name.values())
 
     def agent(self, *script: AIMessage, send: bool = False, **options: Any) -> Any:
         return agent(self.node(**options), [*script, DONE], saver=self.saver, send=send)

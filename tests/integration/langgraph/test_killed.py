@@ -1,0 +1,58 @@
+"""H6: a process killed in the middle of an approved tool, and its graph resumed in others."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROGRAM = Path(__file__).parents[2] / "support" / "mortal_graph.py"
+
+
+def step(folder: Path, kind: str, *steps: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(PROGRAM), str(folder), kind, *steps],
+        capture_output=True,
+        check=False,
+        cwd=folder,
+        text=True,
+        timeout=50,
+    )
+
+
+def told(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_h6_a_killed_tool_is_in_doubt_and_not_run_again(tmp_path: Path, kind: str) -> None:
+    """The payment was made once, and the model is told not to try again."""
+    started = step(tmp_path, kind, "start", "approve")
+    died = step(tmp_path, kind, "die")
+
+    answer = json.loads(told(step(tmp_path, kind, "resume"))["p"])
+
+    assert started.returncode == 0, started.stderr[-2000:]
+    assert died.returncode == -signal.SIGKILL, died.stderr[-2000:]
+    assert answer["status"] == "in_doubt"
+    assert answer["reasons"][0]["code"] == "call.in_doubt"
+    assert answer["retry"] is False
+    assert (tmp_path / "effects").read_text() == "ann\n"
+
+
+@pytest.mark.slow
+def test_approval_given_while_no_agent_runs_is_found_on_resume(tmp_path: Path) -> None:
+    """Three processes: one asks, one answers, one goes on; the tool runs in the last, once."""
+    for name in ("start", "approve"):
+        done = step(tmp_path, "sync", name)
+        assert done.returncode == 0, done.stderr[-2000:]
+
+    assert told(step(tmp_path, "sync", "resume")) == {"p": "paid ann"}
+    assert (tmp_path / "effects").read_text() == "ann\n"
