@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from sandbox.profile import TMP, WORK
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 """All that process 1 gets. The job's own variables travel with the job, so that a sandbox can
 be started before its job is known and `/proc/1/environ` has nothing to tell."""
+
+JOB_ENVIRONMENT = {**ENVIRONMENT, "HOME": WORK, "TMPDIR": TMP}
+"""What every job has besides its profile's own variables."""
 
 PAGE = 4096
 

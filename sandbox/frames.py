@@ -16,6 +16,7 @@ import math
 import struct
 from typing import TYPE_CHECKING, Any
 
+from sandbox.boot import JOB_ENVIRONMENT
 from sandbox.errors import FrameError, ProfileError
 from sandbox.job import CommandJob, PythonJob, checked_path
 
@@ -104,7 +105,7 @@ def encode_job(
     document: dict[str, Any] = {
         "files": [[name, len(files[name])] for name in names],
         "stdin": len(stdin),
-        "environment": dict(profile.environment),
+        "environment": {**JOB_ENVIRONMENT, **profile.environment},
         "rlimits": dict(rlimits),
         "files_out": profile.files,
         "files_out_bytes": profile.files_out_bytes,

@@ -42,6 +42,7 @@ class RunGroup:
         """Makes the group and sets its limits; a controller that refuses is left out."""
         version, parents = _parents()
         folders: dict[str, Path] = {}
+        refused: set[Path] = set()
         for controller in CONTROLLERS:
             parent = parents.get(controller)
             if parent is None:
@@ -50,14 +51,17 @@ class RunGroup:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 if version == 2:
-                    (folder.parent / "cgroup.subtree_control").write_text(f"+{controller}")
+                    _delegate(controller, parent, folder.parent)
                 for file, value in _limits(profile, controller, version):
                     (folder / file).write_text(value)
             except OSError:
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
-                continue
-            folders[controller] = folder
+                refused.add(folder)
+            else:
+                folders[controller] = folder
+        # Version 2 has one directory for all controllers: it stays if any of them took it.
+        for folder in refused - set(folders.values()):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
         return cls(folders, version)
 
     def join(self, pid: int) -> None:
@@ -115,6 +119,14 @@ def groups() -> list[str]:
             if folder.is_dir()
         }
     )
+
+
+def _delegate(controller: str, *folders: Path) -> None:
+    """Passes a controller down (version 2). The upper one may have it already, unwritable."""
+    for folder in folders[:-1]:
+        with contextlib.suppress(OSError):
+            (folder / "cgroup.subtree_control").write_text(f"+{controller}")
+    (folders[-1] / "cgroup.subtree_control").write_text(f"+{controller}")
 
 
 def _is_abandoned(folder: Path) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox import CommandJob, Mount, ProfileError, PythonJob, SandboxProfile
-from sandbox.conformance import call
+from sandbox.conformance import attempt
 
 if TYPE_CHECKING:
     from sandbox import Sandbox
@@ -72,7 +72,7 @@ X86_64 = {
 
 async def test_it_is_nobody_without_any_privilege(sandbox: Sandbox) -> None:
     """No uid 0 on either side of the user namespace, no capability, no new ones, a filter."""
-    result = await call(sandbox, "identity", SandboxProfile(open_files=128))
+    result = await attempt(sandbox, "identity", SandboxProfile(open_files=128))
 
     assert result.verdict == "ok", result
     found = result.value
@@ -92,7 +92,7 @@ async def test_refused_calls_are_refused(sandbox: Sandbox) -> None:
     """Each answers EPERM, before the kernel looks at an argument."""
     attempts = [(name, number, arguments) for name, (number, arguments) in X86_64.items()]
 
-    result = await call(sandbox, "raw_calls", calls=attempts)
+    result = await attempt(sandbox, "raw_calls", calls=attempts)
 
     assert result.verdict == "ok", result
     # runc answers ENOSYS for numbers above those its libseccomp knows
@@ -108,7 +108,7 @@ async def test_another_door_into_the_kernel_is_death(sandbox: Sandbox) -> None:
     getpid, mount = 0x40000000 + 39, 0x40000000 + 165
     attempts = [("getpid", getpid, []), ("mount", mount, [0] * 5), ("clone3", 435, [0, 0])]
 
-    result = await call(sandbox, "raw_calls", calls=attempts)
+    result = await attempt(sandbox, "raw_calls", calls=attempts)
 
     refused = {"signal 31", "EPERM", "ENOSYS"}
     assert result.value["getpid"] in refused
@@ -134,7 +134,7 @@ async def test_odd_sockets_do_not_open(sandbox: Sandbox) -> None:
     }
     usual = {"unix": (1, stream, 0), "internet": (2, stream, 0), "internet 6": (10, stream, 0)}
 
-    result = await call(sandbox, "sockets", families={**odd, **usual})
+    result = await attempt(sandbox, "sockets", families={**odd, **usual})
 
     opened = {name for name, how in result.value.items() if how == "ok"}
     assert opened == set(usual)
@@ -155,7 +155,7 @@ async def test_the_kernels_settings_cannot_be_written(sandbox: Sandbox) -> None:
         "/proc/1/oom_score_adj",
     ]
 
-    result = await call(sandbox, "writable", places=places)
+    result = await attempt(sandbox, "writable", places=places)
 
     assert result.value == []
 
@@ -179,7 +179,7 @@ async def test_the_hosts_secrets_are_not_there(sandbox: Sandbox) -> None:
         "/dev/mem",
     ]
 
-    result = await call(sandbox, "readable", places=places)
+    result = await attempt(sandbox, "readable", places=places)
 
     # A container has an /etc/hosts of its own.
     assert set(result.value) <= ({"/etc/hosts"} if sandbox.name == "docker" else set())
@@ -196,7 +196,7 @@ async def test_no_daemon_can_be_called(sandbox: Sandbox) -> None:
         "\0/tmp/.X11-unix/X0",
     ]
 
-    result = await call(sandbox, "unix_sockets", places=places)
+    result = await attempt(sandbox, "unix_sockets", places=places)
 
     assert result.value == []
 
@@ -208,15 +208,15 @@ async def test_an_abstract_socket_of_the_host_is_out_of_reach(sandbox: Sandbox) 
         listener.bind(name)
         listener.listen()
 
-        result = await call(sandbox, "unix_sockets", places=[name])
+        result = await attempt(sandbox, "unix_sockets", places=[name])
 
     assert result.value == []
 
 
 async def test_devices_are_neither_there_nor_made(sandbox: Sandbox) -> None:
     """/dev has the harmless nodes only, and mknod of a disk fails."""
-    seen = await call(sandbox, "devices")
-    made = await call(sandbox, "make_device", folder="/work")
+    seen = await attempt(sandbox, "devices")
+    made = await attempt(sandbox, "make_device", folder="/work")
 
     assert seen.value == []
     assert made.value in {"EPERM", "EACCES"}
@@ -302,7 +302,7 @@ async def test_nested_json_and_huge_output_do_not_reach_the_broker(sandbox: Sand
     """A value that would exhaust a parser is an error of the job."""
     bomb = json.dumps({"value": 1})[:-1] + ', "x": ' + "[" * 50_000 + "]" * 50_000 + "}"
 
-    result = await call(sandbox, "forge", text=bomb)
+    result = await attempt(sandbox, "forge", text=bomb)
 
     assert result.verdict == "raised"
     assert result.value is None

@@ -1,0 +1,98 @@
+"""What the checks are written with: the registry, one way to run a probe, three assertions."""
+
+from __future__ import annotations
+
+import secrets
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sandbox.job import PythonJob
+from sandbox.profile import SandboxProfile
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from sandbox.base import Sandbox
+    from sandbox.result import ExecResult, Verdict
+
+
+class NotConformantError(AssertionError):
+    """A backend that does not keep the contract."""
+
+
+CHECKS: dict[str, Callable[[Sandbox], Awaitable[None]]] = {}
+"""Every check by its name, in the order they were defined."""
+
+
+def probe_code() -> Path:
+    """The directory of the probes: a code root with two modules."""
+    return Path(str(resources.files("sandbox").joinpath("_probes")))
+
+
+async def call(
+    sandbox: Sandbox,
+    function: str,
+    profile: SandboxProfile | None = None,
+    *,
+    files: Mapping[str, bytes] | None = None,
+    **arguments: Any,
+) -> ExecResult:
+    """Runs a job that behaves, or uses too much: a function of `wardline_probes`."""
+    job = PythonJob(f"wardline_probes:{function}", arguments, (probe_code(),))
+    return await sandbox.run(job, profile or SandboxProfile(), files=files)
+
+
+async def attempt(
+    sandbox: Sandbox, function: str, profile: SandboxProfile | None = None, **arguments: Any
+) -> ExecResult:
+    """Runs a job that goes against its walls: a function of `wardline_attempts`."""
+    job = PythonJob(f"wardline_attempts:{function}", arguments, (probe_code(),))
+    return await sandbox.run(job, profile or SandboxProfile())
+
+
+def check(
+    function: Callable[[Sandbox], Awaitable[None]],
+) -> Callable[[Sandbox], Awaitable[None]]:
+    """Puts a check into the registry."""
+    CHECKS[function.__name__] = function
+    return function
+
+
+def same(what: str, seen: object, wanted: object) -> None:
+    """Demands that a value is the wanted one."""
+    if seen != wanted:
+        raise NotConformantError(f"{what}: wanted {wanted!r:.300}, saw {seen!r:.600}")
+
+
+def true(what: str, seen: object) -> None:
+    """Demands that something holds."""
+    if not seen:
+        raise NotConformantError(f"{what}: {seen!r:.600}")
+
+
+def ended(result: ExecResult, wanted: Verdict) -> None:
+    """Demands a verdict, and says how the run ended instead."""
+    if result.verdict != wanted:
+        raise NotConformantError(
+            f"verdict: wanted {wanted}, saw {result.verdict} (exit {result.exit_code}, signal"
+            f" {result.signal}, {result.error}, stderr {result.stderr[-400:]!r})"
+        )
+
+
+def survivors(mark: str) -> list[int]:
+    """Processes of this machine whose command line has `mark`, which only the job knew."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            arguments = place.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if mark.encode() in arguments:
+            found.append(int(place.parent.name))
+    return found
+
+
+def mark_of_ours() -> str:
+    """A number of seconds nobody else sleeps."""
+    return f"1000.{secrets.randbelow(10**12):012d}"
