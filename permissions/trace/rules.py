@@ -8,7 +8,7 @@
     from any open state ──► gap          a run: run.start ──► plan*, calls ──► run.end
 
 Every call ends once: `denied`, `outcome` or `gap`. A run left open by one writer may be started
-again under the next `log.open`; its calls count from there. What does not fit is a finding, not an
+again under the next `log.open`. What does not fit is a finding, not an
 exception: the entry is there and signed, it just tells a story that must not happen. Types
 this version does not know are left alone, so that later ones can be added.
 """
@@ -58,6 +58,8 @@ class _Run:
     calls: int = 0
     """Calls that were started."""
     resumable: bool = False
+    counted: bool = True
+    """False once the run went on after an end that is not remembered here."""
     open: dict[str, CallState] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
     calls_by_approval: dict[str, str] = field(default_factory=dict)
@@ -119,10 +121,13 @@ class Story:
         if not run:
             yield f"{kind} names no run"
         elif kind == "run.start":
-            state = self._runs.setdefault(run, _Run(resumable=True))
+            resumed = entry["body"].get("resumed") is True
+            state = self._runs.setdefault(run, _Run(resumable=True, counted=not resumed))
             if not state.resumable:
                 yield f"run {run!r} is started twice"
-            state.resumable, state.calls = False, 0
+            state.resumable = False
+            if not resumed:
+                state.calls = 0
         elif run not in self._runs:
             yield f"{kind} outside any run"
         elif kind == "run.end":
@@ -130,7 +135,7 @@ class Story:
             for call in state.open:
                 yield f"run {run!r} ended while its call {call!r} was open"
             said = entry["body"].get("calls")
-            if said is not None and said != state.calls:
+            if said is not None and state.counted and said != state.calls:
                 yield f"run {run!r} says it started {said} calls; {state.calls} are recorded"
 
     def _call(self, kind: str, entry: JsonObject) -> Iterator[str]:

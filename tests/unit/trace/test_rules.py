@@ -29,6 +29,7 @@ def told(steps: list[Step]) -> tuple[Story, list[str]]:
 
 
 START: Step = ("run.start", None, {})
+RESUMED: Step = ("run.start", None, {"resumed": True})
 INTENT: Step = ("intent", "c", {})
 PERMIT: Step = ("decision", "c", {"permitted": True})
 REFUSAL: Step = ("decision", "c", {"permitted": False})
@@ -110,6 +111,23 @@ CASES = [
     Case("outside any run", [INTENT], ["outside any run"]),
     Case("run twice", [START, START], ["started twice"]),
     Case("run resumed by the next writer", [START, ("log.open", None, {}), START]),
+    Case(
+        "run resumed with its calls",
+        [
+            *[START, INTENT, PERMIT, BEGUN, DONE, ("log.open", None, {}), RESUMED],
+            *map(other, [INTENT, PERMIT, BEGUN, DONE]),
+            end(2),
+        ],
+    ),
+    Case(
+        "run resumed after its end",
+        [
+            *[START, INTENT, PERMIT, BEGUN, DONE, end(1), RESUMED],
+            *map(other, [INTENT, PERMIT, BEGUN, DONE]),
+            end(2),
+        ],
+    ),
+    Case("run begun anew under its old name", [START, end(0), START, end(0)]),
     Case("end without start", [end(0)], ["outside any run"]),
     Case("ended with an open call", [START, INTENT, end(0)], ["was open"]),
     Case("wrong count", [START, end(3)], ["says it started 3 calls; 0 are recorded"]),
