@@ -104,6 +104,21 @@ def test_links_lead_somewhere(file: Path) -> None:
     assert broken == []
 
 
+def test_every_page_is_reachable() -> None:
+    """A reader who follows links from the README meets each page."""
+    met: set[Path] = set()
+    ahead = [ROOT / "README.md"]
+    while ahead:
+        file = ahead.pop()
+        if file in met or file.suffix != ".md":
+            continue
+        met.add(file)
+        links = (link.partition("#")[0] for link in _LINK.findall(file.read_text()))
+        ahead += [(file.parent / path).resolve() for path in links if path]
+
+    assert [str(file.relative_to(ROOT)) for file in PAGES if file not in met] == []
+
+
 def anchors(file: Path) -> set[str]:
     headings = re.findall(r"^#+ +(.+)$", file.read_text(), re.MULTILINE)
     return {
