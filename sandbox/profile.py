@@ -142,7 +142,7 @@ class SandboxProfile:
             _check_variable(name, text)
 
     def document(self) -> dict[str, Any]:
-        """The profile as plain JSON, for the record and for `digest`."""
+        """The profile as plain JSON, for `digest`. Holds the variables' values: not for a log."""
         limits = {name: getattr(self, name) for name in _BOUNDS}
         return {
             "image": self.image,

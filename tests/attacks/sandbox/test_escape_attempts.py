@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import socket
 from pathlib import Path
@@ -203,7 +204,7 @@ async def test_no_daemon_can_be_called(sandbox: Sandbox) -> None:
 
 async def test_an_abstract_socket_of_the_host_is_out_of_reach(sandbox: Sandbox) -> None:
     """Abstract names belong to the network namespace."""
-    name = "\0wardline-host-socket"
+    name = f"\0wardline-host-socket-{os.getpid()}"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(name)
         listener.listen()
