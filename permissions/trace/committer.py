@@ -36,6 +36,8 @@ GATHER_SECONDS = 0.001
 A lone caller never waits for company."""
 MAX_PENDING_BYTES = 64 * 1024 * 1024
 MAX_PENDING_ENTRIES = 16_384
+MAX_APPEND = 4096
+"""With what may be pending, still far below `verify.MAX_BATCH`."""
 _HURRY_BYTES = 1024 * 1024
 
 log = get_logger("committer")
@@ -102,6 +104,10 @@ class Committer:
         Raises:
             TraceWriteError: an entry lies outside the format, or the log is closed or failed.
         """
+        if len(entries) > MAX_APPEND:
+            raise TraceWriteError(
+                f"{len(entries)} entries at once; at most {MAX_APPEND} go together"
+            )
         with self._work:
             self._refuse_if_ended()
             first = self._next

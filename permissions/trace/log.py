@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 DISK_SECONDS = 30.0
 """A disk that takes longer than this hangs. The record may still reach it later on."""
+_FIRST_ENTRIES = 1000
 _ID_BYTES = 8
 
 
@@ -52,9 +53,14 @@ class SignedLog:
     """A `TraceLog` on disk. Made by `open_log`; usable from any number of event loops."""
 
     def __init__(
-        self, *, origin: str, start: Callable[[Callable[[], None]], Committer]
+        self,
+        *,
+        origin: str,
+        disk_seconds: float,
+        start: Callable[[Callable[[], None]], Committer],
     ) -> None:
         self.origin = origin
+        self._disk_seconds = disk_seconds
         self._bell_of_loop: WeakKeyDictionary[object, Bell] = WeakKeyDictionary()
         self._bells: tuple[Bell, ...] = ()
         self._committer = start(self._ring)
@@ -83,15 +89,15 @@ class SignedLog:
 
     def close(self, reason: str = "closed") -> None:
         """Commits what is queued, then `log.close`. Blocks; safe to call twice."""
-        self._committer.close(reason, patience=DISK_SECONDS)
+        self._committer.close(reason, patience=self._disk_seconds)
 
     async def _settled(self, size: int) -> None:
         committer = self._committer
         if committer.position() < size:
-            with anyio.move_on_after(DISK_SECONDS):
+            with anyio.move_on_after(self._disk_seconds):
                 await self._own_bell().wait(size)
         if committer.durable < size:
-            late = f"the disk did not take the record within {DISK_SECONDS} seconds"
+            late = f"the disk did not take the record within {self._disk_seconds} seconds"
             raise TraceWriteError(committer.failure or late)
 
     def _own_bell(self) -> Bell:
@@ -118,6 +124,7 @@ async def open_log(
     config: JsonObject,
     clock: Callable[[], int] = system_clock,
     random: Callable[[int], bytes] = os.urandom,
+    disk_seconds: float = DISK_SECONDS,
 ) -> AsyncIterator[SignedLog]:
     """Opens a log for writing, recovering it if its last writer died; closes it at the end.
 
@@ -133,6 +140,7 @@ async def open_log(
             digest, engine.
         clock: microseconds since 1970-01-01 UTC.
         random: gives that many unpredictable bytes.
+        disk_seconds: how long a durable append waits for the disk, and closing for the thread.
 
     Raises:
         ConfigError: the name cannot be part of an origin.
@@ -151,6 +159,7 @@ async def open_log(
             origin = resumed.origin or f"{name}/{random(_ID_BYTES).hex()}"
             log = SignedLog(
                 origin=origin,
+                disk_seconds=disk_seconds,
                 start=lambda ring: Committer(
                     store=store,
                     frontier=resumed.frontier,
@@ -168,7 +177,8 @@ async def open_log(
     log, store, first = await anyio.to_thread.run_sync(begin)
     try:
         first.append(TraceEntry("config", run="", body=config))
-        await log.append(first, evidence="durable")
+        for at in range(0, len(first), _FIRST_ENTRIES):
+            await log.append(first[at : at + _FIRST_ENTRIES], evidence="durable")
         yield log
     finally:
         with anyio.CancelScope(shield=True):

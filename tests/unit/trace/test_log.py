@@ -13,6 +13,7 @@ import pytest
 from logs import CONFIG, KEK, NAME, SIGNER, before, outcome, record_run, run_start, write_log
 
 from permissions.errors import ConfigError, TraceWriteError
+from permissions.trace.entry import TraceEntry
 from permissions.trace.log import open_log
 from permissions.trace.reader import read_entries
 from permissions.trace.store import SEGMENT_BYTES, Store, segment_path, segments
@@ -133,19 +134,49 @@ async def test_event_loops_that_come_and_go_leak_no_descriptor(tmp_path: Path):
         assert open_descriptors() <= before_ + 5
 
 
-async def test_a_full_queue_makes_callers_wait_and_drops_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("permissions.trace.committer.MAX_PENDING_ENTRIES", 8)
-    async with open_log(tmp_path, **OPTIONS) as log, anyio.create_task_group() as group:
-        for number in range(50):
-            group.start_soon(_append_buffered, log, number)
+async def test_a_full_queue_makes_callers_wait_and_drops_nothing(tmp_path: Path):
+    appended = []
+    async with open_log(tmp_path, **OPTIONS) as log:
+        awake = hold_the_disk(log)
 
-    assert types(tmp_path).count("intent") == 50
+        async def append(number: int) -> None:
+            await _append_many(log, number)
+            appended.append(number)
+
+        async with anyio.create_task_group() as group:
+            for number in range(80):
+                group.start_soon(append, number)
+            for _ in range(10):
+                await anyio.lowlevel.checkpoint()
+            while_held = len(appended)
+            awake.set()
+
+    assert 0 < while_held < 80
+    assert types(tmp_path).count("effect") == 80 * 500
 
 
-async def _append_buffered(log: SignedLog, number: int) -> None:
-    await log.append(before("r", f"c{number}"), evidence="buffered")
+def hold_the_disk(log: SignedLog) -> threading.Event:
+    """Nothing reaches the disk before the event is set."""
+    store = log._committer._store
+    put, awake = store._put, threading.Event()
+
+    def hang(data: bytes) -> None:
+        awake.wait(10)
+        put(data)
+
+    store._put = hang  # type: ignore[method-assign]
+    return awake
+
+
+async def _append_many(log: SignedLog, number: int) -> None:
+    entries = [TraceEntry("effect", "r", f"c{number}")] * 500
+    await log.append(entries, evidence="buffered")
+
+
+async def test_an_append_that_no_checkpoint_could_cover_is_refused(tmp_path: Path):
+    async with open_log(tmp_path, **OPTIONS) as log:
+        with pytest.raises(TraceWriteError, match="at most"):
+            await log.append([run_start("r")] * 5000, evidence="durable")
 
 
 async def test_a_forked_child_cannot_write_its_parents_log(tmp_path: Path):
@@ -213,19 +244,9 @@ async def test_a_failed_sync_fails_every_waiting_caller(tmp_path: Path):
 
 
 @pytest.mark.both_backends
-async def test_a_disk_that_hangs_is_a_refusal_and_no_hang(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("permissions.trace.log.DISK_SECONDS", 0.05)
-    awake = threading.Event()
-    async with open_log(tmp_path, **OPTIONS) as log:
-        put = log._committer._store._put
-
-        def hang(data: bytes) -> None:
-            awake.wait(10)
-            put(data)
-
-        log._committer._store._put = hang  # type: ignore[method-assign]
+async def test_a_disk_that_hangs_is_a_refusal_and_no_hang(tmp_path: Path):
+    async with open_log(tmp_path, **OPTIONS, disk_seconds=2.0) as log:
+        awake = hold_the_disk(log)
         with pytest.raises(TraceWriteError, match="did not take the record"):
             await log.append([run_start("r")], evidence="durable")
         awake.set()
