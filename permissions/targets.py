@@ -17,7 +17,8 @@ import os
 import re
 import unicodedata
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+from email.errors import HeaderParseError
 from email.headerregistry import Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -69,8 +70,11 @@ class PathArg:
         """Gives both the lexical path and the one links lead to; both must be inside."""
         text = _text(value, "a path", 4096)
         root = os.path.realpath(workspace)
-        path = os.path.normpath(os.path.join(root, text))  # noqa: PTH118 - lexical on purpose
-        resolved = os.path.realpath(path)
+        whole = os.path.join(root, text)  # noqa: PTH118 - lexical on purpose
+        # POSIX lets `//` begin another name space; Linux reads it as `/`.
+        path = "/" + os.path.normpath(whole).lstrip("/")
+        # Not of `path`: after a link, `..` leads to where the link points.
+        resolved = os.path.realpath(whole)
         relative = os.path.relpath(resolved, root) if _within(resolved, root) else None
         return {
             "access": self.access,
@@ -115,6 +119,8 @@ class HostArg:
             raise TargetError("carries a user name or password before the host")
         if not parts.hostname:
             raise TargetError("names no host")
+        if not has_scheme and parts.netloc.endswith(":"):
+            raise TargetError("could be read as a scheme without a host (file:, http:/...)")
         host, address_class = _host(parts.hostname)
         default = {"http": 80, "ws": 80, "https": 443, "wss": 443}.get(scheme or "")
         return {
@@ -143,14 +149,15 @@ class RecipientArg:
         text = _text(value, "a recipient", 320)
         if self.scheme == "account":
             account = re.sub(r"[ -]", "", text).upper()
-            if not re.fullmatch(r"[A-Z0-9._:/@]{3,64}", account):
+            # ASCII first: some other letters have ASCII ones as their upper case.
+            if not text.isascii() or not re.fullmatch(r"[A-Z0-9._:/@]{3,64}", account):
                 raise TargetError("is not an account number of 3 to 64 letters and digits")
             return {"scheme": self.scheme, "address": account, "domain": None}
-        if re.search(r"[\s<>,;\"]", text):
+        if re.search(r"[\s<>(),;\"]", text):
             raise TargetError("is not one bare e-mail address (name@domain)")
         try:
             address = Address(addr_spec=text)
-        except (ValueError, IndexError) as err:
+        except (ValueError, IndexError, HeaderParseError) as err:
             raise TargetError("is not one bare e-mail address (name@domain)") from err
         if not address.username or not address.domain:
             raise TargetError("is not one bare e-mail address (name@domain)")
@@ -166,6 +173,9 @@ class RecipientArg:
         return {"kind": self.kind, "scheme": self.scheme}
 
 
+_AMOUNT = re.compile(r"-?[0-9]{1,16}(\.[0-9]{1,8})?")
+
+
 @dataclass(frozen=True, slots=True)
 class AmountArg:
     """An amount of money: an integer, a decimal string, or a float of few digits."""
@@ -179,9 +189,12 @@ class AmountArg:
         """In the smallest unit; more digits than the currency has are refused, not rounded."""
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise TargetError("is not an amount")
+        # Of a text, what every reader takes for the same number: no 1e3, 1_000 or 1,000.
+        if isinstance(value, str) and not _AMOUNT.fullmatch(value):
+            raise TargetError("is not a plain decimal number like 980.00")
         try:
             minor = Decimal(str(value)).scaleb(self.decimals)
-        except InvalidOperation as err:
+        except ArithmeticError as err:
             raise TargetError("is not a decimal number") from err
         if not minor.is_finite() or minor != minor.to_integral_value():
             raise TargetError(f"has more than {self.decimals} decimals or is not finite")
@@ -254,24 +267,38 @@ _METADATA = {"169.254.169.254", "fd00:ec2::254", "100.100.100.200", "168.63.129.
 
 
 def _host(host: str) -> tuple[str, str | None]:
-    name = host.lower().removesuffix(".")
+    name = _ascii_name(host.lower().removesuffix("."))
     if address := _address(name):
         return str(address), _address_class(address)
     # Everything an old resolver would read as a number (127.1, 0x7f000001, 2130706433).
     if re.fullmatch(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+))*", name):
         raise TargetError("is a numeric host in a form other than a plain IP address")
-    try:
-        ascii_name = name.encode("idna").decode("ascii") if not name.isascii() else name
-    except UnicodeError as err:
-        raise TargetError("holds a host that is not a valid name") from err
-    if len(ascii_name) > 253 or not all(
+    if len(name) > 253 or not all(
         re.fullmatch(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", label)
-        for label in ascii_name.split(".")
+        for label in name.split(".")
     ):
         raise TargetError("holds a host that is not a valid name")
-    if ascii_name == "localhost" or ascii_name.endswith(".localhost"):
-        return ascii_name, "loopback"
-    return ascii_name, None
+    if name == "localhost" or name.endswith(".localhost"):
+        return name, "loopback"
+    return name, None
+
+
+def _ascii_name(name: str) -> str:
+    """The name in ASCII (IDNA, RFC 3490), if every client would read it as the same name.
+
+    Full-width digits, a circled letter or a sharp s mean one host to one client and another
+    host, or an address, to the next.
+    """
+    if name.isascii():
+        return name
+    try:
+        ascii_name = name.encode("idna").decode("ascii")
+        readable = ascii_name.encode("ascii").decode("idna")
+    except UnicodeError as err:
+        raise TargetError("holds a host that is not a valid name") from err
+    if readable != name:
+        raise TargetError("holds a host that clients read differently; write it in ASCII")
+    return ascii_name
 
 
 def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -285,6 +312,8 @@ def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _address_class(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    if isinstance(address, ipaddress.IPv6Address) and (inner := _embedded(address)):
+        return _address_class(inner)
     if str(address) in _METADATA:
         return "metadata"
     if address.is_loopback or address.is_unspecified:
@@ -294,3 +323,13 @@ def _address_class(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> st
     if address.is_multicast or address.is_reserved:
         return "reserved"
     return "global" if address.is_global else "private"
+
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address a 6to4 (RFC 3056) or NAT64 (RFC 6052) gateway would go on to."""
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.sixtofour
