@@ -9,6 +9,7 @@ verifiable with its public key.
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, assert_never
 
@@ -27,6 +28,7 @@ from permissions.sandboxes import available, profiles
 from permissions.signing.keys import Signer, generate, signer_from_uri
 from permissions.state import STATE_FILE, StateDatabase
 from permissions.tools import ToolRegistry
+from permissions.trace.history import history_of
 from permissions.trace.log import open_log
 from permissions.trace.vault import load_kek
 
@@ -64,6 +66,7 @@ async def open_broker(
     places.make()
     bundle = load_bundle(config.pdp.policies, overlay=config.pdp.overlay)
     save_bundle(bundle, places.bundles)
+    kek = load_kek(places.kek)
     async with AsyncExitStack() as stack:
         pdp = await stack.enter_async_context(_decision_point(config, bundle))
         log = await stack.enter_async_context(
@@ -71,7 +74,7 @@ async def open_broker(
                 places.trace,
                 name="wardline",
                 signer=log_signer(config),
-                kek=load_kek(places.kek),
+                kek=kek,
                 config={
                     "build": version("wardline"),
                     "policy": pdp.revision,
@@ -97,6 +100,7 @@ async def open_broker(
                 counts=budget.InMemoryBudgetLedger(),
                 journal=journal.SqliteJournal(state, clock=now_us),
                 trace=log,
+                history=partial(history_of, directory=places.trace, kek=kek),
                 executors=await _executors(config, places, stack),
                 workspace=config.workspace,
                 environment=config.environment,

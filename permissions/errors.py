@@ -27,6 +27,7 @@
     │   └── TraceIntegrityError      the record was altered, cut or forged
     ├── ExecutionError           the provider of an execution failed, not the tool itself
     ├── ToolFailedError          the tool itself raised inside a sandbox
+    ├── RunOpenError             the program: a second session of a run that has one open
     ├── NoSessionError           a guarded tool was called outside any broker session
     └── CallDenied               a direct call was refused; carries the `Denial`
 
@@ -162,6 +163,10 @@ class ExecutionError(BrokerError):
 
 class ToolFailedError(BrokerError):
     """The tool itself raised, in a sandbox where its exception could not come back whole."""
+
+
+class RunOpenError(BrokerError):
+    """A run has an open session already, and can have only one."""
 
 
 class NoSessionError(BrokerError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
     from typing import Literal
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from permissions.model import Evidence, Isolation
     from permissions.pdp.base import PolicyDecisionPoint
     from permissions.tools import ToolRegistry
-    from permissions.trace.entry import TraceLog
+    from permissions.trace.entry import TraceEntry, TraceLog
 
 
 def now_us() -> int:
@@ -40,6 +40,7 @@ class BrokerParts:
         executors: one per boundary this machine can give, beside the caller's process.
         budgets: durable, for sessions with limits.
         counts: in memory, for sessions that only count.
+        history: what the trace holds of a run, in order; blocking.
         evidence: weakest evidence level of any call.
         approval_wait_seconds: longest wait for a person inside one call.
         clock: microseconds since 1970 UTC.
@@ -53,6 +54,7 @@ class BrokerParts:
     counts: BudgetLedger
     journal: ExecutionJournal
     trace: TraceLog
+    history: Callable[[str], Iterable[TraceEntry]]
     executors: Mapping[Isolation, ToolExecutor]
     workspace: Path
     environment: str

@@ -48,17 +48,20 @@ def _raw(arguments: dict[str, Any]) -> bytes:
     return data if len(data) <= CONTENT_LIMIT else b'"too large"'
 
 
-def run_start(session: Session) -> TraceEntry:
-    """The run began: who, on whose behalf, with which limits."""
+def run_start(session: Session, *, prompt: str, resumed: bool) -> TraceEntry:
+    """A session of the run began: who, on whose behalf, asked for what, with which limits."""
     return TraceEntry(
         "run.start",
         session.run,
         body={
+            "resumed": resumed,
+            "labels": sorted(session.labels),
             "subject": session.subject.document(),
             "budgets": dict(session.limits),
             "workspace": str(session.workspace),
             "plan_required": session.plan_required,
         },
+        contents={"prompt": prompt.encode(errors="backslashreplace")} if prompt else {},
     )
 
 
@@ -232,6 +235,7 @@ def outcome(
             "detail": ended.detail[:200],
             "duration_us": duration_us,
             "withheld": delivery.denial is not None,
+            "labels": sorted(admission.terms.labels),
             "enforced": ended.enforced,
             "oversize": oversize,
         },

@@ -14,6 +14,7 @@ from permissions.errors import NoSessionError
 from permissions.grants import CURRENT_SESSION
 from permissions.planning import declare
 from permissions.provenance import ProvenanceLedger
+from permissions.resumption import restore
 from permissions.rings import Ring
 from permissions.session import Session, subject_of
 
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from permissions.broker import PermissionBroker
+    from permissions.parts import BrokerParts
     from permissions.plan.model import Plan
+    from permissions.trace.entry import TraceEntry
 
 
 @asynccontextmanager
@@ -48,7 +51,9 @@ async def open_session(
         user: the person asking, or acted for when there is an `agent`.
         agent: the agent asking.
         roles: roles of the subject, as policies know them.
-        run: id of the run; give the same one to go on with a run, its budgets included.
+        run: id of the run; give the same one to go on with a run: its plan, budgets, labels
+            and the origin of its values are read back from the trace, which takes time in
+            proportion to the trace.
         prompt: what the person asked for, to which argument values are traced.
         plan: the declared plan; verified and decided before this returns.
         plan_required: policies then refuse calls when there is no plan.
@@ -58,6 +63,7 @@ async def open_session(
 
     Raises:
         PlanError: the plan was not accepted; says which step and why.
+        RunOpenError: the run has an open session already.
         BudgetError: the run was opened with other limits before.
         TraceWriteError: the start of the run could not be recorded.
     """
@@ -72,22 +78,42 @@ async def open_session(
         provenance=ProvenanceLedger(),
         plan_required=plan_required,
     )
-    if prompt:
+    with broker.sole_session(session.run):
+        resumed = run is not None and restore(
+            session, await anyio.to_thread.run_sync(_history, parts, run), parts
+        )
         session.provenance.add_user_text(prompt)
-    await session.budgets.open(session.run, session.limits)
-    await parts.trace.append([records.run_start(session)], evidence="durable")
+        await session.budgets.open(session.run, session.limits)
+        started = records.run_start(session, prompt=prompt, resumed=resumed)
+        await parts.trace.append([started], evidence="durable")
+        async with _current(broker, session):
+            if plan is not None and not _is_the_same(session, plan):
+                await declare(broker, session, plan)
+            yield session
+
+
+def _history(parts: BrokerParts, run: str) -> list[TraceEntry]:
+    return list(parts.history(run))
+
+
+def _is_the_same(session: Session, plan: Plan) -> bool:
+    return session.cursor is not None and session.cursor.plan.digest == plan.digest
+
+
+@asynccontextmanager
+async def _current(broker: PermissionBroker, session: Session) -> AsyncIterator[None]:
     status = "failed"
     token = CURRENT_SESSION.set(_ring(broker, session))
     try:
-        if plan is not None:
-            await declare(broker, session, plan)
-        yield session
+        yield
         status = "complete"
     finally:
         CURRENT_SESSION.reset(token)
         session.closed = True
         with anyio.move_on_after(RECORDING_SECONDS, shield=True):
-            await parts.trace.append([records.run_end(session, status)], evidence="durable")
+            await broker.parts.trace.append(
+                [records.run_end(session, status)], evidence="durable"
+            )
 
 
 def _ring(broker: PermissionBroker, session: Session) -> Ring:

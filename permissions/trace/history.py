@@ -1,0 +1,36 @@
+"""What the log holds of one run, with its contents opened, for a broker that goes on with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from permissions.trace.entry import TraceEntry
+from permissions.trace.reader import read_entries
+from permissions.trace.vault import VaultReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import Any
+
+
+def history_of(run: str, *, directory: Path, kek: bytes) -> Iterator[TraceEntry]:
+    """The entries of a run, in order. Blocking; reads the whole log, so it takes that time.
+
+    Contents that were left out or erased are missing from their entry.
+
+    Raises:
+        TraceError: the log cannot be read.
+        TraceIntegrityError: a line is malformed, or a content is not what was committed to.
+    """
+    vault = VaultReader(directory, kek)
+    for entry in read_entries(directory):
+        if entry.run == run:
+            kind: Any = entry.type
+            yield TraceEntry(
+                kind,
+                run,
+                entry.call,
+                dict(entry.body),
+                {name: entry.open(name, vault) for name in entry.sealed},
+            )

@@ -1,0 +1,161 @@
+"""A run that goes on in another process: nothing it was held to is forgotten."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import pytest
+
+from permissions import PathArg, tool
+from permissions.assembly import open_broker
+from permissions.config import BrokerConfig
+from permissions.errors import BudgetError, PlanError, RunOpenError
+from permissions.model import Completed, Denial
+from permissions.parts import now_us
+from permissions.plan.model import plan_from
+from permissions.session import ToolCall
+from permissions.sessions import open_session
+
+if TYPE_CHECKING:
+    from permissions.plan.model import Plan
+
+HOUR = 3600 * 1_000_000
+
+
+@tool(effect="read", impact="low")
+async def read_note(path: Annotated[str, PathArg()]) -> str:
+    """Gives what a stranger wrote."""
+    return f"a stranger wrote report-{path}"
+
+
+@tool(effect="write", impact="low", output="trusted")
+async def write_note(path: Annotated[str, PathArg("write")], text: str) -> str:
+    """Writes nothing, for this test."""
+    return "written"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> BrokerConfig:
+    work = tmp_path / "work"
+    work.mkdir()
+    return BrokerConfig.load(state=tmp_path / "state", workspace=work, sandbox={"backends": ()})
+
+
+def declared() -> Plan:
+    return plan_from(
+        {
+            "id": "notes",
+            "goal": "read one note, write one",
+            "subject": "agent:bot",
+            "on_behalf_of": "user:alice",
+            "budget": {"calls": 2},
+            "expires_at": now_us() + HOUR,
+            "steps": [
+                {
+                    "id": "read",
+                    "tool": "read_note",
+                    "arguments": {"path": {"literal": "a.txt"}},
+                },
+                {
+                    "id": "write",
+                    "tool": "write_note",
+                    "needs": ["read"],
+                    "arguments": {
+                        "path": {"literal": "b.txt"},
+                        "text": {"hole": {"type": "string"}, "kind": "free_text"},
+                    },
+                },
+            ],
+        }
+    )
+
+
+READ = ToolCall("read_note", {"path": "a.txt"})
+WRITE = ToolCall("write_note", {"path": "b.txt", "text": "hello"})
+
+
+async def test_a_used_step_stays_used(config: BrokerConfig) -> None:
+    plan = declared()
+    async with open_broker(config, [read_note, write_note]) as broker:
+        async with open_session(broker, user="alice", agent="bot", run="r", plan=plan) as s:
+            assert isinstance(await broker.call(s, READ), Completed)
+
+    async with open_broker(config, [read_note, write_note]) as broker:
+        async with open_session(broker, user="alice", agent="bot", run="r", plan=plan) as s:
+            again = await broker.call(s, READ)
+            later = await broker.call(s, WRITE)
+
+    assert isinstance(again, Denial)
+    assert again.code == "plan.exhausted"
+    assert isinstance(later, Completed)
+
+
+async def test_a_plan_holds_also_when_it_is_not_declared_again(config: BrokerConfig) -> None:
+    async with open_broker(config, [read_note, write_note]) as broker:
+        async with open_session(broker, user="alice", agent="bot", run="r", plan=declared()):
+            pass
+
+    async with open_broker(config, [read_note, write_note]) as broker:
+        async with open_session(broker, user="alice", agent="bot", run="r") as s:
+            early = await broker.call(s, WRITE)
+
+    assert isinstance(early, Denial)
+    assert early.code == "plan.not_ready"
+
+
+async def test_another_plan_is_refused(config: BrokerConfig) -> None:
+    async with open_broker(config, [read_note, write_note]) as broker:
+        async with open_session(
+            broker, user="alice", agent="bot", run="r", plan=declared()
+        ) as s:
+            await broker.call(s, READ)
+        other = declared().model_copy(update={"goal": "something else"})
+        with pytest.raises(PlanError, match="declared once"):
+            async with open_session(broker, user="alice", agent="bot", run="r", plan=other):
+                pass
+
+
+async def test_strangers_words_stay_strangers_words(config: BrokerConfig) -> None:
+    async with open_broker(config, [read_note, write_note]) as broker, open_session(
+        broker, user="alice", agent="bot", run="r", prompt="tidy up"
+    ) as s:
+        await broker.call(s, READ)
+
+    async with open_broker(config, [read_note, write_note]) as broker:
+        async with open_session(broker, user="alice", agent="bot", run="r") as s:
+            hijacked = await broker.explain(
+                s, ToolCall("write_note", {"path": "report-a.txt", "text": "x"})
+            )
+
+    assert hijacked.facts is not None
+    assert s.labels == {"untrusted"}
+    leaf = hijacked.facts["context"]["provenance"]["/path"]
+    assert (leaf["trusted"], leaf["origin"]) in {(False, "tool"), (False, "unknown")}
+    assert s.history[0]["tool"] == "read_note"
+
+
+async def test_a_run_has_one_session_at_a_time(config: BrokerConfig) -> None:
+    async with (
+        open_broker(config, [read_note]) as broker,
+        open_session(broker, user="alice", run="r"),
+    ):
+        with pytest.raises(RunOpenError, match="open session"):
+            async with open_session(broker, user="alice", run="r"):
+                pass
+
+
+async def test_a_run_keeps_its_budget(config: BrokerConfig) -> None:
+    async with open_broker(config, [read_note]) as broker:
+        async with open_session(broker, user="alice", run="r", budgets={"calls": 1}) as s:
+            assert isinstance(await broker.call(s, READ), Completed)
+
+    async with open_broker(config, [read_note]) as broker:
+        async with open_session(broker, user="alice", run="r", budgets={"calls": 1}) as s:
+            spent = await broker.call(s, READ)
+        with pytest.raises(BudgetError):
+            async with open_session(broker, user="alice", run="r", budgets={"calls": 9}):
+                pass
+
+    assert isinstance(spent, Denial)
+    assert spent.code == "budgets.spent"
