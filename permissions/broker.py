@@ -26,7 +26,6 @@ function or changes the broker's own memory. What must not do that belongs into 
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, assert_never
 
 import anyio
@@ -36,7 +35,7 @@ from permissions.admission import Admission, Attempt, Question, journal_key
 from permissions.approval.model import RequestedCall
 from permissions.budget import Exhausted
 from permissions.delivery import Delivery, deliver, journal_form, restore, withheld
-from permissions.errors import BrokerError, RunOpenError, ToolFailedError, TraceError
+from permissions.errors import BrokerError, ToolFailedError, TraceError
 from permissions.execution.base import Execution, Outcome
 from permissions.execution.in_process import ENFORCED, run_async
 from permissions.execution.journal import Finished, Fresh, InDoubt
@@ -50,7 +49,7 @@ from permissions.refusal import Refusal, refusal_of
 from permissions.vocabulary import ISOLATION_ORDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from permissions.approval.model import AccessRequest, Approval
     from permissions.execution.base import ToolExecutor
@@ -86,22 +85,8 @@ class PermissionBroker:
             level for level in ISOLATION_ORDER if level == "none" or level in parts.executors
         )
         """Boundaries this broker can give, weakest first."""
-        self._open_runs: set[str] = set()
-
-    @contextmanager
-    def sole_session(self, run: str) -> Iterator[None]:
-        """Holds a run for one session: two would each believe the whole plan to be theirs.
-
-        Raises:
-            RunOpenError: another session of this broker holds it.
-        """
-        if run in self._open_runs:
-            raise RunOpenError(f"run {run[:80]!r} has an open session; close it or use its own")
-        self._open_runs.add(run)
-        try:
-            yield
-        finally:
-            self._open_runs.discard(run)
+        self.open_runs: set[str] = set()
+        """Runs that have a session now."""
 
     async def call(self, session: Session, call: ToolCall) -> CallResult:
         """Takes a call through all steps.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Literal
 
 import anyio
@@ -10,7 +10,7 @@ from anyio.lowlevel import current_token
 
 from permissions import records
 from permissions.broker import RECORDING_SECONDS
-from permissions.errors import NoSessionError
+from permissions.errors import NoSessionError, RunOpenError
 from permissions.grants import CURRENT_SESSION
 from permissions.planning import declare
 from permissions.provenance import ProvenanceLedger
@@ -19,7 +19,15 @@ from permissions.rings import Ring
 from permissions.session import Session, subject_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+    from collections.abc import (
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Coroutine,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
     from pathlib import Path
     from typing import Any
 
@@ -78,7 +86,7 @@ async def open_session(
         provenance=ProvenanceLedger(),
         plan_required=plan_required,
     )
-    with broker.sole_session(session.run):
+    with _sole_session(broker, session.run):
         resumed = run is not None and restore(
             session, await anyio.to_thread.run_sync(_history, parts, run), parts
         )
@@ -90,6 +98,20 @@ async def open_session(
             if plan is not None and not _is_the_same(session, plan):
                 await declare(broker, session, plan)
             yield session
+
+
+@contextmanager
+def _sole_session(broker: PermissionBroker, run: str) -> Iterator[None]:
+    """Holds a run for one session: two would each believe the whole plan to be theirs."""
+    if run in broker.open_runs:
+        raise RunOpenError(
+            f"run {run[:80]!r} has an open session; close it, or use its own run"
+        )
+    broker.open_runs.add(run)
+    try:
+        yield
+    finally:
+        broker.open_runs.discard(run)
 
 
 def _history(parts: BrokerParts, run: str) -> list[TraceEntry]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import pytest
@@ -18,6 +17,8 @@ from permissions.session import ToolCall
 from permissions.sessions import open_session
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from permissions.plan.model import Plan
 
 HOUR = 3600 * 1_000_000
@@ -117,9 +118,10 @@ async def test_another_plan_is_refused(config: BrokerConfig) -> None:
 
 
 async def test_strangers_words_stay_strangers_words(config: BrokerConfig) -> None:
-    async with open_broker(config, [read_note, write_note]) as broker, open_session(
-        broker, user="alice", agent="bot", run="r", prompt="tidy up"
-    ) as s:
+    async with (
+        open_broker(config, [read_note, write_note]) as broker,
+        open_session(broker, user="alice", agent="bot", run="r", prompt="tidy up") as s,
+    ):
         await broker.call(s, READ)
 
     async with open_broker(config, [read_note, write_note]) as broker:
