@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 from graphs import FORMS, Form, World
 
+from permissions.trace.verify import verify_trace
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -17,5 +20,11 @@ def form(request: pytest.FixtureRequest) -> Form:
 
 
 @pytest.fixture
-def world(form: Form, tmp_path: Path) -> World:
-    return World(form, tmp_path)
+def world(form: Form, tmp_path: Path) -> Iterator[World]:
+    """Whatever happens in it, its trace has to be whole in the end."""
+    world = World(form, tmp_path)
+    yield world
+    if (trace := tmp_path / "state" / "trace").exists():
+        report = verify_trace(trace)
+        assert report.is_intact, report.integrity
+        assert report.completeness.is_whole, report.completeness
