@@ -66,10 +66,10 @@ def list_all(*, json: Json = False) -> None:
 @app.command()
 def gc() -> None:
     """Remove sandboxes whose owner is gone. Running ones of living owners stay."""
-    from sandbox.bubblewrap import cgroup
+    from sandbox.bubblewrap import reaper
     from sandbox.docker.backend import reap
 
-    groups = cgroup.reap()
+    groups = reaper.reap()
     with _engine() as engine:
         containers = reap(engine)
     typer.echo(f"removed {containers} containers and {groups} groups")

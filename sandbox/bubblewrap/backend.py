@@ -27,7 +27,7 @@ from anyio import to_thread
 from sandbox import bpf, frames
 from sandbox.base import Availability
 from sandbox.boot import rlimits
-from sandbox.bubblewrap import cgroup
+from sandbox.bubblewrap import reaper
 from sandbox.bubblewrap.arguments import MASKED, Descriptors, command, shown_paths
 from sandbox.bubblewrap.cgroup import RunGroup
 from sandbox.bubblewrap.locate import Programs, locate, system_links
@@ -112,7 +112,7 @@ class BubblewrapSandbox:
             facts["cgroup"] = f"v{group.version}"
             facts["controllers"] = sorted(group.folders)
             await to_thread.run_sync(group.remove)
-            with _launched(programs, profile, []) as launched:
+            with _launched(programs, profile, [], lease=lease) as launched:
                 try:
                     await _greeted(launched, Transcript(profile))
                 finally:
@@ -161,7 +161,7 @@ class BubblewrapSandbox:
                     ),
                 )
             )
-            with _launched(programs, profile, roots) as launched:
+            with _launched(programs, profile, roots, lease=lease) as launched:
                 ending, transcript, seconds = await _live(launched, job, profile, pieces, group)
         finally:
             with anyio.CancelScope(shield=True):
@@ -174,7 +174,7 @@ class BubblewrapSandbox:
     async def _open(self) -> Programs:
         if self._programs is None:
             self._programs = locate()
-            await to_thread.run_sync(cgroup.reap)
+            await to_thread.run_sync(reaper.reap)
         return self._programs
 
     async def aclose(self) -> None:
@@ -182,7 +182,7 @@ class BubblewrapSandbox:
         if self._programs is not None:
             self._programs = None
             with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(cgroup.reap)
+                await to_thread.run_sync(reaper.reap)
 
 
 def enforced(profile: SandboxProfile, group: RunGroup, programs: Programs) -> dict[str, object]:
@@ -274,12 +274,14 @@ async def _end(launched: Launched, runner: int | None, *, leaves: bool) -> None:
     try:
         if leaves and await _is_over(launcher):
             return
-        for number in (runner, launcher):
-            if number is not None:
-                with suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(number, signal.SIGKILL)
-                if await _is_over(launcher):
-                    return
+        if runner is not None:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(runner, signal.SIGKILL)
+            if await _is_over(launcher):
+                return
+        # The whole group: a launcher killed alone in its first milliseconds leaves a child.
+        _kill_group(launched.process)
+        await _is_over(launcher)
     finally:
         os.close(launcher)
 
@@ -293,7 +295,7 @@ async def _is_over(launcher: int) -> bool:
 
 @contextmanager
 def _launched(
-    programs: Programs, profile: SandboxProfile, roots: Sequence[Path]
+    programs: Programs, profile: SandboxProfile, roots: Sequence[Path], *, lease: Lease
 ) -> Iterator[Launched]:
     """Starts the launcher; on leaving it has been waited for and every descriptor closed."""
     with ExitStack() as stack:
@@ -326,7 +328,9 @@ def _launched(
                     stdin=theirs.fileno(),
                     stdout=theirs.fileno(),
                     stderr=complaints,
-                    env={},
+                    # Only the launcher has it: the runner inside starts with `--clearenv`.
+                    env={reaper.LEASE_VARIABLE: str(lease)},
+                    process_group=0,
                     cwd="/",
                     pass_fds=(
                         descriptors.seccomp,
@@ -343,8 +347,13 @@ def _launched(
 
 def _reap(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
-        process.kill()
+        _kill_group(process)
         process.wait(LEAVE_SECONDS)
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _memory(stack: ExitStack, content: bytes) -> int:

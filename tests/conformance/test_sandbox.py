@@ -34,6 +34,15 @@ async def test_nothing_is_left_after_every_kind_of_end(sandbox: Sandbox) -> None
     assert leftovers() == []
 
 
+async def test_nothing_is_left_whenever_it_is_cancelled(sandbox: Sandbox) -> None:
+    """From the first milliseconds of the start, each a little later, to the middle of a job."""
+    for step in range(24):
+        with anyio.move_on_after(step * step * 0.0005):
+            await call(sandbox, "spin")
+
+    assert leftovers() == []
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 async def test_a_probe_says_what_is_there(backend: type) -> None:
     """A working backend is available, and its facts are more than nothing."""

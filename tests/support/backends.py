@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox.bubblewrap import BubblewrapSandbox, cgroup
+from sandbox.bubblewrap import BubblewrapSandbox, cgroup, reaper
 from sandbox.docker import DockerSandbox
 from sandbox.docker.engine import Engine
 from sandbox.docker.image import build_image, default_image
@@ -49,8 +49,10 @@ def build_missing_image(session: pytest.Session) -> None:
 
 
 def leftovers() -> list[str]:
-    """Containers, control groups and unreaped children that this process left."""
-    found = [f"group {name}" for name in cgroup.groups() if f".{os.getpid()}." in name]
+    """Containers, control groups and launchers that this process left."""
+    mine = f".{os.getpid()}."
+    found = [f"group {name}" for name in cgroup.groups() if mine in name]
+    found += [f"launcher {pid}" for pid, lease in reaper.launchers().items() if mine in lease]
     try:
         engine = Engine.connect()
     except SandboxUnavailableError:
@@ -59,6 +61,6 @@ def leftovers() -> list[str]:
         found += [
             f"container {left.id[:12]} {left.state}"
             for left in engine.leftovers()
-            if f".{os.getpid()}." in left.lease
+            if mine in left.lease
         ]
     return found

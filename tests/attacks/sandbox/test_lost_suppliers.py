@@ -19,7 +19,7 @@ import pytest
 from backends import BACKENDS, leftovers
 
 from sandbox import CommandJob, SandboxProfile, SandboxProviderError, SandboxUnavailableError
-from sandbox.bubblewrap import cgroup
+from sandbox.bubblewrap import cgroup, reaper
 from sandbox.conformance import survivors
 from sandbox.docker import DockerSandbox
 from sandbox.docker.backend import reap
@@ -185,8 +185,11 @@ async def test_a_killed_broker_leaves_nothing(backend: str) -> None:
                 left for left in engine.leftovers() if f".{broker.pid}." in left.lease
             ] == []
     else:
-        cgroup.reap()
+        reaper.reap()
         assert [name for name in cgroup.groups() if f".{broker.pid}." in name] == []
+        assert [
+            pid for pid, lease in reaper.launchers().items() if f".{broker.pid}." in lease
+        ] == []
 
 
 @pytest.mark.docker

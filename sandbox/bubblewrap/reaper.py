@@ -1,0 +1,42 @@
+"""What bubblewrap can leave behind when its owner is killed, and its removal.
+
+A launcher that dies in its first milliseconds can leave a child that waits for it for ever:
+bubblewrap arms `--die-with-parent` only after that wait. Such a child has run nothing of the
+job. Every launcher carries its owner's lease in its own environment (which the runner inside
+does not inherit), so it can be told from other people's processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+from sandbox.bubblewrap import cgroup
+from sandbox.lease import Lease
+
+LEASE_VARIABLE = "WARDLINE_LEASE"
+
+
+def launchers() -> dict[int, str]:
+    """Process id -> lease of every launcher this user may look at."""
+    found = {}
+    prefix = f"{LEASE_VARIABLE}=".encode()
+    for place in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            for entry in place.read_bytes().split(b"\0"):
+                if entry.startswith(prefix):
+                    lease = entry.removeprefix(prefix).decode("ascii", "replace")
+                    found[int(place.parent.name)] = lease
+    return found
+
+
+def reap() -> int:
+    """Ends launchers and removes groups whose owner is gone; gives the number of groups."""
+    for pid, text in launchers().items():
+        lease = Lease.parse(text)
+        if lease is not None and lease.is_abandoned():
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+    return cgroup.reap()
