@@ -16,7 +16,7 @@ from permissions.grants import CURRENT_SESSION
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-    from typing import Self
+    from typing import Self, Unpack
 
     from anyio.from_thread import BlockingPortal
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from permissions.config import BrokerConfig
     from permissions.model import CallResult
     from permissions.rings import Ring
-    from permissions.session import Session
+    from permissions.session import Session, SessionOptions
 
 
 class Broker(AbstractContextManager["Broker"]):
@@ -71,7 +71,7 @@ class Broker(AbstractContextManager["Broker"]):
         self._stack.__exit__(None, None, None)
 
     @contextmanager
-    def session(self, **options: Any) -> Iterator[Session]:
+    def session(self, **options: Unpack[SessionOptions]) -> Iterator[Session]:
         """Opens a session in this thread; see `permissions.sessions.open_session`."""
         from permissions.sessions import open_session
 

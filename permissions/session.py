@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from permissions.model import Subject
 from permissions.provenance import pinned_by_plan
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from permissions.budget import BudgetLedger
     from permissions.model import JsonObject, JsonValue
     from permissions.plan.cursor import Match, PlanCursor
+    from permissions.plan.model import Plan
     from permissions.provenance import ProvenanceLedger
     from permissions.tools import Arguments, ToolDefinition
 
@@ -151,6 +152,21 @@ class Session:
                 if status == "ok"
                 else self.cursor.fail(admission.id)
             )
+
+
+class SessionOptions(TypedDict, total=False):
+    """Keywords of `permissions.sessions.open_session`, where each one is explained."""
+
+    user: str | None
+    agent: str | None
+    roles: Sequence[str]
+    run: str | None
+    prompt: str
+    plan: Plan | None
+    plan_required: bool
+    budgets: Mapping[str, int] | None
+    approval_mode: Literal["wait", "suspend"] | None
+    workspace: Path | None
 
 
 def subject_of(*, user: str | None, agent: str | None, roles: Sequence[str]) -> Subject:
