@@ -20,6 +20,7 @@ from backends import BACKENDS, leftovers
 
 from sandbox import CommandJob, SandboxProfile, SandboxProviderError, SandboxUnavailableError
 from sandbox.bubblewrap import cgroup, reaper
+from sandbox.bubblewrap.reaper import launchers
 from sandbox.conformance import survivors
 from sandbox.docker import DockerSandbox
 from sandbox.docker.backend import reap
@@ -190,6 +191,26 @@ async def test_a_killed_broker_leaves_nothing(backend: str) -> None:
         assert [
             pid for pid, lease in reaper.launchers().items() if f".{broker.pid}." in lease
         ] == []
+
+
+@pytest.mark.bwrap
+async def test_a_broker_killed_while_it_starts_a_sandbox_leaves_nothing() -> None:
+    """The next start ends launchers of the dead owner, also ones that wait for ever."""
+    for _ in range(3):
+        broker = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(BROKER), "bubblewrap"],
+            env={**os.environ, "MARK": "60"},
+        )
+        mine = f".{broker.pid}."
+        try:
+            await _until(lambda mine=mine: any(mine in text for text in launchers().values()))
+        finally:
+            broker.kill()
+            broker.wait(WAIT_SECONDS)
+
+        reaper.reap()
+        await _until(lambda mine=mine: not any(mine in text for text in launchers().values()))
+        assert [name for name in cgroup.groups() if mine in name] == []
 
 
 @pytest.mark.docker

@@ -1,0 +1,52 @@
+"""What of a root file system goes into the default image."""
+
+from __future__ import annotations
+
+import tarfile
+from dataclasses import dataclass
+
+import pytest
+
+from sandbox.docker.image import _kept, python_tag
+
+
+@dataclass(frozen=True)
+class Case:
+    id: str
+    name: str
+    kind: bytes = tarfile.REGTYPE
+    mode: int = 0o644
+    kept: bool = True
+    mode_after: int = 0o644
+
+
+CASES = [
+    Case("a program", "./usr/bin/python3", mode=0o755, mode_after=0o755),
+    Case("a set-id program", "./usr/bin/su", mode=0o4755, mode_after=0o755),
+    Case("a set-group-id program", "./usr/bin/wall", mode=0o2755, mode_after=0o755),
+    Case("a sticky folder", "./tmp", tarfile.DIRTYPE, 0o1777, mode_after=0o1777),
+    Case("a block device", "./dev/sda", tarfile.BLKTYPE, kept=False),
+    Case("a character device", "./dev/null", tarfile.CHRTYPE, kept=False),
+    Case("a named pipe", "./run/initctl", tarfile.FIFOTYPE, kept=False),
+    Case("a manual page", "./usr/share/man/man1/ls.1.gz", kept=False),
+    Case("a package list", "./var/lib/apt/lists/x", kept=False),
+    Case("the folder of them", "./var/lib/apt/lists", tarfile.DIRTYPE),
+    Case("a name that only begins so", "./usr/share/docker/x"),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_an_entry_is_kept_or_left_out(case: Case) -> None:
+    """No device, no set-id bit, nothing that only people read."""
+    entry = tarfile.TarInfo(case.name)
+    entry.type, entry.mode = case.kind, case.mode
+
+    kept = _kept(entry)
+
+    assert (kept is not None) is case.kept
+    if kept is not None:
+        assert kept.mode == case.mode_after
+
+
+def test_the_tag_is_the_callers_minor_version() -> None:
+    assert python_tag().count(".") == 1
