@@ -193,9 +193,7 @@ _strings(values) if {
 	}
 }
 
-_nullable_string(value) if is_string(value)
-
-_nullable_string(value) if value == null
+_nullable_string(value) if type_name(value) in {"string", "null"}
 
 # Engines only agree on integers that a double holds exactly.
 _whole(value) if {

@@ -79,7 +79,8 @@ deny contains {
 	"nearest": null,
 } if {
 	some target in _paths
-	_secret(target)
+	parts := _parts(target)
+	_secret(parts)
 }
 
 # METADATA
@@ -96,6 +97,7 @@ deny contains {
 }
 
 _configured if {
+	count(_paths) > 0
 	is_array(_table.protected_names)
 	is_array(_table.secret_names)
 	is_array(_table.secret_endings)
@@ -122,19 +124,18 @@ _steers(target) if {
 	part in _table.protected_names
 }
 
-_secret(target) if {
-	some part in _parts(target)
+_secret(parts) if {
+	some part in parts
 	part in _table.secret_names
 }
 
-_secret(target) if {
-	some part in _parts(target)
-	some ending in _table.secret_endings
-	endswith(part, ending)
+_secret(parts) if {
+	is_array(_table.secret_endings)
+	strings.any_suffix_match(parts, _table.secret_endings)
 }
 
 # Lower case, because some file systems take `.GIT` for `.git`.
-_parts(target) := {lower(part) |
-	some path in [target.path, target.resolved]
-	some part in split(path, "/")
+_parts(target) := {part |
+	some path in {target.path, target.resolved}
+	some part in split(lower(path), "/")
 }

@@ -47,9 +47,9 @@ _declared := input.resource.properties.isolation
 
 # The stronger of what is declared and what the table says this effect needs.
 _needed := boundary if {
-	ranks := {lib.isolation_rank[_declared], lib.isolation_rank[_minimum]}
+	strongest := max([lib.isolation_rank[_declared], lib.isolation_rank[_minimum]])
 	some boundary, rank in lib.isolation_rank
-	rank == max(ranks)
+	rank == strongest
 }
 
 # A table that says nothing, or a word that is no boundary, asks for the strongest.

@@ -109,22 +109,17 @@ _barred(_, people) if {
 _barred(terms, people) if {
 	terms.separation_of_duties == true
 	some person in people
-	person in _requesters
+	_asks(person)
 }
 
-_requesters contains input.subject.id
+_asks(person) if person == input.subject.id
 
-_requesters contains _bare(input.subject.properties.on_behalf_of)
+_asks(person) if input.subject.properties.on_behalf_of in {person, concat(":", ["user", person])}
 
-_requesters contains input.subject.properties.on_behalf_of
-
-_requesters contains actor.id if some actor in input.subject.properties.act
-
-_requesters contains concat(":", [actor.type, actor.id]) if {
+_asks(person) if {
 	some actor in input.subject.properties.act
+	person in {actor.id, concat(":", [actor.type, actor.id])}
 }
-
-_bare(name) := trim_prefix(name, "user:") if is_string(name)
 
 # METADATA
 # title: Boundaries in rising order

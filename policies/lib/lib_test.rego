@@ -78,6 +78,20 @@ test_separated_duties_bar_the_human_acted_for if {
 	lib.approval_meets(terms) with input as _approved(["bob"], ["operators"])
 }
 
+test_separated_duties_bar_everyone_who_asks if {
+	terms := object.union(fixture.terms, {"separation_of_duties": true})
+	subject := {"type": "user", "id": "ann", "properties": {
+		"roles": [],
+		"on_behalf_of": null,
+		"act": [{"type": "agent", "id": "lead"}],
+	}}
+	every person in ["ann", "lead", "agent:lead"] {
+		document := object.union(_approved([person], ["operators"]), {"subject": subject})
+		lib.approval_meets(_one_person) with input as document
+		not lib.approval_meets(terms) with input as document
+	}
+}
+
 test_an_agent_never_approves_its_own_call if {
 	not lib.approval_meets(_one_person) with input as _approved(["clerk"], ["operators"])
 }

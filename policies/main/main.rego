@@ -8,7 +8,6 @@
 #   - ref: docs/policy-contract.md
 package wardline.main
 
-import data.wardline.contract
 import data.wardline.lib
 
 # METADATA
@@ -32,20 +31,22 @@ default response := {
 	},
 }
 
-response := _refusal(contract.faults, _codes(contract.faults), [], null) if {
-	count(contract.faults) > 0
+response := _refusal(_faults, _codes(_faults), [], null) if {
+	_faults != set()
 } else := _refusal(_malformed, _codes(_malformed), [], null) if {
-	count(_malformed) > 0
+	_malformed != set()
 } else := _refusal(_denials, _fired, _evidence, null) if {
-	count(_denials) > 0
+	_denials != set()
 } else := _refusal(_approvals, _fired, _evidence, _terms) if {
-	count(_approvals) > 0
+	_approvals != set()
 	not lib.approval_meets(_terms)
 } else := _permit if {
-	count(_approvals) > 0
+	_approvals != set()
 } else := _permit if {
-	count(_allows) > 0
+	_allows != set()
 }
+
+_faults := data.wardline.contract.faults
 
 _permit := {
 	"decision": true,
@@ -75,43 +76,60 @@ _reason(entry) := {
 }
 
 _ordered(entries, key) := [entry |
-	some value in sort({candidate[key] | some candidate in entries})
-	some entry in entries
-	entry[key] == value
+	some [_, entry] in sort([[candidate[key], candidate] | some candidate in entries])
 ]
 
 _codes(entries) := {entry.code | some entry in entries}
 
-_fired := (_codes(_denials) | _codes(_approvals)) | _allows
+_fired := _codes(_denials | _approvals) | _allows
 
-# What packages and layers say, read once: [place, rule, package, what the rule holds].
+# What packages and layers say, read once: [place, rule, package, what the rule holds]. A rule
+# that did not fire says nothing, and most do not.
 
 # Bound once: an engine that finds `data.wardline.policies[name]` in four rules evaluates every
 # package four times.
 _packages := data.wardline.policies
 
-_said contains ["policies", "allow", name, said] if said := _packages[name].allow
+_layers := data.wardline.layers
 
-_said contains ["policies", "deny", name, said] if said := _packages[name].deny
+_said contains ["policies", "allow", name, said] if {
+	said := _packages[name].allow
+	said != set()
+}
+
+_said contains ["policies", "deny", name, said] if {
+	said := _packages[name].deny
+	said != set()
+}
 
 _said contains ["policies", "require_approval", name, said] if {
 	said := _packages[name].require_approval
+	said != set()
 }
 
 _said contains ["policies", "obligations", name, said] if {
 	said := _packages[name].obligations
+	said != set()
 }
 
-_said contains ["layers", "allow", name, said] if said := data.wardline.layers[name].allow
+_said contains ["layers", "allow", name, said] if {
+	said := _layers[name].allow
+	said != set()
+}
 
-_said contains ["layers", "deny", name, said] if said := data.wardline.layers[name].deny
+_said contains ["layers", "deny", name, said] if {
+	said := _layers[name].deny
+	said != set()
+}
 
 _said contains ["layers", "require_approval", name, said] if {
-	said := data.wardline.layers[name].require_approval
+	said := _layers[name].require_approval
+	said != set()
 }
 
 _said contains ["layers", "obligations", name, said] if {
-	said := data.wardline.layers[name].obligations
+	said := _layers[name].obligations
+	said != set()
 }
 
 # Only packages allow: a layer narrows.
@@ -133,9 +151,8 @@ _denials contains {
 	"operator": concat("", ["layer ", layer, " has allow rules and none of them fired"]),
 	"nearest": null,
 } if {
-	some ["layers", "allow", layer, said] in _said
-	is_set(said)
-	count(said) == 0
+	some layer
+	_layers[layer].allow == set()
 }
 
 _denials contains {
@@ -144,8 +161,8 @@ _denials contains {
 	"operator": "the demanded approver groups have none in common, or tables.approval names none",
 	"nearest": null,
 } if {
-	count(_approvals) > 0
-	count(_common_approvers) == 0
+	_approvals != set()
+	_common_approvers == set()
 }
 
 _approvals contains entry if {

@@ -32,8 +32,8 @@ deny contains {
 	"operator": concat("", ["plan verdict ", verdict]),
 	"nearest": null,
 } if {
-	some verdict, text in _deviations
-	verdict == _plan.verdict
+	verdict := _plan.verdict
+	text := _deviations[verdict]
 	not _read_in_scope
 }
 

@@ -88,14 +88,21 @@ _passes_alone(argument) if {
 	_bounded(argument)
 }
 
-_control_leaves contains [_argument(pointer), leaf] if {
+# The argument's name is the pointer's first part (RFC 6901).
+_leaves contains [argument, leaf] if {
+	_guarded
 	some pointer, leaf in input.context.provenance
+	argument := split(trim_prefix(pointer, "/"), "/")[0]
+}
+
+_control_leaves contains [argument, leaf] if {
+	some [argument, leaf] in _leaves
 	leaf.control == true
 }
 
-_control_leaves contains [_argument(pointer), leaf] if {
-	some pointer, leaf in input.context.provenance
-	_argument(pointer) in input.resource.properties.control
+_control_leaves contains [argument, leaf] if {
+	some [argument, leaf] in _leaves
+	argument in input.resource.properties.control
 }
 
 _untrusted contains argument if {
@@ -109,10 +116,7 @@ _unknown contains argument if {
 	leaf.origin == "unknown"
 }
 
-_traced contains _argument(pointer) if some pointer, _ in input.context.provenance
-
-# The argument's name: the pointer's first part (RFC 6901).
-_argument(pointer) := split(trim_prefix(pointer, "/"), "/")[0]
+_traced contains argument if some [argument, _] in _leaves
 
 _given(argument) if {
 	value := input.resource.properties.args[argument]

@@ -85,6 +85,7 @@ _program_allowed(target) if {
 _program_words(target) := {lower(target.program), split(lower(target.program), ".")[0]}
 
 _sandbox if {
+	count(_commands) > 0
 	lib.isolation_rank[_table.isolation] > 0
 	lib.isolation_available(_table.isolation)
 }
