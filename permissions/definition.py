@@ -12,8 +12,8 @@ import typing
 from typing import TYPE_CHECKING, Any
 
 from permissions.errors import ToolDefinitionError
+from permissions.marks import mark_of
 from permissions.signing.canonical import digest_of
-from permissions.targets import MARKS
 from permissions.tools import _FRAMEWORK_MARKS, ToolDefinition
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, TypeAdapter
 
     from permissions.model import JsonObject
-    from permissions.targets import Target
     from permissions.tools import Options
 
 
@@ -41,7 +40,9 @@ def define(function: Callable[..., Any], options: Options) -> ToolDefinition:
     injected = frozenset(key for key, (hint, _) in parameters.items() if _is_injected(hint))
     declared = {key: value for key, value in parameters.items() if key not in injected}
     targets = {
-        key: mark for key, (hint, _) in declared.items() if (mark := _mark(hint)) is not None
+        key: mark
+        for key, (hint, _) in declared.items()
+        if (mark := mark_of(f"{name}: {key}", hint)) is not None
     }
     model = _model(name, declared)
     schema = _schema(name, model)
@@ -81,7 +82,7 @@ def define(function: Callable[..., Any], options: Options) -> ToolDefinition:
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(function, include_extras=True)
-    except (NameError, TypeError) as err:
+    except (NameError, AttributeError, TypeError, SyntaxError) as err:
         raise ToolDefinitionError(
             f"{function.__qualname__}: a type hint cannot be read at run time ({err});"
             " import the type outside `if TYPE_CHECKING:`"
@@ -113,13 +114,6 @@ def _is_injected(hint: Any) -> bool:
     return False
 
 
-def _mark(hint: Any) -> Target | None:
-    for candidate in getattr(hint, "__metadata__", ()):
-        if isinstance(candidate, MARKS):
-            return candidate
-    return None
-
-
 def _model(name: str, declared: dict[str, tuple[Any, Any]]) -> type[BaseModel]:
     from pydantic import ConfigDict, Field, create_model
     from pydantic.errors import PydanticUserError
@@ -137,22 +131,55 @@ def _model(name: str, declared: dict[str, tuple[Any, Any]]) -> type[BaseModel]:
     }
     config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
     try:
-        return create_model(f"{name}_arguments", __config__=config, **fields)
+        model = create_model(f"{name}_arguments", __config__=config, **fields)
+        _check_shown(name, model)
     except (PydanticUserError, NameError, TypeError) as err:
         raise ToolDefinitionError(
             f"{name}: the signature cannot be turned into a schema: {err}"
         ) from err
+    return model
+
+
+def _check_shown(name: str, model: type[BaseModel]) -> None:
+    """Refuses arguments that policies, approvers and the digest of a call would not see."""
+    from pydantic import TypeAdapter
+
+    for field in model.model_fields.values():
+        if field.exclude:
+            raise ToolDefinitionError(f"{name}: {field.alias} is excluded from its JSON form")
+        if field.is_required():
+            continue
+        adapter: TypeAdapter[Any] = TypeAdapter(field.annotation)  # type: ignore[arg-type]  # each has one
+        try:
+            adapter.dump_python(adapter.validate_python(field.get_default()), mode="json")
+        except (ValueError, TypeError) as err:
+            raise ToolDefinitionError(
+                f"{name}: the default of {field.alias} does not fit its type, or has no JSON"
+                " form"
+            ) from err
 
 
 def _schema(name: str, model: type[BaseModel]) -> JsonObject:
     from pydantic.errors import PydanticInvalidForJsonSchema
 
     try:
-        return model.model_json_schema()
+        schema = model.model_json_schema()
     except PydanticInvalidForJsonSchema as err:
         raise ToolDefinitionError(
             f"{name}: an argument's type has no JSON form ({err.message}); tools take JSON"
         ) from err
+    if _is_masked(schema):
+        raise ToolDefinitionError(
+            f"{name}: a secret type shows asterisks in place of its value, so two different"
+            " calls would look the same; take the name of a secret instead"
+        )
+    return schema
+
+
+def _is_masked(schema: Any) -> bool:
+    if isinstance(schema, dict):
+        return schema.get("writeOnly") is True or any(map(_is_masked, schema.values()))
+    return isinstance(schema, list) and any(map(_is_masked, schema))
 
 
 def _output(hint: Any) -> tuple[TypeAdapter[Any], JsonObject | None]:

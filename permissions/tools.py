@@ -11,6 +11,8 @@ approval or a plan made for one digest does not hold for another.
 from __future__ import annotations
 
 import inspect
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, update_wrapper
 from typing import (
@@ -31,7 +33,7 @@ from permissions.grants import CURRENT_SESSION
 from permissions.vocabulary import Effect, Impact, Isolation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from pydantic import BaseModel, TypeAdapter
 
@@ -47,6 +49,9 @@ _FRAMEWORK_MARKS = frozenset(
     {"InjectedToolArg", "InjectedState", "InjectedStore", "InjectedToolCallId", "ToolRuntime"}
 )
 """Names of annotations by which frameworks mark arguments that they fill in themselves."""
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,63}")
+"""Names that models can call, and that policies and people cannot misread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +138,37 @@ class ToolDefinition:
     def validate(self, arguments: Mapping[str, Any]) -> Arguments:
         """Checks arguments with the tool's own schema and fills in defaults.
 
+        The values are read back from the document, so that the function gets exactly what
+        was decided: nothing the caller still holds, and nothing that JSON cannot show.
+
         Raises:
-            ArgumentsError: they do not fit; unknown names are refused, injected ones too.
+            ArgumentsError: they do not fit; unknown names are refused, injected ones too. Or
+                they have no JSON form that reads back as the same.
         """
+        checked = self._checked(arguments)
+        shown = _document(checked)
+        again = self._checked(shown)
+        document = _document(again)
+        if document != shown:
+            raise ArgumentsError(["arguments: a value does not read back from its JSON form"])
+        fields = self.model.model_fields
+        return Arguments(
+            values={str(field.alias): getattr(again, key) for key, field in fields.items()},
+            document=document,
+            defaulted=frozenset(
+                str(field.alias)
+                for key, field in fields.items()
+                if key not in checked.model_fields_set
+            ),
+        )
+
+    def _checked(self, arguments: Mapping[str, Any]) -> BaseModel:
         from pydantic import ValidationError
 
+        if not isinstance(arguments, Mapping):
+            raise ArgumentsError(["arguments: not an object of names and values"])
         try:
-            checked = self.model.model_validate(dict(arguments))
+            return self.model.model_validate(dict(arguments))
         except ValidationError as err:
             raise ArgumentsError(
                 [
@@ -147,16 +176,15 @@ class ToolDefinition:
                     for fault in err.errors(include_url=False, include_input=False)
                 ]
             ) from err
-        fields = type(checked).model_fields
-        return Arguments(
-            values={str(field.alias): getattr(checked, key) for key, field in fields.items()},
-            document=checked.model_dump(mode="json", by_alias=True),
-            defaulted=frozenset(
-                str(field.alias)
-                for key, field in fields.items()
-                if key not in checked.model_fields_set
-            ),
-        )
+
+
+def _document(checked: BaseModel) -> JsonObject:
+    try:
+        return checked.model_dump(mode="json", by_alias=True, warnings=False)
+    except (ValueError, TypeError, RecursionError) as err:
+        raise ArgumentsError(
+            [f"arguments: a value has no JSON form ({type(err).__name__})"]
+        ) from err
 
 
 class GuardedTool(Protocol[P, R_co]):
@@ -288,6 +316,12 @@ def _check(function: Any, options: Options) -> None:
         raise ToolDefinitionError(
             f"{label} is a generator: its effects would happen after the decision and outside"
             " the record. Return a list instead"
+        )
+    name = function.__name__ if options.name is None else options.name
+    if not _NAME.fullmatch(name):
+        raise ToolDefinitionError(
+            f"{label}: {name[:80]!r} is no name for a tool; use name= with up to 64 ASCII"
+            " letters, digits and _ . : -"
         )
     vocabulary = {
         "effect": (options.effect, get_args(Effect)),
