@@ -294,7 +294,10 @@ class PermissionBroker:
             await self._begin(admission)
             admission.started = parts.clock()
             attempt.entries.append(records.start(admission))
-            await self._flush(attempt, admission.terms.evidence)
+            # Once handed over a start stands in the record, whoever gives up: not to be torn
+            # from its call by a cancellation, which then ends the call as one that began.
+            with anyio.CancelScope(shield=True):
+                await self._flush(attempt, admission.terms.evidence)
         except BaseException:
             with anyio.CancelScope(shield=True):
                 session.release_step(attempt.id)
