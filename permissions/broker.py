@@ -107,6 +107,8 @@ class PermissionBroker:
             decided = await self._evaluate(attempt, question.document)
         except Refusal as refusal:
             return Explanation.of_refusal(call.tool, refusal.reasons)
+        except BrokerError as err:
+            return Explanation.of_refusal(call.tool, refusal_of(err).reasons)
         return Explanation.of_decision(call.tool, decided, question.document)
 
     async def admit(self, session: Session, call: ToolCall) -> Admission | CallResult:
