@@ -20,11 +20,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from email.errors import HeaderParseError
 from email.headerregistry import Address
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from permissions.vocabulary import JsonObject, JsonValue
 
 
@@ -48,6 +49,11 @@ class Target(Protocol):
     def parse(self, value: JsonValue, workspace: Path) -> JsonObject:
         """The target's document, without `kind` and `argument`.
 
+        Args:
+            value: as the caller gave it.
+            workspace: absolute and without links, as a session holds it. Once a link is put
+                in its place, everything in it lies outside.
+
         Raises:
             TargetError: the value cannot be parsed without doubt.
         """
@@ -69,23 +75,22 @@ class PathArg:
     def parse(self, value: JsonValue, workspace: Path) -> JsonObject:
         """Gives both the lexical path and the one links lead to; both must be inside."""
         text = _text(value, "a path", 4096)
-        root = os.path.realpath(workspace)
+        root = os.fspath(workspace)
         whole = os.path.join(root, text)  # noqa: PTH118 - lexical on purpose
         # POSIX lets `//` begin another name space; Linux reads it as `/`.
         path = "/" + os.path.normpath(whole).lstrip("/")
         # Not of `path`: after a link, `..` leads to where the link points.
         resolved = os.path.realpath(whole)
-        relative = os.path.relpath(resolved, root) if _within(resolved, root) else None
         return {
             "access": self.access,
             "path": path,
             "resolved": resolved,
             "inside_workspace": _within(path, root) and _within(resolved, root),
-            "relative": relative,
+            "relative": _relative(resolved, root) if _within(resolved, root) else None,
             "hidden": any(
                 part.startswith(".") and part not in {".", ".."}
-                for place in (path, resolved)
-                for part in Path(os.path.relpath(place, root)).parts
+                for place in {path, resolved}
+                for part in _relative(place, root).split("/")
             ),
         }
 
@@ -254,6 +259,8 @@ def _text(value: JsonValue, what: str, limit: int) -> str:
         raise TargetError(f"is not {what}")
     if len(value) > limit:
         raise TargetError(f"is longer than {limit} characters")
+    if value.isascii() and value.isprintable():
+        return value
     if any(unicodedata.category(char) in {"Cc", "Cf", "Cs"} for char in value):
         raise TargetError("holds control, invisible or broken characters")
     return value
@@ -261,6 +268,13 @@ def _text(value: JsonValue, what: str, limit: int) -> str:
 
 def _within(path: str, root: str) -> bool:
     return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
+
+
+def _relative(path: str, root: str) -> str:
+    """`os.path.relpath` of two normal, absolute paths."""
+    if not _within(path, root):
+        return os.path.relpath(path, root)
+    return path[len(root.rstrip(os.sep)) :].lstrip(os.sep) or "."
 
 
 _METADATA = {"169.254.169.254", "fd00:ec2::254", "100.100.100.200", "168.63.129.16"}
