@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, NoReturn
 
-WORK, OUT, CHUNK, DEPTH, REFUSALS = "/work", "/work/out", 65536, 16, 200
+WORK, OUT, CHUNK, DEPTH, REFUSALS = "/box", "/box/out", 65536, 16, 200
 PR_SET_DUMPABLE = 4
 LIBC = ctypes.CDLL(None)
 

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 USER = 65534
 """The user and group every job runs as: nobody, on each backend."""
 
-WORK = "/work"
+WORK = "/box"
 """Working directory: a fresh file system of `work_bytes`, with the files of the call in it."""
-OUT = "/work/out"
+OUT = "/box/out"
 """What a job leaves here comes back as `files_out`."""
 TMP = "/tmp"  # noqa: S108 - a path inside the sandbox, on a file system of its own
 CODE = "/code"
@@ -68,7 +68,7 @@ class Mount:
 
 
 _OWN_DIRECTORIES = frozenset(
-    ("bin", "code", "dev", "etc", "lib", "lib64", "proc", "sbin", "sys", "tmp", "usr", "work")
+    ("bin", "box", "code", "dev", "etc", "lib", "lib64", "proc", "sbin", "sys", "tmp", "usr")
 )
 
 
@@ -86,7 +86,7 @@ class SandboxProfile:
         cpus: share of processor time (1.0 is one processor).
         cpu_seconds: processor time of one process.
         open_files: descriptors of one process.
-        work_bytes: size of `/work`, which holds the files in and out.
+        work_bytes: size of `/box`, which holds the files in and out.
         tmp_bytes: size of `/tmp`.
         files: entries on each of the two, and files that may come out.
         output_bytes: stdout and stderr together; more ends the run.

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-OUT = Path("/work/out")
+OUT = Path("/box/out")
 
 
 def environment() -> dict[str, Any]:
@@ -109,8 +109,8 @@ def plant() -> None:
             os.ftruncate(target.fileno(), 32 * 1024**2)
     (OUT / "closed").mkdir()
     (OUT / "closed").chmod(0)
-    os.close(os.open(b"/work/out/new\nline", os.O_CREAT | os.O_WRONLY))
-    os.close(os.open(b"/work/out/bad-\xff-utf8", os.O_CREAT | os.O_WRONLY))
+    os.close(os.open(b"/box/out/new\nline", os.O_CREAT | os.O_WRONLY))
+    os.close(os.open(b"/box/out/bad-\xff-utf8", os.O_CREAT | os.O_WRONLY))
     deep = OUT
     for _ in range(30):
         deep /= "d"
@@ -127,7 +127,7 @@ def replace_out_folder() -> None:
 def leave_state() -> list[str]:
     """Leaves marks wherever it can; gives the marks of an earlier call it found."""
     marks = [
-        Path("/work/mark"),
+        Path("/box/mark"),
         Path("/tmp/mark"),
         Path("/dev/shm/mark"),
         Path("/var/tmp/mark"),

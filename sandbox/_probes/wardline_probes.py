@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-OUT = Path("/work/out")
+OUT = Path("/box/out")
 
 
 def echo(**arguments: Any) -> dict[str, Any]:
@@ -45,12 +45,12 @@ def die(number: int) -> None:
 def copy_files() -> list[str]:
     """Copies every file it was given to the out folder; gives their names."""
     names = []
-    for path in sorted(Path("/work").rglob("*")):
+    for path in sorted(Path("/box").rglob("*")):
         if path.is_file() and OUT not in path.parents:
-            target = OUT / path.relative_to("/work")
+            target = OUT / path.relative_to("/box")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(path.read_bytes())
-            names.append(str(path.relative_to("/work")))
+            names.append(str(path.relative_to("/box")))
     return names
 
 

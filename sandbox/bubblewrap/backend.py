@@ -2,7 +2,7 @@
 
 Protects the host's files, processes, network and environment from the job. Shares the host's
 kernel through every call the system call policy allows, like a container, and is one layer
-thinner than one: `/usr` of the host can be read, `/work` and `/tmp` are not `noexec`, and
+thinner than one: `/usr` of the host can be read, `/box` and `/tmp` are not `noexec`, and
 without a control group of its own memory and processes are limited per process only
 (`enforced` says which). Needs user namespaces for plain users, or uid 0.
 """
@@ -57,7 +57,7 @@ LEAVE_SECONDS = 5.0
 """For a runner that has reported to end, and for a killed one to be gone."""
 DIAGNOSTICS_BYTES = 2048
 
-PASSWD = f"nobody:x:{USER}:{USER}:nobody:/work:/usr/sbin/nologin\n".encode()
+PASSWD = f"nobody:x:{USER}:{USER}:nobody:/box:/usr/sbin/nologin\n".encode()
 GROUP = f"nogroup:x:{USER}:\n".encode()
 
 

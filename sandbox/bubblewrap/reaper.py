@@ -3,7 +3,8 @@
 A launcher that dies in its first milliseconds can leave a child that waits for it for ever:
 bubblewrap arms `--die-with-parent` only after that wait. Such a child has run nothing of the
 job. Every launcher carries its owner's lease in its own environment (which the runner inside
-does not inherit), so it can be told from other people's processes.
+does not inherit), so it can be told from other people's processes. One that is in the middle
+of an exec shows no environment for that moment; the next pass finds it.
 """
 
 from __future__ import annotations
@@ -11,12 +12,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from pathlib import Path
 
 from sandbox.bubblewrap import cgroup
 from sandbox.lease import Lease
 
 LEASE_VARIABLE = "WARDLINE_LEASE"
+
+GONE_SECONDS = 1.0
+"""For killed launchers to be gone."""
 
 
 def launchers() -> dict[int, str]:
@@ -34,9 +39,16 @@ def launchers() -> dict[int, str]:
 
 def reap() -> int:
     """Ends launchers and removes groups whose owner is gone; gives the number of groups."""
-    for pid, text in launchers().items():
-        lease = Lease.parse(text)
-        if lease is not None and lease.is_abandoned():
+    deadline = time.monotonic() + GONE_SECONDS
+    # Again until none is seen: one that was about to fork has a child in the next pass.
+    while (abandoned := _abandoned_launchers()) and time.monotonic() < deadline:
+        for pid in abandoned:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
+        time.sleep(0.002)
     return cgroup.reap()
+
+
+def _abandoned_launchers() -> list[int]:
+    leases = {pid: Lease.parse(text) for pid, text in launchers().items()}
+    return [pid for pid, lease in leases.items() if lease is not None and lease.is_abandoned()]

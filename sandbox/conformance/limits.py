@@ -89,7 +89,7 @@ async def processor_time_is_limited(sandbox: Sandbox) -> None:
 async def each_writable_folder_has_its_size(sandbox: Sandbox) -> None:
     """Writing stops at the folder's size, and the disk is blamed."""
     profile = SandboxProfile(work_bytes=4 * MEBIBYTE, tmp_bytes=2 * MEBIBYTE)
-    for folder in ("/work", "/tmp"):  # noqa: S108 - inside
+    for folder in ("/box", "/tmp"):  # noqa: S108 - inside
         result = await call(sandbox, "fill", profile, folder=folder)
 
         ended(result, "disk")
@@ -98,7 +98,7 @@ async def each_writable_folder_has_its_size(sandbox: Sandbox) -> None:
 @check
 async def file_entries_are_limited(sandbox: Sandbox) -> None:
     """A flood of empty files meets a limit, where the backend promises one."""
-    result = await call(sandbox, "many_files", folder="/work", count=5000)
+    result = await call(sandbox, "many_files", folder="/box", count=5000)
 
     ended(result, "ok")
     if result.enforced.get("files") != "not limited":

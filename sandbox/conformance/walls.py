@@ -50,13 +50,13 @@ async def the_environment_is_the_profiles_own(sandbox: Sandbox) -> None:
 
 @check
 async def only_its_own_folders_are_writable(sandbox: Sandbox) -> None:
-    """Files can be made below /work and /tmp and nowhere else."""
+    """Files can be made below /box and /tmp and nowhere else."""
     result = await attempt(sandbox, "writable_anywhere")
 
     ended(result, "ok")
     same(
         "writable",
-        [place for place in result.value if not place.startswith(("/work", "/tmp"))],  # noqa: S108
+        [place for place in result.value if not place.startswith(("/box", "/tmp"))],  # noqa: S108
         [],
     )
 

@@ -217,7 +217,7 @@ async def test_an_abstract_socket_of_the_host_is_out_of_reach(sandbox: Sandbox) 
 async def test_devices_are_neither_there_nor_made(sandbox: Sandbox) -> None:
     """/dev has the harmless nodes only, and mknod of a disk fails."""
     seen = await attempt(sandbox, "devices")
-    made = await attempt(sandbox, "make_device", folder="/work")
+    made = await attempt(sandbox, "make_device", folder="/box")
 
     assert seen.value == []
     assert made.value in {"EPERM", "EACCES"}
@@ -283,7 +283,7 @@ async def test_a_link_to_a_forbidden_place_is_refused(sandbox: Sandbox, tmp_path
 )
 def test_a_variable_that_loads_code_is_refused(name: str) -> None:
     with pytest.raises(ProfileError):
-        SandboxProfile(environment={name: "/work/evil.so"})
+        SandboxProfile(environment={name: "/box/evil.so"})
 
 
 async def test_a_read_only_mount_stays_so(sandbox: Sandbox) -> None:

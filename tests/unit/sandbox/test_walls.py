@@ -63,7 +63,7 @@ def test_a_profile_out_of_bounds_is_refused(values: dict[str, Any]) -> None:
     [
         pytest.param(Mount, (Path("/srv/x"), "relative"), id="relative target"),
         pytest.param(Mount, (Path("/srv/x"), "/"), id="the root"),
-        pytest.param(Mount, (Path("/srv/x"), "/work/x"), id="the working directory"),
+        pytest.param(Mount, (Path("/srv/x"), "/box/x"), id="the working directory"),
         pytest.param(Mount, (Path("/srv/x"), "/proc"), id="proc"),
         pytest.param(Mount, (Path("/srv/x"), "/data/../etc"), id="a parent"),
         pytest.param(PythonJob, ("no entry",), id="no import path"),
@@ -124,9 +124,9 @@ def test_a_checked_path_stays_below_its_folder(path: str) -> None:
         checked_path(path)
     except ProfileError:
         return
-    joined = Path("/work") / path
-    assert joined.is_relative_to("/work")
-    assert joined != Path("/work")
+    joined = Path("/box") / path
+    assert joined.is_relative_to("/box")
+    assert joined != Path("/box")
     assert ".." not in joined.parts
     assert "\0" not in path
 
@@ -187,8 +187,8 @@ def test_every_mount_of_a_container_is_read_only_and_alone() -> None:
 def test_writable_folders_of_a_container_have_a_size() -> None:
     folders = request(work_bytes=2**20, tmp_bytes=2**19, files=100)["HostConfig"]["Tmpfs"]
 
-    assert set(folders) == {"/work", "/tmp"}
-    assert "size=1048576,nr_inodes=100" in folders["/work"]
+    assert set(folders) == {"/box", "/tmp"}
+    assert "size=1048576,nr_inodes=100" in folders["/box"]
     assert "size=524288" in folders["/tmp"]
     assert all(
         {"noexec", "nosuid", "nodev"} <= set(text.split(",")) for text in folders.values()
