@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from permissions.approval.model import RequestedCall
 from permissions.execution.journal import JournalKey
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
     from permissions.budget import Reserved
     from permissions.execution.base import Execution, ToolExecutor
-    from permissions.model import CallResult, Digest, JsonObject
+    from permissions.model import AccessRequestTerms, CallResult, Digest, JsonObject
     from permissions.obligations import Terms
     from permissions.plan.cursor import Match
     from permissions.session import Session, ToolCall
@@ -59,6 +60,7 @@ class Admission:
         request: id of the access request whose approval is used up by it.
         reserved: what the call took from the run's budgets.
         started: clock at the start, microseconds since 1970 UTC.
+        taken: whether `PermissionBroker.complete` has begun with it.
         result: what it came to, for an outer ring that did not run it itself.
     """
 
@@ -73,6 +75,7 @@ class Admission:
     request: str | None
     reserved: Reserved | None = None
     started: int = 0
+    taken: bool = False
     result: CallResult | None = None
 
     @property
@@ -91,3 +94,22 @@ def journal_key(call: ToolCall, session: Session, question: Question) -> Journal
     if call.key is None:
         return None
     return JournalKey(session.run, call.key, question.args_digest)
+
+
+def requested_call(
+    attempt: Attempt, question: Question, terms: AccessRequestTerms, revision: Digest
+) -> RequestedCall:
+    """Everything an approval of this call is bound to."""
+    session, match = attempt.session, question.match
+    return RequestedCall(
+        run=session.run,
+        key=attempt.call.key or attempt.id,
+        tool=question.definition.name,
+        tool_digest=question.definition.digest,
+        arguments=question.canonical.decode(),
+        policy_revision=revision,
+        plan_step=None if match is None else match.step,
+        subject=session.subject.id,
+        on_behalf_of=session.subject.properties["on_behalf_of"],
+        terms=terms,
+    )

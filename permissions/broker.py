@@ -31,11 +31,10 @@ from typing import TYPE_CHECKING, Any, assert_never
 import anyio
 
 from permissions import records
-from permissions.admission import Admission, Attempt, Question, journal_key
-from permissions.approval.model import RequestedCall
+from permissions.admission import Admission, Attempt, Question, journal_key, requested_call
 from permissions.budget import Exhausted
 from permissions.delivery import Delivery, deliver, journal_form, restore, withheld
-from permissions.errors import BrokerError, ToolFailedError, TraceError
+from permissions.errors import BrokerError, ExecutionError, ToolFailedError, TraceWriteError
 from permissions.execution.base import Execution, Outcome
 from permissions.execution.in_process import ENFORCED, run_async
 from permissions.execution.journal import Finished, Fresh, InDoubt
@@ -51,13 +50,12 @@ from permissions.vocabulary import ISOLATION_ORDER
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from permissions.approval.model import AccessRequest, Approval
+    from permissions.approval.model import AccessRequest, Approval, RequestedCall
     from permissions.execution.base import ToolExecutor
     from permissions.model import (
         AccessRequestTerms,
         CallResult,
         Decision,
-        Digest,
         Evidence,
         JsonObject,
         Reason,
@@ -69,7 +67,7 @@ if TYPE_CHECKING:
 _log = get_logger("broker")
 
 RECORDING_SECONDS = 10.0
-"""How long the record of an ending may take, whoever has given up meanwhile."""
+"""How long one record may take, whoever has given up meanwhile."""
 
 
 class PermissionBroker:
@@ -125,8 +123,7 @@ class PermissionBroker:
         except Refusal as refusal:
             return await self._refuse(attempt, refusal)
         except anyio.get_cancelled_exc_class():
-            with anyio.move_on_after(RECORDING_SECONDS, shield=True):
-                await self._refuse(attempt, Refusal("expired", reason(Code.CALL_CANCELLED)))
+            await self._refuse(attempt, Refusal("expired", reason(Code.CALL_CANCELLED)))
             raise
         except Exception as err:  # noqa: BLE001 - the boundary: whatever went wrong denies
             return await self._refuse(attempt, refusal_of(err))
@@ -141,13 +138,16 @@ class PermissionBroker:
             injected: arguments a framework fills in, by name; no policy saw them.
 
         Raises:
+            ExecutionError: the leave was used before.
             Exception: whatever the tool itself raised, once that is recorded.
         """
+        if admission.taken:
+            raise ExecutionError(f"the leave to run call {admission.id} was used before")
+        admission.taken = True
         try:
             outcome = await self._execute(admission, injected or {})
         except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self.settle(admission, Outcome("cancelled", enforced=admission.enforced))
+            await self.settle(admission, Outcome("cancelled", enforced=admission.enforced))
             raise
         return await self.settle(admission, outcome)
 
@@ -198,7 +198,7 @@ class PermissionBroker:
         terms: AccessRequestTerms,
         reasons: tuple[Reason, ...],
     ) -> tuple[Approval, Decision]:
-        asked_for = _requested(attempt, question, terms, self.parts.pdp.revision)
+        asked_for = requested_call(attempt, question, terms, self.parts.pdp.revision)
         asked = await self._answered(attempt, asked_for, reasons)
         approval = await self.parts.approvals.verify(asked.id, binding=asked_for.binding)
         attempt.entries.append(records.approval(attempt, approval, asked.votes))
@@ -284,6 +284,8 @@ class PermissionBroker:
     ) -> None:
         """Takes what the call uses up, then makes the record durable: the last gate."""
         parts, session = self.parts, attempt.session
+        if session.closed:  # while a person was asked
+            raise Refusal("denied", reason(Code.SESSION_CLOSED))
         reserved = await session.budgets.reserve(session.run, admission.terms.reservations)
         if isinstance(reserved, Exhausted):
             said = f"{reserved.name}: {reserved.used} of {reserved.limit} used"
@@ -296,10 +298,7 @@ class PermissionBroker:
             await self._begin(admission)
             admission.started = parts.clock()
             attempt.entries.append(records.start(admission))
-            # Once handed over a start stands in the record, whoever gives up: not to be torn
-            # from its call by a cancellation, which then ends the call as one that began.
-            with anyio.CancelScope(shield=True):
-                await self._flush(attempt, admission.terms.evidence)
+            await self._flush(attempt, admission.terms.evidence)
         except BaseException:
             with anyio.CancelScope(shield=True):
                 session.release_step(attempt.id)
@@ -325,8 +324,8 @@ class PermissionBroker:
         attempt.entries.append(records.denied(attempt, denial))
         try:
             await self._flush(attempt, self.parts.evidence)
-        except TraceError as err:
-            _log.error("denial_not_recorded", call=attempt.id, fault=str(err))
+        except Exception as err:  # noqa: BLE001 - whatever fails, it stays a denial
+            _log.error("denial_not_recorded", call=attempt.id, fault=_fault(err))
         return denial
 
     # -- steps 9 to 11 --------------------------------------------------------------------
@@ -334,7 +333,10 @@ class PermissionBroker:
     async def _execute(self, admission: Admission, injected: Mapping[str, Any]) -> Outcome:
         if admission.executor is None:
             return await run_async(admission.execution, injected)
-        return await admission.executor.execute(admission.execution)
+        try:
+            return await admission.executor.execute(admission.execution)
+        except Exception as err:  # noqa: BLE001 - a place that fails is no reason to lose the end
+            return Outcome("provider_failed", detail=_fault(err), verdict="provider_error")
 
     async def settle(self, admission: Admission, outcome: Outcome) -> CallResult:
         """Steps 10 and 11 for a call that was executed, here or by a ring.
@@ -342,13 +344,16 @@ class PermissionBroker:
         Raises:
             Exception: `outcome.error`, once it is recorded.
         """
-        delivery = deliver(admission, outcome)  # 10
+        try:
+            delivery = deliver(admission, outcome)  # 10
+        except Exception as err:  # noqa: BLE001 - it has run: whatever fails, the end is recorded
+            delivery = withheld(admission, f"{type(err).__name__} in its duties")
         with anyio.move_on_after(RECORDING_SECONDS, shield=True) as scope:
             try:
                 await self._record_outcome(admission, outcome, delivery)  # 11
-            except BrokerError as err:
-                _log.error("outcome_not_recorded", call=admission.id, fault=str(err))
-                delivery = withheld(admission, str(err), kind="unavailable")
+            except Exception as err:  # noqa: BLE001 - without a record there is no result
+                _log.error("outcome_not_recorded", call=admission.id, fault=_fault(err))
+                delivery = withheld(admission, _fault(err), kind="unavailable")
         if scope.cancelled_caught:
             delivery = withheld(admission, "recording hung", kind="unavailable")
         if delivery.denial is None and outcome.error is not None:
@@ -372,24 +377,23 @@ class PermissionBroker:
             await parts.journal.finish(key, result=result, status=status)
 
     async def _flush(self, attempt: Attempt, evidence: Evidence) -> None:
+        """Records what the attempt has noted. Nobody who gives up can tear it apart.
+
+        Raises:
+            TraceError: it cannot be recorded. What was refused is noted again for the record
+                of the denial, except that the call was about to start.
+        """
         entries, attempt.entries = attempt.entries, []
-        await self.parts.trace.append(entries, evidence=evidence)
+        with anyio.move_on_after(RECORDING_SECONDS, shield=True) as scope:
+            try:
+                await self.parts.trace.append(entries, evidence=evidence)
+            except Exception:
+                attempt.entries = [entry for entry in entries if entry.type != "start"]
+                raise
+        if scope.cancelled_caught:
+            raise TraceWriteError(f"the trace gave no answer in {RECORDING_SECONDS:g} s")
 
 
-def _requested(
-    attempt: Attempt, question: Question, terms: AccessRequestTerms, revision: Digest
-) -> RequestedCall:
-    """Everything an approval of this call is bound to."""
-    session, match = attempt.session, question.match
-    return RequestedCall(
-        run=session.run,
-        key=attempt.call.key or attempt.id,
-        tool=question.definition.name,
-        tool_digest=question.definition.digest,
-        arguments=question.canonical.decode(),
-        policy_revision=revision,
-        plan_step=None if match is None else match.step,
-        subject=session.subject.id,
-        on_behalf_of=session.subject.properties["on_behalf_of"],
-        terms=terms,
-    )
+def _fault(err: Exception) -> str:
+    """An error for the log: its text if it is one of ours, which hold no values."""
+    return str(err) if isinstance(err, BrokerError) else type(err).__name__

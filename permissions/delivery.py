@@ -17,7 +17,7 @@ from permissions.errors import ToolFailedError
 from permissions.model import Completed, Denial, Reason
 from permissions.obligations import ObligationFailedError, redact
 from permissions.reasons import Code, reason
-from permissions.records import json_bytes
+from permissions.records import error_text, json_bytes
 
 if TYPE_CHECKING:
     from permissions.admission import Admission
@@ -66,7 +66,8 @@ def deliver(admission: Admission, outcome: Outcome) -> Delivery:
 def _deliver_value(admission: Admission, returned: Any) -> Delivery:
     adapter, pointers = admission.definition.output_adapter, admission.terms.redact
     try:
-        document = adapter.dump_python(returned, mode="json")
+        # Silent, because a warning would print the result.
+        document = adapter.dump_python(returned, mode="json", warnings=False)
         record = json_bytes(document)
     except (PydanticSerializationError, TypeError, ValueError, RecursionError) as err:
         if pointers or admission.call.key is not None:
@@ -102,7 +103,7 @@ def journal_form(outcome: Outcome, delivery: Delivery) -> tuple[bytes, str]:
         reasons = [each.model_dump(mode="json") for each in delivery.denial.reasons]
         return json_bytes({"kind": delivery.denial.kind, "reasons": reasons}), "denied"
     if outcome.error is not None:
-        said = f"{type(outcome.error).__name__}: {outcome.error}"
+        said = f"{type(outcome.error).__name__}: {error_text(outcome.error)}"
         return said.encode(errors="backslashreplace"), "error"
     return delivery.shown or b"null", "ok"
 

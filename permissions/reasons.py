@@ -88,4 +88,9 @@ def reason(code: Code, operator: str = "", *, agent: str = "") -> Reason:
         agent: what the agent should know beside the code's own text.
     """
     said = f"{_AGENT_TEXT[code]} {agent}".strip()
-    return Reason(code=code.value, agent=said[:500], operator=operator[:1000])
+    return Reason(code=code.value, agent=_plain(said)[:500], operator=_plain(operator)[:1000])
+
+
+def _plain(text: str) -> str:
+    """Text that can be stored and sent: broken Unicode becomes visible escapes."""
+    return text.encode(errors="backslashreplace").decode()

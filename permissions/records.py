@@ -6,6 +6,7 @@ goes into `contents`, of which the log keeps a salted commitment (docs/trace-for
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -39,13 +40,21 @@ def json_bytes(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
-def _raw(arguments: dict[str, Any]) -> bytes:
+def _raw(arguments: Any) -> bytes:
     """Arguments that were refused, for the responder to see; best effort, never an error."""
     try:
-        data = orjson.dumps(arguments, default=lambda value: f"<{type(value).__name__}>")
-    except (TypeError, RecursionError):
+        given = dict(arguments) if isinstance(arguments, Mapping) else arguments
+        return orjson.dumps(given, default=lambda value: f"<{type(value).__name__}>")
+    except (TypeError, ValueError, RecursionError):
         return b'"not JSON"'
-    return data if len(data) <= CONTENT_LIMIT else b'"too large"'
+
+
+def error_text(err: BaseException) -> str:
+    """What an exception of a tool says; some cannot even be turned into text."""
+    try:
+        return str(err)
+    except Exception:  # noqa: BLE001 - the tool's own code
+        return "(no text)"
 
 
 def run_start(session: Session, *, prompt: str, resumed: bool) -> TraceEntry:
@@ -97,7 +106,8 @@ def intent(
     """
     call = attempt.call
     known: JsonObject = dict.fromkeys(("tool", "tool_digest", "effect", "impact", "injected"))
-    contents = {"arguments": canonical or _raw(dict(call.arguments))}
+    asked = canonical or _raw(call.arguments)
+    contents = {"arguments": asked if len(asked) <= CONTENT_LIMIT else b'"too large"'}
     if definition is None:
         contents["tool"] = call.tool.encode(errors="backslashreplace")[:1024]
     else:
@@ -115,7 +125,9 @@ def intent(
         {
             **known,
             "caller": call.caller,
-            "key": None if call.key is None else digest(call.key.encode()),
+            "key": None
+            if call.key is None
+            else digest(call.key.encode(errors="surrogatepass")),
             "args_digest": None if canonical is None else digest(canonical),
         },
         contents,
@@ -219,7 +231,7 @@ def outcome(
     if delivery.record is not None:
         contents["result"] = delivery.record
     if ended.error is not None:
-        contents["error"] = str(ended.error).encode(errors="backslashreplace")
+        contents["error"] = error_text(ended.error).encode(errors="backslashreplace")
     oversize = {
         name: {"digest": digest(data), "bytes": len(data)}
         for name, data in contents.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import TYPE_CHECKING
 
 from permissions.errors import (
@@ -65,11 +66,12 @@ _FAILURES: dict[type[BrokerError], tuple[DenialKind, Code]] = {
 def refusal_of(err: Exception) -> Refusal:
     """The refusal an exception on the way to a decision comes to.
 
-    One that no stage announces is a fault of the broker's own: it is logged with its
-    traceback, and the call is refused all the same.
+    One that no stage announces is a fault of the broker's own: it is logged with the lines it
+    came through, but not with its text, which may hold a value of the call.
     """
     for kind_of_error, (kind, code) in _FAILURES.items():
         if isinstance(err, kind_of_error):
             return Refusal(kind, reason(code, str(err)))
-    _log.error("broker_faulted", fault=type(err).__name__, exc_info=err)
+    lines = "".join(traceback.format_tb(err.__traceback__))
+    _log.error("broker_faulted", fault=type(err).__name__, lines=lines)
     return Refusal("unavailable", reason(Code.BROKER_FAULT, type(err).__name__))

@@ -50,6 +50,12 @@ class ToolCall:
     key: str | None = None
     caller: str = "direct"
 
+    def __post_init__(self) -> None:
+        """A name that is no text names no tool, and is refused like any unknown one."""
+        name: object = self.tool
+        if not isinstance(name, str):
+            object.__setattr__(self, "tool", f"<{type(name).__name__}>")
+
 
 @dataclass(slots=True)
 class Session:

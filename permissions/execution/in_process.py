@@ -7,10 +7,13 @@ tool has to declare `sandbox="process"`.
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.lowlevel
 
+from permissions.errors import ToolFailedError
 from permissions.execution.base import Outcome
 
 if TYPE_CHECKING:
@@ -27,7 +30,7 @@ def run_sync(execution: Execution, injected: Mapping[str, Any]) -> Outcome:
         value = execution.definition.function(**execution.arguments.values, **injected)
     except Exception as err:  # noqa: BLE001 - the tool's own exception, given back to its caller
         return _raised(err)
-    return Outcome("ok", value=value, enforced=ENFORCED)
+    return _returned(value)
 
 
 async def run_async(execution: Execution, injected: Mapping[str, Any]) -> Outcome:
@@ -35,19 +38,30 @@ async def run_async(execution: Execution, injected: Mapping[str, Any]) -> Outcom
     if not execution.definition.is_async:
         return await anyio.to_thread.run_sync(run_sync, execution, injected)
     with anyio.move_on_after(execution.deadline_seconds):
+        await anyio.lowlevel.checkpoint_if_cancelled()  # who gave up already runs nothing
         try:
             value = await execution.definition.function(
                 **execution.arguments.values, **injected
             )
         except Exception as err:  # noqa: BLE001 - see run_sync
             return _raised(err)
-        return Outcome("ok", value=value, enforced=ENFORCED)
+        return _returned(value)
     return Outcome(
         "stopped",
         detail=f"no end within {execution.deadline_seconds:g} s",
         verdict="timeout",
         enforced=ENFORCED,
     )
+
+
+def _returned(value: Any) -> Outcome:
+    """What came back, unless it is work that would only happen later, outside the record."""
+    if inspect.iscoroutine(value) or inspect.isgenerator(value):
+        value.close()
+    elif not inspect.isasyncgen(value):
+        return Outcome("ok", value=value, enforced=ENFORCED)
+    kind = type(value).__name__
+    return _raised(ToolFailedError(f"it returned a {kind}, whose work would go unrecorded"))
 
 
 def _raised(err: Exception) -> Outcome:
