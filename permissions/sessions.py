@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Literal
+from threading import Event
+from typing import TYPE_CHECKING, Literal, cast
 
 import anyio
 from anyio.lowlevel import current_token
@@ -31,10 +32,15 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from anyio.lowlevel import EventLoopToken
+
     from permissions.broker import PermissionBroker
     from permissions.parts import BrokerParts
     from permissions.plan.model import Plan
     from permissions.trace.entry import TraceEntry
+
+LOOP_SECONDS = 5.0
+"""How long a thread waits for a sign of life of the broker's event loop."""
 
 
 @asynccontextmanager
@@ -145,6 +151,7 @@ def _ring(broker: PermissionBroker, session: Session) -> Ring:
         try:
             current_token()
         except RuntimeError:
+            _require_answer(token)
             return anyio.from_thread.run(work, token=token)
         raise NoSessionError(
             "a sync tool was called on the event loop of an async broker and would block it;"
@@ -156,3 +163,22 @@ def _ring(broker: PermissionBroker, session: Session) -> Ring:
         return await work()
 
     return Ring(broker, session, run_sync=from_thread, run_async=here)
+
+
+def _require_answer(token: EventLoopToken) -> None:
+    """Checks that the broker's event loop goes round, before a thread waits for it.
+
+    It does not when sync code on that loop waits for this very thread.
+
+    Raises:
+        NoSessionError: it did not within `LOOP_SECONDS`.
+    """
+    turned, loop = Event(), cast("Any", token.native_token)  # asyncio's or trio's
+    soon = getattr(loop, "call_soon_threadsafe", None) or loop.run_sync_soon
+    soon(turned.set)
+    if not turned.wait(LOOP_SECONDS):
+        raise NoSessionError(
+            f"the broker's event loop is blocked, {LOOP_SECONDS:g} s by now: sync code on it"
+            " seems to wait for this call. Await the async form (`graph.ainvoke`), run the"
+            " sync one in a worker thread, or use the sync `Broker`"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
@@ -146,6 +147,18 @@ async def test_sync_tool_on_the_event_loop_is_refused(tmp_path: Path) -> None:
 async def test_sync_tool_in_a_worker_thread_runs(tmp_path: Path) -> None:
     async with in_session(tmp_path):
         assert await anyio.to_thread.run_sync(note, "x") == "x"
+
+
+async def test_thread_that_the_blocked_loop_waits_for_is_refused(tmp_path: Path) -> None:
+    """Sync code on the loop waits for a thread whose tool waits for the loop: no hang."""
+    async with in_session(tmp_path):
+        thread_context = copy_context()
+        with ThreadPoolExecutor() as pool:
+            called = pool.submit(thread_context.run, note, "x")
+            with pytest.raises(NoSessionError, match="event loop is blocked"):
+                called.result()
+
+    assert RAN == []
 
 
 async def test_async_tool_runs_in_its_callers_task(tmp_path: Path) -> None:
