@@ -65,9 +65,10 @@ async def understand(
 
 
 def _look_up(attempt: Attempt, parts: BrokerParts) -> tuple[ToolDefinition, Arguments, bytes]:
-    definition = parts.registry.find(attempt.call.tool)
+    definition: ToolDefinition | None = None
     encoded: bytes | None = None
     try:
+        definition = parts.registry.find(attempt.call.tool)
         if definition is None:
             raise Refusal("denied", reason(Code.TOOL_UNREGISTERED))
         if attempt.session.closed:

@@ -1,0 +1,153 @@
+"""Ports that fail, yield or give up at a chosen point, and what a record has to look like.
+
+A `Tap` stands in front of a real port and only delegates, except that it lets a test act
+before or after one use of one method.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import anyio.lowlevel
+
+from permissions.broker import PermissionBroker
+from permissions.trace.rules import Story
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
+
+    from permissions.session import Session
+    from permissions.trace.entry import TraceEntry
+
+    Act = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One side of the n-th use of a port's method in one call."""
+
+    port: str
+    method: str
+    nth: int = 1
+    side: str = "before"
+
+    def __str__(self) -> str:
+        """For test ids."""
+        return f"{self.side} {self.port}.{self.method} {self.nth}"
+
+
+class Tap:
+    """A port that acts at a point, and else only delegates."""
+
+    def __init__(self, port: Any, point: Point, act: Act | Callable[[], None]) -> None:
+        self._port, self._point, self._act = port, point, act
+        self._left = point.nth
+
+    def __getattr__(self, name: str) -> Any:
+        member = getattr(self._port, name)
+        if name != self._point.method:
+            return member
+        if inspect.iscoroutinefunction(member):
+
+            async def awaited(*args: Any, **kwargs: Any) -> Any:
+                await self._pass("before")
+                value = await member(*args, **kwargs)
+                await self._pass("after")
+                return value
+
+            return awaited
+
+        def plain(*args: Any, **kwargs: Any) -> Any:
+            self._pass_now("before")
+            value = member(*args, **kwargs)
+            self._pass_now("after")
+            return value
+
+        return plain
+
+    def __call__(self, *args: Any) -> Any:
+        return self.__getattr__("__call__")(*args)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._port)
+
+    async def _pass(self, side: str) -> None:
+        if self._is_here(side):
+            done = self._act()
+            if done is not None:
+                await done
+
+    def _pass_now(self, side: str) -> None:
+        if self._is_here(side):
+            self._act()
+
+    def _is_here(self, side: str) -> bool:
+        if side != self._point.side:
+            return False
+        self._left -= 1
+        return self._left == 0
+
+
+class Yielding:
+    """A port before and after each use of which every other task gets its turn."""
+
+    def __init__(self, port: Any) -> None:
+        self._port = port
+
+    def __getattr__(self, name: str) -> Any:
+        member = getattr(self._port, name)
+        if not inspect.iscoroutinefunction(member):
+            return member
+
+        async def awaited(*args: Any, **kwargs: Any) -> Any:
+            await anyio.lowlevel.checkpoint()
+            value = await member(*args, **kwargs)
+            await anyio.lowlevel.checkpoint()
+            return value
+
+        return awaited
+
+
+def tapped(
+    broker: PermissionBroker, session: Session, point: Point, act: Act | Callable[[], None]
+) -> PermissionBroker:
+    """The same broker with one port that acts."""
+    if point.port == "budgets":
+        session.budgets = Tap(session.budgets, point, act)  # type: ignore[assignment]
+        return PermissionBroker(broker.parts)
+    port = Tap(getattr(broker.parts, point.port), point, act)
+    return PermissionBroker(replace(broker.parts, **{point.port: port}))  # type: ignore[arg-type]
+
+
+def yielding(broker: PermissionBroker, session: Session) -> PermissionBroker:
+    """The same broker on ports that let everybody else run in between."""
+    session.budgets = Yielding(session.budgets)  # type: ignore[assignment]
+    ports = ("pdp", "approvals", "journal", "trace")
+    parts = {name: Yielding(getattr(broker.parts, name)) for name in ports}
+    return PermissionBroker(replace(broker.parts, **parts))  # type: ignore[arg-type]
+
+
+def findings(entries: Iterable[TraceEntry]) -> list[str]:
+    """What the verifier of the log would say about these entries, open calls included."""
+    story, said = Story(), []
+    opening = {"type": "log.open", "run": None, "call": None, "body": {}, "time": 0, "index": 0}
+    said += story.observe(opening)
+    for index, entry in enumerate(entries, start=1):
+        said += story.observe(
+            {
+                "type": entry.type,
+                "run": entry.run,
+                "call": entry.call,
+                "body": entry.body,
+                "time": 0,
+                "index": index,
+            }
+        )
+    return [*said, *(f"call {call.call} has no end" for call in story.open_calls)]
+
+
+def types_of(entries: Iterable[TraceEntry], call: str) -> list[str]:
+    """The types of one call's entries, in order."""
+    return [entry.type for entry in entries if entry.call == call]
