@@ -46,7 +46,14 @@ R = TypeVar("R")
 Trust = Literal["trusted", "untrusted"]
 
 _FRAMEWORK_MARKS = frozenset(
-    {"InjectedToolArg", "InjectedState", "InjectedStore", "InjectedToolCallId", "ToolRuntime"}
+    {
+        "InjectedState",
+        "InjectedStore",
+        "InjectedToolArg",
+        "InjectedToolCallId",
+        "RunnableConfig",
+        "ToolRuntime",
+    }
 )
 """Names of annotations by which frameworks mark arguments that they fill in themselves."""
 

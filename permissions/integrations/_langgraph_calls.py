@@ -112,7 +112,9 @@ def _is_question(interrupt: Interrupt[Any]) -> bool:
 def _advice(kind: DenialKind) -> str:
     match kind:
         case "denied":
-            return "Do not retry this call. Do what is allowed instead, or say what is missing."
+            return (
+                "Do not repeat this call as it is. Do what is allowed, or say what is missing."
+            )
         case "pending":
             return "Wait for the person's answer, then make the same call again."
         case "expired":

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
 import pytest
-from graphs import DONE, FORMS, Asked, Form, ScriptedModel, World, agent, answers, turn
+from graphs import DONE, FORMS, THREAD, Asked, Form, ScriptedModel, World, agent, answers, turn
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware, HumanInTheLoopMiddleware, hook_config
 from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableConfig  # noqa: TC002 - read at run time
 from langchain_core.tools import InjectedToolArg, InjectedToolCallId
 from langchain_core.tools import tool as framework_tool
 from langgraph.prebuilt import InjectedState, ToolRuntime
@@ -284,12 +285,15 @@ def injected_tools(kind: str, ran: list[str]) -> list[Any]:
         @tool(effect="read", impact="low")
         def lookup(
             text: str,
+            *,
             runtime: ToolRuntime,
             messages: Annotated[list, InjectedState("messages")],  # type: ignore[type-arg]
             call_id: Annotated[str, InjectedToolCallId],
+            config: RunnableConfig,
             account: Annotated[str | None, InjectedToolArg] = None,
         ) -> str:
             """Looks something up."""
+            assert config["configurable"]["thread_id"] == THREAD
             return use(text, runtime, messages, call_id, account)
 
         return [lookup]
@@ -297,12 +301,15 @@ def injected_tools(kind: str, ran: list[str]) -> list[Any]:
     @tool(name="lookup", effect="read", impact="low")
     async def alookup(
         text: str,
+        *,
         runtime: ToolRuntime,
         messages: Annotated[list, InjectedState("messages")],  # type: ignore[type-arg]
         call_id: Annotated[str, InjectedToolCallId],
+        config: RunnableConfig,
         account: Annotated[str | None, InjectedToolArg] = None,
     ) -> str:
         """Looks something up."""
+        assert config["configurable"]["thread_id"] == THREAD
         return use(text, runtime, messages, call_id, account)
 
     return [alookup]
@@ -321,7 +328,7 @@ async def test_h10_injected_arguments_reach_the_tool_and_their_names_the_record(
     assert answers(state)["c"].content == "True"
     assert world.ran == ["x c 2 None"]
     (intent,) = recorded(world, "intent")
-    assert intent.body["injected"] == ["account", "call_id", "messages", "runtime"]
+    assert intent.body["injected"] == ["account", "call_id", "config", "messages", "runtime"]
 
 
 async def test_h10_a_model_may_not_name_injected_arguments(form: Form, tmp_path: Any) -> None:

@@ -51,7 +51,7 @@ async def test_denied_call_is_an_error_message_with_code_and_remedy(world: World
     assert said["status"] == "denied"
     assert said["reasons"][0]["code"] == "filesystem.outside"
     assert said["retry"] is False
-    assert said["advice"].startswith("Do not retry")
+    assert said["advice"].startswith("Do not repeat")
     assert message.artifact["reasons"] == said["reasons"]
     assert world.ran == []
 
