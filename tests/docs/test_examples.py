@@ -1,8 +1,7 @@
 """Every Python example in README and docs runs as it stands, and prints what it says.
 
 What an example prints stands in it as comments that begin with `#>`, in order. An example
-that needs something a reader has and a test has not says so in its fence:
-`python {test="skip: needs a running OPA server"}`. Such a skip is visible, with its reason.
+that needs a service names its marker in the fence: `python {test="needs: bwrap"}`.
 """
 
 from __future__ import annotations
@@ -11,9 +10,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from pytest_examples import CodeExample, find_examples
+
+if TYPE_CHECKING:
+    from _pytest.mark import ParameterSet
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = [
@@ -21,16 +24,20 @@ EXAMPLES = [
     for example in find_examples(ROOT / "README.md", ROOT / "docs")
     if example.prefix.split(" ")[0] in {"python", "py"}
 ]
+
+
+def _marked(example: CodeExample) -> ParameterSet:
+    _, _, needs = example.prefix_settings().get("test", "").partition("needs:")
+    marks = [getattr(pytest.mark, name.strip()) for name in needs.split(",") if name.strip()]
+    return pytest.param(example, marks=marks, id=f"{example.path.name}:{example.start_line}")
+
+
 _PRINTED = re.compile(r"^ *#> ?(.*)$", re.MULTILINE)
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: f"{e.path.name}:{e.start_line}")
+@pytest.mark.parametrize("example", [_marked(example) for example in EXAMPLES])
 def test_example_runs(example: CodeExample, tmp_path: Path) -> None:
     """The example runs in an empty folder, in a process of its own, without a warning."""
-    verdict, _, reason = example.prefix_settings().get("test", "").partition(":")
-    if verdict == "skip":
-        assert reason.strip(), "a skipped example has to say why"
-        pytest.skip(reason.strip())
     (tmp_path / "example.py").write_text(example.source)
 
     done = subprocess.run(
