@@ -12,6 +12,7 @@ from langchain_core.tools import StructuredTool
 from langchain_core.tools import tool as framework_tool
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
+from pydantic import BaseModel, Field
 
 from permissions import NoSessionError, ToolDefinitionError, ToolFailedError, tool
 from permissions.integrations.langgraph import guard_node
@@ -120,6 +121,55 @@ async def test_malformed_arguments_are_answered_with_what_does_not_fit(
 
     assert code_of(answers(state)["call-1"]) == "arguments.invalid"
     assert world.ran == []
+
+
+class Stricter(BaseModel):
+    """A schema of the framework's own that refuses what the tool's would take."""
+
+    text: str = Field(max_length=1)
+
+
+class Shortcut(StructuredTool):
+    """A framework's tool that answers without its function."""
+
+    def _run(self, *_: Any, **__: Any) -> str:
+        return "made up"
+
+    async def _arun(self, *_: Any, **__: Any) -> str:
+        return "made up"
+
+
+@BOTH
+async def test_call_the_framework_refuses_after_all_is_ended_as_not_run(world: World) -> None:
+    """The model gets the framework's own words; no call is left open in the record."""
+    (note,) = [t for t in world.tools if t.guard.definition.name == "note"]
+    node = guard_node([framework_tool("note", args_schema=Stricter)(note)])
+    graph = agent(node, [turn(Asked("note", {"text": "long"})), DONE], saver=world.saver)
+
+    async with world.session():
+        state = await world.run(graph)
+
+    message = answers(state)["call-1"]
+    assert message.status == "error"
+    assert "at most 1 character" in str(message.content)
+    assert world.ran == []
+
+
+@BOTH
+async def test_answer_that_did_not_come_from_the_tool_is_withheld(world: World) -> None:
+    """Permitted was the tool, not what somebody says in its place."""
+    (note,) = [t for t in world.tools if t.guard.definition.name == "note"]
+    function = {"sync": "func", "async": "coroutine"}[world.form.tools]
+    shortcut = Shortcut.from_function(**{function: note}, name="note", description="Notes.")
+    graph = agent(
+        guard_node([shortcut]), [turn(Asked("note", {"text": "x"})), DONE], saver=world.saver
+    )
+
+    async with world.session():
+        state = await world.run(graph)
+
+    assert code_of(answers(state)["call-1"]) == "call.changed"
+    assert "made up" not in str(answers(state)["call-1"].content)
 
 
 # -- how a program may be wrong -----------------------------------------------------------
