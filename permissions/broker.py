@@ -178,6 +178,8 @@ class PermissionBroker:
             case Finished() as finished:
                 _log.info("call_replayed", call=attempt.id, tool=question.definition.name)
                 return restore(question.definition, attempt.id, finished)
+            case InDoubt() if question.definition.options.idempotent:
+                return None
             case InDoubt():
                 raise Refusal("in_doubt", reason(Code.CALL_IN_DOUBT))
 
@@ -307,9 +309,16 @@ class PermissionBroker:
         session.calls += 1
 
     async def _begin(self, admission: Admission) -> None:
-        """Of any number of racers for one key, in any processes, one goes on."""
-        key = admission.key
-        if key is not None and await self.parts.journal.begin(key) != Fresh():
+        """Of any number of racers for one key, in any processes, one goes on.
+
+        A call that was begun and never ended goes on only for a tool that says it may be run
+        twice.
+        """
+        if (key := admission.key) is None:
+            return
+        known = await self.parts.journal.begin(key)
+        again = isinstance(known, InDoubt) and admission.definition.options.idempotent
+        if known != Fresh() and not again:
             raise Refusal("in_doubt", reason(Code.CALL_IN_DOUBT))
 
     async def _refuse(self, attempt: Attempt, refusal: Refusal) -> Denial:
