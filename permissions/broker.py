@@ -31,18 +31,18 @@ from typing import TYPE_CHECKING, Any, assert_never
 import anyio
 
 from permissions import records
-from permissions.admission import Admission, Attempt, Question, journal_key, requested_call
+from permissions.admission import Admission, Attempt, Question, requested_call
 from permissions.budget import Exhausted
-from permissions.delivery import Delivery, deliver, journal_form, restore, withheld
+from permissions.delivery import Delivery, deliver, journal_form, withheld
 from permissions.errors import BrokerError, ExecutionError, ToolFailedError, TraceWriteError
 from permissions.execution.base import Execution, Outcome
 from permissions.execution.in_process import ENFORCED, run_async
-from permissions.execution.journal import Finished, Fresh, InDoubt
 from permissions.explain import Explanation
 from permissions.intake import understand
 from permissions.logs import get_logger
 from permissions.model import Completed, Denial
 from permissions.obligations import prepare
+from permissions.once import begin, earlier_run
 from permissions.reasons import Code, reason
 from permissions.refusal import Refusal, refusal_of
 from permissions.vocabulary import ISOLATION_ORDER
@@ -155,7 +155,7 @@ class PermissionBroker:
 
     async def _admit(self, attempt: Attempt) -> Admission | CallResult:
         question = await understand(attempt, self.parts, self.isolation)  # 1, 2, 3, 4
-        if (earlier := await self._earlier(attempt, question)) is not None:
+        if (earlier := await earlier_run(self.parts, attempt, question)) is not None:
             return earlier
         decided = await self._evaluate(attempt, question.document)  # 5
         approval = None
@@ -166,22 +166,6 @@ class PermissionBroker:
         admission = self._prepare(attempt, question, decided, approval)  # 7
         await self._start(attempt, admission, approval)  # 8
         return admission
-
-    async def _earlier(self, attempt: Attempt, question: Question) -> CallResult | None:
-        """What an earlier run of this very call came to: calls with a key run once."""
-        key = journal_key(attempt.call, attempt.session, question)
-        if key is None:
-            return None
-        match await self.parts.journal.find(key):
-            case None:
-                return None
-            case Finished() as finished:
-                _log.info("call_replayed", call=attempt.id, tool=question.definition.name)
-                return restore(question.definition, attempt.id, finished)
-            case InDoubt() if question.definition.options.idempotent:
-                return None
-            case InDoubt():
-                raise Refusal("in_doubt", reason(Code.CALL_IN_DOUBT))
 
     async def _evaluate(self, attempt: Attempt, document: JsonObject) -> Decision:
         pdp = self.parts.pdp
@@ -297,7 +281,7 @@ class PermissionBroker:
             session.reserve_step(attempt.id, admission.question.match)
             if approval is not None:
                 await parts.approvals.consume(approval.id, binding=approval.binding)
-            await self._begin(admission)
+            await begin(self.parts, admission)
             admission.started = parts.clock()
             attempt.entries.append(records.start(admission))
             await self._flush(attempt, admission.terms.evidence)
@@ -307,19 +291,6 @@ class PermissionBroker:
                 await session.budgets.release(reserved)
             raise
         session.calls += 1
-
-    async def _begin(self, admission: Admission) -> None:
-        """Of any number of racers for one key, in any processes, one goes on.
-
-        A call that was begun and never ended goes on only for a tool that says it may be run
-        twice.
-        """
-        if (key := admission.key) is None:
-            return
-        known = await self.parts.journal.begin(key)
-        again = isinstance(known, InDoubt) and admission.definition.options.idempotent
-        if known != Fresh() and not again:
-            raise Refusal("in_doubt", reason(Code.CALL_IN_DOUBT))
 
     async def _refuse(self, attempt: Attempt, refusal: Refusal) -> Denial:
         """Records a refusal. One that cannot be recorded is a refusal all the same."""
