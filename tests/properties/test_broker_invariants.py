@@ -261,11 +261,11 @@ async def test_an_error_after_the_run_withholds_the_result_and_nothing_runs_agai
         assert again.kind == "in_doubt"
 
 
-async def test_a_denial_that_cannot_be_recorded_is_still_a_denial() -> None:
+@pytest.mark.parametrize("err", ERRORS, ids=lambda err: type(err).__name__)
+async def test_a_denial_that_cannot_be_recorded_is_still_a_denial(err: Exception) -> None:
     async with governed(lambda _: denied()) as (broker, session):
-        broker.trace.fail("the disk is full")
-        result = await broker.call(session, CALL)
-        broker.trace._failure = None
+        broken = tapped(broker, session, Point("trace", "append"), raising(err))
+        result = await broken.call(session, CALL)
 
     assert isinstance(result, Denial)
     assert result.code == "test.denied"
