@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from permissions.config import ApproverConfig
 
-_ID = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
+APPROVER_ID = r"[a-z0-9][a-z0-9._@+-]{0,63}"
 """Lower-case ASCII, so that no two ids look alike and separation of duties can compare."""
 
 
@@ -42,7 +42,7 @@ class Approvers:
         self._by_id: dict[str, Approver] = {}
         holders: dict[PublicKey, str] = {}
         for approver in approvers:
-            if not _ID.fullmatch(approver.id):
+            if not re.fullmatch(APPROVER_ID, approver.id):
                 raise ConfigError(
                     f"approver id {approver.id[:80]!r} is not 1 to 64 lower-case letters,"
                     " digits and . _ @ + -, beginning with a letter or digit"

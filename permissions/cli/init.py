@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from permissions.approval.approvers import APPROVER_ID
 from permissions.config import DEFAULT_FILE, BrokerConfig
 from permissions.errors import ConfigError
 from permissions.signing.keys import generate
@@ -21,7 +22,7 @@ state = ".wardline"
 workspace = "."
 environment = "development"
 
-[approvers.{name}]
+[approvers."{name}"]
 groups = [{groups}]
 public_key = "{key}"
 """
@@ -49,7 +50,16 @@ def init(
     settings = folder / DEFAULT_FILE
     if settings.exists():
         raise ConfigError(f"{settings} exists already; edit it, or remove it first")
-    person = name or re.sub(r"[^a-z0-9._@+-]", "-", getpass.getuser().lower())
+    person = (
+        name if name is not None else re.sub(r"[^a-z0-9._@+-]", "-", getpass.getuser().lower())
+    )
+    if not re.fullmatch(APPROVER_ID, person):
+        raise ConfigError(
+            f"{person[:80]!r} is no approver's name: lower-case letters, digits and . _ @ + -,"
+            " beginning with a letter or digit; choose one with --name"
+        )
+    if odd := [each for each in group or () if not re.fullmatch(r"[\w.-]{1,64}", each)]:
+        raise ConfigError(f"{odd[0][:80]!r} is no group: letters, digits and . _ - only")
     home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     place = home / "wardline" / f"{person}.pem"
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

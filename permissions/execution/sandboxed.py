@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from permissions.execution.base import Execution, Status
     from permissions.execution.code import CodeStage
-    from permissions.model import JsonObject
+    from permissions.model import JsonObject, JsonValue
     from sandbox import ExecResult, Sandbox
 
 MAX_INPUT_BYTES = 32 * 1024 * 1024
@@ -76,7 +76,8 @@ class SandboxedExecutor:
         for target in _paths(execution):
             if not target["inside_workspace"] or target["relative"] is None:
                 raise ExecutionError("a sandboxed tool's paths have to be in the workspace")
-            if Path(execution.arguments.document[target["argument"]]).is_absolute():
+            given = execution.arguments.document[target["argument"]]
+            if any(Path(each).is_absolute() for each in _listed(given)):
                 raise ExecutionError("a sandboxed tool's paths start from the workspace")
         return {
             "boundary": self._sandbox.isolation,
@@ -104,10 +105,20 @@ class SandboxedExecutor:
         try:
             result = await self._sandbox.run(job, profile, files=_inputs(execution))
         except ProfileError as err:
-            return Outcome("not_run", detail=str(err), verdict="profile")
+            return _failed(err, verdict="profile")
         except SandboxError as err:
-            return Outcome("provider_failed", detail=str(err), verdict="provider_error")
+            return _failed(err, verdict="provider_error")
         return _outcome(execution, result)
+
+
+def _failed(err: SandboxError, *, verdict: str) -> Outcome:
+    """No run. The error may quote a file's name or what a program said: it is sealed."""
+    return Outcome(
+        "provider_failed",
+        detail=type(err).__name__,
+        verdict=verdict,
+        streams={"fault": str(err).encode(errors="backslashreplace")},
+    )
 
 
 def _outcome(execution: Execution, result: ExecResult) -> Outcome:
@@ -125,7 +136,8 @@ def _outcome(execution: Execution, result: ExecResult) -> Outcome:
         except OSError as err:
             status, detail = "provider_failed", f"a file could not be put back: {err.strerror}"
     elif result.error is not None:
-        status, detail = "error", result.error.type
+        name = result.error.type  # text from inside
+        status, detail = "error", name if name.isidentifier() and name.isascii() else "raised"
         error = ToolFailedError(f"{result.error.type}: {result.error.message}")
     return Outcome(
         status,
@@ -147,6 +159,10 @@ def _exact(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_exact(item) for item in value]
     return value
+
+
+def _listed(value: JsonValue) -> list[JsonValue]:
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def _paths(execution: Execution, access: str | None = None) -> list[JsonObject]:

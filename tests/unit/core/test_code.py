@@ -1,0 +1,189 @@
+"""Staged code: what a sandboxed tool may import, and what it never gets to see."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from permissions.errors import ExecutionError
+from permissions.execution import code
+from permissions.execution.code import CodeStage, import_path, installed_roots
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import ModuleType
+
+COUNT = iter(range(1000))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with a package, and with everything a sandbox must not see."""
+    root = tmp_path / "project"
+    name = f"staged_package_{next(COUNT)}"
+    package = root / name
+    files = {
+        "__init__.py": "",
+        "tools.py": "def act(text: str) -> str:\n    return text\n",
+        "deep/__init__.py": "",
+        "deep/data.json": "{}",
+        "deep/.env": "x-secret",
+        ".git/config": "x-secret",
+        "__pycache__/old.pyc": "x-secret",
+    }
+    outside = {".wardline/keys/log.pem": "x-secret", ".git/config": "x-secret", "key.pem": "x"}
+    for path, text in {**{f"{name}/{k}": v for k, v in files.items()}, **outside}.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    (package / "link.pem").symlink_to(root / "key.pem")
+    (package / "linked").symlink_to(root / ".wardline")
+    return package
+
+
+@contextmanager
+def imported(package: Path, module: str = "tools") -> Iterator[ModuleType]:
+    """A module of the project, and the project gone from this process afterwards."""
+    from importlib import import_module
+
+    sys.path.insert(0, str(package.parent))
+    try:
+        yield import_module(f"{package.name}.{module}")
+    finally:
+        sys.path.remove(str(package.parent))
+        for name in [name for name in sys.modules if name.startswith(package.name)]:
+            del sys.modules[name]
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> CodeStage:
+    (tmp_path / "code").mkdir()
+    return CodeStage(tmp_path / "code")
+
+
+def staged(stage: CodeStage, package: Path) -> Path:
+    with imported(package):
+        return stage.stage(f"{package.name}.tools")[0]
+
+
+def names(root: Path, package: Path) -> list[str]:
+    own = root / package.name
+    return sorted(str(each.relative_to(own)) for each in own.rglob("*") if each.is_file())
+
+
+def test_only_the_package_itself_is_staged(stage: CodeStage, project: Path) -> None:
+    """No state folder, no `.git`, nothing hidden, nothing that a link leads to."""
+    root = staged(stage, project)
+
+    assert names(root, project) == [
+        "__init__.py",
+        "deep/__init__.py",
+        "deep/data.json",
+        "tools.py",
+    ]
+    assert {each.name for each in root.iterdir()} == {project.name, "permissions", "sandbox"}
+    assert not any(each.is_symlink() for each in root.rglob("*"))
+    assert not any(
+        b"x-secret" in each.read_bytes() for each in (root / project.name).rglob("*.*")
+    )
+
+
+def test_installed_packages_follow_the_staged_ones(stage: CodeStage, project: Path) -> None:
+    with imported(project):
+        roots = stage.stage(f"{project.name}.tools")
+
+    assert roots[1:] == installed_roots()
+
+
+def test_the_same_code_is_staged_once_and_changed_code_elsewhere(
+    stage: CodeStage, project: Path
+) -> None:
+    """The name is a digest of the files, so what runs is what the record names."""
+    first, second = staged(stage, project), staged(stage, project)
+    (project / "tools.py").write_text("def act(text: str) -> str:\n    return 'changed'\n")
+    third = staged(stage, project)
+
+    assert first == second != third
+    assert "changed" not in (first / project.name / "tools.py").read_text()
+
+
+def test_a_sandbox_user_can_read_the_stage_and_change_nothing(
+    stage: CodeStage, project: Path
+) -> None:
+    root = staged(stage, project)
+
+    for place in (root, *root.rglob("*")):
+        assert place.stat().st_mode & 0o777 == (0o755 if place.is_dir() else 0o644)
+
+
+def test_code_that_is_in_no_file_is_refused(stage: CodeStage) -> None:
+    with pytest.raises(ExecutionError, match="in no file"):
+        stage.stage("no_such_module")
+
+
+def test_more_than_can_be_copied_is_refused(stage: CodeStage, project: Path) -> None:
+    for number in range(code.MAX_FILES):
+        (project / f"f{number}.txt").touch()
+
+    with pytest.raises(ExecutionError, match="put sandboxed tools into a package"):
+        staged(stage, project)
+
+
+def top_level() -> None: ...
+
+
+def test_a_function_is_known_by_its_import_path() -> None:
+    assert import_path(top_level) == (top_level.__module__, "top_level")
+
+
+def test_a_function_inside_another_cannot_be_imported() -> None:
+    def inner() -> None: ...
+
+    with pytest.raises(ExecutionError, match="move it to the top level"):
+        import_path(inner)
+
+
+@pytest.fixture
+def as_main() -> Iterator[Any]:
+    """A function that claims to be of the program that was started."""
+
+    def act() -> None: ...
+
+    act.__module__, act.__qualname__ = "__main__", "act"
+    main = sys.modules["__main__"]
+    yield act
+    sys.modules["__main__"] = main
+
+
+class Main:
+    """Stands in `sys.modules` for the program that was started."""
+
+    __spec__: Any = None
+
+    def __init__(self, **names: Any) -> None:
+        vars(self).update(names)
+
+
+def test_a_function_of_the_program_is_known_by_its_file(as_main: Any) -> None:
+    sys.modules["__main__"] = Main(__file__="/srv/agent/job.py")  # type: ignore[assignment]
+
+    assert import_path(as_main) == ("job", "act")
+
+
+def test_a_function_of_a_started_module_is_known_by_its_name(as_main: Any) -> None:
+    class Spec:
+        name = "agent.job"
+
+    sys.modules["__main__"] = Main(__spec__=Spec)  # type: ignore[assignment]
+
+    assert import_path(as_main) == ("agent.job", "act")
+
+
+def test_a_function_typed_into_a_shell_is_refused(as_main: Any) -> None:
+    sys.modules["__main__"] = Main()  # type: ignore[assignment]
+
+    with pytest.raises(ExecutionError, match="put it into a file"):
+        import_path(as_main)

@@ -1,0 +1,210 @@
+"""The sandboxed executor's own part: what goes in, what comes out, what is refused before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from boxed import injected, work
+
+from permissions.errors import ExecutionError, ToolFailedError
+from permissions.execution.base import Execution
+from permissions.execution.code import CodeStage
+from permissions.execution.sandboxed import (
+    MAX_INPUT_BYTES,
+    SandboxedExecutor,
+    _failed,
+    _inputs,
+    _outcome,
+)
+from permissions.mapping import targets_of
+from sandbox import ExecResult, ProfileError, RaisedError, Resources, SandboxProfile
+from sandbox.bubblewrap import BubblewrapSandbox
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from permissions.tools import ToolDefinition
+
+USED = Resources(wall_seconds=0.5, cpu_seconds=0.1, max_rss_bytes=1)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    root = (tmp_path / "work").resolve()
+    (root / "docs" / "deep").mkdir(parents=True)
+    (root / "a.txt").write_text("a")
+    (root / "docs" / "b.txt").write_text("b")
+    (root / "docs" / "deep" / "c.txt").write_text("c")
+    (tmp_path / "secret").write_text("secret")
+    (root / "docs" / "link").symlink_to(tmp_path / "secret")
+    (root / "out").symlink_to(tmp_path)
+    return root
+
+
+def execution(
+    workspace: Path,
+    arguments: dict[str, Any],
+    *,
+    profile: str | None = None,
+    definition: ToolDefinition | None = None,
+) -> Execution:
+    found = definition or work.guard.definition
+    checked = found.validate(arguments)
+    return Execution(
+        definition=found,
+        arguments=checked,
+        targets=targets_of(found, checked, workspace),
+        workspace=workspace,
+        profile=profile,
+        deadline_seconds=5,
+    )
+
+
+@pytest.fixture
+def executor(tmp_path: Path) -> SandboxedExecutor:
+    (tmp_path / "code").mkdir()
+    wide = SandboxProfile(memory_bytes=512 * 1024 * 1024)
+    return SandboxedExecutor(
+        BubblewrapSandbox(), stage=CodeStage(tmp_path / "code"), profiles={"wide": wide}
+    )
+
+
+def test_what_will_be_enforced_is_known_before(
+    executor: SandboxedExecutor, workspace: Path
+) -> None:
+    given = execution(
+        workspace, {"source": "a.txt", "more": ["docs"], "target": "new/x"}, profile="wide"
+    )
+
+    found = executor.enforces(given)
+
+    assert (found["boundary"], found["backend"], found["profile"]) == (
+        "process",
+        "bubblewrap",
+        "wide",
+    )
+    assert len(found["code"]) == 32
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "outside": ({"source": "../secret"}, "have to be in the workspace"),
+    "through a link": ({"source": "out/secret"}, "have to be in the workspace"),
+    "absolute": ({"source": "{root}/a.txt"}, "start from the workspace"),
+    "one of a list": ({"source": "a.txt", "more": ["a.txt", "{root}/a.txt"]}, "start from"),
+    "one of a list, outside": ({"source": "a.txt", "more": ["../secret"]}, "in the workspace"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED.keys())
+def test_paths_that_mean_nothing_inside_are_refused(
+    case: tuple[dict[str, Any], str], executor: SandboxedExecutor, workspace: Path
+) -> None:
+    def filled(value: Any) -> Any:
+        if isinstance(value, list):
+            return [filled(each) for each in value]
+        return value.replace("{root}", str(workspace))
+
+    arguments = {name: filled(value) for name, value in case[0].items()}
+
+    with pytest.raises(ExecutionError, match=case[1]):
+        executor.enforces(execution(workspace, arguments))
+
+
+def test_an_unknown_profile_or_an_injected_argument_is_refused(
+    executor: SandboxedExecutor, workspace: Path
+) -> None:
+    with pytest.raises(ExecutionError, match="no sandbox profile 'huge'"):
+        executor.enforces(execution(workspace, {"source": "a.txt"}, profile="huge"))
+    definition = injected.guard.definition
+    with pytest.raises(ExecutionError, match="cannot go into a sandbox"):
+        executor.enforces(execution(workspace, {"text": "a"}, definition=definition))
+
+
+def test_what_the_call_names_goes_in_and_nothing_a_link_leads_to(workspace: Path) -> None:
+    found = _inputs(execution(workspace, {"source": "a.txt", "more": ["docs"], "target": "t"}))
+
+    assert found == {"a.txt": b"a", "docs/b.txt": b"b", "docs/deep/c.txt": b"c"}
+
+
+def test_more_than_fits_is_refused(workspace: Path) -> None:
+    with (workspace / "a.txt").open("wb") as file:
+        file.truncate(MAX_INPUT_BYTES + 1)
+
+    with pytest.raises(ExecutionError, match="more than 32 MiB"):
+        _inputs(execution(workspace, {"source": "a.txt"}))
+
+
+def ended(workspace: Path, arguments: dict[str, Any] | None = None, **result: Any) -> Any:
+    given = execution(workspace, {"source": "a.txt", **(arguments or {})})
+    return _outcome(given, ExecResult(**{"resources": USED, "enforced": {}, **result}))
+
+
+def test_only_the_calls_own_target_comes_out(workspace: Path) -> None:
+    files = {"new/x": b"new", "a.txt": b"changed", "../secret": b"changed"}
+
+    outcome = ended(workspace, {"target": "new/x"}, verdict="ok", value=5, files_out=files)
+
+    assert (outcome.status, outcome.value) == ("ok", 5)
+    assert (workspace / "new" / "x").read_bytes() == b"new"
+    assert (workspace / "a.txt").read_bytes() == b"a"
+    assert (workspace.parent / "secret").read_text() == "secret"
+    assert [each.name for each in (workspace / "new").iterdir()] == ["x"]
+
+
+def test_a_target_that_became_a_link_is_not_written_through(workspace: Path) -> None:
+    given = execution(workspace, {"source": "a.txt", "target": "new"})
+    (workspace / "new").symlink_to(workspace.parent / "secret")
+
+    outcome = _outcome(
+        given,
+        ExecResult(verdict="ok", value=5, files_out={"new": b"x"}, resources=USED, enforced={}),
+    )
+
+    assert outcome.status == "provider_failed"
+    assert (workspace.parent / "secret").read_text() == "secret"
+
+
+def test_a_value_of_another_type_is_no_result(workspace: Path) -> None:
+    outcome = ended(workspace, verdict="ok", value="x-secret")
+
+    assert outcome.status == "provider_failed"
+    assert "x-secret" not in outcome.detail
+
+
+def test_an_exception_inside_is_the_tools_end_and_its_text_stays_out_of_the_open(
+    workspace: Path,
+) -> None:
+    outcome = ended(workspace, verdict="raised", error=RaisedError("ValueError", "x-secret"))
+    odd = ended(workspace, verdict="raised", error=RaisedError("x secret\n", "text"))
+
+    assert (outcome.status, outcome.detail) == ("error", "ValueError")
+    assert isinstance(outcome.error, ToolFailedError)
+    assert odd.detail == "raised"
+
+
+@pytest.mark.parametrize(
+    "verdict", ["timeout", "cpu", "oom", "pids", "disk", "output", "signal"]
+)
+def test_a_limit_stops_the_call_in_the_supervisors_words(workspace: Path, verdict: Any) -> None:
+    outcome = ended(
+        workspace, verdict=verdict, limits_hit=("memory",), stdout=b"o", stderr=b"e"
+    )
+
+    assert (outcome.status, outcome.verdict, outcome.detail) == ("stopped", verdict, "memory")
+    assert outcome.streams == {"stdout": b"o", "stderr": b"e"}
+
+
+def test_what_was_enforced_is_recorded_without_fractions(workspace: Path) -> None:
+    outcome = ended(
+        workspace, verdict="ok", value=1, enforced={"cpus": 0.5, "walls": [1.0, {"a": 2.25}]}
+    )
+
+    assert outcome.enforced == {"cpus": "0.5", "walls": ["1", {"a": "2.25"}]}
+
+
+def test_a_provider_that_quotes_a_file_name_is_not_quoted() -> None:
+    outcome = _failed(ProfileError("file name 'x-secret' is not plain"), verdict="profile")
+
+    assert (outcome.status, outcome.detail) == ("provider_failed", "ProfileError")
+    assert b"x-secret" in outcome.streams["fault"]
