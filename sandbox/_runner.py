@@ -1,8 +1,10 @@
 """The supervisor's half inside the sandbox. Runs one job as process 1, reports, and ends.
 
-Only the standard library, one file: its source is handed to the sandbox's own interpreter with
-`-c`, so nothing has to be mounted or installed. It forks; the job runs in the child, which has
-no handle on the channel. Process 1 is not dumpable, so the child (same user) can neither open
+Only the standard library: its source (with `_outfolder`'s) is handed to the sandbox's own
+interpreter with `-c`, so nothing has to be mounted or installed. It forks before it knows the
+job: the child imports what it was told to and waits on a pipe until it becomes the job, so a
+sandbox can be kept armed, and code of the job's is never imported here. The child has no
+handle on the channel. Process 1 is not dumpable, so the child (same user) can neither open
 its descriptors through /proc nor read or write its memory, and the kernel drops signals the
 job sends to it. When the job ends, process 1 kills whatever is left, and only then looks at
 the files, so that nobody can swap them while they are copied. When the other end of the channel
@@ -20,16 +22,17 @@ import os
 import resource
 import select
 import signal
-import stat
 import struct
 import sys
+
+from sandbox._outfolder import CHUNK, OUT, say, send, send_out_folder
 
 TYPE_CHECKING = False  # the idiom without importing `typing`, which costs milliseconds
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, NoReturn
 
-WORK, OUT, CHUNK, DEPTH, REFUSALS = "/box", "/box/out", 65536, 16, 200
+WORK, ORDERS, READY = "/box", 4, 5
 PR_SET_DUMPABLE = 4
 LIBC = ctypes.CDLL(None)
 
@@ -41,16 +44,6 @@ class Ended:
         self.status = status
         self.usage = usage
         self.disk_full = disk_full
-
-
-def send(channel: int, kind: bytes, payload: bytes = b"") -> None:
-    data = struct.pack(">cI", kind, len(payload)) + payload
-    while data:
-        data = data[os.write(channel, data) :]
-
-
-def say(channel: int, kind: bytes, document: dict[str, Any]) -> None:
-    send(channel, kind, json.dumps(document).encode("ascii"))
 
 
 def take(channel: int, size: int) -> bytes:
@@ -77,24 +70,27 @@ def take_bytes(channel: int, kind: bytes, size: int) -> Iterator[bytes]:
         yield data
 
 
-def receive(channel: int) -> tuple[dict[str, Any], int]:
-    """Reads the job, puts its files in place; gives the job and its standard input."""
+def take_text(channel: int, kind: bytes) -> bytes:
     text = b""
-    while part := take_frame(channel, b"J"):
+    while part := take_frame(channel, kind):
         text += part
+    return text
+
+
+def receive(channel: int, stdin: int) -> bytes:
+    """Reads the job, puts its files and input in place; gives the job's text."""
+    text = take_text(channel, b"J")
     job = json.loads(text)
-    os.mkdir(OUT, 0o700)
     for name, size in job["files"]:
         path = os.path.join(WORK, name)
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
             target.writelines(take_bytes(channel, b"F", size))
-    stdin = os.memfd_create("stdin")
     for data in take_bytes(channel, b"I", job["stdin"]):
         os.write(stdin, data)
     os.lseek(stdin, 0, os.SEEK_SET)
     take_frame(channel, b"E")
-    return job, stdin
+    return text
 
 
 def limit(rlimits: dict[str, int | None]) -> None:
@@ -107,23 +103,30 @@ def limit(rlimits: dict[str, int | None]) -> None:
             resource.setrlimit(which, (most, most + 1 if name == "cpu" else most))
 
 
-def become_job(job: dict[str, Any], ends: tuple[int, ...]) -> NoReturn:
+def become_job(setup: dict[str, Any], ends: tuple[int, ...]) -> NoReturn:
     """Turns the forked child into the job. Never returns."""
     os.setsid()
-    for ended_by in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGINT):
+    for ended_by in (signal.SIGPIPE, signal.SIGCHLD):
         signal.signal(ended_by, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write over the limit is an OSError
     signal.set_wakeup_fd(-1)
-    # The channel took 3 and 4 first, so none of these ends is among 0 to 3
+    # The channel took the low numbers first, so none of these ends is in another's place
     for number, end in enumerate(ends):
         os.dup2(end, number, inheritable=number < 3)
-    os.closerange(4, 65536)
+    os.closerange(len(ends), 65536)
     LIBC.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
         score.write("1000")
     os.environ.clear()
-    os.environ.update(job["environment"])
-    limit(job["rlimits"])
+    os.environ.update(setup["environment"])
+    limit(setup["rlimits"])
+    roots = ["/code/%d" % number for number in range(setup["code_roots"])]
+    sys.path[:] = roots + [place for place in sys.path if place]
+    sys.argv[:] = [""]
+    job = await_orders(setup["modules"])
     if "argv" in job:
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         try:
             os.execvp(job["argv"][0], job["argv"])  # noqa: S606 - no shell is the point
         except (OSError, ValueError) as err:
@@ -132,13 +135,27 @@ def become_job(job: dict[str, Any], ends: tuple[int, ...]) -> NoReturn:
     os._exit(call(job))
 
 
+def await_orders(modules: list[str]) -> dict[str, Any]:
+    """Imports `modules`, says that it is ready, and waits for the job."""
+    if modules:
+        import importlib
+
+        for name in modules:
+            # What fails here fails again in the call, where it can be told.
+            with contextlib.suppress(BaseException):
+                importlib.import_module(name)
+    os.write(READY, b".")
+    os.close(READY)
+    text = b""
+    while data := os.read(ORDERS, CHUNK):
+        text += data
+    os.close(ORDERS)
+    job: dict[str, Any] = json.loads(text)
+    return job
+
+
 def call(job: dict[str, Any]) -> int:
     """Imports and calls the function; its value or exception goes to descriptor 3."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write over the limit is an OSError
-    roots = ["/code/%d" % number for number in range(job["code_roots"])]
-    sys.path[:] = roots + [place for place in sys.path if place]
-    sys.argv[:] = [""]
     code = 0
     try:
         answer = {"value": evaluate(job)}
@@ -187,57 +204,98 @@ def tell(text: str) -> None:
             data = data[os.write(3, data) :]
 
 
-def supervise(job: dict[str, Any], stdin: int, channel_in: int, channel_out: int) -> Ended:
-    """Forks the job and forwards what it says until it has ended and all else is dead."""
-    ends: dict[bytes, int] = {}
-    kinds: dict[int, bytes] = {}
-    for kind in (b"o", b"e", b"v"):
-        near, far = os.pipe()
-        kinds[near], ends[kind] = kind, far
-    wake, waker = os.pipe()
-    os.set_blocking(waker, False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.set_wakeup_fd(waker)
-    job_pid = os.fork()
-    if job_pid == 0:
-        try:
-            become_job(job, (stdin, *ends.values()))
-        finally:
-            os._exit(70)
-    for far in (*ends.values(), stdin):
-        os.close(far)
-    status, usage = watch(job_pid, kinds, wake, channel_in, channel_out)
+class Child:
+    """The process that will be the job, and this side's ends of its pipes."""
+
+    def __init__(self, setup: dict[str, Any]) -> None:
+        self.stdin = os.memfd_create("stdin")
+        self.kinds: dict[int, bytes] = {}
+        ends = [self.stdin]
+        for kind in (b"o", b"e", b"v"):
+            near, far = os.pipe()
+            self.kinds[near] = kind
+            ends.append(far)
+        orders, self.orders = os.pipe()
+        self.ready, ready = os.pipe()
+        self.wake, waker = os.pipe()
+        os.set_blocking(waker, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(waker)
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                become_job(setup, (*ends, orders, ready))
+            finally:
+                os._exit(70)
+        for far in (*ends[1:], orders, ready):
+            os.close(far)
+
+    def wait(self, wanted: int, channel: int) -> None:
+        """Waits until `wanted` can be read; without a child there is nothing to wait for."""
+        poll = select.poll()
+        for number in {wanted, self.wake, channel}:
+            poll.register(number, select.POLLIN)
+        while True:
+            seen = [number for number, _ in poll.poll()]
+            if self.wake in seen:
+                os.read(self.wake, 512)
+                while (ended := reap()) is not None:
+                    if ended[0] == self.pid:
+                        os._exit(0)
+            if wanted in seen:
+                return
+            if channel in seen:
+                os._exit(0)  # closed, or speaking out of turn
+
+    def hand_over(self, text: bytes, channel: int) -> None:
+        """Gives the child its job; the supervisor may leave meanwhile, and the child end."""
+        os.set_blocking(self.orders, False)
+        poll = select.poll()
+        poll.register(self.orders, select.POLLOUT)
+        poll.register(channel, select.POLLIN)
+        with contextlib.suppress(BrokenPipeError):
+            while text:
+                if any(number == channel for number, _ in poll.poll()):
+                    os._exit(0)
+                text = text[os.write(self.orders, text) :]
+        os.close(self.orders)
+        os.close(self.stdin)
+
+
+def supervise(child: Child, channel_in: int, channel_out: int) -> Ended:
+    """Forwards what the job says until it has ended and all else is dead."""
+    status, usage = watch(child, channel_in, channel_out)
     full = disk_full()
     with contextlib.suppress(ProcessLookupError):
         os.kill(-1, signal.SIGKILL)
     with contextlib.suppress(ChildProcessError):
         while True:
             os.waitpid(-1, 0)
-    for near, kind in kinds.items():
+    for near, kind in child.kinds.items():
         while data := os.read(near, CHUNK):
             send(channel_out, kind, data)
     return Ended(status, usage, disk_full=full)
 
 
 def watch(
-    job_pid: int, kinds: dict[int, bytes], wake: int, channel_in: int, channel_out: int
+    child: Child, channel_in: int, channel_out: int
 ) -> tuple[int, resource.struct_rusage]:
     poll = select.poll()
-    for number in (*kinds, wake, channel_in):
+    for number in (*child.kinds, child.wake, channel_in):
         poll.register(number, select.POLLIN)
     while True:
         for number, _ in poll.poll():
             if number == channel_in:
                 os._exit(0)  # closed, or speaking out of turn: in both cases this run is over
-            if number == wake:
-                os.read(wake, 512)
+            if number == child.wake:
+                os.read(child.wake, 512)
                 while (ended := reap()) is not None:
-                    if ended[0] == job_pid:
+                    if ended[0] == child.pid:
                         return ended[1:]
                 continue
             data = os.read(number, CHUNK)
             if data:
-                send(channel_out, kinds[number], data)
+                send(channel_out, child.kinds[number], data)
             else:
                 poll.unregister(number)
 
@@ -269,91 +327,13 @@ def counter(paths: tuple[str, ...], name: str) -> int:
     return 0
 
 
-class Copier:
-    """Sends the regular files below the out folder; names and refuses the rest."""
-
-    def __init__(self, channel: int, job: dict[str, Any]) -> None:
-        self.channel = channel
-        self.room = job["files_out_bytes"]
-        self.files = job["files_out"]
-        self.refusals = REFUSALS
-
-    def refuse(self, path: str, reason: str) -> None:
-        if self.refusals > 0:
-            self.refusals -= 1
-            reason = reason if self.refusals else "more entries were refused than are listed"
-            path = path.encode("utf-8", "backslashreplace").decode()
-            say(self.channel, b"r", {"path": path, "reason": reason})
-
-    def folder(self, number: int, prefix: str, depth: int) -> None:
-        with os.scandir(number) as entries:
-            names = sorted(entry.name for entry in entries)
-        for name in names:
-            path = prefix + name
-            if not plain(path):
-                self.refuse(path, "its name is not plain UTF-8, or too long")
-                continue
-            kind = os.stat(name, dir_fd=number, follow_symlinks=False).st_mode
-            if stat.S_ISDIR(kind):
-                self.descend(number, name, path, depth)
-            elif stat.S_ISREG(kind):
-                self.file(number, name, path)
-            else:
-                self.refuse(path, "it is no regular file: " + stat.filemode(kind)[0])
-
-    def descend(self, number: int, name: str, path: str, depth: int) -> None:
-        if depth == 0:
-            self.refuse(path, "it is nested too deeply")
-            return
-        try:
-            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=number)
-        except OSError:
-            self.refuse(path, "it cannot be opened")
-            return
-        try:
-            self.folder(inner, path + "/", depth - 1)
-        finally:
-            os.close(inner)
-
-    def file(self, number: int, name: str, path: str) -> None:
-        try:
-            source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=number)
-        except OSError:
-            self.refuse(path, "it cannot be opened")
-            return
-        try:
-            facts = os.fstat(source)
-            if facts.st_nlink != 1:
-                self.refuse(path, "it has more than one name (hard link)")
-            elif self.files == 0:
-                self.refuse(path, "there are more files than may come out")
-            elif facts.st_size > self.room:
-                self.refuse(path, "it is larger than what may still come out")
-            else:
-                self.files -= 1
-                self.room -= facts.st_size
-                say(self.channel, b"f", {"path": path, "size": facts.st_size})
-                while data := os.read(source, CHUNK):
-                    send(self.channel, b"d", data)
-        finally:
-            os.close(source)
-
-
-def plain(path: str) -> bool:
-    try:
-        size = len(path.encode())
-    except UnicodeEncodeError:
-        return False
-    return size <= 512 and not any(ord(letter) < 32 or ord(letter) == 127 for letter in path)
-
-
-def report(job: dict[str, Any], ended: Ended) -> dict[str, Any]:
+def report(setup: dict[str, Any], ended: Ended) -> dict[str, Any]:
     status, usage = ended.status, ended.usage
     signaled = os.WIFSIGNALED(status)
     ended_by = os.WTERMSIG(status) if signaled else None
     spent = usage.ru_utime + usage.ru_stime
     total = resource.getrusage(resource.RUSAGE_CHILDREN)
-    most = job["rlimits"]["cpu"]
+    most = setup["rlimits"]["cpu"]
     events = "/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"
     pids = "/sys/fs/cgroup/pids.events", "/sys/fs/cgroup/pids/pids.events"
     return {
@@ -382,17 +362,20 @@ def main() -> NoReturn:
     os.dup2(null, 0)
     os.dup2(2, 1)
     os.chdir(WORK)
+    os.mkdir(OUT, 0o700)
     say(channel_out, b"H", {"python": list(sys.version_info[:3])})
-    job, stdin = receive(channel_in)
-    ended = supervise(job, stdin, channel_in, channel_out)
-    copier = Copier(channel_out, job)
-    try:
-        folder = os.open(OUT, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except OSError:
-        copier.refuse("out", "the out folder is gone, closed, or no folder any more")
-    else:
-        copier.folder(folder, "", DEPTH)
-    say(channel_out, b"z", report(job, ended))
+    setup = json.loads(take_text(channel_in, b"S"))
+    child = Child(setup)
+    child.wait(child.ready, channel_in)
+    if not os.read(child.ready, 1):
+        os._exit(0)  # it left while it was importing
+    os.close(child.ready)
+    send(channel_out, b"A")
+    child.wait(channel_in, channel_in)
+    child.hand_over(receive(channel_in, child.stdin), channel_in)
+    ended = supervise(child, channel_in, channel_out)
+    send_out_folder(channel_out, setup)
+    say(channel_out, b"z", report(setup, ended))
     os._exit(0)
 
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
+    from sandbox.frames import Order
     from sandbox.job import Job
     from sandbox.profile import SandboxProfile
     from sandbox.result import ExecResult, Isolation
@@ -64,4 +66,56 @@ class Sandbox(Protocol):
 
     async def aclose(self) -> None:
         """Removes whatever is left, also of owners that died. Safe to call twice."""
+        ...
+
+
+class Armed(Protocol):
+    """A started sandbox that waits for its one job. Whoever has it destroys it."""
+
+    def is_alive(self) -> bool:
+        """True while it waits. Looks without waiting; a dead one must not be spent."""
+        ...
+
+    async def spend(self, order: Order) -> ExecResult:
+        """Hands over the job and gives its end. Once only.
+
+        When it returns or raises, no process of the job is left; what is left of the sandbox
+        itself is for `destroy`.
+
+        Raises:
+            SandboxUnavailableError: it runs another Python than the caller; nothing ran.
+            SandboxProviderError: the provider failed; whether the job ran is unknown.
+        """
+        ...
+
+    async def destroy(self) -> None:
+        """Removes what is left, spent or not, shielded from cancellation. Safe to call twice."""
+        ...
+
+
+class ArmingSandbox(Sandbox, Protocol):
+    """A sandbox whose start can be had apart from its job (`sandbox.pool`)."""
+
+    async def arm(
+        self,
+        profile: SandboxProfile,
+        *,
+        code_roots: Sequence[Path],
+        modules: Sequence[str],
+        keep_seconds: float,
+    ) -> Armed:
+        """Starts a sandbox up to the point where its job is handed over.
+
+        Args:
+            profile: its walls.
+            code_roots: as of the `PythonJob` to come.
+            modules: imported inside beforehand, within the same walls; what cannot be
+                imported is left to the job to tell.
+            keep_seconds: how long it may be kept until it is spent.
+
+        Raises:
+            ProfileError: a mount or code root may not be shown.
+            SandboxUnavailableError: something is missing here.
+            SandboxProviderError: the provider failed, or a module ended the interpreter.
+        """
         ...

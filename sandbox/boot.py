@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -22,10 +24,17 @@ JOB_ENVIRONMENT = {**ENVIRONMENT, "HOME": WORK, "TMPDIR": TMP}
 PAGE = 4096
 
 
-def python_arguments() -> list[str]:
+_JOINT = re.compile(r"^from (?:__future__|sandbox\._outfolder) import .*\n", re.MULTILINE)
+
+
+@cache
+def python_arguments() -> tuple[str, ...]:
     """Arguments that make a Python run the runner, isolated and without `site`."""
-    source = resources.files("sandbox").joinpath("_runner.py").read_text("utf-8")
-    return ["-I", "-S", "-B", "-c", source]
+    files, runner = (
+        resources.files("sandbox").joinpath(name).read_text("utf-8")
+        for name in ("_outfolder.py", "_runner.py")
+    )
+    return ("-I", "-S", "-B", "-c", files + _JOINT.sub("", runner))
 
 
 def rlimits(

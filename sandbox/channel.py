@@ -7,6 +7,7 @@ thread is held while a job runs.
 
 from __future__ import annotations
 
+import socket
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,8 +16,7 @@ import anyio
 from sandbox.errors import SandboxProviderError, SandboxUnavailableError
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Iterator
+    from collections.abc import Iterable
 
     from sandbox.profile import SandboxProfile
     from sandbox.transcript import Transcript
@@ -44,6 +44,10 @@ class Channel(Protocol):
         """
         ...
 
+    def is_quiet(self) -> bool:
+        """True while the runner is there and has said nothing that was not received."""
+        ...
+
 
 class SocketChannel:
     """A channel over a connected socket, which it makes non-blocking."""
@@ -63,6 +67,16 @@ class SocketChannel:
                 return b""
             except OSError as err:
                 raise SandboxProviderError(f"the sandbox's channel broke: {err}") from err
+
+    def is_quiet(self) -> bool:
+        """See `Channel`."""
+        try:
+            self._stream.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
 
     async def send(self, data: bytes) -> None:
         """See `Channel`."""
@@ -84,12 +98,33 @@ async def greet(channel: Channel, transcript: Transcript, *, seconds: float) -> 
     """
     with anyio.move_on_after(seconds):
         while transcript.python is None:
-            data = await channel.receive()
-            if not data:
-                raise SandboxProviderError("the sandbox ended before it was up")
-            transcript.feed(data)
+            await _hear(channel, transcript)
         return
     raise SandboxProviderError(f"the sandbox did not come up within {seconds} seconds")
+
+
+async def set_up(
+    channel: Channel, transcript: Transcript, setup: Iterable[bytes], *, seconds: float
+) -> None:
+    """Sends the setup, and waits until the sandbox is armed: its job may come.
+
+    Raises:
+        SandboxProviderError: the sandbox ended first, or was not armed within `seconds`.
+    """
+    with anyio.move_on_after(seconds):
+        for piece in setup:
+            await channel.send(piece)
+        while not transcript.is_armed:
+            await _hear(channel, transcript)
+        return
+    raise SandboxProviderError(f"the sandbox was not armed within {seconds} seconds")
+
+
+async def _hear(channel: Channel, transcript: Transcript) -> None:
+    data = await channel.receive()
+    if not data:
+        raise SandboxProviderError("the sandbox ended before it was up")
+    transcript.feed(data)
 
 
 def check_python(transcript: Transcript, wanted: tuple[int, int]) -> None:
@@ -108,7 +143,7 @@ def check_python(transcript: Transcript, wanted: tuple[int, int]) -> None:
 
 
 async def converse(
-    channel: Channel, transcript: Transcript, job: Iterator[bytes], profile: SandboxProfile
+    channel: Channel, transcript: Transcript, job: Iterable[bytes], profile: SandboxProfile
 ) -> tuple[Stopped | None, float]:
     """Hands over the job and listens until it has ended or has to be stopped.
 

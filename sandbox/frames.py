@@ -1,8 +1,9 @@
 """The wire between the supervisor and the runner inside: typed, length-prefixed frames.
 
-A frame is one kind byte, a 32-bit big-endian length, and the payload. Into the sandbox: `J`
-the job as JSON, `F` file bytes in the order the job lists them, `I` standard input, `E` end.
-Out of it: `H` hello, then `o` stdout, `e` stderr and `v` value chunks, then `f` a file (path
+A frame is one kind byte, a 32-bit big-endian length, and the payload. Into the sandbox: `S`
+the setup as JSON (what is known before the job), then `J` the job as JSON, `F` file bytes in
+the order the job lists them, `I` standard input, `E` end. Out of it: `H` hello, `A` armed (the
+setup is done and the job may come), then `o` stdout, `e` stderr and `v` value chunks, then `f` a file (path
 and size) with its `d` chunks or `r` a refusal, and last `z` the report.
 
 What comes out is read as hostile input, although the sandboxed code has no handle on the
@@ -14,6 +15,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sandbox.boot import JOB_ENVIRONMENT
@@ -21,7 +23,7 @@ from sandbox.errors import FrameError, ProfileError
 from sandbox.job import CommandJob, PythonJob, checked_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sandbox.job import Job
     from sandbox.profile import SandboxProfile
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 HEADER = struct.Struct(">cI")
 CHUNK = 65536
 MAX_FRAME = CHUNK
-KINDS_OUT = frozenset(b"Hoevfdrz")
+KINDS_OUT = frozenset(b"HAoevfdrz")
 
 
 class FrameReader:
@@ -71,22 +73,48 @@ def frame(kind: str, payload: bytes) -> bytes:
     return HEADER.pack(kind.encode("ascii"), len(payload)) + payload
 
 
-def encode_job(
-    job: Job,
+def encode_setup(
     profile: SandboxProfile,
     *,
-    files: Mapping[str, bytes],
     code_roots: int,
+    modules: Sequence[str],
     rlimits: Mapping[str, int | None],
 ) -> Iterator[bytes]:
-    """The frames that hand one job to a runner, in pieces of bounded size.
+    """The frames that make a runner ready for a job of this profile.
+
+    Args:
+        profile: the limits.
+        code_roots: how many of them are mounted below `/code`.
+        modules: what to import before the job comes.
+        rlimits: resource limits the runner sets on the job; None leaves one alone.
+    """
+    document = {
+        "environment": {**JOB_ENVIRONMENT, **profile.environment},
+        "rlimits": dict(rlimits),
+        "files_out": profile.files,
+        "files_out_bytes": profile.files_out_bytes,
+        "code_roots": code_roots,
+        "modules": list(modules),
+    }
+    yield from _chunks("S", json.dumps(document).encode("ascii"))
+    yield frame("S", b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A job as the frames that hand it to a runner, and whether it has to give a value."""
+
+    pieces: tuple[bytes, ...]
+    returns_value: bool
+
+
+def encode_job(job: Job, profile: SandboxProfile, *, files: Mapping[str, bytes]) -> Order:
+    """Writes a job down, in pieces of bounded size, before anything is started for it.
 
     Args:
         job: what to run.
         profile: its limits.
         files: relative path -> content, put below the working directory.
-        code_roots: how many of them are mounted below `/code`.
-        rlimits: resource limits the runner sets on the job; None leaves one alone.
 
     Raises:
         ProfileError: arguments that are not JSON, a file name that is refused, or more bytes
@@ -105,22 +133,15 @@ def encode_job(
     document: dict[str, Any] = {
         "files": [[name, len(files[name])] for name in names],
         "stdin": len(stdin),
-        "environment": {**JOB_ENVIRONMENT, **profile.environment},
-        "rlimits": dict(rlimits),
-        "files_out": profile.files,
-        "files_out_bytes": profile.files_out_bytes,
-        "code_roots": code_roots,
     }
     if isinstance(job, PythonJob):
         document |= {"entry": job.entry, "arguments": dict(job.arguments)}
     else:
         document |= {"argv": list(job.argv)}
-    yield from _chunks("J", _job_text(document))
-    yield frame("J", b"")
+    pieces = [*_chunks("J", _job_text(document)), frame("J", b"")]
     for name in names:
-        yield from _chunks("F", files[name])
-    yield from _chunks("I", stdin)
-    yield frame("E", b"")
+        pieces += _chunks("F", files[name])
+    return Order((*pieces, *_chunks("I", stdin), frame("E", b"")), isinstance(job, PythonJob))
 
 
 def _job_text(document: dict[str, Any]) -> bytes:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.errors import ProfileError
-from sandbox.job import PythonJob
 
 if TYPE_CHECKING:
-    from sandbox.job import Job
+    from collections.abc import Iterable
+
     from sandbox.profile import SandboxProfile
 
 _NEVER_BELOW = tuple(map(Path, ("/proc", "/sys", "/dev", "/run", "/boot", "/etc", "/var/run")))
@@ -55,11 +55,13 @@ def checked_source(path: Path) -> Path:
     return real
 
 
-def checked_sources(job: Job, profile: SandboxProfile, *, user: int | None) -> list[Path]:
-    """The real paths of a job's code roots, after a look at the profile's mounts too.
+def checked_sources(
+    code_roots: Iterable[Path], profile: SandboxProfile, *, user: int | None
+) -> list[Path]:
+    """The real paths of code roots, after a look at the profile's mounts too.
 
     Args:
-        job: whose code roots to check.
+        code_roots: of the job to come.
         profile: whose mounts to check.
         user: the id the job will have on the host, None when it stays the caller's.
 
@@ -68,8 +70,7 @@ def checked_sources(job: Job, profile: SandboxProfile, *, user: int | None) -> l
     """
     for mount in profile.mounts:
         checked_source(mount.source)
-    roots = job.code_roots if isinstance(job, PythonJob) else ()
-    return [_checked_code_root(root, user=user) for root in roots]
+    return [_checked_code_root(root, user=user) for root in code_roots]
 
 
 def _checked_code_root(path: Path, *, user: int | None) -> Path:

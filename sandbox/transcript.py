@@ -1,6 +1,6 @@
 """Everything one run said, kept within its bounds. Pure: bytes in, state out.
 
-The legal order is hello, then output and value, then files, then one report, then nothing.
+The legal order is hello, armed, then output and value, then files, then one report, then nothing.
 Anything else is a `FrameError`. Going over the output or value limit is no error: it is the
 run's own doing, `overflowed` says so, and what fitted is kept.
 """
@@ -58,6 +58,11 @@ class Transcript:
         """True once the report is in."""
         return self.report is not None
 
+    @property
+    def is_armed(self) -> bool:
+        """True once the runner waits for its job."""
+        return self._phase not in ("hello", "setup")
+
     def feed(self, data: bytes) -> None:
         """Takes bytes off the channel.
 
@@ -71,6 +76,8 @@ class Transcript:
         match kind:
             case "H" if self._phase == "hello":
                 self._hello(payload)
+            case "A" if self._phase == "setup" and not payload:
+                self._phase = "output"
             case "o" | "e" | "v" if self._phase == "output":
                 self._keep(kind, payload)
             case "f" if self._phase in ("output", "files") and self._file is None:
@@ -92,7 +99,7 @@ class Transcript:
                 self.python = (major, minor)
             case _:
                 raise FrameError("the sandbox did not say which Python it runs")
-        self._phase = "output"
+        self._phase = "setup"
 
     def _keep(self, kind: str, payload: bytes) -> None:
         if kind == "v":

@@ -11,37 +11,33 @@ even that is removed by its lease when the next `DockerSandbox` opens or closes.
 from __future__ import annotations
 
 import secrets
-import sys
 from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import anyio
 from anyio import to_thread
 
-from sandbox import frames
 from sandbox.base import Availability
-from sandbox.channel import SocketChannel, check_python, converse, greet
+from sandbox.docker.armed import ArmedContainer
 from sandbox.docker.engine import Engine
 from sandbox.docker.image import default_image
 from sandbox.docker.options import create_request, enforced, grouped_rlimits
-from sandbox.docker.stream import AttachedChannel
 from sandbox.errors import SandboxError, SandboxUnavailableError
+from sandbox.frames import encode_job, encode_setup
 from sandbox.job import PythonJob
 from sandbox.lease import Lease
 from sandbox.logs import get_logger
 from sandbox.mounts import checked_sources
 from sandbox.profile import USER
-from sandbox.transcript import Transcript
-from sandbox.verdict import Evidence, execution_result, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
 
     from sandbox.job import Job
     from sandbox.profile import SandboxProfile
     from sandbox.result import ExecResult, Isolation
-    from sandbox.verdict import Ending
 
 log = get_logger("docker")
 
@@ -104,76 +100,63 @@ class DockerSandbox:
         files: Mapping[str, bytes] | None = None,
     ) -> ExecResult:
         """See `Sandbox`."""
-        roots = checked_sources(job, profile, user=USER)
         # All of it, before anything is started: a job that cannot be written must cost nothing.
-        pieces = list(
-            frames.encode_job(
-                job,
-                profile,
-                files=files or {},
-                code_roots=len(roots),
-                rlimits=grouped_rlimits(profile),
-            )
-        )
+        order = encode_job(job, profile, files=files or {})
+        roots = job.code_roots if isinstance(job, PythonJob) else ()
+        armed = await self.arm(profile, code_roots=roots)
+        try:
+            return await armed.spend(order)
+        finally:
+            await armed.destroy()
+
+    async def arm(
+        self,
+        profile: SandboxProfile,
+        *,
+        code_roots: Sequence[Path] = (),
+        modules: Sequence[str] = (),
+        keep_seconds: float = 0.0,
+    ) -> ArmedContainer:
+        """See `ArmingSandbox`."""
+        roots = checked_sources(code_roots, profile, user=USER)
         await self._open()
         engine = self._connected()
         for owed in tuple(self._owed):
-            await self._remove(engine, owed)
+            await self._remove(owed)
         image = await self._in_thread(partial(_image_id, engine, profile, self._facts))
-        lease = Lease.of_this_process(wall_seconds=profile.wall_seconds + BOOT_SECONDS)
+        lease = Lease.of_this_process(
+            wall_seconds=keep_seconds + profile.wall_seconds + 2 * BOOT_SECONDS
+        )
         name = f"wardline-{secrets.token_hex(8)}"
         request = create_request(profile, image=image, lease=str(lease), code_roots=roots)
         try:
-            ending, transcript, seconds = await self._live(
-                job, profile, pieces, request=request, name=name
-            )
-        finally:
+            stream = await self._in_thread(partial(engine.launch, request, name=name))
+        except BaseException:
             with anyio.CancelScope(shield=True):
-                await self._remove(engine, name)
-        return execution_result(
-            ending,
-            transcript,
-            seconds=seconds,
+                await self._remove(name)
+            raise
+        armed = ArmedContainer(
+            engine,
+            stream,
+            name=name,
+            profile=profile,
             enforced=enforced(profile, image=image, facts=self._facts),
+            in_thread=self._in_thread,
+            remove=self._remove,
         )
-
-    async def _live(
-        self,
-        job: Job,
-        profile: SandboxProfile,
-        pieces: list[bytes],
-        *,
-        request: Mapping[str, object],
-        name: str,
-    ) -> tuple[Ending, Transcript, float]:
-        """The container's life, from its creation to its last word."""
-        engine = self._connected()
-        transcript = Transcript(profile)
-        stream = await self._in_thread(partial(engine.launch, request, name=name))
-        with stream:
-            channel = AttachedChannel(SocketChannel(stream))
-            await greet(channel, transcript, seconds=BOOT_SECONDS)
-            if isinstance(job, PythonJob):
-                check_python(transcript, sys.version_info[:2])
-            stopped, seconds = await converse(channel, transcript, iter(pieces), profile)
-        # Let go of the stream first: an engine that cannot pass on output cannot kill either.
-        if stopped is not None:
-            await self._in_thread(partial(engine.kill, name))
-        oom = stopped is None and not transcript.is_finished
-        if oom:
-            oom = await self._in_thread(partial(engine.ended_by_oom, name))
-        ending = judge(
-            transcript,
-            Evidence(oom_kills=int(oom)),
-            stopped=stopped,
-            returns_value=isinstance(job, PythonJob),
-            diagnostics=channel.diagnostics.decode("utf-8", "replace"),
+        setup = encode_setup(
+            profile, code_roots=len(roots), modules=modules, rlimits=grouped_rlimits(profile)
         )
-        return ending, transcript, seconds
-
-    async def _remove(self, engine: Engine, name: str) -> None:
         try:
-            await self._in_thread(partial(engine.remove, name))
+            await armed.set_up(setup, seconds=BOOT_SECONDS)
+        except BaseException:
+            await armed.destroy()
+            raise
+        return armed
+
+    async def _remove(self, name: str) -> None:
+        try:
+            await self._in_thread(partial(self._connected().remove, name))
         except SandboxError as err:
             # Tried again before the next run and at the end; after that the lease is left.
             self._owed.add(name)
@@ -206,16 +189,17 @@ class DockerSandbox:
 
     async def aclose(self) -> None:
         """See `Sandbox`."""
-        engine, self._engine = self._engine, None
+        engine = self._engine
         if engine is None:
             return
         with anyio.move_on_after(CLEANUP_SECONDS, shield=True):
             for owed in tuple(self._owed):
-                await self._remove(engine, owed)
+                await self._remove(owed)
             try:
                 await self._in_thread(partial(reap, engine))
             except SandboxError as err:
                 log.warning("sandbox_reaper_failed", error=str(err))
+            self._engine = None
             await self._in_thread(engine.close)
 
 

@@ -38,6 +38,10 @@ class AttachedChannel:
             if out := self.take(data):
                 return out
 
+    def is_quiet(self) -> bool:
+        """See `Channel`."""
+        return self._inner.is_quiet()
+
     async def send(self, data: bytes) -> None:
         """See `Channel`."""
         await self._inner.send(data)

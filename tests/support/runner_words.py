@@ -7,7 +7,10 @@ from typing import Any
 
 from sandbox.frames import frame
 
-HELLO = frame("H", b'{"python": [3, 11, 2]}')
+GREETING = frame("H", b'{"python": [3, 11, 2]}')
+ARMED = frame("A", b"")
+HELLO = GREETING + ARMED
+"""All a runner says before its job."""
 
 
 def report(**changes: Any) -> bytes:

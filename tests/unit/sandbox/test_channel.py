@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 import pytest
-from runner_words import HELLO, report
+from runner_words import ARMED, GREETING, HELLO, report
 
 from sandbox import SandboxProfile, SandboxProviderError, SandboxUnavailableError
-from sandbox.channel import SocketChannel, check_python, converse, greet
+from sandbox.channel import SocketChannel, check_python, converse, greet, set_up
 from sandbox.frames import frame
 from sandbox.transcript import Transcript
 
@@ -61,6 +61,43 @@ async def test_a_sandbox_that_never_says_hello(
     """The wait has a deadline."""
     with pytest.raises(SandboxProviderError, match="come up"):
         await greet(SocketChannel(ends[0]), Transcript(PROFILE), seconds=0.01)
+
+
+async def test_the_setup_is_sent_and_waited_for(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
+    """The sandbox is armed when its runner says so, and quiet from then on."""
+    ours, theirs = ends
+    channel, transcript = SocketChannel(ours), Transcript(PROFILE)
+    transcript.feed(GREETING)
+    theirs.sendall(ARMED)
+
+    await set_up(channel, transcript, iter([b"setup"]), seconds=5)
+
+    assert transcript.is_armed
+    assert theirs.recv(100) == b"setup"
+    assert channel.is_quiet()
+
+
+async def test_a_runner_that_is_never_armed(ends: tuple[socket.socket, socket.socket]) -> None:
+    """A module that imports for ever holds nobody up for ever."""
+    transcript = Transcript(PROFILE)
+    transcript.feed(GREETING)
+
+    with pytest.raises(SandboxProviderError, match="not armed"):
+        await set_up(SocketChannel(ends[0]), transcript, iter([b"setup"]), seconds=0.01)
+
+
+@pytest.mark.parametrize("said", [b"x", b""], ids=["speaks out of turn", "is gone"])
+async def test_a_waiting_runner_that_is_not_quiet(
+    ends: tuple[socket.socket, socket.socket], said: bytes
+) -> None:
+    ours, theirs = ends
+    theirs.sendall(said)
+    if not said:
+        theirs.close()
+
+    assert not SocketChannel(ours).is_quiet()
 
 
 @pytest.mark.parametrize("version", [(3, 10), (2, 7), (4, 11)], ids=str)

@@ -286,11 +286,10 @@ def test_a_code_root_closed_to_the_jobs_user_is_refused(tmp_path: Path) -> None:
     """With what to do about it, instead of an ImportError inside."""
     closed = tmp_path / "code"
     closed.mkdir(mode=0o700)
-    job = PythonJob("m:f", {}, (closed,))
 
     with pytest.raises(ProfileError, match="chmod"):
-        checked_sources(job, SandboxProfile(), user=65534)
-    assert checked_sources(job, SandboxProfile(), user=None) == [closed.resolve()]
+        checked_sources([closed], SandboxProfile(), user=65534)
+    assert checked_sources([closed], SandboxProfile(), user=None) == [closed.resolve()]
 
 
 def test_a_lease_of_a_living_process_holds() -> None:

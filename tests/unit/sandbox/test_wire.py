@@ -6,12 +6,12 @@ import contextlib
 import json
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from runner_words import HELLO, report
+from runner_words import GREETING, HELLO, report
 
 from sandbox import CommandJob, ProfileError, PythonJob, SandboxProfile
 from sandbox.docker.stream import AttachedChannel
@@ -20,11 +20,7 @@ from sandbox.frames import CHUNK, MAX_FRAME, FrameReader, encode_job, frame
 from sandbox.transcript import MAX_REFUSALS, Transcript
 from sandbox.verdict import Evidence, judge
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 PROFILE = SandboxProfile(output_bytes=100, value_bytes=64, files=16, files_out_bytes=50)
-LIMITS: dict[str, int | None] = {"cpu": 1}
 
 
 def file(path: str, size: int) -> bytes:
@@ -47,6 +43,11 @@ class Case:
 REFUSED = [
     Case("output before the hello", (frame("o", b"x"),)),
     Case("a second hello", (HELLO, HELLO)),
+    Case("output before it is armed", (GREETING, frame("o", b"x"))),
+    Case("a report before it is armed", (GREETING, report())),
+    Case("armed before the hello", (frame("A", b""),)),
+    Case("armed twice", (HELLO, frame("A", b""))),
+    Case("armed with a text", (GREETING, frame("A", b"x"))),
     Case("a hello without a version", (frame("H", b"{}"),)),
     Case("a hello of text", (frame("H", b'{"python": ["3", "11"]}'),)),
     Case("an unknown kind", (HELLO, b"Q\0\0\0\0")),
@@ -107,7 +108,7 @@ def test_no_bytes_do_more_than_be_refused(data: bytes) -> None:
 
 FRAMES = st.lists(
     st.one_of(
-        st.builds(frame, st.sampled_from("Hoevfdrz"), st.binary(max_size=80)),
+        st.builds(frame, st.sampled_from("HAoevfdrz"), st.binary(max_size=80)),
         st.builds(file, st.text(max_size=8), st.integers(-1, 60)),
         st.builds(report, exit_code=st.sampled_from([0, 1, None])),
     ),
@@ -170,10 +171,7 @@ def test_a_reader_holds_no_more_than_a_frame() -> None:
 
 
 def encoded(job: PythonJob | CommandJob, files: dict[str, bytes] | None = None) -> bytes:
-    pieces: Iterable[bytes] = encode_job(
-        job, SandboxProfile(), files=files or {}, code_roots=0, rlimits=LIMITS
-    )
-    return b"".join(pieces)
+    return b"".join(encode_job(job, SandboxProfile(), files=files or {}).pieces)
 
 
 @pytest.mark.parametrize(
@@ -198,11 +196,7 @@ def test_a_job_that_cannot_be_handed_over_is_refused(
 def test_a_job_goes_over_in_bounded_pieces() -> None:
     """A large file and input are cut into frames that can be sent one by one."""
     job = CommandJob(("cat",), b"i" * (2 * CHUNK + 1))
-    pieces = list(
-        encode_job(
-            job, SandboxProfile(), files={"a": b"f" * CHUNK}, code_roots=0, rlimits=LIMITS
-        )
-    )
+    pieces = encode_job(job, SandboxProfile(), files={"a": b"f" * CHUNK}).pieces
 
     assert max(map(len, pieces)) <= CHUNK + 5
     assert [piece[:1] for piece in pieces] == [b"J", b"J", b"F", b"I", b"I", b"I", b"E"]
@@ -214,6 +208,9 @@ class _Nothing:
 
     async def send(self, data: bytes) -> None:
         del data
+
+    def is_quiet(self) -> bool:
+        return True
 
 
 def piece(source: int, data: bytes) -> bytes:

@@ -1,0 +1,141 @@
+"""One started set of namespaces that waits for its job, and its end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio import to_thread
+
+from sandbox import frames
+from sandbox.bubblewrap.launch import end, launched
+from sandbox.channel import SocketChannel, check_python, converse, greet, set_up
+from sandbox.errors import SandboxProviderError
+from sandbox.logs import get_logger
+from sandbox.transcript import Transcript
+from sandbox.verdict import Evidence, execution_result, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from sandbox.bubblewrap.cgroup import RunGroup
+    from sandbox.bubblewrap.locate import Programs
+    from sandbox.frames import Order
+    from sandbox.lease import Lease
+    from sandbox.profile import SandboxProfile
+    from sandbox.result import ExecResult
+
+log = get_logger("bubblewrap")
+
+
+class ArmedNamespaces:
+    """See `Armed`. Starting it is two steps: the launcher by `__init__`, then `set_up`.
+
+    Args:
+        programs: of this machine.
+        profile: its walls.
+        roots: real host paths of the code, already checked.
+        lease: of its owner.
+        group: made for it; removed with it.
+        enforced: the walls, for the record.
+
+    Raises:
+        SandboxProviderError: the launcher cannot be started; the group is left to the caller.
+    """
+
+    def __init__(
+        self,
+        programs: Programs,
+        profile: SandboxProfile,
+        roots: Sequence[Path],
+        *,
+        lease: Lease,
+        group: RunGroup,
+        enforced: Mapping[str, object],
+    ) -> None:
+        self._profile = profile
+        self._group = group
+        self._enforced = enforced
+        self._transcript = Transcript(profile)
+        self._runner: int | None = None
+        self._stack = ExitStack()
+        self._launched = self._stack.enter_context(
+            launched(programs, profile, roots, lease=lease)
+        )
+        self._channel = SocketChannel(self._launched.stream)
+        self._has_ended = False
+        self._destroyed = False
+
+    async def set_up(self, setup: Iterable[bytes], *, seconds: float) -> None:
+        """Waits for the runner, puts it into its group, and waits until it is ready."""
+        try:
+            await greet(self._channel, self._transcript, seconds=seconds)
+            pid = self._process_id()
+            self._runner = os.pidfd_open(pid)
+            self._stack.callback(os.close, self._runner)
+            try:
+                self._group.join(pid)
+            except OSError as err:
+                raise SandboxProviderError(
+                    "the sandbox could not enter its control group"
+                ) from err
+            await set_up(self._channel, self._transcript, setup, seconds=seconds)
+        except SandboxProviderError as err:
+            raise SandboxProviderError(f"{err}: {self._launched.diagnostics()!r:.600}") from err
+
+    def _process_id(self) -> int:
+        # Written before the runner was started, so it is there.
+        said = frames.parse_object(os.read(self._launched.info, 4096))
+        pid = said.get("child-pid")
+        if type(pid) is not int:
+            raise SandboxProviderError("bubblewrap did not say which process it started")
+        return pid
+
+    def is_alive(self) -> bool:
+        """See `Armed`."""
+        return self._channel.is_quiet()
+
+    async def spend(self, order: Order) -> ExecResult:
+        """See `Armed`."""
+        transcript = self._transcript
+        if order.returns_value:
+            check_python(transcript, sys.version_info[:2])
+        try:
+            stopped, seconds = await converse(
+                self._channel, transcript, order.pieces, self._profile
+            )
+        finally:
+            # The runner reports after everything else is dead, so only then it may go alone.
+            if not transcript.is_finished:
+                await self._end(leaves=False)
+        ending = judge(
+            transcript,
+            self._group.evidence() if self._group.folders else Evidence(),
+            stopped=stopped,
+            returns_value=order.returns_value,
+            diagnostics=self._launched.diagnostics(),
+        )
+        return execution_result(ending, transcript, seconds=seconds, enforced=self._enforced)
+
+    async def _end(self, *, leaves: bool) -> None:
+        if not self._has_ended:
+            self._has_ended = True
+            with anyio.CancelScope(shield=True):
+                await end(self._launched, self._runner, leaves=leaves)
+
+    async def destroy(self) -> None:
+        """See `Armed`."""
+        if self._destroyed:
+            return
+        self._destroyed = True
+        with anyio.CancelScope(shield=True):
+            try:
+                await self._end(leaves=self._transcript.is_finished)
+            finally:
+                self._stack.close()
+            if not await to_thread.run_sync(self._group.remove):
+                log.warning("sandbox_group_not_removed", backend="bubblewrap")
