@@ -1,6 +1,7 @@
-"""`wardline sandbox`: build the default image, see what exists, remove what was left behind.
+"""`wardline sandbox`: build the image, attempt abuse, see what exists, remove leftovers.
 
-Exit codes: 0 done, 1 the engine failed, 6 something this needs is missing here.
+Exit codes: 0 done, 1 the engine failed, 6 something this needs is missing here, or a promised
+wall is open.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from permissions.cli import sandbox_probe
 from sandbox.errors import SandboxError, SandboxUnavailableError
 
 if TYPE_CHECKING:
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 
 EXIT_FAILED, EXIT_UNAVAILABLE = 1, 6
 
-app = typer.Typer(no_args_is_help=True, help="Images and leftovers of the sandboxes.")
+app = typer.Typer(no_args_is_help=True, help="Images, walls and leftovers of the sandboxes.")
+app.command("probe")(sandbox_probe.probe)
 
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
 

@@ -1,0 +1,343 @@
+"""Attempts of the abuse suite. Each goes a little past what is promised and never to the end.
+
+A machine whose walls have fallen must survive the suite: bombs are counted, kernel settings are
+opened and not written, calls that could change the host carry arguments the kernel refuses.
+Standard library only; the judgement is made outside.
+"""
+
+# ruff: noqa: INP001 - a code root, not a package
+# ruff: noqa: PTH102, PTH106, PTH108, PTH123, PTH208, S108 - attempts go by plain system calls
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import mmap
+import os
+import random
+import socket
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+OUT = Path("/box/out")
+TIOCSTI = 0x5412
+IPC_CREAT = 0o1000
+AT_TMPFILE = getattr(os, "O_TMPFILE", 0)
+
+
+def fork_many(count: int) -> int:
+    """Forks up to `count` waiting children; gives how many it got, or fails at the limit."""
+    for _ in range(count):
+        if os.fork() == 0:
+            time.sleep(20)
+            os._exit(0)
+    return count
+
+
+def fill_to(folder: str, size: int) -> int:
+    """Writes up to `size` bytes; fails where the disk is full."""
+    with open(f"{folder}/fill", "wb") as target:
+        target.writelines(b"x" * 65536 for _ in range(size // 65536))
+    return size
+
+
+def flood_to(size: int) -> int:
+    """Writes `size` bytes of output."""
+    left = size
+    while left > 0:
+        left -= os.write(1, b"x" * 8192)
+    return size
+
+
+def open_to(count: int) -> int:
+    """Opens up to `count` descriptors; gives how many it got."""
+    held: list[int] = []
+    with contextlib.suppress(OSError):
+        while len(held) < count:
+            held.append(os.open("/dev/null", os.O_RDONLY))
+    for number in held:
+        os.close(number)
+    return len(held)
+
+
+def burn(processes: int, seconds: float) -> int:
+    """Keeps `processes` processes busy for `seconds` of wall clock."""
+    end = time.monotonic() + seconds
+    children = []
+    for _ in range(processes):
+        child = os.fork()
+        if child == 0:
+            while time.monotonic() < end:
+                pass
+            os._exit(0)
+        children.append(child)
+    return sum(os.waitpid(child, 0)[1] == 0 for child in children)
+
+
+def many_out(count: int, size: int) -> int:
+    """Leaves up to `count` files of `size` bytes in the out folder; gives how many it could."""
+    for number in range(count):
+        try:
+            (OUT / f"file{number}").write_bytes(b"x" * size)
+        except OSError:
+            return number
+    return count
+
+
+def odd_names() -> None:
+    """Leaves names that lie to a terminal or to a shell."""
+    for name in (b"new\nline", b"bad-\xff", b"--help", b"\x1b[2J", b"a\tb", b"x" * 200):
+        os.close(os.open(b"/box/out/" + name, os.O_CREAT | os.O_WRONLY))
+    deep = OUT
+    for _ in range(40):
+        deep /= "d"
+        deep.mkdir()
+
+
+def links(targets: list[str]) -> list[str]:
+    """Plants links to `targets` in the out folder; gives the hard links that could be made."""
+    made = []
+    for number, target in enumerate(targets):
+        (OUT / f"soft{number}").symlink_to(target)
+        with contextlib.suppress(OSError):
+            os.link(target, OUT / f"hard{number}")
+            made.append(target)
+    return made
+
+
+def swap_for_ever(target: str) -> None:
+    """Leaves a child that keeps swapping a folder of the out folder for a link, and ends."""
+    if os.fork() == 0:
+        os.setsid()
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError):
+                (OUT / "d").mkdir()
+                (OUT / "d" / "passwd").write_text("swap")
+                os.rename(OUT / "d", OUT / "e")  # noqa: PTH104
+                (OUT / "d").symlink_to(target)
+                (OUT / "d").unlink()
+                os.rename(OUT / "e", OUT / "d")  # noqa: PTH104
+                (OUT / "d" / "passwd").unlink()
+                os.rmdir(OUT / "d")
+        os._exit(0)
+    time.sleep(0.05)
+
+
+def specials() -> list[str]:
+    """Puts a pipe, a socket and, if it may, a device where files are expected."""
+    os.mkfifo(OUT / "fifo")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(OUT / "socket"))
+    with contextlib.suppress(OSError):
+        os.mknod(OUT / "device", 0o020600, os.makedev(1, 3))
+    return sorted(os.listdir(OUT))
+
+
+def can_write(places: list[str]) -> list[str]:
+    """Those of `places` where a file could be made, or which could be opened for writing."""
+    found = []
+    for place in places:
+        try:
+            if os.path.isdir(place):  # noqa: PTH112
+                _make_a_file(place)
+            else:
+                os.close(os.open(place, os.O_WRONLY))
+        except OSError:
+            continue
+        found.append(place)
+    return found
+
+
+def _make_a_file(folder: str) -> None:
+    try:
+        os.close(os.open(folder, AT_TMPFILE | os.O_WRONLY, 0o600))
+    except OSError as err:
+        if err.errno not in (errno.EOPNOTSUPP, errno.EISDIR):
+            raise
+        name = f"{folder}/.wardline-{uuid.uuid4().hex}"
+        os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        os.unlink(name)
+
+
+def leave_at(path: str, text: str) -> bool:
+    """Tries to write a file that the host looks for; True when it could."""
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(text)
+    except OSError:
+        return False
+    return True
+
+
+def contents(places: list[str]) -> dict[str, str]:
+    """What can be read of `places`, their first bytes."""
+    found = {}
+    for place in places:
+        with contextlib.suppress(OSError), open(place, "rb") as source:
+            found[place] = source.read(4096).decode("utf-8", "replace")
+    return found
+
+
+def everything_told() -> str:
+    """All the process table and the kernel tell: variables, arguments, mounts."""
+    told = [repr(dict(os.environ))]
+    for name in ("environ", "cmdline", "mountinfo", "cgroup"):
+        for place in Path("/proc").glob(f"[0-9]*/{name}"):
+            with contextlib.suppress(OSError):
+                told.append(place.read_bytes().decode("utf-8", "replace"))
+    return "\n".join(told)
+
+
+def reach_process_1() -> list[str]:
+    """What of process 1 can be opened."""
+    found = []
+    for name in ("mem", "environ", "maps", "syscall", "fd", "root", "cwd", "exe"):
+        with contextlib.suppress(OSError):
+            number = os.open(f"/proc/1/{name}", os.O_RDONLY)
+            if name == "fd":
+                os.listdir(number)
+            os.close(number)
+            found.append(name)
+    return found
+
+
+def control_groups() -> list[str]:
+    """Files and folders of the control group tree that could be opened for writing, or made."""
+    found = []
+    for folder, _, names in os.walk("/sys/fs/cgroup"):
+        for name in names:
+            if name.endswith((".procs", ".max", "tasks", "release_agent", "_bytes", ".freeze")):
+                found += can_write([f"{folder}/{name}"])
+        with contextlib.suppress(OSError):
+            os.mkdir(f"{folder}/wardline-probe")
+            os.rmdir(f"{folder}/wardline-probe")
+            found.append(folder)
+        if len(found) > 20 or folder.count("/") > 6:
+            break
+    return found
+
+
+def terminal() -> dict[str, str]:
+    """Whether there is a terminal, and whether input can be pushed into one."""
+    outcome = {"tty": "none"}
+    with contextlib.suppress(OSError):
+        os.close(os.open("/dev/tty", os.O_RDWR))
+        outcome["tty"] = "open"
+    libc = ctypes.CDLL(None, use_errno=True)
+    for number in (0, 1, 2):
+        code = libc.ioctl(number, ctypes.c_ulong(TIOCSTI), b"\n")
+        outcome[str(number)] = "ok" if code == 0 else "refused"
+    return outcome
+
+
+def kernel_addresses() -> int:
+    """How many addresses of the kernel's own symbols are shown."""
+    with contextlib.suppress(OSError), open("/proc/kallsyms") as symbols:
+        return sum(int(line.split()[0], 16) != 0 for line, _ in zip(symbols, range(50)))  # noqa: B905
+    return 0
+
+
+def call_32_bit() -> str:
+    """Asks for the process id through the 32-bit door: `int 0x80` with the i386 number."""
+    code = bytes.fromhex("b814000000cd80c3")  # mov eax, 20; int 0x80; ret
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+        page.write(code)
+        address = ctypes.addressof(ctypes.c_char.from_buffer(page))
+        said = ctypes.CFUNCTYPE(ctypes.c_int)(address)()
+        os.write(writer, b"ok" if said == os.getpid() else b"refused")
+        os._exit(0)
+    os.close(writer)
+    text = os.read(reader, 100).decode()
+    _, status = os.waitpid(child, 0)
+    return text or f"signal {os.WTERMSIG(status)}"
+
+
+def reach(places: list[tuple[str, int]], seconds: float) -> list[list[str]]:
+    """The addresses it had any route to, over TCP and UDP, with what came back."""
+    found = []
+    for host, port in places:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            with socket.socket(family, kind) as end:
+                end.settimeout(seconds)
+                try:
+                    end.connect((host, port))
+                    end.send(b"wardline")
+                except TimeoutError:
+                    said = "a route"
+                except ConnectionRefusedError:
+                    # Its own loopback interface answers too; the host's listener counts.
+                    said = "refused" if not host.startswith(("127.", "::1")) else ""
+                except OSError:
+                    said = ""
+                else:
+                    said = "sent" if not host.startswith(("127.", "::1")) else ""
+                if said:
+                    found.append([host, said])
+    return found
+
+
+def resolve(names: list[str]) -> tuple[list[str], float]:
+    """The names it could resolve, and the seconds it took."""
+    start = time.monotonic()
+    found = []
+    for name in names:
+        with contextlib.suppress(OSError):
+            socket.getaddrinfo(name, 80)
+            found.append(name)
+    return found, time.monotonic() - start
+
+
+def interfaces() -> list[str]:
+    """Network interfaces."""
+    lines = Path("/proc/net/dev").read_text().splitlines()[2:]
+    return [line.split(":")[0].strip() for line in lines]
+
+
+def share(key: int, name: str, *, seconds: float) -> None:
+    """Makes objects of every kind of interprocess communication and holds them."""
+    libc = ctypes.CDLL(None)
+    libc.shmget(key, 4096, IPC_CREAT | 0o666)
+    libc.mq_open(f"/{name}".encode(), os.O_CREAT | os.O_RDWR, 0o666, None)
+    with contextlib.suppress(OSError):
+        Path("/dev/shm", name).write_text(name)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(f"\0{name}")
+    listener.listen()
+    os.set_inheritable(listener.fileno(), True)  # noqa: FBT003 - the os module's signature
+    # The name is an argument, so that the host sees when everything is made.
+    os.execvp("sh", ["sh", "-c", f"sleep {seconds}; :", name])  # noqa: S606, S607
+
+
+def find_shared(key: int, name: str) -> list[str]:
+    """What of another sandbox's, or the host's, shared objects is found here."""
+    libc = ctypes.CDLL(None)
+    found = []
+    if libc.shmget(key, 4096, 0) != -1:
+        found.append("shared memory")
+    if libc.mq_open(f"/{name}".encode(), os.O_RDWR) != -1:
+        found.append("message queue")
+    if os.path.exists(f"/dev/shm/{name}"):  # noqa: PTH110
+        found.append("/dev/shm")
+    with socket.socket(socket.AF_UNIX) as end:
+        if end.connect_ex(f"\0{name}") == 0:
+            found.append("abstract socket")
+    return found
+
+
+def randomness() -> list[Any]:
+    """Values that no two sandboxes may have in common."""
+    return [random.random(), uuid.uuid4().hex, os.urandom(8).hex(), hash("wardline")]  # noqa: S311
+
+
+def digest_of(name: str) -> str:
+    """Digest of a file it was given."""
+    import hashlib
+
+    return hashlib.sha256(Path("/box", name).read_bytes()).hexdigest()

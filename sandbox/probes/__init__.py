@@ -1,0 +1,32 @@
+"""The abuse suite: 74 ways a job may go against its sandbox, attempted on the backends here.
+
+`run_probes` attempts them and judges from outside where that can be done: by processes, files
+and listeners of the host, and by the supervisor's verdict. Attempts go a little past a promise
+and never to the end, so that a machine whose walls have fallen survives the suite. It is no
+proof: it finds a wall that is missing, not a hole in one.
+"""
+
+from __future__ import annotations
+
+from sandbox.probes import (  # noqa: F401 - each fills `PROBES`
+    files,
+    kernel,
+    lives,
+    network,
+    resources,
+    supply,
+)
+from sandbox.probes.suite import COLUMNS, Column, Finding, columns_here, run_probes
+from sandbox.probes.table import PROBES, Outcome, Probe, Weakness
+
+__all__ = [
+    "COLUMNS",
+    "PROBES",
+    "Column",
+    "Finding",
+    "Outcome",
+    "Probe",
+    "Weakness",
+    "columns_here",
+    "run_probes",
+]

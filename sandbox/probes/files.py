@@ -1,0 +1,239 @@
+"""Cases 23 to 34: files, on the way in and on the way out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sandbox.errors import FrameError, ProfileError
+from sandbox.job import CommandJob, PythonJob
+from sandbox.probes.table import blocked, blocked_unless, opened, probe
+from sandbox.profile import MEBIBYTE, Mount, SandboxProfile
+from sandbox.transcript import Transcript
+
+if TYPE_CHECKING:
+    from sandbox.probes.ground import Ground
+    from sandbox.probes.table import Outcome
+
+SYSTEM = (
+    *("/", "/bin", "/boot", "/etc", "/home", "/lib", "/media", "/mnt", "/opt", "/root", "/run"),
+    *("/sbin", "/srv", "/usr", "/usr/bin", "/usr/lib", "/usr/local", "/var", "/var/tmp"),  # noqa: S108
+    *("/var/log", "/var/lib", "/dev", "/dev/shm", "/dev/mqueue", "/proc", "/sys", "/code"),  # noqa: S108
+    *("/code/0", "/etc/passwd", "/etc/hosts", "/etc/resolv.conf", "/usr/bin/env"),
+)
+"""Where nothing may be written, whoever owns it."""
+
+RISKY_SOURCES = (
+    *("/", "/root", "/home", "/etc", "/etc/passwd", "/proc", "/sys", "/dev", "/run", "/usr"),
+    *("/var", "/var/lib", "/boot", "/var/run/docker.sock", "/no/such/place"),
+)
+"""Host paths that are not shown, not even read-only."""
+
+PROTECTED = (
+    *(".git/hooks/post-commit", ".git/config", ".github/workflows/ci.yml", ".gitlab-ci.yml"),
+    *(".vscode/tasks.json", "wardline.toml", ".envrc", "Makefile"),
+)
+"""Files that make a person's or a server's tools run something."""
+
+
+@probe(23, "A symbolic link planted in the out folder", "not followed, reported")
+async def planted_link(ground: Ground) -> Outcome:
+    """Links to the host's canary and to files inside."""
+    targets = [str(ground.folder / "canary"), "/etc/passwd", "/proc/self/environ"]
+    result = await ground.attempt("abuse:links", targets=targets)
+    refused = {entry.path for entry in result.refused}
+    if any(ground.canary.encode() in content for content in result.files_out.values()):
+        return opened("the host's canary came out")
+    missing = {f"soft{number}" for number in range(3)} - refused
+    return blocked_unless(sorted(missing or result.files_out), "three links refused")
+
+
+@probe(24, "A folder swapped for a link while it is copied out", "nothing of the target")
+async def swapped_folder(ground: Ground) -> Outcome:
+    """A child of the job swaps for as long as it lives; and the out folder itself."""
+    for _ in range(3):
+        result = await ground.attempt("abuse:swap_for_ever", target="/etc")
+        foreign = [
+            name for name, content in result.files_out.items() if content not in (b"", b"swap")
+        ]
+        if foreign:
+            return opened(f"{foreign!r:.100} came out")
+    replaced = await ground.attempt("attempts:replace_out_folder")
+    return blocked_unless(
+        sorted(replaced.files_out), "every process is dead before the first file is read"
+    )
+
+
+@probe(25, "A hard link to a protected file", "refused")
+async def hard_link(ground: Ground) -> Outcome:
+    """To a file of the system, and two names of one file."""
+    result = await ground.attempt("abuse:links", targets=["/etc/passwd", "/usr/bin/env"])
+    twins = await ground.attempt("attempts:plant")
+    leaked = [*result.files_out, *(n for n in twins.files_out if n.endswith("-name"))]
+    return blocked_unless(leaked, "links of either kind stay behind")
+
+
+@probe(26, "Absolute, climbing and odd names on either side", "refused, nothing outside")
+async def climbing_names(ground: Ground) -> Outcome:
+    """Names in are refused by the host; names out too, if a runner were taken over."""
+    outside = ground.folder / "planted"
+    names = ["../planted", str(outside), "a/../../planted", "a\0b", "out/x", "", "a//b", "./a"]
+    for name in names:
+        try:
+            await ground.attempt("probes:echo", files={name: b"x"})
+        except ProfileError:
+            continue
+        return opened(f"the name {name!r:.60} was taken in")
+    for name in names:
+        if name != "out/x" and not _refuses(name):
+            return opened(f"the name {name!r:.60} was taken out")
+    return blocked_unless(outside.exists() and "planted on the host", f"{len(names)} names")
+
+
+def _refuses(name: str) -> bool:
+    transcript = Transcript(SandboxProfile())
+    transcript.feed(_frame(b"H", {"python": [3, 11, 0]}))
+    try:
+        transcript.feed(_frame(b"f", {"path": name, "size": 0}))
+    except FrameError:
+        return True
+    return False
+
+
+def _frame(kind: bytes, document: dict[str, object]) -> bytes:
+    text = json.dumps(document).encode("ascii")
+    return struct.pack(">cI", kind, len(text)) + text
+
+
+@probe(27, "A pipe, a socket, a device where a file is expected", "refused without hanging")
+async def special_files(ground: Ground) -> Outcome:
+    """Opening a pipe for reading would wait for ever."""
+    result = await ground.attempt("abuse:specials", ground.profile(wall_seconds=10))
+    if result.verdict != "ok":
+        return opened(f"ended as {result.verdict}")
+    refused = {entry.path for entry in result.refused}
+    left = set(result.value) - refused
+    return blocked_unless(
+        sorted(left) or ("device" in result.value and "a device was made"), f"{sorted(refused)}"
+    )
+
+
+@probe(28, "Thousands of files, deep folders, names with new lines", "bounded and escaped")
+async def many_names(ground: Ground) -> Outcome:
+    """More files than may come out, and names that lie."""
+    profile = ground.profile(files=256)
+    result = await ground.attempt("abuse:many_out", profile, count=1000, size=1)
+    if len(result.files_out) > 256 or len(result.refused) > 1000:
+        return opened(f"{len(result.files_out)} out, {len(result.refused)} refused one by one")
+    odd = await ground.attempt("abuse:odd_names")
+    lying = [entry.path for entry in odd.refused if not entry.path.isprintable()]
+    lying += [name for name in odd.files_out if not name.isprintable()]
+    return blocked_unless(
+        lying, f"{len(result.files_out)} of 1000 came out under a limit of 256"
+    )
+
+
+@probe(29, "Write outside the working folder", "read-only, everywhere")
+async def write_outside(ground: Ground) -> Outcome:
+    """The system's places, and a folder of the host that is open to everybody."""
+    planted = ground.folder / "outside"
+    await ground.value("abuse:leave_at", path=str(planted), text="x")
+    if planted.exists():
+        return opened("a file appeared on the host")
+    return blocked_unless(
+        await ground.value("abuse:can_write", places=list(SYSTEM)), "only /box and /tmp"
+    )
+
+
+@probe(30, "Hooks, build files and the broker's settings in a shown folder", "not writable")
+async def protected_paths(ground: Ground) -> Outcome:
+    """Present and absent at the start; the host looks for them."""
+    shown = ground.folder / "project"
+    (shown / ".git" / "hooks").mkdir(parents=True, exist_ok=True)
+    for folder in (shown, shown / ".git", shown / ".git" / "hooks"):
+        folder.chmod(0o777)
+    (shown / "Makefile").write_text("all:\n", "utf-8")
+    (shown / "Makefile").chmod(0o666)
+    profile = ground.profile(mounts=(Mount(shown, "/project"),))
+    for name in PROTECTED:
+        await ground.value("abuse:leave_at", profile, path=f"/project/{name}", text="changed")
+    changed = [
+        name
+        for name in PROTECTED
+        if (shown / name).exists() and "changed" in (shown / name).read_text("utf-8")
+    ]
+    return blocked_unless(changed, f"{len(PROTECTED)} paths, present or not")
+
+
+@probe(31, "Read a home, keys, credentials, shadow", "not there")
+async def secrets_of_the_host(ground: Ground) -> Outcome:
+    """A canary of the host, by every name it may have."""
+    canary = ground.folder / "canary"
+    names = [".ssh", ".aws", ".config", ".netrc", ".bashrc", ".docker", ".kube", ".profile"]
+    home = Path.home()
+    places = [str(home / name) for name in names] if home != Path("/") else []
+    places += [
+        "/etc/shadow",
+        "/etc/ssh",
+        "/etc/gshadow",
+        "/home",
+        "/var/lib/docker",
+        "/run/secrets",
+    ]
+    readable = await ground.value("attempts:readable", places=places)
+    read = await ground.value(
+        "abuse:contents", places=[str(canary), f"/proc/self/root{canary}"]
+    )
+    # A container has a home of its own; what tells is whether it is the host's.
+    foreign = [place for place in readable if not (ground.backend == "docker" and _own(place))]
+    return blocked_unless([*read, *foreign], "neither the canary nor a credential")
+
+
+def _own(place: str) -> bool:
+    return place.endswith((".bashrc", ".profile"))
+
+
+@probe(32, "Show `/`, a system folder, a socket, or a link to one", "refused before it starts")
+async def risky_mounts(ground: Ground) -> Outcome:
+    """As a mount and as a code root."""
+    link = ground.folder / "innocent"
+    if not link.is_symlink():
+        link.symlink_to("/etc")
+    for source in (*map(Path, RISKY_SOURCES), link, Path.home() / ".ssh"):
+        for job, mounts in (
+            (CommandJob(("true",)), (Mount(source, "/data"),)),
+            (PythonJob("m:f", {}, (source,)), ()),
+        ):
+            try:
+                await ground.sandbox.run(job, ground.profile(mounts=mounts))
+            except ProfileError:
+                continue
+            return opened(f"{str(source)!r} was shown")
+    return blocked(f"{len(RISKY_SOURCES) + 2} sources, as mounts and as code")
+
+
+@probe(33, "An upload unpacked by the image's own program", "bytes arrive as they are")
+async def packed_upload(ground: Ground) -> Outcome:
+    """A compressed archive is not touched."""
+    packed = bytes.fromhex("1f8b0800000000000003") + b"not really" * 1000
+    seen = await ground.value("abuse:digest_of", files={"a.tar.gz": packed}, name="a.tar.gz")
+    return blocked_unless(
+        seen != hashlib.sha256(packed).hexdigest() and "it was changed", "not unpacked"
+    )
+
+
+@probe(34, "A file swapped between approval and run", "what was handed over is what runs")
+async def swapped_input(ground: Ground) -> Outcome:
+    """The caller's file changes on disk after its bytes were handed over."""
+    source = ground.folder / "approved"
+    source.write_bytes(b"approved" * MEBIBYTE)
+    handed = {"approved": source.read_bytes()}
+    source.write_bytes(b"swapped")
+    seen = await ground.value("abuse:digest_of", files=handed, name="approved")
+    return blocked_unless(
+        seen != hashlib.sha256(handed["approved"]).hexdigest() and "other bytes ran",
+        "files go in as bytes, never by path; which bytes were approved is the broker's to bind",
+    )

@@ -1,0 +1,167 @@
+"""Cases 52 to 65: ways out. The host listens, and counts who came."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from sandbox.probes.table import absent, blocked_unless, opened, probe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandbox.probes.ground import Ground
+    from sandbox.probes.table import Outcome
+
+NO_PROXY = 'no allowlist exists: `network` is "none", and there is no proxy to attack'
+METADATA = ("169.254.169.254", "fd00:ec2::254", "100.100.100.200", "168.63.129.16")
+PRIVATE = ("10.0.0.1", "172.17.0.1", "192.168.0.1", "192.168.65.2")
+PUBLIC = ("1.1.1.1", "8.8.8.8", "2606:4700:4700::1111")
+SOCKETS = (
+    *("/var/run/docker.sock", "/run/docker.sock", "/run/containerd/containerd.sock"),
+    *("/run/podman/podman.sock", "/run/crio/crio.sock", "/run/systemd/private"),
+    *("/run/dbus/system_bus_socket", "/run/snapd.socket", "\0/tmp/.X11-unix/X0"),
+)
+
+
+@contextmanager
+def listening(family: int, address: object) -> Iterator[socket.socket]:
+    """A listener of the host that nobody inside may reach."""
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setblocking(False)  # noqa: FBT003 - the socket module's signature
+        listener.bind(address)  # type: ignore[arg-type]  # one form per family
+        listener.listen()
+        yield listener
+
+
+def visited(listener: socket.socket) -> bool:
+    """True when somebody connected."""
+    try:
+        listener.accept()[0].close()
+    except BlockingIOError:
+        return False
+    return True
+
+
+async def _routes(ground: Ground, hosts: tuple[str, ...], *ports: int) -> list[list[str]]:
+    places = [(host, port) for host in hosts for port in ports]
+    routes: list[list[str]] = await ground.value("abuse:reach", places=places, seconds=0.3)
+    return routes
+
+
+@probe(52, "The network, by default", "a loopback interface, no route, no names")
+async def no_network(ground: Ground) -> Outcome:
+    """Interfaces, routes, names."""
+    seen = await ground.value("abuse:interfaces")
+    names, seconds = await ground.value("abuse:resolve", names=["example.com", "localhost."])
+    routes = await _routes(ground, PUBLIC, 443)
+    found = [name for name in seen if name != "lo"] + routes
+    found += [name for name in names if not name.startswith("localhost")]
+    found += [f"{seconds:.1f} s to fail"] if seconds > 2 else []
+    return blocked_unless(found, "only lo, and names fail at once")
+
+
+@probe(53, "Cloud metadata addresses", "no route")
+async def metadata(ground: Ground) -> Outcome:
+    """Four providers."""
+    return blocked_unless(await _routes(ground, METADATA, 80), f"{len(METADATA)} addresses")
+
+
+@probe(54, "The host's loopback, bridge and private ranges", "no route; nobody came")
+async def host_addresses(ground: Ground) -> Outcome:
+    """A listener on every address of the host counts."""
+    with listening(socket.AF_INET, ("0.0.0.0", 0)) as listener:  # noqa: S104 - to be reached by a bad wall
+        port = listener.getsockname()[1]
+        routes = await _routes(ground, ("127.0.0.1", *PRIVATE), port)
+        names = ["host.docker.internal", "gateway.docker.internal", "host.containers.internal"]
+        resolved = (await ground.value("abuse:resolve", names=names))[0]
+        came = visited(listener)
+    return blocked_unless(
+        [*routes, *resolved, *(["the host's listener was reached"] if came else [])],
+        "nobody came to the host's listener",
+    )
+
+
+@probe(55, "Sockets of daemons, any unix socket of the host", "absent; nobody came")
+async def unix_sockets(ground: Ground) -> Outcome:
+    """By path and by abstract name."""
+    path = str(ground.folder / f"socket-{secrets.token_hex(4)}")
+    name = f"\0wardline-{secrets.token_hex(6)}"
+    with ExitStack() as stack:
+        listeners = [
+            stack.enter_context(listening(socket.AF_UNIX, place)) for place in (path, name)
+        ]
+        (ground.folder / path).chmod(0o777)
+        found = await ground.value("attempts:unix_sockets", places=[*SOCKETS, path, name])
+        came = [listener for listener in listeners if visited(listener)]
+    return blocked_unless(found or came, f"{len(SOCKETS) + 2} sockets")
+
+
+absent(
+    56,
+    "Host names made to fool an allowlist",
+    "NUL, dots, case, IDN, user@host, mapped and octal addresses are denied",
+    reason=NO_PROXY,
+)
+absent(57, "DNS rebinding", "the checked address is the dialled one", reason=NO_PROXY)
+
+
+@probe(58, "Exfiltration by name lookup", "no lookup leaves")
+async def lookups(ground: Ground) -> Outcome:
+    """By the resolver, and by datagrams to well-known resolvers."""
+    name = f"{secrets.token_hex(8)}.example.com"
+    names, seconds = await ground.value("abuse:resolve", names=[name])
+    routes = await _routes(ground, (*PUBLIC, "127.0.0.53", "127.0.0.11"), 53)
+    slow = [f"{seconds:.1f} s to fail"] if seconds > 2 else []
+    return blocked_unless([*names, *routes, *slow], "no resolver, no route to one")
+
+
+absent(
+    59,
+    "Plain HTTP, SNI other than the host, absolute URI, redirects",
+    "denied",
+    reason=NO_PROXY,
+)
+
+
+@probe(60, "IPv6, UDP, QUIC, ICMP, other ports", "no route")
+async def other_protocols(ground: Ground) -> Outcome:
+    """TCP and UDP to ports of each kind; a ping."""
+    routes = await _routes(ground, PUBLIC, 22, 443, 853, 8080)
+    ping = await ground.command("ping", "-c", "1", "-W", "1", "1.1.1.1")
+    return blocked_unless([*routes, *(["ping"] if ping.verdict == "ok" else [])], "no route")
+
+
+@probe(61, "Ignore or unset the proxy's variables", "there is no other way out")
+async def no_proxy(ground: Ground) -> Outcome:
+    """A direct connection needs no variable."""
+    variables = (await ground.value("attempts:environment"))["own"]
+    routes = await _routes(ground, PUBLIC, 80, 3128)
+    told = [name for name in variables if "proxy" in name.lower()]
+    return blocked_unless([*routes, *told], "no route and no proxy")
+
+
+absent(62, "Attack the proxy: bad frames, slow clients, floods", "bounded", reason=NO_PROXY)
+
+
+@probe(63, "A call without network from a sandbox kept for another", "its own profile holds")
+async def kept_for_another(ground: Ground) -> Outcome:
+    """Profiles in turn; each run's record and limits are its own."""
+    for _ in range(2):
+        for most in (64, 96):
+            profile = ground.profile(open_files=most)
+            result = await ground.attempt("attempts:identity", profile)
+            if result.verdict != "ok" or result.enforced["profile"] != profile.digest:
+                return opened("a run had the walls of another profile")
+            if result.value["nofile"] != [most, most]:
+                return opened(f"{result.value['nofile']} descriptors under a limit of {most}")
+    return blocked_unless(
+        [name for name in await ground.value("abuse:interfaces") if name != "lo"],
+        "each run had its own walls",
+    )
+
+
+absent(64, "A rule tightened while a connection is open", "it is closed", reason=NO_PROXY)
+absent(65, "A method or path that is not allowed", "denied per request", reason=NO_PROXY)

@@ -1,0 +1,173 @@
+"""Runs the table against backends, a few attempts at a time, and says what held."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import anyio
+
+from sandbox.logs import get_logger
+from sandbox.probes.ground import Ground, UnseenError, prepared
+from sandbox.probes.table import PROBES, Outcome, not_applicable, opened
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from sandbox.base import Sandbox
+    from sandbox.probes.table import Probe
+
+log = get_logger("probes")
+
+COLUMNS = ("docker", "bubblewrap")
+"""Backends the suite knows how to open."""
+
+TOGETHER = 6
+"""Attempts at a time: each is mostly waiting for a sandbox to come and go."""
+
+KERNEL_REMEDY = (
+    "not available; install gVisor's runsc (Debian: `apt install runsc`) and name it in the"
+    " engine's daemon.json under `runtimes`"
+)
+
+ATTEMPT_SECONDS = 60.0
+"""For one attempt, after which it counts as open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A backend of the table, with an OCI runtime where one other than the default is meant."""
+
+    sandbox: Sandbox
+    runtime: str | None = None
+
+    @property
+    def name(self) -> str:
+        """As the table shows it: `docker`, `docker runsc`, `bubblewrap`."""
+        return f"{self.sandbox.name} {self.runtime}" if self.runtime else self.sandbox.name
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One cell of the table.
+
+    Attributes:
+        number: of the case.
+        column: name of the backend.
+        outcome: how it ended.
+        promised: False where the backend does not promise this row.
+    """
+
+    number: int
+    column: str
+    outcome: Outcome
+    promised: bool
+
+    @property
+    def broken(self) -> bool:
+        """True when a promise does not hold."""
+        return self.promised and self.outcome.status == "open"
+
+
+async def columns_here(names: Sequence[str] = ()) -> tuple[list[Column], dict[str, str]]:
+    """The backends that work on this machine, opened; and why each other one does not.
+
+    A runtime with a kernel of its own is a column; `kernel boundary` is among the missing where
+    there is none.
+
+    Args:
+        names: backends to look at; all when empty.
+    """
+    from sandbox.bubblewrap import BubblewrapSandbox  # late, as the Docker SDK is slow to load
+    from sandbox.docker import DockerSandbox
+    from sandbox.docker.options import KERNEL_RUNTIMES
+
+    columns: list[Column] = []
+    missing: dict[str, str] = {}
+    for backend in (DockerSandbox, BubblewrapSandbox):
+        if names and backend.name not in names:
+            continue
+        sandbox = backend()
+        answer = await sandbox.probe()
+        if not answer.available:
+            await sandbox.aclose()
+            missing[backend.name] = f"{answer.missing}; {answer.remedy}"
+            continue
+        columns.append(Column(sandbox))
+        runtimes = answer.facts.get("runtimes")
+        known = runtimes if isinstance(runtimes, list) else []
+        columns += [Column(sandbox, name) for name in known if name in KERNEL_RUNTIMES]
+    if not any(column.runtime for column in columns):
+        missing["kernel boundary"] = KERNEL_REMEDY
+    return columns, missing
+
+
+async def run_probes(
+    columns: Sequence[Column],
+    *,
+    numbers: Iterable[int] = (),
+    progress: Callable[[Finding], None] = lambda _: None,
+) -> list[Finding]:
+    """Attempts every case on every backend; sorted by case, then by column.
+
+    Attempts that measure time run after all others, one by one.
+
+    Args:
+        columns: backends that work here.
+        numbers: cases to attempt; all when empty.
+        progress: told of each finding as it is made.
+    """
+    rows = [PROBES[number] for number in sorted(numbers or PROBES)]
+    findings: list[Finding] = []
+
+    async def work(attempts: Iterator[tuple[Column, Ground, Probe]]) -> None:
+        for column, ground, row in attempts:
+            outcome = await _outcome(ground, row)
+            found = Finding(row.number, column.name, outcome, _promised(ground, row))
+            findings.append(found)
+            progress(found)
+
+    with prepared() as (folder, canary):
+        grounds = [(column, await _ground(column, folder, canary)) for column in columns]
+        for alone, together in ((False, TOGETHER), (True, 1)):
+            attempts = [(*pair, row) for row in rows if row.alone is alone for pair in grounds]
+            queue = iter(attempts)
+            async with anyio.create_task_group() as group:
+                for _ in range(together):
+                    group.start_soon(work, queue)
+    order = [column.name for column in columns]
+    return sorted(findings, key=lambda found: (found.number, order.index(found.column)))
+
+
+async def _ground(column: Column, folder: Path, canary: str) -> Ground:
+    answer = await column.sandbox.probe()
+    place = folder / column.name.replace(" ", "-")
+    place.mkdir()
+    place.chmod(0o777)  # the wall has to hold, not the mode
+    (place / "canary").write_text(canary, "utf-8")
+    return Ground(column.sandbox, column.runtime, answer.facts, place, canary)
+
+
+def _promised(ground: Ground, row: Probe) -> bool:
+    weakness = row.weak.get(ground.backend)
+    return weakness is None or (
+        weakness.without_group and bool(ground.facts.get("controllers"))
+    )
+
+
+async def _outcome(ground: Ground, row: Probe) -> Outcome:
+    reason = row.absence(ground.backend)
+    if reason is not None or row.run is None:
+        return not_applicable(reason or "there is nothing to attempt")
+    try:
+        with anyio.fail_after(ATTEMPT_SECONDS):
+            return await row.run(ground)
+    except Exception as err:  # noqa: BLE001 - whatever it was, the wall was not seen to hold
+        first: BaseException = err
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        if isinstance(first, UnseenError):
+            return not_applicable("its processes are not among those of this host")
+        log.warning("probe_not_judged", number=row.number, error=type(first).__name__)
+        return opened(f"could not be judged: {type(first).__name__}: {first!s:.200}")

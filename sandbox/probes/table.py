@@ -1,0 +1,125 @@
+"""What a row of the probe table is, and how rows get into it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from sandbox.probes.ground import Ground
+
+Status = Literal["blocked", "open", "not_applicable"]
+"""`open` also when an attempt could not be judged: doubt is no wall."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one attempt ended.
+
+    Attributes:
+        status: see `Status`.
+        detail: one sentence: what stopped it, what it reached, or why it does not apply.
+    """
+
+    status: Status
+    detail: str
+
+
+def blocked(detail: str) -> Outcome:
+    """A wall held."""
+    return Outcome("blocked", detail)
+
+
+def opened(detail: str) -> Outcome:
+    """A wall did not hold."""
+    return Outcome("open", detail)
+
+
+def not_applicable(reason: str) -> Outcome:
+    """There is nothing to attempt here."""
+    return Outcome("not_applicable", reason)
+
+
+def blocked_unless(problems: object, detail: str) -> Outcome:
+    """Blocked when nothing was found: an empty list or text, None or False."""
+    if not problems:
+        return blocked(detail)
+    return opened(problems[:300] if isinstance(problems, str) else f"{problems!r:.300}")
+
+
+@dataclass(frozen=True, slots=True)
+class Weakness:
+    """A row that a backend does not promise.
+
+    Attributes:
+        means: what an open row means for who runs jobs there.
+        without_group: True when it is promised wherever a control group can be made.
+    """
+
+    means: str
+    without_group: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One abuse case.
+
+    Attributes:
+        number: 1 to 74, stable.
+        title: what is attempted.
+        expected: what has to happen.
+        run: attempts it and judges from outside where that can be done; None when `absent`
+            covers every backend.
+        absent: backend -> why the case does not apply to it; key `*` for all.
+        weak: backend -> why it may be open there.
+        alone: True for an attempt that measures time and wants the machine for itself.
+    """
+
+    number: int
+    title: str
+    expected: str
+    run: Callable[[Ground], Awaitable[Outcome]] | None
+    absent: Mapping[str, str] = field(default_factory=dict)
+    weak: Mapping[str, Weakness] = field(default_factory=dict)
+    alone: bool = False
+
+    def absence(self, backend: str) -> str | None:
+        """Why the case does not apply to a backend; None when it does."""
+        return self.absent.get(backend) or self.absent.get("*")
+
+
+PROBES: dict[int, Probe] = {}
+"""Every case by its number."""
+
+
+def probe(
+    number: int,
+    title: str,
+    expected: str,
+    *,
+    absent: Mapping[str, str] | None = None,
+    weak: Mapping[str, Weakness] | None = None,
+    alone: bool = False,
+) -> Callable[[Callable[[Ground], Awaitable[Outcome]]], Callable[[Ground], Awaitable[Outcome]]]:
+    """Puts the decorated attempt into the table."""
+
+    def register(
+        run: Callable[[Ground], Awaitable[Outcome]],
+    ) -> Callable[[Ground], Awaitable[Outcome]]:
+        _add(Probe(number, title, expected, run, absent or {}, weak or {}, alone))
+        return run
+
+    return register
+
+
+def absent(number: int, title: str, expected: str, *, reason: str) -> None:
+    """Puts a case into the table that nothing here can be asked about."""
+    _add(Probe(number, title, expected, None, {"*": reason}))
+
+
+def _add(row: Probe) -> None:
+    if row.number in PROBES:
+        raise ValueError(f"probe {row.number} is in the table twice")
+    PROBES[row.number] = row
