@@ -175,14 +175,14 @@ def call(job: dict[str, Any]) -> int:
 
 def evaluate(job: dict[str, Any]) -> Any:
     import importlib
-    import inspect
+    import types
 
     module, _, name = job["entry"].partition(":")
     function: Any = importlib.import_module(module)
     for part in name.split("."):
         function = getattr(function, part)
     value = function(**job["arguments"])
-    if inspect.iscoroutine(value):
+    if isinstance(value, types.CoroutineType):
         import asyncio  # noqa: TID251 - only the standard library exists in here
 
         value = asyncio.run(value)

@@ -1,0 +1,125 @@
+"""What a pool keeps ready and what it owes: bookkeeping by key, without a clock or any IO.
+
+A key is in use from its first `take` until nobody took for `idle_seconds`. Keys in use are
+filled up to `each`, the emptiest first, as long as there is room for all. What is put away
+goes in under the key it was reserved for and comes out under that key alone, once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+K = TypeVar("K", bound="Hashable")
+T = TypeVar("T")
+
+REST_SECONDS = 30.0
+"""After a failure, before the same key is tried again."""
+
+
+@dataclass(slots=True)
+class _Place(Generic[T]):
+    """One key's things, oldest first, each with the time it was put away."""
+
+    used: float
+    waiting: deque[tuple[float, T]] = field(default_factory=deque)
+    reserved: int = 0
+    rests_until: float = float("-inf")
+
+
+class Shelf(Generic[K, T]):
+    """Things by key. Every time is in seconds of one clock that never goes back.
+
+    Args:
+        each: things kept ready per key in use.
+        total: things waiting and reserved, of all keys.
+        idle_seconds: a key nobody took from for so long is forgotten.
+        lifetime_seconds: a thing is not handed out at this age or above.
+    """
+
+    def __init__(
+        self, *, each: int, total: int, idle_seconds: float, lifetime_seconds: float
+    ) -> None:
+        self._each = each
+        self._total = total
+        self._idle = idle_seconds
+        self._lifetime = lifetime_seconds
+        self._places: dict[K, _Place[T]] = {}
+        self._discarded: list[T] = []
+
+    @property
+    def waiting(self) -> int:
+        """Things that can be taken."""
+        return sum(len(place.waiting) for place in self._places.values())
+
+    @property
+    def reserved(self) -> int:
+        """Things that are on their way."""
+        return sum(place.reserved for place in self._places.values())
+
+    def take(self, key: K, now: float, *, is_sound: Callable[[T], bool]) -> T | None:
+        """The oldest sound thing under `key`, None if there is none; puts the key in use."""
+        place = self._places.setdefault(key, _Place(now))
+        place.used = now
+        while place.waiting:
+            put, thing = place.waiting.popleft()
+            if now - put < self._lifetime and is_sound(thing):
+                return thing
+            self._discarded.append(thing)
+        return None
+
+    def reserve(self, now: float) -> K | None:
+        """A key that lacks something, which is owed to it from now on: `put` or `fail` follows."""
+        if self.waiting + self.reserved >= self._total:
+            return None
+        lacking = [
+            (len(place.waiting) + place.reserved, key)
+            for key, place in self._places.items()
+            if len(place.waiting) + place.reserved < self._each
+            and now >= place.rests_until
+            and now - place.used < self._idle
+        ]
+        if not lacking:
+            return None
+        _, key = min(lacking, key=lambda pair: pair[0])
+        self._places[key].reserved += 1
+        return key
+
+    def put(self, key: K, thing: T, now: float) -> None:
+        """Puts away what was reserved."""
+        place = self._places[key]
+        place.reserved -= 1
+        place.waiting.append((now, thing))
+
+    def fail(self, key: K, now: float) -> None:
+        """Nothing came of what was reserved; the key rests for `REST_SECONDS`."""
+        place = self._places[key]
+        place.reserved -= 1
+        place.rests_until = now + REST_SECONDS
+
+    def discard(self, now: float, *, is_sound: Callable[[T], bool]) -> list[T]:
+        """Gives up what is too old, unsound or of an idle key: the caller's to destroy."""
+        for key, place in list(self._places.items()):
+            idle = now - place.used >= self._idle
+            kept: deque[tuple[float, T]] = deque()
+            for put, thing in place.waiting:
+                if idle or now - put >= self._lifetime or not is_sound(thing):
+                    self._discarded.append(thing)
+                else:
+                    kept.append((put, thing))
+            place.waiting = kept
+            if idle and not place.reserved:
+                del self._places[key]
+        discarded, self._discarded = self._discarded, []
+        return discarded
+
+    def clear(self) -> list[T]:
+        """Gives up everything that waits and forgets every key: nothing may be owed by now."""
+        left = [thing for place in self._places.values() for _, thing in place.waiting]
+        left += self._discarded
+        self._places, self._discarded = {}, []
+        return left
