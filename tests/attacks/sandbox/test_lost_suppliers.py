@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -17,6 +18,7 @@ import anyio.to_thread
 import docker
 import pytest
 from backends import BACKENDS, leftovers
+from relay import Relay
 
 from sandbox import CommandJob, SandboxProfile, SandboxProviderError, SandboxUnavailableError
 from sandbox.bubblewrap import cgroup, reaper
@@ -29,49 +31,9 @@ from sandbox.docker.options import LEASE_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-    from anyio.abc import SocketStream, TaskGroup
 
 WAIT_SECONDS = 10.0
-
-
-class Relay:
-    """A socket in front of the engine's own, which can be cut like a daemon that dies."""
-
-    def __init__(self, group: TaskGroup, path: Path) -> None:
-        self._group = group
-        self._path = path
-        self._scope = anyio.CancelScope()
-
-    async def open(self) -> None:
-        listener = await anyio.create_unix_listener(self._path)
-        self._group.start_soon(self._serve, listener)
-
-    async def _serve(self, listener: anyio.abc.SocketListener) -> None:
-        self._scope = anyio.CancelScope()
-        with self._scope:
-            async with listener:
-                await listener.serve(self._connect)
-
-    async def _connect(self, near: SocketStream) -> None:
-        far = await anyio.connect_unix(DEFAULT_SOCKET.removeprefix("unix://"))
-        async with near, far, anyio.create_task_group() as group:
-            group.start_soon(self._copy, near, far)
-            group.start_soon(self._copy, far, near)
-
-    async def _copy(self, source: SocketStream, target: SocketStream) -> None:
-        try:
-            async for data in source:
-                await target.send(data)
-            await target.send_eof()
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
-            return
-
-    def cut(self) -> None:
-        """Nobody listens any more, and every open connection ends."""
-        self._scope.cancel()
-        self._path.unlink()
 
 
 @pytest.mark.docker
@@ -85,7 +47,7 @@ async def test_an_engine_that_dies_in_mid_call_is_a_provider_error(
     failures: list[SandboxProviderError] = []
 
     async with anyio.create_task_group() as group:
-        relay = Relay(group, path)
+        relay = Relay(group, path, Path(DEFAULT_SOCKET.removeprefix("unix://")))
         await relay.open()
         async with DockerSandbox() as sandbox:
 
