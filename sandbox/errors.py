@@ -5,13 +5,21 @@
     SandboxError
     ├── ProfileError               the caller: a profile, job, file name or mount that is refused
     ├── SandboxUnavailableError    the operator: something this machine lacks, and how to get it
-    └── SandboxProviderError       the provider failed under a call (daemon gone, channel broken)
-          └── FrameError               the channel out of the sandbox broke its own grammar
+    ├── SandboxProviderError       the provider failed under a call (daemon gone, channel broken)
+    │     └── FrameError               the channel out of the sandbox broke its own grammar
+    └── CommitError                a change set that does not go into its workspace, and why
 
 What the sandboxed code does is never an exception: it is the `verdict` of an `ExecResult`.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sandbox.workspace.model import Fault
 
 
 class SandboxError(Exception):
@@ -42,3 +50,23 @@ class SandboxProviderError(SandboxError):
 
 class FrameError(SandboxProviderError):
     """Bytes out of the sandbox that are not the runner's frames."""
+
+
+class CommitError(SandboxError):
+    """A change set that was not committed.
+
+    Attributes:
+        kind: `refused` by what is in it; `conflict` with changes made meanwhile; `failed` on
+            the way.
+        faults: the paths and reasons. The workspace is as it was, but for those paths of a
+            failed commit whose reason says otherwise.
+    """
+
+    def __init__(
+        self, kind: Literal["refused", "conflict", "failed"], faults: Sequence[Fault]
+    ) -> None:
+        self.kind = kind
+        self.faults = tuple(faults)
+        first = "; ".join(f"{fault.path}: {fault.reason}" for fault in self.faults[:3])
+        more = f", and {len(self.faults) - 3} more" if len(self.faults) > 3 else ""
+        super().__init__(f"{kind}: {first:.600}{more}")

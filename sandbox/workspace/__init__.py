@@ -1,0 +1,8 @@
+"""Workspaces as transactions: what a run would change is a value before it is a fact."""
+
+from __future__ import annotations
+
+from sandbox.workspace.layer import TARGET, WorkspaceLayer
+from sandbox.workspace.model import Base, Change, ChangeSet, Fault, Limits
+
+__all__ = ["TARGET", "Base", "Change", "ChangeSet", "Fault", "Limits", "WorkspaceLayer"]

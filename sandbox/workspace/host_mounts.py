@@ -1,0 +1,167 @@
+"""A layer mounted by uid 0, on the host, for a sandbox whose user is nobody.
+
+Nobody owns nothing in a workspace. So the workspace is first shown through an id map, in which
+its owner appears as nobody (mount_setattr(2), Linux 5.12), and the layer lies over that; the
+host's own files keep their owner. The upper directory is on a file system in memory of bounded
+size. All of it lies in a folder only root can enter, named by its owner's lease, and goes when
+the run ends or with the next reaping.
+
+Files of any other owner can be read as their mode says, and not changed.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sandbox.errors import SandboxProviderError, SandboxUnavailableError
+from sandbox.lease import Lease
+from sandbox.profile import USER
+from sandbox.workspace import kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandbox.workspace.layer import WorkspaceLayer
+
+FOLDER = Path("/run/wardline/layers")
+OWNER_SECONDS = 5.0
+_UNSHARE = "/usr/bin/unshare"
+_MOUNTS = ("merged", "lower", "memory")
+
+ATTRIBUTES = "trusted.overlay."
+
+
+@dataclass(frozen=True, slots=True)
+class HostMount:
+    """Where a mounted layer can be reached, for as long as it is held."""
+
+    merged: Path
+
+
+@contextmanager
+def mounted(
+    layer: WorkspaceLayer, *, size: int, files: int, lease: Lease, folder: Path = FOLDER
+) -> Iterator[HostMount]:
+    """Mounts a layer; afterwards only the upper directory's descriptor is left of it.
+
+    Args:
+        layer: open, and not yet used.
+        size: bytes that may be written.
+        files: entries that may be made.
+        lease: of the run.
+        folder: where.
+
+    Raises:
+        SandboxUnavailableError: this machine or the workspace's file system cannot.
+        ProfileError: the layer was used before.
+    """
+    if os.geteuid() != 0:
+        raise SandboxUnavailableError(
+            "a workspace layer for this backend is mounted by uid 0",
+            "run the broker as root, or use bubblewrap, where a plain user can do it",
+        )
+    place = folder / f"{lease}_{secrets.token_hex(8)}"
+    place.mkdir(parents=True, mode=0o700)
+    folder.chmod(0o700)
+    try:
+        try:
+            upper = _mount(place, layer, size=size, files=files)
+        except OSError as err:
+            raise SandboxUnavailableError(
+                f"the workspace cannot be layered: {err.strerror}",
+                "it needs Linux 5.12 with overlayfs, and a file system that maps owners (ext4,"
+                " xfs, btrfs, tmpfs of Linux 6.3)",
+            ) from err
+        layer.collect(upper, ATTRIBUTES)
+        yield HostMount(place / "merged")
+    finally:
+        _remove(place)
+
+
+def reap(folder: Path = FOLDER) -> int:
+    """Unmounts layers whose owner is gone; gives their number."""
+    abandoned = []
+    with suppress(OSError):
+        abandoned = [place for place in folder.iterdir() if _is_abandoned(place)]
+    for place in abandoned:
+        _remove(place)
+    return len(abandoned)
+
+
+def _mount(place: Path, layer: WorkspaceLayer, *, size: int, files: int) -> int:
+    paths = {name: place / name for name in _MOUNTS}
+    for path in paths.values():
+        path.mkdir(mode=0o700)
+    found = layer.source.stat()
+    owners = _owners(found.st_uid, found.st_gid)
+    try:
+        tree = kernel.clone_tree(str(layer.source), owners=owners)
+    finally:
+        os.close(owners)
+    try:
+        kernel.attach(tree, str(paths["lower"]))
+    finally:
+        os.close(tree)
+    kernel.mount("tmpfs", str(paths["memory"]), f"size={size},nr_inodes={files},mode=0700")
+    upper, work, mask = (paths["memory"] / name for name in ("upper", "work", "mask"))
+    for path in (upper, work, mask):
+        path.mkdir(mode=0o755)
+    os.chown(upper, USER, USER)
+    upper.chmod(found.st_mode & 0o777)
+    for name in layer.hidden:
+        os.mknod(mask / name, 0o020000, 0)  # a whiteout: nothing lies below it
+    # Whole copies, so that the upper directory can be read without the lower one.
+    features = "redirect_dir=off,metacopy=off,index=off,xino=off"
+    kernel.mount(
+        "overlay",
+        str(paths["merged"]),
+        f"lowerdir={mask}:{paths['lower']},upperdir={upper},workdir={work},{features}",
+    )
+    return os.open(upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _owners(user: int, group: int) -> int:
+    """A user namespace that maps a workspace's owner to nobody, by descriptor."""
+    own = Path("/proc/self/ns/user").readlink()
+    with subprocess.Popen(
+        [_UNSHARE, "--user", "--", "/bin/cat"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={},
+        cwd="/",
+    ) as holder:
+        try:
+            proc = Path(f"/proc/{holder.pid}")
+            deadline = time.monotonic() + OWNER_SECONDS
+            while (proc / "ns/user").readlink() == own:
+                if time.monotonic() > deadline or holder.poll() is not None:
+                    raise SandboxProviderError("no user namespace can be made for a layer")
+                time.sleep(0.0005)
+            (proc / "uid_map").write_text(f"{user} {USER} 1")
+            (proc / "gid_map").write_text(f"{group} {USER} 1")
+            return os.open(proc / "ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            holder.kill()
+
+
+def _is_abandoned(place: Path) -> bool:
+    lease = Lease.parse(place.name.rpartition("_")[0])
+    return lease is None or lease.is_abandoned()
+
+
+def _remove(place: Path) -> None:
+    for name in _MOUNTS:
+        with suppress(OSError):
+            kernel.unmount(str(place / name))
+        with suppress(OSError):
+            (place / name).rmdir()
+    with suppress(OSError):
+        place.rmdir()

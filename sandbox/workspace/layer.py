@@ -1,0 +1,158 @@
+"""A run's own view of a workspace: reads go through, writes stay in a layer until committed.
+
+    with WorkspaceLayer(Path("project")) as layer:
+        result = await sandbox.run(job, profile, workspace=layer)
+        changes = layer.changes()
+        layer.commit(changes)            # or leave: what is not committed is gone
+
+Nothing is copied to begin with and nothing is scanned in the end: opening, running and
+committing cost as much as what the run changes, whatever the size of the tree. A workspace may
+be used by people and other runs meanwhile; what both touched is found as a conflict.
+
+Not found: that a run *read* something which changed before its own changes were committed.
+The kernel does not define what a run sees of a file that is changed under its layer.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Self
+
+from sandbox.errors import ProfileError
+from sandbox.mounts import checked_source
+from sandbox.workspace import commit
+from sandbox.workspace.capture import Upper, capture
+from sandbox.workspace.journal import COMMIT
+from sandbox.workspace.model import ChangeSet, Limits
+from sandbox.workspace.places import FOLDER
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+STATE = ".wardline"
+"""The broker's own folder, when it lies in the workspace: keys, requests and the trace."""
+
+TARGET = "/workspace"
+"""Where the layer is mounted inside."""
+
+
+class WorkspaceLayer:
+    """A workspace, and the layer of one run over it. Used once, by one run.
+
+    Entering it undoes a commit that was killed. Its methods block.
+
+    Args:
+        workspace: an existing directory, not a system's own.
+        hidden: further names at its top that the run must not see. The broker's own are
+            always hidden.
+        limits: of the change set.
+    """
+
+    def __init__(
+        self, workspace: Path, *, hidden: tuple[str, ...] = (), limits: Limits | None = None
+    ) -> None:
+        self.hidden = tuple(dict.fromkeys((STATE, COMMIT, *hidden)))
+        if any("/" in name or name in {"", ".", ".."} for name in self.hidden):
+            raise ProfileError("hidden: only names at the top of the workspace can be hidden")
+        self._given = workspace
+        self._limits = limits or Limits()
+        self._root = -1
+        self._since_ns = 0
+        self._upper: Upper | None = None
+
+    @property
+    def source(self) -> Path:
+        """The workspace's real path."""
+        return self._source
+
+    def __enter__(self) -> Self:
+        """Opens the workspace.
+
+        Raises:
+            ProfileError: it is no directory, or one that must not be shown.
+            CommitError: a killed commit cannot be undone, or another goes on for too long.
+        """
+        self._source = checked_source(self._given)
+        try:
+            self._root = os.open(self._source, FOLDER)
+        except OSError as err:
+            raise ProfileError(f"workspace {str(self._given)!r:.200} is no directory") from err
+        try:
+            commit.recover(self._root)
+        except BaseException:
+            self.discard()
+            raise
+        self._since_ns = _next_tick()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """As `discard`."""
+        self.discard()
+
+    def collect(self, upper: int, attributes: str) -> None:
+        """Called by a backend once, when the layer is mounted.
+
+        Args:
+            upper: descriptor of the upper directory, from now on the layer's own.
+            attributes: prefix of overlayfs's extended attributes in it.
+
+        Raises:
+            ProfileError: the layer has been used before.
+        """
+        if self._upper is not None or self._root < 0:
+            os.close(upper)
+            raise ProfileError("a workspace layer is open for one run, and used once")
+        self._upper = Upper(upper, attributes)
+
+    def changes(self) -> ChangeSet:
+        """What the run changed. Only after the run has ended; nothing without one."""
+        if self._upper is None:
+            return ChangeSet()
+        return capture(
+            self._upper,
+            self._root,
+            since_ns=self._since_ns,
+            hidden=self.hidden,
+            limits=self._limits,
+        )
+
+    def commit(self, changes: ChangeSet) -> None:
+        """Brings the changes into the workspace, all or none.
+
+        Raises:
+            CommitError: see its `kind`.
+        """
+        if self._upper is not None:
+            commit.commit(changes, self._upper.folder, self._root)
+
+    def discard(self) -> None:
+        """Forgets the layer. Safe to call twice."""
+        if self._upper is not None:
+            os.close(self._upper.folder)
+            self._upper = None
+        if self._root >= 0:
+            os.close(self._root)
+            self._root = -1
+
+
+def _next_tick() -> int:
+    """A time after all that was done before this call, by the clock that stamps files.
+
+    File systems stamp with a clock that moves in steps of some milliseconds, or, where that
+    would be ambiguous, with the exact one. So the stepping clock has to pass the exact one.
+    """
+    exact = time.time_ns()
+    while (stepping := time.clock_gettime_ns(_COARSE)) <= exact:
+        time.sleep(0.0005)
+    return stepping
+
+
+_COARSE = 5
+"""CLOCK_REALTIME_COARSE of linux/time.h, which the `time` module does not name."""

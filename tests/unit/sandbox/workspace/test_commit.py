@@ -1,0 +1,279 @@
+"""All of a change set or nothing, whoever interferes and whenever it is killed."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from layers import fill, has_leftovers, needs_root, over, tree
+
+from sandbox.errors import CommitError
+from sandbox.workspace import WorkspaceLayer
+from sandbox.workspace.commit import locked, recover
+from sandbox.workspace.journal import COMMIT
+from sandbox.workspace.places import FOLDER
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = needs_root
+
+BEFORE = {"a": "one\n", "d/x": "x\n", "keep": "kept\n"}
+
+
+def edit(merged: Path) -> None:
+    (merged / "a").write_text("two\n")
+    (merged / "d/x").unlink()
+    (merged / "d").rmdir()
+    (merged / "new").mkdir()
+    (merged / "new/f").write_text("f\n")
+
+
+def test_owner_and_mode_of_a_replaced_file_stay(tmp_path: Path) -> None:
+    workspace = fill(tmp_path / "w", BEFORE)
+    for place in (workspace, *workspace.rglob("*")):
+        os.chown(place, 4711, 4712)
+    (workspace / "a").chmod(0o640)
+    with WorkspaceLayer(workspace) as layer:
+        with over(layer) as merged:
+            edit(merged)
+        layer.commit(layer.changes())
+
+    for name in ("a", "new", "new/f"):
+        found = (workspace / name).stat()
+        assert (found.st_uid, found.st_gid) == (4711, 4712), name
+    assert (workspace / "a").stat().st_mode & 0o777 == 0o640
+
+
+def test_two_runs_over_one_workspace(tmp_path: Path) -> None:
+    """Of two runs that changed one file the later commit is a conflict; others go in."""
+    workspace = fill(tmp_path / "w", BEFORE)
+    with (
+        WorkspaceLayer(workspace) as one,
+        WorkspaceLayer(workspace) as two,
+        WorkspaceLayer(workspace) as three,
+    ):
+        for layer, name in ((one, "a"), (two, "a"), (three, "keep")):
+            with over(layer) as merged:
+                (merged / name).write_text(f"by {name}")
+        sets = [layer.changes() for layer in (one, two, three)]
+        one.commit(sets[0])
+        three.commit(sets[2])
+        with pytest.raises(CommitError) as caught:
+            two.commit(sets[1])
+
+    assert caught.value.kind == "conflict"
+    assert [fault.path for fault in caught.value.faults] == ["a"]
+
+
+def test_a_conflict_in_the_last_moment_undoes_all_before_it(tmp_path: Path) -> None:
+    """A new entry in a folder that is to go: found only when the folder is taken away."""
+    workspace = fill(tmp_path / "w", BEFORE)
+    with WorkspaceLayer(workspace) as layer:
+        with over(layer) as merged:
+            edit(merged)
+        changes = layer.changes()
+        (workspace / "d/late").write_text("by another")
+        was = tree(workspace)
+
+        with pytest.raises(CommitError) as caught:
+            layer.commit(changes)
+
+    assert caught.value.kind == "conflict"
+    assert tree(workspace) == was
+    assert not has_leftovers(workspace)
+
+
+@pytest.mark.parametrize(
+    "path", [".git/hooks/pre-commit", ".github/workflows/x.yml", "AGENTS.md"]
+)
+def test_a_protected_path_refuses_the_whole_set(tmp_path: Path, path: str) -> None:
+    workspace = fill(tmp_path / "w", BEFORE)
+    with WorkspaceLayer(workspace) as layer:
+        with over(layer) as merged:
+            fill(merged, {path: "#!/bin/sh\n", "fine": "fine"})
+        changes = layer.changes()
+
+        with pytest.raises(CommitError) as caught:
+            layer.commit(changes)
+
+    assert caught.value.kind == "refused"
+    assert path in changes.protected
+    assert tree(workspace) == tree(fill(tmp_path / "again", BEFORE))
+
+
+def test_a_layer_changed_after_its_change_set_is_not_committed(tmp_path: Path) -> None:
+    """What goes in is what was judged: contents are checked against their digests."""
+    workspace = fill(tmp_path / "w", BEFORE)
+    with WorkspaceLayer(workspace) as layer:
+        with over(layer) as merged:
+            edit(merged)
+            changes = layer.changes()
+            (merged / "a").write_text("222\n")
+        with pytest.raises(CommitError) as caught:
+            layer.commit(changes)
+
+    assert caught.value.kind == "failed"
+    assert tree(workspace) == tree(fill(tmp_path / "again", BEFORE))
+    assert not has_leftovers(workspace)
+
+
+def test_a_full_disk_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    """The workspace's own file system has no room for the staged contents."""
+    from sandbox.workspace import kernel
+
+    small = tmp_path / "small"
+    small.mkdir()
+    kernel.mount("tmpfs", str(small), "size=128k,mode=0755")
+    try:
+        workspace = fill(small / "w", BEFORE)
+        was = tree(workspace)
+        with WorkspaceLayer(workspace) as layer:
+            with over(layer) as merged:
+                edit(merged)
+                (merged / "big").write_bytes(b"x" * 300_000)
+            with pytest.raises(CommitError) as caught:
+                layer.commit(layer.changes())
+
+        assert caught.value.kind == "failed"
+        assert tree(workspace) == was
+        assert not has_leftovers(workspace)
+    finally:
+        kernel.unmount(str(small))
+
+
+def test_a_commit_waits_for_another(tmp_path: Path) -> None:
+    workspace = fill(tmp_path / "w", BEFORE)
+    root = os.open(workspace, FOLDER)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(workspace)], stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    began = time.monotonic()
+    recover(root)
+    took = time.monotonic() - began
+    os.close(root)
+    holder.stdout.close()
+    holder.wait()
+
+    assert took > 0.2
+
+
+HOLD = """
+import os, sys, time
+from sandbox.workspace.commit import locked
+with locked(os.open(sys.argv[1], os.O_RDONLY)):
+    print("held", flush=True)
+    time.sleep(0.4)
+"""
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from layers import over
+from sandbox.workspace import WorkspaceLayer
+with WorkspaceLayer(Path(sys.argv[1])) as layer:
+    with over(layer) as merged:
+        for number in range(60):
+            (merged / f"f{number}").write_text("after")
+            (merged / f"n{number}").mkdir()
+            (merged / f"n{number}/x").write_text("after")
+            (merged / f"g{number}").unlink()
+    changes = layer.changes()
+    print("ready", flush=True)
+    layer.commit(changes)
+    print("done", flush=True)
+"""
+
+
+def commit_seconds(workspace: Path) -> float:
+    """How long a commit takes here that nobody kills."""
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(workspace)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        began = time.monotonic()
+        assert child.stdout.readline() == b"done\n"
+        return time.monotonic() - began
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_killed_commit_is_all_or_nothing_at_the_next_opening(tmp_path: Path) -> None:
+    """Killed at random moments; both ends have to come up, or the loop proved nothing."""
+    files = {f"{kind}{number}": "before" for kind in "fg" for number in range(60)}
+    chance = random.Random(60)  # noqa: S311 - repeatable, not secret
+    before = tree(fill(tmp_path / "before", files))
+    after = {f"f{n}": ("file", 0o644, b"after") for n in range(60)}
+    after |= {f"n{n}": ("directory", 0o755, b"") for n in range(60)}
+    after |= {f"n{n}/x": ("file", 0o644, b"after") for n in range(60)}
+    seen = {"before": 0, "after": 0, "undone": 0}
+    whole = commit_seconds(fill(tmp_path / "whole", files))
+    for attempt in range(32):
+        workspace = fill(tmp_path / f"w{attempt}", files)
+        child = subprocess.Popen(
+            [sys.executable, "-c", KILLED, str(workspace)],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"ready\n"
+        time.sleep(chance.uniform(0, 1.2) * whole)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+        seen["undone"] += (workspace / COMMIT / "journal").exists()
+
+        with WorkspaceLayer(workspace):
+            pass
+
+        found = tree(workspace)
+        assert found in (before, after), f"attempt {attempt}: a mixture"
+        assert not has_leftovers(workspace)
+        seen["before" if found == before else "after"] += 1
+
+    assert all(seen.values()), seen
+
+
+def test_what_others_did_to_a_killed_commit_is_kept(tmp_path: Path) -> None:
+    """Undoing never overwrites: their entry stays, and the original is kept beside it."""
+    from sandbox.workspace import kernel
+    from sandbox.workspace.journal import Journal, Step
+
+    workspace = fill(tmp_path / "w", {"a": "original"})
+    root = os.open(workspace, FOLDER)
+    journal = Journal.begin(root)
+    staged = workspace / COMMIT / "new/0"
+    staged.write_text("ours")
+    journal.write([Step("swap", "a", "0", staged.stat().st_ino, staged.stat().st_mtime_ns)])
+    kernel.exchange(journal.new, "0", root, "a")
+    (workspace / "a").unlink()
+    (workspace / "a").write_text("theirs")
+
+    kept = recover(root)
+    os.close(root)
+
+    assert [fault.path for fault in kept] == ["a"]
+    assert (workspace / "a").read_text() == "theirs"
+    lost = list((workspace / COMMIT / "lost").iterdir())
+    assert [place.read_text() for place in lost] == ["original"]
+
+
+def test_the_lock_is_let_go(tmp_path: Path) -> None:
+    root = os.open(fill(tmp_path / "w", {}), FOLDER)
+    with locked(root):
+        pass
+    with locked(root):
+        pass
+    os.close(root)
