@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.egress.addresses import REFUSED, Address, refusal
+from sandbox.egress.decision import EgressRequest
 from sandbox.egress.hello import MAX_HELLO, HelloError, server_name
 from sandbox.egress.hosts import Authority, HostError, parse_authority, parse_host
-from sandbox.egress.requests import MAX_HEAD, RequestError, cut_head, understand
+from sandbox.egress.requests import MAX_HEAD, ProxyRequest, RequestError, cut_head, understand
 
 HOSTILE_HOSTS = {
     "empty": "",
@@ -294,7 +295,7 @@ def hello_start() -> bytes:
     return written(named(b"allowed.example"))[:60]
 
 
-def asked(head: bytes) -> object:
+def asked(head: bytes) -> ProxyRequest:
     """What the proxy understands of a head."""
     cut = cut_head(head)
     assert cut is not None
@@ -361,14 +362,16 @@ HOSTILE_HEADS = [
     Case("space-in-target", b"GET http://allowed.example/a b HTTP/1.1\r\nHost: a\r\n\r\n"),
     Case("empty-line-first", b"\r\n" + GOOD + b"\r\n"),
     Case("socks5", b"\x05\x01\x00\r\n\r\n"),
-    Case("connect-no-port", b"CONNECT allowed.example HTTP/1.1\r\n\r\n"),
-    Case("connect-address", b"CONNECT 127.0.0.1:443 HTTP/1.1\r\n\r\n"),
-    Case("connect-url", b"CONNECT http://allowed.example:443 HTTP/1.1\r\n\r\n"),
+    Case(
+        "connect-no-port", b"CONNECT allowed.example HTTP/1.1\r\nHost: allowed.example\r\n\r\n"
+    ),
+    Case("connect-address", b"CONNECT 127.0.0.1:443 HTTP/1.0\r\n\r\n"),
+    Case("connect-url", b"CONNECT http://allowed.example:443 HTTP/1.0\r\n\r\n"),
     Case(
         "connect-other-host",
         b"CONNECT allowed.example:443 HTTP/1.1\r\nHost: evil.example\r\n\r\n",
     ),
-    Case("connect-body", b"CONNECT allowed.example:443 HTTP/1.1\r\nContent-Length: 3\r\n\r\n"),
+    Case("connect-body", b"CONNECT allowed.example:443 HTTP/1.0\r\nContent-Length: 3\r\n\r\n"),
     Case("too-long", GOOD + b"A: " + b"b" * MAX_HEAD + b"\r\n\r\n"),
     Case("too-many", GOOD + b"".join(b"A%d: b\r\n" % n for n in range(101)) + b"\r\n"),
 ]
@@ -378,6 +381,18 @@ HOSTILE_HEADS = [
 def test_a_request_that_servers_read_differently_is_refused(case: Case) -> None:
     with pytest.raises((RequestError, h11.RemoteProtocolError)):
         asked(case.head)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"CONNECT Allowed.example:443 HTTP/1.0\r\n\r\n",
+        b"CONNECT allowed.example:443 HTTP/1.1\r\nHost: allowed.example\r\n\r\n",
+        b"CONNECT allowed.example:443 HTTP/1.1\r\nHost: allowed.example:443\r\n\r\n",
+    ],
+)
+def test_a_connect_is_read_as_common_clients_write_it(head: bytes) -> None:
+    assert asked(head).asked == EgressRequest("connect", "allowed.example", 443)
 
 
 def test_an_endless_head_is_refused_before_it_ends() -> None:
@@ -393,8 +408,8 @@ def test_hop_by_hop_and_overriding_headers_stay_here() -> None:
         b"X-Original-URL: /admin\r\nAccept: */*\r\n\r\n"
     )
 
-    assert understood.headers == [(b"accept", b"*/*")]  # type: ignore[attr-defined]
-    assert understood.target == b"/a?b"  # type: ignore[attr-defined]
+    assert understood.headers == [(b"accept", b"*/*")]
+    assert understood.target == b"/a?b"
 
 
 @given(st.binary(max_size=400), st.integers(0, len(GOOD)))
@@ -406,5 +421,5 @@ def test_no_bytes_break_the_request_reader(junk: bytes, at: int) -> None:
     except (RequestError, h11.RemoteProtocolError):
         return
 
-    names = [name for name, _ in understood.headers]  # type: ignore[attr-defined]
+    names = [name for name, _ in understood.headers]
     assert len(names) == len(set(names))
