@@ -113,6 +113,13 @@ class SandboxConfig(_Section):
     backends: tuple[Literal["docker", "bubblewrap"], ...] = Field(
         default=("docker", "bubblewrap"), description="Backends to look for."
     )
+    armed: int = Field(
+        default=1,
+        ge=0,
+        le=64,
+        description="Sandboxes kept ready for each tool in use, its module imported; 0 keeps"
+        " none.",
+    )
     profiles: dict[str, ProfileConfig] = Field(
         default_factory=dict, description="Named profiles that tools and policies may ask for."
     )

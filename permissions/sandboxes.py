@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from permissions.logs import get_logger
 from sandbox import SandboxProfile
+from sandbox.pool import ArmedPool
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
@@ -13,12 +14,19 @@ if TYPE_CHECKING:
     from permissions.config import BrokerConfig
     from permissions.vocabulary import Isolation
     from sandbox import Sandbox
+    from sandbox.base import ArmingSandbox
 
 _log = get_logger("sandboxes")
 
+MOST_ARMED = 8
+"""Armed sandboxes of one backend, of all tools together; each holds its own Python in memory."""
+
 
 async def available(config: BrokerConfig, stack: AsyncExitStack) -> dict[Isolation, Sandbox]:
-    """Opens each configured backend that can run here. The first one of a boundary wins."""
+    """Opens each configured backend that can run here. The first one of a boundary wins.
+
+    Unless the configuration says otherwise, each keeps sandboxes armed for the tools in use.
+    """
     found: dict[Isolation, Sandbox] = {}
     for name in config.sandbox.backends:
         backend = _backend(name)
@@ -26,8 +34,13 @@ async def available(config: BrokerConfig, stack: AsyncExitStack) -> dict[Isolati
         if not answer.available:
             _log.info("sandbox_missing", backend=name, missing=answer.missing)
             continue
-        stack.push_async_callback(backend.aclose)
-        found.setdefault(backend.isolation, backend)
+        armed = config.sandbox.armed
+        if armed == 0 or backend.isolation in found:
+            stack.push_async_callback(backend.aclose)
+            found.setdefault(backend.isolation, backend)
+            continue
+        pool = ArmedPool(backend, minimum=armed, maximum=max(armed, MOST_ARMED))
+        found[backend.isolation] = await stack.enter_async_context(pool)
     return found
 
 
@@ -46,7 +59,7 @@ def profiles(config: BrokerConfig) -> dict[str, SandboxProfile]:
     }
 
 
-def _backend(name: str) -> Sandbox:
+def _backend(name: str) -> ArmingSandbox:
     match name:
         case "docker":
             from sandbox.docker import DockerSandbox

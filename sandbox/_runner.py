@@ -124,7 +124,7 @@ def become_job(setup: dict[str, Any], ends: tuple[int, ...]) -> NoReturn:
     roots = ["/code/%d" % number for number in range(setup["code_roots"])]
     sys.path[:] = roots + [place for place in sys.path if place]
     sys.argv[:] = [""]
-    job = await_orders(setup["modules"])
+    job = await_orders(setup["preload"])
     if "argv" in job:
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         try:
@@ -135,15 +135,12 @@ def become_job(setup: dict[str, Any], ends: tuple[int, ...]) -> NoReturn:
     os._exit(call(job))
 
 
-def await_orders(modules: list[str]) -> dict[str, Any]:
-    """Imports `modules`, says that it is ready, and waits for the job."""
-    if modules:
-        import importlib
-
-        for name in modules:
-            # What fails here fails again in the call, where it can be told.
-            with contextlib.suppress(BaseException):
-                importlib.import_module(name)
+def await_orders(preload: list[str]) -> dict[str, Any]:
+    """Looks up what the job will need, says that it is ready, and waits for the job."""
+    for entry in preload:
+        # What fails here fails again in the call, where it can be told.
+        with contextlib.suppress(BaseException):
+            find(entry)
     os.write(READY, b".")
     os.close(READY)
     text = b""
@@ -173,15 +170,21 @@ def call(job: dict[str, Any]) -> int:
     return code
 
 
-def evaluate(job: dict[str, Any]) -> Any:
+def find(entry: str) -> Any:
+    """What `module` or `module:attribute.path` names."""
     import importlib
+
+    module, _, path = entry.partition(":")
+    found: Any = importlib.import_module(module)
+    for part in path.split(".") if path else ():
+        found = getattr(found, part)
+    return found
+
+
+def evaluate(job: dict[str, Any]) -> Any:
     import types
 
-    module, _, name = job["entry"].partition(":")
-    function: Any = importlib.import_module(module)
-    for part in name.split("."):
-        function = getattr(function, part)
-    value = function(**job["arguments"])
+    value = find(job["entry"])(**job["arguments"])
     if isinstance(value, types.CoroutineType):
         import asyncio  # noqa: TID251 - only the standard library exists in here
 

@@ -101,7 +101,7 @@ class ArmingSandbox(Sandbox, Protocol):
         profile: SandboxProfile,
         *,
         code_roots: Sequence[Path],
-        modules: Sequence[str],
+        preload: Sequence[str],
         keep_seconds: float,
     ) -> Armed:
         """Starts a sandbox up to the point where its job is handed over.
@@ -109,8 +109,8 @@ class ArmingSandbox(Sandbox, Protocol):
         Args:
             profile: its walls.
             code_roots: as of the `PythonJob` to come.
-            modules: imported inside beforehand, within the same walls; what cannot be
-                imported is left to the job to tell.
+            preload: `module` or `module:attribute.path`, looked up inside beforehand, within
+                the same walls; what cannot be found is left to the job to tell.
             keep_seconds: how long it may be kept until it is spent.
 
         Raises:

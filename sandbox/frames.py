@@ -77,7 +77,7 @@ def encode_setup(
     profile: SandboxProfile,
     *,
     code_roots: int,
-    modules: Sequence[str],
+    preload: Sequence[str],
     rlimits: Mapping[str, int | None],
 ) -> Iterator[bytes]:
     """The frames that make a runner ready for a job of this profile.
@@ -85,7 +85,7 @@ def encode_setup(
     Args:
         profile: the limits.
         code_roots: how many of them are mounted below `/code`.
-        modules: what to import before the job comes.
+        preload: `module` or `module:attribute.path`, looked up before the job comes.
         rlimits: resource limits the runner sets on the job; None leaves one alone.
     """
     document = {
@@ -94,7 +94,7 @@ def encode_setup(
         "files_out": profile.files,
         "files_out_bytes": profile.files_out_bytes,
         "code_roots": code_roots,
-        "modules": list(modules),
+        "preload": list(preload),
     }
     yield from _chunks("S", json.dumps(document).encode("ascii"))
     yield frame("S", b"")

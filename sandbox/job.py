@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-_ENTRY = re.compile(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", re.ASCII)
-_MODULE = re.compile(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", re.ASCII)
+_DOTTED = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
+_ENTRY = re.compile(f"{_DOTTED}:{_DOTTED}", re.ASCII)
+_NAME = re.compile(f"{_DOTTED}(?::{_DOTTED})?", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 MAX_ARGV_BYTES = 65536
@@ -28,11 +29,12 @@ class PythonJob:
     A coroutine function is run to its end. `code_roots` are host directories, shown read-only
     inside and put on the import path in their order; `.pth` files in them are not read.
 
-    `preload` names further modules the call will import. A pool imports them, and the entry's
-    module, in advance and within the same walls; without one they change nothing.
+    `preload` names what else the call will need: `module` or `module:attribute.path`. A pool
+    looks that up in advance, as it does the entry, within the same walls; without a pool it
+    changes nothing.
 
     Raises:
-        ProfileError: the entry is not `module:qualname`, or a module's name is none.
+        ProfileError: the entry is not `module:qualname`, or what is to be preloaded no name.
     """
 
     entry: str
@@ -45,13 +47,13 @@ class PythonJob:
         if len(self.entry) > 500 or not _ENTRY.fullmatch(self.entry):
             raise ProfileError(f"entry {self.entry!r:.120} is not module:qualname")
         for name in self.preload:
-            if len(name) > 500 or not _MODULE.fullmatch(name):
-                raise ProfileError(f"preload {name!r:.120} is not a module's name")
+            if len(name) > 500 or not _NAME.fullmatch(name):
+                raise ProfileError(f"preload {name!r:.120} is no module[:attribute.path]")
 
     @property
-    def modules(self) -> tuple[str, ...]:
-        """What the call imports, as far as is known before it."""
-        return tuple(dict.fromkeys((self.entry.partition(":")[0], *self.preload)))
+    def wanted(self) -> tuple[str, ...]:
+        """What the call looks up, as far as is known before it."""
+        return (self.entry, *self.preload)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 A job gets an armed sandbox only if it was made for exactly what the job asks for: the whole
 profile, the code roots and mounts (the same directories, unchanged at their top), and the
-modules. Otherwise, and whenever none is ready, the job is run cold by the backend. So no rule
+imports. Otherwise, and whenever none is ready, the job is run cold by the backend. So no rule
 can be lost on the way through the pool, and nothing of one job is there for the next.
 
 What it changes: the modules are imported before there is a call, and before the call's files
@@ -59,7 +59,7 @@ class Recipe:
 
     profile: SandboxProfile
     code_roots: tuple[Path, ...]
-    modules: tuple[str, ...]
+    preload: tuple[str, ...]
     places: tuple[tuple[int, int, int], ...]
 
     @classmethod
@@ -70,11 +70,11 @@ class Recipe:
             OSError: a code root or mount is not there.
         """
         roots = job.code_roots if isinstance(job, PythonJob) else ()
-        modules = job.modules if isinstance(job, PythonJob) else ()
+        preload = job.wanted if isinstance(job, PythonJob) else ()
         sources = [*roots, *(mount.source for mount in profile.mounts)]
         facts = [source.stat() for source in sources]
         places = tuple((fact.st_dev, fact.st_ino, fact.st_mtime_ns) for fact in facts)
-        return cls(profile, tuple(roots), modules, places)
+        return cls(profile, tuple(roots), preload, places)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +255,7 @@ class ArmedPool:
             armed = await self._backend.arm(
                 recipe.profile,
                 code_roots=recipe.code_roots,
-                modules=recipe.modules,
+                preload=recipe.preload,
                 keep_seconds=self._lifetime + LOOK_SECONDS,
             )
         except (SandboxError, OSError) as err:

@@ -98,6 +98,7 @@ class SandboxedExecutor:
                 "outputs": [target["relative"] for target in _paths(execution, "write")],
             },
             (*self._stage.stage(module), *self._code_roots),
+            _preload(module, qualname, is_async=execution.definition.is_async),
         )
         profile = self._profiles[execution.profile]
         seconds = min(profile.wall_seconds, execution.deadline_seconds)
@@ -109,6 +110,12 @@ class SandboxedExecutor:
         except SandboxError as err:
             return _failed(err, verdict="provider_error")
         return _outcome(execution, result)
+
+
+def _preload(module: str, qualname: str, *, is_async: bool) -> tuple[str, ...]:
+    """What each call needs and none changes: the tool's schema, and for some an event loop."""
+    definition = f"{module}:{qualname}.guard.definition"
+    return (definition, "anyio._backends._asyncio") if is_async else (definition,)
 
 
 def _failed(err: SandboxError, *, verdict: str) -> Outcome:

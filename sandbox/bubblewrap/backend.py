@@ -109,18 +109,18 @@ class BubblewrapSandbox:
         profile: SandboxProfile,
         *,
         code_roots: Sequence[Path] = (),
-        modules: Sequence[str] = (),
+        preload: Sequence[str] = (),
         keep_seconds: float = 0.0,
     ) -> ArmedNamespaces:
         """See `ArmingSandbox`."""
-        armed, _ = await self._start(profile, code_roots, modules, keep_seconds=keep_seconds)
+        armed, _ = await self._start(profile, code_roots, preload, keep_seconds=keep_seconds)
         return armed
 
     async def _start(
         self,
         profile: SandboxProfile,
         code_roots: Sequence[Path],
-        modules: Sequence[str],
+        preload: Sequence[str],
         *,
         keep_seconds: float,
     ) -> tuple[ArmedNamespaces, RunGroup]:
@@ -149,7 +149,7 @@ class BubblewrapSandbox:
         setup = encode_setup(
             profile,
             code_roots=len(roots),
-            modules=modules,
+            preload=preload,
             rlimits=rlimits(
                 profile,
                 memory_grouped="memory" in group.folders,

@@ -114,7 +114,7 @@ class DockerSandbox:
         profile: SandboxProfile,
         *,
         code_roots: Sequence[Path] = (),
-        modules: Sequence[str] = (),
+        preload: Sequence[str] = (),
         keep_seconds: float = 0.0,
     ) -> ArmedContainer:
         """See `ArmingSandbox`."""
@@ -145,7 +145,7 @@ class DockerSandbox:
             remove=self._remove,
         )
         setup = encode_setup(
-            profile, code_roots=len(roots), modules=modules, rlimits=grouped_rlimits(profile)
+            profile, code_roots=len(roots), preload=preload, rlimits=grouped_rlimits(profile)
         )
         try:
             await armed.set_up(setup, seconds=BOOT_SECONDS)
