@@ -181,12 +181,47 @@ def _cell(text: str) -> str:
     return " ".join(text.partition("\n\nAttributes:")[0].split()).replace("|", "\\|")
 
 
+def sandbox_probes() -> Iterator[str]:
+    """Each abuse case and what is expected of it, backend by backend."""
+    from sandbox.probes import COLUMNS, PROBES
+
+    yield "| # | what is attempted | what has to happen | Docker | bubblewrap |"
+    yield "|---|---|---|---|---|"
+    for number, row in sorted(PROBES.items()):
+        cells = [_cell(_expectation(row, backend)) for backend in COLUMNS]
+        yield f"| {number} | {_cell(row.title)} | {_cell(row.expected)} | {' | '.join(cells)} |"
+
+
+def _expectation(row: Any, backend: str) -> str:
+    """What the table promises of a row, in one cell."""
+    if (reason := row.absence(backend)) is not None:
+        return f"does not apply: {reason}"
+    if (weakness := row.weak.get(backend)) is None:
+        return "blocked"
+    return "blocked with a control group" if weakness.without_group else "may be open"
+
+
+def sandbox_weaknesses() -> Iterator[str]:
+    """Each row that a backend does not promise, and what an open one means."""
+    from sandbox.probes import COLUMNS, PROBES
+
+    yield "| # | backend | not promised | an open row means |"
+    yield "|---|---|---|---|"
+    for number, row in sorted(PROBES.items()):
+        for backend in COLUMNS:
+            if (weakness := row.weak.get(backend)) is not None:
+                when = "without a control group" if weakness.without_group else "at all"
+                yield f"| {number} | {backend} | {when} | {_cell(weakness.means)} |"
+
+
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "commands": commands,
     "errors": errors,
     "policy-codes": policy_codes,
     "public-names": public_names,
     "reason-codes": reason_codes,
+    "sandbox-probes": sandbox_probes,
+    "sandbox-weaknesses": sandbox_weaknesses,
     "settings": settings,
 }
 

@@ -45,8 +45,13 @@ def probe(
         typer.echo(json_text.dumps(document(findings, missing), indent=2, sort_keys=True))
     else:
         _print(findings, missing)
-    if not findings or any(found.broken for found in findings):
+    if not is_kept(findings):
         raise typer.Exit(EXIT_OPEN)
+
+
+def is_kept(findings: Sequence[Finding]) -> bool:
+    """True when something was attempted and every promise held."""
+    return bool(findings) and not any(found.broken for found in findings)
 
 
 async def _run(backends: list[str], numbers: list[int]) -> tuple[list[Finding], dict[str, str]]:

@@ -151,6 +151,16 @@ def can_write(places: list[str]) -> list[str]:
     return found
 
 
+def can_open(places: list[str]) -> list[str]:
+    """Those of `places` that could be opened for reading. Nothing is read: that may act."""
+    found = []
+    for place in places:
+        with contextlib.suppress(OSError):
+            os.close(os.open(place, os.O_RDONLY | os.O_NONBLOCK))
+            found.append(place)
+    return found
+
+
 def _make_a_file(folder: str) -> None:
     try:
         os.close(os.open(folder, AT_TMPFILE | os.O_WRONLY, 0o600))

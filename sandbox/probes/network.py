@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 NO_PROXY = 'no allowlist exists: `network` is "none", and there is no proxy to attack'
 METADATA = ("169.254.169.254", "fd00:ec2::254", "100.100.100.200", "168.63.129.16")
-PRIVATE = ("10.0.0.1", "172.17.0.1", "192.168.0.1", "192.168.65.2")
-PUBLIC = ("1.1.1.1", "8.8.8.8", "2606:4700:4700::1111")
+PRIVATE = ("10.0.0.1", "172.16.0.1", "192.168.0.1", "192.168.65.2")
+PUBLIC = ("198.51.100.1", "203.0.113.1", "2001:db8::1")
+"""Addresses of documentation (RFC 5737, RFC 3849): a route to them is one to everywhere, and
+where a wall is missing nobody else is bothered."""
 SOCKETS = (
     *("/var/run/docker.sock", "/run/docker.sock", "/run/containerd/containerd.sock"),
     *("/run/podman/podman.sock", "/run/crio/crio.sock", "/run/systemd/private"),
@@ -63,18 +65,19 @@ async def no_network(ground: Ground) -> Outcome:
     return blocked_unless(found, "only lo, and names fail at once")
 
 
-@probe(53, "Cloud metadata addresses", "no route")
+@probe(53, "Cloud metadata addresses, private ranges", "no route")
 async def metadata(ground: Ground) -> Outcome:
-    """Four providers."""
-    return blocked_unless(await _routes(ground, METADATA, 80), f"{len(METADATA)} addresses")
+    """Four providers, and what a company's inside may be."""
+    hosts = (*METADATA, *PRIVATE)
+    return blocked_unless(await _routes(ground, hosts, 80), f"{len(hosts)} addresses")
 
 
-@probe(54, "The host's loopback, bridge and private ranges", "no route; nobody came")
+@probe(54, "The host's loopback and own addresses", "no route; nobody came")
 async def host_addresses(ground: Ground) -> Outcome:
     """A listener on every address of the host counts."""
     with listening(socket.AF_INET, ("0.0.0.0", 0)) as listener:  # noqa: S104 - to be reached by a bad wall
         port = listener.getsockname()[1]
-        routes = await _routes(ground, ("127.0.0.1", *PRIVATE), port)
+        routes = await _routes(ground, ("127.0.0.1", *_own_addresses()), port)
         names = ["host.docker.internal", "gateway.docker.internal", "host.containers.internal"]
         resolved = (await ground.value("abuse:resolve", names=names))[0]
         came = visited(listener)
@@ -82,6 +85,16 @@ async def host_addresses(ground: Ground) -> Outcome:
         [*routes, *resolved, *(["the host's listener was reached"] if came else [])],
         "nobody came to the host's listener",
     )
+
+
+def _own_addresses() -> set[str]:
+    """Addresses of this host: the outward one, and the bridge's. No packet is sent."""
+    found = set()
+    for target in (PUBLIC[0], "172.17.0.2"):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
+            if end.connect_ex((target, 53)) == 0:
+                found.add(str(end.getsockname()[0]))
+    return found
 
 
 @probe(55, "Sockets of daemons, any unix socket of the host", "absent; nobody came")
@@ -130,7 +143,7 @@ absent(
 async def other_protocols(ground: Ground) -> Outcome:
     """TCP and UDP to ports of each kind; a ping."""
     routes = await _routes(ground, PUBLIC, 22, 443, 853, 8080)
-    ping = await ground.command("ping", "-c", "1", "-W", "1", "1.1.1.1")
+    ping = await ground.command("ping", "-c", "1", "-W", "1", PUBLIC[0])
     return blocked_unless([*routes, *(["ping"] if ping.verdict == "ok" else [])], "no route")
 
 

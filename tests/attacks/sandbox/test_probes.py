@@ -1,0 +1,92 @@
+"""The abuse suite on real backends, and on two that must not pass it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from weak import NakedBubblewrap, PrivilegedDocker
+
+from sandbox.bubblewrap import BubblewrapSandbox
+from sandbox.docker import DockerSandbox
+from sandbox.probes import PROBES, Column, run_probes
+
+if TYPE_CHECKING:
+    from sandbox import Sandbox
+    from sandbox.probes import Finding
+
+SUITE_SECONDS = 180
+
+NOBODY_CAN = {23, 24, 25, 27, 29, 37, 38, 39, 40, 41, 42, 43, 45, 47, 49, 54, 55, 66}
+"""Rows that no wall closes in either control, whoever started it."""
+
+UNLIMITED = {1, 2, 3, 7, 8}
+"""Rows about limits, of which the controls have none."""
+
+
+async def probed(sandbox: Sandbox, *numbers: int) -> list[Finding]:
+    try:
+        return await run_probes([Column(sandbox)], numbers=numbers)
+    finally:
+        await sandbox.aclose()
+
+
+def test_the_table_has_every_case_once() -> None:
+    """Numbers are those of the published list."""
+    assert sorted(PROBES) == list(range(1, 75))
+    assert all(row.title and row.expected for row in PROBES.values())
+    assert all(row.run is not None or row.absent for row in PROBES.values())
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+@pytest.mark.timeout(SUITE_SECONDS)
+async def test_docker_keeps_every_promise() -> None:
+    """With the default profile, each row that applies is blocked."""
+    findings = await probed(DockerSandbox())
+
+    wrong = [found for found in findings if found.outcome.status == "open"]
+    assert wrong == []
+    blocked = {found.number for found in findings if found.outcome.status == "blocked"}
+    declared = {number for number, row in PROBES.items() if row.absence("docker") is None}
+    assert declared - blocked <= {36, 43}  # not started by uid 0; not on this processor
+
+
+@pytest.mark.bwrap
+@pytest.mark.slow
+@pytest.mark.timeout(SUITE_SECONDS)
+async def test_bubblewrap_is_as_documented() -> None:
+    """What is open is a row it does not promise."""
+    findings = await probed(BubblewrapSandbox())
+
+    wrong = [found for found in findings if found.broken]
+    assert wrong == []
+    open_rows = {found.number for found in findings if found.outcome.status == "open"}
+    assert open_rows <= {number for number, row in PROBES.items() if row.weak}
+    blocked = {found.number for found in findings if found.outcome.status == "blocked"}
+    declared = {number for number, row in PROBES.items() if row.absence("bubblewrap") is None}
+    assert declared - blocked - open_rows <= {36, 43}
+
+
+@pytest.mark.docker
+@pytest.mark.timeout(SUITE_SECONDS)
+async def test_a_container_with_everything_is_found_open() -> None:
+    """The control: were the suite blind, this test would say so."""
+    wanted = NOBODY_CAN | UNLIMITED | {31, 35, 36, 44}
+    findings = await probed(PrivilegedDocker(), *wanted)
+
+    opened = {found.number: found.outcome.detail for found in findings if found.broken}
+    assert set(opened) == wanted
+    assert not [text for text in opened.values() if text.startswith("could not be judged")]
+
+
+@pytest.mark.bwrap
+@pytest.mark.skipif(os.geteuid() != 0, reason="only uid 0 shows the whole host to bubblewrap")
+@pytest.mark.timeout(SUITE_SECONDS)
+async def test_bubblewrap_without_namespaces_is_found_open() -> None:
+    """The same promises, broken by an argument list that is too short."""
+    findings = await probed(NakedBubblewrap(), 29, 35, 36, 37, 38, 40, 42, 44, 55)
+
+    opened = {found.number for found in findings if found.broken}
+    assert opened == {found.number for found in findings}
