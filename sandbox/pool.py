@@ -135,6 +135,7 @@ class ArmedPool:
         )
         self._is_open = False
         self._wake = anyio.Event()
+        self._refilled = anyio.Event()
         self._keeping = anyio.CancelScope()
         self._kept = anyio.Event()
         self._retiring = 0
@@ -178,6 +179,23 @@ class ArmedPool:
     async def probe(self) -> Availability:
         """See `Sandbox`."""
         return await self._backend.probe()
+
+    async def prepare(self, job: Job, profile: SandboxProfile) -> bool:
+        """Waits until a sandbox is armed for such a job, before there is one.
+
+        Gives False when none can be: nothing could be started, or there is no room for it.
+
+        Raises:
+            OSError: a code root or mount is not there.
+        """
+        recipe = Recipe.of(job, profile)
+        failed = self._failed
+        while self._is_open and not self._shelf.use(recipe, self._clock()):
+            if self._failed > failed or self._shelf.is_full:
+                return False
+            self._wake.set()
+            await self._refilled.wait()
+        return self._is_open
 
     async def run(
         self,
@@ -267,6 +285,8 @@ class ArmedPool:
             self._armed += 1
             self._refill_seconds += now - started
             self._shelf.put(recipe, armed, now)
+        self._refilled.set()
+        self._refilled = anyio.Event()
         self._wake.set()
 
     async def aclose(self) -> None:
@@ -274,6 +294,7 @@ class ArmedPool:
         with anyio.CancelScope(shield=True):
             if self._is_open:
                 self._is_open = False
+                self._refilled.set()
                 self._keeping.cancel()
                 await self._kept.wait()
                 async with anyio.create_task_group() as last:

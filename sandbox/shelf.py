@@ -1,6 +1,6 @@
 """What a pool keeps ready and what it owes: bookkeeping by key, without a clock or any IO.
 
-A key is in use from its first `take` until nobody took for `idle_seconds`. Keys in use are
+A key is in use from its first `use` until nobody used it for `idle_seconds`. Keys in use are
 filled up to `each`, the emptiest first, as long as there is room for all. What is put away
 goes in under the key it was reserved for and comes out under that key alone, once.
 """
@@ -37,7 +37,7 @@ class Shelf(Generic[K, T]):
     Args:
         each: things kept ready per key in use.
         total: things waiting and reserved, of all keys.
-        idle_seconds: a key nobody took from for so long is forgotten.
+        idle_seconds: a key nobody used for so long is forgotten.
         lifetime_seconds: a thing is not handed out at this age or above.
     """
 
@@ -61,10 +61,21 @@ class Shelf(Generic[K, T]):
         """Things that are on their way."""
         return sum(place.reserved for place in self._places.values())
 
-    def take(self, key: K, now: float, *, is_sound: Callable[[T], bool]) -> T | None:
-        """The oldest sound thing under `key`, None if there is none; puts the key in use."""
+    @property
+    def is_full(self) -> bool:
+        """True when things that wait take all the room."""
+        return self.waiting >= self._total
+
+    def use(self, key: K, now: float) -> int:
+        """Puts a key in use; gives how many things wait under it."""
         place = self._places.setdefault(key, _Place(now))
         place.used = now
+        return len(place.waiting)
+
+    def take(self, key: K, now: float, *, is_sound: Callable[[T], bool]) -> T | None:
+        """The oldest sound thing under `key`, None if there is none; puts the key in use."""
+        self.use(key, now)
+        place = self._places[key]
         while place.waiting:
             put, thing = place.waiting.popleft()
             if now - put < self._lifetime and is_sound(thing):
