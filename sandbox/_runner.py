@@ -121,6 +121,7 @@ def become_job(setup: dict[str, Any], ends: tuple[int, ...]) -> NoReturn:
     os.environ.clear()
     os.environ.update(setup["environment"])
     limit(setup["rlimits"])
+    os.chdir(setup["directory"])
     roots = ["/code/%d" % number for number in range(setup["code_roots"])]
     sys.path[:] = roots + [place for place in sys.path if place]
     sys.argv[:] = [""]
@@ -211,6 +212,7 @@ class Child:
     """The process that will be the job, and this side's ends of its pipes."""
 
     def __init__(self, setup: dict[str, Any]) -> None:
+        self.directory = setup["directory"]
         self.stdin = os.memfd_create("stdin")
         self.kinds: dict[int, bytes] = {}
         ends = [self.stdin]
@@ -268,7 +270,7 @@ class Child:
 def supervise(child: Child, channel_in: int, channel_out: int) -> Ended:
     """Forwards what the job says until it has ended and all else is dead."""
     status, usage = watch(child, channel_in, channel_out)
-    full = disk_full()
+    full = disk_full(child.directory)
     with contextlib.suppress(ProcessLookupError):
         os.kill(-1, signal.SIGKILL)
     with contextlib.suppress(ChildProcessError):
@@ -311,8 +313,8 @@ def reap() -> tuple[int, int, resource.struct_rusage] | None:
     return (pid, status, usage) if pid else None
 
 
-def disk_full() -> bool:
-    for place in (WORK, "/tmp"):  # noqa: S108 - a file system of its own
+def disk_full(directory: str) -> bool:
+    for place in (WORK, "/tmp", directory):  # noqa: S108 - a file system of its own
         space = os.statvfs(place)
         if space.f_bavail == 0 or space.f_favail == 0:
             return True

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sandbox.job import Job
     from sandbox.profile import SandboxProfile
     from sandbox.result import ExecResult, Isolation
+    from sandbox.workspace import WorkspaceLayer
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,12 @@ class Sandbox(Protocol):
         profile: SandboxProfile,
         *,
         files: Mapping[str, bytes] | None = None,
+        workspace: WorkspaceLayer | None = None,
     ) -> ExecResult:
-        """Runs one job. `files` are put below the working directory first.
+        """Runs one job. `files` are put below `/box`, its working directory, first.
+
+        With a `workspace` its layer is at `/workspace`, and that is the working directory. What
+        the job changed there is for the layer's owner to judge when this has returned.
 
         Cancellation kills the sandbox and waits, shielded, until it is gone.
 

@@ -77,6 +77,7 @@ def encode_setup(
     profile: SandboxProfile,
     *,
     code_roots: int,
+    directory: str,
     preload: Sequence[str],
     rlimits: Mapping[str, int | None],
 ) -> Iterator[bytes]:
@@ -85,6 +86,7 @@ def encode_setup(
     Args:
         profile: the limits.
         code_roots: how many of them are mounted below `/code`.
+        directory: what the job starts in.
         preload: `module` or `module:attribute.path`, looked up before the job comes.
         rlimits: resource limits the runner sets on the job; None leaves one alone.
     """
@@ -94,6 +96,7 @@ def encode_setup(
         "files_out": profile.files,
         "files_out_bytes": profile.files_out_bytes,
         "code_roots": code_roots,
+        "directory": directory,
         "preload": list(preload),
     }
     yield from _chunks("S", json.dumps(document).encode("ascii"))

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sandbox.job import Job
     from sandbox.profile import SandboxProfile
     from sandbox.result import ExecResult, Isolation
+    from sandbox.workspace import WorkspaceLayer
 
 log = get_logger("pool")
 
@@ -203,13 +204,17 @@ class ArmedPool:
         profile: SandboxProfile,
         *,
         files: Mapping[str, bytes] | None = None,
+        workspace: WorkspaceLayer | None = None,
     ) -> ExecResult:
-        """See `Sandbox`. `enforced` says whether the sandbox was `armed`."""
+        """See `Sandbox`. `enforced` says whether the sandbox was `armed`.
+
+        A layer is mounted before a sandbox starts, so a job with a `workspace` is run cold.
+        """
         order = encode_job(job, profile, files=files or {})
-        armed = self._take(job, profile)
+        armed = self._take(job, profile) if workspace is None else None
         if armed is None:
             self._misses += 1
-            result = await self._backend.run(job, profile, files=files)
+            result = await self._backend.run(job, profile, files=files, workspace=workspace)
             return replace(result, enforced={**result.enforced, "armed": False})
         self._hits += 1
         try:

@@ -69,6 +69,7 @@ class Mount:
 
 _OWN_DIRECTORIES = frozenset(
     ("bin", "box", "code", "dev", "etc", "lib", "lib64", "proc", "sbin", "sys", "tmp", "usr")
+    + ("workspace",)
 )
 
 

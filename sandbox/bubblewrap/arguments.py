@@ -9,6 +9,9 @@ exists, in three steps that become one another:
    they can be reached even if they lie in a directory closed to others (`/root`);
 2. `setpriv` becomes uid 65534 and gives up every capability for good;
 3. bubblewrap as that user builds the sandbox itself.
+
+A plain user's launch has a first step too when there is a workspace to lay a layer over
+(`sandbox.bubblewrap.workspace`).
 """
 
 from __future__ import annotations
@@ -18,12 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.boot import ENVIRONMENT, python_arguments
+from sandbox.bubblewrap.workspace import hiding, inside, staged
 from sandbox.profile import CODE, TMP, USER, WORK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sandbox.bubblewrap.locate import Programs
+    from sandbox.bubblewrap.workspace import View
     from sandbox.profile import SandboxProfile
 
 STAGE = "/tmp"  # noqa: S108 - a mount of its own in the launcher's private namespace
@@ -65,6 +70,7 @@ def command(
     masked: Sequence[str],
     descriptors: Descriptors,
     drop_root: bool,
+    view: View | None = None,
 ) -> list[str]:
     """The whole argv of a launch.
 
@@ -76,9 +82,10 @@ def command(
         masked: the paths of `MASKED` that exist here.
         descriptors: inherited descriptors.
         drop_root: True when the launcher is uid 0.
+        view: of the job's workspace, if it has one.
     """
     bwrap = str(programs.bwrap)
-    if not drop_root:
+    if not drop_root and view is None:
         return _sandbox(
             bwrap,
             programs,
@@ -88,29 +95,35 @@ def command(
             masked=masked,
             descriptors=descriptors,
         )
-    staged = [
+    moved = [
         Shown(Path(f"{STAGE}/{number}"), entry.target) for number, entry in enumerate(shown)
     ]
     stage = [bwrap, "--dev-bind", "/", "/", "--tmpfs", STAGE]
-    for entry, place in zip(shown, staged, strict=True):
+    for entry, place in zip(shown, moved, strict=True):
         stage += ["--ro-bind", str(entry.source), str(place.source)]
     if programs.bwrap_root is not None:
         stage += ["--ro-bind", str(programs.bwrap_root), f"{STAGE}/bwrap"]
         bwrap = f"{STAGE}/bwrap/{programs.bwrap.relative_to(programs.bwrap_root)}"
+    if view is not None:
+        stage += staged(view, profile, STAGE)
+    proper = _sandbox(
+        bwrap,
+        programs,
+        profile,
+        shown=moved,
+        system=system,
+        masked=masked,
+        descriptors=descriptors,
+        view=view,
+    )
+    if view is not None and not drop_root:
+        return [*stage, "--die-with-parent", "--", *hiding(view, STAGE), *proper]
     for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):
         stage += ["--cap-add", capability]
     stage += ["--die-with-parent", "--", str(programs.setpriv)]
     stage += [f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
     stage += ["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"]
-    return stage + _sandbox(
-        bwrap,
-        programs,
-        profile,
-        shown=staged,
-        system=system,
-        masked=masked,
-        descriptors=descriptors,
-    )
+    return stage + proper
 
 
 def _sandbox(
@@ -122,6 +135,7 @@ def _sandbox(
     system: Sequence[tuple[str, str | None]],
     masked: Sequence[str],
     descriptors: Descriptors,
+    view: View | None = None,
 ) -> list[str]:
     argv = [bwrap, "--unshare-all", "--unshare-user", "--disable-userns"]
     argv += ["--uid", str(USER), "--gid", str(USER), "--hostname", "sandbox"]
@@ -141,6 +155,8 @@ def _sandbox(
     argv += ["--perms", "0700", "--size", str(profile.work_bytes), "--tmpfs", WORK]
     for entry in shown:
         argv += ["--ro-bind", str(entry.source), entry.target]
+    if view is not None:
+        argv += inside(view, STAGE)
     # The root of a bubblewrap sandbox is a file system without a size limit: close it last.
     argv += ["--remount-ro", "/", "--chdir", "/"]
     argv += ["--seccomp", str(descriptors.seccomp), "--info-fd", str(descriptors.info)]

@@ -11,12 +11,15 @@ import anyio
 from anyio import to_thread
 
 from sandbox import frames
+from sandbox.bubblewrap.arguments import STAGE
 from sandbox.bubblewrap.launch import end, launched
+from sandbox.bubblewrap.workspace import ATTRIBUTES, View, upper_of
 from sandbox.channel import SocketChannel, check_python, converse, greet, set_up
 from sandbox.errors import SandboxProviderError
 from sandbox.logs import get_logger
 from sandbox.transcript import Transcript
 from sandbox.verdict import Evidence, execution_result, judge
+from sandbox.workspace.host_mounts import mounted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from sandbox.lease import Lease
     from sandbox.profile import SandboxProfile
     from sandbox.result import ExecResult
+    from sandbox.workspace import WorkspaceLayer
 
 log = get_logger("bubblewrap")
 
@@ -42,9 +46,11 @@ class ArmedNamespaces:
         lease: of its owner.
         group: made for it; removed with it.
         enforced: the walls, for the record.
+        workspace: the layer of its job.
 
     Raises:
         SandboxProviderError: the launcher cannot be started; the group is left to the caller.
+        SandboxUnavailableError: the workspace cannot be layered; likewise.
     """
 
     def __init__(
@@ -56,16 +62,20 @@ class ArmedNamespaces:
         lease: Lease,
         group: RunGroup,
         enforced: Mapping[str, object],
+        workspace: WorkspaceLayer | None = None,
     ) -> None:
         self._profile = profile
         self._group = group
         self._enforced = enforced
         self._transcript = Transcript(profile)
         self._runner: int | None = None
-        self._stack = ExitStack()
-        self._launched = self._stack.enter_context(
-            launched(programs, profile, roots, lease=lease)
-        )
+        self._uncollected = None if os.geteuid() == 0 else workspace
+        with ExitStack() as stack:
+            view = None if workspace is None else _view(workspace, profile, lease, stack)
+            self._launched = stack.enter_context(
+                launched(programs, profile, roots, lease=lease, view=view)
+            )
+            self._stack = stack.pop_all()
         self._channel = SocketChannel(self._launched.stream)
         self._has_ended = False
         self._destroyed = False
@@ -83,6 +93,8 @@ class ArmedNamespaces:
                 raise SandboxProviderError(
                     "the sandbox could not enter its control group"
                 ) from err
+            if self._uncollected is not None:
+                self._uncollected.collect(upper_of(pid, STAGE), ATTRIBUTES)
             await set_up(self._channel, self._transcript, setup, seconds=seconds)
         except SandboxProviderError as err:
             raise SandboxProviderError(f"{err}: {self._launched.diagnostics()!r:.600}") from err
@@ -139,3 +151,14 @@ class ArmedNamespaces:
                 self._stack.close()
             if not await to_thread.run_sync(self._group.remove):
                 log.warning("sandbox_group_not_removed", backend="bubblewrap")
+
+
+def _view(
+    workspace: WorkspaceLayer, profile: SandboxProfile, lease: Lease, stack: ExitStack
+) -> View:
+    if os.geteuid() != 0:
+        return View(workspace.source, is_mounted=False, hidden=workspace.hidden)
+    mount = stack.enter_context(
+        mounted(workspace, size=profile.work_bytes, files=profile.files, lease=lease)
+    )
+    return View(mount.merged, is_mounted=True, hidden=())

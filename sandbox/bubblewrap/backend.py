@@ -27,8 +27,9 @@ from sandbox.frames import encode_job, encode_setup
 from sandbox.job import PythonJob
 from sandbox.lease import Lease
 from sandbox.mounts import checked_sources
-from sandbox.profile import USER, SandboxProfile
+from sandbox.profile import USER, WORK, SandboxProfile
 from sandbox.seccomp import POLICY_DIGEST
+from sandbox.workspace import TARGET
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from sandbox.job import Job
     from sandbox.result import ExecResult, Isolation
+    from sandbox.workspace import WorkspaceLayer
 
 BOOT_SECONDS = 15.0
 
@@ -94,11 +96,12 @@ class BubblewrapSandbox:
         profile: SandboxProfile,
         *,
         files: Mapping[str, bytes] | None = None,
+        workspace: WorkspaceLayer | None = None,
     ) -> ExecResult:
         """See `Sandbox`."""
         order = encode_job(job, profile, files=files or {})
         roots = job.code_roots if isinstance(job, PythonJob) else ()
-        armed = await self.arm(profile, code_roots=roots)
+        armed, _ = await self._start(profile, roots, (), keep_seconds=0, workspace=workspace)
         try:
             return await armed.spend(order)
         finally:
@@ -123,6 +126,7 @@ class BubblewrapSandbox:
         preload: Sequence[str],
         *,
         keep_seconds: float,
+        workspace: WorkspaceLayer | None = None,
     ) -> tuple[ArmedNamespaces, RunGroup]:
         if profile.image is not None or profile.runtime is not None:
             raise SandboxUnavailableError(
@@ -141,7 +145,8 @@ class BubblewrapSandbox:
                 roots,
                 lease=lease,
                 group=group,
-                enforced=enforced(profile, group, programs),
+                enforced=enforced(profile, group, programs, layered=workspace is not None),
+                workspace=workspace,
             )
         except BaseException:
             group.remove()
@@ -149,6 +154,7 @@ class BubblewrapSandbox:
         setup = encode_setup(
             profile,
             code_roots=len(roots),
+            directory=WORK if workspace is None else TARGET,
             preload=preload,
             rlimits=rlimits(
                 profile,
@@ -177,7 +183,9 @@ class BubblewrapSandbox:
                 await to_thread.run_sync(reaper.reap)
 
 
-def enforced(profile: SandboxProfile, group: RunGroup, programs: Programs) -> dict[str, object]:
+def enforced(
+    profile: SandboxProfile, group: RunGroup, programs: Programs, *, layered: bool
+) -> dict[str, object]:
     """What stood around a run, as plain JSON for the record."""
     return {
         "backend": "bubblewrap",
@@ -201,4 +209,5 @@ def enforced(profile: SandboxProfile, group: RunGroup, programs: Programs) -> di
         "read_only_root": True,
         "network": "none",
         "mounts": [mount.target for mount in profile.mounts],
+        "workspace": "layer" if layered else None,
     }

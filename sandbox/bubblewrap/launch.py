@@ -24,6 +24,7 @@ from sandbox.profile import USER
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from sandbox.bubblewrap.workspace import View
     from sandbox.lease import Lease
     from sandbox.profile import SandboxProfile
 
@@ -84,7 +85,12 @@ async def _is_over(launcher: int) -> bool:
 
 @contextmanager
 def launched(
-    programs: Programs, profile: SandboxProfile, roots: Sequence[Path], *, lease: Lease
+    programs: Programs,
+    profile: SandboxProfile,
+    roots: Sequence[Path],
+    *,
+    lease: Lease,
+    view: View | None,
 ) -> Iterator[Launched]:
     """Starts the launcher; on leaving it has been waited for and every descriptor closed."""
     with ExitStack() as stack:
@@ -109,6 +115,7 @@ def launched(
                 masked=[path for path in MASKED if Path(path).exists()],
                 descriptors=descriptors,
                 drop_root=os.geteuid() == 0,
+                view=view,
             )
             try:
                 # In this thread: `--die-with-parent` means the thread that forked.

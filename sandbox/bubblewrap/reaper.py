@@ -17,6 +17,7 @@ from pathlib import Path
 
 from sandbox.bubblewrap import cgroup
 from sandbox.lease import Lease
+from sandbox.workspace import host_mounts
 
 LEASE_VARIABLE = "WARDLINE_LEASE"
 
@@ -38,7 +39,7 @@ def launchers() -> dict[int, str]:
 
 
 def reap() -> int:
-    """Ends launchers and removes groups whose owner is gone; gives the number of groups."""
+    """Ends launchers, removes layers and groups whose owner is gone; gives the number of groups."""
     deadline = time.monotonic() + GONE_SECONDS
     # Again until none is seen: one that was about to fork has a child in the next pass.
     while (abandoned := _abandoned_launchers()) and time.monotonic() < deadline:
@@ -46,6 +47,7 @@ def reap() -> int:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.002)
+    host_mounts.reap()
     return cgroup.reap()
 
 

@@ -11,6 +11,7 @@ even that is removed by its lease when the next `DockerSandbox` opens or closes.
 from __future__ import annotations
 
 import secrets
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -28,16 +29,19 @@ from sandbox.job import PythonJob
 from sandbox.lease import Lease
 from sandbox.logs import get_logger
 from sandbox.mounts import checked_sources
-from sandbox.profile import USER
+from sandbox.profile import USER, WORK
+from sandbox.workspace import TARGET, host_mounts
+from sandbox.workspace.host_mounts import mounted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
     from sandbox.job import Job
     from sandbox.profile import SandboxProfile
     from sandbox.result import ExecResult, Isolation
+    from sandbox.workspace import WorkspaceLayer
 
 log = get_logger("docker")
 
@@ -98,16 +102,39 @@ class DockerSandbox:
         profile: SandboxProfile,
         *,
         files: Mapping[str, bytes] | None = None,
+        workspace: WorkspaceLayer | None = None,
     ) -> ExecResult:
         """See `Sandbox`."""
         # All of it, before anything is started: a job that cannot be written must cost nothing.
         order = encode_job(job, profile, files=files or {})
         roots = job.code_roots if isinstance(job, PythonJob) else ()
-        armed = await self.arm(profile, code_roots=roots)
+        async with self._mounted(workspace, profile) as merged:
+            armed = await self._start(profile, roots, merged=merged)
+            try:
+                return await armed.spend(order)
+            finally:
+                await armed.destroy()
+
+    @asynccontextmanager
+    async def _mounted(
+        self, workspace: WorkspaceLayer | None, profile: SandboxProfile
+    ) -> AsyncIterator[Path | None]:
+        """Where the layer of a workspace lies on the host, while there is one."""
+        if workspace is None:
+            yield None
+            return
+        mount = mounted(
+            workspace,
+            size=profile.work_bytes,
+            files=profile.files,
+            lease=Lease.of_this_process(wall_seconds=profile.wall_seconds + 2 * BOOT_SECONDS),
+        )
+        merged = (await self._in_thread(mount.__enter__)).merged
         try:
-            return await armed.spend(order)
+            yield merged
         finally:
-            await armed.destroy()
+            with anyio.CancelScope(shield=True):
+                await self._in_thread(partial(mount.__exit__, None, None, None))
 
     async def arm(
         self,
@@ -118,6 +145,19 @@ class DockerSandbox:
         keep_seconds: float = 0.0,
     ) -> ArmedContainer:
         """See `ArmingSandbox`."""
+        return await self._start(
+            profile, code_roots, preload=preload, keep_seconds=keep_seconds
+        )
+
+    async def _start(
+        self,
+        profile: SandboxProfile,
+        code_roots: Sequence[Path],
+        *,
+        preload: Sequence[str] = (),
+        keep_seconds: float = 0.0,
+        merged: Path | None = None,
+    ) -> ArmedContainer:
         roots = checked_sources(code_roots, profile, user=USER)
         await self._open()
         engine = self._connected()
@@ -128,7 +168,7 @@ class DockerSandbox:
             wall_seconds=keep_seconds + profile.wall_seconds + 2 * BOOT_SECONDS
         )
         name = f"wardline-{secrets.token_hex(8)}"
-        request = create_request(profile, image=image, lease=str(lease), code_roots=roots)
+        request = create_request(profile, image=image, lease=str(lease), code_roots=roots, merged=merged)
         try:
             stream = await self._in_thread(partial(engine.launch, request, name=name))
         except BaseException:
@@ -140,12 +180,16 @@ class DockerSandbox:
             stream,
             name=name,
             profile=profile,
-            enforced=enforced(profile, image=image, facts=self._facts),
+            enforced=enforced(profile, image=image, facts=self._facts, layered=merged is not None),
             in_thread=self._in_thread,
             remove=self._remove,
         )
         setup = encode_setup(
-            profile, code_roots=len(roots), preload=preload, rlimits=grouped_rlimits(profile)
+            profile,
+            code_roots=len(roots),
+            directory=WORK if merged is None else TARGET,
+            preload=preload,
+            rlimits=grouped_rlimits(profile),
         )
         try:
             await armed.set_up(setup, seconds=BOOT_SECONDS)
@@ -205,6 +249,7 @@ class DockerSandbox:
 
 def reap(engine: Engine) -> int:
     """Removes containers whose owner is gone; gives their number."""
+    host_mounts.reap()
     abandoned = [left for left in engine.leftovers() if left.is_abandoned]
     for left in abandoned:
         engine.remove(left.id)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox.boot import ENVIRONMENT, python_arguments, rlimits
 from sandbox.profile import CODE, TMP, USER, WORK
 from sandbox.seccomp import POLICY_DIGEST, docker_profile
+from sandbox.workspace import TARGET
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,7 +41,12 @@ CPU_PERIOD_MICROSECONDS = 100_000
 
 
 def create_request(
-    profile: SandboxProfile, *, image: str, lease: str, code_roots: Sequence[Path]
+    profile: SandboxProfile,
+    *,
+    image: str,
+    lease: str,
+    code_roots: Sequence[Path],
+    merged: Path | None = None,
 ) -> dict[str, Any]:
     """The body of `POST /containers/create` (Docker Engine API 1.41).
 
@@ -49,6 +55,7 @@ def create_request(
         image: image id by digest, already resolved.
         lease: text of the owner's lease.
         code_roots: real host paths, already checked.
+        merged: the job's layer over its workspace, mounted on the host.
     """
     return {
         "Image": image,
@@ -69,11 +76,13 @@ def create_request(
         "NetworkDisabled": True,
         "StopSignal": "SIGKILL",
         "Healthcheck": {"Test": ["NONE"]},
-        "HostConfig": _host_config(profile, code_roots),
+        "HostConfig": _host_config(profile, code_roots, merged),
     }
 
 
-def _host_config(profile: SandboxProfile, code_roots: Sequence[Path]) -> dict[str, Any]:
+def _host_config(
+    profile: SandboxProfile, code_roots: Sequence[Path], merged: Path | None
+) -> dict[str, Any]:
     config: dict[str, Any] = {
         "NetworkMode": "none",
         "ReadonlyRootfs": True,
@@ -100,6 +109,7 @@ def _host_config(profile: SandboxProfile, code_roots: Sequence[Path]) -> dict[st
         "Mounts": [
             *(_mount(str(root), f"{CODE}/{number}") for number, root in enumerate(code_roots)),
             *(_mount(str(mount.source), mount.target) for mount in profile.mounts),
+            *([] if merged is None else [_mount(str(merged), TARGET) | {"ReadOnly": False}]),
         ],
         "Ulimits": [
             {"Name": name, "Soft": most, "Hard": most}
@@ -126,7 +136,7 @@ def grouped_rlimits(profile: SandboxProfile) -> Mapping[str, int | None]:
 
 
 def enforced(
-    profile: SandboxProfile, *, image: str, facts: Mapping[str, object]
+    profile: SandboxProfile, *, image: str, facts: Mapping[str, object], layered: bool
 ) -> dict[str, object]:
     """What stood around a run, as plain JSON for the record."""
     runtime = profile.runtime or facts.get("default_runtime")
@@ -148,6 +158,7 @@ def enforced(
         "read_only_root": True,
         "network": "none",
         "mounts": [mount.target for mount in profile.mounts],
+        "workspace": "layer" if layered else None,
     }
 
 

@@ -117,14 +117,35 @@ def _mount(place: Path, layer: WorkspaceLayer, *, size: int, files: int) -> int:
     upper.chmod(found.st_mode & 0o777)
     for name in layer.hidden:
         os.mknod(mask / name, 0o020000, 0)  # a whiteout: nothing lies below it
+    number = _open(upper)
+    try:
+        _overlay(str(paths["merged"]), number, work, (mask, paths["lower"]))
+    except BaseException:
+        os.close(number)
+        raise
+    return number
+
+
+def _overlay(merged: str, upper: int, work: Path, below: tuple[Path, ...]) -> None:
+    # By descriptor, because the options can be read inside.
+    numbers = [_open(path) for path in (work, *below)]
+    by_number = [f"/proc/self/fd/{number}" for number in numbers]
     # Whole copies, so that the upper directory can be read without the lower one.
     features = "redirect_dir=off,metacopy=off,index=off,xino=off"
-    kernel.mount(
-        "overlay",
-        str(paths["merged"]),
-        f"lowerdir={mask}:{paths['lower']},upperdir={upper},workdir={work},{features}",
-    )
-    return os.open(upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        kernel.mount(
+            "overlay",
+            merged,
+            f"lowerdir={':'.join(by_number[1:])},upperdir=/proc/self/fd/{upper},"
+            f"workdir={by_number[0]},{features}",
+        )
+    finally:
+        for number in numbers:
+            os.close(number)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def _owners(user: int, group: int) -> int:
