@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.errors import ProfileError
+from sandbox.profile import EGRESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,8 +67,14 @@ def checked_sources(
         user: the id the job will have on the host, None when it stays the caller's.
 
     Raises:
-        ProfileError: as `checked_source`; or a code root is no directory, or closed to `user`.
+        ProfileError: as `checked_source`; or a code root is no directory, or closed to `user`;
+            or the profile has a way out or secrets, which no backend gives by itself.
     """
+    has_way = any(mount.target == EGRESS for mount in profile.mounts)
+    if profile.secret_files or (profile.network != "none") != has_way:
+        raise ProfileError(
+            "egress and secrets of a profile need `sandbox.egress.opened.EgressSandbox`"
+        )
     for mount in profile.mounts:
         checked_source(mount.source)
     return [_checked_code_root(root, user=user) for root in code_roots]

@@ -227,7 +227,8 @@ class ArmedPool:
 
     def _take(self, job: Job, profile: SandboxProfile) -> Armed | None:
         """A living armed sandbox for this job; None when it has to be run cold."""
-        if not self._is_open:
+        # A way out is opened for one run, so a sandbox with one cannot wait for its job.
+        if not self._is_open or profile.network != "none":
             return None
         try:
             recipe = Recipe.of(job, profile)

@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+from sandbox.egress.rules import HANDLE, Egress
 from sandbox.errors import ProfileError
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ WORK = "/box"
 OUT = "/box/out"
 """What a job leaves here comes back as `files_out`."""
 TMP = "/tmp"  # noqa: S108 - a path inside the sandbox, on a file system of its own
+EGRESS = "/egress"
+"""The folder with the socket of the proxy, in a sandbox with a way out."""
 CODE = "/code"
 """Code roots are mounted below it, read-only: `/code/0`, `/code/1`, ..."""
 
@@ -81,7 +84,8 @@ class SandboxProfile:
         image: container image by digest (`sha256:...` or `name@sha256:...`); None is the
             default image built for this Python, whose digest is put into the record.
         runtime: OCI runtime by name (`runc`, `runsc`); None is the engine's default.
-        network: only "none": a loopback interface and no route.
+        network: "none", a loopback interface and no route; or an `Egress`, the same with a
+            proxy behind a unix socket.
         memory_bytes: memory with swap, of all processes together; work and tmp count too.
         processes: processes and threads together.
         cpus: share of processor time (1.0 is one processor).
@@ -96,6 +100,7 @@ class SandboxProfile:
         wall_seconds: time from handing over the job to the kill.
         environment: the job's variables, besides PATH, HOME, TMPDIR and LANG.
         mounts: further read-only mounts.
+        secret_files: files of one call by relative path, and the `secret://` handle of each.
 
     Raises:
         ProfileError: a value out of bounds, or a variable that loads code.
@@ -103,7 +108,7 @@ class SandboxProfile:
 
     image: str | None = None
     runtime: str | None = None
-    network: Literal["none"] = "none"
+    network: Literal["none"] | Egress = "none"
     memory_bytes: int = 256 * MEBIBYTE
     processes: int = 64
     cpus: float = 1.0
@@ -118,10 +123,12 @@ class SandboxProfile:
     wall_seconds: float = 30.0
     environment: Mapping[str, str] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
+    secret_files: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Checks every value, so that no backend has to."""
-        object.__setattr__(self, "environment", MappingProxyType(dict(self.environment)))
+        for name in ("environment", "secret_files"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         for name, (low, high) in _BOUNDS.items():
             value = getattr(self, name)
             # bool is an int, NaN compares false: both are refused here
@@ -131,8 +138,7 @@ class SandboxProfile:
                 raise ProfileError(
                     f"profile: {name}={value!r:.40} is outside {low} to {high}; choose within"
                 )
-        if self.network != "none":
-            raise ProfileError(f"profile: network={self.network!r:.40}; only 'none' exists")
+        self._check_egress()
         if self.image is not None and not _IMAGE.fullmatch(self.image):
             raise ProfileError(
                 f"profile: image={self.image!r:.120} is not pinned by digest; use sha256:..."
@@ -142,16 +148,26 @@ class SandboxProfile:
         for name, text in self.environment.items():
             _check_variable(name, text)
 
+    def _check_egress(self) -> None:
+        if self.network != "none" and not isinstance(self.network, Egress):
+            raise ProfileError(
+                f"profile: network={self.network!r:.40} is neither 'none' nor an Egress"
+            )
+        for handle in self.secret_files.values():
+            if not HANDLE.fullmatch(handle):
+                raise ProfileError(f"profile: {handle!r:.80} is no handle (secret://name)")
+
     def document(self) -> dict[str, Any]:
         """The profile as plain JSON, for `digest`. Holds the variables' values: not for a log."""
         limits = {name: getattr(self, name) for name in _BOUNDS}
         return {
             "image": self.image,
             "runtime": self.runtime,
-            "network": self.network,
+            "network": self.network if self.network == "none" else self.network.document(),
             "limits": limits,
             "environment": dict(self.environment),
             "mounts": [[str(mount.source), mount.target] for mount in self.mounts],
+            "secret_files": dict(self.secret_files),
         }
 
     @property

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sandbox.egress.decision import EgressReport
+
 Isolation = Literal["process", "container", "kernel"]
 """Boundaries in rising order: one kernel shared by namespaces, by a container engine, or not
 shared (gVisor, a virtual machine)."""
@@ -64,6 +66,7 @@ class ExecResult:
         limits_hit: limits that were touched, also when the job went on.
         resources: time and memory used.
         enforced: the walls that stood, as plain JSON, for a signed record.
+        egress: each connection out, in the order of their ends.
     """
 
     verdict: Verdict
@@ -79,3 +82,4 @@ class ExecResult:
     limits_hit: tuple[str, ...] = ()
     resources: Resources
     enforced: Mapping[str, Any]
+    egress: tuple[EgressReport, ...] = ()
