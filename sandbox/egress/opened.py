@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sandbox.job import Job
     from sandbox.profile import SandboxProfile
     from sandbox.result import ExecResult, Isolation
+    from sandbox.workspace.layer import WorkspaceLayer
 
 START_SECONDS = 60.0
 """Added to a run's own time for the lease of the socket's folder."""
@@ -95,13 +96,17 @@ class EgressSandbox:
         profile: SandboxProfile,
         *,
         files: Mapping[str, bytes] | None = None,
+        workspace: WorkspaceLayer | None = None,
         gate: Gate | None = None,
     ) -> ExecResult:
         """See `Sandbox`. `gate` may refuse, per connection, what the profile allows.
 
         Raises:
+            ProfileError: secrets as files beside a workspace, which would take them out unseen.
             SandboxUnavailableError: a secret of the profile has no value; nothing ran.
         """
+        if workspace is not None and profile.secret_files:
+            raise ProfileError("secret files and a workspace cannot be given to one run")
         values = self._values(profile)
         given = dict(files or {})
         for path, handle in profile.secret_files.items():
@@ -111,12 +116,12 @@ class EgressSandbox:
         scrubber = Scrubber(values.values())
         if profile.network == "none":
             inner = replace(profile, secret_files={})
-            result = await self._backend.run(job, inner, files=given)
+            result = await self._backend.run(job, inner, files=given, workspace=workspace)
             return _finished(result, profile, scrubber, [])
         if any(mount.target == EGRESS for mount in profile.mounts):
             raise ProfileError(f"mount target {EGRESS!r} is the sandbox's own")
         async with self._way(profile, profile.network, gate) as (inner, reports):
-            result = await self._backend.run(job, inner, files=given)
+            result = await self._backend.run(job, inner, files=given, workspace=workspace)
         return _finished(result, profile, scrubber, reports)
 
     @asynccontextmanager
