@@ -48,9 +48,9 @@ def build_missing_image(session: pytest.Session) -> None:
             build_image(engine, progress=lambda _: None)
 
 
-def leftovers() -> list[str]:
-    """Containers, control groups and launchers that this process left."""
-    mine = f".{os.getpid()}."
+def leftovers(owner: int | None = None) -> list[str]:
+    """Containers, control groups and launchers that this process, or another one, left."""
+    mine = f".{owner or os.getpid()}."
     found = [f"group {name}" for name in cgroup.groups() if mine in name]
     found += [f"launcher {pid}" for pid, lease in reaper.launchers().items() if mine in lease]
     try:

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 from backends import build_missing_image, sandbox
+from pools import nimble, pool
 
-__all__ = ["sandbox"]
+__all__ = ["nimble", "pool", "sandbox"]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,0 +1,211 @@
+"""What happens to sandboxes that wait: killed, orphaned, booby-trapped, never started."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+import pytest
+from backends import BACKENDS, leftovers
+from pools import PROFILE, WAIT_SECONDS, belongings, code, fmean, kill, runners, until
+
+from sandbox import CommandJob, PythonJob, SandboxProfile, SandboxProviderError
+from sandbox.bubblewrap import BubblewrapSandbox
+from sandbox.conformance import call
+from sandbox.docker import DockerSandbox
+from sandbox.pool import ArmedPool
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from sandbox import Availability, ExecResult, Isolation, Job
+    from sandbox.base import Armed, ArmingSandbox
+    from sandbox.workspace import WorkspaceLayer
+
+
+async def test_a_dead_one_is_never_handed_out(pool: ArmedPool) -> None:
+    """Killed while they wait; the job is run all the same."""
+    for process in ("runner", "child"):
+        assert await pool.prepare(fmean(), PROFILE)
+        assert kill(process)
+        await until(lambda: not runners())
+        result = await pool.run(fmean(3, 4), PROFILE)
+
+        assert (result.verdict, result.value) == ("ok", 3.5)
+        assert not result.enforced["armed"]
+
+
+@pytest.mark.bwrap
+async def test_a_module_cannot_prepare_a_trap_for_the_runner(
+    nimble: ArmedPool, tmp_path: Path
+) -> None:
+    """Code that ran on import changes neither who supervises nor what is reported."""
+    source = (
+        "import os, sys, threading, time\n"
+        "json = sys.modules['json']\n"
+        "json.dumps = json.loads = lambda *_, **__: 'trapped'\n"
+        "for n in range(3, 64):\n"
+        "    try: os.write(n, b'z\\0\\0\\0\\2{}' * 9)\n"
+        "    except OSError: pass\n"
+        "def f():\n    return 1\n"
+    )
+    job = PythonJob("tool:f", {}, (code(tmp_path / "code", source),))
+
+    await nimble.prepare(job, PROFILE)
+    result = await nimble.run(job, PROFILE)
+
+    assert result.verdict in {"exit", "raised", "signal"}
+    assert result.value is None
+    assert (await nimble.run(fmean(1), PROFILE)).value == 1.0
+
+
+class Faulty:
+    """A backend whose every third start fails, in the provider or in this process."""
+
+    def __init__(self, backend: ArmingSandbox) -> None:
+        self.name = backend.name
+        self.isolation: Isolation = backend.isolation
+        self._backend = backend
+        self._starts = 0
+
+    async def probe(self) -> Availability:
+        return await self._backend.probe()
+
+    async def arm(
+        self,
+        profile: SandboxProfile,
+        *,
+        code_roots: Sequence[Path],
+        preload: Sequence[str],
+        keep_seconds: float,
+    ) -> Armed:
+        self._starts += 1
+        if self._starts % 6 == 3:
+            raise SandboxProviderError("the engine is away")
+        if self._starts % 6 == 0:
+            raise OSError(24, "too many open files")
+        return await self._backend.arm(
+            profile, code_roots=code_roots, preload=preload, keep_seconds=keep_seconds
+        )
+
+    async def run(
+        self,
+        job: Job,
+        profile: SandboxProfile,
+        *,
+        files: Mapping[str, bytes] | None = None,
+        workspace: WorkspaceLayer | None = None,
+    ) -> ExecResult:
+        return await self._backend.run(job, profile, files=files, workspace=workspace)
+
+    async def aclose(self) -> None:
+        await self._backend.aclose()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+async def test_two_hundred_jobs_with_faults_leave_nothing(backend: type) -> None:
+    """Failed starts, killed waiters, limits, cancellations; six jobs at a time."""
+    jobs = 200 if backend is BubblewrapSandbox else 60
+    async with backend() as first:
+        await first.run(fmean(1), PROFILE)
+    before = belongings()
+    done: list[str] = []
+
+    async def client(pool: ArmedPool, numbers: list[int]) -> None:
+        for number in numbers:
+            if number % 20 == 7:
+                kill("runner" if number % 40 == 7 else "child")
+            if number % 25 == 11:
+                with anyio.move_on_after(0.02 * (number % 7)):
+                    await pool.run(CommandJob(("sleep", "30")), PROFILE)
+                done.append("cancelled")
+                continue
+            try:
+                if number % 25 == 3:
+                    result = await call(pool, "flood", SandboxProfile(output_bytes=10))
+                else:
+                    result = await pool.run(fmean(number), PROFILE)
+                    assert result.value in {number, None}
+                done.append(result.verdict)
+            except SandboxProviderError:
+                done.append("provider")
+
+    ticks = [0.0]
+
+    def clock() -> float:
+        """A failed recipe rests for thirty looks at the clock."""
+        ticks[0] += 1.0
+        return ticks[0]
+
+    async with ArmedPool(
+        Faulty(backend()), minimum=3, idle_seconds=1e9, lifetime_seconds=1e9, clock=clock
+    ) as pool:
+        async with anyio.create_task_group() as clients:
+            for start in range(6):
+                clients.start_soon(client, pool, list(range(start, jobs, 6)))
+
+    assert len(done) == jobs
+    assert done.count("ok") > jobs * 0.7
+    assert pool.metrics.failed > 0
+    assert pool.metrics.hits > 0
+    assert leftovers() == []
+    assert belongings() == before
+
+
+@pytest.mark.bwrap
+async def test_cancelling_at_any_moment_leaves_nothing() -> None:
+    """While it fills, hands over, runs and closes."""
+    for step in range(16):
+        with anyio.move_on_after(step * step * 0.001):
+            async with ArmedPool(BubblewrapSandbox(), minimum=2) as pool:
+                await pool.prepare(fmean(), PROFILE)
+                await pool.run(CommandJob(("sleep", "5")), PROFILE)
+
+    assert leftovers() == []
+
+
+BROKER = """
+    import anyio, sys
+    from sandbox import PythonJob, SandboxProfile
+    from sandbox.bubblewrap import BubblewrapSandbox
+    from sandbox.docker import DockerSandbox
+    from sandbox.pool import ArmedPool
+
+    async def main():
+        backend = {"docker": DockerSandbox, "bubblewrap": BubblewrapSandbox}[sys.argv[1]]()
+        async with ArmedPool(backend, minimum=3) as pool:
+            await pool.prepare(PythonJob("statistics:fmean"), SandboxProfile())
+            print("armed", flush=True)
+            await anyio.sleep_forever()
+
+    anyio.run(main)
+"""
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+async def test_a_broker_killed_while_some_wait_leaves_nothing(backend: type) -> None:
+    """One is armed and more are being started; the next start removes what is left."""
+    name = "docker" if backend is DockerSandbox else "bubblewrap"
+    broker = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(BROKER), name], stdout=subprocess.PIPE
+    )
+    assert broker.stdout is not None
+    with broker.stdout:
+        assert await anyio.to_thread.run_sync(broker.stdout.readline) == b"armed\n"
+        broker.kill()
+        broker.wait(WAIT_SECONDS)
+
+    async def reaped() -> bool:
+        async with backend() as later:
+            await later.run(fmean(1), PROFILE)
+        return leftovers(broker.pid) == []
+
+    with anyio.fail_after(WAIT_SECONDS):
+        while not await reaped():
+            await anyio.lowlevel.checkpoint()

@@ -1,0 +1,128 @@
+"""Pools over the real backends for tests, and ways to break what waits in them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+import pytest
+from backends import BACKENDS, leftovers
+from docker.errors import NotFound
+
+from sandbox import PythonJob, SandboxProfile
+from sandbox.bubblewrap import BubblewrapSandbox
+from sandbox.docker.engine import Engine
+from sandbox.errors import SandboxUnavailableError
+from sandbox.pool import ArmedPool
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+WAIT_SECONDS = 20.0
+PROFILE = SandboxProfile()
+
+
+@pytest.fixture(params=BACKENDS)
+async def pool(request: pytest.FixtureRequest) -> AsyncIterator[ArmedPool]:
+    """A pool over each backend in turn."""
+    async with ArmedPool(request.param(), maximum=4, idle_seconds=1.0) as opened:
+        yield opened
+    assert leftovers() == []
+
+
+@pytest.fixture
+async def nimble() -> AsyncIterator[ArmedPool]:
+    """A pool over the quicker backend, for what is the pool's own."""
+    async with ArmedPool(BubblewrapSandbox()) as opened:
+        yield opened
+    assert leftovers() == []
+
+
+def fmean(*data: float) -> PythonJob:
+    return PythonJob("statistics:fmean", {"data": list(data)})
+
+
+def code(folder: Path, source: str) -> Path:
+    folder.mkdir()
+    (folder / "tool.py").write_text(source)
+    for place in (folder, *folder.parents[:3]):
+        place.chmod(0o755)
+    return folder
+
+
+def kill(process: str) -> bool:
+    """Kills the runner, or its child, of one sandbox of this process."""
+    for runner in runners():
+        with suppress(OSError):
+            children = Path(f"/proc/{runner}/task/{runner}/children").read_text().split()
+            if process == "runner" or children:
+                os.kill(runner if process == "runner" else int(children[0]), signal.SIGKILL)
+                return True
+    return False
+
+
+def runners() -> list[int]:
+    """Process ids of process 1 of each sandbox of this process."""
+    found = [pid for pid in _descendants() if _is_runner(pid)]
+    try:
+        engine = Engine.connect()
+    except SandboxUnavailableError:
+        return found
+    with closing(engine):
+        mine = [left.id for left in engine.leftovers() if f".{os.getpid()}." in left.lease]
+        for name in mine:
+            with suppress(NotFound):
+                found.append(engine.client.inspect_container(name)["State"]["Pid"])
+    return [pid for pid in found if pid]
+
+
+def _is_runner(pid: int) -> bool:
+    with suppress(OSError):
+        status = Path(f"/proc/{pid}/status").read_text()
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b"def become_job" in command and "NSpid" in status and _is_first(status)
+    return False
+
+
+def _is_first(status: str) -> bool:
+    line = next(line for line in status.splitlines() if line.startswith("NSpid"))
+    return line.split()[-1] == "1" and len(line.split()) > 2
+
+
+def _descendants() -> list[int]:
+    parents = {}
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parents[int(place.parent.name)] = int(
+                place.read_text(errors="replace").rpartition(")")[2].split()[1]
+            )
+    found = [os.getpid()]
+    for pid in found:
+        found += [child for child, parent in parents.items() if parent == pid]
+    return found[1:]
+
+
+def belongings() -> dict[str, Any]:
+    """What this process holds of the system."""
+    return {
+        "descriptors": len(list(Path("/proc/self/fd").iterdir())),
+        # Other processes of this machine mount too; what is ours carries our lease.
+        "mounts": [
+            line
+            for line in Path("/proc/self/mounts").read_text().splitlines()
+            if f".{os.getpid()}." in line
+        ],
+        "children": _descendants(),
+    }
+
+
+async def until(seen: Callable[[], bool]) -> None:
+    with anyio.fail_after(WAIT_SECONDS):
+        while not await anyio.to_thread.run_sync(seen):
+            await anyio.lowlevel.checkpoint()
