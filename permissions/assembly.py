@@ -97,7 +97,6 @@ async def open_broker(
                     new_id=lambda: random_id("req"),
                 ),
                 budgets=budget.SqliteBudgetLedger(state),
-                counts=budget.InMemoryBudgetLedger(),
                 journal=journal.SqliteJournal(state, clock=now_us),
                 trace=log,
                 history=partial(history_of, directory=places.trace, kek=kek),

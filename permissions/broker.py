@@ -26,6 +26,7 @@ function or changes the broker's own memory. What must not do that belongs into 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, assert_never
 
 import anyio
@@ -160,7 +161,9 @@ class PermissionBroker:
         decided = await self._evaluate(attempt, question.document)  # 5
         approval = None
         if (asks := decided.access_request) is not None:  # 6
-            approval, decided = await self._ask(attempt, question, asks, decided.reasons)
+            approval, question, decided = await self._ask(
+                attempt, question, asks, decided.reasons
+            )
         if not decided.permitted:
             raise Refusal("denied", *decided.reasons)
         admission = self._prepare(attempt, question, decided, approval)  # 7
@@ -183,15 +186,22 @@ class PermissionBroker:
         question: Question,
         terms: AccessRequestTerms,
         reasons: tuple[Reason, ...],
-    ) -> tuple[Approval, Decision]:
+    ) -> tuple[Approval, Question, Decision]:
+        """The approval, and what policy says with it of the call as it stands by then.
+
+        While a person thought about it a plan may have expired, a label been added or a
+        session been closed, so everything but the arguments is looked up again.
+        """
         asked_for = requested_call(attempt, question, terms, self.parts.pdp.revision)
         asked = await self._answered(attempt, asked_for, reasons)
         approval = await self.parts.approvals.verify(asked.id, binding=asked_for.binding)
         attempt.entries.append(records.approval(attempt, approval, asked.votes))
+        given = question.arguments.given
+        again = Attempt(attempt.id, attempt.session, replace(attempt.call, arguments=given))
+        question = await understand(again, self.parts, self.isolation)
         context = {**question.document["context"], "approval": approval.document()}
-        context["time"] = self.parts.clock()
-        decided = await self._evaluate(attempt, {**question.document, "context": context})
-        return approval, decided
+        document = {**question.document, "context": context}
+        return approval, question, await self._evaluate(attempt, document)
 
     async def _answered(
         self, attempt: Attempt, call: RequestedCall, reasons: tuple[Reason, ...]
@@ -348,7 +358,8 @@ class PermissionBroker:
         parts, session = self.parts, admission.session
         took = parts.clock() - admission.started
         entry = records.outcome(admission, outcome, delivery, duration_us=took)
-        await parts.trace.append([entry], evidence=admission.terms.evidence)
+        entries = [*records.effects(admission, outcome), entry]
+        await parts.trace.append(entries, evidence=admission.terms.evidence)
         session.settle(admission, outcome.status, delivery.document)
         if admission.reserved is not None:
             await session.budgets.settle(admission.reserved, admission.reserved.amounts)

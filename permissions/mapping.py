@@ -89,6 +89,8 @@ def context_of(
         isolation: boundaries this machine can give.
     """
     names = {"calls", *session.limits, *used}
+    # A run that goes on without a budget is counted anew by its ledger, not by its session.
+    used = {**used, "calls": max(used.get("calls", 0), session.calls)}
     return {
         "run": session.run,
         "call": call,

@@ -39,7 +39,6 @@ class BrokerParts:
     Attributes:
         executors: one per boundary this machine can give, beside the caller's process.
         budgets: durable, for sessions with limits.
-        counts: in memory, for sessions that only count.
         history: what the trace holds of a run, in order; blocking.
         evidence: weakest evidence level of any call.
         approval_wait_seconds: longest wait for a person inside one call.
@@ -51,7 +50,6 @@ class BrokerParts:
     pdp: PolicyDecisionPoint
     approvals: ApprovalService
     budgets: BudgetLedger
-    counts: BudgetLedger
     journal: ExecutionJournal
     trace: TraceLog
     history: Callable[[str], Iterable[TraceEntry]]

@@ -11,6 +11,7 @@ from anyio.lowlevel import current_token
 
 from permissions import records
 from permissions.broker import RECORDING_SECONDS
+from permissions.budget import InMemoryBudgetLedger
 from permissions.errors import NoSessionError, RunOpenError
 from permissions.grants import CURRENT_SESSION
 from permissions.planning import declare
@@ -87,7 +88,7 @@ async def open_session(
         subject=subject_of(user=user, agent=agent, roles=roles),
         workspace=(workspace or parts.workspace).resolve(),
         approval_mode=approval_mode or parts.approval_mode,
-        budgets=parts.budgets if budgets else parts.counts,
+        budgets=parts.budgets if budgets else InMemoryBudgetLedger(),
         limits={"calls": None, **(budgets or {})},
         provenance=ProvenanceLedger(),
         plan_required=plan_required,

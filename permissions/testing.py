@@ -198,7 +198,6 @@ async def memory_broker(
                 new_id=lambda: ids("request"),
             ),
             budgets=InMemoryBudgetLedger(),
-            counts=InMemoryBudgetLedger(),
             journal=InMemoryJournal(clock=clock),
             trace=trace,
             history=lambda run: [entry for entry in trace.entries if entry.run == run],

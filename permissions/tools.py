@@ -88,6 +88,11 @@ class Arguments:
     document: JsonObject
     defaulted: frozenset[str]
 
+    @property
+    def given(self) -> JsonObject:
+        """The arguments somebody gave, as JSON: what has the same `defaulted` when validated."""
+        return {k: value for k, value in self.document.items() if k not in self.defaulted}
+
 
 @dataclass(frozen=True)
 class ToolDefinition:

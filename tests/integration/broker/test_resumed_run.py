@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from permissions import PathArg, tool
@@ -15,6 +17,7 @@ from permissions.parts import now_us
 from permissions.plan.model import plan_from
 from permissions.session import ToolCall
 from permissions.sessions import open_session
+from permissions.testing import Person, memory_broker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +37,12 @@ async def read_note(path: Annotated[str, PathArg()]) -> str:
 async def write_note(path: Annotated[str, PathArg("write")], text: str) -> str:
     """Writes nothing, for this test."""
     return "written"
+
+
+@tool(effect="irreversible", impact="low")
+async def send_note() -> str:
+    """Cannot be undone, so a person is asked."""
+    return "sent"
 
 
 @pytest.fixture
@@ -161,3 +170,38 @@ async def test_a_run_keeps_its_budget(config: BrokerConfig) -> None:
 
     assert isinstance(spent, Denial)
     assert spent.code == "budgets.spent"
+
+
+async def test_a_plan_that_expired_while_a_person_thought_is_over(tmp_path: Path) -> None:
+    """An approval is for the call as it stands when it is given, not when it was asked for."""
+    person = Person("olga", ("operators",))
+    async with memory_broker([send_note], people=[person], workspace=tmp_path) as broker:
+        plan = plan_from(
+            {
+                "id": "send",
+                "goal": "send one note",
+                "subject": "agent:bot",
+                "on_behalf_of": "user:alice",
+                "budget": {"calls": 1},
+                "expires_at": broker.clock() + 60 * 1_000_000,
+                "steps": [{"id": "send", "tool": "send_note", "arguments": {}}],
+            }
+        )
+
+        async def think_long() -> None:
+            while not (asked := await broker.parts.approvals.listed(pending_only=True)):
+                await anyio.lowlevel.checkpoint()
+            broker.clock.advance(120)
+            await person.answer(broker, asked[0].id, "approve")
+
+        async with (
+            open_session(
+                broker, user="alice", agent="bot", plan=plan, approval_mode="wait"
+            ) as session,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(think_long)
+            late = await broker.call(session, ToolCall("send_note", {}))
+
+    assert isinstance(late, Denial)
+    assert late.code == "plan.expired"
