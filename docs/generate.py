@@ -194,7 +194,7 @@ def sandbox_probes() -> Iterator[str]:
 
 def _expectation(row: Any, backend: str) -> str:
     """What the table promises of a row, in one cell."""
-    if (reason := row.absence(backend)) is not None:
+    if (reason := row.absent.get(backend)) is not None:
         return f"does not apply: {reason}"
     if (weakness := row.weak.get(backend)) is None:
         return "blocked"

@@ -293,6 +293,24 @@ def reach(places: list[tuple[str, int]], seconds: float) -> list[list[str]]:
     return found
 
 
+def talk(messages: list[list[str]], seconds: float) -> list[str]:
+    """Says each message to the proxy, its parts after an answer each; gives all it answered."""
+    answers = []
+    for parts in messages:
+        said = b""
+        with contextlib.suppress(OSError), socket.socket() as end:
+            end.settimeout(seconds)
+            end.connect(("127.0.0.1", 3128))
+            for number, part in enumerate(parts):
+                end.sendall(bytes.fromhex(part))
+                if number < len(parts) - 1:
+                    said += end.recv(65536)
+            while more := end.recv(65536):
+                said += more
+        answers.append(said[:1000].decode("latin-1"))
+    return answers
+
+
 def resolve(names: list[str]) -> tuple[list[str], float]:
     """The names it could resolve, and the seconds it took."""
     start = time.monotonic()

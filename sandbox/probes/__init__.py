@@ -9,6 +9,7 @@ proof: it finds a wall that is missing, not a hole in one.
 from __future__ import annotations
 
 from sandbox.probes import (  # noqa: F401 - each fills `PROBES`
+    egress,
     files,
     kernel,
     lives,

@@ -73,8 +73,7 @@ class Ground:
         **arguments: Any,
     ) -> ExecResult:
         """Runs a function of the code that is made for inside: `abuse:name` and the like."""
-        code = Path(str(resources.files("sandbox").joinpath("_probes")))
-        job = PythonJob(f"wardline_{entry}", arguments, (code,))
+        job = inside(entry, **arguments)
         return await self.sandbox.run(job, profile or self.profile(), files=files)
 
     async def command(
@@ -117,6 +116,12 @@ class Ground:
                 yield await seen(mark)
             finally:
                 group.cancel_scope.cancel()
+
+
+def inside(entry: str, **arguments: Any) -> PythonJob:
+    """A function of the code that is made for inside, as a job."""
+    code = Path(str(resources.files("sandbox").joinpath("_probes")))
+    return PythonJob(f"wardline_{entry}", arguments, (code,))
 
 
 def new_mark() -> str:

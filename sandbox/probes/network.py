@@ -7,7 +7,7 @@ import socket
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from sandbox.probes.table import absent, blocked_unless, opened, probe
+from sandbox.probes.table import blocked_unless, opened, probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,15 +112,6 @@ async def unix_sockets(ground: Ground) -> Outcome:
     return blocked_unless(found or came, f"{len(SOCKETS) + 2} sockets")
 
 
-absent(
-    56,
-    "Host names made to fool an allowlist",
-    "NUL, dots, case, IDN, user@host, mapped and octal addresses are denied",
-    reason=NO_PROXY,
-)
-absent(57, "DNS rebinding", "the checked address is the dialled one", reason=NO_PROXY)
-
-
 @probe(58, "Exfiltration by name lookup", "no lookup leaves")
 async def lookups(ground: Ground) -> Outcome:
     """By the resolver, and by datagrams to well-known resolvers."""
@@ -129,14 +120,6 @@ async def lookups(ground: Ground) -> Outcome:
     routes = await _routes(ground, (*PUBLIC, "127.0.0.53", "127.0.0.11"), 53)
     slow = [f"{seconds:.1f} s to fail"] if seconds > 2 else []
     return blocked_unless([*names, *routes, *slow], "no resolver, no route to one")
-
-
-absent(
-    59,
-    "Plain HTTP, SNI other than the host, absolute URI, redirects",
-    "denied",
-    reason=NO_PROXY,
-)
 
 
 @probe(60, "IPv6, UDP, QUIC, ICMP, other ports", "no route")
@@ -156,9 +139,6 @@ async def no_proxy(ground: Ground) -> Outcome:
     return blocked_unless([*routes, *told], "no route and no proxy")
 
 
-absent(62, "Attack the proxy: bad frames, slow clients, floods", "bounded", reason=NO_PROXY)
-
-
 @probe(63, "A call without network from a sandbox kept for another", "its own profile holds")
 async def kept_for_another(ground: Ground) -> Outcome:
     """Profiles in turn; each run's record and limits are its own."""
@@ -174,7 +154,3 @@ async def kept_for_another(ground: Ground) -> Outcome:
         [name for name in await ground.value("abuse:interfaces") if name != "lo"],
         "each run had its own walls",
     )
-
-
-absent(64, "A rule tightened while a connection is open", "it is closed", reason=NO_PROXY)
-absent(65, "A method or path that is not allowed", "denied per request", reason=NO_PROXY)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from sandbox.errors import SandboxProviderError
 from sandbox.logs import get_logger
 from sandbox.probes.ground import Ground, UnseenError, prepared
 from sandbox.probes.table import PROBES, Outcome, not_applicable, opened
@@ -150,6 +151,8 @@ async def _ground(column: Column, folder: Path, canary: str) -> Ground:
 
 
 def _promised(ground: Ground, row: Probe) -> bool:
+    if ground.runtime is not None:
+        return False  # its kernel answers otherwise: a report, see the page on it
     weakness = row.weak.get(ground.backend)
     return weakness is None or (
         weakness.without_group and bool(ground.facts.get("controllers"))
@@ -157,9 +160,24 @@ def _promised(ground: Ground, row: Probe) -> bool:
 
 
 async def _outcome(ground: Ground, row: Probe) -> Outcome:
-    reason = row.absence(ground.backend)
-    if reason is not None or row.run is None:
-        return not_applicable(reason or "there is nothing to attempt")
+    if (reason := row.absent.get(ground.backend)) is not None:
+        return not_applicable(reason)
+    try:
+        return await _judged(ground, row)
+    except SandboxProviderError:
+        log.info("probe_repeated", number=row.number)  # a busy machine may fail a start
+    try:
+        return await _judged(ground, row)
+    except SandboxProviderError as err:
+        return _unjudged(row, err)
+
+
+async def _judged(ground: Ground, row: Probe) -> Outcome:
+    """One try.
+
+    Raises:
+        SandboxProviderError: the backend failed under it.
+    """
     try:
         with anyio.fail_after(ATTEMPT_SECONDS):
             return await row.run(ground)
@@ -167,7 +185,13 @@ async def _outcome(ground: Ground, row: Probe) -> Outcome:
         first: BaseException = err
         while isinstance(first, BaseExceptionGroup):
             first = first.exceptions[0]
+        if isinstance(first, SandboxProviderError):
+            raise first from None
         if isinstance(first, UnseenError):
             return not_applicable("its processes are not among those of this host")
-        log.warning("probe_not_judged", number=row.number, error=type(first).__name__)
-        return opened(f"could not be judged: {type(first).__name__}: {first!s:.200}")
+        return _unjudged(row, first)
+
+
+def _unjudged(row: Probe, err: BaseException) -> Outcome:
+    log.warning("probe_not_judged", number=row.number, error=type(err).__name__)
+    return opened(f"could not be judged: {type(err).__name__}: {err!s:.200}")

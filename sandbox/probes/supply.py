@@ -17,7 +17,6 @@ from sandbox.errors import ProfileError, SandboxUnavailableError
 from sandbox.job import CommandJob
 from sandbox.lease import Lease
 from sandbox.probes.table import (
-    absent,
     blocked,
     blocked_unless,
     not_applicable,
@@ -29,8 +28,6 @@ from sandbox.profile import SandboxProfile
 if TYPE_CHECKING:
     from sandbox.probes.ground import Ground
     from sandbox.probes.table import Outcome
-
-NO_SECRETS = "no secret is injected: the profile has no handles for them"
 
 WITHOUT_ENGINE = """
 import anyio
@@ -65,15 +62,6 @@ async def caller_secrets(ground: Ground) -> Outcome:
     return blocked_unless(
         ground.canary in kept and "the engine keeps it", "neither inside nor at the engine"
     )
-
-
-absent(67, "An injected secret sent to another host, or echoed", "refused", reason=NO_SECRETS)
-absent(
-    68,
-    "A secret printed by the tool",
-    "redacted before the trace is signed",
-    reason="the record is the broker's; the sandbox gives the output as it is",
-)
 
 
 @probe(69, "Two sandboxes that share their randomness", "each has its own")

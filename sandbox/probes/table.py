@@ -70,9 +70,8 @@ class Probe:
         number: 1 to 74, stable.
         title: what is attempted.
         expected: what has to happen.
-        run: attempts it and judges from outside where that can be done; None when `absent`
-            covers every backend.
-        absent: backend -> why the case does not apply to it; key `*` for all.
+        run: attempts it and judges from outside where that can be done.
+        absent: backend -> why the case does not apply to it.
         weak: backend -> why it may be open there.
         alone: True for an attempt that measures time and wants the machine for itself.
     """
@@ -80,14 +79,10 @@ class Probe:
     number: int
     title: str
     expected: str
-    run: Callable[[Ground], Awaitable[Outcome]] | None
+    run: Callable[[Ground], Awaitable[Outcome]]
     absent: Mapping[str, str] = field(default_factory=dict)
     weak: Mapping[str, Weakness] = field(default_factory=dict)
     alone: bool = False
-
-    def absence(self, backend: str) -> str | None:
-        """Why the case does not apply to a backend; None when it does."""
-        return self.absent.get(backend) or self.absent.get("*")
 
 
 PROBES: dict[int, Probe] = {}
@@ -108,18 +103,9 @@ def probe(
     def register(
         run: Callable[[Ground], Awaitable[Outcome]],
     ) -> Callable[[Ground], Awaitable[Outcome]]:
-        _add(Probe(number, title, expected, run, absent or {}, weak or {}, alone))
+        if number in PROBES:
+            raise ValueError(f"probe {number} is in the table twice")
+        PROBES[number] = Probe(number, title, expected, run, absent or {}, weak or {}, alone)
         return run
 
     return register
-
-
-def absent(number: int, title: str, expected: str, *, reason: str) -> None:
-    """Puts a case into the table that nothing here can be asked about."""
-    _add(Probe(number, title, expected, None, {"*": reason}))
-
-
-def _add(row: Probe) -> None:
-    if row.number in PROBES:
-        raise ValueError(f"probe {row.number} is in the table twice")
-    PROBES[row.number] = row
