@@ -129,7 +129,9 @@ class DockerSandbox:
             files=profile.files,
             lease=Lease.of_this_process(wall_seconds=profile.wall_seconds + 2 * BOOT_SECONDS),
         )
-        merged = (await self._in_thread(mount.__enter__)).merged
+        # Whoever gives up meanwhile, what was mounted has to be known, to be unmounted.
+        with anyio.CancelScope(shield=True):
+            merged = (await self._in_thread(mount.__enter__)).merged
         try:
             yield merged
         finally:
@@ -168,7 +170,9 @@ class DockerSandbox:
             wall_seconds=keep_seconds + profile.wall_seconds + 2 * BOOT_SECONDS
         )
         name = f"wardline-{secrets.token_hex(8)}"
-        request = create_request(profile, image=image, lease=str(lease), code_roots=roots, merged=merged)
+        request = create_request(
+            profile, image=image, lease=str(lease), code_roots=roots, merged=merged
+        )
         try:
             stream = await self._in_thread(partial(engine.launch, request, name=name))
         except BaseException:
@@ -180,7 +184,9 @@ class DockerSandbox:
             stream,
             name=name,
             profile=profile,
-            enforced=enforced(profile, image=image, facts=self._facts, layered=merged is not None),
+            enforced=enforced(
+                profile, image=image, facts=self._facts, layered=merged is not None
+            ),
             in_thread=self._in_thread,
             remove=self._remove,
         )

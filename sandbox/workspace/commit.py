@@ -116,7 +116,7 @@ def _blocked(changes: ChangeSet) -> CommitError | None:
 def _recover(workspace: int) -> tuple[Fault, ...]:
     if status(workspace, COMMIT) is None:
         return ()
-    journal = Journal.begin(workspace)
+    journal = _begin(workspace)
     steps = journal.read()
     kept = () if steps is None else journal.undo(steps)
     journal.close(keep=bool(kept))
@@ -154,10 +154,7 @@ def _is_still(base: Base, here: Base | None, *, renamed: bool = False) -> bool:
 
 
 def _commit(changes: ChangeSet, upper: int, workspace: int) -> None:
-    try:
-        journal = Journal.begin(workspace)
-    except OSError as err:
-        raise CommitError("failed", (Fault(COMMIT, f"{err.strerror}"),)) from err
+    journal = _begin(workspace)
     steps: list[Step] = []
     written = False
     try:
@@ -172,6 +169,13 @@ def _commit(changes: ChangeSet, upper: int, workspace: int) -> None:
         journal.close(keep=bool(kept))
         raise _failure(err, kept) from err
     journal.close()
+
+
+def _begin(workspace: int) -> Journal:
+    try:
+        return Journal.begin(workspace)
+    except OSError as err:
+        raise CommitError("failed", (Fault(COMMIT, f"{err.strerror}"),)) from err
 
 
 def _failure(err: Exception, kept: tuple[Fault, ...]) -> CommitError:

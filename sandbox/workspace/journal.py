@@ -9,13 +9,14 @@ Taking the journal away is the commit.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
 import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal, Self, assert_never
+from typing import TYPE_CHECKING, Any, Literal, Self, assert_never, get_args
 
 from sandbox.errors import CommitError
 from sandbox.workspace import kernel
@@ -88,6 +89,7 @@ class Journal:
         numbers: list[int] = []
         try:
             numbers.append(os.open(COMMIT, FOLDER, dir_fd=workspace))
+            _check_owner(numbers[0])
             for name in (_NEW, _OLD):
                 with suppress(FileExistsError):
                     os.mkdir(name, 0o700, dir_fd=numbers[0])
@@ -127,9 +129,7 @@ class Journal:
         try:
             with os.fdopen(source) as text:
                 document = json.load(text)
-            return tuple(
-                Step(**{**step, "modes": tuple(step["modes"])}) for step in document["steps"]
-            )
+            return tuple(_formed(step) for step in document["steps"])
         except (ValueError, KeyError, TypeError) as err:
             said = f"its journal cannot be read; look into {COMMIT} and put its `old` back"
             raise CommitError("failed", (Fault(COMMIT, said),)) from err
@@ -244,3 +244,28 @@ def set_mode(folder: int, name: str, mode: int) -> None:
         os.fchmod(number, mode)
     finally:
         os.close(number)
+
+
+def _check_owner(folder: int) -> None:
+    """Whoever else can write to the workspace must not say what is moved where."""
+    found = os.fstat(folder)
+    if found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise PermissionError(errno.EPERM, "the commit folder is somebody else's")
+
+
+def _formed(document: dict[str, Any]) -> Step:
+    """A step read from disk; it can only be about an entry of the workspace.
+
+    Raises:
+        ValueError: it says more.
+        TypeError: it is no step.
+    """
+    step = Step(**{**document, "modes": tuple(document["modes"])})
+    if (
+        step.do not in get_args(Do)
+        or not all(isinstance(each, str) for each in (step.path, step.slot))
+        or any(part in {"", ".", ".."} for part in step.path.split("/"))
+        or not (step.slot.isdecimal() or (step.do == "mode" and not step.slot))
+    ):
+        raise ValueError(_JOURNAL)
+    return step

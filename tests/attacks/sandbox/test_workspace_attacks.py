@@ -1,0 +1,257 @@
+"""What hostile code leaves in its layer: nothing of it is followed, waited for or believed."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from layers import fill, needs_root, over, tree
+
+from sandbox.errors import CommitError
+from sandbox.workspace import ChangeSet, WorkspaceLayer
+from sandbox.workspace.capture import Upper, capture
+from sandbox.workspace.model import Limits
+from sandbox.workspace.places import FOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = needs_root
+
+BEFORE = {"a": "one\n", "d/x": "x\n", ".git/config": "[core]\n", ".git/hooks/README": "r"}
+
+
+def plant_socket(merged: Path) -> None:
+    here = os.getcwd()  # noqa: PTH109 - the address of a socket has to be short
+    os.chdir(merged)
+    try:
+        with socket.socket(socket.AF_UNIX) as planted:
+            planted.bind("s")
+    finally:
+        os.chdir(here)
+
+
+def plant_hard_link(merged: Path) -> None:
+    os.link(merged / ".git/config", merged / "mine")
+    (merged / "mine").write_text("[core]\nfsmonitor=evil\n")
+
+
+def plant_deep(merged: Path) -> None:
+    here = os.open(merged, FOLDER)
+    for _ in range(400):
+        os.mkdir("n", dir_fd=here)
+        deeper = os.open("n", FOLDER, dir_fd=here)
+        os.close(here)
+        here = deeper
+    os.close(here)
+
+
+def plant_many(merged: Path) -> None:
+    for number in range(10_001):
+        os.close(os.open(merged / str(number), os.O_CREAT | os.O_WRONLY))
+
+
+def plant_hook_by_rename(merged: Path) -> None:
+    (merged / "innocent").write_text("#!/bin/sh\nid\n")
+    (merged / "innocent").rename(merged / ".git/hooks/pre-commit")
+
+
+def plant_git_file(merged: Path) -> None:
+    """A `.git` that is a file names another repository, with hooks of its own."""
+    (merged / "sub").mkdir()
+    (merged / "sub/.git").write_text("gitdir: ../elsewhere\n")
+
+
+PLANTED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "link to a host file": (lambda m: (m / "l").symlink_to("/etc/shadow"), "lead out"),
+    "link out": (lambda m: (m / "d/l").symlink_to("../../other"), "lead out"),
+    "link up through a link": (lambda m: (m / "d/l").symlink_to("k/../../x"), "lead out"),
+    "pipe": (lambda m: os.mkfifo(m / "p"), "no file: p"),
+    "device": (lambda m: os.mknod(m / "n", 0o020666, os.makedev(1, 3)), "no file: c"),
+    "disk": (lambda m: os.mknod(m / "n", 0o060666, os.makedev(7, 0)), "no file: b"),
+    "socket": (plant_socket, "no file: s"),
+    "hard link to a protected file": (plant_hard_link, "more than one name"),
+    "set-user-id": (lambda m: os.chmod(m / "a", 0o4755), "set-user-id"),  # noqa: PTH101, S103
+    "sticky folder": (lambda m: os.chmod(m / "d", 0o1777), "set-user-id"),  # noqa: PTH101, S103
+    "ten terabytes": (lambda m: os.truncate(m / "a", 10 << 40), "more than"),
+    "newline": (lambda m: (m / "x\ny").touch(), "not plain"),
+    "escape": (lambda m: (m / "\x1b[2J").touch(), "not plain"),
+    "right to left": (lambda m: (m / "\u202egpj.exe").touch(), "not plain"),
+    "bad UTF-8": (lambda m: (m / os.fsdecode(b"\xff\xfe")).touch(), "not plain"),
+    "deep": (plant_deep, "too deeply"),
+    "many": (plant_many, "more than 10000 entries"),
+}
+
+
+def layered(folder: Path, plant: Callable[[Path], object]) -> tuple[ChangeSet, CommitError]:
+    """The change set of a layer, and why its commit was refused; checks nothing went in."""
+    workspace = fill(folder / "workspace", BEFORE)
+    was = tree(workspace)
+    with WorkspaceLayer(workspace) as layer:
+        with over(layer, files=40_000) as merged:
+            plant(merged)
+        began = time.monotonic()
+        changes = layer.changes()
+        with pytest.raises(CommitError) as caught:
+            layer.commit(changes)
+
+    assert time.monotonic() - began < 5
+    assert tree(workspace) == was
+    return changes, caught.value
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_what_is_planted_is_refused(tmp_path: Path, name: str) -> None:
+    plant, reason = PLANTED[name]
+
+    changes, refusal = layered(tmp_path, plant)
+
+    assert refusal.kind == "refused"
+    assert any(reason in fault.reason for fault in changes.refused), changes.refused[:5]
+    assert all(fault.path.isprintable() for fault in changes.refused)
+
+
+@pytest.mark.parametrize("plant", [plant_hook_by_rename, plant_git_file])
+def test_protected_paths_hold_whatever_the_way(
+    tmp_path: Path, plant: Callable[[Path], None]
+) -> None:
+    changes, refusal = layered(tmp_path, plant)
+
+    assert refusal.kind == "refused"
+    assert changes.protected
+
+
+@pytest.mark.parametrize("attribute", ["user.overlay.opaque", "user.overlay.whiteout"])
+def test_marks_of_the_layer_cannot_be_forged(tmp_path: Path, attribute: str) -> None:
+    """A folder the job marks opaque by itself would delete what lies below it."""
+    workspace = fill(tmp_path / "workspace", BEFORE)
+    with WorkspaceLayer(workspace) as layer:
+        with over(layer) as merged:
+            (merged / "d/y").write_text("y")
+            os.setxattr(merged / "d", attribute, b"y")
+        changes = layer.changes()
+
+    assert [(c.kind, c.path) for c in changes.changes] == [("created", "d/y")]
+
+
+def test_a_whiteout_cannot_be_made_by_hand(tmp_path: Path) -> None:
+    """Nor would it do more than a deletion does."""
+    workspace = fill(tmp_path / "workspace", BEFORE)
+    with (
+        WorkspaceLayer(workspace) as layer,
+        over(layer) as merged,
+        pytest.raises(PermissionError),
+    ):
+        os.mknod(merged / "w", stat.S_IFCHR, 0)
+
+
+def test_a_layer_swapped_under_the_walk_shows_nothing_of_the_host(tmp_path: Path) -> None:
+    """Another thread swaps folders and files for links to secrets, as fast as it can."""
+    secret = fill(tmp_path / "secret", {"f": "SECRET", "x": "SECRET"})
+    workspace = fill(tmp_path / "workspace", {"d/f": "one"})
+    upper = fill(tmp_path / "upper", {"d/f": "two", "x": "two"})
+    stop = threading.Event()
+
+    def swap() -> None:
+        while not stop.is_set():
+            for name, target in (("d", secret), ("x", secret / "x")):
+                (upper / name).rename(upper / f"{name}.kept")
+                (upper / name).symlink_to(target)
+                (upper / name).unlink()
+                (upper / f"{name}.kept").rename(upper / name)
+
+    racer = threading.Thread(target=swap)
+    racer.start()
+    above, below = os.open(upper, FOLDER), os.open(workspace, FOLDER)
+    seen = set()
+    try:
+        for _ in range(400):
+            found = capture(
+                Upper(above, "user.overlay."), below, since_ns=0, hidden=(), limits=Limits()
+            )
+            seen |= {change.digest for change in found.changes if change.digest}
+            seen |= {change.target for change in found.changes if change.target}
+            assert "SECRET" not in str(found.diffs)
+    finally:
+        stop.set()
+        racer.join()
+        os.close(above)
+        os.close(below)
+
+    assert len(seen) == 1  # of "two", and of nothing else
+
+
+def test_a_folder_swapped_under_a_commit_is_not_followed(tmp_path: Path) -> None:
+    """A folder of the workspace becomes a link between the judgement and the commit."""
+    workspace = fill(tmp_path / "workspace", BEFORE)
+    outside = fill(tmp_path / "outside", {"x": "x\n"})
+    with WorkspaceLayer(workspace) as layer:
+        with over(layer) as merged:
+            (merged / "d/x").write_text("evil")
+            (merged / "d/new").write_text("evil")
+        changes = layer.changes()
+        (workspace / "d").rename(workspace / "kept")
+        (workspace / "d").symlink_to(outside)
+        with pytest.raises(CommitError):
+            layer.commit(changes)
+
+    assert tree(outside) == {"x": ("file", 0o644, b"x\n")}
+
+
+def test_a_run_cannot_plant_a_journal(tmp_path: Path) -> None:
+    workspace = fill(tmp_path / "workspace", BEFORE)
+    with WorkspaceLayer(workspace) as layer:
+        with over(layer) as merged:
+            fill(merged, {".wardline-commit/journal": "{}"})
+        changes = layer.changes()
+
+    assert [fault.path for fault in changes.refused] == [".wardline-commit"]
+
+
+STEP = {"do": "take", "path": "a", "slot": "0", "inode": 0, "modified_ns": 0, "modes": [0, 0]}
+FORGED = {
+    "no journal": "nonsense",
+    "unknown step": json.dumps({"steps": [{"do": "rm"}]}),
+    "unknown word": json.dumps({"steps": [STEP | {"do": "rm"}]}),
+    "climbs": json.dumps({"steps": [STEP | {"path": "../outside/x"}]}),
+    "absolute": json.dumps({"steps": [STEP | {"path": "/etc/shadow"}]}),
+    "slot that climbs": json.dumps({"steps": [STEP | {"slot": "../../b"}]}),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_forged_journal_is_not_obeyed(tmp_path: Path, name: str) -> None:
+    """Undoing moves files; a journal by somebody else must not say which, or where to."""
+    fill(tmp_path / "outside", {"x": "x\n"})
+    workspace = fill(tmp_path / "workspace", BEFORE)
+    fill(
+        workspace, {".wardline-commit/old/0": "evil", ".wardline-commit/journal": FORGED[name]}
+    )
+    (workspace / ".wardline-commit").chmod(0o700)
+    (workspace / ".wardline-commit/new").mkdir(mode=0o700)
+    was = tree(tmp_path)
+    with pytest.raises(CommitError), WorkspaceLayer(workspace):
+        pass
+
+    assert tree(tmp_path) == was
+
+
+def test_a_commit_folder_of_somebody_else_is_not_touched(tmp_path: Path) -> None:
+    """Root must not move files at the word of whoever can write to the workspace."""
+    workspace = fill(tmp_path / "workspace", BEFORE)
+    forged = json.dumps({"steps": [STEP]})
+    fill(workspace, {".wardline-commit/old/0": "evil", ".wardline-commit/journal": forged})
+    (workspace / "a").unlink()
+    (workspace / ".wardline-commit").chmod(0o700)
+    os.chown(workspace / ".wardline-commit", 4711, 4711)
+    with pytest.raises(CommitError), WorkspaceLayer(workspace):
+        pass
+
+    assert not (workspace / "a").exists()
