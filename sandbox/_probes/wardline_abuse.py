@@ -172,14 +172,12 @@ def _make_a_file(folder: str) -> None:
         os.unlink(name)
 
 
-def leave_at(path: str, text: str) -> bool:
-    """Tries to write a file that the host looks for; True when it could."""
-    try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(text)
-    except OSError:
-        return False
-    return True
+def leave_at(paths: list[str], text: str) -> None:
+    """Tries to write files that the host looks for."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).write_text(text)
 
 
 def contents(places: list[str]) -> dict[str, str]:

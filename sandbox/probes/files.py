@@ -140,7 +140,7 @@ async def many_names(ground: Ground) -> Outcome:
 async def write_outside(ground: Ground) -> Outcome:
     """The system's places, and a folder of the host that is open to everybody."""
     planted = ground.folder / "outside"
-    await ground.value("abuse:leave_at", path=str(planted), text="x")
+    await ground.value("abuse:leave_at", paths=[str(planted)], text="x")
     if planted.exists():
         return opened("a file appeared on the host")
     return blocked_unless(
@@ -158,8 +158,8 @@ async def protected_paths(ground: Ground) -> Outcome:
     (shown / "Makefile").write_text("all:\n", "utf-8")
     (shown / "Makefile").chmod(0o666)
     profile = ground.profile(mounts=(Mount(shown, "/project"),))
-    for name in PROTECTED:
-        await ground.value("abuse:leave_at", profile, path=f"/project/{name}", text="changed")
+    paths = [f"/project/{name}" for name in PROTECTED]
+    await ground.value("abuse:leave_at", profile, paths=paths, text="changed")
     changed = [
         name
         for name in PROTECTED

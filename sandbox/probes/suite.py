@@ -24,7 +24,7 @@ log = get_logger("probes")
 COLUMNS = ("docker", "bubblewrap")
 """Backends the suite knows how to open."""
 
-TOGETHER = 6
+TOGETHER = 12
 """Attempts at a time: each is mostly waiting for a sandbox to come and go."""
 
 KERNEL_REMEDY = (

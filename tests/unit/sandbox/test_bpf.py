@@ -1,12 +1,14 @@
-"""The system call filter, run instruction by instruction over every call number."""
+"""The system call filter run instruction by instruction, and Docker's form of it beside it."""
 
 from __future__ import annotations
 
 import errno
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sandbox import bpf
 from sandbox.seccomp import GUARDS, UNKNOWN_TO_US, docker_profile, numbers
@@ -43,6 +45,26 @@ def run(machine: Machine, number: int, arguments: tuple[int, ...] = (), arch: in
                 return int(constant)
             case _:
                 raise AssertionError(f"an instruction the filter must not use: {code:#x}")
+
+
+def docker_answer(name: str, arguments: tuple[int, ...] = ()) -> int:
+    """What libseccomp does with the JSON profile: a matching rule's action, else the default."""
+    profile = docker_profile()
+    padded = (*arguments, 0, 0, 0, 0, 0, 0)[:6]
+    for rule in profile["syscalls"]:
+        if name in rule["names"] and all(_holds(one, padded) for one in rule["args"]):
+            refused = rule["action"] != "SCMP_ACT_ALLOW"
+            return bpf.ERRNO | int(rule["errnoRet"]) if refused else bpf.ALLOW
+    assert profile["defaultAction"] == "SCMP_ACT_ERRNO"
+    return bpf.ERRNO | int(profile["defaultErrnoRet"])
+
+
+def _holds(argument: dict[str, Any], arguments: tuple[int, ...]) -> bool:
+    given_value = arguments[argument["index"]]
+    if argument["op"] == "SCMP_CMP_EQ":
+        return bool(given_value == argument["value"])
+    assert argument["op"] == "SCMP_CMP_MASKED_EQ"
+    return bool(given_value & argument["value"] == argument["valueTwo"])
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -135,6 +157,7 @@ def test_clone3_is_unknown(machine: Machine) -> None:
 def test_a_dangerous_call_is_in_no_table(name: str) -> None:
     assert name not in ALLOWED
     assert name not in GUARDED
+    assert docker_answer(name) == EPERM
 
 
 def test_both_forms_of_the_policy_say_the_same() -> None:
@@ -147,3 +170,53 @@ def test_both_forms_of_the_policy_say_the_same() -> None:
     assert guarded == set(GUARDS)
     assert set(GUARDS) | set(UNKNOWN_TO_US) == set(GUARDED)
     assert len({pair[0] for pair in (ALLOWED | GUARDED).values()}) == len(ALLOWED | GUARDED)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "answer"),
+    [
+        pytest.param("clone", (17,), bpf.ALLOW, id="a fork"),
+        pytest.param("clone", (0x10000000 | 17,), EPERM, id="a user namespace"),
+        pytest.param("clone3", (), ENOSYS, id="clone3"),
+        pytest.param("socket", (1, 1), bpf.ALLOW, id="unix"),
+        pytest.param("socket", (2, 1), bpf.ALLOW, id="internet"),
+        pytest.param("socket", (40, 1), EPERM, id="vsock"),
+        pytest.param("socket", (16, 3), EPERM, id="netlink"),
+        pytest.param("socket", (17, 3), EPERM, id="packet"),
+        pytest.param("socket", (1 << 32 | 1, 1), EPERM, id="high bits"),
+        pytest.param("socketpair", (2, 1), EPERM, id="an internet pair"),
+        pytest.param("personality", (0,), bpf.ALLOW, id="the plain personality"),
+        pytest.param("personality", (0x0400000,), EPERM, id="no randomized addresses"),
+    ],
+)
+@pytest.mark.parametrize("machine", MACHINES)
+def test_arguments_count_in_both_forms(
+    machine: Machine, name: str, arguments: tuple[int, ...], answer: int
+) -> None:
+    assert docker_answer(name, arguments) == answer
+    assert run(machine, numbers(machine)[1][name], arguments) == answer
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_both_forms_give_every_call_the_same_answer(machine: Machine) -> None:
+    """Without arguments, for each call the policy names."""
+    allowed, guarded = numbers(machine)
+
+    for name, number in (allowed | guarded).items():
+        assert run(machine, number) == docker_answer(name), name
+
+
+@given(
+    machine=st.sampled_from(MACHINES),
+    name=st.sampled_from(sorted(GUARDED)),
+    first=st.one_of(st.integers(0, 64), st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)),
+)
+def test_both_forms_give_any_argument_the_same_answer(
+    machine: Machine, name: str, first: int
+) -> None:
+    assert run(machine, numbers(machine)[1][name], (first,)) == docker_answer(name, (first,))
+
+
+def test_docker_opens_no_second_architecture() -> None:
+    """Its 32-bit and x32 doors stay shut."""
+    assert all(entry["subArchitectures"] == [] for entry in docker_profile()["archMap"])
