@@ -96,6 +96,35 @@ class TraceConfig(_Section):
     )
 
 
+class EgressConfig(_Section):
+    """One host that tools of a profile may reach, through the egress proxy."""
+
+    host: str = Field(description="A name, exactly; no wildcard, no address.")
+    mode: Literal["tunnel", "http", "https"] = Field(
+        default="tunnel",
+        description="`tunnel`: TLS from inside. `http`: plain. `https`: the tool says http://,"
+        " and the proxy opens TLS to the host.",
+    )
+    port: int | None = Field(
+        default=None, ge=1, le=65_535, description="443, or 80 in mode `http`."
+    )
+    methods: tuple[str, ...] = Field(
+        default=(), description="Allowed methods, not for a tunnel; GET and HEAD if empty."
+    )
+    path_prefix: str = Field(default="/", description="Allowed paths, not for a tunnel.")
+    secret: str | None = Field(
+        default=None,
+        description="Handle (`secret://name`) of a credential the proxy adds, in mode `https`.",
+    )
+    secret_header: str = Field(default="Authorization", description="Header it is put into.")
+    secret_prefix: str = Field(default="Bearer ", description="What stands before it there.")
+    unsafe_address: str | None = Field(
+        default=None,
+        description="Dialled unchecked instead of what the name resolves to: for a service of"
+        " your own without a public address.",
+    )
+
+
 class ProfileConfig(_Section):
     """A named sandbox profile: what differs from the tightest one."""
 
@@ -105,6 +134,20 @@ class ProfileConfig(_Section):
     cpus: float = Field(default=1.0, gt=0, le=256, description="Share of processor time.")
     cpu_seconds: int = Field(default=30, ge=1, le=86_400, description="Processor time.")
     wall_seconds: int = Field(default=60, ge=1, le=86_400, description="Time on the clock.")
+    egress: dict[str, EgressConfig] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="Hosts that may be reached; none without an entry.",
+    )
+    authorities: Path | None = Field(
+        default=None,
+        description="Further certificate authorities (PEM) for those hosts.",
+    )
+    secret_files: dict[str, str] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="Files a tool finds in its working directory, each with its handle.",
+    )
 
 
 class SandboxConfig(_Section):
@@ -119,6 +162,11 @@ class SandboxConfig(_Section):
         le=64,
         description="Sandboxes kept ready for each tool in use, its module imported; 0 keeps"
         " none.",
+    )
+    secrets: Path | None = Field(
+        default=None,
+        description="Folder with the values of secret handles, one file each, closed to others;"
+        " without it they are looked up in the environment as `SANDBOX_SECRET_<NAME>`.",
     )
     profiles: dict[str, ProfileConfig] = Field(
         default_factory=dict, description="Named profiles that tools and policies may ask for."

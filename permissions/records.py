@@ -223,6 +223,15 @@ def start(admission: Admission) -> TraceEntry:
     )
 
 
+def effects(admission: Admission, ended: Outcome) -> list[TraceEntry]:
+    """What the place saw the run do, each an entry."""
+    run = admission.session.run
+    return [
+        TraceEntry("effect", run, admission.id, effect.body, effect.contents)
+        for effect in ended.effects
+    ]
+
+
 def outcome(
     admission: Admission, ended: Outcome, delivery: Delivery, *, duration_us: int
 ) -> TraceEntry:

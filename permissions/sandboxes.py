@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from permissions.errors import ConfigError
 from permissions.logs import get_logger
-from sandbox import SandboxProfile
+from sandbox import ProfileError, SandboxProfile
+from sandbox.egress import Egress, EgressRule, HeaderSecret
+from sandbox.egress.opened import EgressSandbox
+from sandbox.egress.secrets import EnvironmentSecrets, FileSecrets
 from sandbox.pool import ArmedPool
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
 
-    from permissions.config import BrokerConfig
+    from permissions.config import BrokerConfig, EgressConfig, ProfileConfig
     from permissions.vocabulary import Isolation
     from sandbox import Sandbox
     from sandbox.base import ArmingSandbox
@@ -28,6 +32,8 @@ async def available(config: BrokerConfig, stack: AsyncExitStack) -> dict[Isolati
     Unless the configuration says otherwise, each keeps sandboxes armed for the tools in use.
     """
     found: dict[Isolation, Sandbox] = {}
+    folder = config.sandbox.secrets
+    secrets = EnvironmentSecrets() if folder is None else FileSecrets(folder)
     for name in config.sandbox.backends:
         backend = _backend(name)
         answer = await backend.probe()
@@ -37,26 +43,63 @@ async def available(config: BrokerConfig, stack: AsyncExitStack) -> dict[Isolati
         armed = config.sandbox.armed
         if armed == 0 or backend.isolation in found:
             stack.push_async_callback(backend.aclose)
-            found.setdefault(backend.isolation, backend)
+            found.setdefault(backend.isolation, EgressSandbox(backend, secrets=secrets))
             continue
         pool = ArmedPool(backend, minimum=armed, maximum=max(armed, MOST_ARMED))
-        found[backend.isolation] = await stack.enter_async_context(pool)
+        opened = await stack.enter_async_context(pool)
+        found[backend.isolation] = EgressSandbox(opened, secrets=secrets)
     return found
 
 
 def profiles(config: BrokerConfig) -> dict[str, SandboxProfile]:
-    """The named profiles of the configuration."""
-    return {
-        name: SandboxProfile(
-            image=entry.image,
-            memory_bytes=entry.memory_mb * 1024 * 1024,
-            processes=entry.processes,
-            cpus=entry.cpus,
-            cpu_seconds=entry.cpu_seconds,
-            wall_seconds=entry.wall_seconds,
+    """The named profiles of the configuration.
+
+    Raises:
+        ConfigError: one promises what no sandbox can keep.
+    """
+    found = {}
+    for name, entry in config.sandbox.profiles.items():
+        try:
+            found[name] = _profile(entry)
+        except (ProfileError, OSError) as err:
+            raise ConfigError(f"sandbox profile {name!r}: {err}") from err
+    return found
+
+
+def _profile(entry: ProfileConfig) -> SandboxProfile:
+    place = entry.authorities
+    return SandboxProfile(
+        image=entry.image,
+        network=Egress(
+            allow=tuple(_rule(rule) for rule in entry.egress.values()),
+            authorities="" if place is None else place.read_text("ascii", errors="replace"),
         )
-        for name, entry in config.sandbox.profiles.items()
-    }
+        if entry.egress
+        else "none",
+        memory_bytes=entry.memory_mb * 1024 * 1024,
+        processes=entry.processes,
+        cpus=entry.cpus,
+        cpu_seconds=entry.cpu_seconds,
+        wall_seconds=entry.wall_seconds,
+        secret_files=entry.secret_files,
+    )
+
+
+def _rule(entry: EgressConfig) -> EgressRule:
+    secret = None
+    if entry.secret is not None:
+        secret = HeaderSecret(
+            handle=entry.secret, name=entry.secret_header, prefix=entry.secret_prefix
+        )
+    return EgressRule(
+        host=entry.host,
+        mode=entry.mode,
+        ports=() if entry.port is None else (entry.port,),
+        methods=entry.methods,
+        path_prefix=entry.path_prefix,
+        secret=secret,
+        unsafe_address=entry.unsafe_address,
+    )
 
 
 def _backend(name: str) -> ArmingSandbox:

@@ -21,6 +21,19 @@ it ran in failed; `cancelled` the caller gave up; `not_run` nothing was started 
 
 
 @dataclass(frozen=True, slots=True)
+class ObservedEffect:
+    """Something the place saw the run do, which the run itself had no say in.
+
+    Attributes:
+        body: plain facts, for the record.
+        contents: what the run chose, to be sealed.
+    """
+
+    body: JsonObject
+    contents: dict[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What came of one execution.
 
@@ -31,6 +44,7 @@ class Outcome:
         verdict: the supervisor's word (`ok`, `timeout`, `oom`, ...).
         streams: bounded output of a sandbox by name (`stdout`, `stderr`).
         enforced: what the place really enforced, for the record.
+        effects: what it saw the run do, in order.
     """
 
     status: Status
@@ -40,6 +54,7 @@ class Outcome:
     verdict: str = "ok"
     streams: dict[str, bytes] = field(default_factory=dict)
     enforced: JsonObject = field(default_factory=dict)
+    effects: tuple[ObservedEffect, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

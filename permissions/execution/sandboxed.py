@@ -9,16 +9,17 @@ Not protected from: two calls writing the same file at once (the later one wins)
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from permissions.errors import ExecutionError, ToolFailedError
-from permissions.execution.base import Outcome
+from permissions.execution.base import ObservedEffect, Outcome
 from permissions.execution.code import import_path
 from sandbox import (
     ProfileError,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from permissions.execution.code import CodeStage
     from permissions.model import JsonObject, JsonValue
     from sandbox import ExecResult, Sandbox
+    from sandbox.egress import EgressReport
 
 MAX_INPUT_BYTES = 32 * 1024 * 1024
 """All files that go into one run."""
@@ -154,6 +156,27 @@ def _outcome(execution: Execution, result: ExecResult) -> Outcome:
         verdict=result.verdict,
         streams={"stdout": result.stdout, "stderr": result.stderr},
         enforced=_exact(dict(result.enforced)),
+        effects=tuple(_connection(report) for report in result.egress),
+    )
+
+
+def _connection(report: EgressReport) -> ObservedEffect:
+    """One connection for the record. Its host and path are the tool's words: sealed."""
+    asked = None if report.request is None else asdict(report.request)
+    if asked and asked["path"]:
+        asked["path"] = asked["path"][:2048]
+    return ObservedEffect(
+        {
+            "kind": "connection",
+            "permitted": report.permitted,
+            "reason": report.reason,
+            "end": report.end,
+            "address": report.address,
+            "bytes_out": report.bytes_out,
+            "bytes_in": report.bytes_in,
+            "duration_us": int(report.seconds * 1_000_000),
+        },
+        {"request": json.dumps(asked, sort_keys=True).encode("ascii")},
     )
 
 

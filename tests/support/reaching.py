@@ -1,0 +1,24 @@
+"""A tool that reaches a host from a sandbox."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from permissions import tool
+
+
+@tool(effect="execute", impact="low", sandbox="process", profile="web")
+def repositories(paths: list[str]) -> list[str]:
+    """Asks a forge, with a credential it never sees; says what it found in its own files."""
+    found = []
+    for path in paths:
+        try:
+            url = f"http://forge.example{path}"
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                found.append(answer.read().decode())
+        except urllib.error.HTTPError as err:
+            found.append(f"{err.code} {err.read().decode()}")
+    print(Path("token").read_text())  # noqa: T201
+    return found
