@@ -1,5 +1,7 @@
 """Runs a tool inside the caller's own process: no boundary at all.
 
+A path argument reaches the function as the absolute path that was decided.
+
 An async function is held to its deadline. A sync function cannot be stopped from outside its
 thread, so a policy that puts a deadline on one is a duty that cannot be fulfilled: such a
 tool has to declare `sandbox="process"`.
@@ -17,7 +19,7 @@ from permissions.errors import ToolFailedError
 from permissions.execution.base import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from permissions.execution.base import Execution
 
@@ -27,7 +29,7 @@ ENFORCED = {"boundary": "none"}
 def run_sync(execution: Execution, injected: Mapping[str, Any]) -> Outcome:
     """Calls a sync function in this thread; whatever it raises is its outcome."""
     try:
-        value = execution.definition.function(**execution.arguments.values, **injected)
+        value = execution.definition.function(**located(execution), **injected)
     except Exception as err:  # noqa: BLE001 - the tool's own exception, given back to its caller
         return _raised(err)
     return _returned(value)
@@ -40,9 +42,7 @@ async def run_async(execution: Execution, injected: Mapping[str, Any]) -> Outcom
     with anyio.move_on_after(execution.deadline_seconds):
         await anyio.lowlevel.checkpoint_if_cancelled()  # who gave up already runs nothing
         try:
-            value = await execution.definition.function(
-                **execution.arguments.values, **injected
-            )
+            value = await execution.definition.function(**located(execution), **injected)
         except Exception as err:  # noqa: BLE001 - see run_sync
             return _raised(err)
         return _returned(value)
@@ -52,6 +52,27 @@ async def run_async(execution: Execution, injected: Mapping[str, Any]) -> Outcom
         verdict="timeout",
         enforced=ENFORCED,
     )
+
+
+def located(execution: Execution) -> dict[str, Any]:
+    """The arguments with each path as it was decided: absolute, links followed.
+
+    A relative path is meant from the workspace, and the process may stand anywhere else.
+    """
+    values = dict(execution.arguments.values)
+    decided: dict[str, list[str]] = {}
+    for target in execution.targets:
+        if target["kind"] == "path":
+            decided.setdefault(target["argument"], []).append(target["resolved"])
+    for name, paths in decided.items():
+        values[name] = _with_paths(values[name], iter(paths))
+    return values
+
+
+def _with_paths(value: Any, paths: Iterator[str]) -> Any:
+    if isinstance(value, list | tuple | set | frozenset):
+        return type(value)(_with_paths(item, paths) for item in value)
+    return value if value is None else type(value)(next(paths))
 
 
 def _returned(value: Any) -> Outcome:
