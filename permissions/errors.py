@@ -27,7 +27,7 @@
     │   └── TraceIntegrityError      the record was altered, cut or forged
     ├── ExecutionError           the provider of an execution failed, not the tool itself
     ├── ToolFailedError          the tool itself raised inside a sandbox
-    ├── RunOpenError             the program: a second session of a run that has one open
+    ├── RunOpenError             the program: a run that is open already, or somebody else's
     ├── NoSessionError           a guarded tool was called outside any broker session
     └── CallDenied               a direct call was refused; carries the `Denial`
 
@@ -166,7 +166,7 @@ class ToolFailedError(BrokerError):
 
 
 class RunOpenError(BrokerError):
-    """A run has an open session already, and can have only one."""
+    """A run cannot be opened: it has a session already, or belongs to another subject."""
 
 
 class NoSessionError(BrokerError):

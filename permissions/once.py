@@ -15,6 +15,7 @@ from permissions.execution.journal import Finished, Fresh, InDoubt
 from permissions.logs import get_logger
 from permissions.reasons import Code, reason
 from permissions.refusal import Refusal
+from permissions.signing.canonical import digest
 
 if TYPE_CHECKING:
     from permissions.admission import Admission, Attempt, Question
@@ -39,7 +40,12 @@ async def earlier_run(
     if isinstance(known, Finished):
         _log.info("call_replayed", call=attempt.id, tool=question.definition.name)
         return restore(question.definition, attempt.id, known)
-    if isinstance(known, InDoubt) and not question.definition.options.idempotent:
+    # A journal that was lost or restored from a backup does not know what the trace knows.
+    doubtful = isinstance(known, InDoubt) or (
+        key is not None
+        and (digest(key.call.encode()), key.args_digest) in attempt.session.started
+    )
+    if doubtful and not question.definition.options.idempotent:
         raise Refusal("in_doubt", reason(Code.CALL_IN_DOUBT))
     return None
 
@@ -54,6 +60,7 @@ async def begin(parts: BrokerParts, admission: Admission) -> None:
     if (key := admission.key) is None:
         return
     known = await parts.journal.begin(key)
+    admission.session.started.add((digest(key.call.encode()), key.args_digest))
     again = isinstance(known, InDoubt) and admission.definition.options.idempotent
     if known != Fresh() and not again:
         raise Refusal("in_doubt", reason(Code.CALL_IN_DOUBT))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from permissions.errors import PlanError
+from permissions.errors import PlanError, RunOpenError
 from permissions.plan.cursor import Match, PlanCursor
 from permissions.plan.model import parse_plan
 from permissions.plan.verifier import verify_plan
@@ -31,6 +31,7 @@ def restore(session: Session, entries: Iterable[TraceEntry], parts: BrokerParts)
     """Rebuilds a session's memory; says whether there was anything to rebuild.
 
     Raises:
+        RunOpenError: the run belongs to another subject.
         PlanError: the run's plan no longer holds (a tool changed, it expired); the run cannot
             go on under it.
     """
@@ -39,8 +40,7 @@ def restore(session: Session, entries: Iterable[TraceEntry], parts: BrokerParts)
     for entry in entries:
         found = True
         if entry.type == "run.start":
-            session.provenance.add_user_text(entry.contents.get("prompt", b"").decode())
-            session.labels |= set(entry.body["labels"])
+            _restore_start(session, entry)
         elif entry.type == "plan" and entry.body["accepted"]:
             _restore_plan(session, entry, parts)
         elif entry.call is not None:
@@ -48,11 +48,27 @@ def restore(session: Session, entries: Iterable[TraceEntry], parts: BrokerParts)
             call[entry.type] = entry
             if entry.type == "start":
                 session.calls += 1
+                asked = call["intent"].body
+                if asked["key"] is not None:
+                    session.started.add((asked["key"], asked["args_digest"]))
                 _restore_use(session, entry.call, call)
             elif entry.type in {"outcome", "gap"} and "start" in call:
                 _restore_ending(session, entry.call, call, entry, parts)
                 del known[entry.call]
     return found
+
+
+def _restore_start(session: Session, entry: TraceEntry) -> None:
+    """What a run is bound to stays bound: its subject, its limits, its need of a plan."""
+    if entry.body["subject"] != session.subject.document():
+        raise RunOpenError(
+            f"run {session.run[:80]!r} belongs to another subject; start a run of its own"
+        )
+    if not any(limit is not None for limit in session.limits.values()):
+        session.limits = dict(entry.body["budgets"])
+    session.plan_required = session.plan_required or entry.body["plan_required"]
+    session.labels |= set(entry.body["labels"])
+    session.provenance.add_user_text(entry.contents.get("prompt", b"").decode())
 
 
 def _restore_plan(session: Session, entry: TraceEntry, parts: BrokerParts) -> None:

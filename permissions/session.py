@@ -74,6 +74,8 @@ class Session:
     history: deque[JsonObject] = field(default_factory=lambda: deque(maxlen=HISTORY))
     calls: int = 0
     closed: bool = False
+    started: set[tuple[str, str]] = field(default_factory=set)
+    """Keyed calls that the trace says began: digest of the key, digest of the arguments."""
 
     def match(
         self, definition: ToolDefinition, arguments: Arguments, *, now: int

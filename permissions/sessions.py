@@ -88,7 +88,7 @@ async def open_session(
         subject=subject_of(user=user, agent=agent, roles=roles),
         workspace=(workspace or parts.workspace).resolve(),
         approval_mode=approval_mode or parts.approval_mode,
-        budgets=parts.budgets if budgets else InMemoryBudgetLedger(),
+        budgets=InMemoryBudgetLedger(),
         limits={"calls": None, **(budgets or {})},
         provenance=ProvenanceLedger(),
         plan_required=plan_required,
@@ -98,6 +98,8 @@ async def open_session(
             session, await anyio.to_thread.run_sync(_history, parts, run), parts
         )
         session.provenance.add_user_text(prompt)
+        if any(limit is not None for limit in session.limits.values()):
+            session.budgets = parts.budgets  # what is limited is counted durably
         await session.budgets.open(session.run, session.limits)
         started = records.run_start(session, prompt=prompt, resumed=resumed)
         await parts.trace.append([started], evidence="durable")

@@ -205,3 +205,51 @@ async def test_a_plan_that_expired_while_a_person_thought_is_over(tmp_path: Path
 
     assert isinstance(late, Denial)
     assert late.code == "plan.expired"
+
+
+async def test_a_run_keeps_its_budget_also_when_none_is_named(config: BrokerConfig) -> None:
+    async with open_broker(config, [read_note]) as broker:
+        async with open_session(broker, user="alice", run="r", budgets={"calls": 1}) as s:
+            await broker.call(s, READ)
+        async with open_session(broker, user="alice", run="r") as s:
+            spent = await broker.call(s, READ)
+
+    assert isinstance(spent, Denial)
+    assert spent.code == "budgets.spent"
+
+
+async def test_a_run_that_needs_a_plan_goes_on_needing_it(config: BrokerConfig) -> None:
+    async with open_broker(config, [read_note]) as broker:
+        async with open_session(broker, user="alice", run="r", plan_required=True):
+            pass
+        async with open_session(broker, user="alice", run="r") as s:
+            unplanned = await broker.call(s, READ)
+
+    assert isinstance(unplanned, Denial)
+    assert unplanned.code == "plan.missing"
+
+
+async def test_a_run_belongs_to_its_subject(config: BrokerConfig) -> None:
+    async with open_broker(config, [read_note]) as broker:
+        async with open_session(broker, user="alice", agent="bot", run="r"):
+            pass
+        with pytest.raises(RunOpenError, match="another subject"):
+            async with open_session(broker, user="mallory", agent="bot", run="r"):
+                pass
+
+
+async def test_a_lost_journal_does_not_run_a_call_twice(config: BrokerConfig) -> None:
+    """The trace knows which keyed calls began, whatever became of the state file."""
+    call = ToolCall("read_note", {"path": "a.txt"}, key="once")
+    async with open_broker(config, [read_note]) as broker:
+        async with open_session(broker, user="alice", run="r") as s:
+            assert isinstance(await broker.call(s, call), Completed)
+    for file in config.state.glob("state.db*"):
+        file.unlink()
+
+    async with open_broker(config, [read_note]) as broker:
+        async with open_session(broker, user="alice", run="r") as s:
+            again = await broker.call(s, call)
+
+    assert isinstance(again, Denial)
+    assert again.kind == "in_doubt"
