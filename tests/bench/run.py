@@ -88,6 +88,16 @@ WORKS = (
             Case("no sandbox: `python3 -c`", "sandboxes", "bare"),
         ),
     ),
+    Work(
+        "`print(1)` in Python, in a single-use sandbox that was armed",
+        (
+            Case("no sandbox: `python3 -c`", "sandboxes", "bare"),
+            Case("Wardline, Docker, armed", "sandboxes", "docker-armed", "docker"),
+            Case("Wardline, bubblewrap, armed", "sandboxes", "bubblewrap-armed"),
+            Case("Wardline, Docker, 4 callers", "sandboxes", "docker-sustained", "docker"),
+            Case("Wardline, bubblewrap, 4 callers", "sandboxes", "bubblewrap-sustained"),
+        ),
+    ),
 )
 
 
@@ -134,7 +144,8 @@ def measure(case: Case) -> dict[str, float]:
 
 def run(works: tuple[Work, ...], rounds: int) -> dict[Case, Figures]:
     """Every case that can be measured here, round after round."""
-    cases = [case for work in works for case in work.cases if _at_hand(case)]
+    named = dict.fromkeys(case for work in works for case in work.cases)
+    cases = [case for case in named if _at_hand(case)]
     runs: dict[Case, list[dict[str, float]]] = {case: [] for case in cases}
     for number in range(1, rounds + 1):
         for case in cases:
