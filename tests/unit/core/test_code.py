@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -187,3 +188,19 @@ def test_a_function_typed_into_a_shell_is_refused(as_main: Any) -> None:
 
     with pytest.raises(ExecutionError, match="put it into a file"):
         import_path(as_main)
+
+
+def test_what_is_changed_in_place_is_staged_again(stage: CodeStage, project: Path) -> None:
+    """Same size and same time of writing: the time of change is the kernel's own."""
+    file = project / "tools.py"
+    before = file.stat()
+    first = staged(stage, project)
+    same = staged(stage, project)
+    file.write_text(file.read_text().replace("return text", "return TEXT"))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    second = staged(stage, project)
+
+    assert same == first
+    assert file.stat().st_size == before.st_size
+    assert second != first
