@@ -191,6 +191,8 @@ class ArmedPool:
         """
         recipe = Recipe.of(job, profile)
         failed = self._failed
+        if not _may_wait(profile):
+            return False
         while self._is_open and not self._shelf.use(recipe, self._clock()):
             if self._failed > failed or self._shelf.is_full:
                 return False
@@ -227,8 +229,7 @@ class ArmedPool:
 
     def _take(self, job: Job, profile: SandboxProfile) -> Armed | None:
         """A living armed sandbox for this job; None when it has to be run cold."""
-        # A way out is opened for one run, so a sandbox with one cannot wait for its job.
-        if not self._is_open or profile.network != "none":
+        if not self._is_open or not _may_wait(profile):
             return None
         try:
             recipe = Recipe.of(job, profile)
@@ -314,3 +315,8 @@ class ArmedPool:
 
 def _is_alive(armed: Armed) -> bool:
     return armed.is_alive()
+
+
+def _may_wait(profile: SandboxProfile) -> bool:
+    """False for what is opened or handed in for one run: a way out, a secret's file."""
+    return profile.network == "none" and not profile.secret_files

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from backends import leftovers
 from pools import PROFILE, code, fmean, until
 
-from sandbox import PythonJob, SandboxProfile
+from sandbox import PythonJob, SandboxError, SandboxProfile
 from sandbox.bubblewrap import BubblewrapSandbox
 from sandbox.conformance import CHECKS
 from sandbox.conformance.harness import probe_code
+from sandbox.egress.rules import Egress, EgressRule
 from sandbox.pool import ArmedPool
 
 if TYPE_CHECKING:
@@ -129,6 +131,28 @@ async def test_a_job_with_other_code_is_not_served(nimble: ArmedPool, tmp_path: 
 
     assert (replaced.value, replaced.enforced["armed"]) == (2, False)
     assert (other.value, other.enforced["armed"]) == (1, False)
+
+
+@pytest.mark.bwrap
+@pytest.mark.parametrize(
+    "profile",
+    [
+        SandboxProfile(network=Egress(allow=(EgressRule(host="example.org"),))),
+        SandboxProfile(secret_files={"token": "secret://token"}),
+    ],
+    ids=["way out", "secret file"],
+)
+async def test_what_is_opened_for_one_run_never_waits(
+    nimble: ArmedPool, profile: SandboxProfile
+) -> None:
+    """Neither is it armed, nor is a job that needs it served by one that lacks it."""
+    assert await nimble.prepare(fmean(), PROFILE)
+    prepared = await nimble.prepare(fmean(), profile)
+    with suppress(SandboxError):
+        await nimble.run(fmean(1), profile)
+
+    assert not prepared
+    assert (nimble.metrics.hits, nimble.metrics.waiting) == (0, 1)
 
 
 def test_every_rule_of_a_profile_has_its_case() -> None:
