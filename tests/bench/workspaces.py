@@ -11,6 +11,7 @@ import shutil
 import statistics
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 from sandbox.lease import Lease
@@ -49,7 +50,7 @@ def layered(workspace: Path, changes: int, mark: int) -> list[float]:
         began = time.perf_counter()
         layer.commit(found)
         times.append(times[-1] + time.perf_counter() - began)
-    return [after - before for before, after in zip(times, times[1:], strict=False)]
+    return [after - before for before, after in pairwise(times)]
 
 
 def copied(workspace: Path) -> float:
@@ -57,8 +58,7 @@ def copied(workspace: Path) -> float:
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=workspace.parent) as other:
         shutil.copytree(workspace, Path(other, "copy"))
-        took = time.perf_counter() - began
-    return took
+        return time.perf_counter() - began
 
 
 def main() -> None:

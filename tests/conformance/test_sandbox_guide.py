@@ -1,4 +1,4 @@
-"""The guide's example of using the package alone does what it says."""
+"""The guide's examples of using the package alone do what they say."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "sandbox.md"
+EXAMPLES = re.findall(r"```python[^\n]*\n(.*?)```", GUIDE.read_text(), re.DOTALL)
 
 
 @pytest.mark.bwrap
-def test_the_guides_example_prints_what_it_says(tmp_path: Path) -> None:
+@pytest.mark.parametrize("source", EXAMPLES, ids=range(len(EXAMPLES)))
+def test_the_guides_examples_print_what_they_say(tmp_path: Path, source: str) -> None:
     """In a process of its own, with no import of the broker."""
-    (source,) = re.findall(r"```python[^\n]*\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     alone = "\nimport sys\nassert 'permissions' not in sys.modules\n"
     (tmp_path / "example.py").write_text(source + alone)
 
