@@ -178,7 +178,7 @@ class RecipientArg:
         return {"kind": self.kind, "scheme": self.scheme}
 
 
-_AMOUNT = re.compile(r"-?[0-9]{1,16}(\.[0-9]{1,8})?")
+_AMOUNT = re.compile(r"-?(?:0|[1-9][0-9]{0,15})(?:\.(?P<fraction>[0-9]{1,40}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +191,20 @@ class AmountArg:
     control = True
 
     def parse(self, value: JsonValue, workspace: Path) -> JsonObject:  # noqa: ARG002
-        """In the smallest unit; more digits than the currency has are refused, not rounded."""
+        """In the smallest unit; more digits than the currency has are refused, not rounded.
+
+        The tool gets a text as it was given, so it must be one that every reader takes for the
+        same number: no 1e3, 1_000 or 1,000, no 0980 (octal to some), and no 12.000, which is
+        twelve thousand to others.
+        """
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise TargetError("is not an amount")
-        # Of a text, what every reader takes for the same number: no 1e3, 1_000 or 1,000.
-        if isinstance(value, str) and not _AMOUNT.fullmatch(value):
-            raise TargetError("is not a plain decimal number like 980.00")
+        if isinstance(value, str):
+            written = _AMOUNT.fullmatch(value)
+            if written is None:
+                raise TargetError("is not a plain decimal number like 980.00")
+            if len(written["fraction"] or "") > self.decimals:
+                raise TargetError(f"has more than {self.decimals} decimals")
         try:
             minor = Decimal(str(value)).scaleb(self.decimals)
         except ArithmeticError as err:
