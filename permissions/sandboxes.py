@@ -40,6 +40,12 @@ async def available(config: BrokerConfig, stack: AsyncExitStack) -> dict[Isolati
         if not answer.available:
             _log.info("sandbox_missing", backend=name, missing=answer.missing)
             continue
+        if name == "docker":
+            from sandbox.docker.kernel import KernelDocker, kernel_runtime
+
+            if (runtime := kernel_runtime(answer.facts)) is not None:
+                strong = EgressSandbox(KernelDocker(backend, runtime), secrets=secrets)
+                found.setdefault("kernel", strong)
         armed = config.sandbox.armed
         if armed == 0 or backend.isolation in found:
             stack.push_async_callback(backend.aclose)

@@ -82,7 +82,7 @@ async def columns_here(names: Sequence[str] = ()) -> tuple[list[Column], dict[st
     """
     from sandbox.bubblewrap import BubblewrapSandbox  # late, as the Docker SDK is slow to load
     from sandbox.docker import DockerSandbox
-    from sandbox.docker.options import KERNEL_RUNTIMES
+    from sandbox.docker.kernel import kernel_runtime
 
     columns: list[Column] = []
     missing: dict[str, str] = {}
@@ -96,9 +96,8 @@ async def columns_here(names: Sequence[str] = ()) -> tuple[list[Column], dict[st
             missing[backend.name] = f"{answer.missing}; {answer.remedy}"
             continue
         columns.append(Column(sandbox))
-        runtimes = answer.facts.get("runtimes")
-        known = runtimes if isinstance(runtimes, list) else []
-        columns += [Column(sandbox, name) for name in known if name in KERNEL_RUNTIMES]
+        if (runtime := kernel_runtime(answer.facts)) is not None:
+            columns.append(Column(sandbox, runtime))
     if not any(column.runtime for column in columns):
         missing["kernel boundary"] = KERNEL_REMEDY
     return columns, missing

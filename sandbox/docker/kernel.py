@@ -1,0 +1,75 @@
+"""Docker with a runtime that puts a kernel of its own around each job: gVisor, Kata.
+
+What it does not protect from: a bug of that kernel or of its monitor. The walls of the profile
+are asked for as always, but it is that kernel which keeps them, and it may keep fewer: see
+`wardline sandbox probe`, which has a column for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sandbox.docker.options import KERNEL_RUNTIMES
+from sandbox.errors import SandboxUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sandbox.base import Availability, Sandbox
+    from sandbox.job import Job
+    from sandbox.profile import SandboxProfile
+    from sandbox.result import ExecResult, Isolation
+    from sandbox.workspace import WorkspaceLayer
+
+
+def kernel_runtime(facts: Mapping[str, object]) -> str | None:
+    """A runtime with a kernel of its own among an engine's facts; None when it has none."""
+    runtimes = facts.get("runtimes")
+    known = runtimes if isinstance(runtimes, list) else []
+    return min(KERNEL_RUNTIMES.intersection(known), default=None)
+
+
+class KernelDocker:
+    """A `Sandbox` whose jobs never run on the host's kernel.
+
+    Args:
+        backend: the engine's sandbox; stays its owner's to close.
+        runtime: one of `KERNEL_RUNTIMES`, as the engine names it.
+    """
+
+    isolation: Isolation = "kernel"
+
+    def __init__(self, backend: Sandbox, runtime: str) -> None:
+        self.name = backend.name
+        self._backend = backend
+        self._runtime = runtime
+
+    async def probe(self) -> Availability:
+        """See `Sandbox`."""
+        return await self._backend.probe()
+
+    async def run(
+        self,
+        job: Job,
+        profile: SandboxProfile,
+        *,
+        files: Mapping[str, bytes] | None = None,
+        workspace: WorkspaceLayer | None = None,
+    ) -> ExecResult:
+        """See `Sandbox`.
+
+        Raises:
+            SandboxUnavailableError: the profile names a runtime on the host's own kernel.
+        """
+        runtime = profile.runtime or self._runtime
+        if runtime not in KERNEL_RUNTIMES:
+            raise SandboxUnavailableError(
+                f"runtime {runtime!r} shares the host's kernel",
+                f"leave the profile's runtime out, or name one of {sorted(KERNEL_RUNTIMES)}",
+            )
+        inner = replace(profile, runtime=runtime)
+        return await self._backend.run(job, inner, files=files, workspace=workspace)
+
+    async def aclose(self) -> None:
+        """Nothing: the backend is closed by its owner."""
