@@ -15,15 +15,17 @@ an argument or an output count as values when they hold more than letters and un
 leaf below an untrusted key is as untrusted as the key.
 
 Only a read of a trusted tool vouches, and never for what it was fed: an output that equals,
-contains or is contained in an untrusted argument of that very call keeps the standing it had,
-and so does a value that went untrusted into an earlier call with an effect (echoes, and notes
-that are written and read back). Numbers and decimal strings compare by value, strings by code
+contains or is contained in an untrusted argument of that very call, also with other spaces,
+signs or case, keeps the standing it had, and so does a value that went untrusted into an
+earlier call with an effect (echoes, and notes that are written and read back). A value known
+as a stranger's stays one, unless the tool was fed nothing untrusted at all. A piece of a
+number or of a spaced account number that the person said is not what they said. Numbers and decimal strings compare by value, strings by code
 points. Booleans, nulls, strings under three characters and numbers under three (from the
 person: two) are never traced, since meeting them by chance proves nothing: they are unknown.
 
 It does not protect from: a stranger's idea put into the agent's own words (unknown, which is
 untrusted, but nothing says whose); secrets leaking through free text; values planted where a
-trusted tool reads them from; re-encoded echoes (case, base64, concatenation); genuine values
+trusted tool reads them from; re-encoded echoes (base64, another order); genuine values
 turned against the person (the right address, the wrong mail); a plain word used as a key,
 which is taken for a field's name. "Never write to eve@x.example"
 counts as having said eve@x.example.
@@ -34,6 +36,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from permissions.spoken import is_said, spoken_numbers
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
@@ -43,20 +47,14 @@ MAX_VALUES: Final = 50_000
 """Values one session remembers."""
 MAX_CHARACTERS: Final = 8_000_000
 """Characters of values and prompts one session remembers."""
-MAX_OCCURRENCES: Final = 200
-"""Places of a prompt looked at for one value."""
 
 _MIN_LENGTH: Final = 3
 _MIN_DIGITS_SAID: Final = 2
 
-_OPENERS = frozenset(" \t\r\n\"'`“”\u2018\u2019«»([{<,;:=|#$€£¥")
-_CLOSERS = frozenset(" \t\r\n\"'`“”\u2018\u2019«»)]}>,;|€%")
-_STOPS = frozenset(".:!?")
-
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,12})?", re.ASCII)
-_SPOKEN_NUMBER = re.compile(
-    r"(?<![\w.,/@-])-?[0-9]{1,18}(?:,[0-9]{3})*(?:\.[0-9]{1,12})?(?![\w/@-]|[.,][0-9])"
-)
+_WORD = re.compile(r"([0-9A-Za-z.,]+)\Z")
+_FIRST_WORD = re.compile(r"[0-9A-Za-z.,]+")
+_THOUSANDS = re.compile(r"[0-9]{3}(?:[.,][0-9]{1,12})?|[0-9]{3}")
 _WORD = re.compile(r"[^\s\"'`<>()\[\]{},;|]{3,200}")
 _VALUE_LIKE = re.compile(r"[0-9@/._:-]")
 _KEY_DATA = re.compile(r"[^A-Za-z_]")
@@ -100,8 +98,8 @@ class ProvenanceLedger:
         if not self._make_room(len(text)):
             return
         self._texts.append(text)
-        for match in _SPOKEN_NUMBER.finditer(text):
-            number = _number(match[0].replace(",", ""))
+        for written in spoken_numbers(text):
+            number = _number(written)
             if number is not None and _digits(number) >= _MIN_DIGITS_SAID:
                 self._learn(number, _USER)
 
@@ -153,7 +151,7 @@ class ProvenanceLedger:
         if effect != "read":
             self._sow(fed)
         if trusted and effect == "read":
-            self._vouch(tool, value, fed)
+            self._vouch(tool, value, fed, is_fed=_is_fed(arguments, provenance) or bool(fed))
         else:
             self._taint(tool, value)
 
@@ -199,7 +197,8 @@ class ProvenanceLedger:
             number = _number(leaf)
             if number is not None:
                 found = min(found, self._known.get(number, _UNKNOWN))
-            return _USER if found.rank and self._is_said(leaf) else found
+            said = found.rank and any(is_said(leaf, text) for text in self._texts)
+            return _USER if said else found
         if kind is int or kind is float:
             return self._known.get(leaf, _UNKNOWN)
         return _UNKNOWN
@@ -213,22 +212,17 @@ class ProvenanceLedger:
             return None
         return found
 
-    def _is_said(self, value: str) -> bool:
-        """Whether a prompt holds the value as whole words."""
-        for text in self._texts:
-            start = text.find(value)
-            for _ in range(MAX_OCCURRENCES):
-                if start < 0:
-                    break
-                if _opens(text, start) and _closes(text, start + len(value)):
-                    return True
-                start = text.find(value, start + 1)
-        return False
-
-    def _vouch(self, tool: str, value: JsonValue, fed: list[str | float]) -> None:
+    def _vouch(
+        self, tool: str, value: JsonValue, fed: list[str | float], *, is_fed: bool
+    ) -> None:
         found = _Found(2, "tool", tool, trusted=True)
+        folded = [_folded(each) for each in fed]
         for each in _values(value):
-            if _traceable(each) and each not in self._sown and not _echoes(each, fed):
+            if not _traceable(each) or each in self._sown or _echoes(each, fed, folded):
+                continue
+            # A tool can be made to spell a stranger's value out of what it is fed.
+            known = self._known.get(each)
+            if not (is_fed and known is not None and not known.trusted):
                 self._learn(each, found)
 
     def _taint(self, tool: str, value: JsonValue) -> None:
@@ -363,20 +357,30 @@ def _value_words(leaf: str | float) -> Iterator[str]:
                 yield word
 
 
-def _echoes(leaf: str | float, fed: list[str | float]) -> bool:
+def _is_fed(arguments: JsonObject, provenance: Mapping[str, JsonObject]) -> bool:
+    """Whether any argument that can carry a value was untrusted, however short it is."""
+    return any(
+        leaf is not None
+        and type(leaf) is not bool
+        and leaf not in ("", [], {})
+        and not provenance.get(pointer, _NOTHING).get("trusted")
+        for pointer, leaf, _ in _leaves(arguments)
+    )
+
+
+def _echoes(leaf: str | float, fed: list[str | float], folded: list[str]) -> bool:
+    """Whether one holds the other, as they are or without spaces, signs and case."""
     mine = leaf if isinstance(leaf, str) else repr(leaf)
     for each in fed:
         theirs = each if isinstance(each, str) else repr(each)
         if mine in theirs or theirs in mine:
             return True
-    return False
+    bare = _folded(leaf)
+    return len(bare) >= _MIN_LENGTH and any(
+        len(each) >= _MIN_LENGTH and (bare in each or each in bare) for each in folded
+    )
 
 
-def _opens(text: str, start: int) -> bool:
-    return start == 0 or text[start - 1] in _OPENERS
-
-
-def _closes(text: str, end: int) -> bool:
-    if end == len(text) or text[end] in _CLOSERS:
-        return True
-    return text[end] in _STOPS and (end + 1 == len(text) or text[end + 1] in _CLOSERS)
+def _folded(leaf: str | float) -> str:
+    text = leaf if isinstance(leaf, str) else repr(leaf)
+    return "".join(char for char in text.casefold() if char.isalnum())

@@ -230,6 +230,13 @@ ECHOES = [
     EchoCase(
         "answers something else", "DE99666", {"bank": "Sparkasse"}, "Sparkasse", trusted=True
     ),
+    EchoCase("takes its spaces out", "DE 99 666", "DE99666", "DE99666", trusted=False),
+    EchoCase("spells it out", ["DE", "99", "66", "6"], "DE99666", "DE99666", trusted=False),
+    EchoCase("spells it from digits", [6, 6, 6, 9, 9], "DE99666", "DE99666", trusted=False),
+    EchoCase("spells what nobody knows", "X-Y 1 2 3", "xy123", "xy123", trusted=False),
+    EchoCase(
+        "is fed nothing that counts", [True, None, ""], "DE99666", "DE99666", trusted=True
+    ),
     EchoCase("repeats the person", "ACME", {"name": "ACME", "n": 999}, 999, trusted=True),
 ]
 
@@ -320,3 +327,49 @@ def test_matched_step_lends_its_origin_to_what_it_pins(ledger: ProvenanceLedger)
     }
     assert pinned["/to"]["origin"] == "user"
     assert pinned["/m"] == traced["/m"]
+
+
+@dataclass(frozen=True)
+class PieceCase:
+    id: str
+    prompt: str
+    value: JsonValue
+    said: bool
+
+
+PIECES = [
+    PieceCase("after a comma", "pay 1,980.00 EUR", "980.00", said=False),
+    PieceCase("after a comma, as a number", "pay 1,980.00 EUR", 980.0, said=False),
+    PieceCase("the whole of it", "pay 1,980.00 EUR", 1980.0, said=True),
+    PieceCase("the whole, as written", "pay 1,980.00 EUR", "1,980.00", said=True),
+    PieceCase("before a comma", "pay 1.980,00 EUR", "1.980", said=False),
+    PieceCase("before a group", "pay 123,456 EUR", "123", said=False),
+    PieceCase("after an apostrophe", "pay 1'980.00 CHF", "980.00", said=False),
+    PieceCase("after an apostrophe, as a number", "pay 1'980.00 CHF", 980.0, said=False),
+    PieceCase("after a space", "pay 1 980.00 EUR", "980.00", said=False),
+    PieceCase("after a space, as a number", "pay 12 980 EUR", 980, said=False),
+    PieceCase("after a hard space", "pay 12\u00a0980 EUR", 980, said=False),
+    PieceCase("before a space", "pay 123 456 EUR", "123", said=False),
+    PieceCase("spaced and whole", "pay 12 980 EUR", "12 980", said=True),
+    PieceCase("after a sign and a space", "pay (€1 980.00)", "980.00", said=False),
+    PieceCase("below zero", "book -1 980.00", "980.00", said=False),
+    PieceCase("group of an account", "to DE02 1203 0000 51", 1203, said=False),
+    PieceCase("group of an account, as text", "to DE02 1203 0000 51", "1203", said=False),
+    PieceCase("two groups of one", "to DE02 1203 0000 51", "1203 0000", said=False),
+    PieceCase("its last group", "to NL91 ABNA 0417 1643 00", "1643 00", said=False),
+    PieceCase("its front", "to DE02 1203 0000 51", "DE02 1203", said=False),
+    PieceCase("the whole account", "to DE02 1203 0000 51 now", "DE02 1203 0000 51", said=True),
+    PieceCase("beside an account", "DE02120300000000202051 980 EUR", 980, said=True),
+    PieceCase("account beside a number", "pay ORDER-7 980", "ORDER-7", said=True),
+    PieceCase("in a list", "items 101, 102, 103", 102, said=True),
+    PieceCase("at the end", "pay 980.", "980", said=True),
+    PieceCase("between words", "ask 42 files of 2026 now", 2026, said=True),
+]
+
+
+@pytest.mark.parametrize("case", PIECES, ids=lambda case: case.id)
+def test_piece_of_a_number_is_not_what_was_said(case: PieceCase) -> None:
+    ledger = ProvenanceLedger()
+    ledger.add_user_text(case.prompt)
+
+    assert ledger.said_by_user(case.value) is case.said
