@@ -71,8 +71,21 @@ class Mount:
 
 
 _OWN_DIRECTORIES = frozenset(
-    ("bin", "box", "code", "dev", "etc", "lib", "lib64", "proc", "sbin", "sys", "tmp", "usr")
-    + ("workspace",)
+    {
+        "bin",
+        "box",
+        "code",
+        "dev",
+        "etc",
+        "lib",
+        "lib64",
+        "proc",
+        "sbin",
+        "sys",
+        "tmp",
+        "usr",
+        "workspace",
+    }
 )
 
 
