@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from permissions.approval.model import RequestedCall
 from permissions.execution.journal import JournalKey
+from permissions.signing.canonical import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,6 +108,8 @@ def requested_call(
         tool=question.definition.name,
         tool_digest=question.definition.digest,
         arguments=question.canonical.decode(),
+        targets=canonical(question.document["resource"]["properties"]["targets"]).decode(),
+        workspace=str(session.workspace),
         policy_revision=revision,
         plan_step=None if match is None else match.step,
         subject=session.subject.id,

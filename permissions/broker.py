@@ -190,15 +190,17 @@ class PermissionBroker:
         """The approval, and what policy says with it of the call as it stands by then.
 
         While a person thought about it a plan may have expired, a label been added or a
-        session been closed, so everything but the arguments is looked up again.
+        session been closed, so everything but the arguments is looked up again; and when they
+        lead elsewhere now, the approval is not for this call.
         """
         asked_for = requested_call(attempt, question, terms, self.parts.pdp.revision)
         asked = await self._answered(attempt, asked_for, reasons)
-        approval = await self.parts.approvals.verify(asked.id, binding=asked_for.binding)
-        attempt.entries.append(records.approval(attempt, approval, asked.votes))
         given = question.arguments.given
         again = Attempt(attempt.id, attempt.session, replace(attempt.call, arguments=given))
         question = await understand(again, self.parts, self.isolation)
+        now_asks = requested_call(again, question, terms, self.parts.pdp.revision)
+        approval = await self.parts.approvals.verify(asked.id, binding=now_asks.binding)
+        attempt.entries.append(records.approval(attempt, approval, asked.votes))
         context = {**question.document["context"], "approval": approval.document()}
         document = {**question.document, "context": context}
         return approval, question, await self._evaluate(attempt, document)

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Literal, assert_never
 from permissions.signing.canonical import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-    from permissions.approval.model import AccessRequest
-    from permissions.model import JsonValue
+    from permissions.approval.model import AccessRequest, RequestedCall
+    from permissions.model import JsonObject, JsonValue
 
 Answer = Literal["approve", "deny", "later"]
 
@@ -32,7 +32,7 @@ WIDTH = 96
 MAX_VALUE = 400
 """Characters of one value that are shown without `full`."""
 MAX_ARGUMENTS = 40
-"""Arguments that are shown without `full`."""
+"""Arguments, or paths, that are shown without `full`."""
 _ANSWERS: dict[str, Answer] = {"approve": "approve", "deny": "deny", "later": "later"}
 _MAX_TRIES = 5
 _LABEL = 12
@@ -89,6 +89,7 @@ def page(request: AccessRequest, *, now: int, full: bool = False, width: int = W
         ("definition", call.tool_digest),
         ("arguments", call.args_digest),
         ("asked by", f"{visible(call.subject)}{behalf}"),
+        ("workspace", visible(call.workspace)),
         ("run, call", f"{visible(call.run)}, {visible(call.key)}"),
         ("plan step", visible(call.plan_step) if call.plan_step else "none"),
         *(("why", text) for text in _reasons(request)),
@@ -97,8 +98,14 @@ def page(request: AccessRequest, *, now: int, full: bool = False, width: int = W
         *(("answered", text) for text in _votes(request)),
     ]
     lines = [line for name, text in facts for line in _field(name, text, width)]
-    arguments, truncated = _arguments(call.arguments, full=full, width=width)
-    lines += ["", "What will run, exactly:", *arguments]
+    document = json.loads(call.arguments)
+    named = document if isinstance(document, dict) else {"(arguments)": document}
+    arguments, truncated = _values([*named.items()], " = ", full=full, width=width)
+    lines += ["", "What will run, exactly:", *(arguments or ["  (no arguments)"])]
+    if paths := [(each["argument"], each["resolved"]) for each in _paths(call)]:
+        leads, cut = _values(paths, " leads to ", full=full, width=width)
+        lines += ["", "Where its paths lead now; elsewhere, it will not run:", *leads]
+        truncated |= cut
     return Page("\n".join(lines), truncated)
 
 
@@ -159,20 +166,24 @@ def _votes(request: AccessRequest) -> Iterator[str]:
         yield f"{visible(vote.approver)} {verb} at {moment(vote.time)}{note}"
 
 
-def _arguments(text: str, *, full: bool, width: int) -> tuple[list[str], bool]:
-    document = json.loads(text)
-    named = document if isinstance(document, dict) else {"(arguments)": document}
+def _paths(call: RequestedCall) -> list[JsonObject]:
+    return [target for target in json.loads(call.targets) if target["kind"] == "path"]
+
+
+def _values(
+    named: Sequence[tuple[str, JsonValue]], between: str, *, full: bool, width: int
+) -> tuple[list[str], bool]:
     lines: list[str] = []
     truncated = False
-    for place, (name, value) in enumerate(named.items()):
+    for place, (name, value) in enumerate(named):
         if place == MAX_ARGUMENTS and not full:
             truncated = True
-            left_out = f"{len(named) - place} more arguments are not shown; use --full"
+            left_out = f"{len(named) - place} more are not shown; use --full"
             lines += _notice(left_out, width)
             break
         whole = literal(value)
         cut = len(whole) > MAX_VALUE and not full
-        shown = f"{visible(name)} = {whole[:MAX_VALUE] if cut else whole}"
+        shown = f"{visible(name)}{between}{whole[:MAX_VALUE] if cut else whole}"
         lines += _wrapped(shown, first="  ", then="  | ", width=width)
         if cut:
             truncated = True
@@ -181,7 +192,7 @@ def _arguments(text: str, *, full: bool, width: int) -> tuple[list[str], bool]:
             lines += _notice(f"the whole has {digest(whole.encode())}", width)
         for caution in _cautions(name + whole):
             lines += _notice(caution, width)
-    return lines or ["  (no arguments)"], truncated
+    return lines, truncated
 
 
 def _cautions(text: str) -> Iterator[str]:

@@ -33,6 +33,10 @@ class RequestedCall:
         key: what makes this call the same call when it is asked again within its run.
         arguments: the effective arguments as canonical JSON text (RFC 8785): defaults filled
             in, nothing left out. Exactly what will run.
+        targets: what the arguments lead to, as canonical JSON text: resolved paths, hosts,
+            recipients, amounts (docs/policy-contract.md). They can change while the arguments
+            do not, when a link is turned.
+        workspace: the folder that relative paths start from, absolute and without links.
         policy_revision: digest of the bundle that asked for a person.
         subject: id of who asks.
         on_behalf_of: the human acted for, as `user:alice`, or None.
@@ -43,6 +47,8 @@ class RequestedCall:
     tool: str
     tool_digest: Digest
     arguments: str
+    targets: str
+    workspace: str
     policy_revision: Digest
     plan_step: str | None
     subject: str
@@ -61,13 +67,15 @@ class RequestedCall:
         return digest_of({"type": "wardline.approval.binding/v1", "call": document})
 
     def document(self) -> JsonObject:
-        """As JSON. The arguments stay text, so that no reader can round or reorder them."""
+        """As JSON. Arguments and targets stay text, so that no reader can round or reorder them."""
         return {
             "run": self.run,
             "key": self.key,
             "tool": self.tool,
             "tool_digest": self.tool_digest,
             "arguments": self.arguments,
+            "targets": self.targets,
+            "workspace": self.workspace,
             "policy_revision": self.policy_revision,
             "plan_step": self.plan_step,
             "subject": self.subject,

@@ -297,6 +297,7 @@ def _json(request: AccessRequest) -> str:
     document: JsonObject = {
         **call,
         "arguments": json.loads(request.call.arguments),
+        "targets": json.loads(request.call.targets),
         "id": request.id,
         "status": request.status,
         "args_digest": request.call.args_digest,

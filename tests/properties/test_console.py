@@ -12,8 +12,8 @@ from people import REASON, START, payment
 from permissions.approval import console
 from permissions.approval.model import AccessRequest
 
-FIELDS = {"", "request", "tool", "definition", "arguments", "asked by", "run, call"}
-FIELDS |= {"plan step", "why", "needs", "expires"}
+FIELDS = {"", "request", "tool", "definition", "arguments", "asked by", "workspace"}
+FIELDS |= {"run, call", "plan step", "why", "needs", "expires"}
 TEXT = st.text() | st.text(
     st.characters(categories=["Cc", "Cf", "Mn", "Me", "Zl", "Zp", "Zs", "Lo", "So"])
 )

@@ -64,6 +64,8 @@ def payment(
         tool="send_payment",
         tool_digest=Digest("sha256:" + "a" * 64),
         arguments='{"amount":"980.00","recipient":"DE02120300000000202051"}',
+        targets="[]",
+        workspace="/srv/work",
         policy_revision=Digest("sha256:" + "b" * 64),
         plan_step="pay",
         subject="invoice-agent",

@@ -45,6 +45,7 @@ def test_the_page_says_who_what_why_and_until_when() -> None:
             "definition  sha256:" + "a" * 64,
             f"arguments   {asked().call.args_digest}",
             "asked by    invoice-agent, on behalf of user:alice",
+            "workspace   /srv/work",
             "run, call   run-1, call-1",
             "plan step   pay",
             "why         impact.needs_person: Payments need a person.",
@@ -176,7 +177,7 @@ def test_many_arguments_are_counted_not_hidden() -> None:
 
     page = console.page(asked(many), now=START)
     assert page.truncated
-    assert "! 20 more arguments are not shown; use --full" in page.text
+    assert "! 20 more are not shown; use --full" in page.text
     assert "a059 = 59" in text(asked(many), full=True)
 
 

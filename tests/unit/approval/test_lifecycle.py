@@ -156,6 +156,8 @@ FIELDS = {
     "tool": "other",
     "tool_digest": "sha256:" + "c" * 64,
     "arguments": '{"amount":"980.01","recipient":"DE02120300000000202051"}',
+    "targets": '[{"kind":"path"}]',
+    "workspace": "/srv/other",
     "policy_revision": "sha256:" + "c" * 64,
     "plan_step": None,
     "subject": "other-agent",
@@ -197,6 +199,7 @@ def test_a_stored_request_reads_back_or_is_refused() -> None:
         "[]",
         "{}",
         request.shown + " ",
+        request.shown.replace('"targets":"[]",', ""),
         request.shown.replace('"quorum":1', '"quorum":1.0'),
         request.shown.replace('"run":', '"runs":'),
     ):

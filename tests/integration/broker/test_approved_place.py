@@ -1,0 +1,181 @@
+"""An approval is for the place the person was shown: no other workspace, no turned link."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import anyio
+import pytest
+from people import KEYS
+
+from permissions import PathArg, tool
+from permissions.approval import console
+from permissions.approval.ballot import sign_vote
+from permissions.assembly import open_broker
+from permissions.config import ApproverConfig, BrokerConfig
+from permissions.model import Completed, Denial
+from permissions.parts import now_us
+from permissions.session import ToolCall
+from permissions.sessions import open_session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from permissions.approval.model import AccessRequest
+    from permissions.approval.service import ApprovalService
+    from permissions.model import CallResult
+
+RAN: list[str] = []
+CALL = ToolCall("erase", {"path": "current/ledger"}, key="erase-1")
+
+
+@tool(effect="irreversible", impact="high", output="trusted")
+def erase(path: Annotated[str, PathArg("write")]) -> str:
+    """Notes that it ran."""
+    RAN.append(path)
+    return "erased"
+
+
+@pytest.fixture(autouse=True)
+def nothing_ran_yet() -> Iterator[None]:
+    RAN.clear()
+    yield
+    RAN.clear()
+
+
+def settings(folder: Path) -> BrokerConfig:
+    return BrokerConfig.load(
+        state=folder / "state",
+        workspace=workspace(folder, "one"),
+        approvers={
+            "bob": ApproverConfig(groups=("operators",), public_key=str(KEYS["bob"].public))
+        },
+        sandbox={"backends": ()},
+    )
+
+
+def workspace(folder: Path, name: str) -> Path:
+    """A folder in which `current` leads to `a`, and might lead to `b`."""
+    place = folder / name
+    for part in ("a", "b"):
+        (place / part).mkdir(parents=True, exist_ok=True)
+        (place / part / "ledger").touch()
+    if not (place / "current").is_symlink():
+        (place / "current").symlink_to("a")
+    return place
+
+
+def turn(place: Path) -> None:
+    (place / "current").unlink()
+    (place / "current").symlink_to("b")
+
+
+async def answered(approvals: ApprovalService, request: AccessRequest) -> None:
+    vote = sign_vote(
+        request, approver="bob", verdict="approve", note="", now=now_us(), signer=KEYS["bob"]
+    )
+    assert (await approvals.vote(vote)).status == "approved"
+
+
+async def first_pending(approvals: ApprovalService) -> AccessRequest:
+    token = await approvals.changed(None)
+    while not (found := await approvals.listed(pending_only=True)):
+        token = await approvals.changed(token)
+    return found[0]
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["link left alone", "link turned"])
+async def test_a_link_turned_while_a_person_thinks_voids_their_answer(
+    tmp_path: Path, *, turned: bool
+) -> None:
+    got: list[CallResult] = []
+    config = settings(tmp_path)
+    async with (
+        open_broker(config, [erase]) as broker,
+        open_session(
+            broker, user="alice", prompt="erase current/ledger", approval_mode="wait"
+        ) as session,
+        anyio.create_task_group() as tasks,
+    ):
+
+        async def agent() -> None:
+            got.append(await broker.call(session, CALL))
+
+        tasks.start_soon(agent)
+        held = await first_pending(broker.parts.approvals)
+        if turned:
+            turn(config.workspace)
+        await answered(broker.parts.approvals, held)
+
+    (result,) = got
+    if turned:
+        assert isinstance(result, Denial)
+        assert result.code == "approval.invalid"
+        assert RAN == []
+    else:
+        assert isinstance(result, Completed)
+        assert len(RAN) == 1
+
+
+@pytest.mark.parametrize("place", ["same", "other workspace", "link turned"])
+async def test_an_approval_runs_only_in_the_place_it_was_given_for(
+    tmp_path: Path, place: str
+) -> None:
+    """Approved between two sessions; the second one is a new question anywhere else."""
+    config = settings(tmp_path)
+    run = "run-places"
+    async with open_broker(config, [erase]) as broker:
+        async with open_session(
+            broker,
+            user="alice",
+            run=run,
+            prompt="erase current/ledger",
+            approval_mode="suspend",
+        ) as session:
+            asked = await broker.call(session, CALL)
+        assert isinstance(asked, Denial)
+        assert asked.access_request is not None
+        request = await broker.parts.approvals.get(asked.access_request)
+        await answered(broker.parts.approvals, request)
+        if place == "link turned":
+            turn(config.workspace)
+        where = workspace(tmp_path, "two" if place == "other workspace" else "one")
+        async with open_session(
+            broker, user="alice", run=run, workspace=where, approval_mode="suspend"
+        ) as session:
+            result = await broker.call(session, CALL)
+
+    if place == "same":
+        assert isinstance(result, Completed)
+        assert len(RAN) == 1
+    else:
+        assert isinstance(result, Denial)
+        assert result.kind == "pending"
+        assert result.access_request != asked.access_request
+        assert RAN == []
+
+
+async def test_the_approver_sees_the_workspace_and_where_the_path_leads(
+    tmp_path: Path,
+) -> None:
+    """A hostile name of a folder is shown escaped, like everything an agent wrote."""
+    config = settings(tmp_path)
+    hostile = config.workspace / "a\x1b[2J"
+    hostile.mkdir()
+    (config.workspace / "link").symlink_to(hostile)
+    async with (
+        open_broker(config, [erase]) as broker,
+        open_session(
+            broker, user="alice", prompt="erase link", approval_mode="suspend"
+        ) as session,
+    ):
+        asked = await broker.call(session, ToolCall("erase", {"path": "link"}))
+        assert isinstance(asked, Denial)
+        assert asked.access_request is not None
+        request = await broker.parts.approvals.get(asked.access_request)
+
+    shown = console.page(request, now=now_us(), width=4000).text
+    assert f"workspace   {config.workspace.resolve()}" in shown
+    assert f'  path leads to "{config.workspace.resolve()}/a\\u001b[2J"' in shown
+    assert "\x1b" not in shown
