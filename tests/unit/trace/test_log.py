@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ from permissions.trace.store import SEGMENT_BYTES, Store, segment_path, segments
 from permissions.trace.verify import verify_trace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from permissions.trace.log import SignedLog
     from permissions.trace.report import Report
 
@@ -264,3 +267,53 @@ def test_the_lock_is_given_back_when_opening_fails(tmp_path: Path):
         write_log(tmp_path)
 
     Store(tmp_path, holder="next").close()
+
+
+def cut(directory: Path) -> None:
+    os.truncate(segment_path(directory, 0), 0)
+
+
+def copied_back(directory: Path) -> None:
+    copy = directory.with_name("copy")
+    shutil.copytree(directory, copy)
+    shutil.rmtree(directory)
+    copy.rename(directory)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(shutil.rmtree, id="deleted"),
+        pytest.param(lambda log: segment_path(log, 0).unlink(), id="segment-unlinked"),
+        pytest.param(lambda log: (log / "lock").unlink(), id="lock-unlinked"),
+        pytest.param(cut, id="cut"),
+        pytest.param(lambda log: log.rename(log.with_name("moved")), id="moved"),
+        pytest.param(copied_back, id="replaced"),
+    ],
+)
+async def test_a_log_whose_files_are_gone_admits_nothing_more(
+    tmp_path: Path, damage: Callable[[Path], object]
+):
+    """The open descriptors still take every write; nobody would ever find it."""
+    directory = tmp_path / "trace"
+    async with open_log(directory, **OPTIONS) as log:
+        await log.append([run_start("r")], evidence="durable")
+        kept = log.durable
+        damage(directory)
+
+        for _ in range(2):
+            with pytest.raises(TraceWriteError, match="admits nothing more"):
+                await log.append(before("r", "c"), evidence="durable")
+        assert log.durable == kept
+
+
+async def test_a_log_outlives_a_change_of_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    async with open_log(Path("trace"), **OPTIONS) as log:
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        await log.append([run_start("r")], evidence="durable")
+
+    assert verified(tmp_path / "trace").completeness.closed
