@@ -2,8 +2,8 @@
 
 It guarantees that a committed write survives the death of the process and of the machine
 (WAL with `synchronous=FULL`), that writes of all processes happen one after the other
-(`BEGIN IMMEDIATE`), and that a file of a newer schema, of another program, or open to other
-accounts is refused. It knows nothing of what is stored: the modules that own tables bring
+(`BEGIN IMMEDIATE`), that a file of a newer schema, of another program, or open to other
+accounts is refused, and that nothing is read or written once the file was deleted or replaced. It knows nothing of what is stored: the modules that own tables bring
 their `Schema`.
 
 It does not protect from an account that may write the file. What must survive that (votes)
@@ -87,12 +87,13 @@ class StateDatabase:
         busy_seconds: float = 5.0,
         poll_seconds: float = 0.05,
     ) -> None:
-        self.path = path
+        self.path = path.absolute()
         self._schemas = tuple(schemas)
         self._busy_seconds = busy_seconds
         self._poll_seconds = poll_seconds
         self._connections: tuple[sqlite3.Connection, sqlite3.Connection] | None = None
         self._pid = 0
+        self._identity = (0, 0)
         self._queue: list[_Job[Any]] = []
 
     async def __aenter__(self) -> Self:
@@ -214,10 +215,11 @@ class StateDatabase:
                     writer.execute("ROLLBACK TO job")
                     job.error = self._fault(err) if isinstance(err, sqlite3.Error) else err
                 writer.execute("RELEASE job")
+            self._require_in_place()
             writer.execute("COMMIT")
-        except sqlite3.Error as err:
+        except (sqlite3.Error, StateError) as err:
             for job in jobs:
-                job.error = self._fault(err)
+                job.error = self._fault(err) if isinstance(err, sqlite3.Error) else err
             if writer.in_transaction:
                 writer.execute("ROLLBACK")
         finally:
@@ -227,6 +229,7 @@ class StateDatabase:
     def _snapshot(
         self, reader: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]
     ) -> T:
+        self._require_in_place()
         try:
             reader.execute("BEGIN")
             try:
@@ -235,6 +238,18 @@ class StateDatabase:
                 reader.execute("ROLLBACK")
         except sqlite3.Error as err:
             raise self._fault(err) from err
+
+    def _require_in_place(self) -> None:
+        """SQLite would go on with a file that nobody can find any more."""
+        try:
+            identity = _identity(self.path)
+        except OSError:
+            identity = None
+        if identity != self._identity:
+            raise StateError(
+                f"the state database {self.path} was deleted or replaced while it was open;"
+                " put the file back or start again"
+            )
 
     def _fault(self, err: sqlite3.Error) -> StateError:
         fault = StateError(
@@ -264,6 +279,7 @@ class StateDatabase:
                     time.sleep(_OPEN_RETRY_SECONDS)
                     continue
                 opened.pop_all()
+                self._identity = _identity(self.path)
                 return writer, reader
 
     def _connect(self) -> sqlite3.Connection:
@@ -329,6 +345,11 @@ class StateDatabase:
 def _first_row(connection: sqlite3.Connection, statement: str) -> tuple[Any, ...]:
     row: tuple[Any, ...] = connection.execute(statement).fetchone()
     return row
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.lstat()
+    return found.st_dev, found.st_ino
 
 
 def _require_private_file(path: Path) -> None:

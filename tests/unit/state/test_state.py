@@ -339,3 +339,21 @@ async def test_nothing_committed_is_lost_when_writers_are_killed(path: Path) -> 
         (sound,) = await database.read(lambda c: c.execute("PRAGMA integrity_check").fetchone())
     assert promised <= kept
     assert sound == "ok"
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["deleted", "replaced"])
+async def test_a_file_that_is_gone_is_neither_read_nor_written(
+    database: StateDatabase, path: Path, *, replaced: bool
+) -> None:
+    await database.write(note("one"))
+    path.rename(path.with_name("kept-by-a-backup"))
+    if replaced:
+        path.touch(mode=0o600)
+
+    with pytest.raises(StateError, match="deleted or replaced"):
+        await database.write(note("two"))
+    with pytest.raises(StateError, match="deleted or replaced"):
+        await database.read(notes)
+
+    path.with_name("kept-by-a-backup").replace(path)
+    assert await database.read(notes) == ["one"]
