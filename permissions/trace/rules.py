@@ -15,6 +15,7 @@ this version does not know are left alone, so that later ones can be added.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -37,15 +38,18 @@ KNOWN_TYPES = LOG_TYPES | RUN_TYPES | CALL_TYPES
 
 @dataclass(slots=True)
 class CallState:
-    """Where a call stands that has not ended."""
+    """Where a call stands that has not ended; `key` is the digest of its own key."""
 
     run: str
     call: str
     since: int
+    key: str | None = None
     last: str = "intent"
     permitted: bool = False
     requested: str | None = None
     approved: str | None = None
+    begun: bytes = b""
+    """Digest of its key and arguments, once started."""
 
     @property
     def started(self) -> bool:
@@ -62,11 +66,16 @@ class _Run:
     """False once the run went on after an end that is not remembered here."""
     open: dict[str, CallState] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
-    calls_by_approval: dict[str, str] = field(default_factory=dict)
+    begun: dict[bytes, int] = field(default_factory=dict)
+    """Where a call with a key and arguments was started, unless a gap followed."""
 
 
 class Story:
-    """Follows the entries of one log. Memory grows with open runs only."""
+    """Follows the entries of one log.
+
+    Memory grows with open runs, and by a digest for each approval that was used: an approval
+    counts once in the whole log, however often its run ended and was resumed.
+    """
 
     def __init__(self) -> None:
         self._runs: dict[str, _Run] = {}
@@ -76,6 +85,7 @@ class Story:
         self.unknown = 0
         self.reason: str | None = None
         self._time = 0
+        self._used: dict[bytes, int] = {}
 
     @property
     def open_runs(self) -> tuple[str, ...]:
@@ -151,22 +161,47 @@ class Story:
             if call in state.open or call in state.ended:
                 yield f"call {call!r} has a second intent"
                 return
-            state.open[call] = CallState(run, call, entry["index"])
+            key = entry["body"].get("key")
+            state.open[call] = CallState(run, call, entry["index"], key)
             return
         current = state.open.get(call)
         if current is None:
             ended = "after its end" if call in state.ended else "without an intent"
             yield f"{kind} of call {call!r} {ended}"
             return
-        yield from _findings(kind, entry["body"], state, current)
+        yield from _findings(kind, entry["body"], current)
+        if kind == "start":
+            yield from self._start(entry, state, current)
+        elif kind == "gap":
+            state.begun.pop(current.begun, None)
         state.calls += kind == "start"
         self.gaps += kind == "gap"
         if kind in TERMINAL:
             del state.open[call]
             state.ended.add(call)
 
+    def _start(self, entry: JsonObject, run: _Run, call: CallState) -> Iterator[str]:
+        """An approval lets one start through; so does a key with the same arguments."""
+        index = entry["index"]
+        request, args = entry["body"].get("request"), entry["body"].get("args_digest")
+        if request is not None:
+            if request != call.approved:
+                yield f"call {call.call!r} uses an approval that is not recorded with it"
+            first = self._used.setdefault(_short(str(request)), index)
+            if first != index:
+                yield f"call {call.call!r} uses the approval of the start at {first} again"
+        if call.key is not None and args is not None:
+            call.begun = _short(f"{call.key}\n{args}")
+            first = run.begun.setdefault(call.begun, index)
+            if first != index:
+                yield f"call {call.call!r} has the key and arguments of the start at {first}"
 
-def _findings(kind: str, body: JsonObject, run: _Run, call: CallState) -> Iterator[str]:
+
+def _short(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+
+
+def _findings(kind: str, body: JsonObject, call: CallState) -> Iterator[str]:
     """Moves an open call on; yields what is wrong about the move."""
     name = f"call {call.call!r}"
     if kind in ("decision", "request", "approval", "denied", "start") and call.started:
@@ -183,18 +218,6 @@ def _findings(kind: str, body: JsonObject, run: _Run, call: CallState) -> Iterat
         case "start":
             if not call.permitted:
                 yield f"{name} was started without a permit"
-            yield from _uses(body.get("request"), run, call)
         case "effect" | "outcome" if not call.started:
             yield f"{name} has an {kind} but was never started"
     call.last = kind
-
-
-def _uses(request: str | None, run: _Run, call: CallState) -> Iterator[str]:
-    """An approval is used by the start it lets through, and by no second one."""
-    if request is None:
-        return
-    run.calls_by_approval.setdefault(request, call.call)
-    if request != call.approved:
-        yield f"call {call.call!r} uses an approval that is not recorded with it"
-    if run.calls_by_approval[request] != call.call:
-        yield f"call {call.call!r} uses the approval of {run.calls_by_approval[request]!r} again"

@@ -37,6 +37,8 @@ REQUEST: Step = ("request", "c", {"request": "q"})
 APPROVAL: Step = ("approval", "c", {"request": "q"})
 BEGUN: Step = ("start", "c", {"request": None})
 BEGUN_APPROVED: Step = ("start", "c", {"request": "q"})
+KEYED: Step = ("intent", "c", {"key": "sha256:k"})
+SAME: Step = ("start", "c", {"request": None, "args_digest": "sha256:a"})
 EFFECT: Step = ("effect", "c", {})
 DONE: Step = ("outcome", "c", {})
 DENIED: Step = ("denied", "c", {})
@@ -106,7 +108,38 @@ CASES = [
             *[INTENT, REQUEST, APPROVAL, PERMIT, BEGUN_APPROVED, DONE],
             *map(other, [INTENT, REQUEST, APPROVAL, PERMIT, BEGUN_APPROVED, DONE]),
         ],
-        ["uses the approval of 'c' again"],
+        ["call 'd' uses the approval of the start at 6 again"],
+    ),
+    Case(
+        "one approval, two calls of a run that ended in between",
+        [
+            *[START, INTENT, REQUEST, APPROVAL, PERMIT, BEGUN_APPROVED, DONE, end(1), RESUMED],
+            *map(other, [INTENT, REQUEST, APPROVAL, PERMIT, BEGUN_APPROVED, DONE]),
+            end(2),
+        ],
+        ["call 'd' uses the approval of the start at 6 again"],
+    ),
+    Case(
+        "one approval, two calls under two writers",
+        [
+            *[START, INTENT, REQUEST, APPROVAL, PERMIT, BEGUN_APPROVED, GAP, end(1)],
+            *[("log.close", None, {}), ("log.open", None, {}), RESUMED],
+            *map(other, [INTENT, REQUEST, APPROVAL, PERMIT, BEGUN_APPROVED, DONE]),
+        ],
+        ["call 'd' uses the approval of the start at 6 again"],
+    ),
+    Case(
+        "one key, two starts",
+        [START, KEYED, PERMIT, SAME, DONE, *map(other, [KEYED, PERMIT, SAME, DONE])],
+        ["call 'd' has the key and arguments of the start at 4"],
+    ),
+    Case(
+        "one key, two starts, one unknown end",
+        [START, KEYED, PERMIT, SAME, GAP, *map(other, [KEYED, PERMIT, SAME, DONE])],
+    ),
+    Case(
+        "no key, two starts",
+        [START, INTENT, PERMIT, SAME, DONE, *map(other, [INTENT, PERMIT, SAME, DONE])],
     ),
     Case("outside any run", [INTENT], ["outside any run"]),
     Case("run twice", [START, START], ["started twice"]),
