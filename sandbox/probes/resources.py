@@ -62,16 +62,16 @@ async def memory_bomb(ground: Ground) -> Outcome:
     },
 )
 async def memory_together(ground: Ground) -> Outcome:
-    """Six processes of half the limit each."""
+    """Eight processes of a quarter of the limit each."""
     result = await ground.attempt(
         "probes:eat_memory_together",
-        ground.profile(memory_bytes=64 * MEBIBYTE, wall_seconds=15),
-        processes=6,
-        each=32 * MEBIBYTE,
+        ground.profile(memory_bytes=96 * MEBIBYTE, wall_seconds=15),
+        processes=8,
+        each=24 * MEBIBYTE,
     )
-    if result.verdict == "oom" or "oom" in result.limits_hit or result.value != 6:
+    if result.verdict == "oom" or "oom" in result.limits_hit or result.value != 8:
         return blocked("killed as a group")
-    return opened("six processes held three times the limit")
+    return opened("eight processes held twice the limit")
 
 
 @probe(

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -89,3 +95,42 @@ async def test_bubblewrap_without_namespaces_is_found_open() -> None:
 
     opened = {found.number for found in findings if found.broken}
     assert opened == {found.number for found in findings}
+
+
+AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]
+
+PROBE = """
+from permissions.cli import main
+main(["sandbox", "probe", "--backend", "bubblewrap", "--json"])
+"""
+
+
+@pytest.mark.bwrap
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="the tests themselves run as a plain user")
+@pytest.mark.timeout(SUITE_SECONDS)
+def test_bubblewrap_of_a_plain_user_is_as_documented() -> None:
+    """Without a control group two more rows may be open, and no other."""
+    python = shutil.which(f"python3.{sys.version_info.minor}", path="/usr/local/bin:/usr/bin")
+    if python is None:
+        pytest.skip("no Python of this version that a plain user can reach")
+    root = Path(__file__).parents[3]
+    places = f"{root}:{sysconfig.get_paths()['purelib']}"
+    done = subprocess.run(
+        [*AS_NOBODY, python, "-c", PROBE],
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": places, "PYTHONDONTWRITEBYTECODE": "1"},
+        cwd="/",
+        capture_output=True,
+        check=False,
+        timeout=SUITE_SECONDS,
+    )
+    if b"Permission denied" in done.stderr or b"No module named" in done.stderr:
+        pytest.skip("a plain user cannot reach this checkout")
+
+    said = json.loads(done.stdout)
+    assert said["broken"] == []
+    results = {row["number"]: row["results"]["bubblewrap"]["status"] for row in said["rows"]}
+    assert {number for number, status in results.items() if status == "open"} <= {3, 4, 5}
+    assert results[36] == "not_applicable"
+    assert sum(status == "blocked" for status in results.values()) >= 65
+    assert done.returncode == 0
