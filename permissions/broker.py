@@ -221,9 +221,9 @@ class PermissionBroker:
             case "approved":
                 return asked
             case "denied":
-                raise Refusal("denied", reason(Code.APPROVAL_DENIED))
+                raise Refusal("denied", reason(Code.APPROVAL_DENIED), votes=asked.votes)
             case "expired" | "cancelled":
-                raise Refusal("expired", reason(Code.APPROVAL_EXPIRED))
+                raise Refusal("expired", reason(Code.APPROVAL_EXPIRED), votes=asked.votes)
             case "pending":
                 waiting = reason(Code.APPROVAL_PENDING)
                 raise Refusal("pending", waiting, access_request=asked.id)
@@ -313,7 +313,7 @@ class PermissionBroker:
             reasons=refusal.reasons,
             access_request=refusal.access_request,
         )
-        attempt.entries.append(records.denied(attempt, denial))
+        attempt.entries.append(records.denied(attempt, denial, refusal.votes))
         try:
             await self._flush(attempt, self.parts.evidence)
         except Exception as err:  # noqa: BLE001 - whatever fails, it stays a denial

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from permissions.approval.model import AccessRequest, Approval, Vote
     from permissions.delivery import Delivery
     from permissions.execution.base import Outcome
-    from permissions.model import Decision, Denial, JsonObject
+    from permissions.model import Decision, Denial, Digest, JsonObject
     from permissions.plan.model import Plan
     from permissions.plan.verdict import PlanVerdict
     from permissions.session import Session
@@ -159,7 +159,8 @@ def decision(
 
 
 def request(attempt: Attempt, asked: AccessRequest) -> TraceEntry:
-    """A person is asked."""
+    """A person is asked; the text they answer is kept, so that others can check the answer."""
+    shown = asked.shown.encode()
     return TraceEntry(
         "request",
         attempt.session.run,
@@ -170,13 +171,15 @@ def request(attempt: Attempt, asked: AccessRequest) -> TraceEntry:
             "approvers": list(asked.call.terms.approvers),
             "quorum": asked.call.terms.quorum,
             "expires_at": asked.expires_at,
+            "shown_digest": asked.shown_digest,
         },
+        {"shown": shown} if len(shown) <= CONTENT_LIMIT else {},
     )
 
 
 def approval(attempt: Attempt, proven: Approval, votes: Sequence[Vote]) -> TraceEntry:
     """People agreed; their signed statements are kept whole."""
-    envelopes = [vote.envelope.encode() for vote in votes]
+    digests, envelopes = _envelopes(votes)
     return TraceEntry(
         "approval",
         attempt.session.run,
@@ -186,21 +189,40 @@ def approval(attempt: Attempt, proven: Approval, votes: Sequence[Vote]) -> Trace
             "binding": proven.binding,
             "approvers": list(proven.approvers),
             "approved_until": proven.approved_until,
-            "envelopes": [digest(envelope) for envelope in envelopes],
+            "envelopes": digests,
         },
-        {f"envelope_{index}": envelope for index, envelope in enumerate(envelopes)},
+        envelopes,
     )
 
 
-def denied(attempt: Attempt, denial: Denial) -> TraceEntry:
-    """The call ended without running. The operator's words may name values: sealed."""
+def _envelopes(votes: Sequence[Vote]) -> tuple[list[Digest], dict[str, bytes]]:
+    found = [vote.envelope.encode() for vote in votes]
+    named = {f"envelope_{index}": envelope for index, envelope in enumerate(found)}
+    return [digest(envelope) for envelope in found], named
+
+
+def denied(attempt: Attempt, denial: Denial, votes: Sequence[Vote] = ()) -> TraceEntry:
+    """The call ended without running. The operator's words may name values: sealed.
+
+    Args:
+        votes: what people answered who were asked about it.
+    """
     operator = [reason.operator for reason in denial.reasons]
+    digests, envelopes = _envelopes(votes)
     return TraceEntry(
         "denied",
         attempt.session.run,
         attempt.id,
-        {"kind": denial.kind, "codes": [reason.code for reason in denial.reasons]},
-        {"operator": json_bytes(operator)} if any(operator) else {},
+        {
+            "kind": denial.kind,
+            "codes": [reason.code for reason in denial.reasons],
+            "answers": [
+                {"request": vote.request, "approver": vote.approver, "verdict": vote.verdict}
+                for vote in votes
+            ],
+            "envelopes": digests,
+        },
+        {**({"operator": json_bytes(operator)} if any(operator) else {}), **envelopes},
     )
 
 

@@ -26,6 +26,7 @@ from permissions.obligations import ObligationFailedError, ObligationUnknownErro
 from permissions.reasons import Code, reason
 
 if TYPE_CHECKING:
+    from permissions.approval.model import Vote
     from permissions.model import DenialKind, Reason
 
 _log = get_logger("refusal")
@@ -35,11 +36,16 @@ class Refusal(Exception):  # noqa: N818 - ends the flow early; never leaves the 
     """A step of the flow said no. The broker records it and turns it into a `Denial`."""
 
     def __init__(
-        self, kind: DenialKind, *reasons: Reason, access_request: str | None = None
+        self,
+        kind: DenialKind,
+        *reasons: Reason,
+        access_request: str | None = None,
+        votes: tuple[Vote, ...] = (),
     ) -> None:
         self.kind = kind
         self.reasons = reasons
         self.access_request = access_request
+        self.votes = votes
         super().__init__(kind)
 
 
