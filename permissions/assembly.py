@@ -18,6 +18,7 @@ from permissions.approval import store as request_store
 from permissions.approval.approvers import Approvers
 from permissions.approval.service import ApprovalService
 from permissions.broker import PermissionBroker
+from permissions.errors import ConfigError
 from permissions.execution import journal
 from permissions.execution.code import CodeStage
 from permissions.execution.sandboxed import SandboxedExecutor
@@ -129,12 +130,21 @@ class Places:
 
         A sandbox runs under another user id and has to reach the staged code by name; it can
         neither list the root nor enter any other folder.
+
+        Raises:
+            ConfigError: they cannot be made there.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
-        self.root.chmod(0o711)
-        for folder in (self.keys, self.trace, self.bundles):
-            folder.mkdir(mode=0o700, exist_ok=True)
-        self.code.mkdir(mode=0o755, exist_ok=True)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            self.root.chmod(0o711)
+            for folder in (self.keys, self.trace, self.bundles):
+                folder.mkdir(mode=0o700, exist_ok=True)
+            self.code.mkdir(mode=0o755, exist_ok=True)
+        except OSError as err:
+            raise ConfigError(
+                f"the state folder {self.root} cannot be used ({err.strerror}); it has to be a"
+                " folder of this user's own, on a disk with room"
+            ) from err
 
 
 def log_signer(config: BrokerConfig) -> Signer:

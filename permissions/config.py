@@ -7,6 +7,7 @@ Durations carry their unit in the name.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -52,7 +53,7 @@ class PdpConfig(_Section):
         description="Folder laid over the policies, file by file: your tables and packages.",
     )
     soft_deadline_ms: int = Field(
-        default=50, ge=1, le=10_000, description="Embedded: a slower answer is a denial."
+        default=50, ge=1, le=10_000, description="Embedded: a slower answer is logged."
     )
     hard_deadline_ms: int = Field(
         default=250, ge=1, le=60_000, description="Embedded: then the evaluator is killed."
@@ -173,8 +174,8 @@ class SandboxConfig(_Section):
     )
     code_roots: tuple[Path, ...] = Field(
         default=(),
-        description="Folders sandboxed tools may import from, beside the installed"
-        " packages; the folder of the tool's own module is always one.",
+        description="Folders sandboxed tools may import from, beside the installed packages"
+        " and the tool's own top-level package or module.",
     )
 
 
@@ -237,14 +238,34 @@ class BrokerConfig(BaseSettings):
         if file is not None and not file.is_file():
             raise ConfigError(f"the configuration file {file} does not exist")
 
+        _refuse_unknown_variables(cls)
+
         class FromFile(cls):  # type: ignore[misc, valid-type]  # the file is known only now
             model_config = SettingsConfigDict(toml_file=file or DEFAULT_FILE)
 
         try:
             loaded = FromFile(**overrides)
         except (ValidationError, SettingsError, ValueError) as err:
-            raise ConfigError(f"{file or DEFAULT_FILE}: {_explain(err)}") from err
+            said = f"{file or DEFAULT_FILE}, WARDLINE_* variables or keywords"
+            raise ConfigError(f"{said}: {_explain(err)}") from err
         return cls.model_construct(**{name: getattr(loaded, name) for name in cls.model_fields})
+
+
+_OTHER_VARIABLES = frozenset(
+    {"WARDLINE_APPROVER_KEY", "WARDLINE_DEMO_MODEL", "WARDLINE_KNOWN_HEADS"}
+)
+"""Variables of the command line and the demo, which are no settings."""
+
+
+def _refuse_unknown_variables(settings: type[BrokerConfig]) -> None:
+    """A misspelt variable is an error, as a misspelt key of the file is."""
+    known = {f"WARDLINE_{name}".upper() for name in settings.model_fields} | _OTHER_VARIABLES
+    for name in os.environ:
+        top = name.upper().partition("__")[0]
+        if top.startswith("WARDLINE_") and top not in known:
+            raise ConfigError(
+                f"the variable {name} sets nothing; see docs/reference/settings.md"
+            )
 
 
 def _explain(err: Exception) -> str:

@@ -38,6 +38,7 @@ class Code(StrEnum):
     ISOLATION_UNAVAILABLE = "isolation.unavailable"
     STATE_UNAVAILABLE = "state.unavailable"
     TRACE_UNAVAILABLE = "trace.unavailable"
+    EXECUTION_REFUSED = "execution.refused"
     EXECUTION_PROVIDER_FAILED = "execution.provider_failed"
     EXECUTION_STOPPED = "execution.stopped"
     RESULT_WITHHELD = "result.withheld"
@@ -72,6 +73,8 @@ _AGENT_TEXT: dict[Code, str] = {
     Code.ISOLATION_UNAVAILABLE: "The isolation this call needs is not available here.",
     Code.STATE_UNAVAILABLE: "The broker could not read or keep its state, so it was not run.",
     Code.TRACE_UNAVAILABLE: "The call could not be recorded, so it was not run.",
+    Code.EXECUTION_REFUSED: "This call cannot run in its sandbox as it was made. Its paths have"
+    " to lie in the workspace, and what they name has to be small enough to copy.",
     Code.EXECUTION_PROVIDER_FAILED: "The sandbox failed before or while the tool ran.",
     Code.EXECUTION_STOPPED: "The tool was stopped by its limits.",
     Code.RESULT_WITHHELD: "The tool ran, but its result may not be shown.",

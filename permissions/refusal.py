@@ -57,7 +57,7 @@ _FAILURES: dict[type[BrokerError], tuple[DenialKind, Code]] = {
     PdpError: ("unavailable", Code.POLICY_UNAVAILABLE),
     ObligationUnknownError: ("denied", Code.OBLIGATION_UNKNOWN),
     ObligationFailedError: ("denied", Code.OBLIGATION_FAILED),
-    ExecutionError: ("unavailable", Code.ISOLATION_UNAVAILABLE),
+    ExecutionError: ("denied", Code.EXECUTION_REFUSED),
     PlanError: ("denied", Code.PLAN_EXHAUSTED),
     ApprovalUsedError: ("denied", Code.APPROVAL_USED),
     ApprovalInvalidError: ("denied", Code.APPROVAL_INVALID),

@@ -12,8 +12,9 @@ from anyio.lowlevel import current_token
 from permissions import records
 from permissions.broker import RECORDING_SECONDS
 from permissions.budget import InMemoryBudgetLedger
-from permissions.errors import NoSessionError, RunOpenError
+from permissions.errors import ConfigError, NoSessionError, RunOpenError
 from permissions.grants import CURRENT_SESSION
+from permissions.plan.model import Plan
 from permissions.planning import declare
 from permissions.provenance import ProvenanceLedger
 from permissions.resumption import restore
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
     from permissions.broker import PermissionBroker
     from permissions.parts import BrokerParts
-    from permissions.plan.model import Plan
     from permissions.trace.entry import TraceEntry
 
 LOOP_SECONDS = 5.0
@@ -77,11 +77,16 @@ async def open_session(
         workspace: folder that relative paths start from; the configured one by default.
 
     Raises:
+        ConfigError: a keyword has a value outside its vocabulary.
         PlanError: the plan was not accepted; says which step and why.
         RunOpenError: the run has an open session already.
         BudgetError: the run was opened with other limits before.
         TraceWriteError: the start of the run could not be recorded.
     """
+    if approval_mode not in {None, "wait", "suspend"}:
+        raise ConfigError(f"approval_mode={approval_mode!r} is neither 'wait' nor 'suspend'")
+    if plan is not None and not isinstance(plan, Plan):
+        raise ConfigError("plan= takes a Plan; read one with permissions.plan.model.parse_plan")
     parts = broker.parts
     session = Session(
         run=run or parts.ids("run"),

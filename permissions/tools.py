@@ -286,6 +286,11 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """
     if function is not None:
         return _decorate(function, Options())
+    if unknown := options.keys() - Options.__dataclass_fields__.keys():
+        raise ToolDefinitionError(
+            f"@tool has no option {', '.join(map(repr, sorted(unknown)))}; it knows"
+            f" {', '.join(Options.__dataclass_fields__)}"
+        )
     control = options.pop("control", None)
     chosen = Options(**options, control=None if control is None else tuple(control))
     return lambda fn: _decorate(fn, chosen)
@@ -400,5 +405,7 @@ class ToolRegistry:
 def _no_session(name: str) -> str:
     return (
         f"{name} is guarded and was called outside a broker session, so it was not run."
-        " Open one: `with Broker.open(tools=[...]) as broker, broker.session(user=...):`"
+        " Open one: `with Broker(tools=[...]) as broker, broker.session(user=...):`. A thread"
+        " of your own does not see it: start it by `contextvars.copy_context().run`, or use"
+        " `broker.call(session, ...)`"
     )

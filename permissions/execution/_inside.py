@@ -23,8 +23,11 @@ def run_tool(
 ) -> Any:
     """Imports a guarded function, calls what it guards, and gives its result as JSON.
 
-    Files of the working directory named in `outputs` are moved to where they come out.
+    Files of the working directory named in `outputs` may be written, each in its folder, and
+    are moved to where they come out.
     """
+    for name in outputs:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
     definition = guard_of(attrgetter(qualname)(import_module(module))).definition
     call = partial(definition.function, **definition.validate(arguments).values)
     if definition.is_async:

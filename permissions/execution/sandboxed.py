@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import stat
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,12 +34,14 @@ if TYPE_CHECKING:
 
     from permissions.execution.base import Execution, Status
     from permissions.execution.code import CodeStage
-    from permissions.model import JsonObject, JsonValue
+    from permissions.model import JsonObject
     from sandbox import ExecResult, Sandbox
     from sandbox.egress import EgressReport
 
 MAX_INPUT_BYTES = 32 * 1024 * 1024
 """All files that go into one run."""
+
+NEW_FILE_MODE = 0o644
 
 ENTRY = "permissions.execution._inside:run_tool"
 
@@ -78,9 +81,7 @@ class SandboxedExecutor:
         for target in _paths(execution):
             if not target["inside_workspace"] or target["relative"] is None:
                 raise ExecutionError("a sandboxed tool's paths have to be in the workspace")
-            given = execution.arguments.document[target["argument"]]
-            if any(Path(each).is_absolute() for each in _listed(given)):
-                raise ExecutionError("a sandboxed tool's paths start from the workspace")
+        _inputs(execution)
         return {
             "boundary": self._sandbox.isolation,
             "backend": self._sandbox.name,
@@ -96,7 +97,7 @@ class SandboxedExecutor:
             {
                 "module": module,
                 "qualname": qualname,
-                "arguments": execution.arguments.document,
+                "arguments": _relocated(execution),
                 "outputs": [target["relative"] for target in _paths(execution, "write")],
             },
             (*self._stage.stage(module), *self._code_roots),
@@ -106,7 +107,7 @@ class SandboxedExecutor:
         seconds = min(profile.wall_seconds, execution.deadline_seconds)
         profile = replace(profile, wall_seconds=seconds)
         try:
-            result = await self._sandbox.run(job, profile, files=_inputs(execution))
+            result = await self._sandbox.run(job, profile, files=_read(_inputs(execution)))
         except ProfileError as err:
             return _failed(err, verdict="profile")
         except SandboxError as err:
@@ -147,7 +148,8 @@ def _outcome(execution: Execution, result: ExecResult) -> Outcome:
     elif result.error is not None:
         name = result.error.type  # text from inside
         status, detail = "error", name if name.isidentifier() and name.isascii() else "raised"
-        error = ToolFailedError(f"{result.error.type}: {result.error.message}")
+        hint = "; name its folder in [sandbox] code_roots" if _is_missing(name) else ""
+        error = ToolFailedError(f"{name}: {result.error.message}{hint}")
     return Outcome(
         status,
         value=value,
@@ -158,6 +160,10 @@ def _outcome(execution: Execution, result: ExecResult) -> Outcome:
         enforced=_exact(dict(result.enforced)),
         effects=tuple(_connection(report) for report in result.egress),
     )
+
+
+def _is_missing(error: str) -> bool:
+    return error == ModuleNotFoundError.__name__
 
 
 def _connection(report: EgressReport) -> ObservedEffect:
@@ -191,10 +197,6 @@ def _exact(value: Any) -> Any:
     return value
 
 
-def _listed(value: JsonValue) -> list[JsonValue]:
-    return value if isinstance(value, list) else [] if value is None else [value]
-
-
 def _paths(execution: Execution, access: str | None = None) -> list[JsonObject]:
     return [
         target
@@ -203,9 +205,24 @@ def _paths(execution: Execution, access: str | None = None) -> list[JsonObject]:
     ]
 
 
-def _inputs(execution: Execution) -> dict[str, bytes]:
-    """The files the call's read targets name, by path relative to the workspace."""
-    files: dict[str, bytes] = {}
+def _relocated(execution: Execution) -> JsonObject:
+    """The arguments with each path as it stands inside: relative to the working directory."""
+    document = dict(execution.arguments.document)
+    inside: dict[str, list[str]] = {}
+    for target in _paths(execution):
+        inside.setdefault(target["argument"], []).append(target["relative"])
+    for name, paths in inside.items():
+        document[name] = paths if isinstance(document[name], list) else paths[0]
+    return document
+
+
+def _inputs(execution: Execution) -> dict[str, Path]:
+    """The files the call's read targets name, by path relative to the workspace.
+
+    Raises:
+        ExecutionError: together they are too large.
+    """
+    files: dict[str, Path] = {}
     left = MAX_INPUT_BYTES
     for target in _paths(execution, "read"):
         place = Path(target["resolved"])
@@ -221,8 +238,12 @@ def _inputs(execution: Execution) -> dict[str, bytes]:
                 raise ExecutionError(
                     f"the files of this call are more than {MAX_INPUT_BYTES >> 20} MiB"
                 )
-            files[str(name)] = file.read_bytes()
+            files[str(name)] = file
     return files
+
+
+def _read(files: Mapping[str, Path]) -> dict[str, bytes]:
+    return {name: file.read_bytes() for name, file in files.items()}
 
 
 def _put_back(execution: Execution, files: Mapping[str, bytes]) -> None:
@@ -236,5 +257,8 @@ def _put_back(execution: Execution, files: Mapping[str, bytes]) -> None:
             raise OSError(None, "its path leads somewhere else now")
         place.parent.mkdir(parents=True, exist_ok=True)
         draft = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
+        draft.touch(mode=0o600, exist_ok=False)
         draft.write_bytes(data)
+        # A file that is there keeps its mode: nobody gains sight of it by its being written.
+        draft.chmod(stat.S_IMODE(place.stat().st_mode) if place.exists() else NEW_FILE_MODE)
         draft.replace(place)

@@ -145,7 +145,7 @@ class EmbeddedPdp:
         self._idle.append(evaluator)
         self._free.release()
         if monotonic() - started > self._soft_deadline:
-            _log.warning("policy_evaluation_slow", seconds=round(monotonic() - started, 3))
+            _log.info("policy_evaluation_slow", seconds=round(monotonic() - started, 3))
         return _decision(kind, payload)
 
     async def _take(self) -> Evaluator:

@@ -204,7 +204,7 @@ async def test_a_plan_that_expired_while_a_person_thought_is_over(tmp_path: Path
             late = await broker.call(session, ToolCall("send_note", {}))
 
     assert isinstance(late, Denial)
-    assert late.code == "plan.expired"
+    assert late.code == "approval.invalid"  # it was for a step of a plan that is over
 
 
 async def test_a_run_keeps_its_budget_also_when_none_is_named(config: BrokerConfig) -> None:
