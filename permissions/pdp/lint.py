@@ -5,8 +5,9 @@ of a few (a function that calls itself ends the process). So nothing is served b
 this order: text (`lint_text`), parser, trees (`lint_rules`, `lint_calls`), compiler. Every
 finding is an error and carries its file, line, column, and a fix.
 
-It also refuses what is silently never true: a missing entrypoint, members the input never
-has, rules that do not exist.
+It also refuses what is silently never true: a missing entrypoint, packages and rules nobody
+reads (`lint_contract`), members and words the input never has, rules and tables that do not
+exist.
 
 What it cannot see: patterns and values that come from data or input. The shims refuse those
 when they are met, which fails that evaluation and denies the call.
@@ -23,6 +24,8 @@ from permissions.pdp.base import ENTRYPOINT
 from permissions.pdp.engine import Engine, EngineError
 from permissions.pdp.finding import Finding
 from permissions.pdp.lint_calls import check_calls
+from permissions.pdp.lint_contract import check_conflicts, check_contract
+from permissions.pdp.lint_input import InputLinter
 from permissions.pdp.lint_rules import (
     check_imports,
     check_locals,
@@ -39,6 +42,7 @@ from permissions.pdp.rego_tree import Place
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from permissions.model import JsonObject
     from permissions.pdp.bundle import PolicyBundle
     from permissions.pdp.rego_tree import Module
 
@@ -72,7 +76,7 @@ def check_bundle(bundle: PolicyBundle, *, entrypoint: str = ENTRYPOINT) -> list[
             except EngineError as err:
                 findings.append(_engine_finding(err, path, "rego.parse"))
         if not findings:
-            findings = [*_check_trees(modules, entrypoint)]
+            findings = [*_check_trees(modules, entrypoint, _tables(bundle))]
         if not findings:
             findings = [*_compile(bundle.modules, bundle)]
     return sorted(set(findings), key=lambda f: (f.path, f.place.line, f.place.column, f.code))
@@ -86,16 +90,28 @@ def _parsed(path: str, text: str) -> Module:
         raise EngineError(f"error: the linter does not know {err}") from err
 
 
-def _check_trees(modules: Sequence[Module], entrypoint: str) -> Iterator[Finding]:
+def _tables(bundle: PolicyBundle) -> JsonObject:
+    tables: JsonObject = bundle.data.get("wardline", {}).get("tables", {})
+    return tables
+
+
+def _check_trees(
+    modules: Sequence[Module], entrypoint: str, tables: JsonObject
+) -> Iterator[Finding]:
     names = Names(modules)
+    of_input = InputLinter(tuple(modules), names, tables)
     for module in modules:
         yield from check_imports(module)
+        yield from check_contract(module)
+        yield from of_input.check_imports(module)
         for rule in module.rules:
             yield from check_references(module, rule, names)
+            yield from of_input.check(module, rule)
             yield from check_locals(module, rule, names)
             yield from check_negations(module, rule, names)
             yield from check_calls(module, rule, names)
     yield from check_names(modules, names)
+    yield from check_conflicts(modules)
     yield from check_recursion(modules, names)
     if not names.rules_at(tuple(entrypoint.split("."))):
         yield Finding(

@@ -18,38 +18,10 @@ from permissions.pdp.rego_tree import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from permissions.pdp.rego_names import Names, Path
     from permissions.pdp.rego_tree import Module, Rule, Statement, Term
-
-CONTRACT: Mapping[Path, frozenset[str]] = {
-    ("input",): frozenset({"subject", "action", "resource", "context"}),
-    ("input", "subject"): frozenset({"type", "id", "properties"}),
-    ("input", "subject", "properties"): frozenset({"roles", "on_behalf_of", "act"}),
-    ("input", "action"): frozenset({"name", "properties"}),
-    ("input", "action", "properties"): frozenset({"effect", "impact"}),
-    ("input", "resource"): frozenset({"type", "id", "properties"}),
-    ("input", "resource", "properties"): frozenset(
-        {"args", "args_digest", "tool_digest", "isolation", "control", "targets"}
-    ),
-    ("input", "context"): frozenset(
-        {
-            "run",
-            "call",
-            "time",
-            "plan",
-            "provenance",
-            "labels",
-            "usage",
-            "approval",
-            "environment",
-            "history",
-        }
-    ),
-}
-"""The members of the input that exist (docs/policy-contract.md), level by level. Anything
-else is a typo, and a typo in a `deny` rule is a rule that silently never fires."""
 
 _IMPORTS = {("rego", "v1"), ("future", "keywords")}
 _FUTURE = {"in", "every", "if", "contains"}
@@ -140,14 +112,12 @@ def check_recursion(modules: Sequence[Module], names: Names) -> Iterator[Finding
 
 
 def check_references(module: Module, rule: Rule, names: Names) -> Iterator[Finding]:
-    """References to members the input never has, and to rules that do not exist."""
+    """References to rules that do not exist."""
     for term in rule_terms(rule):
         pattern = names.resolve(module, term)
         if pattern is None or len(pattern) < 2:
             continue
-        if pattern[0] == "input":
-            yield from _unknown_input(module, term, pattern)
-        elif pattern[0] == "data" and (step := names.first_unknown(pattern)):
+        if pattern[0] == "data" and (step := names.first_unknown(pattern)):
             yield Finding(
                 module.path,
                 term.place,
@@ -155,25 +125,6 @@ def check_references(module: Module, rule: Rule, names: Names) -> Iterator[Findi
                 f"nothing in that package is called `{step}`",
                 "correct the name; an undefined reference never fires",
             )
-
-
-def _unknown_input(
-    module: Module, term: Term, pattern: tuple[str | None, ...]
-) -> Iterator[Finding]:
-    for end in range(1, len(pattern)):
-        members = CONTRACT.get(tuple(step or "" for step in pattern[:end]))
-        step = pattern[end]
-        if members is None or step is None:
-            return
-        if step not in members:
-            yield Finding(
-                module.path,
-                term.place,
-                "rego.unknown_input",
-                f"the input has no {'.'.join(map(str, pattern[: end + 1]))}",
-                f"it is one of {', '.join(sorted(members))}",
-            )
-            return
 
 
 def check_locals(module: Module, rule: Rule, names: Names) -> Iterator[Finding]:

@@ -49,12 +49,12 @@ def test_check_passes_the_shipped_policies() -> None:
 
 
 def test_check_puts_findings_on_stderr(folder: Path) -> None:
-    (folder / "bad.rego").write_text("package wardline.bad\n\nx := time.now_ns()\n")
+    (folder / "bad.rego").write_text("package wardline.policies.bad\n\n_x := time.now_ns()\n")
 
     result = run("check", folder)
 
     assert result.exit_code == 1
-    assert result.stderr.startswith("bad.rego:3:6: rego.banned_function: ")
+    assert result.stderr.startswith("bad.rego:3:7: rego.banned_function: ")
     assert result.stdout == "1 finding(s)\n"
 
 
