@@ -32,7 +32,7 @@ def test_unmarked():
 """
 NO_SERVICES = {
     "PATH": "/nonexistent",
-    "DOCKER_HOST": "tcp://127.0.0.1:1",
+    "DOCKER_HOST": "unix:///nonexistent.sock",
     "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # a start that takes a third of the time
 }
 
