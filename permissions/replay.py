@@ -7,7 +7,8 @@ engine or the bundle is not what it was.
 *What-if*: the same inputs under another bundle, as a matrix of before and after. Once one
 decision of a run comes out differently, the run would have gone on differently too, so the
 rest of it is marked conditional. What cannot be replayed is listed with the reason, never
-left out. An engine that gives no clear answer counts as a denial, as in the broker.
+left out. An answer of the same verdict that binds the call otherwise is a change as well. An
+engine that gives no clear answer counts as a denial, as in the broker.
 
 Neither knows what a person would have said to a request that was not made at the time.
 """
@@ -27,15 +28,18 @@ from permissions.errors import (
     PdpUndefinedError,
     TraceError,
 )
+from permissions.model import Decision
 from permissions.reasons import Code
 from permissions.records import json_bytes
 from permissions.signing.canonical import digest
+from permissions.terms import shift
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
-    from permissions.model import Decision, JsonObject
+    from permissions.model import JsonObject
     from permissions.pdp.base import PolicyDecisionPoint
+    from permissions.terms import Shift
     from permissions.trace.reader import RecordedEntry
     from permissions.trace.vault import VaultReader
 
@@ -63,6 +67,8 @@ class RecordedDecision:
     reasons: tuple[str, ...]
     response_digest: str
     document: JsonObject | None
+    answer: Decision | None
+    """What it answered, when that can be opened."""
     problem: str | None
 
 
@@ -71,7 +77,8 @@ class Row:
     """One decision, before and after.
 
     `after` is None when it could not be made again (`problem` says why). `identical` says
-    whether the answer is byte-equal to the recorded one.
+    whether the answer is byte-equal to the recorded one. With an unchanged verdict `terms`
+    says whether the call is bound otherwise, and `terms_changed` in which respects.
     """
 
     index: int
@@ -85,11 +92,19 @@ class Row:
     identical: bool
     conditional: bool
     problem: str | None
+    terms: Shift | None = None
+    terms_changed: tuple[str, ...] = ()
 
     @property
     def is_changed(self) -> bool:
-        """Whether it would have been decided differently."""
-        return self.after is not None and self.after != self.before
+        """Whether it would have been decided differently, or on other terms."""
+        differs = self.after is not None and self.after != self.before
+        return differs or self.terms is not None
+
+    @property
+    def asks_less(self) -> bool:
+        """Whether people were asked then, and are asked on weaker terms now."""
+        return self.before == "ask" and self.terms == "weaker"
 
     @property
     def is_newly_allowed(self) -> bool:
@@ -108,6 +123,8 @@ class Summary:
     changed_by_run: Counter[str] = field(default_factory=Counter)
     changed: int = 0
     newly_allowed: int = 0
+    weaker: int = 0
+    asks_less: int = 0
     conditional: int = 0
     unreplayable: int = 0
     mismatched: int = 0
@@ -125,6 +142,8 @@ class Summary:
         if row.is_changed:
             self.changed += 1
             self.newly_allowed += row.is_newly_allowed
+            self.weaker += row.terms == "weaker"
+            self.asks_less += row.asks_less
             self.changed_by_tool[row.tool or "(unknown)"] += 1
             self.changed_by_run[row.run] += 1
 
@@ -132,7 +151,9 @@ class Summary:
         """Whether CI should stop: also when there was something, and none of it replayed."""
         if self.decisions and self.decisions == self.unreplayable:
             return True
-        return bool(self.newly_allowed if on == "newly_allowed" else self.changed)
+        if on == "newly_allowed":
+            return bool(self.newly_allowed or self.asks_less)
+        return bool(self.changed)
 
     def differs(self) -> bool:
         """Whether a recorded answer could not be shown to be the one the bundle gives."""
@@ -147,6 +168,8 @@ class Summary:
             "unreplayable": self.unreplayable,
             "changed": self.changed,
             "newly_allowed": self.newly_allowed,
+            "weaker": self.weaker,
+            "asks_less": self.asks_less,
             "conditional": self.conditional,
             "matrix": [
                 {"before": before, "after": after, "count": count}
@@ -201,6 +224,8 @@ async def _decide_again(
     after: Verdict | None = None
     reasons: tuple[str, ...] = ()
     identical, problem = False, recorded.problem
+    terms: Shift | None = None
+    changed: tuple[str, ...] = ()
     pdp = under(recorded.revision)
     if pdp is None:
         problem = problem or f"the bundle {recorded.revision[:23]} is not kept here"
@@ -214,6 +239,8 @@ async def _decide_again(
         else:
             after, reasons = _verdict(decided), tuple(one.code for one in decided.reasons)
             identical = digest(json_bytes(decided.response)) == recorded.response_digest
+            if not identical and after == recorded.verdict != "deny":
+                terms, changed = _terms(recorded, decided)
     return Row(
         index=recorded.index,
         run=recorded.run,
@@ -226,7 +253,17 @@ async def _decide_again(
         identical=identical,
         conditional=conditional,
         problem=problem,
+        terms=terms,
+        terms_changed=changed,
     )
+
+
+def _terms(
+    recorded: RecordedDecision, decided: Decision
+) -> tuple[Shift | None, tuple[str, ...]]:
+    if recorded.answer is None:
+        return "other", ("the recorded answer cannot be opened",)
+    return shift(recorded.answer, decided)
 
 
 def _recorded(
@@ -245,8 +282,21 @@ def _recorded(
         reasons=tuple(str(code) for code in body.get("reasons", ())),
         response_digest=str(body.get("response_digest")),
         document=document,
+        answer=_open_answer(entry, vault),
         problem=problem,
     )
+
+
+def _open_answer(entry: RecordedEntry, vault: VaultReader | None) -> Decision | None:
+    if vault is None:
+        return None
+    try:
+        sealed = entry.open("response", vault)
+        if digest(sealed) == entry.body.get("response_digest"):
+            return Decision.from_response(orjson.loads(sealed))
+    except (TraceError, PdpError, ValueError):
+        pass  # said where its terms are compared
+    return None
 
 
 def _open_input(

@@ -197,7 +197,12 @@ def replay_(
         typer.Option(help="Decide with this folder laid over --policy, or the shipped ones."),
     ] = None,
     fail_on: Annotated[
-        FailOn, typer.Option(help="With --policy: what makes the exit code 1.")
+        FailOn,
+        typer.Option(
+            help="With --policy or --overlay: what makes the exit code 1. newly_allowed: a call"
+            " runs that did not, or people are asked on weaker terms. changed: any other verdict"
+            " or terms."
+        ),
     ] = "newly_allowed",
     as_json: Json = False,
     folder: Dir = None,
@@ -321,6 +326,8 @@ def _row_document(row: Row) -> JsonObject:
         "reasons_after": list(row.reasons_after),
         "identical": row.identical,
         "conditional": row.conditional,
+        "terms": row.terms,
+        "terms_changed": list(row.terms_changed),
         "problem": row.problem,
     }
 

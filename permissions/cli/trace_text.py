@@ -89,6 +89,7 @@ def replay_text(summary: Summary, rows: list[JsonObject], *, what_if: bool) -> s
     if what_if:
         lines.append(_judged("changed", summary.changed, good=False))
         lines.append(_judged("newly allowed", summary.newly_allowed, good=False))
+        lines.append(_judged("weaker terms", summary.weaker, good=False))
         lines.extend(["", f"{'before':>8}  {'allow':>8} {'ask':>8} {'deny':>8}  (after)"])
         for before in ("allow", "ask", "deny"):
             counts = [summary.matrix[before, after] for after in ("allow", "ask", "deny")]
@@ -167,6 +168,9 @@ def _row(row: JsonObject) -> str:
         return f"{place}  not replayable: {_text(row['problem'])}"
     after = ", ".join(row["reasons_after"]) or "no reason"
     note = "  (conditional: its run had changed before)" if row["conditional"] else ""
+    if row["terms"]:
+        changed = _text(", ".join(row["terms_changed"]))
+        return f"{place}  {row['before']} on {row['terms']} terms: {changed}{note}"
     if row["before"] == row["after"]:
         return f"{place}  {row['before']} with another answer  [{_text(after)}]{note}"
     return f"{place}  {row['before']} -> {row['after']}  [{_text(after)}]{note}"

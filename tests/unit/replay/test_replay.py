@@ -76,6 +76,44 @@ response := {
 """
 
 
+SANDBOX = '{"id": "s", "type": "sandbox", "properties": {"isolation": "container"}},'
+BOUND = """
+package wardline.main
+
+import rego.v1
+
+response := {
+    "decision": true,
+    "context": {"reasons": [], "access_request": null, "rules": [], "obligations": [
+        {"id": "s", "type": "sandbox", "properties": {"isolation": "container"}},
+        {"id": "e", "type": "evidence", "properties": {"level": "durable"}},
+        {"id": "r", "type": "redact", "properties": {"fields": ["/iban", "/name"]}},
+        {"id": "b", "type": "budget", "properties": {"name": "pay", "amount": 5}},
+        {"id": "d", "type": "deadline", "properties": {"seconds": 9}},
+        {"id": "l", "type": "label", "properties": {"add": ["money"]}},
+    ]},
+} if {
+    input.resource.properties.args.amount <= 10
+}
+
+response := {
+    "decision": false,
+    "context": {
+        "reasons": [{"code": "t.ask", "agent": "Ask.", "operator": "", "nearest": null}],
+        "obligations": [],
+        "access_request": {
+            "approvers": ["a", "b"],
+            "quorum": 2, "expires_in_seconds": 60,
+            "separation_of_duties": true,
+        },
+        "rules": [],
+    },
+} if {
+    input.resource.properties.args.amount > 10
+}
+"""
+
+
 def bundle(allow: int, ask: int) -> PolicyBundle:
     """Allows up to one amount, asks up to another, denies above."""
     return PolicyBundle.of({"main.rego": MAIN % (allow, allow, ask)})
@@ -112,21 +150,24 @@ AMOUNTS = [5, 8, 15, 18, 25, 30]
 @pytest.fixture
 async def directory(tmp_path: Path) -> Path:
     """Six decisions, two of each kind, in two runs."""
-    async with (
-        EmbeddedPdp(RECORDED, hard_deadline=5, spare=0) as pdp,
-        open_log(tmp_path, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG) as log,
-    ):
+    async with EmbeddedPdp(RECORDED, hard_deadline=5, spare=0) as pdp:
+        await write(tmp_path, pdp, AMOUNTS)
+    return tmp_path
+
+
+async def write(directory: Path, pdp: EmbeddedPdp, amounts: list[int]) -> None:
+    """Records a decision about each amount."""
+    async with open_log(directory, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG) as log:
         for run in ("run-0", "run-1"):
             await log.append([run_start(run)], evidence="buffered")
-        for number, amount in enumerate(AMOUNTS):
+        for number, amount in enumerate(amounts):
             document = {"resource": {"properties": {"args": {"amount": amount}}}}
             decided = await pdp.evaluate(document)
             intent = TraceEntry(
                 "intent", f"run-{number % 2}", f"call-{number}", {"tool": "pay"}
             )
-            entry = decision(number, decided, document, RECORDED.revision)
+            entry = decision(number, decided, document, pdp.revision)
             await log.append([intent, entry], evidence="durable")
-    return tmp_path
 
 
 async def rows_of(
@@ -200,6 +241,87 @@ async def test_another_answer_with_the_same_verdict_is_a_mismatch(directory: Pat
     assert [row.identical for row in rows] == [True, True, False, False, True, True]
     assert not any(row.is_changed for row in rows)
     assert summed(rows).differs()
+
+
+@dataclass(frozen=True)
+class TermsCase:
+    id: str
+    found: str
+    instead: str
+    terms: str
+    changed: tuple[str, ...]
+
+
+TERMS = [
+    TermsCase("fewer people", '"quorum": 2', '"quorum": 1', "weaker", ("quorum",)),
+    TermsCase("more people", '"quorum": 2', '"quorum": 3', "other", ("quorum",)),
+    TermsCase(
+        "own requests",
+        '"separation_of_duties": true',
+        '"separation_of_duties": false',
+        "weaker",
+        ("separation_of_duties",),
+    ),
+    TermsCase("another group", '["a", "b"]', '["a", "c"]', "weaker", ("approvers",)),
+    TermsCase("a group less", '["a", "b"]', '["b"]', "other", ("approvers",)),
+    TermsCase("more time", "60", "90", "other", ("expires_in_seconds",)),
+    TermsCase(
+        "one less, one more",
+        '"quorum": 2, "expires_in_seconds": 60',
+        '"quorum": 1, "expires_in_seconds": 30',
+        "weaker",
+        ("expires_in_seconds", "quorum"),
+    ),
+    TermsCase("no sandbox", SANDBOX, "", "weaker", ("sandbox",)),
+    TermsCase("thinner sandbox", '"container"', '"process"', "weaker", ("sandbox",)),
+    TermsCase("thicker sandbox", '"container"', '"kernel"', "other", ("sandbox",)),
+    TermsCase("buffered", '"durable"', '"buffered"', "weaker", ("evidence",)),
+    TermsCase("less hidden", '["/iban", "/name"]', '["/iban"]', "weaker", ("redact",)),
+    TermsCase(
+        "more hidden", '["/iban", "/name"]', '["", "/iban", "/name"]', "other", ("redact",)
+    ),
+    TermsCase("smaller budget", '"amount": 5', '"amount": 4', "weaker", ("budget",)),
+    TermsCase("longer", '"seconds": 9', '"seconds": 10', "weaker", ("deadline",)),
+    TermsCase("no label", '["money"]', '["other"]', "weaker", ("label",)),
+    TermsCase("unknown duty", '"type": "label"', '"type": "tag"', "other", ("obligations",)),
+]
+
+
+@pytest.mark.parametrize("case", TERMS, ids=lambda case: case.id)
+async def test_other_terms_under_the_same_verdict_are_a_change(case: TermsCase, tmp_path: Path):
+    """And weaker ones are marked, so that CI can stop."""
+    assert case.found in BOUND
+    async with EmbeddedPdp(
+        PolicyBundle.of({"main.rego": BOUND}), hard_deadline=5, spare=0
+    ) as pdp:
+        await write(tmp_path, pdp, [5, 15])
+    other = PolicyBundle.of({"main.rego": BOUND.replace(case.found, case.instead)})
+    async with EmbeddedPdp(other, hard_deadline=5, spare=0) as pdp:
+        rows = await rows_of(tmp_path, lambda _: pdp)
+
+    [changed] = [row for row in rows if row.is_changed]
+    assert (changed.before, changed.after) in {("allow", "allow"), ("ask", "ask")}
+    assert (changed.terms, changed.terms_changed) == (case.terms, case.changed)
+    summary = summed(rows)
+    assert summary.fails("changed")
+    assert summary.weaker == (case.terms == "weaker")
+    asked_less = changed.before == "ask" and case.terms == "weaker"
+    assert summary.fails("newly_allowed") is asked_less
+
+
+async def test_an_id_or_a_reason_is_no_term(tmp_path: Path):
+    """They bind nobody, so nothing changed, though the answer is not byte-equal."""
+    async with EmbeddedPdp(
+        PolicyBundle.of({"main.rego": BOUND}), hard_deadline=5, spare=0
+    ) as pdp:
+        await write(tmp_path, pdp, [5, 15])
+    reworded = BOUND.replace('"id": "s"', '"id": "t"').replace("Ask.", "Ask!")
+    async with EmbeddedPdp(
+        PolicyBundle.of({"main.rego": reworded}), hard_deadline=5, spare=0
+    ) as pdp:
+        rows = await rows_of(tmp_path, lambda _: pdp)
+
+    assert not any(row.identical or row.is_changed for row in rows)
 
 
 async def test_what_cannot_be_replayed_says_why(directory: Path):
