@@ -7,8 +7,12 @@ arguments, results or secrets; the log is not the trace.
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 import structlog
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
@@ -18,9 +22,24 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
         processors=[
             structlog.stdlib.filter_by_level,
             structlog.processors.format_exc_info,
+            _without_controls,
             structlog.processors.LogfmtRenderer(key_order=["event"], bool_as_flag=False),
         ],
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
     return logger
+
+
+def _without_controls(_: object, __: str, event: EventDict) -> EventDict:
+    """Ids come from callers: none may move a terminal's cursor or begin a line of its own."""
+    return {key: _plain(value) for key, value in event.items()}
+
+
+def _plain(value: object) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode()
+        for char in str(value)
+    )

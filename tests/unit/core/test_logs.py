@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,8 +14,13 @@ from permissions.logs import get_logger
 from permissions.session import ToolCall
 from permissions.sessions import open_session
 from permissions.testing import Person, asking, memory_broker, permitted
+from sandbox.logs import get_logger as sandbox_logger
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from structlog.stdlib import BoundLogger
+
     from permissions.model import JsonObject
 
 SECRET = "QZXJ-the-value"
@@ -76,6 +82,28 @@ def test_a_line_is_an_event_and_its_keys(caplog: pytest.LogCaptureFixture) -> No
     assert record.name == "wardline.part"
     assert record.getMessage().startswith("event=thing_happened call=call-1 text=")
     assert "\n" not in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    "get",
+    [get_logger, sandbox_logger],
+    ids=["permissions", "sandbox"],
+)
+def test_no_control_character_reaches_a_terminal(
+    get: Callable[[str], BoundLogger], caplog: pytest.LogCaptureFixture
+) -> None:
+    hostile = "run\x1b[2J\r\n\x9b1;1H\u202e\u2028end\udc80"
+    with caplog.at_level(logging.INFO):
+        get("part").info(
+            "thing_happened", run=hostile, path=Path(hostile), exc_info=ValueError(hostile)
+        )
+
+    (record,) = caplog.records
+    said = record.getMessage()
+    assert said.isprintable()
+    assert "u001b" in said or "x1b" in said
+    assert "end" in said
+    assert "ValueError" in said
 
 
 def test_what_the_program_does_not_want_costs_nothing(caplog: pytest.LogCaptureFixture) -> None:
