@@ -7,10 +7,12 @@ its own event loop and between two awaits, so nothing in here needs a lock.
 
 from __future__ import annotations
 
+import unicodedata
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
+from permissions.errors import ConfigError
 from permissions.model import Subject
 from permissions.provenance import pinned_by_plan
 
@@ -162,6 +164,9 @@ class Session:
             )
 
 
+_PRINCIPALS = ("user:", "agent:", "service:")
+
+
 class SessionOptions(TypedDict, total=False):
     """Keywords of `permissions.sessions.open_session`, where each one is explained."""
 
@@ -182,7 +187,13 @@ def subject_of(*, user: str | None, agent: str | None, roles: Sequence[str]) -> 
 
     The delegation chain (`act`, RFC 8693 section 4.1) lists everyone the subject acts for,
     nearest first. A session without any identity is called `anonymous`.
+
+    Raises:
+        ConfigError: a name has characters without a shape, or begins like a principal
+            (`user:`), so that it would read as somebody else's.
     """
+    for role, name in (("user", user), ("agent", agent)):
+        _require_plain(role, name or "")
     delegated = bool(user and agent)
     return Subject(
         type="agent" if agent else "user",
@@ -193,3 +204,15 @@ def subject_of(*, user: str | None, agent: str | None, roles: Sequence[str]) -> 
             "act": [{"type": "user", "id": user}] if delegated else [],
         },
     )
+
+
+def _require_plain(role: str, name: str) -> None:
+    if not name.isprintable():
+        raise ConfigError(
+            f"the {role} {ascii(name)[:80]} has characters without a shape; give a plain name"
+        )
+    plain = unicodedata.normalize("NFKC", name).casefold().strip()
+    if plain.startswith(_PRINCIPALS):
+        raise ConfigError(
+            f"the {role} {name[:80]!r} begins like a principal; give the name alone"
+        )

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
@@ -130,5 +131,9 @@ def require_open(request: AccessRequest, *, now: int) -> None:
 
 
 def _names(person: str, approver: Approver) -> bool:
-    # Approver ids are lower-case ASCII; a principal may be written `user:Alice`.
-    return person.removeprefix("user:").casefold() == approver.id
+    # Approver ids are lower-case ASCII; a principal may be written `user:Alice`, or in
+    # letters that only look different.
+    name = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", person).casefold())
+    while name.strip().startswith("user:"):
+        name = name.strip().removeprefix("user:")
+    return name.strip() == approver.id

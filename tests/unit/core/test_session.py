@@ -11,7 +11,7 @@ import pytest
 from faults import types_of
 
 from permissions import tool
-from permissions.errors import BudgetError, RunOpenError
+from permissions.errors import BudgetError, ConfigError, RunOpenError
 from permissions.model import Completed, Denial
 from permissions.reasons import Code
 from permissions.session import HISTORY, ToolCall, subject_of
@@ -87,6 +87,32 @@ def test_the_subject_says_who_asks_and_for_whom(who: Who) -> None:
         "on_behalf_of": who.on_behalf_of,
         "act": acts,
     }
+
+
+BAD_NAMES = {
+    "prefix": "user:sec1",
+    "prefix in other letters": "\uff35ser\uff1asec1",
+    "prefix of an agent": "Agent:bot",
+    "prefix after a space": " user:sec1",
+    "escape": "sec1\x1b[2J",
+    "new line": "sec1\nadmin",
+    "invisible": "sec\u200b1",
+    "turned around": "\u202e1ces",
+}
+
+
+@pytest.mark.parametrize("role", ["user", "agent"])
+@pytest.mark.parametrize("name", BAD_NAMES.values(), ids=BAD_NAMES)
+def test_nobody_takes_a_name_that_reads_as_another(role: str, name: str) -> None:
+    given = {"user": "alice", "agent": "bot", role: name}
+    with pytest.raises(ConfigError) as caught:
+        subject_of(**given, roles=())
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["Zo\u00eb", "\u738b\u82b3", "a.b@example.org", "users: all"])
+def test_people_have_names_of_any_script(name: str) -> None:
+    assert subject_of(user=name, agent=None, roles=()).id == name
 
 
 @pytest.mark.parametrize(
