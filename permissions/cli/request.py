@@ -1,6 +1,7 @@
 """`wardline request`: the people's side of approvals, on the state another process waits on.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 this person may not answer, 4 no longer open.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 this person may not answer, 4 no longer open,
+130 interrupted.
 Results go to stdout, questions and errors to stderr.
 """
 
@@ -8,13 +9,11 @@ from __future__ import annotations
 
 import functools
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias, assert_never
 
 import anyio
-import anyio.to_thread
 import typer
 
 from permissions.approval import console
@@ -22,6 +21,7 @@ from permissions.approval.approvers import Approvers
 from permissions.approval.ballot import sign_vote
 from permissions.approval.service import ApprovalService
 from permissions.approval.store import SCHEMA, SqliteRequestStore
+from permissions.cli.prompt import ask_person, terminal_width
 from permissions.config import BrokerConfig
 from permissions.errors import (
     ApprovalError,
@@ -107,7 +107,9 @@ def show(
         if as_json:
             typer.echo(_json(request))
         else:
-            typer.echo(console.page(request, now=now_us(), full=full, width=_width()).text)
+            typer.echo(
+                console.page(request, now=now_us(), full=full, width=terminal_width()).text
+            )
 
     _run(work, folder, config)
 
@@ -182,13 +184,7 @@ async def _ask(
     name: str | None,
 ) -> None:
     """Puts one request to the person at the terminal, and records what they say."""
-    said = await anyio.to_thread.run_sync(
-        functools.partial(
-            console.ask, request, now=now_us(), read=input, write=typer.echo, width=_width()
-        ),
-        abandon_on_cancel=True,  # a thread that waits for a line dies with the process
-    )
-    match said:
+    match said := await ask_person(request, write=typer.echo):
         case "approve" | "deny":
             try:
                 envelope = _sign(request, approvers, said, note="", key=key, name=name)
@@ -214,7 +210,7 @@ def _answer(
     async def work(service: ApprovalService, approvers: Approvers) -> None:
         request = await service.get(request_id)
         # The signature covers all of it, so all of it is shown.
-        shown = console.page(request, now=now_us(), full=True, width=_width())
+        shown = console.page(request, now=now_us(), full=True, width=terminal_width())
         typer.echo(shown.text, err=True)
         envelope = _sign(request, approvers, verdict, note=note, key=key, name=name)
         typer.echo(_line(await service.vote(envelope)))
@@ -319,7 +315,3 @@ def _json(request: AccessRequest) -> str:
         ],
     }
     return json.dumps(document)
-
-
-def _width() -> int:
-    return shutil.get_terminal_size((console.WIDTH, 24)).columns

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 from people import APPROVERS, KEYS, REASON, payment
 from structlog.testing import capture_logs
+from terminals import on_a_terminal
 from typer.testing import CliRunner
 
 from permissions.approval.service import ApprovalService
@@ -210,3 +212,35 @@ def test_the_key_may_come_from_the_environment(desk: Desk) -> None:
     result = desk.run("approve", "ar-1", WARDLINE_APPROVER_KEY=desk.keys["bob"])
 
     assert result.exit_code == 0, result.stderr
+
+
+@pytest.mark.parametrize("typed", ["", "perhaps\r"], ids=["at-once", "after-nonsense"])
+def test_an_interrupt_ends_the_question(desk: Desk, typed: str) -> None:
+    """A thread that waits for a line must not keep the program from ending."""
+    request = desk.ask()
+    where = ["--dir", str(desk.folder), "--config", str(desk.config)]
+    command = [sys.executable, "-m", "permissions", "request", "watch"]
+    with on_a_terminal([*command, *where, "--key", desk.keys["bob"]]) as terminal:
+        terminal.read_until("full > ")
+        if typed:
+            terminal.type(typed)
+            terminal.read_until("full > ")
+        terminal.type("\x03")
+        assert terminal.exit_code(seconds=5) == 130
+
+    assert "Traceback" not in terminal.screen
+    assert desk.do(lambda service: service.get(request.id)).status == "pending"
+
+
+def test_an_answer_on_the_terminal_is_signed(desk: Desk) -> None:
+    request = desk.ask()
+    where = ["--dir", str(desk.folder), "--config", str(desk.config)]
+    command = [sys.executable, "-m", "permissions", "request", "watch"]
+    with on_a_terminal([*command, *where, "--key", desk.keys["bob"]]) as terminal:
+        terminal.read_until("full > ")
+        terminal.type("deny\r")
+        terminal.read_until("denied")
+        terminal.type("\x03")
+        assert terminal.exit_code(seconds=5) == 130
+
+    assert desk.do(lambda service: service.get(request.id)).status == "denied"
