@@ -9,7 +9,8 @@ the bundle it was made under (`save_bundle`, `load_revision`).
 that end in `_test.rego` are kept apart: they are run by `permissions.pdp.rego_tests` and are
 never served.
 
-This module does not judge the Rego; `permissions.pdp.lint` does.
+A table that does not have the form of its schema does not load (`table_schemas`). This
+module does not judge the Rego; `permissions.pdp.lint` does.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NoReturn
 
 from permissions.errors import PolicyLoadError, SigningError
+from permissions.pdp.table_schemas import table_faults
 from permissions.signing.canonical import canonical, digest, digest_of
 
 if TYPE_CHECKING:
@@ -94,7 +96,8 @@ def load_bundle(folder: Path | None = None, *, overlay: Path | None = None) -> P
 
     Raises:
         PolicyLoadError: every file that is unreadable, not UTF-8 or JSON, too large, or a
-            link out of its folder, as findings.
+            link out of its folder, and every table of another form than its schema's, as
+            findings.
     """
     modules: dict[str, str] = {}
     tests: dict[str, str] = {}
@@ -273,10 +276,16 @@ def _add_table(tables: JsonObject, path: str, text: str, findings: list[str]) ->
         )
         return
     try:
-        tables[name] = _strict_json(text)
+        table = _strict_json(text)
     except (ValueError, RecursionError) as err:
         problem = str(err)[:200]
         findings.append(_finding(path, "bundle.json", problem, "write strict JSON (RFC 8259)"))
+        return
+    findings.extend(
+        _finding(path, "bundle.table", f"{where}: {what}", fix)
+        for where, what, fix in table_faults(name, table)
+    )
+    tables[name] = table
 
 
 def _strict_json(text: str) -> JsonValue:
