@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from permissions.approval.ballot import sign_vote
 from permissions.approval.service import ApprovalService
 from permissions.approval.store import SCHEMA, SqliteRequestStore
 from permissions.assembly import Places
+from permissions.cli.prompt import ask_person
 from permissions.config import ApproverConfig, PdpConfig
 from permissions.errors import ConfigError
 from permissions.integrations.langgraph import pending, resume
@@ -39,6 +41,10 @@ APPROVER = "olga"
 NO_ISOLATION = "NONE: tools that need a sandbox will be refused; see wardline doctor"
 STATE = ".wardline-demo"
 """Folder of the demo's own state inside the workspace."""
+KEY = "approver.pem"
+SETTINGS = "wardline.toml"
+"""What `wardline request` needs to know to take an answer from another terminal."""
+_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,10 @@ def prepare(folder: Path | None) -> Job:
 
 def work(job: Job) -> Narrator:
     """Lets the agent do the job under the broker, and tells it as it happens."""
-    key = generate(job.workspace / STATE / "approver.pem")
+    key = generate(job.workspace / STATE / KEY)
+    (job.workspace / STATE / SETTINGS).write_text(
+        f'[approvers.{APPROVER}]\ngroups = ["operators"]\npublic_key = "{key.public}"\n'
+    )
     config = BrokerConfig.load(
         state=job.places.root,
         workspace=job.workspace,
@@ -143,7 +152,10 @@ def work(job: Job) -> Narrator:
 
 
 async def _answer(job: Job, config: BrokerConfig, key: Signer, request_id: str) -> None:
-    """Asks the person at the terminal; without one, a scripted person says yes."""
+    """Asks the person at the terminal; without one, a scripted person says yes.
+
+    Who says `later` has not said no: the request stays open until somebody answers it.
+    """
     async with StateDatabase(job.places.state, [SCHEMA]) as state:
         desk = ApprovalService(
             SqliteRequestStore(state),
@@ -155,8 +167,15 @@ async def _answer(job: Job, config: BrokerConfig, key: Signer, request_id: str) 
         heading("A person is asked")
         verdict: Verdict = "approve"
         if job.interactive:
-            said = await anyio.to_thread.run_sync(_ask, request)
-            verdict = "approve" if said == "approve" else "deny"
+            said = await ask_person(request, write=say)
+            if said == "later":
+                _say_how(job, request)
+                token = await desk.changed(None)
+                while (await desk.get(request_id)).status == "pending":
+                    with anyio.move_on_after(_LOOK_SECONDS):  # it may also expire
+                        token = await desk.changed(token)
+                return
+            verdict = said
         else:
             say(_indented(console.page(request, now=now_us()).text))
             say()
@@ -170,8 +189,13 @@ async def _answer(job: Job, config: BrokerConfig, key: Signer, request_id: str) 
     say()
 
 
-def _ask(request: AccessRequest) -> str:
-    return console.ask(request, now=now_us(), read=input, write=say)
+def _say_how(job: Job, request: AccessRequest) -> None:
+    state = job.workspace / STATE
+    where = ("--dir", str(state), "--config", str(state / SETTINGS))
+    key = ("--key", f"file:{state / KEY}")
+    say(f"  Left open until {console.moment(request.expires_at)}. From another terminal:")
+    say(f"    {shlex.join(('wardline', 'request', 'approve', request.id, *where, *key))}")
+    say("  The demo goes on with the answer; Ctrl-C ends it.")
 
 
 def _indented(text: str) -> str:

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from permissions.approval.console import visible
+from permissions.reasons import Code, reason
 from permissions.trace.reader import read_entries
 from permissions.trace.vault import VaultReader, load_kek
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from permissions.trace.reader import RecordedEntry
 
 WIDTH = 100
+_BROKERS = frozenset(Code)
 _WORDS = {"denied": "DENIED", "pending": "HELD", "expired": "EXPIRED", "in_doubt": "IN DOUBT"}
 
 
@@ -71,14 +73,20 @@ class Narrator:
             where = f"[{start.body['enforced']['backend']}] " if boundary != "none" else ""
         person = "a person approved; " if "approval" in found else ""
         say(f"  {word:8} {tool:15} {_short(arguments):44} {person}{where}{', '.join(codes)}")
-        if word == "DENIED" and decision is not None:
-            self._tell_why(_opened(decision, "response", vault))
+        if word == "DENIED":
+            self._tell_why(codes, _opened(decision, "response", vault) if decision else None)
         if end.type == "outcome" and where:
             self._tell_output(_opened(end, "result", vault))
 
-    def _tell_why(self, response: Any) -> None:
-        for reason in response["context"]["reasons"]:
-            say(f"             {visible(reason['agent'])[: WIDTH - 14]}")
+    def _tell_why(self, codes: tuple[str, ...], response: Any) -> None:
+        said = (
+            {each["code"]: each["agent"] for each in response["context"]["reasons"]}
+            if response
+            else {}
+        )
+        for code in codes:
+            text = reason(Code(code)).agent if code in _BROKERS else said.get(code, "")
+            say(f"             {visible(text)[: WIDTH - 14]}")
 
     def _tell_output(self, result: Any) -> None:
         if isinstance(result, dict) and isinstance(result.get("printed"), str):

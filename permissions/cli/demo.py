@@ -9,6 +9,8 @@ import typer
 
 from permissions.errors import ConfigError
 
+EXIT_INTERRUPTED = 130
+
 
 def demo(
     folder: Annotated[
@@ -18,7 +20,7 @@ def demo(
 ) -> None:
     """Runs the demonstration in ./wardline-demo, or on a folder of your own.
 
-    Exit codes: 0 everything came out as it must, 1 something did not.
+    Exit codes: 0 everything came out as it must, 1 something did not, 130 interrupted.
     """
     try:
         from agents_demo.__main__ import run
@@ -26,4 +28,7 @@ def demo(
         raise ConfigError(
             f"the demo needs LangGraph ({err}); pip install 'wardline[demo]'"
         ) from err
-    raise typer.Exit(run(folder))
+    try:
+        raise typer.Exit(run(folder))
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_INTERRUPTED) from None
