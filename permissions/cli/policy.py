@@ -47,11 +47,15 @@ def check(folder: Folder = None, *, on_top: OnTop = False, as_json: AsJson = Fal
         revision = bundle.revision
     except PolicyLoadError as err:
         findings, revision = list(err.findings), None
+    left_out = [] if revision is None else _left_out(bundle)
     if as_json:
-        _print_json({"sound": not findings, "revision": revision, "findings": findings})
+        answer: JsonObject = {"sound": not findings, "revision": revision}
+        _print_json({**answer, "findings": findings, "left_out": left_out})
     else:
         for finding in findings:
             typer.echo(_shown(finding), err=True)
+        if left_out:
+            typer.echo(f"shipped, and not in this folder: {', '.join(left_out)}", err=True)
         typer.echo(f"{len(findings)} finding(s)" if findings else f"sound, revision {revision}")
     raise typer.Exit(1 if findings else 0)
 
@@ -69,7 +73,11 @@ def run_test_rules(
     """Run the `test_*` rules of `*_test.rego` with the engine that decides."""
     from permissions.pdp.rego_tests import run_tests
 
-    run = run_tests(_sound(folder, on_top=on_top))
+    bundle = _sound(folder, on_top=on_top)
+    try:
+        run = run_tests(bundle)
+    except PolicyLoadError as err:
+        _refuse_unsound(err)
     if as_json:
         _print_json(_run_document(run))
     else:
@@ -113,6 +121,11 @@ def explain(
     raise typer.Exit(4 if decision.access_request else 3)
 
 
+def _left_out(bundle: PolicyBundle) -> list[str]:
+    """Shipped modules that the folder does without, which is its author's to decide."""
+    return sorted(load_bundle().modules.keys() - bundle.modules.keys())
+
+
 def _load(folder: Path | None, *, on_top: bool) -> PolicyBundle:
     if on_top and folder is None:
         _refuse_usage("--on-top needs a DIR")
@@ -126,10 +139,14 @@ def _sound(folder: Path | None, *, on_top: bool) -> PolicyBundle:
         bundle = _load(folder, on_top=on_top)
         require_sound(bundle)
     except PolicyLoadError as err:
-        for finding in err.findings:
-            typer.echo(_shown(finding), err=True)
-        raise typer.Exit(1) from None
+        _refuse_unsound(err)
     return bundle
+
+
+def _refuse_unsound(err: PolicyLoadError) -> NoReturn:
+    for finding in err.findings:
+        typer.echo(_shown(finding), err=True)
+    raise typer.Exit(1) from None
 
 
 def _read_request(path: Path) -> JsonObject:

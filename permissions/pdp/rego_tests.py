@@ -17,13 +17,16 @@ from typing import TYPE_CHECKING, Literal
 
 from permissions.errors import PolicyLoadError
 from permissions.pdp.engine import Engine, EngineError
+from permissions.pdp.finding import Finding
 from permissions.pdp.lint_text import check_text
+from permissions.pdp.rego_names import Names, absolute
 from permissions.pdp.rego_reader import read_module
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from permissions.pdp.bundle import PolicyBundle
+    from permissions.pdp.rego_tree import Module
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,8 @@ def run_tests(bundle: PolicyBundle) -> TestRun:
     """Runs every test of the bundle, in the order of files and lines.
 
     Raises:
-        PolicyLoadError: a module or a test module does not load.
+        PolicyLoadError: a module or a test module does not load, or holds a rule that is
+            neither run nor used (`tset_x`).
     """
     texts = {**bundle.modules, **bundle.tests}
     findings = [str(f) for path, text in texts.items() for f in check_text(path, text)]
@@ -83,10 +87,13 @@ def run_tests(bundle: PolicyBundle) -> TestRun:
         engine = Engine(texts, json.dumps(bundle.data, ensure_ascii=False))
     except EngineError as err:
         raise PolicyLoadError([f"{err.place}: rego.load: {err.text}; mend it"]) from err
+    modules = [read_module(tree) for tree in json.loads(engine.ast())]
+    if unread := [str(finding) for finding in _unread(modules, bundle)]:
+        raise PolicyLoadError(unread)
     engine.watch()
     results: list[TestResult] = []
     coverage: dict[str, LineCoverage] = {}
-    for name, path, line in _tests(engine, bundle):
+    for name, path, line in _tests(modules, bundle):
         results.append(_run(engine, name, path, line))
         _add(coverage, read_coverage(engine.coverage()))
     return TestRun(
@@ -102,12 +109,34 @@ def read_coverage(report: str) -> dict[str, LineCoverage]:
     }
 
 
-def _tests(engine: Engine, bundle: PolicyBundle) -> Iterator[tuple[str, str, int]]:
+def _unread(modules: Sequence[Module], bundle: PolicyBundle) -> Iterator[Finding]:
+    """Public rules of test modules that are neither run nor used: misspelt tests."""
+    names = Names(modules)
+    used = {
+        path
+        for module in modules
+        for rule in module.rules
+        for path in names.references(module, rule)
+    }
+    for module in modules:
+        for rule in module.rules if module.path in bundle.tests else ():
+            name = rule.path[-1]
+            is_used = name.startswith(("test_", "_")) or absolute(module, rule) in used
+            if not is_used:
+                yield Finding(
+                    module.path,
+                    rule.place,
+                    "rego.unread_rule",
+                    f"`{name}` is no test and nothing uses it",
+                    "call it `test_...`, or remove it",
+                )
+
+
+def _tests(modules: Sequence[Module], bundle: PolicyBundle) -> Iterator[tuple[str, str, int]]:
     seen: set[str] = set()
-    for tree in json.loads(engine.ast()):
-        if tree["source"]["file"] not in bundle.tests:
+    for module in modules:
+        if module.path not in bundle.tests:
             continue
-        module = read_module(tree)
         for rule in module.rules:
             name = ".".join(("data", *module.package, *rule.path))
             if rule.path[-1].startswith("test_") and name not in seen:

@@ -58,6 +58,25 @@ def test_check_puts_findings_on_stderr(folder: Path) -> None:
     assert result.stdout == "1 finding(s)\n"
 
 
+def test_check_says_which_shipped_packages_a_folder_leaves_out(folder: Path) -> None:
+    result = run("check", folder)
+
+    assert result.exit_code == 0
+    assert "not in this folder: approval/approval.rego, " in result.stderr
+    assert "contract/contract.rego" in result.stderr
+    assert run("check").stderr == ""
+
+
+def test_a_misspelt_test_is_a_finding(folder: Path) -> None:
+    with (folder / "main_test.rego").open("a") as file:
+        file.write("\ntset_deny if false\n")
+
+    result = run("test", folder)
+
+    assert result.exit_code == 1
+    assert "`tset_deny` is no test" in result.stderr
+
+
 def test_check_as_json(folder: Path) -> None:
     (folder / "bad.rego").write_bytes(b"\xff")
 

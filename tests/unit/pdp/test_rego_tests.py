@@ -45,7 +45,7 @@ test_print if {
 	false
 }
 
-helper := true
+_helper := true
 """
 
 
@@ -86,6 +86,20 @@ def test_lines_no_test_evaluates_are_named() -> None:
         "a.rego": LineCoverage(covered=frozenset({4, 5}), missed=frozenset({8, 10, 12}))
     }
     assert run.covered_share == pytest.approx(2 / 5)
+
+
+def test_a_misspelt_test_is_a_finding() -> None:
+    with pytest.raises(PolicyLoadError) as caught:
+        run_tests(bundle(f"{TESTS}\ntset_x if a.never\n"))
+
+    (finding,) = caught.value.findings
+    assert finding.startswith("a_test.rego:20:1: rego.unread_rule: `tset_x` is no test")
+
+
+def test_what_another_test_uses_may_have_any_name() -> None:
+    tests = "package a_test\n\ntest_x if {\n\tgiven == 1\n\tdouble(1) == 2\n}\n\n"
+
+    assert run_tests(bundle(f"{tests}given := 1\n\ndouble(x) := x * 2\n")).passed
 
 
 def test_no_test_is_no_pass() -> None:
