@@ -7,6 +7,8 @@ thread that calls them.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -95,7 +97,8 @@ class Broker(AbstractContextManager["Broker"]):
         from permissions.session import ToolCall
 
         portal, broker = self._opened()
-        result: CallResult = portal.call(broker.call, session, ToolCall(tool, arguments, key))
+        call = ToolCall(tool, arguments, key)
+        result: CallResult = _wait_for(portal, partial(broker.call, session, call))
         return result
 
     @property
@@ -117,4 +120,27 @@ def _ring(portal: BlockingPortal, broker: PermissionBroker, session: Session) ->
     async def elsewhere(work: Callable[[], Awaitable[Any]]) -> Any:
         return await anyio.to_thread.run_sync(portal.call, work)
 
-    return Ring(broker, session, run_sync=portal.call, run_async=elsewhere)
+    return Ring(broker, session, run_sync=partial(_wait_for, portal), run_async=elsewhere)
+
+
+def _wait_for(portal: BlockingPortal, work: Callable[[], Awaitable[Any]]) -> Any:
+    """Runs `work` on the broker's loop and waits for it in this thread.
+
+    When the wait ends early (Ctrl-C), the work is cancelled and its end awaited all the same:
+    a call is recorded as given up before its session closes.
+    """
+    ended = Event()
+
+    async def to_the_end() -> Any:
+        try:
+            return await work()
+        finally:
+            ended.set()
+
+    future = portal.start_task_soon(to_the_end)
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        ended.wait()
+        raise
