@@ -17,14 +17,11 @@ import anyio
 import typer
 
 from permissions.cli import trace_text
-from permissions.config import BrokerConfig
+from permissions.cli.trace_places import Places, find_pin, remember
 from permissions.errors import ConfigError, PolicyLoadError, SigningError, TraceError
 from permissions.replay import FailOn, Summary, recorded_decisions, replay
-from permissions.signing.keys import PublicKey
 from permissions.trace.heads import KnownHeads, read_head
 from permissions.trace.reader import RecordedEntry, log_origin, read_entries
-from permissions.trace.store import segments
-from permissions.trace.vault import VaultReader, load_kek
 from permissions.trace.verify import verify_trace
 
 if TYPE_CHECKING:
@@ -34,6 +31,7 @@ if TYPE_CHECKING:
     from permissions.pdp.base import PolicyDecisionPoint
     from permissions.pdp.bundle import PolicyBundle
     from permissions.replay import RecordedDecision, Row
+    from permissions.trace.vault import VaultReader
 
 app = typer.Typer(no_args_is_help=True, help="Read, verify and replay what was recorded.")
 
@@ -50,38 +48,6 @@ Config = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
 
 
-class _Places:
-    """Where the log and what belongs to it are."""
-
-    def __init__(self, folder: Path | None, config: Path | None) -> None:
-        from permissions.assembly import Places  # pulls in every backend; not for --help
-
-        alone = folder is not None and folder.is_dir() and bool(segments(folder))
-        overrides = {"state": folder} if folder is not None and not alone else {}
-        places = Places(BrokerConfig.load(config, **overrides).state)
-        self.trace = folder if alone and folder is not None else places.trace
-        self.bundles = places.bundles
-        self._kek = None if alone else places.kek
-        self._key = None if alone else places.log_key.with_name(places.log_key.name + ".pub")
-        if not self.trace.is_dir() or not segments(self.trace):
-            raise ConfigError(f"there is no trace in {self.trace}; give --dir")
-
-    def vault(self) -> VaultReader | None:
-        """Opens sealed contents, where this installation has the key."""
-        if self._kek is None or not self._kek.exists():
-            return None
-        return VaultReader(self.trace, load_kek(self._kek))
-
-    def key(self, given: Path | None) -> tuple[PublicKey | None, str]:
-        """The key to pin, and where it was found."""
-        path = given or self._key
-        if path is None or not path.exists():
-            if given is not None:
-                raise ConfigError(f"there is no public key {given}")
-            return None, "named by the log itself"
-        return PublicKey.read(path), str(path)
-
-
 @app.command("list")
 def list_(
     *,
@@ -93,7 +59,7 @@ def list_(
     """Lists the calls, one line each, in the order in which they ended."""
 
     def work() -> None:
-        for call in _calls(read_entries(_Places(folder, config).trace), run):
+        for call in _calls(read_entries(Places(folder, config).trace), run):
             typer.echo(json.dumps(call) if as_json else trace_text.call_line(call))
 
     _guarded(work)
@@ -115,7 +81,7 @@ def show(
     """Shows the entries of a call, or one entry. Unverified: run `trace verify` first."""
 
     def work() -> None:
-        places = _Places(folder, config)
+        places = Places(folder, config)
         vault = places.vault() if opened else None
         if opened and vault is None:
             raise ConfigError("the vault's key is not here; contents cannot be opened")
@@ -142,7 +108,12 @@ def show(
 def verify(
     *,
     key: Annotated[
-        Path | None, typer.Option("--key", help="Public key that must have signed the log.")
+        Path | None,
+        typer.Option(
+            "--key",
+            help="Public key that must have signed the log; one kept elsewhere, or it pins"
+            " nothing.",
+        ),
     ] = None,
     head: Annotated[
         list[Path] | None,
@@ -152,7 +123,8 @@ def verify(
         Path | None,
         typer.Option(
             envvar="WARDLINE_KNOWN_HEADS",
-            help="Folder in which the last head seen of each log is kept.",
+            help="Folder, outside of the log, which remembers the last head of each log, and"
+            " which log signed by which key a folder held (trust on first use).",
         ),
     ] = None,
     as_json: Json = False,
@@ -162,25 +134,39 @@ def verify(
     """Verifies the log: integrity, which decides the exit code, and completeness."""
 
     def work() -> None:
-        places = _Places(folder, config)
-        pinned, source = places.key(key)
-        known = KnownHeads(known_heads or _state_home() / "wardline" / "known-heads")
+        places = Places(folder, config)
+        kept = known_heads or _state_home() / "wardline" / "known-heads"
+        if places.holds(kept):
+            raise ConfigError(
+                f"--known-heads {kept} lies in what is verified; keep it elsewhere"
+            )
+        known = KnownHeads(kept)
+        pin = find_pin(places, known, key)
         heads = {str(path): read_head(path) for path in head or ()}
-        origin = log_origin(places.trace)
-        if origin is not None and (last := known.get(origin)) is not None:
-            heads[str(known.path(origin))] = last
-        report = verify_trace(places.trace, key=pinned, heads=heads, vault=places.vault())
+        for origin in {log_origin(places.trace), pin.origin} - {None}:
+            if (last := known.get(str(origin))) is not None:
+                heads[str(known.path(str(origin)))] = last
+        report = verify_trace(
+            places.trace,
+            key=pin.key,
+            is_pinned=pin.is_outside,
+            heads=heads,
+            vault=places.vault(),
+        )
         if as_json:
-            typer.echo(json.dumps({**report.document(), "key": source}))
+            typer.echo(json.dumps({**report.document(), "key": pin.source}))
         else:
-            typer.echo(trace_text.report_text(report, key_source=source))
+            typer.echo(trace_text.report_text(report, key_source=pin.source))
         if not report.is_intact:
+            if pin.origin is not None:
+                typer.echo(
+                    f"this folder held the log {pin.origin} signed by {pin.keyid} when it was"
+                    f" verified before; if you replaced it yourself, remove {pin.source}",
+                    err=True,
+                )
             raise typer.Exit(EXIT_INTEGRITY)
-        if report.head is not None:
-            try:
-                known.remember(report.head)
-            except TraceError as err:
-                typer.echo(f"warning: {err}", err=True)
+        for warning in remember(known, places, report, pin):
+            typer.echo(f"warning: {warning}", err=True)
 
     _guarded(work)
 
@@ -212,7 +198,7 @@ def replay_(
     from permissions.pdp.bundle import load_bundle
 
     def work() -> None:
-        places = _Places(folder, config)
+        places = Places(folder, config)
         what_if = policy is not None or overlay is not None
         bundle = load_bundle(policy, overlay=overlay) if what_if else None
         summary, rows = anyio.run(_replay, places, bundle)
@@ -228,7 +214,7 @@ def replay_(
 
 
 async def _replay(
-    places: _Places, candidate: PolicyBundle | None
+    places: Places, candidate: PolicyBundle | None
 ) -> tuple[Summary, list[JsonObject]]:
     """Replays under the candidate, or each recorded bundle; gives the rows to look at."""
     from permissions.pdp.bundle import load_revision

@@ -120,7 +120,9 @@ def _integrity(report: Report, key_source: str) -> Iterator[str]:
             yield f"integrity     {_styled('signed', _GOOD)} by {key}, pinned in {_text(key_source)}"
         case "consistent":
             yield f"integrity     {_styled('consistent', _MIND)}, signed by {key}"
-            yield "  key         named by the log itself; pin it with --key to know who signed"
+            yield f"  key         {_text(key_source)}: no pin, who swaps the log swaps it, too"
+            yield "  to pin      --key with a copy of the public key kept elsewhere; from now on"
+            yield "              this log and key are remembered for this folder (trust on first use)"
     yield f"  log         {_text(found.origin)}"
     yield f"  entries     {found.size} under {found.checkpoints} checkpoints"
     yield f"  root        {_text(found.root)}"

@@ -1,9 +1,14 @@
-"""The last head a verifier saw of each log, kept outside the logs.
+"""What a verifier remembers of the logs it saw, kept outside them.
 
 A log that is cut at a checkpoint is a shorter log that verifies. Only somebody who remembers
-how long it was can tell, so each verifier remembers: one signed checkpoint per origin. Who can
-write here as well as in the log can hide a cut; keep heads under another user or on another
-machine where that matters.
+how long it was can tell, so each verifier remembers: one signed checkpoint per origin.
+
+A log that was swapped together with the keys beside it verifies, too. So for each folder the
+verifier remembers which log lay there and who signed it, from the first time on (trust on
+first use: what was swapped before that is taken for the truth).
+
+Who can write here as well as in the log can hide all of it; keep this folder under another
+user or on another machine where that matters.
 """
 
 from __future__ import annotations
@@ -11,9 +16,11 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from permissions.errors import TraceError
+from permissions.errors import SigningError, TraceError
+from permissions.signing.keys import PublicKey
+from permissions.trace import codec
 from permissions.trace.checkpoint import MAX_NOTE, parse_checkpoint
 
 if TYPE_CHECKING:
@@ -34,15 +41,22 @@ def read_head(path: Path) -> str:
     return note
 
 
+class Known(NamedTuple):
+    """The log a folder held when it was verified first, and the key that signed it."""
+
+    origin: str
+    key: PublicKey
+
+
 class KnownHeads:
-    """A folder of heads."""
+    """A folder of heads, by origin, and of logs, by the folder they lie in."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def path(self, origin: str) -> Path:
         """Where the head of this log is kept."""
-        return self._folder / f"{hashlib.sha256(origin.encode()).hexdigest()[:32]}.checkpoint"
+        return self._folder / f"{_name(origin)}.checkpoint"
 
     def get(self, origin: str) -> str | None:
         """The head seen last, if any was.
@@ -59,14 +73,50 @@ class KnownHeads:
         Raises:
             TraceError: it cannot be written.
         """
-        path = self.path(parse_checkpoint(note).origin)
+        self._keep(self.path(parse_checkpoint(note).origin), note.encode())
+
+    def place(self, directory: Path) -> Path:
+        """Where it is kept which log lies in this folder."""
+        return self._folder / f"{_name(str(directory.resolve()))}.log"
+
+    def log_in(self, directory: Path) -> Known | None:
+        """The log this folder held before, if it was ever verified.
+
+        Raises:
+            TraceError: something is kept, but cannot be read.
+        """
+        path = self.place(directory)
+        try:
+            document = codec.decode(path.read_bytes())
+            return Known(str(document["origin"]), PublicKey.parse(str(document["key"])))
+        except FileNotFoundError:
+            return None
+        except (OSError, KeyError, TraceError, SigningError) as err:
+            raise TraceError(f"the known log in {path} cannot be read: {err}") from err
+
+    def remember_log(self, directory: Path, known: Known) -> None:
+        """Keeps which log lies in a folder, and who signed it.
+
+        Raises:
+            TraceError: it cannot be written.
+        """
+        document = {"key": str(known.key), "origin": known.origin}
+        self._keep(self.place(directory), codec.encode(document))
+
+    def _keep(self, path: Path, data: bytes) -> None:
         draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with draft.open("x", encoding="utf-8") as file:
-                file.write(note)
+            with draft.open("xb") as file:
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(path)
         except OSError as err:
-            raise TraceError(f"the head could not be kept in {self._folder}: {err}") from err
+            raise TraceError(
+                f"what was verified could not be kept in {self._folder}: {err}"
+            ) from err
+
+
+def _name(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:32]

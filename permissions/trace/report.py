@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from permissions.model import JsonObject
+    from permissions.signing.keys import PublicKey
 
 
 @dataclass(frozen=True, slots=True)
 class Integrity:
     """Whether the bytes are those that were signed.
 
-    `verdict`: `failed`; `consistent`, when they fit the key the log itself names, which an
-    attacker could have put there; `signed`, when they fit a key pinned by the reader.
+    `verdict`: `failed`; `consistent`, when they fit the key the log itself names or that lies
+    beside it, which an attacker could have put there; `signed`, when they fit a key pinned by the reader.
     """
 
     verdict: Literal["failed", "consistent", "signed"]
@@ -133,6 +134,8 @@ class Report:
     completeness: Completeness
     head: str | None
     end: End | None
+    key: PublicKey | None
+    """The key everything was checked against."""
 
     @property
     def is_intact(self) -> bool:

@@ -62,6 +62,7 @@ def verify_trace(
     directory: Path,
     *,
     key: PublicKey | None = None,
+    is_pinned: bool = True,
     heads: Mapping[str, str] | None = None,
     vault: VaultReader | None = None,
     signatures: Literal["all", "last"] = "all",
@@ -72,6 +73,8 @@ def verify_trace(
         directory: where the log lies.
         key: the key that must have signed it. Without one, the key the log names is used and
             the verdict is never better than `consistent`.
+        is_pinned: whether the key comes from outside of what is verified; one that lies beside
+            the log must fit, and proves as little as one the log names.
         heads: signed checkpoints kept outside the log, by where they came from.
         vault: opens the sealed contents.
         signatures: `last` checks the signature of the last checkpoint only, whose root covers
@@ -82,7 +85,13 @@ def verify_trace(
     """
     if not segments(directory):
         raise TraceError(f"there is no trace in {directory}")
-    auditor = _Auditor(key=key, heads=heads or {}, vault=vault, signatures=signatures)
+    auditor = _Auditor(
+        key=key,
+        is_pinned=is_pinned and key is not None,
+        heads=heads or {},
+        vault=vault,
+        signatures=signatures,
+    )
     for line in read_lines(directory):
         auditor.feed(line)
         if auditor.failure is not None:
@@ -95,11 +104,12 @@ class _Auditor:
         self,
         *,
         key: PublicKey | None,
+        is_pinned: bool,
         heads: Mapping[str, str],
         vault: VaultReader | None,
         signatures: Literal["all", "last"],
     ) -> None:
-        self._pinned = key is not None
+        self._pinned = is_pinned
         self._key = key
         self._notes = heads
         self._heads: dict[str, Checkpoint] = {}
@@ -182,6 +192,7 @@ class _Auditor:
             ),
             head=self._head,
             end=self._end,
+            key=self._key,
         )
 
     def _take_entry(self, data: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -139,12 +140,14 @@ def test_show_what_is_not_there(run: Any):
     assert "nothing is recorded" in shown.stderr
 
 
-def test_verify_says_signed_and_not_anchored_then_anchored(run: Any):
-    """The first verification keeps the head for the second."""
+def test_verify_says_consistent_and_not_anchored_then_signed_and_anchored(run: Any):
+    """The first verification keeps head and key for the second: trust on first use."""
     first, second = run("verify"), run("verify")
 
     assert first.exit_code == second.exit_code == 0
-    assert "signed" in first.stdout
+    assert "consistent" in first.stdout
+    assert "trust on first use" in first.stdout
+    assert "integrity     signed" in second.stdout
     assert "NOT anchored" in first.stdout
     assert "anchored up to" in second.stdout
     assert "findings    0" in second.stdout
@@ -153,7 +156,7 @@ def test_verify_says_signed_and_not_anchored_then_anchored(run: Any):
 def test_verify_as_json_keeps_two_verdicts(run: Any):
     report = json.loads(run("verify", "--json").stdout)
 
-    assert report["integrity"]["verdict"] == "signed"
+    assert report["integrity"]["verdict"] == "consistent"
     assert report["completeness"]["closed"] is True
     assert report["completeness"]["contents"]["checked"] > 0
 
@@ -198,6 +201,87 @@ def test_verify_with_another_key_fails(run: Any, tmp_path: Path):
     stranger.write_text(f"{memory_signer().public}\n")
 
     assert run("verify", "--key", str(stranger)).exit_code == 5
+
+
+@pytest.fixture
+def swapped(tmp_path: Path, state: Path) -> Path:
+    """The state folder, with the log and the keys of another broker put in its place."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "note.txt").write_text("hello")
+    config = BrokerConfig(state=other / "state", workspace=other)
+    with Broker(tools=[read_note], config=config) as broker, broker.session(user="eve"):
+        read_note(str(other / "note.txt"))
+    return other / "state"
+
+
+def put_in_place(state: Path, swapped: Path) -> None:
+    for name in ("trace", "keys"):
+        shutil.rmtree(state / name)
+        shutil.copytree(swapped / name, state / name)
+
+
+def test_a_log_swapped_with_its_keys_before_anybody_looked_is_not_called_signed(
+    run: Any, state: Path, swapped: Path, tmp_path: Path
+):
+    genuine = tmp_path / "kept.pub"
+    genuine.write_bytes((state / "keys" / "log.pem.pub").read_bytes())
+    put_in_place(state, swapped)
+
+    inside = run("verify", "--key", str(state / "keys" / "log.pem.pub"))
+    outside = run("verify", "--key", str(genuine))
+
+    assert (inside.exit_code, outside.exit_code) == (0, 5)
+    assert "consistent" in inside.stdout
+
+
+def test_a_log_swapped_with_its_keys_after_it_was_verified_is_found(
+    run: Any, state: Path, swapped: Path
+):
+    """The verifier remembers which log lay here, and who signed it."""
+    assert run("verify").exit_code == 0
+    put_in_place(state, swapped)
+
+    first, second = run("verify"), run("verify")
+    beside = run("verify", "--key", str(state / "keys" / "log.pem.pub"))
+
+    assert first.exit_code == second.exit_code == beside.exit_code == 5
+    assert "FAILED" in first.stdout
+    assert "when it was verified before" in first.stderr.replace("\n", " ")
+
+
+def test_a_log_replaced_on_purpose_is_accepted_by_its_key_with_a_warning(
+    run: Any, state: Path, swapped: Path
+):
+    run("verify")
+    put_in_place(state, swapped)
+
+    shown = run("verify", "--key", str(swapped / "keys" / "log.pem.pub"))
+    again = run("verify")
+
+    assert shown.exit_code == again.exit_code == 0
+    assert "held another log before" in shown.stderr
+    assert "integrity     signed" in again.stdout
+
+
+def test_a_new_log_under_the_remembered_key_is_found(run: Any, state: Path, tmp_path: Path):
+    """Also who has the key cannot put a younger log in place of the one that was seen."""
+    run("verify")
+    for path in (state / "trace").iterdir():
+        path.unlink()
+    config = BrokerConfig(state=state, workspace=tmp_path)
+    (tmp_path / "note.txt").write_text("hello")
+    with Broker(tools=[read_note], config=config) as broker, broker.session(user="eve"):
+        read_note(str(tmp_path / "note.txt"))
+
+    shown = run("verify")
+
+    assert shown.exit_code == 5
+    assert "is of another log" in shown.stdout
+
+
+def test_a_memory_within_what_is_verified_is_refused(run: Any, state: Path):
+    assert run("verify", "--known-heads", str(state / "heads")).exit_code == 2
 
 
 def test_verify_a_folder_of_segments_alone(run: Any, state: Path, tmp_path: Path):
