@@ -74,7 +74,7 @@ class Committer:
         self._on_progress = on_progress
         self._work = threading.Condition(threading.Lock())
         self._pending = _Batch()
-        self._next = frontier.size
+        self._next = self._start = frontier.size
         self._gather = 1
         self._closing = False
         self._owner = os.getpid()
@@ -220,6 +220,8 @@ class Committer:
         log.error("trace_log_failed", reason=reason, durable=self.durable)
 
     def _write_last_words(self, reason: str) -> None:
+        if self._frontier.size == self._start:
+            return  # the record does not say that this writer opened the log
         # Not counted as durable: that index was promised to an entry that failed.
         try:
             encoded = self._encoder.encode(_last_entry(reason[:200]), self._frontier.size)

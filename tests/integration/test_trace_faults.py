@@ -152,9 +152,18 @@ async def test_a_full_disk_closes_the_log_and_says_so(small_disk: Path):
     assert "No space left" in entries[-1].body["reason"]
     assert report.completeness.closed
 
-    with pytest.raises(TraceWriteError):
-        await _reopen(directory)
-    assert verified(directory).integrity.verdict == "signed"
+    for _ in range(2):
+        with pytest.raises(TraceWriteError):
+            await _reopen(directory)
+    report = verified(directory)
+    assert report.integrity.verdict == "signed"
+    assert report.completeness.findings == ()
+
+    subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
+    await _reopen(directory)
+    report = verified(directory)
+    assert report.completeness.closed
+    assert report.completeness.findings == ()
 
 
 async def _append_until_it_fails(log: SignedLog) -> tuple[int, str]:
