@@ -77,7 +77,8 @@ async def open_session(
         workspace: folder that relative paths start from; the configured one by default.
 
     Raises:
-        ConfigError: a keyword has a value outside its vocabulary.
+        ConfigError: a keyword has a value outside its vocabulary, or a name reads as
+            somebody else's.
         PlanError: the plan was not accepted; says which step and why.
         RunOpenError: the run has an open session already.
         BudgetError: the run was opened with other limits before.
