@@ -156,6 +156,9 @@ def _completeness(found: Completeness, size: int) -> Iterator[str]:
         f"  contents    {sealed.checked} opened and right, {sealed.sealed} not opened,"
         f" {sealed.absent} absent, {sealed.erased} erased"
     )
+    if sealed.locked:
+        locked = _styled(f"{sealed.locked} sealed under another vault key", _MIND)
+        yield f"              {locked} than the one here: not erased, and not checked"
     if found.unknown_types:
         yield f"  unknown     {found.unknown_types} entries of types this version does not judge"
     yield f"  findings    {found.findings_count}"

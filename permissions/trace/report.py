@@ -71,13 +71,15 @@ class Contents:
     """What became of the sealed contents the entries commit to.
 
     `checked` were opened and fit their commitment; `sealed` are there and unaltered, but
-    nobody gave the key to open them; `absent` were left out or lost; `erased` have no key.
+    nobody gave the key to open them; `absent` were left out or lost; `erased` have no key;
+    `locked` have one, which the vault key that was given does not open.
     """
 
     checked: int
     sealed: int
     absent: int
     erased: int
+    locked: int
 
 
 @dataclass(frozen=True, slots=True)

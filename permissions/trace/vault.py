@@ -45,6 +45,10 @@ _NONCE_BYTES = 12
 _KEYID_BYTES = 8
 
 
+class VaultKeyError(TraceError):
+    """The key-encryption key at hand is not the one a content is sealed under."""
+
+
 class SealedContent(NamedTuple):
     """What the entry says of a content under its name, and the line that follows it."""
 
@@ -157,7 +161,8 @@ class VaultReader:
         Raises:
             TraceIntegrityError: the line is malformed or altered, or holds something else
                 than what was committed to.
-            TraceError: its key was erased, or is wrapped by another key-encryption key.
+            VaultKeyError: its key is wrapped by another key-encryption key.
+            TraceError: its key was erased.
         """
         try:
             document = codec.decode(line, limit=MAX_SEALED_LINE)
@@ -183,7 +188,9 @@ class VaultReader:
             if kek_id is None:
                 raise TraceError(f"the key {keyid[:16]!r} of a sealed content was erased")
             if kek_id != self._kek_id:
-                raise TraceError(f"a content is sealed under another vault key ({kek_id[:16]})")
+                raise VaultKeyError(
+                    f"a content is sealed under another vault key ({kek_id[:16]})"
+                )
             try:
                 cipher = AESGCM(aes_key_unwrap(self._kek, wrapped))
             except (InvalidUnwrap, ValueError) as err:

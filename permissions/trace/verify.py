@@ -43,7 +43,8 @@ from permissions.trace.report import (
     Report,
 )
 from permissions.trace.rules import Story
-from permissions.trace.store import Line, read_lines, segments
+from permissions.trace.store import Line, read_lines, segment_path, segments
+from permissions.trace.vault import VaultKeyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,6 +87,7 @@ def verify_trace(
     if not segments(directory):
         raise TraceError(f"there is no trace in {directory}")
     auditor = _Auditor(
+        directory,
         key=key,
         is_pinned=is_pinned and key is not None,
         heads=heads or {},
@@ -102,6 +104,7 @@ def verify_trace(
 class _Auditor:
     def __init__(
         self,
+        directory: Path,
         *,
         key: PublicKey | None,
         is_pinned: bool,
@@ -109,6 +112,7 @@ class _Auditor:
         vault: VaultReader | None,
         signatures: Literal["all", "last"],
     ) -> None:
+        self._directory = directory
         self._pinned = is_pinned
         self._key = key
         self._notes = heads
@@ -121,7 +125,7 @@ class _Auditor:
         self._batch: list[JsonObject] = []
         self._expected: dict[str, tuple[str, str]] = {}
         self._entry: JsonObject = {}
-        self._checked = self._sealed = self._absent = self._erased = 0
+        self._checked = self._sealed = self._absent = self._erased = self._locked = 0
         self._story = Story()
         self._findings: list[Finding] = []
         self._findings_count = 0
@@ -143,6 +147,10 @@ class _Auditor:
         try:
             if not line.ended:
                 raise TraceIntegrityError("the line has no end")
+            if line.offset == 0 and line.segment != segment_path(self._directory, self._count):
+                raise TraceIntegrityError(
+                    f"the segment {line.segment.name[:40]!r} begins with entry {self._count}"
+                )
             if data.startswith(ENTRY_PREFIX):
                 self._take_entry(data)
             elif data.startswith(CONTENT_PREFIX):
@@ -188,7 +196,9 @@ class _Auditor:
                 unknown_types=self._story.unknown,
                 findings=tuple(self._findings),
                 findings_count=self._findings_count,
-                contents=Contents(self._checked, self._sealed, self._absent, self._erased),
+                contents=Contents(
+                    self._checked, self._sealed, self._absent, self._erased, self._locked
+                ),
             ),
             head=self._head,
             end=self._end,
@@ -268,6 +278,8 @@ class _Auditor:
                 path=content_path(self._entry["type"], name),
                 commitment=commitment,
             )
+        except VaultKeyError:
+            self._locked += 1
         except TraceIntegrityError as err:
             # The entry vouches for these very bytes, so the writer or its vault is at fault.
             self.failure = self._count - 1, str(err)

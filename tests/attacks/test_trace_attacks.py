@@ -373,7 +373,8 @@ def test_wrong_vault_key_opens_nothing(tmp_path: Path):
     report = verified(tmp_path, vault=VaultReader(tmp_path, bytes(32)))
 
     assert report.completeness.contents.checked == 0
-    assert report.completeness.contents.erased == 6
+    assert report.completeness.contents.erased == 0
+    assert report.completeness.contents.locked == 6
 
 
 async def test_second_writer_is_refused(tmp_path: Path):

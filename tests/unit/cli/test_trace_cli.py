@@ -299,6 +299,37 @@ def test_verify_a_folder_of_segments_alone(run: Any, state: Path, tmp_path: Path
     assert run("show", "0", "--open", folder=alone).exit_code == 2
 
 
+def test_another_vault_key_is_not_an_erasure(run: Any, state: Path):
+    (state / "keys" / "vault.key").write_bytes(bytes(range(32)))
+
+    shown = run("verify")
+    contents = json.loads(run("verify", "--json").stdout)["completeness"]["contents"]
+
+    assert "sealed under another vault key" in shown.stdout
+    assert (contents["checked"], contents["erased"]) == (0, 0)
+    assert contents["locked"] > 0
+
+
+def test_keys_that_were_destroyed_are_an_erasure(run: Any, state: Path):
+    (state / "trace" / "vault.keys").write_bytes(b"")
+
+    contents = json.loads(run("verify", "--json").stdout)["completeness"]["contents"]
+
+    assert contents["erased"] > 0
+    assert contents["locked"] == 0
+
+
+@pytest.mark.parametrize("first", [1, 7])
+def test_a_segment_under_another_name_is_found(run: Any, state: Path, first: int):
+    """Its name is the index of its first entry."""
+    segment_path(state / "trace", 0).rename(segment_path(state / "trace", first))
+
+    shown = run("verify")
+
+    assert shown.exit_code == 5
+    assert "begins with entry 0" in shown.stdout
+
+
 def test_verify_where_nothing_is(run: Any, tmp_path: Path):
     shown = run("verify", folder=tmp_path / "nowhere")
 
