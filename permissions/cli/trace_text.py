@@ -149,8 +149,11 @@ def _completeness(found: Completeness, size: int) -> Iterator[str]:
         yield f"  unsigned    {found.unsigned_bytes} bytes after the last signed checkpoint"
     yield f"  runs        {len(found.open_runs)} not ended"
     yield f"  calls       {len(found.open_calls)} without an end, {found.gaps} gaps"
-    for call in found.open_calls[:_LISTED]:
-        yield f"    open      {_text(call.call)} of run {_text(call.run)}: {call.last} at {call.since}"
+    for word, calls in (("open", found.open_calls), ("gap", found.gap_calls)):
+        for call in calls[:_LISTED]:
+            tool = _text(call.tool) if call.tool else "(not registered)"
+            yield f"    {word:<8}  {tool}  {_text(call.call)} of run {_text(call.run)},"
+            yield f"              begun at entry {call.since}, last seen: {call.last}"
     sealed = found.contents
     yield (
         f"  contents    {sealed.checked} opened and right, {sealed.sealed} not opened,"

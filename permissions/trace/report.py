@@ -54,6 +54,8 @@ class OpenCall:
 
     run: str
     call: str
+    tool: str | None
+    """As the intent names it; none for a tool that is not registered."""
     since: int
     last: str
 
@@ -97,6 +99,8 @@ class Completeness:
     open_runs: tuple[str, ...]
     open_calls: tuple[OpenCall, ...]
     gaps: int
+    gap_calls: tuple[OpenCall, ...]
+    """The calls whose end a later writer recorded as unknown; only the first hundred."""
     unknown_types: int
     findings: tuple[Finding, ...]
     findings_count: int

@@ -16,7 +16,7 @@ this version does not know are left alone, so that later ones can be added.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from permissions.trace.entry import TERMINAL
@@ -33,6 +33,7 @@ CALL_TYPES = frozenset(
 )
 CLOCK_SLACK_US = 1_000_000
 """Ordinary correction of a clock; a larger step back is worth a look."""
+LISTED_GAPS = 100
 KNOWN_TYPES = LOG_TYPES | RUN_TYPES | CALL_TYPES
 
 
@@ -44,6 +45,7 @@ class CallState:
     call: str
     since: int
     key: str | None = None
+    tool: str | None = None
     last: str = "intent"
     permitted: bool = False
     requested: str | None = None
@@ -82,6 +84,8 @@ class Story:
         self._is_open = False
         self.closed = False
         self.gaps = 0
+        self.gap_calls: list[CallState] = []
+        """The first of them, with the entry before the gap as their last."""
         self.unknown = 0
         self.reason: str | None = None
         self._time = 0
@@ -162,23 +166,29 @@ class Story:
                 yield f"call {call!r} has a second intent"
                 return
             key = entry["body"].get("key")
-            state.open[call] = CallState(run, call, entry["index"], key)
+            tool = entry["body"].get("tool")
+            state.open[call] = CallState(run, call, entry["index"], key, tool)
             return
         current = state.open.get(call)
         if current is None:
             ended = "after its end" if call in state.ended else "without an intent"
             yield f"{kind} of call {call!r} {ended}"
             return
+        if kind == "gap":
+            self._gap(state, current)
         yield from _findings(kind, entry["body"], current)
         if kind == "start":
             yield from self._start(entry, state, current)
-        elif kind == "gap":
-            state.begun.pop(current.begun, None)
         state.calls += kind == "start"
-        self.gaps += kind == "gap"
         if kind in TERMINAL:
             del state.open[call]
             state.ended.add(call)
+
+    def _gap(self, run: _Run, call: CallState) -> None:
+        run.begun.pop(call.begun, None)
+        self.gaps += 1
+        if len(self.gap_calls) < LISTED_GAPS:
+            self.gap_calls.append(replace(call))
 
     def _start(self, entry: JsonObject, run: _Run, call: CallState) -> Iterator[str]:
         """An approval lets one start through; so does a key with the same arguments."""

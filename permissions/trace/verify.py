@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
     from permissions.model import JsonObject
     from permissions.trace.checkpoint import Checkpoint
+    from permissions.trace.rules import CallState
     from permissions.trace.vault import VaultReader
 
 MAX_BATCH = 65_536
@@ -188,11 +189,9 @@ class _Auditor:
                 anchor=anchor,
                 unsigned_bytes=self._unsigned,
                 open_runs=self._story.open_runs,
-                open_calls=tuple(
-                    OpenCall(call.run, call.call, call.since, call.last)
-                    for call in self._story.open_calls
-                ),
+                open_calls=tuple(map(_listed, self._story.open_calls)),
                 gaps=self._story.gaps,
+                gap_calls=tuple(map(_listed, self._story.gap_calls)),
                 unknown_types=self._story.unknown,
                 findings=tuple(self._findings),
                 findings_count=self._findings_count,
@@ -359,6 +358,10 @@ class _Auditor:
             if anchor is None or head.size > anchor.size:
                 anchor = Anchor(source, head.size)
         return anchor
+
+
+def _listed(call: CallState) -> OpenCall:
+    return OpenCall(call.run, call.call, call.tool, call.since, call.last)
 
 
 def _note(data: bytes) -> str:

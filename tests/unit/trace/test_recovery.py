@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from logs import CONFIG, KEK, NAME, SIGNER, before, run_start, write_log
 
+from permissions.cli.trace_text import report_text
 from permissions.trace.encoder import CHECKPOINT_PREFIX
 from permissions.trace.log import open_log
 from permissions.trace.reader import read_entries
@@ -113,7 +114,17 @@ async def test_a_call_that_was_open_gets_a_gap_and_only_one(
     report = verified(tmp_path)
     assert report.completeness.open_calls == ()
     assert report.completeness.gaps == 1
+    assert open_call.tool == "read"
+    assert report.completeness.gap_calls == (open_call,)
     assert not report.completeness.is_whole
+    text = report_text(report, key_source="here")
+    assert f"gap       read  {open_call.call} of run {open_call.run}," in text
+    [listed] = report.document()["completeness"]["gap_calls"]
+    assert (listed["tool"], listed["call"], listed["run"]) == (
+        open_call.tool,
+        open_call.call,
+        open_call.run,
+    )
 
 
 async def test_a_run_goes_on_under_the_next_writer(
