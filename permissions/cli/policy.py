@@ -41,13 +41,13 @@ def check(folder: Folder = None, *, on_top: OnTop = False, as_json: AsJson = Fal
     """Say whether a folder may be served, and for each finding how to mend it."""
     from permissions.pdp.lint import check_bundle
 
+    revision, left_out = None, []
     try:
         bundle = _load(folder, on_top=on_top)
         findings = [str(finding) for finding in check_bundle(bundle)]
-        revision = bundle.revision
+        revision, left_out = bundle.revision, _left_out(bundle)
     except PolicyLoadError as err:
-        findings, revision = list(err.findings), None
-    left_out = [] if revision is None else _left_out(bundle)
+        findings = list(err.findings)
     if as_json:
         answer: JsonObject = {"sound": not findings, "revision": revision}
         _print_json({**answer, "findings": findings, "left_out": left_out})

@@ -192,7 +192,7 @@ def test_watch_asks_the_person_at_a_terminal(office: Office) -> None:
 @tool(effect="irreversible", impact="high", output="trusted")
 def erase(path: Annotated[str, PathArg("write")]) -> str:
     """A tool that policy holds for a person."""
-    return f"erased {path}"
+    return f"erased {Path(path).name}"
 
 
 async def test_the_command_line_answers_a_real_broker(office: Office) -> None:

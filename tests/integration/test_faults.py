@@ -71,14 +71,14 @@ def image(request: pytest.FixtureRequest) -> None:
 @tool(effect="read", impact="low", output="trusted")
 async def look(path: Annotated[str, PathArg("read")]) -> str:
     """Reads nothing, and notes that it ran."""
-    RAN.append(path)
+    RAN.append(Path(path).name)
     return "seen"
 
 
 @tool(effect="irreversible", impact="high", output="trusted")
 async def erase(path: Annotated[str, PathArg("write")]) -> str:
     """Erases nothing, and notes that it ran."""
-    RAN.append(path)
+    RAN.append(Path(path).name)
     return "erased"
 
 
