@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import signal
 import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -29,6 +30,9 @@ PROBE_SECONDS = 20
 
 for name in [name for name in os.environ if name.startswith("WARDLINE_")]:
     del os.environ[name]  # a developer's own settings must not decide a test
+
+# A run that was started in the background ignores Ctrl-C, and so would each program it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("dev", max_examples=50, deadline=None)
 hypothesis.settings.register_profile(
