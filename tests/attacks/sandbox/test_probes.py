@@ -90,8 +90,12 @@ async def test_a_container_with_everything_is_found_open() -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only uid 0 shows the whole host to bubblewrap")
 @pytest.mark.timeout(SUITE_SECONDS)
 async def test_bubblewrap_without_namespaces_is_found_open() -> None:
-    """The same promises, broken by an argument list that is too short."""
-    findings = await probed(NakedBubblewrap(), 29, 35, 36, 37, 38, 40, 42, 44, 55)
+    """The same promises, broken by an argument list that is too short.
+
+    35 and 36 are read from the host's process table, where so short-lived a job is not always
+    met; the container above opens them.
+    """
+    findings = await probed(NakedBubblewrap(), 29, 37, 38, 40, 42, 44, 55)
 
     opened = {found.number for found in findings if found.broken}
     assert opened == {found.number for found in findings}
