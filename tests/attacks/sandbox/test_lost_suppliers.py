@@ -38,6 +38,8 @@ WAIT_SECONDS = 10.0
 
 @pytest.mark.docker
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+# On asyncio, anyio's wait for a socket trips over one that is cancelled as it becomes ready.
+@pytest.mark.parametrize("anyio_backend", ["trio"])
 async def test_an_engine_that_dies_in_mid_call_is_a_provider_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
