@@ -25,10 +25,10 @@ from permissions.execution.sandboxed import SandboxedExecutor
 from permissions.parts import BrokerParts, now_us, random_id
 from permissions.pdp.bundle import load_bundle, save_bundle
 from permissions.pdp.embedded import EmbeddedPdp
+from permissions.registry import ToolRegistry
 from permissions.sandboxes import available, profiles
 from permissions.signing.keys import Signer, generate, signer_from_uri
 from permissions.state import STATE_FILE, StateDatabase
-from permissions.tools import ToolRegistry
 from permissions.trace.history import history_of
 from permissions.trace.log import open_log
 from permissions.trace.vault import load_kek

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from permissions.execution.journal import ExecutionJournal
     from permissions.model import Evidence, Isolation
     from permissions.pdp.base import PolicyDecisionPoint
-    from permissions.tools import ToolRegistry
+    from permissions.registry import ToolRegistry
     from permissions.trace.entry import TraceEntry, TraceLog
 
 

@@ -27,8 +27,8 @@ from permissions.parts import BrokerParts
 from permissions.pdp.bundle import load_bundle
 from permissions.pdp.embedded import EmbeddedPdp
 from permissions.pdp.memory import ScriptedPdp
+from permissions.registry import ToolRegistry
 from permissions.signing.keys import memory_signer
-from permissions.tools import ToolRegistry
 from permissions.trace.memory import MemoryTrace
 
 if TYPE_CHECKING:

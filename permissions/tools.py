@@ -33,7 +33,7 @@ from permissions.grants import CURRENT_SESSION
 from permissions.vocabulary import Effect, Impact, Isolation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from pydantic import BaseModel, TypeAdapter
 
@@ -370,36 +370,6 @@ def guard_of(function: object) -> Guard[..., Any]:
         name = getattr(function, "__qualname__", repr(function)[:60])
         raise ToolDefinitionError(f"{name} is not a guarded tool; decorate it with @tool")
     return cast("Guard[..., Any]", guard)
-
-
-class ToolRegistry:
-    """The tools one broker knows. What is not in it is denied."""
-
-    def __init__(self, tools: Iterable[object]) -> None:
-        definitions: dict[str, ToolDefinition] = {}
-        for function in tools:
-            definition = guard_of(function).definition
-            if definition.name in definitions:
-                raise ToolDefinitionError(
-                    f"two tools are called {definition.name!r}; give one a name=..."
-                )
-            definitions[definition.name] = definition
-        self._definitions = definitions
-
-    def find(self, name: str) -> ToolDefinition | None:
-        """The tool of that name, or None."""
-        return self._definitions.get(name)
-
-    def __iter__(self) -> Iterator[ToolDefinition]:
-        """All tools, in the order they were registered."""
-        return iter(self._definitions.values())
-
-    @cached_property
-    def digest(self) -> Digest:
-        """Digest over every tool's name and digest."""
-        from permissions.signing.canonical import digest_of
-
-        return digest_of({tool.name: tool.digest for tool in self})
 
 
 def _no_session(name: str) -> str:

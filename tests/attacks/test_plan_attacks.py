@@ -16,7 +16,8 @@ from permissions.plan.cursor import Match, PlanCursor
 from permissions.plan.model import plan_from
 from permissions.plan.verifier import verify_plan
 from permissions.provenance import ProvenanceLedger
-from permissions.tools import ToolRegistry, tool
+from permissions.registry import ToolRegistry
+from permissions.tools import tool
 
 if TYPE_CHECKING:
     from permissions.model import JsonObject, JsonValue

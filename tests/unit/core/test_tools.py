@@ -26,7 +26,8 @@ from permissions import (
     tool,
 )
 from permissions.errors import ArgumentsError
-from permissions.tools import ToolDefinition, ToolRegistry, guard_of
+from permissions.registry import ToolRegistry
+from permissions.tools import ToolDefinition, guard_of
 
 
 def definition(function: Callable[..., Any], **options: Any) -> ToolDefinition:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from permissions.plan.model import Plan, PlannedTool, plan_from
-from permissions.tools import ToolRegistry, tool
+from permissions.registry import ToolRegistry
+from permissions.tools import tool
 
 if TYPE_CHECKING:
     from permissions.model import JsonObject
