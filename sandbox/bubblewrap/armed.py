@@ -86,7 +86,10 @@ class ArmedNamespaces:
         try:
             await greet(self._channel, self._transcript, seconds=seconds)
             pid = self._process_id()
-            self._runner = os.pidfd_open(pid)
+            try:
+                self._runner = os.pidfd_open(pid)
+            except OSError as err:
+                raise SandboxProviderError("the sandbox ended before it was ready") from err
             self._stack.callback(os.close, self._runner)
             try:
                 self._group.join(pid)

@@ -30,6 +30,7 @@ from sandbox.workspace.places import (
     base_of,
     digest_of,
     is_plain,
+    link_target,
     opened,
     quoted,
     status,
@@ -191,7 +192,13 @@ class _Walk:
         if not stat.S_ISDIR(old.st_mode):
             self._removed(below, name, path)
             return _Below(None)
-        return _Below(os.open(name, FOLDER, dir_fd=below))
+        try:
+            return _Below(os.open(name, FOLDER, dir_fd=below))
+        except PermissionError:
+            raise  # the caller's to tell
+        except OSError:
+            self._conflict(path, "it was changed meanwhile")
+            return _Below(None)
 
     def _file(
         self, above: int, below: int | None, name: str, path: str, found: os.stat_result
@@ -236,12 +243,15 @@ class _Walk:
         self.diffs.add(path, (above, name, found.st_size), (below, name, base))
 
     def _link(self, above: int, below: int | None, name: str, path: str) -> None:
-        target = os.readlink(name, dir_fd=above)
+        target = link_target(above, name)
+        if target is None:
+            self._refuse(path, "it changed while it was looked at")
+            return
         if not is_plain(target) or len(target) > TARGET_BYTES or not stays_inside(path, target):
             self._refuse(path, "it is a link that may lead out of the workspace")
             return
         base = self._replaced(below, name, path, "link")
-        if below is not None and base is not None and os.readlink(name, dir_fd=below) == target:
+        if below is not None and base is not None and link_target(below, name) == target:
             return
         kind: Kind = "created" if base is None else "changed"
         self._change(path, kind, "link", mode=PERMISSIONS, base=base, target=target)

@@ -63,6 +63,14 @@ def status(folder: int, name: str) -> os.stat_result | None:
         return None
 
 
+def link_target(folder: int, name: str) -> str | None:
+    """Where a link points; None when it is none, or not there."""
+    try:
+        return os.readlink(name, dir_fd=folder)
+    except OSError:
+        return None
+
+
 def type_of(found: os.stat_result) -> Type | None:
     """None for what is neither file, directory nor link."""
     if stat.S_ISREG(found.st_mode):
