@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 KILL_SECONDS = 0.25
 """From the deadline to the whole tree being dead."""
 
+TRIES = 3
+"""Before a backend is called late: a busy machine delays one run, not three in a row."""
+
 SLACK_SECONDS = 2.0
 """For tearing down on a busy machine, where only the order of magnitude is looked at."""
 
@@ -140,21 +143,27 @@ async def a_value_that_is_too_large_ends_the_run(sandbox: Sandbox) -> None:
 @check
 async def the_deadline_kills_the_whole_tree(sandbox: Sandbox) -> None:
     """Ignored SIGTERM, a new session and a grandchild change nothing; output so far is kept."""
-    mark = mark_of_ours()
-    script = (
-        f"trap '' TERM; setsid sh -c \"trap '' TERM; sleep {mark}\" & echo begun; sleep {mark}"
-    )
-    start = time.monotonic()
-    result = await sandbox.run(
-        CommandJob(("sh", "-c", script)), SandboxProfile(wall_seconds=1.0)
-    )
-    seconds = time.monotonic() - start
+    late = 0.0
+    for _ in range(TRIES):
+        mark = mark_of_ours()
+        script = (
+            f"trap '' TERM; setsid sh -c \"trap '' TERM; sleep {mark}\" &"
+            f" echo begun; sleep {mark}"
+        )
+        start = time.monotonic()
+        result = await sandbox.run(
+            CommandJob(("sh", "-c", script)), SandboxProfile(wall_seconds=1.0)
+        )
+        seconds = time.monotonic() - start
 
-    ended(result, "timeout")
-    same("output", result.stdout, b"begun\n")
-    same("survivors", survivors(mark), [])
-    true("near the deadline", result.resources.wall_seconds < 1.0 + KILL_SECONDS)
-    true(f"soon after it ({seconds:.2f} s)", seconds < 1.0 + SLACK_SECONDS)
+        ended(result, "timeout")
+        same("output", result.stdout, b"begun\n")
+        same("survivors", survivors(mark), [])
+        true(f"soon after it ({seconds:.2f} s)", seconds < 1.0 + SLACK_SECONDS)
+        late = result.resources.wall_seconds - 1.0
+        if late < KILL_SECONDS:
+            break
+    true(f"near the deadline ({late:.2f} s late)", late < KILL_SECONDS)
 
 
 @check
