@@ -2,8 +2,8 @@
 # scope: package
 # title: Isolation
 # description: |
-#   What a tool declares and what its effect needs is what it gets, or it does not run. The
-#   boundary is never weakened to what happens to be there.
+#   What a tool declares and what its risk tier (effect and impact) needs is what it gets, or
+#   it does not run. The boundary is never weakened to what happens to be there.
 #   Not protected from: a boundary with a hole; see what each backend says of itself.
 # related_resources:
 #   - ref: docs/policy-contract.md
@@ -45,7 +45,7 @@ obligations contains {
 
 _declared := input.resource.properties.isolation
 
-# The stronger of what is declared and what the table says this effect needs.
+# The stronger of what is declared and what the table says this tier needs.
 _needed := boundary if {
 	strongest := max([lib.isolation_rank[_declared], lib.isolation_rank[_minimum]])
 	some boundary, rank in lib.isolation_rank
@@ -56,6 +56,7 @@ _needed := boundary if {
 default _minimum := "kernel"
 
 _minimum := boundary if {
-	boundary := data.wardline.tables.isolation.minimum[input.action.properties.effect]
+	tier := data.wardline.tables.isolation.minimum[input.action.properties.effect]
+	boundary := tier[input.action.properties.impact]
 	lib.isolation_rank[boundary] >= 0
 }

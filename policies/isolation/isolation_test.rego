@@ -3,7 +3,11 @@ package wardline.policies.isolation_test
 import data.wardline.fixture_test as fixture
 import data.wardline.policies.isolation
 
-_tables := {"minimum": {"read": "none", "execute": "process", "write": "strong"}}
+_tables := {"minimum": {
+	"read": {"low": "none"},
+	"execute": {"low": "process", "high": "container", "critical": "kernel"},
+	"write": {"low": "strong"},
+}}
 
 _declared(effect, boundary) := object.union(
 	fixture.call(effect, "low", []),
@@ -30,6 +34,12 @@ test_allowed_execution_in_a_sandbox if {
 test_the_stronger_boundary_wins if {
 	_boxes(_declared("execute", "container")) == {"container"}
 	_boxes(_declared("read", "container")) == {"container"}
+}
+
+test_impact_raises_the_boundary if {
+	_boxes(fixture.call("execute", "high", [])) == {"container"}
+	_denied(fixture.call("execute", "critical", [])) == {"isolation.unavailable"}
+	_denied(fixture.call("execute", "medium", [])) == {"isolation.unavailable"}
 }
 
 test_nothing_needed_nothing_said if {

@@ -83,7 +83,13 @@ FAULTS = [
     Case("account", "messaging", {"accounts": ["DE02 1203"]}, "accounts[0]"),
     Case("maximum", "budgets", {"amounts": {"EUR": {"without_person": 0}}}, "amounts.EUR"),
     Case("never ordinary", "impact", {"ordinary": {"read": ["high"]}}, "ordinary.read[0]"),
-    Case("effect of a boundary", "isolation", {"minimum": {"exec": "none"}}, "minimum"),
+    Case("effect of a boundary", "isolation", {"minimum": {"exec": {}}}, "minimum"),
+    Case(
+        "impact of a boundary",
+        "isolation",
+        {"minimum": {"execute": {"hihg": "kernel"}}},
+        "minimum.execute",
+    ),
 ]
 
 
