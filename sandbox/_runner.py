@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 WORK, ORDERS, READY = "/box", 4, 5
+PACKAGES = "/opt/wardline/packages"  # of an image built from a project; after all else
+SOURCE = "__source__"
+TRACEBACK = 4000
 PR_SET_DUMPABLE = 4
 WAY_OUT = "/egress/forwarder.py"
 LIBC = ctypes.CDLL(None)
@@ -124,7 +127,8 @@ def become_job(setup: dict[str, Any], ends: tuple[int, ...]) -> NoReturn:
     limit(setup["rlimits"])
     os.chdir(setup["directory"])
     roots = ["/code/%d" % number for number in range(setup["code_roots"])]
-    sys.path[:] = roots + [place for place in sys.path if place]
+    packages = [PACKAGES] if os.path.isdir(PACKAGES) else []  # noqa: PTH112
+    sys.path[:] = roots + [place for place in sys.path if place] + packages
     sys.argv[:] = [""]
     job = await_orders(setup["preload"])
     if "argv" in job:
@@ -134,7 +138,7 @@ def become_job(setup: dict[str, Any], ends: tuple[int, ...]) -> NoReturn:
         except (OSError, ValueError) as err:
             tell(json.dumps({"error": describe(err)}))
             os._exit(0)
-    os._exit(call(job))
+    os._exit(call(job, setup["value_bytes"]))
 
 
 def await_orders(preload: list[str]) -> dict[str, Any]:
@@ -153,8 +157,11 @@ def await_orders(preload: list[str]) -> dict[str, Any]:
     return job
 
 
-def call(job: dict[str, Any]) -> int:
-    """Imports and calls the function; its value or exception goes to descriptor 3."""
+def call(job: dict[str, Any], most: int) -> int:
+    """Imports and calls the function; its value or exception goes to descriptor 3.
+
+    A traceback that has no room within `most` is left out, so that the message arrives.
+    """
     code = 0
     try:
         answer = {"value": evaluate(job)}
@@ -163,7 +170,10 @@ def call(job: dict[str, Any]) -> int:
         given = 0 if leave.code is None else leave.code
         text, code = "", given & 0xFF if isinstance(given, int) else 1
     except BaseException as err:  # noqa: BLE001 - whatever the job raises is its answer
-        text = json.dumps({"error": describe(err)})
+        said = describe(err)
+        text = json.dumps({"error": said})
+        if len(text) > most:
+            text = json.dumps({"error": {**said, "traceback": ""}})
     with contextlib.suppress(Exception):
         sys.stdout.flush()
         sys.stderr.flush()
@@ -186,7 +196,8 @@ def find(entry: str) -> Any:
 def evaluate(job: dict[str, Any]) -> Any:
     import types
 
-    value = find(job["entry"])(**job["arguments"])
+    function = find(job["entry"]) if "source" not in job else compiled(job)
+    value = function(**job["arguments"])
     if isinstance(value, types.CoroutineType):
         import asyncio  # noqa: TID251 - only the standard library exists in here
 
@@ -194,12 +205,44 @@ def evaluate(job: dict[str, Any]) -> Any:
     return value
 
 
+def compiled(job: dict[str, Any]) -> Any:
+    """The function of a job that is its own source: the text is run as a module first."""
+    import linecache
+    import types
+
+    source, name = job["source"], "<%s>" % SOURCE
+    # So that a traceback shows the line
+    linecache.cache[name] = len(source), None, source.splitlines(keepends=True), name
+    module = sys.modules[SOURCE] = types.ModuleType(SOURCE)
+    code = compile(source, name, "exec", dont_inherit=True)
+    exec(code, module.__dict__)  # noqa: S102 - what the sandbox is for
+    found: Any = module
+    for part in job["entry"].split("."):
+        found = getattr(found, part)
+    return found
+
+
+def trace_of(err: BaseException) -> str:
+    """The lines an exception came through, without this file's own; the last are kept."""
+    import traceback
+
+    steps = err.__traceback__
+    while steps is not None and steps.tb_frame.f_code.co_filename == "<string>":
+        steps = steps.tb_next
+    lines = traceback.format_exception(type(err), err, steps, limit=-50)
+    return "".join(lines)[-TRACEBACK:]
+
+
 def describe(err: BaseException) -> dict[str, str]:
     try:
         message = str(err)
     except Exception:  # noqa: BLE001 - `__str__` is the job's code too
         message = "(its text cannot be made)"
-    return {"type": type(err).__name__, "message": message[:4000]}
+    try:
+        trace = trace_of(err)
+    except BaseException:  # noqa: BLE001 - it runs the job's code as well
+        trace = ""
+    return {"type": type(err).__name__, "message": message[:4000], "traceback": trace}
 
 
 def tell(text: str) -> None:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import socket
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import anyio
 
 from sandbox.errors import SandboxProviderError, SandboxUnavailableError
+from sandbox.requirements import check_requirements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
+    from sandbox.frames import Order
     from sandbox.profile import SandboxProfile
     from sandbox.transcript import Transcript
     from sandbox.verdict import Stopped
@@ -127,12 +129,37 @@ async def _hear(channel: Channel, transcript: Transcript) -> None:
     transcript.feed(data)
 
 
-def check_python(transcript: Transcript, wanted: tuple[int, int]) -> None:
-    """Refuses to hand a Python job to another Python than the caller's.
+Packages: TypeAlias = "Callable[[], Awaitable[Mapping[str, str]]]"
+"""Tells which distributions a sandbox's Python will find: version by normalised name."""
+
+
+async def check_order(
+    order: Order,
+    transcript: Transcript,
+    *,
+    python: tuple[int, int],
+    packages: Packages,
+    remedy: str,
+) -> None:
+    """Refuses to hand over a job that does not fit what is inside: the last look before it.
+
+    Args:
+        order: the job.
+        transcript: of the sandbox, which has said hello.
+        python: the caller's minor version, which a Python job needs.
+        packages: asked only by a job with requirements.
+        remedy: as of `check_requirements`.
 
     Raises:
-        SandboxUnavailableError: the minor versions differ.
+        SandboxUnavailableError: another Python, or a requirement that is not met.
     """
+    if order.returns_value:
+        _check_python(transcript, python)
+    if order.requires:
+        check_requirements(order.requires, await packages(), remedy=remedy)
+
+
+def _check_python(transcript: Transcript, wanted: tuple[int, int]) -> None:
     if transcript.python != wanted:
         inside = ".".join(map(str, transcript.python or ()))
         here = ".".join(map(str, wanted))

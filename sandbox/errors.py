@@ -5,8 +5,10 @@
     SandboxError
     ├── ProfileError               the caller: a profile, job, file name or mount that is refused
     ├── SandboxUnavailableError    the operator: something this machine lacks, and how to get it
+    │     └── SbomTamperedError        an image's SBOM is not the one its label names
     ├── SandboxProviderError       the provider failed under a call (daemon gone, channel broken)
     │     └── FrameError               the channel out of the sandbox broke its own grammar
+    ├── ImageRefusedError          the user: a project, lock or wheel no image is made of, and why
     └── CommitError                a change set that does not go into its workspace, and why
 
 What the sandboxed code does is never an exception: it is the `verdict` of an `ExecResult`.
@@ -42,6 +44,14 @@ class SandboxUnavailableError(SandboxError):
         self.missing = missing
         self.remedy = remedy
         super().__init__(f"{missing}; {remedy}")
+
+
+class SbomTamperedError(SandboxUnavailableError):
+    """What an image says of its contents is not what was said when it was built."""
+
+
+class ImageRefusedError(SandboxError):
+    """A project, lock or wheel that no image is made of."""
 
 
 class SandboxProviderError(SandboxError):

@@ -98,6 +98,7 @@ def encode_setup(
         "code_roots": code_roots,
         "directory": directory,
         "preload": list(preload),
+        "value_bytes": profile.value_bytes,
     }
     yield from _chunks("S", json.dumps(document).encode("ascii"))
     yield frame("S", b"")
@@ -105,10 +106,17 @@ def encode_setup(
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A job as the frames that hand it to a runner, and whether it has to give a value."""
+    """A job as the frames that hand it to a runner.
+
+    Attributes:
+        pieces: the frames.
+        returns_value: whether it has to give a value.
+        requires: distributions that have to be inside (PEP 508).
+    """
 
     pieces: tuple[bytes, ...]
     returns_value: bool
+    requires: tuple[str, ...] = ()
 
 
 def encode_job(job: Job, profile: SandboxProfile, *, files: Mapping[str, bytes]) -> Order:
@@ -139,12 +147,18 @@ def encode_job(job: Job, profile: SandboxProfile, *, files: Mapping[str, bytes])
     }
     if isinstance(job, PythonJob):
         document |= {"entry": job.entry, "arguments": dict(job.arguments)}
+        if job.source is not None:
+            document["source"] = job.source
     else:
         document |= {"argv": list(job.argv)}
     pieces = [*_chunks("J", _job_text(document)), frame("J", b"")]
     for name in names:
         pieces += _chunks("F", files[name])
-    return Order((*pieces, *_chunks("I", stdin), frame("E", b"")), isinstance(job, PythonJob))
+    return Order(
+        (*pieces, *_chunks("I", stdin), frame("E", b"")),
+        returns_value=isinstance(job, PythonJob),
+        requires=job.requires if isinstance(job, PythonJob) else (),
+    )
 
 
 def _job_text(document: dict[str, Any]) -> bytes:

@@ -1,4 +1,7 @@
-"""What to run: a Python function by import path, or a command by argv. Never a shell string."""
+"""What to run: a Python function by import path or by source, or a command by argv.
+
+Never a shell string. Source text is a value here: only the sandbox's own Python compiles it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sandbox.errors import ProfileError
+from sandbox.requirements import read_requirement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,16 +19,22 @@ if TYPE_CHECKING:
 
 _DOTTED = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
 _ENTRY = re.compile(f"{_DOTTED}:{_DOTTED}", re.ASCII)
+_FUNCTION = re.compile(_DOTTED, re.ASCII)
 _NAME = re.compile(f"{_DOTTED}(?::{_DOTTED})?", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 MAX_ARGV_BYTES = 65536
 MAX_PATH_BYTES = 512
+MAX_SOURCE_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class PythonJob:
     """Imports `module`, calls `qualname(**arguments)`, gives back its JSON value.
+
+    With `source` the entry is the name of a function in that text, which is run as a module
+    of its own first (`__name__` is `__source__`). An armed sandbox is not bound to a text: one
+    serves the next job whatever its source.
 
     A coroutine function is run to its end. `code_roots` are host directories, shown read-only
     inside and put on the import path in their order; `.pth` files in them are not read.
@@ -33,19 +43,35 @@ class PythonJob:
     looks that up in advance, as it does the entry, within the same walls; without a pool it
     changes nothing.
 
+    `requires` names distributions (PEP 508) that have to be there, in the code roots or in the
+    image: looked up before the call, and refused with what to do when one is missing.
+
     Raises:
-        ProfileError: the entry is not `module:qualname`, or what is to be preloaded no name.
+        ProfileError: the entry is not `module:qualname` (with `source`: no name), the source is
+            over 1 MiB or no text, what is to be preloaded is no name, or a requirement cannot
+            be checked.
     """
 
     entry: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     code_roots: tuple[Path, ...] = ()
     preload: tuple[str, ...] = ()
+    source: str | None = None
+    requires: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuses an entry that is not an import path."""
-        if len(self.entry) > 500 or not _ENTRY.fullmatch(self.entry):
-            raise ProfileError(f"entry {self.entry!r:.120} is not module:qualname")
+        """Refuses an entry that cannot be found, and a requirement that cannot be checked."""
+        form, what = (
+            (_ENTRY, "module:qualname")
+            if self.source is None
+            else (_FUNCTION, "the name of a function in the source")
+        )
+        if len(self.entry) > 500 or not form.fullmatch(self.entry):
+            raise ProfileError(f"entry {self.entry!r:.120} is not {what}")
+        if self.source is not None:
+            _check_source(self.source)
+        for text in self.requires:
+            read_requirement(text)
         for name in self.preload:
             if len(name) > 500 or not _NAME.fullmatch(name):
                 raise ProfileError(f"preload {name!r:.120} is no module[:attribute.path]")
@@ -53,7 +79,19 @@ class PythonJob:
     @property
     def wanted(self) -> tuple[str, ...]:
         """What the call looks up, as far as is known before it."""
-        return (self.entry, *self.preload)
+        return self.preload if self.source is not None else (self.entry, *self.preload)
+
+
+def _check_source(source: str) -> None:
+    try:
+        size = len(source.encode())
+    except UnicodeEncodeError as err:
+        raise ProfileError("the source holds broken Unicode, so it is no Python text") from err
+    if size > MAX_SOURCE_BYTES:
+        raise ProfileError(
+            f"the source has {size} bytes, {MAX_SOURCE_BYTES} are most; give code of that size"
+            " as a code root"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,17 @@ name the limit that ended it: wall clock, processor time, memory, processes, dis
 
 @dataclass(frozen=True, slots=True)
 class RaisedError:
-    """The exception of the sandboxed function: text from inside, not to be trusted."""
+    """The exception of the sandboxed function: text from inside, not to be trusted.
+
+    Attributes:
+        type: name of its class.
+        message: its text, 4,000 characters at most.
+        traceback: where it came from and its own lines, the last 4,000 characters.
+    """
 
     type: str
     message: str
+    traceback: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,8 +127,8 @@ def _answer(text: bytes, *, returns_value: bool) -> tuple[Any, RaisedError | Non
     match answer:
         case {"value": value, **rest} if returns_value and not rest:
             return value, None, True
-        case {"error": {"type": str(kind), "message": str(message)}}:
-            return None, RaisedError(kind[:200], message[:4000]), True
+        case {"error": {"type": str(kind), "message": str(message), "traceback": str(trace)}}:
+            return None, RaisedError(kind[:200], message[:4000], trace[-4000:]), True
         case _:
             return None, RaisedError("ResultError", "the answer has not the agreed form"), True
 

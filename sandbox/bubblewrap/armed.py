@@ -15,9 +15,10 @@ from sandbox import frames
 from sandbox.bubblewrap.arguments import STAGE
 from sandbox.bubblewrap.launch import end, launched
 from sandbox.bubblewrap.workspace import ATTRIBUTES, View, upper_of
-from sandbox.channel import SocketChannel, check_python, converse, greet, set_up
+from sandbox.channel import SocketChannel, check_order, converse, greet, set_up
 from sandbox.errors import SandboxProviderError
 from sandbox.logs import get_logger
+from sandbox.requirements import installed
 from sandbox.transcript import Transcript
 from sandbox.verdict import Evidence, execution_result, judge
 from sandbox.workspace.host_mounts import mounted
@@ -70,6 +71,7 @@ class ArmedNamespaces:
         self._enforced = enforced
         self._transcript = Transcript(profile)
         self._runner: int | None = None
+        self._roots = tuple(roots)
         self._uncollected = None if os.geteuid() == 0 else workspace
         with ExitStack() as stack:
             view = None if workspace is None else _view(workspace, profile, lease, stack)
@@ -111,6 +113,9 @@ class ArmedNamespaces:
             raise SandboxProviderError("bubblewrap did not say which process it started")
         return pid
 
+    async def _packages(self) -> Mapping[str, str]:
+        return await to_thread.run_sync(installed, self._roots)
+
     def is_alive(self) -> bool:
         """See `Armed`. The launchers hold the channel for a moment after the runner is dead."""
         ended = select.poll()
@@ -121,8 +126,13 @@ class ArmedNamespaces:
     async def spend(self, order: Order) -> ExecResult:
         """See `Armed`."""
         transcript = self._transcript
-        if order.returns_value:
-            check_python(transcript, sys.version_info[:2])
+        await check_order(
+            order,
+            transcript,
+            python=sys.version_info[:2],
+            packages=self._packages,
+            remedy="`pip install {!r}` into a folder that is given as a code root",
+        )
         try:
             stopped, seconds = await converse(
                 self._channel, transcript, order.pieces, self._profile

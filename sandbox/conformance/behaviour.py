@@ -16,8 +16,8 @@ from sandbox.conformance.harness import (
     same,
     true,
 )
-from sandbox.errors import ProfileError
-from sandbox.job import CommandJob
+from sandbox.errors import ProfileError, SandboxUnavailableError
+from sandbox.job import CommandJob, PythonJob
 from sandbox.profile import SandboxProfile
 
 if TYPE_CHECKING:
@@ -38,6 +38,52 @@ async def a_python_function_gets_json_and_returns_json(sandbox: Sandbox) -> None
 
         ended(result, "ok")
         same("value", result.value, value)
+
+
+@check
+async def source_text_is_run_inside(sandbox: Sandbox) -> None:
+    """A function of the text is called, whatever else stands in it; its own imports work."""
+    source = (
+        "import json\nfrom dataclasses import dataclass\n\n@dataclass\nclass Row:\n    n: int\n\n"
+        "async def total(rows):\n    return [json.dumps(sum(Row(n).n for n in rows)), __name__]\n"
+    )
+    result = await sandbox.run(
+        PythonJob("total", {"rows": [1, 2, 3]}, source=source), SandboxProfile()
+    )
+
+    ended(result, "ok")
+    same("value", result.value, ["6", "__source__"])
+
+
+@check
+async def a_fault_in_source_text_is_told_with_its_lines(sandbox: Sandbox) -> None:
+    """Type, message and a bounded traceback; nothing of it is compiled outside."""
+    deep = "def f(n=900):\n    return f(n - 1) if n else [1][n + 3]\n"
+    for source, kind, line in (
+        ("def f():\n    return 1 / 0\n", "ZeroDivisionError", "return 1 / 0"),
+        ("def f(:\n", "SyntaxError", "def f(:"),
+        ("x = 1\n", "AttributeError", "no attribute 'f'"),
+        ("raise LookupError('x' * 100000)\n", "LookupError", "xxxx"),
+        (deep, "IndexError", "list index out of range"),
+    ):
+        result = await sandbox.run(PythonJob("f", source=source), SandboxProfile())
+
+        ended(result, "raised")
+        same("type", result.error and result.error.type, kind)
+        trace = result.error.traceback if result.error else ""
+        true(f"its line is in {trace!r}", line in trace and len(trace) <= 4000)
+
+
+@check
+async def a_requirement_that_is_not_met_is_refused_before_the_call(sandbox: Sandbox) -> None:
+    """Nothing runs, and the message says what to do."""
+    job = PythonJob("f", source="def f():\n    return 1\n", requires=("no-such-package>=2",))
+    try:
+        await sandbox.run(job, SandboxProfile())
+    except SandboxUnavailableError as err:
+        true(f"a remedy: {err}", err.remedy)
+    else:
+        raise NotConformantError("a job ran without what it requires")
 
 
 @check

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from sandbox.channel import SocketChannel, check_python, converse, greet, set_up
+from sandbox.channel import SocketChannel, check_order, converse, greet, set_up
 from sandbox.docker.stream import AttachedChannel
 from sandbox.transcript import Transcript
 from sandbox.verdict import Evidence, execution_result, judge
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
+    from sandbox.channel import Packages
     from sandbox.docker.engine import Engine
     from sandbox.frames import Order
     from sandbox.profile import SandboxProfile
@@ -32,6 +33,7 @@ class ArmedContainer:
         name: of the container.
         profile: its walls.
         enforced: the same, for the record.
+        packages: what its Python will find.
         in_thread: runs a blocking call of the engine.
         remove: removes the container by name, and never raises.
     """
@@ -44,6 +46,7 @@ class ArmedContainer:
         name: str,
         profile: SandboxProfile,
         enforced: Mapping[str, object],
+        packages: Packages,
         in_thread: Callable[[Callable[[], object]], Awaitable[object]],
         remove: Callable[[str], Awaitable[None]],
     ) -> None:
@@ -54,6 +57,7 @@ class ArmedContainer:
         self._name = name
         self._profile = profile
         self._enforced = enforced
+        self._packages = packages
         self._in_thread = in_thread
         self._remove = remove
         self._destroyed = False
@@ -70,8 +74,14 @@ class ArmedContainer:
     async def spend(self, order: Order) -> ExecResult:
         """See `Armed`."""
         transcript = self._transcript
-        if order.returns_value:
-            check_python(transcript, sys.version_info[:2])
+        await check_order(
+            order,
+            transcript,
+            python=sys.version_info[:2],
+            packages=self._packages,
+            remedy="name {!r} among the project's dependencies and build its image again:"
+            " `wardline sandbox build PROJECT`",
+        )
         stopped, seconds = await converse(
             self._channel, transcript, order.pieces, self._profile
         )

@@ -20,8 +20,9 @@ from anyio import to_thread
 
 from sandbox.base import Availability
 from sandbox.docker.armed import ArmedContainer
+from sandbox.docker.bill import read_sbom
 from sandbox.docker.engine import Engine
-from sandbox.docker.image import default_image
+from sandbox.docker.image import check_label, default_image
 from sandbox.docker.options import create_request, enforced, grouped_rlimits
 from sandbox.errors import SandboxError, SandboxUnavailableError
 from sandbox.frames import encode_job, encode_setup
@@ -30,6 +31,7 @@ from sandbox.lease import Lease
 from sandbox.logs import get_logger
 from sandbox.mounts import checked_sources
 from sandbox.profile import USER, WORK
+from sandbox.requirements import installed
 from sandbox.workspace import TARGET, host_mounts
 from sandbox.workspace.host_mounts import mounted
 
@@ -64,6 +66,7 @@ class DockerSandbox:
         self._facts: Mapping[str, object] = {}
         self._opening = anyio.Lock()
         self._owed: set[str] = set()
+        self._image_packages: dict[str, Mapping[str, str]] = {}
 
     async def __aenter__(self) -> Self:
         """Connects lazily: entering never fails, the first run may."""
@@ -187,6 +190,7 @@ class DockerSandbox:
             enforced=enforced(
                 profile, image=image, facts=self._facts, layered=merged is not None
             ),
+            packages=partial(self._packages, image, roots),
             in_thread=self._in_thread,
             remove=self._remove,
         )
@@ -203,6 +207,25 @@ class DockerSandbox:
             await armed.destroy()
             raise
         return armed
+
+    async def _packages(self, image: str, roots: Sequence[Path]) -> Mapping[str, str]:
+        """Distributions of the code roots, then those the image's SBOM names."""
+        if image not in self._image_packages:
+            bill = await self._in_thread(partial(read_sbom, self._connected(), image))
+            self._image_packages[image] = bill.importable
+        beside = await to_thread.run_sync(installed, roots)
+        return {**self._image_packages[image], **beside}
+
+    async def check_image(self, profile: SandboxProfile) -> None:
+        """Looks beforehand at what a profile's Python jobs would meet.
+
+        Raises:
+            SandboxUnavailableError: no engine or image, or one labelled with another Python.
+        """
+        await self._open()
+        engine = self._connected()
+        image = await self._in_thread(partial(_image_id, engine, profile, self._facts))
+        await self._in_thread(partial(check_label, engine, image))
 
     async def _remove(self, name: str) -> None:
         try:

@@ -7,6 +7,7 @@ The only importer of the `docker` SDK besides `image`. Every request ends within
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import sys
 from contextlib import contextmanager
@@ -37,6 +38,34 @@ class Leftover:
     lease: str
     state: str
     is_abandoned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The files of an image."""
+
+    client: docker.APIClient
+    container: str
+
+    def archive(self, path: str, *, most: int) -> bytes | None:
+        """A file or folder as a tar archive; None when there is no such path.
+
+        Raises:
+            SandboxProviderError: the engine failed, or it is larger than `most`.
+        """
+        with _provider("read an image"):
+            try:
+                pieces, _ = self.client.get_archive(self.container, path)
+            except errors.NotFound:
+                return None
+            data = bytearray()
+            for piece in pieces:
+                data += piece
+                if len(data) > most:
+                    raise SandboxProviderError(
+                        f"{path!r:.120} of the image is over {most} bytes"
+                    )
+        return bytes(data)
 
 
 class Engine:
@@ -109,6 +138,30 @@ class Engine:
         if (found.get("Config") or {}).get("Volumes"):
             raise ProfileError(f"image {name!r:.120} declares volumes; build one without")
         return found
+
+    @contextmanager
+    def looking_into(self, image: str) -> Iterator[Look]:
+        """An image as files, by a container that is never started and removed again.
+
+        Raises:
+            SandboxProviderError: the engine refused or went away.
+        """
+        name = f"wardline-look-{secrets.token_hex(8)}"
+        lease = Lease.of_this_process(wall_seconds=10 * REQUEST_SECONDS)
+        request = {
+            "Image": image,
+            "Entrypoint": ["/never-started"],
+            "NetworkDisabled": True,
+            "Labels": {LEASE_LABEL: str(lease)},
+        }
+        with _provider("look into an image"):
+            self.client.create_container_from_config(  # type: ignore[no-untyped-call]  # types-docker
+                request, name=name
+            )
+        try:
+            yield Look(self.client, name)
+        finally:
+            self.remove(name)
 
     def launch(self, request: Mapping[str, Any], *, name: str) -> socket.socket:
         """Creates, attaches to and starts a container. On any failure it is removed again.

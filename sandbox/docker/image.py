@@ -8,6 +8,7 @@ image gets labels, is found by them, and is used and recorded by its id, which i
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -15,15 +16,18 @@ import sys
 import tarfile
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import requests
 from docker import errors
 
+from sandbox.docker.bill import SBOM_LABEL, look_inside
 from sandbox.errors import SandboxProviderError, SandboxUnavailableError
+from sandbox.images import sbom
+from sandbox.images.layer import write_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
     from sandbox.docker.engine import Engine
 
@@ -31,6 +35,10 @@ REPOSITORY = "wardline/python"
 IMAGE_LABEL = "io.wardline.image"
 PYTHON_LABEL = "io.wardline.python"
 ORIGIN_LABEL = "io.wardline.origin"
+PROJECT_LABEL = "io.wardline.project"
+LOCK_LABEL = "io.wardline.lock"
+CONTENT_LABEL = "io.wardline.content"
+BASE_LABEL = "io.wardline.base"
 
 PULL_SECONDS = 300
 DEBOOTSTRAP_SECONDS = 1200
@@ -72,6 +80,21 @@ def default_image(engine: Engine) -> str:
     return str(found["Id"])
 
 
+def check_label(engine: Engine, image: str) -> None:
+    """Refuses an image that says it has another Python; one that says nothing is asked later.
+
+    Raises:
+        SandboxUnavailableError: there is no such image, or its label names another Python.
+    """
+    labels = (engine.image(image).get("Config") or {}).get("Labels") or {}
+    inside = labels.get(PYTHON_LABEL)
+    if inside is not None and inside != python_tag():
+        raise SandboxUnavailableError(
+            f"image {image[:19]} has Python {inside!r:.20}, the caller runs {python_tag()}",
+            "build it again with `wardline sandbox build`, or run the caller on its Python",
+        )
+
+
 def build_image(engine: Engine, *, progress: Callable[[str], None]) -> str:
     """Builds the default image and gives its id. Blocking: minutes without a registry.
 
@@ -93,9 +116,23 @@ def build_image(engine: Engine, *, progress: Callable[[str], None]) -> str:
             _bootstrap(engine, progress)
     except (errors.DockerException, requests.RequestException, OSError) as err:
         raise SandboxProviderError(f"the image could not be made: {str(err)!r:.400}") from err
-    image = default_image(engine)
+    progress("listing what is in it")
+    image = with_sbom(engine, default_image(engine), tag=f"{REPOSITORY}:{python_tag()}")
     progress(f"built {REPOSITORY}:{python_tag()} {image}")
     return image
+
+
+def with_sbom(engine: Engine, image: str, *, tag: str) -> str:
+    """The same image with its SBOM inside, under `tag`; gives its id. Blocking: seconds.
+
+    Raises:
+        SandboxProviderError: the engine failed.
+    """
+    parts = look_inside(engine, image, python=python_tag())
+    bill = sbom.write_sbom(parts, name=REPOSITORY, version=python_tag())
+    with tempfile.TemporaryFile(prefix="wardline-layer-") as layer:
+        write_layer(layer, (), bill, python=python_tag())
+        return lay_on(engine, image, layer, labels={SBOM_LABEL: sbom.digest_of(bill)}, tag=tag)
 
 
 def _labels(origin: str) -> dict[str, str]:
@@ -214,8 +251,45 @@ def _kept(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
     return entry
 
 
+def lay_on(
+    engine: Engine, base: str, layer: IO[bytes], *, labels: Mapping[str, str], tag: str
+) -> str:
+    """An image that is `base` with one more layer; gives its id. Nothing runs in it.
+
+    Raises:
+        SandboxProviderError: the engine refused it.
+    """
+    lines = [f"FROM {base}", "ADD layer.tar /"]
+    lines += [f"LABEL {name}={json.dumps(value)}" for name, value in labels.items()]
+    with tempfile.TemporaryFile(prefix="wardline-layer-") as context:
+        with tarfile.open(fileobj=context, mode="w") as tar:
+            recipe = "\n".join(lines).encode()
+            entry = tarfile.TarInfo("Dockerfile")
+            entry.size = len(recipe)
+            tar.addfile(entry, io.BytesIO(recipe))
+            entry = tarfile.TarInfo("layer.tar")
+            entry.size = layer.seek(0, io.SEEK_END)
+            layer.seek(0)
+            tar.addfile(entry, layer)
+        context.seek(0)
+        try:
+            said: Iterator[dict[str, object]] = engine.client.build(
+                fileobj=context, custom_context=True, tag=tag, rm=True, decode=True
+            )
+            for line in said:
+                if "error" in line:
+                    raise SandboxProviderError(
+                        f"the image could not be built: {line['error']!r:.400}"
+                    )
+        except (errors.DockerException, requests.RequestException, OSError) as err:
+            raise SandboxProviderError(
+                f"the image could not be built: {str(err)!r:.400}"
+            ) from err
+    return str(engine.image(tag)["Id"])
+
+
 def describe_images(engine: Engine) -> list[dict[str, Any]]:
-    """The default images this engine has, as plain JSON."""
+    """The images made here that this engine has, as plain JSON."""
     with_label = engine.client.images(filters={"label": IMAGE_LABEL})
     return [
         {
@@ -224,6 +298,9 @@ def describe_images(engine: Engine) -> list[dict[str, Any]]:
             "python": (image.get("Labels") or {}).get(PYTHON_LABEL),
             "origin": (image.get("Labels") or {}).get(ORIGIN_LABEL),
             "bytes": image.get("Size"),
+            "project": (image.get("Labels") or {}).get(PROJECT_LABEL),
+            "lock": (image.get("Labels") or {}).get(LOCK_LABEL),
+            "sbom": (image.get("Labels") or {}).get(SBOM_LABEL),
         }
         for image in with_label
     ]

@@ -212,7 +212,11 @@ def scrubbed(result: ExecResult, scrubber: Scrubber) -> ExecResult:
         result,
         value=value,
         error=error
-        and RaisedError(scrubber.scrub_text(error.type), scrubber.scrub_text(error.message)),
+        and RaisedError(
+            scrubber.scrub_text(error.type),
+            scrubber.scrub_text(error.message),
+            scrubber.scrub_text(error.traceback),
+        ),
         stdout=scrubber.scrub(result.stdout),
         stderr=scrubber.scrub(result.stderr),
         files_out={

@@ -86,6 +86,19 @@ async def test_nothing_of_one_job_is_there_for_the_next(pool: ArmedPool) -> None
     assert pool.metrics.hits == 10
 
 
+async def test_an_armed_sandbox_serves_any_source(pool: ArmedPool) -> None:
+    """It was armed before the text was known, and with what the text will import."""
+    first = PythonJob("f", source="def f():\n    return 1\n", preload=("statistics",))
+    assert await pool.prepare(first, PROFILE)
+    source = "import statistics\ndef g(x):\n    return statistics.fmean(x)\n"
+
+    result = await pool.run(
+        PythonJob("g", {"x": [1, 2]}, source=source, preload=("statistics",)), PROFILE
+    )
+
+    assert (result.value, result.enforced["armed"]) == (1.5, True)
+
+
 CHANGES: dict[str, Any] = {
     "memory_bytes": 64 * 2**20,
     "processes": 32,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import sys
 from typing import TYPE_CHECKING
 
 import anyio
@@ -11,9 +10,15 @@ import anyio.to_thread
 import pytest
 from runner_words import ARMED, GREETING, HELLO, report
 
-from sandbox import SandboxProfile, SandboxProviderError, SandboxUnavailableError
-from sandbox.channel import SocketChannel, check_python, converse, greet, set_up
-from sandbox.frames import frame
+from sandbox import (
+    CommandJob,
+    PythonJob,
+    SandboxProfile,
+    SandboxProviderError,
+    SandboxUnavailableError,
+)
+from sandbox.channel import SocketChannel, check_order, converse, greet, set_up
+from sandbox.frames import encode_job, frame
 from sandbox.transcript import Transcript
 
 if TYPE_CHECKING:
@@ -101,13 +106,45 @@ async def test_a_waiting_runner_that_is_not_quiet(
 
 
 @pytest.mark.parametrize("version", [(3, 10), (2, 7), (4, 11)], ids=str)
-def test_another_python_gets_no_job(version: tuple[int, int]) -> None:
+async def test_another_python_gets_no_job(version: tuple[int, int]) -> None:
     """Before the job is handed over, with what to do about it."""
     transcript = Transcript(PROFILE)
     transcript.feed(frame("H", b'{"python": [%d, %d, 1]}' % version))
 
     with pytest.raises(SandboxUnavailableError, match="sandbox build"):
-        check_python(transcript, sys.version_info[:2])
+        await checked(PythonJob("m:f"), transcript)
+
+
+async def test_a_command_runs_beside_any_python() -> None:
+    transcript = Transcript(PROFILE)
+    transcript.feed(frame("H", b'{"python": [3, 99, 1]}'))
+
+    await checked(CommandJob(("true",)), transcript)
+
+
+async def test_a_requirement_that_is_not_met_gets_no_job() -> None:
+    """The message has the package, what is wanted, what is there, and the way to mend it."""
+    transcript = Transcript(PROFILE)
+    transcript.feed(HELLO)
+
+    await checked(
+        PythonJob("m:f", requires=("other", "fine>=2; python_version<'3'")), transcript
+    )
+    with pytest.raises(SandboxUnavailableError) as caught:
+        await checked(PythonJob("m:f", requires=("other>=2",)), transcript)
+
+    said = "the sandbox lacks other>=2: it has 1.5; install 'other>=2'"
+    assert str(caught.value) == said
+
+
+async def checked(job: PythonJob | CommandJob, transcript: Transcript) -> None:
+    async def packages() -> dict[str, str]:
+        return {"other": "1.5"}
+
+    order = encode_job(job, PROFILE, files={})
+    await check_order(
+        order, transcript, python=(3, 11), packages=packages, remedy="install {!r}"
+    )
 
 
 async def test_a_run_ends_with_its_report(ends: tuple[socket.socket, socket.socket]) -> None:

@@ -251,7 +251,7 @@ class Ended:
 
 
 VALUE = frame("v", b'{"value": 1}')
-RAISED = frame("v", b'{"error": {"type": "E", "message": "m"}}')
+RAISED = frame("v", b'{"error": {"type": "E", "message": "m", "traceback": "t"}}')
 OOM, PIDS = Evidence(oom_kills=1), Evidence(pids_denials=1)
 
 ENDINGS = [
