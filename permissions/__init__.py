@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from permissions.broker import PermissionBroker
+    from permissions.command import CommandOutput
     from permissions.config import BrokerConfig
     from permissions.errors import (
         ApprovalError,
@@ -40,6 +41,7 @@ _HOME = {
     "CallDenied": "errors",
     "CallResult": "model",
     "CommandArg": "targets",
+    "CommandOutput": "command",
     "Completed": "model",
     "ConfigError": "errors",
     "Decision": "model",
@@ -69,6 +71,7 @@ __all__ = [
     "CallDenied",
     "CallResult",
     "CommandArg",
+    "CommandOutput",
     "Completed",
     "ConfigError",
     "Decision",

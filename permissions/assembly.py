@@ -26,7 +26,7 @@ from permissions.parts import BrokerParts, now_us, random_id
 from permissions.pdp.bundle import load_bundle, save_bundle
 from permissions.pdp.embedded import EmbeddedPdp
 from permissions.registry import ToolRegistry
-from permissions.sandboxes import available, profiles
+from permissions.sandboxes import available, profiles, unusable_profiles
 from permissions.signing.keys import Signer, generate, signer_from_uri
 from permissions.state import STATE_FILE, StateDatabase
 from permissions.trace.history import history_of
@@ -189,12 +189,14 @@ async def _executors(
 ) -> dict[Isolation, ToolExecutor]:
     """One executor per boundary that this machine really gives."""
     named = profiles(config)
+    unusable = await unusable_profiles(named)
     return {
         isolation: SandboxedExecutor(
             sandbox,
             stage=CodeStage(places.code),
             profiles=named,
             code_roots=config.sandbox.code_roots,
+            unusable=unusable,
         )
         for isolation, sandbox in (await available(config, stack)).items()
     }

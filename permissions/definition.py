@@ -11,18 +11,32 @@ import inspect
 import typing
 from typing import TYPE_CHECKING, Any
 
+from permissions.command import CommandOutput, check_command
 from permissions.errors import ToolDefinitionError
 from permissions.marks import mark_of
 from permissions.signing.canonical import digest_of
-from permissions.tools import _FRAMEWORK_MARKS, ToolDefinition
+from permissions.tools import ToolDefinition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     from pydantic import BaseModel, TypeAdapter
 
     from permissions.model import JsonObject
+    from permissions.targets import Target
     from permissions.tools import Options
+
+_FRAMEWORK_MARKS = frozenset(
+    {
+        "InjectedState",
+        "InjectedStore",
+        "InjectedToolArg",
+        "InjectedToolCallId",
+        "RunnableConfig",
+        "ToolRuntime",
+    }
+)
+"""Names of annotations by which frameworks mark arguments that they fill in themselves."""
 
 
 def define(function: Callable[..., Any], options: Options) -> ToolDefinition:
@@ -49,6 +63,13 @@ def define(function: Callable[..., Any], options: Options) -> ToolDefinition:
     adapter, output_schema = _output(hints.get("return", Any))
     marked = frozenset(key for key, mark in targets.items() if mark.control)
     control = marked | frozenset(options.control or ())
+    _check_requires(name, options.requires)
+    if options.command is not None:
+        _check_command(name, options, schema, targets, hints.get("return"))
+        if injected:
+            raise ToolDefinitionError(f"{name}: a command gets nothing a framework injects")
+        if options.control is None:
+            control = frozenset(declared)
     digest = digest_of(
         {
             "name": name,
@@ -61,6 +82,9 @@ def define(function: Callable[..., Any], options: Options) -> ToolDefinition:
             "control": sorted(control),
             "targets": {key: mark.spelling() for key, mark in targets.items()},
             "source": _source(function),
+            "requires": sorted(options.requires),
+            "command": None if options.command is None else list(options.command),
+            "shell": options.shell,
         }
     )
     return ToolDefinition(
@@ -77,6 +101,40 @@ def define(function: Callable[..., Any], options: Options) -> ToolDefinition:
         injected=injected,
         digest=digest,
     )
+
+
+def _check_requires(name: str, requires: Iterable[str]) -> None:
+    if not requires:
+        return
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    for text in requires:
+        try:
+            wanted = Requirement(text)
+        except InvalidRequirement as err:
+            raise ToolDefinitionError(f"{name}: requires {text[:80]!r} is not PEP 508") from err
+        if wanted.url is not None or wanted.extras:
+            raise ToolDefinitionError(
+                f"{name}: requires {text[:80]!r} cannot be looked up; give a name and versions"
+            )
+
+
+def _check_command(
+    name: str,
+    options: Options,
+    schema: JsonObject,
+    targets: Mapping[str, Target],
+    returns: Any,
+) -> None:
+    check_command(name, options.command or (), schema, shell=options.shell)
+    if returns is not CommandOutput:
+        raise ToolDefinitionError(
+            f"{name}: a command tool returns a CommandOutput; annotate it"
+        )
+    if any(getattr(mark, "access", "read") != "read" for mark in targets.values()):
+        raise ToolDefinitionError(
+            f"{name}: a command tool writes no files of the workspace; take its output"
+        )
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

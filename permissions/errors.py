@@ -26,6 +26,7 @@
     │   ├── TraceWriteError          the record could not be made durable: nothing runs
     │   └── TraceIntegrityError      the record was altered, cut or forged
     ├── ExecutionError           the provider of an execution failed, not the tool itself
+    │   └── ExecutionUnavailableError  what the profile names cannot be had here
     ├── ToolFailedError          the tool itself raised inside a sandbox
     ├── RunOpenError             the program: a run that is open already, or somebody else's
     ├── NoSessionError           a guarded tool was called outside any broker session
@@ -159,6 +160,10 @@ class TraceIntegrityError(TraceError):
 
 class ExecutionError(BrokerError):
     """The provider of an execution failed (no sandbox, daemon gone), not the tool itself."""
+
+
+class ExecutionUnavailableError(ExecutionError):
+    """What a sandbox profile names cannot be had here, known before anything was started."""
 
 
 class ToolFailedError(BrokerError):

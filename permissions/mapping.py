@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from permissions.command import argv_of, command_target
 from permissions.errors import ArgumentsError
 from permissions.targets import TargetError, parse_targets
 
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
 def targets_of(
     definition: ToolDefinition, arguments: Arguments, workspace: Path
 ) -> list[JsonObject]:
-    """Everything the marked arguments point at.
+    """Everything the marked arguments point at, and the command of a command tool.
 
     Raises:
-        ArgumentsError: a marked argument cannot be parsed without doubt.
+        ArgumentsError: a marked argument cannot be parsed without doubt, or one would be read
+            as an option of the command.
     """
     found: list[JsonObject] = []
     for name, mark in definition.targets.items():
@@ -35,6 +37,10 @@ def targets_of(
             found.extend(parse_targets(mark, name, arguments.document[name], workspace))
         except TargetError as err:
             raise ArgumentsError([f"{name}: {err}"]) from err
+    if (template := definition.options.command) is not None:
+        shell = definition.options.shell
+        argv = argv_of(template, arguments.document, shell=shell)
+        found.append(command_target(argv, shell=shell))
     return found
 
 

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from permissions.errors import ConfigError
 from permissions.logs import get_logger
-from sandbox import ProfileError, SandboxProfile
+from sandbox import ProfileError, SandboxError, SandboxProfile, SandboxUnavailableError
 from sandbox.egress import Egress, EgressRule, HeaderSecret
 from sandbox.egress.opened import EgressSandbox
 from sandbox.egress.secrets import EnvironmentSecrets, FileSecrets
 from sandbox.pool import ArmedPool
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from contextlib import AsyncExitStack
 
     from permissions.config import BrokerConfig, EgressConfig, ProfileConfig
@@ -54,6 +55,30 @@ async def available(config: BrokerConfig, stack: AsyncExitStack) -> dict[Isolati
         pool = ArmedPool(backend, minimum=armed, maximum=max(armed, MOST_ARMED))
         opened = await stack.enter_async_context(pool)
         found[backend.isolation] = EgressSandbox(opened, secrets=secrets)
+    return found
+
+
+async def unusable_profiles(named: Mapping[str, SandboxProfile]) -> dict[str, str]:
+    """Profiles whose image is missing or has another Python, by name, and what to do.
+
+    Nothing is asked when no profile names an image. An image without our label is asked for
+    its Python when a sandbox of it starts, which is before any call in it.
+    """
+    with_image = {name: each for name, each in named.items() if each.image is not None}
+    if not with_image:
+        return {}
+    from sandbox.docker import DockerSandbox
+
+    found = {}
+    async with DockerSandbox() as docker:
+        for name, profile in with_image.items():
+            try:
+                await docker.check_image(profile)
+            except (SandboxUnavailableError, ProfileError) as err:
+                found[name] = str(err)[:500]
+                _log.warning("sandbox_profile_unusable", profile=name, fault=str(err)[:500])
+            except SandboxError as err:  # of the moment: each call is asked again
+                _log.warning("sandbox_profile_unknown", profile=name, fault=str(err)[:500])
     return found
 
 

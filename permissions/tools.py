@@ -45,18 +45,6 @@ R_co = TypeVar("R_co", covariant=True)
 R = TypeVar("R")
 Trust = Literal["trusted", "untrusted"]
 
-_FRAMEWORK_MARKS = frozenset(
-    {
-        "InjectedState",
-        "InjectedStore",
-        "InjectedToolArg",
-        "InjectedToolCallId",
-        "RunnableConfig",
-        "ToolRuntime",
-    }
-)
-"""Names of annotations by which frameworks mark arguments that they fill in themselves."""
-
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,63}")
 """Names that models can call, and that policies and people cannot misread."""
 
@@ -74,6 +62,9 @@ class Options:
     output: Trust = "untrusted"
     idempotent: bool = False
     on_deny: Literal["raise", "return"] = "raise"
+    requires: tuple[str, ...] = ()
+    command: tuple[str, ...] | None = None
+    shell: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +257,9 @@ def tool(
     output: Trust = "untrusted",
     idempotent: bool = False,
     on_deny: Literal["raise", "return"] = "raise",
+    requires: Iterable[str] = (),
+    command: Iterable[str] | None = None,
+    shell: bool = False,
 ) -> Callable[[Callable[P, R]], GuardedTool[P, R]]: ...
 
 
@@ -278,7 +272,10 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
             boundary it may run behind), `profile` (name of a sandbox profile), `control`
             (arguments that decide where effects go; marked targets always count), `output`
             (`trusted` only for tools whose results nobody else can write into),
-            `idempotent`, `on_deny` (`raise` `CallDenied`, or `return` the `Denial`).
+            `idempotent`, `on_deny` (`raise` `CallDenied`, or `return` the `Denial`),
+            `requires` (distributions a sandbox must have, PEP 508), `command` (the words of an
+            argv with `{argument}` in them, run in place of the function, which only declares
+            the arguments), `shell` (`command` is one text for a shell; arguments are `$1`, ...).
 
     Raises:
         ToolDefinitionError: an option has a value outside its vocabulary, or the function is
@@ -291,9 +288,18 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
             f"@tool has no option {', '.join(map(repr, sorted(unknown)))}; it knows"
             f" {', '.join(Options.__dataclass_fields__)}"
         )
-    control = options.pop("control", None)
-    chosen = Options(**options, control=None if control is None else tuple(control))
+    for name in ("control", "requires", "command"):
+        if options.get(name) is not None:
+            options[name] = _words(name, options[name])
+    chosen = Options(**options)
     return lambda fn: _decorate(fn, chosen)
+
+
+def _words(option: str, given: Any) -> tuple[str, ...]:
+    words = (given,) if isinstance(given, str) else tuple(given)
+    if not all(isinstance(word, str) for word in words):
+        raise ToolDefinitionError(f"@tool: {option}= takes texts")
+    return words
 
 
 def _decorate(function: Callable[..., Any], options: Options) -> Any:
@@ -352,6 +358,13 @@ def _check(function: Any, options: Options) -> None:
             raise ToolDefinitionError(
                 f"{label}: {option}={value!r} is not one of {', '.join(allowed)}"
             )
+    if (options.requires or options.command is not None) and options.sandbox == "none":
+        raise ToolDefinitionError(
+            f"{label}: requires= and command= are for tools in a sandbox; name the weakest one,"
+            ' sandbox="process"'
+        )
+    if options.shell and options.command is None:
+        raise ToolDefinitionError(f"{label}: shell=True without a command=")
     parameters = inspect.signature(function).parameters
     if next(iter(parameters), None) in {"self", "cls"}:
         raise ToolDefinitionError(f"{label} is a method; decorate a function instead")

@@ -6,15 +6,15 @@ Exit codes: 0 at least one backend works, 6 none does.
 from __future__ import annotations
 
 import json as json_text
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import anyio
 import typer
 
-from sandbox.doctor import can_isolate, diagnose, host_facts
-
-if TYPE_CHECKING:
-    from sandbox.doctor import Finding
+from permissions.config import BrokerConfig
+from permissions.errors import ConfigError
+from permissions.sandboxes import profiles, unusable_profiles
+from sandbox.doctor import Finding, can_isolate, diagnose, host_facts
 
 EXIT_UNAVAILABLE = 6
 
@@ -23,8 +23,11 @@ def doctor(
     *,
     json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False,
 ) -> None:
-    """Say what isolation this machine can give and what is missing."""
-    findings = anyio.run(diagnose)
+    """Say what isolation this machine can give and what is missing.
+
+    The images that profiles in `wardline.toml` name are looked at too.
+    """
+    findings = [*anyio.run(diagnose), *_profiles()]
     host = host_facts()
     if json:
         document = {"host": host, "findings": [_document(finding) for finding in findings]}
@@ -33,6 +36,23 @@ def doctor(
         _print(findings, host)
     if not can_isolate(findings):
         raise typer.Exit(EXIT_UNAVAILABLE)
+
+
+def _profiles() -> list[Finding]:
+    """The configured profiles with an image that no tool could run in."""
+    try:
+        named = profiles(BrokerConfig.load())
+    except ConfigError as err:
+        return [_unusable("settings", str(err), "mend wardline.toml or the variable")]
+    wrong = anyio.run(unusable_profiles, named)
+    return [
+        _unusable(f"sandbox profile {name}", said, "name another image in wardline.toml")
+        for name, said in sorted(wrong.items())
+    ]
+
+
+def _unusable(subject: str, detail: str, remedy: str) -> Finding:
+    return Finding(subject, None, works=False, detail=detail, remedy=remedy, facts={})
 
 
 def _document(finding: Finding) -> dict[str, object]:

@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from permissions.model import JsonObject
     from permissions.tools import Arguments, ToolDefinition
 
-Status = Literal["ok", "error", "stopped", "provider_failed", "cancelled", "not_run"]
+Status = Literal[
+    "ok", "error", "stopped", "provider_failed", "unavailable", "cancelled", "not_run"
+]
 """`ok` it returned; `error` it raised; `stopped` a limit ended it; `provider_failed` the place
-it ran in failed; `cancelled` the caller gave up; `not_run` nothing was started after all."""
+it ran in failed; `unavailable` what the place needs is missing, nothing ran; `cancelled` the
+caller gave up; `not_run` nothing was started after all."""
 
 
 @dataclass(frozen=True, slots=True)

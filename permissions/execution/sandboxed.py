@@ -15,18 +15,22 @@ import secrets
 import stat
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from permissions.errors import ExecutionError, ToolFailedError
+from permissions.command import argv_of
+from permissions.errors import ExecutionError, ExecutionUnavailableError, ToolFailedError
 from permissions.execution.base import ObservedEffect, Outcome
 from permissions.execution.code import import_path
 from sandbox import (
+    CommandJob,
     ProfileError,
     PythonJob,
     SandboxError,
     SandboxProfile,
+    SandboxUnavailableError,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +39,7 @@ if TYPE_CHECKING:
     from permissions.execution.base import Execution, Status
     from permissions.execution.code import CodeStage
     from permissions.model import JsonObject
-    from sandbox import ExecResult, Sandbox
+    from sandbox import ExecResult, Job, Sandbox
     from sandbox.egress import EgressReport
 
 MAX_INPUT_BYTES = 32 * 1024 * 1024
@@ -54,6 +58,7 @@ class SandboxedExecutor:
         stage: where copies of the tools' code are kept.
         profiles: by name; the tightest one needs no name.
         code_roots: further folders that sandboxed tools may import from.
+        unusable: profiles that were looked at beforehand, and what is wrong with each.
     """
 
     def __init__(
@@ -63,21 +68,27 @@ class SandboxedExecutor:
         stage: CodeStage,
         profiles: Mapping[str, SandboxProfile],
         code_roots: tuple[Path, ...] = (),
+        unusable: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._sandbox = sandbox
         self._stage = stage
         self._profiles: dict[str | None, SandboxProfile] = {None: SandboxProfile()}
         self._profiles.update(profiles)
         self._code_roots = code_roots
+        self._unusable = unusable
 
     def enforces(self, execution: Execution) -> JsonObject:
         """Backend, profile and digest of the code, or why it cannot run here."""
         if execution.profile not in self._profiles:
             raise ExecutionError(f"there is no sandbox profile {execution.profile!r}")
+        if (wrong := self._unusable.get(execution.profile or "")) is not None:
+            raise ExecutionUnavailableError(f"sandbox profile {execution.profile!r}: {wrong}")
         if execution.definition.injected:
             raise ExecutionError("arguments a framework injects cannot go into a sandbox")
-        module, _ = import_path(execution.definition.function)
-        roots = self._stage.stage(module)
+        code = None
+        if execution.definition.options.command is None:
+            module, _ = import_path(execution.definition.function)
+            code = self._stage.stage(module)[0].name
         for target in _paths(execution):
             if not target["inside_workspace"] or target["relative"] is None:
                 raise ExecutionError("a sandboxed tool's paths have to be in the workspace")
@@ -86,13 +97,32 @@ class SandboxedExecutor:
             "boundary": self._sandbox.isolation,
             "backend": self._sandbox.name,
             "profile": execution.profile or "default",
-            "code": roots[0].name,
+            "code": code,
         }
 
     async def execute(self, execution: Execution) -> Outcome:
         """Runs the tool once in a sandbox of its own."""
+        job = self._job(execution)
+        profile = self._profiles[execution.profile]
+        seconds = min(profile.wall_seconds, execution.deadline_seconds)
+        profile = replace(profile, wall_seconds=seconds)
+        try:
+            result = await self._sandbox.run(job, profile, files=_read(_inputs(execution)))
+        except ProfileError as err:
+            return _failed(err, verdict="profile")
+        except SandboxUnavailableError as err:
+            return Outcome("unavailable", detail=str(err)[:500], verdict="unavailable")
+        except SandboxError as err:
+            return _failed(err, verdict="provider_error")
+        return _outcome(execution, result)
+
+    def _job(self, execution: Execution) -> Job:
+        options = execution.definition.options
+        if options.command is not None:
+            argv = argv_of(options.command, _relocated(execution), shell=options.shell)
+            return CommandJob(tuple(argv))
         module, qualname = import_path(execution.definition.function)
-        job = PythonJob(
+        return PythonJob(
             ENTRY,
             {
                 "module": module,
@@ -102,17 +132,8 @@ class SandboxedExecutor:
             },
             (*self._stage.stage(module), *self._code_roots),
             _preload(module, qualname, is_async=execution.definition.is_async),
+            requires=options.requires,
         )
-        profile = self._profiles[execution.profile]
-        seconds = min(profile.wall_seconds, execution.deadline_seconds)
-        profile = replace(profile, wall_seconds=seconds)
-        try:
-            result = await self._sandbox.run(job, profile, files=_read(_inputs(execution)))
-        except ProfileError as err:
-            return _failed(err, verdict="profile")
-        except SandboxError as err:
-            return _failed(err, verdict="provider_error")
-        return _outcome(execution, result)
 
 
 def _preload(module: str, qualname: str, *, is_async: bool) -> tuple[str, ...]:
@@ -136,9 +157,13 @@ def _outcome(execution: Execution, result: ExecResult) -> Outcome:
     error: Exception | None = None
     value = None
     detail = ", ".join(result.limits_hit)
-    if result.verdict == "ok" and result.error is None:
+    is_command = execution.definition.options.command is not None
+    if result.error is None and (
+        result.verdict == "ok" or (is_command and result.verdict == "exit")
+    ):
         try:
-            value = execution.definition.output_adapter.validate_python(result.value)
+            given = _said(result) if is_command else result.value
+            value = execution.definition.output_adapter.validate_python(given)
             _put_back(execution, result.files_out)
             status = "ok"
         except ValidationError:
@@ -160,6 +185,15 @@ def _outcome(execution: Execution, result: ExecResult) -> Outcome:
         enforced=_exact(dict(result.enforced)),
         effects=tuple(_connection(report) for report in result.egress),
     )
+
+
+def _said(result: ExecResult) -> JsonObject:
+    """How a command ended and what it said; bytes that are no text show as U+FFFD."""
+    return {
+        "exit_code": result.exit_code,
+        "stdout": result.stdout.decode("utf-8", "replace"),
+        "stderr": result.stderr.decode("utf-8", "replace"),
+    }
 
 
 def _is_missing(error: str) -> bool:
@@ -206,11 +240,15 @@ def _paths(execution: Execution, access: str | None = None) -> list[JsonObject]:
 
 
 def _relocated(execution: Execution) -> JsonObject:
-    """The arguments with each path as it stands inside: relative to the working directory."""
+    """The arguments with each path as it stands inside: relative to the working directory.
+
+    For a command it begins with `./`, so that no name of a file is read as an option.
+    """
     document = dict(execution.arguments.document)
+    here = "" if execution.definition.options.command is None else "./"
     inside: dict[str, list[str]] = {}
     for target in _paths(execution):
-        inside.setdefault(target["argument"], []).append(target["relative"])
+        inside.setdefault(target["argument"], []).append(here + target["relative"])
     for name, paths in inside.items():
         document[name] = paths if isinstance(document[name], list) else paths[0]
     return document

@@ -251,6 +251,7 @@ async def admission() -> Admission:
 ENDINGS: list[tuple[Status, str, Code]] = [
     ("stopped", "denied", Code.EXECUTION_STOPPED),
     ("provider_failed", "unavailable", Code.EXECUTION_PROVIDER_FAILED),
+    ("unavailable", "unavailable", Code.ISOLATION_UNAVAILABLE),
     ("cancelled", "expired", Code.CALL_CANCELLED),
     ("not_run", "denied", Code.CALL_CHANGED),
 ]

@@ -24,6 +24,7 @@ MEANS = {
     errors.PdpError: ("unavailable", Code.POLICY_UNAVAILABLE),
     ObligationUnknownError: ("denied", Code.OBLIGATION_UNKNOWN),
     ObligationFailedError: ("denied", Code.OBLIGATION_FAILED),
+    errors.ExecutionUnavailableError: ("unavailable", Code.ISOLATION_UNAVAILABLE),
     errors.ExecutionError: ("denied", Code.EXECUTION_REFUSED),
     errors.PlanError: ("denied", Code.PLAN_EXHAUSTED),
     errors.ApprovalUsedError: ("denied", Code.APPROVAL_USED),

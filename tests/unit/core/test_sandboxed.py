@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from boxed import injected, work
+from commanding import count_lines
 
+from permissions import CommandOutput
 from permissions.errors import ExecutionError, ToolFailedError
 from permissions.execution.base import Execution
 from permissions.execution.code import CodeStage
@@ -20,7 +22,7 @@ from permissions.execution.sandboxed import (
     _relocated,
 )
 from permissions.mapping import targets_of
-from sandbox import ExecResult, ProfileError, RaisedError, Resources, SandboxProfile
+from sandbox import CommandJob, ExecResult, ProfileError, RaisedError, Resources, SandboxProfile
 from sandbox.bubblewrap import BubblewrapSandbox
 
 if TYPE_CHECKING:
@@ -132,6 +134,39 @@ def test_paths_reach_the_tool_as_they_stand_inside(workspace: Path) -> None:
 
     assert inside["source"] == "docs/b.txt"
     assert inside["more"] == ["a.txt", "docs/b.txt"]
+
+
+def test_a_file_of_a_command_is_not_read_as_an_option(
+    executor: SandboxedExecutor, workspace: Path
+) -> None:
+    (workspace / "-v").write_text("x")
+    arguments = {"word": "x", "path": "-v"}
+
+    job = executor._job(
+        execution(workspace, arguments, definition=count_lines.guard.definition)
+    )
+
+    assert job == CommandJob(("grep", "-c", "--", "x", "./-v"))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status"),
+    [("ok", "ok"), ("exit", "ok"), ("signal", "stopped"), ("oom", "stopped")],
+)
+def test_how_a_command_ended(workspace: Path, verdict: Any, status: str) -> None:
+    """An exit code is an answer; a signal or a limit is none."""
+    given = execution(
+        workspace, {"word": "x", "path": "a.txt"}, definition=count_lines.guard.definition
+    )
+    result = ExecResult(
+        verdict=verdict, exit_code=3, stdout=b"o\xff", resources=USED, enforced={}
+    )
+
+    outcome = _outcome(given, result)
+
+    assert outcome.status == status
+    if status == "ok":
+        assert outcome.value == CommandOutput(exit_code=3, stdout="o\ufffd", stderr="")
 
 
 def test_a_file_that_is_written_again_keeps_its_mode(workspace: Path) -> None:

@@ -27,6 +27,7 @@ PERMISSIONS = [
     "CallDenied",
     "CallResult",
     "CommandArg",
+    "CommandOutput",
     "Completed",
     "ConfigError",
     "Decision",
