@@ -3,21 +3,20 @@
 Requirements are PEP 508 with PEP 440 versions; what is inside is a name and a version for each
 distribution. A marker that is false here makes a requirement void, as it does for installers.
 Not looked at: whether a distribution that is there works, and what it needs in its turn.
+`packaging` is imported late: it takes a third of this package's import.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
-
 from sandbox.errors import ProfileError, SandboxUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
+
+    from packaging.requirements import Requirement
 
 _INFO = ".dist-info"
 
@@ -28,6 +27,8 @@ def read_requirement(text: str) -> Requirement:
     Raises:
         ProfileError: it is none, or one that cannot be looked up: a URL, or extras.
     """
+    from packaging.requirements import InvalidRequirement, Requirement
+
     try:
         found = Requirement(text) if len(text) <= 500 else None
     except InvalidRequirement as err:
@@ -54,6 +55,8 @@ def check_requirements(
         SandboxUnavailableError: a distribution is missing, or is of another version.
         ProfileError: a requirement cannot be checked.
     """
+    from packaging.utils import canonicalize_name
+
     for text in requires:
         wanted = read_requirement(text)
         if wanted.marker is not None and not wanted.marker.evaluate():
@@ -68,6 +71,8 @@ def check_requirements(
 
 
 def _fits(wanted: Requirement, version: str) -> bool:
+    from packaging.version import InvalidVersion, Version
+
     try:
         return wanted.specifier.contains(Version(version), prereleases=True)
     except InvalidVersion:
@@ -87,6 +92,8 @@ def installed(roots: Iterable[Path]) -> dict[str, str]:
 
 
 def _distributions(root: Path) -> Iterator[tuple[str, str]]:
+    from packaging.utils import canonicalize_name
+
     for folder in sorted(root.glob(f"*{_INFO}")):
         name, _, version = folder.name.removesuffix(_INFO).partition("-")
         if version and folder.is_dir():
