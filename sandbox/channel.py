@@ -18,7 +18,7 @@ from sandbox.errors import SandboxProviderError, SandboxUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sandbox.profile import SandboxProfile
+    from sandbox.frames import Order
     from sandbox.transcript import Transcript
     from sandbox.verdict import Stopped
 
@@ -143,7 +143,7 @@ def check_python(transcript: Transcript, wanted: tuple[int, int]) -> None:
 
 
 async def converse(
-    channel: Channel, transcript: Transcript, job: Iterable[bytes], profile: SandboxProfile
+    channel: Channel, transcript: Transcript, order: Order
 ) -> tuple[Stopped | None, float]:
     """Hands over the job and listens until it has ended or has to be stopped.
 
@@ -152,8 +152,8 @@ async def converse(
     """
     start = time.monotonic()
     stopped: Stopped | None = "timeout"
-    with anyio.move_on_after(profile.wall_seconds):
-        for piece in job:
+    with anyio.move_on_after(order.wall_seconds):
+        for piece in order.pieces:
             await channel.send(piece)
         stopped = await _listen(channel, transcript)
     return stopped, time.monotonic() - start

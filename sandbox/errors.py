@@ -5,6 +5,7 @@
     SandboxError
     ├── ProfileError               the caller: a profile, job, file name or mount that is refused
     ├── SandboxUnavailableError    the operator: something this machine lacks, and how to get it
+    ├── SessionEndedError          the caller: a session that is over, its state gone
     ├── SandboxProviderError       the provider failed under a call (daemon gone, channel broken)
     │     └── FrameError               the channel out of the sandbox broke its own grammar
     └── CommitError                a change set that does not go into its workspace, and why
@@ -42,6 +43,18 @@ class SandboxUnavailableError(SandboxError):
         self.missing = missing
         self.remedy = remedy
         super().__init__(f"{missing}; {remedy}")
+
+
+class SessionEndedError(SandboxError):
+    """A call of a session that is over: its state is gone, and nothing ran.
+
+    Attributes:
+        why: what ended it, one short sentence.
+    """
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(f"the session has ended and its state is gone: {why}; open a new one")
 
 
 class SandboxProviderError(SandboxError):

@@ -40,6 +40,8 @@ log = get_logger("bubblewrap")
 class ArmedNamespaces:
     """See `Armed`. Starting it is two steps: the launcher by `__init__`, then `set_up`.
 
+    One that keeps its interpreter can be spent again after a call that ended well.
+
     Args:
         programs: of this machine.
         profile: its walls.
@@ -48,6 +50,7 @@ class ArmedNamespaces:
         group: made for it; removed with it.
         enforced: the walls, for the record.
         workspace: the layer of its job.
+        keeps: whether its interpreter is kept.
 
     Raises:
         SandboxProviderError: the launcher cannot be started; the group is left to the caller.
@@ -64,11 +67,12 @@ class ArmedNamespaces:
         group: RunGroup,
         enforced: Mapping[str, object],
         workspace: WorkspaceLayer | None = None,
+        keeps: bool = False,
     ) -> None:
-        self._profile = profile
         self._group = group
         self._enforced = enforced
-        self._transcript = Transcript(profile)
+        self._transcript = Transcript(profile, keeps=keeps)
+        self._counted = Evidence()
         self._runner: int | None = None
         self._uncollected = None if os.geteuid() == 0 else workspace
         with ExitStack() as stack:
@@ -120,20 +124,20 @@ class ArmedNamespaces:
 
     async def spend(self, order: Order) -> ExecResult:
         """See `Armed`."""
-        transcript = self._transcript
+        self._transcript = transcript = self._transcript.for_order()
         if order.returns_value:
             check_python(transcript, sys.version_info[:2])
         try:
-            stopped, seconds = await converse(
-                self._channel, transcript, order.pieces, self._profile
-            )
+            stopped, seconds = await converse(self._channel, transcript, order)
         finally:
             # The runner reports after everything else is dead, so only then it may go alone.
             if not transcript.is_finished:
                 await self._end(leaves=False)
+        counted = self._group.evidence() if self._group.folders else Evidence()
+        before, self._counted = self._counted, counted
         ending = judge(
             transcript,
-            self._group.evidence() if self._group.folders else Evidence(),
+            counted.since(before),
             stopped=stopped,
             returns_value=order.returns_value,
             diagnostics=self._launched.diagnostics(),
@@ -153,7 +157,8 @@ class ArmedNamespaces:
         self._destroyed = True
         with anyio.CancelScope(shield=True):
             try:
-                await self._end(leaves=self._transcript.is_finished)
+                leaves = self._transcript.is_finished and not self._transcript.is_kept
+                await self._end(leaves=leaves)
             finally:
                 self._stack.close()
             if not await to_thread.run_sync(self._group.remove):

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from sandbox.job import Job
     from sandbox.profile import SandboxProfile
     from sandbox.result import ExecResult, Isolation
+    from sandbox.session import SessionBounds
     from sandbox.workspace import WorkspaceLayer
 
 log = get_logger("docker")
@@ -151,6 +152,23 @@ class DockerSandbox:
             profile, code_roots, preload=preload, keep_seconds=keep_seconds
         )
 
+    async def keep(
+        self,
+        profile: SandboxProfile,
+        *,
+        code_roots: Sequence[Path] = (),
+        preload: Sequence[str] = (),
+        bounds: SessionBounds,
+    ) -> ArmedContainer:
+        """See `KeepingSandbox`."""
+        return await self._start(
+            profile,
+            code_roots,
+            preload=preload,
+            keep_seconds=bounds.total_seconds,
+            bounds=bounds,
+        )
+
     async def _start(
         self,
         profile: SandboxProfile,
@@ -159,6 +177,7 @@ class DockerSandbox:
         preload: Sequence[str] = (),
         keep_seconds: float = 0.0,
         merged: Path | None = None,
+        bounds: SessionBounds | None = None,
     ) -> ArmedContainer:
         roots = checked_sources(code_roots, profile, user=USER)
         await self._open()
@@ -189,6 +208,7 @@ class DockerSandbox:
             ),
             in_thread=self._in_thread,
             remove=self._remove,
+            keeps=bounds is not None,
         )
         setup = encode_setup(
             profile,
@@ -196,6 +216,7 @@ class DockerSandbox:
             directory=WORK if merged is None else TARGET,
             preload=preload,
             rlimits=grouped_rlimits(profile),
+            bounds=bounds,
         )
         try:
             await armed.set_up(setup, seconds=BOOT_SECONDS)
