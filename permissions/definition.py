@@ -49,8 +49,10 @@ def define(function: Callable[..., Any], options: Options) -> ToolDefinition:
     adapter, output_schema = _output(hints.get("return", Any))
     marked = frozenset(key for key, mark in targets.items() if mark.control)
     control = marked | frozenset(options.control or ())
+    kept = {} if options.single_use else {"single_use": False}
     digest = digest_of(
         {
+            **kept,
             "name": name,
             "schema": schema,
             "effect": options.effect,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _ENDINGS: dict[str, tuple[DenialKind, Code]] = {
     "stopped": ("denied", Code.EXECUTION_STOPPED),
     "provider_failed": ("unavailable", Code.EXECUTION_PROVIDER_FAILED),
+    "state_lost": ("unavailable", Code.EXECUTION_STATE_LOST),
     "cancelled": ("expired", Code.CALL_CANCELLED),
     "not_run": ("denied", Code.CALL_CHANGED),
 }

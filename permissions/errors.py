@@ -26,6 +26,7 @@
     │   ├── TraceWriteError          the record could not be made durable: nothing runs
     │   └── TraceIntegrityError      the record was altered, cut or forged
     ├── ExecutionError           the provider of an execution failed, not the tool itself
+    │   └── StateLostError           the sandbox kept for this tool is over, its state gone
     ├── ToolFailedError          the tool itself raised inside a sandbox
     ├── RunOpenError             the program: a run that is open already, or somebody else's
     ├── NoSessionError           a guarded tool was called outside any broker session
@@ -159,6 +160,10 @@ class TraceIntegrityError(TraceError):
 
 class ExecutionError(BrokerError):
     """The provider of an execution failed (no sandbox, daemon gone), not the tool itself."""
+
+
+class StateLostError(ExecutionError):
+    """The sandbox that was kept for this run and tool is over; nothing was started."""
 
 
 class ToolFailedError(BrokerError):

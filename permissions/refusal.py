@@ -19,6 +19,7 @@ from permissions.errors import (
     PlanError,
     RequestClosedError,
     StateError,
+    StateLostError,
     TraceError,
 )
 from permissions.logs import get_logger
@@ -57,6 +58,7 @@ _FAILURES: dict[type[BrokerError], tuple[DenialKind, Code]] = {
     PdpError: ("unavailable", Code.POLICY_UNAVAILABLE),
     ObligationUnknownError: ("denied", Code.OBLIGATION_UNKNOWN),
     ObligationFailedError: ("denied", Code.OBLIGATION_FAILED),
+    StateLostError: ("unavailable", Code.EXECUTION_STATE_LOST),
     ExecutionError: ("denied", Code.EXECUTION_REFUSED),
     PlanError: ("denied", Code.PLAN_EXHAUSTED),
     ApprovalUsedError: ("denied", Code.APPROVAL_USED),

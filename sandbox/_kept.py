@@ -10,7 +10,7 @@ limits, verdicts, counters and the order of things are kept here, out of its rea
 its length, a new line and its JSON. One that comes when none is due ends the session.
 """
 
-# ruff: noqa: PTH102, PTH108, PTH123, PTH208, UP031 - as in `_runner`
+# ruff: noqa: PTH102, PTH104, PTH123, PTH208, UP031 - as in `_runner`
 from __future__ import annotations
 
 import contextlib
@@ -183,10 +183,8 @@ def listen(child: Child, channel_in: int, channel_out: int) -> Ended | None:
             if number == channel_in:
                 os._exit(0)  # closed, or speaking out of turn
             if number == child.wake:
-                os.read(number, 512)
-                while (gone := reap()) is not None:
-                    if gone[0] == child.pid:
-                        return end(child, channel_out, gone[1], gone[2])
+                if (ended := look(child, channel_out)) is not None:
+                    return ended
                 continue
             data = os.read(number, CHUNK)
             if not data:
@@ -199,10 +197,15 @@ def listen(child: Child, channel_in: int, channel_out: int) -> Ended | None:
     return None
 
 
-def end(child: Child, channel_out: int, status: int, usage: resource.struct_rusage) -> Ended:
-    """As for a job that is used once; half an answer of a process that ended is none."""
-    child.kinds = {number: kind for number, kind in child.kinds.items() if kind != b"v"}
-    return bury(child, channel_out, status, usage)
+def look(child: Child, channel_out: int) -> Ended | None:
+    """Reaps who has ended; when that is the child, all else has to end with it."""
+    os.read(child.wake, 512)
+    while (gone := reap()) is not None:
+        if gone[0] == child.pid:
+            # Half an answer of a process that ended is none.
+            child.kinds = {number: kind for number, kind in child.kinds.items() if kind != b"v"}
+            return bury(child, channel_out, gone[1], gone[2])
+    return None
 
 
 def pause(child: Child, channel_out: int) -> None:
@@ -250,13 +253,10 @@ def receive_call(channel: int) -> bytes:
 
 
 def clear_out_folder() -> None:
-    """What has come out is not there for the next call."""
-    try:
-        os.unlink(OUT)  # something else that was put in its place
-    except IsADirectoryError:
-        shutil.rmtree(OUT)
-    except FileNotFoundError:
-        pass
+    """What has come out is not there for the next call; what cannot be removed is put aside."""
+    shutil.rmtree(OUT, ignore_errors=True)
+    if os.path.lexists(OUT):
+        os.rename(OUT, "%s/left-%s" % (WORK, os.urandom(8).hex()))
     os.mkdir(OUT, 0o700)
 
 

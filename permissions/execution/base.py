@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from permissions.model import JsonObject
     from permissions.tools import Arguments, ToolDefinition
 
-Status = Literal["ok", "error", "stopped", "provider_failed", "cancelled", "not_run"]
+Status = Literal[
+    "ok", "error", "stopped", "provider_failed", "state_lost", "cancelled", "not_run"
+]
 """`ok` it returned; `error` it raised; `stopped` a limit ended it; `provider_failed` the place
-it ran in failed; `cancelled` the caller gave up; `not_run` nothing was started after all."""
+it ran in failed; `state_lost` the sandbox kept for it was over, and nothing was started; `cancelled` the caller gave up; `not_run` nothing was started after all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class Execution:
         workspace: folder that relative paths start from.
         profile: name of the sandbox profile; None for the tightest.
         deadline_seconds: then it is stopped.
+        run: whose call it is.
     """
 
     definition: ToolDefinition
@@ -74,6 +77,7 @@ class Execution:
     workspace: Path
     profile: str | None
     deadline_seconds: float
+    run: str
 
 
 class ToolExecutor(Protocol):
@@ -84,6 +88,7 @@ class ToolExecutor(Protocol):
 
         Raises:
             ExecutionError: this executor cannot run this tool, or has no such profile.
+            StateLostError: the sandbox that was kept for it is over.
         """
         ...
 
@@ -92,4 +97,8 @@ class ToolExecutor(Protocol):
 
         Cancelling stops the run and leaves nothing behind.
         """
+        ...
+
+    async def end_run(self, run: str) -> None:
+        """Ends whatever was kept for a run; there are no calls of it from now on."""
         ...

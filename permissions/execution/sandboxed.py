@@ -19,14 +19,17 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from permissions.errors import ExecutionError, ToolFailedError
+from permissions.errors import ExecutionError, StateLostError, ToolFailedError
 from permissions.execution.base import ObservedEffect, Outcome
 from permissions.execution.code import import_path
+from permissions.execution.kept import KeptSandboxes, Walls
 from sandbox import (
     ProfileError,
     PythonJob,
     SandboxError,
     SandboxProfile,
+    SandboxSession,
+    SessionEndedError,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
     from permissions.execution.base import Execution, Status
     from permissions.execution.code import CodeStage
     from permissions.model import JsonObject
-    from sandbox import ExecResult, Sandbox
+    from sandbox import ExecResult, Sandbox, SessionBounds
     from sandbox.egress import EgressReport
 
 MAX_INPUT_BYTES = 32 * 1024 * 1024
@@ -54,6 +57,8 @@ class SandboxedExecutor:
         stage: where copies of the tools' code are kept.
         profiles: by name; the tightest one needs no name.
         code_roots: further folders that sandboxed tools may import from.
+        kept: those kept between calls, of this executor and of others.
+        bounds: of each of them.
     """
 
     def __init__(
@@ -63,15 +68,22 @@ class SandboxedExecutor:
         stage: CodeStage,
         profiles: Mapping[str, SandboxProfile],
         code_roots: tuple[Path, ...] = (),
+        kept: KeptSandboxes | None = None,
+        bounds: SessionBounds | None = None,
     ) -> None:
         self._sandbox = sandbox
         self._stage = stage
         self._profiles: dict[str | None, SandboxProfile] = {None: SandboxProfile()}
         self._profiles.update(profiles)
         self._code_roots = code_roots
+        self._kept = kept or KeptSandboxes()
+        self._bounds = bounds
 
     def enforces(self, execution: Execution) -> JsonObject:
-        """Backend, profile and digest of the code, or why it cannot run here."""
+        """Backend, profile and digest of the code, or why it cannot run here.
+
+        For a tool that keeps its sandbox, which one that is.
+        """
         if execution.profile not in self._profiles:
             raise ExecutionError(f"there is no sandbox profile {execution.profile!r}")
         if execution.definition.injected:
@@ -82,15 +94,18 @@ class SandboxedExecutor:
             if not target["inside_workspace"] or target["relative"] is None:
                 raise ExecutionError("a sandboxed tool's paths have to be in the workspace")
         _inputs(execution)
+        session = None if execution.definition.options.single_use else self._session(execution)
         return {
             "boundary": self._sandbox.isolation,
             "backend": self._sandbox.name,
             "profile": execution.profile or "default",
             "code": roots[0].name,
+            "single_use": session is None,
+            "session": None if session is None else session.id,
         }
 
     async def execute(self, execution: Execution) -> Outcome:
-        """Runs the tool once in a sandbox of its own."""
+        """Runs the tool once, in a sandbox of its own or in the one kept for it."""
         module, qualname = import_path(execution.definition.function)
         job = PythonJob(
             ENTRY,
@@ -100,19 +115,72 @@ class SandboxedExecutor:
                 "arguments": _relocated(execution),
                 "outputs": [target["relative"] for target in _paths(execution, "write")],
             },
-            (*self._stage.stage(module), *self._code_roots),
+            self._roots(module),
             _preload(module, qualname, is_async=execution.definition.is_async),
         )
         profile = self._profiles[execution.profile]
         seconds = min(profile.wall_seconds, execution.deadline_seconds)
-        profile = replace(profile, wall_seconds=seconds)
         try:
-            result = await self._sandbox.run(job, profile, files=_read(_inputs(execution)))
+            files = _read(_inputs(execution))
+            if execution.definition.options.single_use:
+                profile = replace(profile, wall_seconds=seconds)
+                result = await self._sandbox.run(job, profile, files=files)
+            else:
+                result = await self._run_kept(execution, job, files, seconds)
+        except StateLostError as err:
+            return Outcome("state_lost", detail=str(err), verdict="state_lost")
         except ProfileError as err:
             return _failed(err, verdict="profile")
         except SandboxError as err:
             return _failed(err, verdict="provider_error")
         return _outcome(execution, result)
+
+    def _roots(self, module: str) -> tuple[Path, ...]:
+        return (*self._stage.stage(module), *self._code_roots)
+
+    async def _run_kept(
+        self, execution: Execution, job: PythonJob, files: Mapping[str, bytes], seconds: float
+    ) -> ExecResult:
+        await self._kept.clear()
+        session = self._session(execution)
+        try:
+            return await session.run(job, files=files, wall_seconds=seconds)
+        except SessionEndedError as err:
+            # Since the decision. With this the caller is told, so it is not told again.
+            self._kept.forget(session)
+            raise StateLostError(str(err)) from err
+
+    def _session(self, execution: Execution) -> SandboxSession:
+        """The sandbox kept for this run's tool.
+
+        Raises:
+            StateLostError: it is over.
+            ExecutionError: it cannot be kept.
+        """
+        definition, profile = execution.definition, self._profiles[execution.profile]
+        if profile.network != "none" or profile.secret_files:
+            raise ExecutionError(
+                "a sandbox with a way out or secrets is not kept between calls; declare the"
+                " tool single_use=True, or a profile without them"
+            )
+        module, qualname = import_path(definition.function)
+        roots = self._roots(module)
+        return self._kept.find(
+            execution.run,
+            definition.name,
+            Walls(self._sandbox.name, self._sandbox.isolation, execution.profile, roots),
+            lambda: SandboxSession(
+                self._sandbox,
+                profile,
+                code_roots=roots,
+                preload=_preload(module, qualname, is_async=definition.is_async),
+                bounds=self._bounds,
+            ),
+        )
+
+    async def end_run(self, run: str) -> None:
+        """See `ToolExecutor`."""
+        await self._kept.end_run(run)
 
 
 def _preload(module: str, qualname: str, *, is_async: bool) -> tuple[str, ...]:

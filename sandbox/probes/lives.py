@@ -127,7 +127,7 @@ async def stubborn(ground: Ground) -> Outcome:
 
 @probe(19, "State of one run seen in the next", "nothing: a sandbox is used once")
 async def state(ground: Ground) -> Outcome:
-    """Files, variables and a background process."""
+    """Files, variables and a background process. The calls of a session share theirs on purpose."""
     mark = new_mark()
     first = await ground.value("attempts:leave_state")
     await ground.command("sh", "-c", f"setsid sleep {mark} & echo x > /tmp/left; exit 0")

@@ -24,6 +24,7 @@ MEANS = {
     errors.PdpError: ("unavailable", Code.POLICY_UNAVAILABLE),
     ObligationUnknownError: ("denied", Code.OBLIGATION_UNKNOWN),
     ObligationFailedError: ("denied", Code.OBLIGATION_FAILED),
+    errors.StateLostError: ("unavailable", Code.EXECUTION_STATE_LOST),
     errors.ExecutionError: ("denied", Code.EXECUTION_REFUSED),
     errors.PlanError: ("denied", Code.PLAN_EXHAUSTED),
     errors.ApprovalUsedError: ("denied", Code.APPROVAL_USED),

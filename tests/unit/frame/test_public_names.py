@@ -62,7 +62,10 @@ SANDBOX = [
     "SandboxError",
     "SandboxProfile",
     "SandboxProviderError",
+    "SandboxSession",
     "SandboxUnavailableError",
+    "SessionBounds",
+    "SessionEndedError",
     "Verdict",
 ]
 
