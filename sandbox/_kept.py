@@ -253,9 +253,22 @@ def receive_call(channel: int) -> bytes:
 
 
 def clear_out_folder() -> None:
-    """What has come out is not there for the next call; what cannot be removed is put aside."""
-    shutil.rmtree(OUT, ignore_errors=True)
-    if os.path.lexists(OUT):
+    """What has come out is not there for the next call; what cannot be removed is put aside.
+
+    The folder itself stays where that can be: there may be no room for a new one.
+    """
+    with contextlib.suppress(OSError):
+        folder = os.open(OUT, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        for name in os.listdir(folder):
+            try:
+                os.unlink(name, dir_fd=folder)
+            except IsADirectoryError:
+                shutil.rmtree(name, ignore_errors=True, dir_fd=folder)
+        left = os.listdir(folder)
+        os.close(folder)
+        if not left:
+            return
+    with contextlib.suppress(FileNotFoundError):
         os.rename(OUT, "%s/left-%s" % (WORK, os.urandom(8).hex()))
     os.mkdir(OUT, 0o700)
 

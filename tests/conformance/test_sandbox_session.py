@@ -50,7 +50,7 @@ class SecondCall:
 
 
 FORGES = "the_job_cannot_pretend"
-"""Its forged answers end a session, where they are an exception of a run: see below."""
+"""Its forged answers are an exception of a run, and end a session: see below."""
 
 
 @pytest.mark.parametrize("name", sorted(CHECKS.keys() - {FORGES}))
@@ -61,8 +61,12 @@ async def test_a_session_has_the_walls_and_limits_of_a_run(sandbox: Sandbox, nam
     assert leftovers() == []
 
 
-async def test_a_forged_answer_is_no_answer(sandbox: Sandbox) -> None:
-    """In another form than agreed with process 1, it ends the session."""
-    for text in ("no json", "[]", "[" * 60000):
-        with pytest.raises(SandboxProviderError, match="another form"):
-            await attempt(SecondCall(sandbox), "forge", text=text)
+@pytest.mark.parametrize("text", ["no json", "[]", "[" * 60000], ids=["text", "list", "deep"])
+async def test_a_forged_answer_is_no_answer(sandbox: Sandbox, text: str) -> None:
+    """In another form than agreed it ends the session, unless its process ends first."""
+    try:
+        result = await attempt(SecondCall(sandbox), "forge", text=text)
+    except SandboxProviderError as err:
+        assert "another form" in str(err)
+    else:
+        assert (result.verdict, result.value) == ("exit", None)
