@@ -66,7 +66,8 @@ async def test_a_forged_answer_is_no_answer(sandbox: Sandbox, text: str) -> None
     """In another form than agreed it ends the session, unless its process ends first."""
     try:
         result = await attempt(SecondCall(sandbox), "forge", text=text)
+        end = f"{result.verdict} {result.value}"
     except SandboxProviderError as err:
-        assert "another form" in str(err)
-    else:
-        assert (result.verdict, result.value) == ("exit", None)
+        end = str(err)
+
+    assert end == "exit None" or "another form" in end
