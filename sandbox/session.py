@@ -5,7 +5,8 @@ for the next one: that is the purpose, and the one promise a session does not ma
 the abuse table). A call can therefore lie about every later call of the same session: its value,
 its output, its files. It cannot touch anything else. Walls, limits and verdicts are those of
 any sandbox, each call is judged by the supervisor, and no other session or run shares anything
-with this one. Between two calls everything inside is stopped.
+with this one. Between two calls everything inside is stopped; a hostile process that races the stop
+gains processor time within the limits, and nothing else.
 
 A session that may not be sound is never used again. A call that ends as anything but `ok` or
 `raised`, is cancelled, or breaks the channel ends it, and so does the first bound it reaches.
@@ -56,8 +57,9 @@ class SessionBounds:
         calls: in all.
         idle_seconds: from the end of one call to the next.
         total_seconds: from its start, whatever happens; no call runs beyond it.
-        cpu_seconds: processor time of all its processes together. Looked at after each call,
-            so the last one may go over it, as far as the profile lets one call go.
+        cpu_seconds: processor time of all its processes together, but for those that ended
+            and nobody waited for. Looked at after each call, so the last one may go over it,
+            as far as the profile lets one call go.
 
     Raises:
         ProfileError: a value out of range.

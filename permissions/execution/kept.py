@@ -75,9 +75,12 @@ class KeptSandboxes:
         self._kept = kept
 
     async def clear(self) -> None:
-        """Removes what is left of those out of use."""
+        """Removes what is left of those that are over; that they were is still to be told."""
         while self._over:
             await self._over.pop().aclose()
+        for _, session in list(self._kept.values()):
+            if session.ended is not None:
+                await session.aclose()
 
     async def end_run(self, run: str) -> None:
         """Ends all of a run."""

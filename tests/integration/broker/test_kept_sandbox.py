@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
+import boxed
 import pytest
 from backends import build_missing_image, leftovers
 from boxed import ask, forget, remember, remember_money, remember_too
@@ -21,7 +27,6 @@ from permissions.trace.verify import verify_trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from permissions.broker import PermissionBroker
     from permissions.session import Session
@@ -260,3 +265,62 @@ async def test_what_it_gives_is_a_strangers(config: BrokerConfig) -> None:
 
     assert found["/to"]["trusted"] is False
     assert "untrusted" in session.labels
+
+
+OWNER = """
+    import sys
+    from pathlib import Path
+
+    import anyio
+    from boxed import remember
+
+    from permissions.assembly import open_broker
+    from permissions.config import BrokerConfig
+    from permissions.session import ToolCall
+    from permissions.sessions import open_session
+
+    async def main():
+        config = BrokerConfig.load(
+            state=Path(sys.argv[1], "state"),
+            workspace=Path(sys.argv[1], "work"),
+            sandbox={"backends": ("bubblewrap",), "armed": 0},
+            pdp={"hard_deadline_ms": 20_000},
+        )
+        async with (
+            open_broker(config, [remember]) as broker,
+            open_session(broker, user="alice", run="r") as session,
+        ):
+            print((await broker.call(session, ToolCall("remember", {"word": "a"}))).value)
+            sys.stdout.flush()
+            await anyio.sleep_forever()
+
+    anyio.run(main)
+"""
+
+
+async def test_a_broker_killed_with_one_kept_leaves_nothing_and_the_run_is_told(
+    config: BrokerConfig, tmp_path: Path
+) -> None:
+    """The sandbox dies with its owner; whoever goes on with the run learns of it first."""
+    support = str(Path(boxed.__file__).parent)
+    owner = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(OWNER), str(tmp_path)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": support},
+    )
+    assert owner.stdout is not None
+    with owner.stdout:
+        assert await anyio.to_thread.run_sync(owner.stdout.readline) == b"['a']\n"
+        owner.kill()
+        owner.wait(20)
+
+    async with (
+        open_broker(config, TOOLS) as broker,
+        open_session(broker, user="alice", run="r") as session,
+    ):
+        after = [await called(broker, session, word) for word in ("b", "c")]
+
+    assert after == [LOST, ["c"]]
+    assert leftovers(owner.pid) == []
+    report = verify_trace(config.state / "trace", key=log_signer(config).public)
+    assert report.integrity.verdict == "signed"
