@@ -21,12 +21,13 @@ from permissions.broker import PermissionBroker
 from permissions.errors import ConfigError
 from permissions.execution import journal
 from permissions.execution.code import CodeStage
+from permissions.execution.kept import KeptSandboxes
 from permissions.execution.sandboxed import SandboxedExecutor
 from permissions.parts import BrokerParts, now_us, random_id
 from permissions.pdp.bundle import load_bundle, save_bundle
 from permissions.pdp.embedded import EmbeddedPdp
 from permissions.registry import ToolRegistry
-from permissions.sandboxes import available, profiles, unusable_profiles
+from permissions.sandboxes import available, profiles, session_bounds, unusable_profiles
 from permissions.signing.keys import Signer, generate, signer_from_uri
 from permissions.state import STATE_FILE, StateDatabase
 from permissions.trace.history import history_of
@@ -190,6 +191,9 @@ async def _executors(
     """One executor per boundary that this machine really gives."""
     named = profiles(config)
     unusable = await unusable_profiles(named)
+    sandboxes = await available(config, stack)
+    kept = KeptSandboxes()
+    stack.push_async_callback(kept.aclose)  # before the backends it runs on
     return {
         isolation: SandboxedExecutor(
             sandbox,
@@ -197,6 +201,8 @@ async def _executors(
             profiles=named,
             code_roots=config.sandbox.code_roots,
             unusable=unusable,
+            kept=kept,
+            bounds=session_bounds(config),
         )
-        for isolation, sandbox in (await available(config, stack)).items()
+        for isolation, sandbox in sandboxes.items()
     }

@@ -35,7 +35,13 @@ from permissions import records
 from permissions.admission import Admission, Attempt, Question, requested_call
 from permissions.budget import Exhausted
 from permissions.delivery import Delivery, deliver, journal_form, withheld
-from permissions.errors import BrokerError, ExecutionError, ToolFailedError, TraceWriteError
+from permissions.errors import (
+    BrokerError,
+    ExecutionError,
+    StateLostError,
+    ToolFailedError,
+    TraceWriteError,
+)
 from permissions.execution.base import Execution, Outcome
 from permissions.execution.in_process import ENFORCED, run_async
 from permissions.explain import Explanation
@@ -248,7 +254,11 @@ class PermissionBroker:
             workspace=attempt.session.workspace,
             profile=terms.profile,
             deadline_seconds=min(terms.deadline_seconds or most, most),
+            run=attempt.session.run,
         )
+        if definition.name in attempt.session.left:  # told once, as by the place itself
+            attempt.session.left.discard(definition.name)
+            raise StateLostError(f"the run was resumed; what {definition.name} kept is gone")
         executor, enforced = self._place(execution, terms)
         return Admission(
             id=attempt.id,

@@ -151,6 +151,21 @@ class ProfileConfig(_Section):
     )
 
 
+class KeptConfig(_Section):
+    """How long the sandbox of a tool with `single_use=False` is kept in one run."""
+
+    calls: int = Field(default=100, ge=1, le=100_000, description="Calls in one kept sandbox.")
+    idle_seconds: int = Field(
+        default=300, ge=1, le=86_400, description="Without a call, then it ends."
+    )
+    total_seconds: int = Field(
+        default=3600, ge=1, le=604_800, description="From its start, then it ends."
+    )
+    cpu_seconds: int = Field(
+        default=600, ge=1, le=604_800, description="Processor time of all its calls together."
+    )
+
+
 class SandboxConfig(_Section):
     """Which backends may be used, best first."""
 
@@ -163,6 +178,9 @@ class SandboxConfig(_Section):
         le=64,
         description="Sandboxes kept ready for each tool in use, its module imported; 0 keeps"
         " none.",
+    )
+    kept: KeptConfig = Field(
+        default=KeptConfig(), description="Sandboxes kept between the calls of a run."
     )
     secrets: Path | None = Field(
         default=None,

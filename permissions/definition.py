@@ -70,8 +70,10 @@ def define(function: Callable[..., Any], options: Options) -> ToolDefinition:
             raise ToolDefinitionError(f"{name}: a command gets nothing a framework injects")
         if options.control is None:
             control = frozenset(declared)
+    kept = {} if options.single_use else {"single_use": False}
     digest = digest_of(
         {
+            **kept,
             "name": name,
             "schema": schema,
             "effect": options.effect,

@@ -26,7 +26,8 @@
     │   ├── TraceWriteError          the record could not be made durable: nothing runs
     │   └── TraceIntegrityError      the record was altered, cut or forged
     ├── ExecutionError           the provider of an execution failed, not the tool itself
-    │   └── ExecutionUnavailableError  what the profile names cannot be had here
+    │   ├── ExecutionUnavailableError  what the profile names cannot be had here
+    │   └── StateLostError           the sandbox kept for this tool is over, its state gone
     ├── ToolFailedError          the tool itself raised inside a sandbox
     ├── RunOpenError             the program: a run that is open already, or somebody else's
     ├── NoSessionError           a guarded tool was called outside any broker session
@@ -164,6 +165,10 @@ class ExecutionError(BrokerError):
 
 class ExecutionUnavailableError(ExecutionError):
     """What a sandbox profile names cannot be had here, known before anything was started."""
+
+
+class StateLostError(ExecutionError):
+    """The sandbox that was kept for this run and tool is over; nothing was started."""
 
 
 class ToolFailedError(BrokerError):

@@ -68,6 +68,7 @@ def question_document(
                 "args_digest": args_digest,
                 "tool_digest": definition.digest,
                 "isolation": definition.isolation,
+                "single_use": definition.options.single_use,
                 "control": sorted(definition.control),
                 "targets": list(targets),
             },

@@ -39,6 +39,7 @@ class Code(StrEnum):
     STATE_UNAVAILABLE = "state.unavailable"
     TRACE_UNAVAILABLE = "trace.unavailable"
     EXECUTION_REFUSED = "execution.refused"
+    EXECUTION_STATE_LOST = "execution.state_lost"
     EXECUTION_PROVIDER_FAILED = "execution.provider_failed"
     EXECUTION_STOPPED = "execution.stopped"
     RESULT_WITHHELD = "result.withheld"
@@ -75,6 +76,8 @@ _AGENT_TEXT: dict[Code, str] = {
     Code.TRACE_UNAVAILABLE: "The call could not be recorded, so it was not run.",
     Code.EXECUTION_REFUSED: "This call cannot run in its sandbox as it was made. Its paths have"
     " to lie in the workspace, and what they name has to be small enough to copy.",
+    Code.EXECUTION_STATE_LOST: "The sandbox kept for this tool has ended, and what earlier calls"
+    " left in it is gone. This call was not run; the next one begins in a new sandbox.",
     Code.EXECUTION_PROVIDER_FAILED: "The sandbox failed before or while the tool ran.",
     Code.EXECUTION_STOPPED: "The tool was stopped by its limits.",
     Code.RESULT_WITHHELD: "The tool ran, but its result may not be shown.",

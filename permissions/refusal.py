@@ -20,6 +20,7 @@ from permissions.errors import (
     PlanError,
     RequestClosedError,
     StateError,
+    StateLostError,
     TraceError,
 )
 from permissions.logs import get_logger
@@ -59,6 +60,7 @@ _FAILURES: dict[type[BrokerError], tuple[DenialKind, Code]] = {
     ObligationUnknownError: ("denied", Code.OBLIGATION_UNKNOWN),
     ObligationFailedError: ("denied", Code.OBLIGATION_FAILED),
     ExecutionUnavailableError: ("unavailable", Code.ISOLATION_UNAVAILABLE),
+    StateLostError: ("unavailable", Code.EXECUTION_STATE_LOST),
     ExecutionError: ("denied", Code.EXECUTION_REFUSED),
     PlanError: ("denied", Code.PLAN_EXHAUSTED),
     ApprovalUsedError: ("denied", Code.APPROVAL_USED),

@@ -48,6 +48,8 @@ def restore(session: Session, entries: Iterable[TraceEntry], parts: BrokerParts)
             call[entry.type] = entry
             if entry.type == "start":
                 session.calls += 1
+                if entry.body.get("enforced", {}).get("single_use") is False:
+                    session.left.add(call["intent"].body["tool"])
                 asked = call["intent"].body
                 if asked["key"] is not None:
                     session.started.add((asked["key"], asked["args_digest"]))

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from permissions.errors import ConfigError
 from permissions.logs import get_logger
-from sandbox import ProfileError, SandboxError, SandboxProfile, SandboxUnavailableError
+from sandbox import (
+    ProfileError,
+    SandboxError,
+    SandboxProfile,
+    SandboxUnavailableError,
+    SessionBounds,
+)
 from sandbox.egress import Egress, EgressRule, HeaderSecret
 from sandbox.egress.opened import EgressSandbox
 from sandbox.egress.secrets import EnvironmentSecrets, FileSecrets
@@ -95,6 +101,17 @@ def profiles(config: BrokerConfig) -> dict[str, SandboxProfile]:
         except (ProfileError, OSError) as err:
             raise ConfigError(f"sandbox profile {name!r}: {err}") from err
     return found
+
+
+def session_bounds(config: BrokerConfig) -> SessionBounds:
+    """How long a sandbox is kept between the calls of a run."""
+    kept = config.sandbox.kept
+    return SessionBounds(
+        calls=kept.calls,
+        idle_seconds=kept.idle_seconds,
+        total_seconds=kept.total_seconds,
+        cpu_seconds=kept.cpu_seconds,
+    )
 
 
 def _profile(entry: ProfileConfig) -> SandboxProfile:

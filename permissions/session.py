@@ -78,6 +78,8 @@ class Session:
     closed: bool = False
     started: set[tuple[str, str]] = field(default_factory=set)
     """Keyed calls that the trace says began: digest of the key, digest of the arguments."""
+    left: set[str] = field(default_factory=set)
+    """Tools whose kept sandbox ended with an earlier session of this run."""
 
     def match(
         self, definition: ToolDefinition, arguments: Arguments, *, now: int

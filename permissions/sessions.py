@@ -14,6 +14,7 @@ from permissions.broker import RECORDING_SECONDS
 from permissions.budget import InMemoryBudgetLedger
 from permissions.errors import ConfigError, NoSessionError, RunOpenError
 from permissions.grants import CURRENT_SESSION
+from permissions.logs import get_logger
 from permissions.plan.model import Plan
 from permissions.planning import declare
 from permissions.provenance import ProvenanceLedger
@@ -39,6 +40,11 @@ if TYPE_CHECKING:
     from permissions.broker import PermissionBroker
     from permissions.parts import BrokerParts
     from permissions.trace.entry import TraceEntry
+
+_log = get_logger("sessions")
+
+ENDING_SECONDS = 60.0
+"""For sandboxes that were kept to be removed; what is left then, the next start removes."""
 
 LOOP_SECONDS = 5.0
 """How long a thread waits for a sign of life of the broker's event loop."""
@@ -147,10 +153,21 @@ async def _current(broker: PermissionBroker, session: Session) -> AsyncIterator[
     finally:
         CURRENT_SESSION.reset(token)
         session.closed = True
+        await _end_kept(broker, session.run)
         with anyio.move_on_after(RECORDING_SECONDS, shield=True):
             await broker.parts.trace.append(
                 [records.run_end(session, status)], evidence="durable"
             )
+
+
+async def _end_kept(broker: PermissionBroker, run: str) -> None:
+    """Nothing a run left in a sandbox is there for another one, or for itself when resumed."""
+    with anyio.move_on_after(ENDING_SECONDS, shield=True):
+        for executor in broker.parts.executors.values():
+            try:
+                await executor.end_run(run)
+            except Exception as err:  # noqa: BLE001 - the end of the run is recorded all the same
+                _log.error("kept_sandbox_not_ended", run=run, fault=type(err).__name__)
 
 
 def _ring(broker: PermissionBroker, session: Session) -> Ring:

@@ -58,6 +58,7 @@ class Options:
     impact: Impact = "high"
     sandbox: Isolation = "none"
     profile: str | None = None
+    single_use: bool = True
     control: tuple[str, ...] | None = None
     output: Trust = "untrusted"
     idempotent: bool = False
@@ -253,6 +254,7 @@ def tool(
     impact: Impact = "high",
     sandbox: Isolation = "none",
     profile: str | None = None,
+    single_use: bool = True,
     control: Iterable[str] | None = None,
     output: Trust = "untrusted",
     idempotent: bool = False,
@@ -269,7 +271,8 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     Args:
         function: the function, when used without options.
         **options: `name` (default: the function's), `effect`, `impact`, `sandbox` (weakest
-            boundary it may run behind), `profile` (name of a sandbox profile), `control`
+            boundary it may run behind), `profile` (name of a sandbox profile), `single_use`
+            (false: the calls of one run share a sandbox, and what they leave in it), `control`
             (arguments that decide where effects go; marked targets always count), `output`
             (`trusted` only for tools whose results nobody else can write into),
             `idempotent`, `on_deny` (`raise` `CallDenied`, or `return` the `Denial`),
@@ -350,13 +353,14 @@ def _check(function: Any, options: Options) -> None:
         "effect": (options.effect, get_args(Effect)),
         "impact": (options.impact, get_args(Impact)),
         "sandbox": (options.sandbox, get_args(Isolation)),
+        "single_use": (options.single_use, (True, False)),
         "output": (options.output, get_args(Trust)),
         "on_deny": (options.on_deny, ("raise", "return")),
     }
     for option, (value, allowed) in vocabulary.items():
         if value not in allowed:
             raise ToolDefinitionError(
-                f"{label}: {option}={value!r} is not one of {', '.join(allowed)}"
+                f"{label}: {option}={value!r} is not one of {', '.join(map(str, allowed))}"
             )
     if (options.requires or options.command is not None) and options.sandbox == "none":
         raise ToolDefinitionError(
@@ -365,11 +369,29 @@ def _check(function: Any, options: Options) -> None:
         )
     if options.shell and options.command is None:
         raise ToolDefinitionError(f"{label}: shell=True without a command=")
+    _check_kept(label, options)
     parameters = inspect.signature(function).parameters
     if next(iter(parameters), None) in {"self", "cls"}:
         raise ToolDefinitionError(f"{label} is a method; decorate a function instead")
     if unknown := set(options.control or ()) - set(parameters):
         raise ToolDefinitionError(f"{label}: control names no argument: {sorted(unknown)}")
+
+
+def _check_kept(label: str, options: Options) -> None:
+    """Refuses promises that a tool cannot keep whose calls share a sandbox."""
+    if options.single_use:
+        return
+    for broken, why in (
+        (options.sandbox == "none", "sandbox='none' is no sandbox that could be kept"),
+        (
+            options.output == "trusted",
+            "output='trusted' does not hold for what it was fed before",
+        ),
+        (options.idempotent, "idempotent=True does not hold where a call leaves something"),
+        (options.command is not None, "command= keeps nothing that a later call could find"),
+    ):
+        if broken:
+            raise ToolDefinitionError(f"{label}: single_use=False, and {why}; drop one of them")
 
 
 def guard_of(function: object) -> Guard[..., Any]:

@@ -16,6 +16,7 @@ from sandbox.errors import (
     SandboxError,
     SandboxProviderError,
     SandboxUnavailableError,
+    SessionEndedError,
 )
 from sandbox.job import CommandJob, Job, PythonJob
 from sandbox.profile import Mount, SandboxProfile
@@ -27,6 +28,7 @@ from sandbox.result import (
     Resources,
     Verdict,
 )
+from sandbox.session import SandboxSession, SessionBounds
 
 __all__ = [
     "Availability",
@@ -45,6 +47,9 @@ __all__ = [
     "SandboxError",
     "SandboxProfile",
     "SandboxProviderError",
+    "SandboxSession",
     "SandboxUnavailableError",
+    "SessionBounds",
+    "SessionEndedError",
     "Verdict",
 ]

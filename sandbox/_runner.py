@@ -24,12 +24,13 @@ import select
 import signal
 import struct
 import sys
+import time
 
 from sandbox._outfolder import CHUNK, OUT, say, send, send_out_folder
 
 TYPE_CHECKING = False  # the idiom without importing `typing`, which costs milliseconds
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any, NoReturn
 
 WORK, ORDERS, READY = "/box", 4, 5
@@ -107,8 +108,8 @@ def limit(rlimits: dict[str, int | None]) -> None:
             resource.setrlimit(which, (most, most + 1 if name == "cpu" else most))
 
 
-def become_job(setup: dict[str, Any], ends: tuple[int, ...]) -> NoReturn:
-    """Turns the forked child into the job. Never returns."""
+def move_in(setup: dict[str, Any], ends: tuple[int, ...]) -> None:
+    """Takes everything from the forked child that is not the job's, and limits it."""
     os.setsid()
     for ended_by in (signal.SIGPIPE, signal.SIGCHLD):
         signal.signal(ended_by, signal.SIG_DFL)
@@ -130,6 +131,11 @@ def become_job(setup: dict[str, Any], ends: tuple[int, ...]) -> NoReturn:
     packages = [PACKAGES] if os.path.isdir(PACKAGES) else []  # noqa: PTH112
     sys.path[:] = roots + [place for place in sys.path if place] + packages
     sys.argv[:] = [""]
+
+
+def become_job(setup: dict[str, Any], ends: tuple[int, ...]) -> NoReturn:
+    """Turns the forked child into the job. Never returns."""
+    move_in(setup, ends)
     job = await_orders(setup["preload"])
     if "argv" in job:
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
@@ -138,17 +144,12 @@ def become_job(setup: dict[str, Any], ends: tuple[int, ...]) -> NoReturn:
         except (OSError, ValueError) as err:
             tell(json.dumps({"error": describe(err)}))
             os._exit(0)
-    os._exit(call(job, setup["value_bytes"]))
+    os._exit(call(job, tell, setup["value_bytes"]))
 
 
 def await_orders(preload: list[str]) -> dict[str, Any]:
     """Looks up what the job will need, says that it is ready, and waits for the job."""
-    for entry in preload:
-        # What fails here fails again in the call, where it can be told.
-        with contextlib.suppress(BaseException):
-            find(entry)
-    os.write(READY, b".")
-    os.close(READY)
+    get_ready(preload)
     text = b""
     while data := os.read(ORDERS, CHUNK):
         text += data
@@ -157,15 +158,23 @@ def await_orders(preload: list[str]) -> dict[str, Any]:
     return job
 
 
-def call(job: dict[str, Any], most: int) -> int:
-    """Imports and calls the function; its value or exception goes to descriptor 3.
+def get_ready(preload: list[str]) -> None:
+    for entry in preload:
+        # What fails here fails again in the call, where it can be told.
+        with contextlib.suppress(BaseException):
+            find(entry)
+    os.write(READY, b".")
+    os.close(READY)
+
+
+def call(job: dict[str, Any], answer: Callable[[str], None], most: int) -> int:
+    """Imports and calls the function; `answer` gets its value or exception, unless it left.
 
     A traceback that has no room within `most` is left out, so that the message arrives.
     """
     code = 0
     try:
-        answer = {"value": evaluate(job)}
-        text = json.dumps(answer, allow_nan=False)
+        text = json.dumps({"value": evaluate(job)}, allow_nan=False)
     except SystemExit as leave:
         given = 0 if leave.code is None else leave.code
         text, code = "", given & 0xFF if isinstance(given, int) else 1
@@ -178,7 +187,7 @@ def call(job: dict[str, Any], most: int) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
     if text:
-        tell(text)
+        answer(text)
     return code
 
 
@@ -255,7 +264,11 @@ def tell(text: str) -> None:
 class Child:
     """The process that will be the job, and this side's ends of its pipes."""
 
-    def __init__(self, setup: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        setup: dict[str, Any],
+        become: Callable[[dict[str, Any], tuple[int, ...]], NoReturn],
+    ) -> None:
         self.directory = setup["directory"]
         self.stdin = os.memfd_create("stdin")
         self.kinds: dict[int, bytes] = {}
@@ -273,19 +286,23 @@ class Child:
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                become_job(setup, (*ends, orders, ready))
+                become(setup, (*ends, orders, ready))
             finally:
                 os._exit(70)
         for far in (*ends[1:], orders, ready):
             os.close(far)
 
-    def wait(self, wanted: int, channel: int) -> None:
+    def wait(self, wanted: int, channel: int, seconds: float | None = None) -> None:
         """Waits until `wanted` can be read; without a child there is nothing to wait for."""
+        until = None if seconds is None else time.monotonic() + seconds
         poll = select.poll()
         for number in {wanted, self.wake, channel}:
             poll.register(number, select.POLLIN)
         while True:
-            seen = [number for number, _ in poll.poll()]
+            left = None if until is None else (until - time.monotonic()) * 1000
+            seen = [number for number, _ in poll.poll(None if left is None else max(left, 0))]
+            if not seen:
+                os._exit(0)
             if self.wake in seen:
                 os.read(self.wake, 512)
                 while (ended := reap()) is not None:
@@ -297,7 +314,13 @@ class Child:
                 os._exit(0)  # closed, or speaking out of turn
 
     def hand_over(self, text: bytes, channel: int) -> None:
-        """Gives the child its job; the supervisor may leave meanwhile, and the child end."""
+        """Gives the child its one job."""
+        self.pour(text, channel)
+        os.close(self.orders)
+        os.close(self.stdin)
+
+    def pour(self, text: bytes, channel: int) -> None:
+        """Gives the child a text; the supervisor may leave meanwhile, and the child end."""
         os.set_blocking(self.orders, False)
         poll = select.poll()
         poll.register(self.orders, select.POLLOUT)
@@ -307,13 +330,16 @@ class Child:
                 if any(number == channel for number, _ in poll.poll()):
                     os._exit(0)
                 text = text[os.write(self.orders, text) :]
-        os.close(self.orders)
-        os.close(self.stdin)
 
 
 def supervise(child: Child, channel_in: int, channel_out: int) -> Ended:
     """Forwards what the job says until it has ended and all else is dead."""
     status, usage = watch(child, channel_in, channel_out)
+    return bury(child, channel_out, status, usage)
+
+
+def bury(child: Child, channel_out: int, status: int, usage: resource.struct_rusage) -> Ended:
+    """Kills what is left of a job whose first process has ended, and forwards the rest."""
     full = disk_full(child.directory)
     with contextlib.suppress(ProcessLookupError):
         os.kill(-1, signal.SIGKILL)
@@ -418,7 +444,10 @@ def main() -> NoReturn:
     if os.path.exists(WAY_OUT):  # noqa: PTH110
         with open(WAY_OUT) as source:  # only a supervisor can put a file there
             exec(source.read(), {"__name__": "__main__"})  # noqa: S102
-    child = Child(setup)
+    if "keeper" in setup:  # `_kept`, for a session: the supervisor's words as well
+        exec(setup["keeper"]["source"], globals())  # noqa: S102
+        globals()["keep"](setup, channel_in, channel_out)
+    child = Child(setup, become_job)
     child.wait(child.ready, channel_in)
     if not os.read(child.ready, 1):
         os._exit(0)  # it left while it was importing

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from sandbox.errors import SandboxUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from sandbox.job import Job
     from sandbox.profile import SandboxProfile
     from sandbox.result import ExecResult, Isolation
+    from sandbox.session import SessionBounds
     from sandbox.workspace import WorkspaceLayer
 
 
@@ -82,7 +85,7 @@ class Armed(Protocol):
         ...
 
     async def spend(self, order: Order) -> ExecResult:
-        """Hands over the job and gives its end. Once only.
+        """Hands over the job and gives its end. Once only, unless its interpreter is kept.
 
         When it returns or raises, no process of the job is left; what is left of the sandbox
         itself is for `destroy`.
@@ -124,3 +127,43 @@ class ArmingSandbox(Sandbox, Protocol):
             SandboxProviderError: the provider failed, or a module ended the interpreter.
         """
         ...
+
+
+@runtime_checkable
+class KeepingSandbox(Sandbox, Protocol):
+    """A sandbox that can keep one interpreter for several orders (`sandbox.session`)."""
+
+    async def keep(
+        self,
+        profile: SandboxProfile,
+        *,
+        code_roots: Sequence[Path],
+        preload: Sequence[str],
+        bounds: SessionBounds,
+    ) -> Armed:
+        """Starts a sandbox as `arm` does, whose interpreter lives on after an order.
+
+        `spend` may be called again, one call at a time, as long as the last one ended as `ok` or
+        `raised` and it `is_alive`. Between two orders everything inside is stopped. It leaves
+        by itself when no order comes within `bounds`.
+
+        Raises:
+            ProfileError: as `arm`.
+            SandboxUnavailableError: something is missing here.
+            SandboxProviderError: as `arm`.
+        """
+        ...
+
+
+def keeping(sandbox: Sandbox) -> KeepingSandbox:
+    """The same sandbox, as one that keeps interpreters.
+
+    Raises:
+        SandboxUnavailableError: it does not.
+    """
+    if not isinstance(sandbox, KeepingSandbox):
+        raise SandboxUnavailableError(
+            f"the backend {sandbox.name!r} keeps no interpreter between calls",
+            "use a sandbox once, or another backend",
+        )
+    return sandbox

@@ -24,7 +24,9 @@ JOB_ENVIRONMENT = {**ENVIRONMENT, "HOME": WORK, "TMPDIR": TMP}
 PAGE = 4096
 
 
-_JOINT = re.compile(r"^from (?:__future__|sandbox\._outfolder) import .*\n", re.MULTILINE)
+_JOINT = re.compile(
+    r"^from (?:__future__|sandbox\._\w+) import (?:\([^)]*\)|[^(\n]*)\n", re.MULTILINE
+)
 
 
 @cache
@@ -35,6 +37,13 @@ def python_arguments() -> tuple[str, ...]:
         for name in ("_outfolder.py", "_runner.py")
     )
     return ("-I", "-S", "-B", "-c", files + _JOINT.sub("", runner))
+
+
+@cache
+def keeper_source() -> str:
+    """What makes the runner answer several orders with one child."""
+    kept = resources.files("sandbox").joinpath("_kept.py").read_text("utf-8")
+    return "from __future__ import annotations\n" + _JOINT.sub("", kept)
 
 
 def rlimits(

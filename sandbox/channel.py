@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from sandbox.frames import Order
-    from sandbox.profile import SandboxProfile
     from sandbox.transcript import Transcript
     from sandbox.verdict import Stopped
 
@@ -170,7 +169,7 @@ def _check_python(transcript: Transcript, wanted: tuple[int, int]) -> None:
 
 
 async def converse(
-    channel: Channel, transcript: Transcript, job: Iterable[bytes], profile: SandboxProfile
+    channel: Channel, transcript: Transcript, order: Order
 ) -> tuple[Stopped | None, float]:
     """Hands over the job and listens until it has ended or has to be stopped.
 
@@ -179,8 +178,8 @@ async def converse(
     """
     start = time.monotonic()
     stopped: Stopped | None = "timeout"
-    with anyio.move_on_after(profile.wall_seconds):
-        for piece in job:
+    with anyio.move_on_after(order.wall_seconds):
+        for piece in order.pieces:
             await channel.send(piece)
         stopped = await _listen(channel, transcript)
     return stopped, time.monotonic() - start

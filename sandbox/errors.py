@@ -6,6 +6,7 @@
     ├── ProfileError               the caller: a profile, job, file name or mount that is refused
     ├── SandboxUnavailableError    the operator: something this machine lacks, and how to get it
     │     └── SbomTamperedError        an image's SBOM is not the one its label names
+    ├── SessionEndedError          the caller: a session that is over, its state gone
     ├── SandboxProviderError       the provider failed under a call (daemon gone, channel broken)
     │     └── FrameError               the channel out of the sandbox broke its own grammar
     ├── ImageRefusedError          the user: a project, lock or wheel no image is made of, and why
@@ -52,6 +53,18 @@ class SbomTamperedError(SandboxUnavailableError):
 
 class ImageRefusedError(SandboxError):
     """A project, lock or wheel that no image is made of."""
+
+
+class SessionEndedError(SandboxError):
+    """A call of a session that is over: its state is gone, and nothing ran.
+
+    Attributes:
+        why: what ended it, one short sentence.
+    """
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(f"the session has ended and its state is gone: {why}; open a new one")
 
 
 class SandboxProviderError(SandboxError):

@@ -4,7 +4,8 @@ A frame is one kind byte, a 32-bit big-endian length, and the payload. Into the 
 the setup as JSON (what is known before the job), then `J` the job as JSON, `F` file bytes in
 the order the job lists them, `I` standard input, `E` end. Out of it: `H` hello, `A` armed (the
 setup is done and the job may come), then `o` stdout, `e` stderr and `v` value chunks, then `f` a file (path
-and size) with its `d` chunks or `r` a refusal, and last `z` the report.
+and size) with its `d` chunks or `r` a refusal, and last `z` the report; or in a session, while
+its interpreter is kept, `c` the same after one call of several, and the next order may come.
 
 What comes out is read as hostile input, although the sandboxed code has no handle on the
 channel: the grammar, every length and every path are checked before anything is kept.
@@ -18,7 +19,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sandbox.boot import JOB_ENVIRONMENT
+from sandbox.boot import JOB_ENVIRONMENT, keeper_source
 from sandbox.errors import FrameError, ProfileError
 from sandbox.job import CommandJob, PythonJob, checked_path
 
@@ -27,11 +28,14 @@ if TYPE_CHECKING:
 
     from sandbox.job import Job
     from sandbox.profile import SandboxProfile
+    from sandbox.session import SessionBounds
 
 HEADER = struct.Struct(">cI")
 CHUNK = 65536
 MAX_FRAME = CHUNK
-KINDS_OUT = frozenset(b"HAoevfdrz")
+GRACE_SECONDS = 5.0
+"""Beyond the bounds of a session, after which its runner leaves whatever the supervisor does."""
+KINDS_OUT = frozenset(b"HAoevfdrzc")
 
 
 class FrameReader:
@@ -80,6 +84,7 @@ def encode_setup(
     directory: str,
     preload: Sequence[str],
     rlimits: Mapping[str, int | None],
+    bounds: SessionBounds | None = None,
 ) -> Iterator[bytes]:
     """The frames that make a runner ready for a job of this profile.
 
@@ -89,8 +94,9 @@ def encode_setup(
         directory: what the job starts in.
         preload: `module` or `module:attribute.path`, looked up before the job comes.
         rlimits: resource limits the runner sets on the job; None leaves one alone.
+        bounds: of a session, which keeps its interpreter for several orders.
     """
-    document = {
+    document: dict[str, Any] = {
         "environment": {**JOB_ENVIRONMENT, **profile.environment},
         "rlimits": dict(rlimits),
         "files_out": profile.files,
@@ -100,6 +106,12 @@ def encode_setup(
         "preload": list(preload),
         "value_bytes": profile.value_bytes,
     }
+    if bounds is not None:
+        document["keeper"] = {
+            "source": keeper_source(),
+            "idle_seconds": bounds.idle_seconds + GRACE_SECONDS,
+            "total_seconds": bounds.total_seconds + GRACE_SECONDS,
+        }
     yield from _chunks("S", json.dumps(document).encode("ascii"))
     yield frame("S", b"")
 
@@ -111,11 +123,13 @@ class Order:
     Attributes:
         pieces: the frames.
         returns_value: whether it has to give a value.
+        wall_seconds: time from handing it over to the kill.
         requires: distributions that have to be inside (PEP 508).
     """
 
     pieces: tuple[bytes, ...]
     returns_value: bool
+    wall_seconds: float
     requires: tuple[str, ...] = ()
 
 
@@ -157,6 +171,7 @@ def encode_job(job: Job, profile: SandboxProfile, *, files: Mapping[str, bytes])
     return Order(
         (*pieces, *_chunks("I", stdin), frame("E", b"")),
         returns_value=isinstance(job, PythonJob),
+        wall_seconds=profile.wall_seconds,
         requires=job.requires if isinstance(job, PythonJob) else (),
     )
 

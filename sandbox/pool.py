@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Self
 
 import anyio
 
+from sandbox.base import keeping
 from sandbox.errors import SandboxError
 from sandbox.frames import encode_job
 from sandbox.job import PythonJob
@@ -28,7 +29,7 @@ from sandbox.logs import get_logger
 from sandbox.shelf import Shelf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from sandbox.job import Job
     from sandbox.profile import SandboxProfile
     from sandbox.result import ExecResult, Isolation
+    from sandbox.session import SessionBounds
     from sandbox.workspace import WorkspaceLayer
 
 log = get_logger("pool")
@@ -226,6 +228,19 @@ class ArmedPool:
             raise
         await self._retire(armed)
         return replace(result, enforced={**result.enforced, "armed": True})
+
+    async def keep(
+        self,
+        profile: SandboxProfile,
+        *,
+        code_roots: Sequence[Path],
+        preload: Sequence[str],
+        bounds: SessionBounds,
+    ) -> Armed:
+        """See `KeepingSandbox`. Started for the purpose: what waits here is used once."""
+        return await keeping(self._backend).keep(
+            profile, code_roots=code_roots, preload=preload, bounds=bounds
+        )
 
     def _take(self, job: Job, profile: SandboxProfile) -> Armed | None:
         """A living armed sandbox for this job; None when it has to be run cold."""

@@ -1,6 +1,7 @@
 """Everything one run said, kept within its bounds. Pure: bytes in, state out.
 
 The legal order is hello, armed, then output and value, then files, then one report, then nothing.
+In a session a transcript holds one call, which ends with a report and leaves room for the next.
 Anything else is a `FrameError`. Going over the output or value limit is no error: it is the
 run's own doing, `overflowed` says so, and what fitted is kept.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sandbox.errors import FrameError, ProfileError
+from sandbox.errors import FrameError, ProfileError, SandboxProviderError
 from sandbox.frames import FrameReader, parse_object
 from sandbox.job import checked_path
 from sandbox.result import RefusedFile
@@ -38,8 +39,10 @@ class Report:
 class Transcript:
     """Collects one run's frames."""
 
-    def __init__(self, profile: SandboxProfile) -> None:
+    def __init__(self, profile: SandboxProfile, *, keeps: bool = False) -> None:
         self._profile = profile
+        self.keeps = keeps
+        """Whether the interpreter may be kept for another order: true in a session."""
         self._reader = FrameReader()
         self._file: tuple[str, int, bytearray] | None = None
         self._files_bytes = 0
@@ -57,6 +60,28 @@ class Transcript:
     def is_finished(self) -> bool:
         """True once the report is in."""
         return self.report is not None
+
+    @property
+    def is_kept(self) -> bool:
+        """True once one call has ended and the sandbox waits for the next."""
+        return self._phase == "kept"
+
+    def for_order(self) -> Transcript:
+        """Where the next order's words go: this one while it is unused, else one of its own.
+
+        Raises:
+            FrameError: the sandbox spoke after the end of a call.
+            SandboxProviderError: it is used up.
+        """
+        if self._phase == "output":
+            return self
+        if not self.is_kept:
+            raise SandboxProviderError("the sandbox was used before, and is used once")
+        if not self._reader.is_between_frames:
+            raise FrameError("the sandbox spoke after the end of a call")
+        following = Transcript(self._profile, keeps=True)
+        following.python, following._phase = self.python, "output"
+        return following
 
     @property
     def is_armed(self) -> bool:
@@ -89,6 +114,11 @@ class Transcript:
             case "z" if self._phase in ("output", "files") and self._file is None:
                 self.report = _report(payload)
                 self._phase = "finished"
+            case "c" if (
+                self.keeps and self._phase in ("output", "files") and self._file is None
+            ):
+                self.report = _report(payload)
+                self._phase = "kept"
             case _:
                 raise FrameError(f"the sandbox sent {kind!r} where it may not ({self._phase})")
 

@@ -33,6 +33,13 @@ class Evidence:
     oom_kills: int = 0
     pids_denials: int = 0
 
+    def since(self, before: Evidence) -> Evidence:
+        """What was counted after `before`."""
+        return Evidence(
+            oom_kills=self.oom_kills - before.oom_kills,
+            pids_denials=self.pids_denials - before.pids_denials,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -140,7 +147,8 @@ def execution_result(
     report = transcript.report
     return ExecResult(
         verdict=ending.verdict,
-        exit_code=ending.exit_code,
+        # Of a kept interpreter nothing has exited.
+        exit_code=None if transcript.is_kept else ending.exit_code,
         signal=ending.signal,
         value=ending.value,
         error=ending.error,
@@ -155,5 +163,5 @@ def execution_result(
             cpu_seconds=report.cpu_seconds if report else None,
             max_rss_bytes=report.max_rss_bytes if report else None,
         ),
-        enforced=enforced,
+        enforced={**enforced, "single_use": not transcript.keeps},
     )

@@ -16,11 +16,19 @@ if TYPE_CHECKING:
     from permissions.tools import Arguments, ToolDefinition
 
 Status = Literal[
-    "ok", "error", "stopped", "provider_failed", "unavailable", "cancelled", "not_run"
+    "ok",
+    "error",
+    "stopped",
+    "provider_failed",
+    "unavailable",
+    "state_lost",
+    "cancelled",
+    "not_run",
 ]
 """`ok` it returned; `error` it raised; `stopped` a limit ended it; `provider_failed` the place
-it ran in failed; `unavailable` what the place needs is missing, nothing ran; `cancelled` the
-caller gave up; `not_run` nothing was started after all."""
+it ran in failed; `unavailable` what the place needs is missing, nothing ran; `state_lost` the
+sandbox kept for it was over, and nothing was started; `cancelled` the caller gave up; `not_run`
+nothing was started after all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,7 @@ class Execution:
         workspace: folder that relative paths start from.
         profile: name of the sandbox profile; None for the tightest.
         deadline_seconds: then it is stopped.
+        run: whose call it is.
     """
 
     definition: ToolDefinition
@@ -77,6 +86,7 @@ class Execution:
     workspace: Path
     profile: str | None
     deadline_seconds: float
+    run: str
 
 
 class ToolExecutor(Protocol):
@@ -87,6 +97,7 @@ class ToolExecutor(Protocol):
 
         Raises:
             ExecutionError: this executor cannot run this tool, or has no such profile.
+            StateLostError: the sandbox that was kept for it is over.
         """
         ...
 
@@ -95,4 +106,8 @@ class ToolExecutor(Protocol):
 
         Cancelling stops the run and leaves nothing behind.
         """
+        ...
+
+    async def end_run(self, run: str) -> None:
+        """Ends whatever was kept for a run; there are no calls of it from now on."""
         ...

@@ -21,16 +21,24 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from permissions.command import argv_of
-from permissions.errors import ExecutionError, ExecutionUnavailableError, ToolFailedError
+from permissions.errors import (
+    ExecutionError,
+    ExecutionUnavailableError,
+    StateLostError,
+    ToolFailedError,
+)
 from permissions.execution.base import ObservedEffect, Outcome
 from permissions.execution.code import import_path
+from permissions.execution.kept import KeptSandboxes, Walls
 from sandbox import (
     CommandJob,
     ProfileError,
     PythonJob,
     SandboxError,
     SandboxProfile,
+    SandboxSession,
     SandboxUnavailableError,
+    SessionEndedError,
 )
 
 if TYPE_CHECKING:
@@ -39,7 +47,7 @@ if TYPE_CHECKING:
     from permissions.execution.base import Execution, Status
     from permissions.execution.code import CodeStage
     from permissions.model import JsonObject
-    from sandbox import ExecResult, Job, Sandbox
+    from sandbox import ExecResult, Job, Sandbox, SessionBounds
     from sandbox.egress import EgressReport
 
 MAX_INPUT_BYTES = 32 * 1024 * 1024
@@ -59,6 +67,8 @@ class SandboxedExecutor:
         profiles: by name; the tightest one needs no name.
         code_roots: further folders that sandboxed tools may import from.
         unusable: profiles that were looked at beforehand, and what is wrong with each.
+        kept: those kept between calls, of this executor and of others.
+        bounds: of each of them.
     """
 
     def __init__(
@@ -69,6 +79,8 @@ class SandboxedExecutor:
         profiles: Mapping[str, SandboxProfile],
         code_roots: tuple[Path, ...] = (),
         unusable: Mapping[str, str] = MappingProxyType({}),
+        kept: KeptSandboxes | None = None,
+        bounds: SessionBounds | None = None,
     ) -> None:
         self._sandbox = sandbox
         self._stage = stage
@@ -76,9 +88,14 @@ class SandboxedExecutor:
         self._profiles.update(profiles)
         self._code_roots = code_roots
         self._unusable = unusable
+        self._kept = kept or KeptSandboxes()
+        self._bounds = bounds
 
     def enforces(self, execution: Execution) -> JsonObject:
-        """Backend, profile and digest of the code, or why it cannot run here."""
+        """Backend, profile and digest of the code, or why it cannot run here.
+
+        For a tool that keeps its sandbox, which one that is.
+        """
         if execution.profile not in self._profiles:
             raise ExecutionError(f"there is no sandbox profile {execution.profile!r}")
         if (wrong := self._unusable.get(execution.profile or "")) is not None:
@@ -93,21 +110,29 @@ class SandboxedExecutor:
             if not target["inside_workspace"] or target["relative"] is None:
                 raise ExecutionError("a sandboxed tool's paths have to be in the workspace")
         _inputs(execution)
+        session = None if execution.definition.options.single_use else self._session(execution)
         return {
             "boundary": self._sandbox.isolation,
             "backend": self._sandbox.name,
             "profile": execution.profile or "default",
             "code": code,
+            "single_use": session is None,
+            "session": None if session is None else session.id,
         }
 
     async def execute(self, execution: Execution) -> Outcome:
-        """Runs the tool once in a sandbox of its own."""
-        job = self._job(execution)
+        """Runs the tool once, in a sandbox of its own or in the one kept for it."""
         profile = self._profiles[execution.profile]
         seconds = min(profile.wall_seconds, execution.deadline_seconds)
-        profile = replace(profile, wall_seconds=seconds)
         try:
-            result = await self._sandbox.run(job, profile, files=_read(_inputs(execution)))
+            files = _read(_inputs(execution))
+            if execution.definition.options.single_use:
+                profile = replace(profile, wall_seconds=seconds)
+                result = await self._sandbox.run(self._job(execution), profile, files=files)
+            else:
+                result = await self._run_kept(execution, files, seconds)
+        except StateLostError as err:
+            return Outcome("state_lost", detail=str(err), verdict="state_lost")
         except ProfileError as err:
             return _failed(err, verdict="profile")
         except SandboxUnavailableError as err:
@@ -118,9 +143,12 @@ class SandboxedExecutor:
 
     def _job(self, execution: Execution) -> Job:
         options = execution.definition.options
-        if options.command is not None:
-            argv = argv_of(options.command, _relocated(execution), shell=options.shell)
-            return CommandJob(tuple(argv))
+        if options.command is None:
+            return self._python_job(execution)
+        argv = argv_of(options.command, _relocated(execution), shell=options.shell)
+        return CommandJob(tuple(argv))
+
+    def _python_job(self, execution: Execution) -> PythonJob:
         module, qualname = import_path(execution.definition.function)
         return PythonJob(
             ENTRY,
@@ -130,10 +158,58 @@ class SandboxedExecutor:
                 "arguments": _relocated(execution),
                 "outputs": [target["relative"] for target in _paths(execution, "write")],
             },
-            (*self._stage.stage(module), *self._code_roots),
+            self._roots(module),
             _preload(module, qualname, is_async=execution.definition.is_async),
-            requires=options.requires,
+            requires=execution.definition.options.requires,
         )
+
+    def _roots(self, module: str) -> tuple[Path, ...]:
+        return (*self._stage.stage(module), *self._code_roots)
+
+    async def _run_kept(
+        self, execution: Execution, files: Mapping[str, bytes], seconds: float
+    ) -> ExecResult:
+        await self._kept.clear()
+        session = self._session(execution)
+        try:
+            job = self._python_job(execution)
+            return await session.run(job, files=files, wall_seconds=seconds)
+        except SessionEndedError as err:
+            # Since the decision. With this the caller is told, so it is not told again.
+            self._kept.forget(session)
+            raise StateLostError(str(err)) from err
+
+    def _session(self, execution: Execution) -> SandboxSession:
+        """The sandbox kept for this run's tool.
+
+        Raises:
+            StateLostError: it is over.
+            ExecutionError: it cannot be kept.
+        """
+        definition, profile = execution.definition, self._profiles[execution.profile]
+        if profile.network != "none" or profile.secret_files:
+            raise ExecutionError(
+                "a sandbox with a way out or secrets is not kept between calls; declare the"
+                " tool single_use=True, or a profile without them"
+            )
+        module, qualname = import_path(definition.function)
+        roots = self._roots(module)
+        return self._kept.find(
+            execution.run,
+            definition.name,
+            Walls(self._sandbox.name, self._sandbox.isolation, execution.profile, roots),
+            lambda: SandboxSession(
+                self._sandbox,
+                profile,
+                code_roots=roots,
+                preload=_preload(module, qualname, is_async=definition.is_async),
+                bounds=self._bounds,
+            ),
+        )
+
+    async def end_run(self, run: str) -> None:
+        """See `ToolExecutor`."""
+        await self._kept.end_run(run)
 
 
 def _preload(module: str, qualname: str, *, is_async: bool) -> tuple[str, ...]:

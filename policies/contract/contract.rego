@@ -78,6 +78,7 @@ _resource if {
 	is_string(input.resource.properties.args_digest)
 	is_string(input.resource.properties.tool_digest)
 	_boundary(input.resource.properties.isolation)
+	is_boolean(input.resource.properties.single_use)
 	_strings(input.resource.properties.control)
 }
 

@@ -34,6 +34,21 @@ deny contains {
 }
 
 # METADATA
+# title: What an earlier call left in a sandbox decides nothing of weight
+# description: |
+#   A tool that keeps its sandbox between the calls of a run shares an interpreter with whatever
+#   they fed it. A person who approves such a call cannot see what will run.
+deny contains {
+	"code": "isolation.single_use",
+	"agent": "This tool keeps its sandbox between calls, which no call of this impact may share.",
+	"operator": "declare the tool single_use=True, or of low or medium impact",
+	"nearest": null,
+} if {
+	input.resource.properties.single_use == false
+	not lib.ordinary_impact
+}
+
+# METADATA
 # title: The sandbox
 obligations contains {
 	"id": "isolation.sandbox",

@@ -59,6 +59,24 @@ test_a_broken_table_asks_for_the_strongest if {
 	_denied(_declared("send", "none")) == {"isolation.unavailable"}
 }
 
+_kept(impact, single_use) := object.union(
+	fixture.call("execute", impact, []),
+	{"resource": {"properties": {"single_use": single_use}}},
+)
+
+test_a_kept_sandbox_is_fine_for_ordinary_impact if {
+	every impact in ["low", "medium"] {
+		not "isolation.single_use" in _denied(_kept(impact, false))
+	}
+}
+
+test_a_kept_sandbox_is_denied_for_more if {
+	every impact in ["high", "critical"] {
+		"isolation.single_use" in _denied(_kept(impact, false))
+		not "isolation.single_use" in _denied(_kept(impact, true))
+	}
+}
+
 test_commands_are_the_business_of_shell if {
 	count(isolation.allow) == 0 with input as fixture.call("execute", "low", [fixture.command(["ls"])])
 		with data.wardline.tables.isolation as _tables

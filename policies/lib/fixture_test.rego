@@ -25,6 +25,7 @@ base := {
 			"args_digest": "sha256:a",
 			"tool_digest": "sha256:b",
 			"isolation": "none",
+			"single_use": true,
 			"control": [],
 			"targets": [],
 		},

@@ -41,6 +41,8 @@ log = get_logger("bubblewrap")
 class ArmedNamespaces:
     """See `Armed`. Starting it is two steps: the launcher by `__init__`, then `set_up`.
 
+    One that keeps its interpreter can be spent again after a call that ended well.
+
     Args:
         programs: of this machine.
         profile: its walls.
@@ -49,6 +51,7 @@ class ArmedNamespaces:
         group: made for it; removed with it.
         enforced: the walls, for the record.
         workspace: the layer of its job.
+        keeps: whether its interpreter is kept.
 
     Raises:
         SandboxProviderError: the launcher cannot be started; the group is left to the caller.
@@ -65,11 +68,12 @@ class ArmedNamespaces:
         group: RunGroup,
         enforced: Mapping[str, object],
         workspace: WorkspaceLayer | None = None,
+        keeps: bool = False,
     ) -> None:
-        self._profile = profile
         self._group = group
         self._enforced = enforced
-        self._transcript = Transcript(profile)
+        self._transcript = Transcript(profile, keeps=keeps)
+        self._counted = Evidence()
         self._runner: int | None = None
         self._roots = tuple(roots)
         self._uncollected = None if os.geteuid() == 0 else workspace
@@ -125,7 +129,7 @@ class ArmedNamespaces:
 
     async def spend(self, order: Order) -> ExecResult:
         """See `Armed`."""
-        transcript = self._transcript
+        self._transcript = transcript = self._transcript.for_order()
         await check_order(
             order,
             transcript,
@@ -134,16 +138,16 @@ class ArmedNamespaces:
             remedy="`pip install {!r}` into a folder that is given as a code root",
         )
         try:
-            stopped, seconds = await converse(
-                self._channel, transcript, order.pieces, self._profile
-            )
+            stopped, seconds = await converse(self._channel, transcript, order)
         finally:
             # The runner reports after everything else is dead, so only then it may go alone.
             if not transcript.is_finished:
                 await self._end(leaves=False)
+        counted = self._group.evidence() if self._group.folders else Evidence()
+        before, self._counted = self._counted, counted
         ending = judge(
             transcript,
-            self._group.evidence() if self._group.folders else Evidence(),
+            counted.since(before),
             stopped=stopped,
             returns_value=order.returns_value,
             diagnostics=self._launched.diagnostics(),
@@ -163,7 +167,8 @@ class ArmedNamespaces:
         self._destroyed = True
         with anyio.CancelScope(shield=True):
             try:
-                await self._end(leaves=self._transcript.is_finished)
+                leaves = self._transcript.is_finished and not self._transcript.is_kept
+                await self._end(leaves=leaves)
             finally:
                 self._stack.close()
             if not await to_thread.run_sync(self._group.remove):

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from sandbox.job import Job
     from sandbox.result import ExecResult, Isolation
+    from sandbox.session import SessionBounds
     from sandbox.workspace import WorkspaceLayer
 
 BOOT_SECONDS = 15.0
@@ -119,6 +120,24 @@ class BubblewrapSandbox:
         armed, _ = await self._start(profile, code_roots, preload, keep_seconds=keep_seconds)
         return armed
 
+    async def keep(
+        self,
+        profile: SandboxProfile,
+        *,
+        code_roots: Sequence[Path] = (),
+        preload: Sequence[str] = (),
+        bounds: SessionBounds,
+    ) -> ArmedNamespaces:
+        """See `KeepingSandbox`."""
+        armed, _ = await self._start(
+            profile,
+            code_roots,
+            preload,
+            keep_seconds=bounds.total_seconds,
+            bounds=bounds,
+        )
+        return armed
+
     async def _start(
         self,
         profile: SandboxProfile,
@@ -127,6 +146,7 @@ class BubblewrapSandbox:
         *,
         keep_seconds: float,
         workspace: WorkspaceLayer | None = None,
+        bounds: SessionBounds | None = None,
     ) -> tuple[ArmedNamespaces, RunGroup]:
         if profile.image is not None or profile.runtime is not None:
             raise SandboxUnavailableError(
@@ -147,6 +167,7 @@ class BubblewrapSandbox:
                 group=group,
                 enforced=enforced(profile, group, programs, layered=workspace is not None),
                 workspace=workspace,
+                keeps=bounds is not None,
             )
         except BaseException:
             group.remove()
@@ -161,6 +182,7 @@ class BubblewrapSandbox:
                 memory_grouped="memory" in group.folders,
                 processes_grouped="pids" in group.folders,
             ),
+            bounds=bounds,
         )
         try:
             await armed.set_up(setup, seconds=BOOT_SECONDS)

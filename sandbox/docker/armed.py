@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class ArmedContainer:
-    """See `Armed`.
+    """See `Armed`. One that keeps its interpreter can be spent again after a call.
 
     Args:
         engine: where it runs.
@@ -36,6 +36,7 @@ class ArmedContainer:
         packages: what its Python will find.
         in_thread: runs a blocking call of the engine.
         remove: removes the container by name, and never raises.
+        keeps: whether its interpreter is kept.
     """
 
     def __init__(
@@ -49,13 +50,13 @@ class ArmedContainer:
         packages: Packages,
         in_thread: Callable[[Callable[[], object]], Awaitable[object]],
         remove: Callable[[str], Awaitable[None]],
+        keeps: bool = False,
     ) -> None:
         self._engine = engine
         self._stream = stream
         self._channel = AttachedChannel(SocketChannel(stream))
-        self._transcript = Transcript(profile)
+        self._transcript = Transcript(profile, keeps=keeps)
         self._name = name
-        self._profile = profile
         self._enforced = enforced
         self._packages = packages
         self._in_thread = in_thread
@@ -73,7 +74,7 @@ class ArmedContainer:
 
     async def spend(self, order: Order) -> ExecResult:
         """See `Armed`."""
-        transcript = self._transcript
+        self._transcript = transcript = self._transcript.for_order()
         await check_order(
             order,
             transcript,
@@ -82,11 +83,10 @@ class ArmedContainer:
             remedy="name {!r} among the project's dependencies and build its image again:"
             " `wardline sandbox build PROJECT`",
         )
-        stopped, seconds = await converse(
-            self._channel, transcript, order.pieces, self._profile
-        )
-        # Let go of the stream first: an engine that cannot pass on output cannot kill either.
-        self._stream.close()
+        stopped, seconds = await converse(self._channel, transcript, order)
+        if stopped is not None or not transcript.is_kept:
+            # Let go of the stream first: an engine that cannot pass on output cannot kill either.
+            self._stream.close()
         if stopped is not None:
             await self._in_thread(partial(self._engine.kill, self._name))
         oom: object = False

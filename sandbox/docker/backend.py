@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from sandbox.job import Job
     from sandbox.profile import SandboxProfile
     from sandbox.result import ExecResult, Isolation
+    from sandbox.session import SessionBounds
     from sandbox.workspace import WorkspaceLayer
 
 log = get_logger("docker")
@@ -154,6 +155,23 @@ class DockerSandbox:
             profile, code_roots, preload=preload, keep_seconds=keep_seconds
         )
 
+    async def keep(
+        self,
+        profile: SandboxProfile,
+        *,
+        code_roots: Sequence[Path] = (),
+        preload: Sequence[str] = (),
+        bounds: SessionBounds,
+    ) -> ArmedContainer:
+        """See `KeepingSandbox`."""
+        return await self._start(
+            profile,
+            code_roots,
+            preload=preload,
+            keep_seconds=bounds.total_seconds,
+            bounds=bounds,
+        )
+
     async def _start(
         self,
         profile: SandboxProfile,
@@ -162,6 +180,7 @@ class DockerSandbox:
         preload: Sequence[str] = (),
         keep_seconds: float = 0.0,
         merged: Path | None = None,
+        bounds: SessionBounds | None = None,
     ) -> ArmedContainer:
         roots = checked_sources(code_roots, profile, user=USER)
         await self._open()
@@ -193,6 +212,7 @@ class DockerSandbox:
             packages=partial(self._packages, image, roots),
             in_thread=self._in_thread,
             remove=self._remove,
+            keeps=bounds is not None,
         )
         setup = encode_setup(
             profile,
@@ -200,6 +220,7 @@ class DockerSandbox:
             directory=WORK if merged is None else TARGET,
             preload=preload,
             rlimits=grouped_rlimits(profile),
+            bounds=bounds,
         )
         try:
             await armed.set_up(setup, seconds=BOOT_SECONDS)

@@ -10,16 +10,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sandbox.base import keeping
 from sandbox.docker.options import KERNEL_RUNTIMES
 from sandbox.errors import SandboxUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-    from sandbox.base import Availability, Sandbox
+    from sandbox.base import Armed, Availability, Sandbox
     from sandbox.job import Job
     from sandbox.profile import SandboxProfile
     from sandbox.result import ExecResult, Isolation
+    from sandbox.session import SessionBounds
     from sandbox.workspace import WorkspaceLayer
 
 
@@ -62,14 +65,34 @@ class KernelDocker:
         Raises:
             SandboxUnavailableError: the profile names a runtime on the host's own kernel.
         """
+        inner = self._on_its_kernel(profile)
+        return await self._backend.run(job, inner, files=files, workspace=workspace)
+
+    async def keep(
+        self,
+        profile: SandboxProfile,
+        *,
+        code_roots: Sequence[Path],
+        preload: Sequence[str],
+        bounds: SessionBounds,
+    ) -> Armed:
+        """See `KeepingSandbox`.
+
+        Raises:
+            SandboxUnavailableError: as `run`.
+        """
+        return await keeping(self._backend).keep(
+            self._on_its_kernel(profile), code_roots=code_roots, preload=preload, bounds=bounds
+        )
+
+    def _on_its_kernel(self, profile: SandboxProfile) -> SandboxProfile:
         runtime = profile.runtime or self._runtime
         if runtime not in KERNEL_RUNTIMES:
             raise SandboxUnavailableError(
                 f"runtime {runtime!r} shares the host's kernel",
                 f"leave the profile's runtime out, or name one of {sorted(KERNEL_RUNTIMES)}",
             )
-        inner = replace(profile, runtime=runtime)
-        return await self._backend.run(job, inner, files=files, workspace=workspace)
+        return replace(profile, runtime=runtime)
 
     async def aclose(self) -> None:
         """Nothing: the backend is closed by its owner."""

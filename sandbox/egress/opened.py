@@ -14,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from sandbox.base import keeping
 from sandbox.egress.proxy import open_proxy
 from sandbox.egress.scrub import Scrubber
 from sandbox.errors import FrameError, ProfileError, SandboxUnavailableError
@@ -21,16 +22,17 @@ from sandbox.profile import EGRESS, Mount
 from sandbox.result import RaisedError, RefusedFile
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from types import TracebackType
 
-    from sandbox.base import Availability, Sandbox
+    from sandbox.base import Armed, Availability, Sandbox
     from sandbox.egress.decision import EgressReport, Gate
     from sandbox.egress.rules import Egress
     from sandbox.egress.secrets import SecretStore
     from sandbox.job import Job
     from sandbox.profile import SandboxProfile
     from sandbox.result import ExecResult, Isolation
+    from sandbox.session import SessionBounds
     from sandbox.workspace.layer import WorkspaceLayer
 
 START_SECONDS = 60.0
@@ -89,6 +91,28 @@ class EgressSandbox:
     async def aclose(self) -> None:
         """See `Sandbox`."""
         await self._backend.aclose()
+
+    async def keep(
+        self,
+        profile: SandboxProfile,
+        *,
+        code_roots: Sequence[Path],
+        preload: Sequence[str],
+        bounds: SessionBounds,
+    ) -> Armed:
+        """See `KeepingSandbox`. A way out and secrets are opened for one run, and not kept.
+
+        Raises:
+            SandboxUnavailableError: the profile has either.
+        """
+        if profile.network != "none" or profile.secret_files:
+            raise SandboxUnavailableError(
+                "a session has no way out and no secrets",
+                "give it a profile without them, or use a sandbox once",
+            )
+        return await keeping(self._backend).keep(
+            profile, code_roots=code_roots, preload=preload, bounds=bounds
+        )
 
     async def run(
         self,

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio import to_thread
 
-from sandbox.probes.ground import gone, new_mark, seen
+from sandbox.base import KeepingSandbox
+from sandbox.probes.ground import gone, inside, new_mark, seen
 from sandbox.probes.table import blocked_unless, not_applicable, opened, probe
+from sandbox.session import SandboxSession
 
 if TYPE_CHECKING:
     from sandbox.probes.ground import Ground
@@ -125,15 +127,29 @@ async def stubborn(ground: Ground) -> Outcome:
     )
 
 
-@probe(19, "State of one run seen in the next", "nothing: a sandbox is used once")
+@probe(
+    19,
+    "State of one run seen in the next",
+    "nothing: a sandbox is used once; the calls of a session share theirs with nobody else",
+)
 async def state(ground: Ground) -> Outcome:
-    """Files, variables and a background process."""
+    """Files, variables and a background process; and beside an open session, which keeps them."""
     mark = new_mark()
     first = await ground.value("attempts:leave_state")
     await ground.command("sh", "-c", f"setsid sleep {mark} & echo x > /tmp/left; exit 0")
     second = await ground.value("attempts:leave_state")
     variables = (await ground.value("attempts:environment"))["own"]
     found = [*first, *second, *(["a variable"] if "MARK" in variables else [])]
+    if isinstance(ground.sandbox, KeepingSandbox):
+        job = inside("attempts:leave_state")
+        async with SandboxSession(
+            ground.sandbox, ground.profile(), code_roots=job.code_roots
+        ) as session:
+            kept = await session.run(job)
+            if kept.verdict != "ok":
+                return opened(f"a session ended as {kept.verdict}")
+            beside = await ground.value("attempts:leave_state")
+        found += [*kept.value, *beside]
     if not await gone(mark, seconds=0.25):
         found.append("a process")
     return blocked_unless(found, "two runs share nothing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,3 +44,55 @@ def linger(seconds: float) -> str:
 def add(one: int, other: int) -> int:
     """Adds behind a process's walls."""
     return one + other
+
+
+SEEN: list[str] = []
+
+
+@tool(effect="execute", impact="low", sandbox="process", single_use=False)
+def remember(word: str) -> list[str]:
+    """Gives each word it was called with since its interpreter was started."""
+    if word == "leave":
+        os._exit(3)
+    if word == "sleep":
+        time.sleep(1000)
+    SEEN.append(word)
+    return list(SEEN)
+
+
+@tool(effect="read", impact="low", sandbox="process", single_use=False)
+async def remember_too(word: str) -> list[str]:
+    """Another tool of the same module."""
+    SEEN.append(word)
+    return list(SEEN)
+
+
+@tool(effect="execute", impact="low", sandbox="process")
+def forget(word: str) -> list[str]:
+    """Does the same in a sandbox that is used once."""
+    SEEN.append(word)
+    return list(SEEN)
+
+
+@tool(effect="execute", impact="high", sandbox="process", single_use=False)
+def remember_money(word: str) -> list[str]:
+    """Keeps its sandbox, and matters too much for that."""
+    return [word]
+
+
+TABLES: dict[str, list[str]] = {}
+
+
+@tool(effect="write", impact="low", sandbox="process", single_use=False)
+def ask(
+    question: str,
+    table: Annotated[str | None, PathArg("read")] = None,
+    answer: Annotated[str | None, PathArg("write")] = None,
+) -> int:
+    """Loads a table when one is named, and counts in the last one."""
+    if table is not None:
+        TABLES["last"] = Path(table).read_text().splitlines()
+    count = sum(question in line for line in TABLES["last"])
+    if answer is not None:
+        Path(answer).write_text(str(count))
+    return count

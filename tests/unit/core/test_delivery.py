@@ -252,6 +252,7 @@ ENDINGS: list[tuple[Status, str, Code]] = [
     ("stopped", "denied", Code.EXECUTION_STOPPED),
     ("provider_failed", "unavailable", Code.EXECUTION_PROVIDER_FAILED),
     ("unavailable", "unavailable", Code.ISOLATION_UNAVAILABLE),
+    ("state_lost", "unavailable", Code.EXECUTION_STATE_LOST),
     ("cancelled", "expired", Code.CALL_CANCELLED),
     ("not_run", "denied", Code.CALL_CHANGED),
 ]

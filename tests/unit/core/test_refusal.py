@@ -25,6 +25,7 @@ MEANS = {
     ObligationUnknownError: ("denied", Code.OBLIGATION_UNKNOWN),
     ObligationFailedError: ("denied", Code.OBLIGATION_FAILED),
     errors.ExecutionUnavailableError: ("unavailable", Code.ISOLATION_UNAVAILABLE),
+    errors.StateLostError: ("unavailable", Code.EXECUTION_STATE_LOST),
     errors.ExecutionError: ("denied", Code.EXECUTION_REFUSED),
     errors.PlanError: ("denied", Code.PLAN_EXHAUSTED),
     errors.ApprovalUsedError: ("denied", Code.APPROVAL_USED),

@@ -62,6 +62,7 @@ def execution(
         workspace=workspace,
         profile=profile,
         deadline_seconds=5,
+        run="run-1",
     )
 
 

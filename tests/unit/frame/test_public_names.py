@@ -63,7 +63,10 @@ SANDBOX = [
     "SandboxError",
     "SandboxProfile",
     "SandboxProviderError",
+    "SandboxSession",
     "SandboxUnavailableError",
+    "SessionBounds",
+    "SessionEndedError",
     "Verdict",
 ]
 

@@ -18,15 +18,19 @@ from sandbox import (
     SandboxUnavailableError,
 )
 from sandbox.channel import SocketChannel, check_order, converse, greet, set_up
-from sandbox.frames import encode_job, frame
+from sandbox.frames import Order, encode_job, frame
 from sandbox.transcript import Transcript
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 pytestmark = pytest.mark.both_backends
 
 PROFILE = SandboxProfile(wall_seconds=5, output_bytes=100)
+
+
+def order(pieces: Iterable[bytes], profile: SandboxProfile = PROFILE) -> Order:
+    return Order(tuple(pieces), returns_value=True, wall_seconds=profile.wall_seconds)
 
 
 @pytest.fixture
@@ -162,7 +166,7 @@ async def test_a_run_ends_with_its_report(ends: tuple[socket.socket, socket.sock
 
     async with anyio.create_task_group() as group:
         group.start_soon(anyio.to_thread.run_sync, runner)
-        stopped, seconds = await converse(SocketChannel(ours), transcript, iter(job), PROFILE)
+        stopped, seconds = await converse(SocketChannel(ours), transcript, order(job))
 
     assert stopped is None
     assert 0 <= seconds < 5
@@ -190,7 +194,7 @@ async def test_a_run_is_stopped_for_a_reason(
     transcript.feed(HELLO)
     theirs.sendall(said)
 
-    reason, _ = await converse(SocketChannel(ours), transcript, iter([b"job"]), profile)
+    reason, _ = await converse(SocketChannel(ours), transcript, order([b"job"], profile))
 
     assert reason == stopped
     assert len(transcript.stdout) <= profile.output_bytes
@@ -203,9 +207,9 @@ async def test_a_job_nobody_takes_does_not_hang(
     profile = SandboxProfile(wall_seconds=0.05)
     transcript = Transcript(profile)
     transcript.feed(HELLO)
-    endless = iter(lambda: b"x" * 65536, None)
+    endless = [b"x" * 65536] * 1000
 
-    reason, _ = await converse(SocketChannel(ends[0]), transcript, endless, profile)
+    reason, _ = await converse(SocketChannel(ends[0]), transcript, order(endless, profile))
 
     assert reason == "timeout"
 
@@ -220,4 +224,4 @@ async def test_a_runner_that_hangs_up_is_a_provider_error(
     transcript.feed(HELLO)
 
     with pytest.raises(SandboxProviderError, match="broke"):
-        await converse(SocketChannel(ours), transcript, iter([b"job"]), PROFILE)
+        await converse(SocketChannel(ours), transcript, order([b"job"]))

@@ -86,6 +86,7 @@ REFUSED = [
     Case("a report that never ended", (HELLO, report(exit_code=None))),
     Case("a word after the report", (HELLO, report(), frame("o", b"x"))),
     Case("a second report", (HELLO, report(), report())),
+    Case("a call's end of a sandbox that is used once", (HELLO, report("c"))),
 ]
 
 
@@ -93,6 +94,55 @@ REFUSED = [
 def test_what_a_runner_may_not_say_is_refused(case: Case) -> None:
     with pytest.raises(FrameError):
         fed(*case.pieces)
+
+
+def kept(*pieces: bytes) -> Transcript:
+    transcript = Transcript(PROFILE, keeps=True)
+    transcript.feed(b"".join((HELLO, *pieces)))
+    return transcript
+
+
+def test_each_call_of_a_session_has_its_own_transcript() -> None:
+    """Nothing of one is in the next, and each has the whole of every limit."""
+    first = kept(frame("o", b"x" * 90), file("a", 2), frame("d", b"ab"), report("c"))
+    second = first.for_order()
+    second.feed(frame("o", b"y" * 90) + file("a", 0) + report("c"))
+
+    assert (first.is_kept, second.is_kept, second.is_finished) == (True, True, True)
+    assert (bytes(second.stdout), second.files) == (b"y" * 90, {"a": b""})
+    assert not second.overflowed
+    assert second.python == (3, 11)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (report("c"), frame("o", b"x")),
+        (report("c"), report("c")),
+        (report("c"), report()),
+        (report("c"), HELLO),
+        (file("a", 1), report("c")),
+    ],
+    ids=["output", "a second end", "a report", "a hello", "within a file"],
+)
+def test_after_the_end_of_a_call_nothing_may_be_said(pieces: tuple[bytes, ...]) -> None:
+    with pytest.raises(FrameError):
+        kept(*pieces)
+
+
+def test_half_a_word_after_the_end_of_a_call_is_noticed() -> None:
+    transcript = kept(report("c"), b"o\0")
+
+    with pytest.raises(FrameError, match="after the end"):
+        transcript.for_order()
+
+
+def test_what_is_used_up_takes_no_order() -> None:
+    """A sandbox that is used once, and a session whose interpreter has ended."""
+    assert fed(HELLO).for_order()
+    for transcript in (fed(HELLO, report()), kept(report())):
+        with pytest.raises(SandboxProviderError, match="used once"):
+            transcript.for_order()
 
 
 @given(st.binary(max_size=3000))
@@ -108,7 +158,7 @@ def test_no_bytes_do_more_than_be_refused(data: bytes) -> None:
 
 FRAMES = st.lists(
     st.one_of(
-        st.builds(frame, st.sampled_from("HAoevfdrz"), st.binary(max_size=80)),
+        st.builds(frame, st.sampled_from("HAoevfdrzc"), st.binary(max_size=80)),
         st.builds(file, st.text(max_size=8), st.integers(-1, 60)),
         st.builds(report, exit_code=st.sampled_from([0, 1, None])),
     ),
