@@ -4,6 +4,8 @@ Files go in by copy: whatever the call's `path` targets of access `read` name. F
 by declaration: only a `write` target of the call is put back into the workspace, after the
 run, each in one step. Anything else the tool wrote is gone with the sandbox.
 
+What a profile with a way out lists, the run's gate decides again, connection by connection.
+
 Not protected from: two calls writing the same file at once (the later one wins).
 """
 
@@ -32,15 +34,17 @@ from sandbox import (
     SandboxProfile,
     SandboxUnavailableError,
 )
+from sandbox.egress import EgressDecision
+from sandbox.egress.opened import EgressSandbox
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from permissions.execution.base import Execution, Status
+    from permissions.execution.base import ConnectionGate, Execution, Status
     from permissions.execution.code import CodeStage
     from permissions.model import JsonObject
     from sandbox import ExecResult, Job, Sandbox
-    from sandbox.egress import EgressReport
+    from sandbox.egress import EgressReport, EgressRequest
 
 MAX_INPUT_BYTES = 32 * 1024 * 1024
 """All files that go into one run."""
@@ -107,7 +111,7 @@ class SandboxedExecutor:
         seconds = min(profile.wall_seconds, execution.deadline_seconds)
         profile = replace(profile, wall_seconds=seconds)
         try:
-            result = await self._sandbox.run(job, profile, files=_read(_inputs(execution)))
+            result = await self._run(job, profile, execution)
         except ProfileError as err:
             return _failed(err, verdict="profile")
         except SandboxUnavailableError as err:
@@ -133,6 +137,32 @@ class SandboxedExecutor:
             (*self._stage.stage(module), *self._code_roots),
             _preload(module, qualname, is_async=execution.definition.is_async),
             requires=options.requires,
+        )
+
+    async def _run(
+        self, job: Job, profile: SandboxProfile, execution: Execution
+    ) -> ExecResult:
+        """A backend by itself refuses a profile with a way out, so no gate is left out here."""
+        files = _read(_inputs(execution))
+        if profile.network == "none" or not isinstance(self._sandbox, EgressSandbox):
+            return await self._sandbox.run(job, profile, files=files)
+        gate = _Gate(execution.gate)
+        return await self._sandbox.run(job, profile, files=files, gate=gate)
+
+
+class _Gate:
+    """The run's own gate, in the words of the sandbox. None lets nothing through."""
+
+    def __init__(self, gate: ConnectionGate | None) -> None:
+        self._gate = gate
+
+    async def decide(self, request: EgressRequest) -> EgressDecision:
+        """See `sandbox.egress.Gate`."""
+        if self._gate is None:
+            return EgressDecision(permitted=False, reason="egress.undecided")
+        answer = await self._gate.decide(asdict(request))
+        return EgressDecision(
+            permitted=answer.permitted, reason=answer.code, number=answer.number
         )
 
 
@@ -208,6 +238,7 @@ def _connection(report: EgressReport) -> ObservedEffect:
     return ObservedEffect(
         {
             "kind": "connection",
+            "connection": report.number,
             "permitted": report.permitted,
             "reason": report.reason,
             "end": report.end,
