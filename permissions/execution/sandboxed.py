@@ -139,13 +139,13 @@ class SandboxedExecutor:
             requires=options.requires,
         )
 
-    async def _run(
-        self, job: Job, profile: SandboxProfile, execution: Execution
-    ) -> ExecResult:
-        """A backend by itself refuses a profile with a way out, so no gate is left out here."""
+    async def _run(self, job: Job, profile: SandboxProfile, execution: Execution) -> ExecResult:
+        """Never with a way out that nobody decides."""
         files = _read(_inputs(execution))
-        if profile.network == "none" or not isinstance(self._sandbox, EgressSandbox):
+        if profile.network == "none":
             return await self._sandbox.run(job, profile, files=files)
+        if not isinstance(self._sandbox, EgressSandbox):
+            raise ProfileError("this place takes no gate, so it may not have a way out")
         gate = _Gate(execution.gate)
         return await self._sandbox.run(job, profile, files=files, gate=gate)
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import anyio
+import anyio.to_thread
 import pytest
 from backends import build_missing_image
 from hosts import Host, plain_host
 from opa_server import opa_server
 from reaching import visit
+from typer.testing import CliRunner
 
 from permissions.assembly import Places, log_signer, open_broker
+from permissions.cli.trace import app
 from permissions.config import BrokerConfig
 from permissions.execution.base import Execution
 from permissions.execution.code import CodeStage
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
 
     from permissions.session import Session
     from permissions.trace.reader import RecordedEntry
+    from sandbox import ExecResult, Job, Sandbox
 
 BACKENDS = [
     pytest.param("bubblewrap", marks=pytest.mark.bwrap),
@@ -135,16 +141,22 @@ async def visited(
     return Run(result.value, list(read_entries(config.state / "trace")))
 
 
-async def replayed(config: BrokerConfig, *, overlay: Path | None = None) -> Summary:
-    """The record decided again: under its own bundle, or as what-if under another."""
+async def told(command: str, config: BrokerConfig, *options: str) -> dict[str, Any]:
+    """What `wardline trace` says as JSON."""
+    arguments = [command, "--json", "--dir", str(config.state), *options]
+    ended = await anyio.to_thread.run_sync(lambda: CliRunner().invoke(app, arguments))
+    document: dict[str, Any] = json.loads(ended.stdout)
+    return document
+
+
+async def replayed(config: BrokerConfig) -> Summary:
+    """The record decided again under its own bundle."""
     places = Places(config.state)
     vault = VaultReader(places.trace, load_kek(places.kek))
     found = list(recorded_decisions(read_entries(places.trace), vault))
     revisions = {each.revision for each in found}
     assert len(revisions) == 1
     bundle = load_revision(places.bundles, revisions.pop())  # type: ignore[arg-type]
-    if overlay is not None:
-        bundle = load_bundle(overlay=overlay)
     summary = Summary()
     async with EmbeddedPdp(bundle, hard_deadline=5) as pdp:
         async for row in replay(found, under=lambda _: pdp):
@@ -174,8 +186,17 @@ async def test_each_connection_is_decided_recorded_and_decided_again(
     again = await replayed(config)
     assert (again.decisions, again.identical, again.unreplayable) == (4, 4, 0)
     (tmp_path / "none").mkdir()
-    without = await replayed(config, overlay=tmp_path / "none")
-    assert without.newly_allowed == 1
+    replayed_by_hand = await told("replay", config, "--overlay", str(tmp_path / "none"))
+    assert (replayed_by_hand["newly_allowed"], replayed_by_hand["changed"]) == (1, 1)
+    (row,) = replayed_by_hand["rows"]
+    assert (row["tool"], row["action"], row["before"], row["after"]) == (
+        "visit",
+        "egress/connect",
+        "deny",
+        "allow",
+    )
+    listed = await told("list", config)
+    assert (listed["permitted"], listed["reasons"], listed["end"]) == (True, [], "ran: ok")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -221,33 +242,60 @@ async def test_without_a_decision_point_nothing_more_is_reached(
     ]
 
 
-@pytest.mark.bwrap
-async def test_a_run_that_nobody_gave_a_gate_makes_no_connection(
-    tmp_path: Path, host: Host
-) -> None:
-    """What the profile lists is not enough by itself."""
+def ungated(folder: Path, host: Host, sandbox: Sandbox) -> tuple[SandboxedExecutor, Execution]:
+    """A run that nobody gave a gate, in a profile that lists the host."""
     rule = EgressRule(
         host="plain.example", mode="http", ports=(host.port,), unsafe_address="127.0.0.1"
     )
-    (tmp_path / "code").mkdir()
+    (folder / "code").mkdir()
     definition = visit.guard.definition
-    url = f"http://plain.example:{host.port}/"
+    executor = SandboxedExecutor(
+        sandbox,
+        stage=CodeStage(folder / "code"),
+        profiles={"web": SandboxProfile(network=Egress(allow=(rule,)), wall_seconds=60)},
+    )
+    return executor, Execution(
+        definition=definition,
+        arguments=definition.validate({"urls": [f"http://plain.example:{host.port}/"]}),
+        targets=[],
+        workspace=folder,
+        profile="web",
+        deadline_seconds=60,
+    )
+
+
+@pytest.mark.bwrap
+async def test_a_run_without_a_gate_makes_no_connection(tmp_path: Path, host: Host) -> None:
+    """What the profile lists is not enough by itself."""
     async with EgressSandbox(BubblewrapSandbox()) as sandbox:
-        executor = SandboxedExecutor(
-            sandbox,
-            stage=CodeStage(tmp_path / "code"),
-            profiles={"web": SandboxProfile(network=Egress(allow=(rule,)), wall_seconds=60)},
-        )
-        outcome = await executor.execute(
-            Execution(
-                definition=definition,
-                arguments=definition.validate({"urls": [url]}),
-                targets=[],
-                workspace=tmp_path,
-                profile="web",
-                deadline_seconds=60,
-            )
-        )
+        executor, execution = ungated(tmp_path, host, sandbox)
+        outcome = await executor.execute(execution)
 
     assert outcome.value == ["403 egress refused: egress.undecided"]
     assert host.requests == []
+
+
+@pytest.mark.bwrap
+async def test_a_place_that_takes_no_gate_runs_nothing_with_a_way_out(
+    tmp_path: Path, host: Host
+) -> None:
+    """Whatever stands behind it, nobody could decide its connections."""
+    async with EgressSandbox(BubblewrapSandbox()) as sandbox:
+        executor, execution = ungated(tmp_path, host, Wrapped(sandbox))
+        outcome = await executor.execute(execution)
+
+    assert (outcome.status, outcome.verdict) == ("provider_failed", "profile")
+    assert host.requests == []
+
+
+class Wrapped:
+    """A sandbox inside of another object, which knows nothing of gates."""
+
+    def __init__(self, sandbox: EgressSandbox) -> None:
+        self.name, self.isolation = sandbox.name, sandbox.isolation
+        self.probe, self.aclose = sandbox.probe, sandbox.aclose
+        self._sandbox = sandbox
+
+    async def run(self, job: Job, profile: SandboxProfile, **given: Any) -> ExecResult:
+        """See `Sandbox`."""
+        return await self._sandbox.run(job, profile, **given)
