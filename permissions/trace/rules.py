@@ -253,7 +253,9 @@ def _decided(name: str, body: JsonObject, call: CallState) -> Iterator[str]:
 def _observed(name: str, body: JsonObject, call: CallState) -> Iterator[str]:
     """Each permit lets one connection through; earlier versions did not number them."""
     number = body.get("connection")
+    known = type(number) is int and number in call.connections
     made = body.get("kind") == "connection" and body.get("permitted") is True
-    if made and "connection" in body and number not in call.connections:
+    if known:
+        call.connections.discard(number)
+    elif made and "connection" in body:
         yield f"{name} made a connection without a permit"
-    call.connections.discard(number)

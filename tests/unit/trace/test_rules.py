@@ -109,6 +109,11 @@ CASES = [
         ["connection without a permit"],
     ),
     Case(
+        "a connection with an odd number",
+        [START, INTENT, PERMIT, BEGUN, reaching([1]), made([1]), made("1"), DONE],  # type: ignore[arg-type]
+        ["connection without a permit", "connection without a permit"],
+    ),
+    Case(
         "a connection that was refused",
         [START, INTENT, PERMIT, BEGUN, reaching(1, permitted=False), made(1), DONE],
         ["connection without a permit"],
