@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).parent
 POLICIES = DOCS.parent / "policies"
-_POLICY_CODE = re.compile(r'"code": "([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)+)"')
+_POLICY_CODE = re.compile(r'(?:"code": |_ask\(\s*)"([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)+)"')
 _PART = re.compile(
     r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end of generated: (?P=name) -->)",
     re.DOTALL,

@@ -11,7 +11,8 @@ Every call goes through these steps, in this order, and this file reads like it:
     id; once approved, evaluate again with the approval
  7. prepare the obligations; one that is unknown or cannot be fulfilled is a deny
  8. append the signed intent and start; if they cannot be made durable, nothing runs
- 9. execute where the obligations say, under a deadline
+ 9. execute where the obligations say, under a deadline; each connection a sandboxed run wants
+    to make is a question to the policy of its own
 10. apply the duties on the result; a failure withholds it
 11. append the outcome, shielded from cancellation; return the result, or a denial as data
 
@@ -34,6 +35,7 @@ import anyio
 from permissions import records
 from permissions.admission import Admission, Attempt, Question, requested_call
 from permissions.budget import Exhausted
+from permissions.connections import CallConnections
 from permissions.delivery import Delivery, deliver, journal_form, withheld
 from permissions.errors import (
     BrokerError,
@@ -247,6 +249,11 @@ class PermissionBroker:
             evidence=parts.evidence,
         )
         most = self.parts.call_deadline_seconds
+        asked = {"approval": None if approval is None else approval.document()}
+        call = {**question.document, "context": {**question.document["context"], **asked}}
+        gate = CallConnections(
+            parts, attempt, call, profile=terms.profile, evidence=terms.evidence
+        )
         execution = Execution(
             definition=definition,
             arguments=question.arguments,
@@ -255,6 +262,7 @@ class PermissionBroker:
             profile=terms.profile,
             deadline_seconds=min(terms.deadline_seconds or most, most),
             run=attempt.session.run,
+            gate=gate,
         )
         if definition.name in attempt.session.left:  # told once, as by the place itself
             attempt.session.left.discard(definition.name)

@@ -1,7 +1,9 @@
 """From a call to the question policies answer: the Rego input, every key present.
 
 The mapping follows the default of the AuthZEN MCP binding draft (action `tools/call`, the
-tool as resource). Nothing a caller passes can name its own action, tool, role or label: these
+tool as resource). While a permitted call runs, two further questions may follow: may it make
+this connection (`egress/connect`), and may what it changed be kept (`effects/commit`). Who
+asks, which tool and why stay what they were. Nothing a caller passes can name its own action, tool, role or label: these
 come from the definition and the session only.
 """
 
@@ -14,7 +16,7 @@ from permissions.errors import ArgumentsError
 from permissions.targets import TargetError, parse_targets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from permissions.model import Digest, Isolation, JsonObject
@@ -74,6 +76,104 @@ def question_document(
             },
         },
         "context": context,
+    }
+
+
+def connection_question(
+    call: JsonObject,
+    *,
+    connection: JsonObject,
+    profile: str | None,
+    labels: Collection[str],
+    now: int,
+) -> JsonObject:
+    """The Rego input about one connection that a permitted call wants to make.
+
+    Args:
+        call: the Rego input the call was permitted with.
+        connection: `kind`, `host`, `port`, `method` and `path` (without its query).
+        profile: name of the sandbox's profile.
+        labels: of the session by now.
+        now: microseconds since 1970-01-01 UTC.
+    """
+    known = {name: connection[name] for name in ("kind", "host", "port", "method", "path")}
+    resource = {**_of_call(call), **known, "profile": profile}
+    return {
+        **_later(call, "egress/connect", labels=labels, now=now),
+        "resource": {"type": "connection", "id": known["host"], "properties": resource},
+    }
+
+
+def change_set_question(
+    call: JsonObject,
+    *,
+    changes: JsonObject,
+    approval: JsonObject | None,
+    labels: Collection[str],
+    now: int,
+) -> JsonObject:
+    """The Rego input about what a permitted call's run changed in its workspace.
+
+    Args:
+        call: the Rego input the call was permitted with. Its approval is not one of the
+            changes, which nobody had seen by then.
+        changes: the change set's own document (`sandbox.workspace`).
+        approval: of exactly these changes; its `args_digest` is the change set's digest.
+        labels: of the session by now.
+        now: microseconds since 1970-01-01 UTC.
+    """
+    of_call = call["resource"]["properties"]
+    properties = {
+        **_of_call(call),
+        "digest": changes["digest"],
+        "counts": {kind: changes[kind] for kind in ("created", "changed", "deleted")},
+        "bytes": changes["bytes"],
+        "changes": [_change(entry) for entry in changes["entries"]],
+        "complete": changes["complete"],
+        "refused": len(changes["refused"]),
+        "conflicts": len(changes["conflicts"]),
+        "targets": [target for target in of_call["targets"] if target["kind"] == "path"],
+    }
+    question = _later(call, "effects/commit", labels=labels, now=now)
+    return {
+        **question,
+        "resource": {
+            "type": "change_set",
+            "id": properties["tool"],
+            "properties": properties,
+        },
+        "context": {**question["context"], "approval": approval},
+    }
+
+
+_FACTS = ("type", "size", "mode")
+
+
+def _change(entry: JsonObject) -> JsonObject:
+    """One change. Its contents' digest stands in the digest of all; no policy needs it."""
+    names = ("path", "kind", *_FACTS, "executable", "target", "protected")
+    was = entry["was"]
+    if was is not None:
+        programs = was["type"] == "file" and bool(int(was["mode"], 8) & 0o111)
+        was = {**{name: was[name] for name in _FACTS}, "executable": programs}
+    return {**{name: entry[name] for name in names}, "was": was}
+
+
+def _of_call(call: JsonObject) -> JsonObject:
+    properties = call["resource"]["properties"]
+    return {
+        "tool": call["resource"]["id"],
+        "tool_digest": properties["tool_digest"],
+        "args_digest": properties["args_digest"],
+    }
+
+
+def _later(call: JsonObject, name: str, *, labels: Collection[str], now: int) -> JsonObject:
+    """Who asks and why, as the call was decided, at a later moment of its run."""
+    return {
+        "subject": call["subject"],
+        "action": {**call["action"], "name": name},
+        "context": {**call["context"], "labels": sorted(labels), "time": now},
     }
 
 

@@ -135,15 +135,27 @@ def intent(
 
 
 def decision(
-    attempt: Attempt, decided: Decision, document: JsonObject, *, revision: str, engine: str
+    attempt: Attempt,
+    decided: Decision,
+    document: JsonObject,
+    *,
+    revision: str,
+    engine: str,
+    connection: int | None = None,
 ) -> TraceEntry:
-    """The decision point answered, with everything needed to decide the same again."""
+    """The decision point answered, with everything needed to decide the same again.
+
+    Args:
+        connection: its number within the call, when it was asked about one.
+    """
     asked, answered = json_bytes(document), json_bytes(decided.response)
     return TraceEntry(
         "decision",
         attempt.session.run,
         attempt.id,
         {
+            "action": document["action"]["name"],
+            "connection": connection,
             "revision": revision,
             "engine": engine,
             "permitted": decided.permitted,

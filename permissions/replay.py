@@ -55,12 +55,16 @@ _UNCLEAR: dict[type[PdpError], Code] = {
 
 @dataclass(frozen=True, slots=True)
 class RecordedDecision:
-    """One decision as it was recorded; `problem` says why it cannot be replayed."""
+    """One decision as it was recorded; `problem` says why it cannot be replayed.
+
+    `action` is what was asked about: the call itself, or what it did while it ran.
+    """
 
     index: int
     run: str
     call: str
     tool: str | None
+    action: str
     revision: str
     engine: str
     verdict: Verdict
@@ -85,6 +89,7 @@ class Row:
     run: str
     call: str
     tool: str | None
+    action: str
     before: Verdict
     after: Verdict | None
     reasons_before: tuple[str, ...]
@@ -246,6 +251,7 @@ async def _decide_again(
         run=recorded.run,
         call=recorded.call,
         tool=recorded.tool,
+        action=recorded.action,
         before=recorded.verdict,
         after=after,
         reasons_before=recorded.reasons,
@@ -276,6 +282,7 @@ def _recorded(
         run=entry.run or "",
         call=entry.call or "",
         tool=tool,
+        action=str(body.get("action", "tools/call")),
         revision=str(body.get("revision")),
         engine=str(body.get("engine")),
         verdict=_recorded_verdict(body),

@@ -45,7 +45,8 @@ def restore(session: Session, entries: Iterable[TraceEntry], parts: BrokerParts)
             _restore_plan(session, entry, parts)
         elif entry.call is not None:
             call = known.setdefault(entry.call, {})
-            call[entry.type] = entry
+            if entry.type != "decision" or "start" not in call:  # later ones are of connections
+                call[entry.type] = entry
             if entry.type == "start":
                 session.calls += 1
                 if entry.body.get("enforced", {}).get("single_use") is False:

@@ -273,7 +273,7 @@ def _calls(entries: Iterator[RecordedEntry], run: str | None) -> Iterator[JsonOb
         call = open_calls.get(name)
         if call is None:
             continue
-        if entry.type == "decision":
+        if entry.type == "decision" and call["isolation"] is None:  # later ones: of connections
             call["permitted"] = entry.body.get("permitted")
             call["reasons"] = entry.body.get("reasons")
         elif entry.type == "start":
@@ -306,6 +306,7 @@ def _row_document(row: Row) -> JsonObject:
         "run": row.run,
         "call": row.call,
         "tool": row.tool,
+        "action": row.action,
         "before": row.before,
         "after": row.after,
         "reasons_before": list(row.reasons_before),

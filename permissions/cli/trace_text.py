@@ -171,7 +171,8 @@ def _completeness(found: Completeness, size: int) -> Iterator[str]:
 
 def _row(row: JsonObject) -> str:
     tool = _text(row["tool"]) if row["tool"] else "(not registered)"
-    place = f"{row['index']:>8}  {tool}  {_text(row['call'])}"
+    about = "" if row["action"] == "tools/call" else f" {_text(row['action'])}"
+    place = f"{row['index']:>8}  {tool}{about}  {_text(row['call'])}"
     if row["problem"]:
         return f"{place}  not replayable: {_text(row['problem'])}"
     after = ", ".join(row["reasons_after"]) or "no reason"

@@ -69,6 +69,31 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionAnswer:
+    """Whether a run may make one connection.
+
+    Attributes:
+        code: of the first reason against it, for the code inside; `egress.allowed` without.
+        number: of the recorded decision within its call; None when none could be recorded.
+    """
+
+    permitted: bool
+    code: str
+    number: int | None
+
+
+class ConnectionGate(Protocol):
+    """Decides the connections of one run."""
+
+    async def decide(self, connection: JsonObject) -> ConnectionAnswer:
+        """Answers for `kind`, `host`, `port`, `method` and `path` of one connection.
+
+        Whoever asks takes an exception, or no answer in its own time, for a refusal.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Execution:
     """One permitted run, as its executor needs to know it.
 
@@ -78,6 +103,7 @@ class Execution:
         profile: name of the sandbox profile; None for the tightest.
         deadline_seconds: then it is stopped.
         run: whose call it is.
+        gate: decides its connections; without one it makes none.
     """
 
     definition: ToolDefinition
@@ -87,6 +113,7 @@ class Execution:
     profile: str | None
     deadline_seconds: float
     run: str
+    gate: ConnectionGate | None = None
 
 
 class ToolExecutor(Protocol):

@@ -4,6 +4,8 @@ Files go in by copy: whatever the call's `path` targets of access `read` name. F
 by declaration: only a `write` target of the call is put back into the workspace, after the
 run, each in one step. Anything else the tool wrote is gone with the sandbox.
 
+What a profile with a way out lists, the run's gate decides again, connection by connection.
+
 Not protected from: two calls writing the same file at once (the later one wins).
 """
 
@@ -40,15 +42,17 @@ from sandbox import (
     SandboxUnavailableError,
     SessionEndedError,
 )
+from sandbox.egress import EgressDecision
+from sandbox.egress.opened import EgressSandbox
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from permissions.execution.base import Execution, Status
+    from permissions.execution.base import ConnectionGate, Execution, Status
     from permissions.execution.code import CodeStage
     from permissions.model import JsonObject
     from sandbox import ExecResult, Job, Sandbox, SessionBounds
-    from sandbox.egress import EgressReport
+    from sandbox.egress import EgressReport, EgressRequest
 
 MAX_INPUT_BYTES = 32 * 1024 * 1024
 """All files that go into one run."""
@@ -125,12 +129,11 @@ class SandboxedExecutor:
         profile = self._profiles[execution.profile]
         seconds = min(profile.wall_seconds, execution.deadline_seconds)
         try:
-            files = _read(_inputs(execution))
             if execution.definition.options.single_use:
                 profile = replace(profile, wall_seconds=seconds)
-                result = await self._sandbox.run(self._job(execution), profile, files=files)
+                result = await self._run(execution, profile)
             else:
-                result = await self._run_kept(execution, files, seconds)
+                result = await self._run_kept(execution, seconds)
         except StateLostError as err:
             return Outcome("state_lost", detail=str(err), verdict="state_lost")
         except ProfileError as err:
@@ -166,9 +169,8 @@ class SandboxedExecutor:
     def _roots(self, module: str) -> tuple[Path, ...]:
         return (*self._stage.stage(module), *self._code_roots)
 
-    async def _run_kept(
-        self, execution: Execution, files: Mapping[str, bytes], seconds: float
-    ) -> ExecResult:
+    async def _run_kept(self, execution: Execution, seconds: float) -> ExecResult:
+        files = _read(_inputs(execution))
         await self._kept.clear()
         session = self._session(execution)
         try:
@@ -210,6 +212,32 @@ class SandboxedExecutor:
     async def end_run(self, run: str) -> None:
         """See `ToolExecutor`."""
         await self._kept.end_run(run)
+
+    async def _run(self, execution: Execution, profile: SandboxProfile) -> ExecResult:
+        """Never with a way out that nobody decides."""
+        job, files = self._job(execution), _read(_inputs(execution))
+        if profile.network == "none":
+            return await self._sandbox.run(job, profile, files=files)
+        if not isinstance(self._sandbox, EgressSandbox):
+            raise ProfileError("this place takes no gate, so it may not have a way out")
+        gate = _Gate(execution.gate)
+        return await self._sandbox.run(job, profile, files=files, gate=gate)
+
+
+class _Gate:
+    """The run's own gate, in the words of the sandbox. None lets nothing through."""
+
+    def __init__(self, gate: ConnectionGate | None) -> None:
+        self._gate = gate
+
+    async def decide(self, request: EgressRequest) -> EgressDecision:
+        """See `sandbox.egress.Gate`."""
+        if self._gate is None:
+            return EgressDecision(permitted=False, reason="egress.undecided")
+        answer = await self._gate.decide(asdict(request))
+        return EgressDecision(
+            permitted=answer.permitted, reason=answer.code, number=answer.number
+        )
 
 
 def _preload(module: str, qualname: str, *, is_async: bool) -> tuple[str, ...]:
@@ -284,6 +312,7 @@ def _connection(report: EgressReport) -> ObservedEffect:
     return ObservedEffect(
         {
             "kind": "connection",
+            "connection": report.number,
             "permitted": report.permitted,
             "reason": report.reason,
             "end": report.end,

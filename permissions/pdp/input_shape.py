@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from permissions.pdp.bundle import shipped_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from permissions.model import JsonObject, JsonValue
 
 Shape = tuple[dict[str, Any], ...]
@@ -26,9 +28,17 @@ def _document() -> JsonObject:
     return found
 
 
-def input_shape() -> Shape:
-    """The shape of the whole input."""
-    return _flat(_document())
+def input_shape(question: str | None = None) -> Shape:
+    """The shape of the whole input; of one question, or of all of them."""
+    return tuple(
+        each for each in _flat(_document()) if question is None or question in _names(each)
+    )
+
+
+def _names(schema: dict[str, Any]) -> Sequence[str]:
+    action = schema["properties"]["action"]["properties"]
+    names: Sequence[str] = action["name"]["enum"]
+    return names
 
 
 def member(shape: Shape, step: str | None) -> Shape | None:
@@ -65,7 +75,7 @@ def members(shape: Shape) -> list[str]:
 
 
 def words(shape: Shape) -> frozenset[JsonValue] | None:
-    """The only values there are; None when they are not listed, or there is but one."""
+    """The only values there are; None when they are not listed."""
     found: set[JsonValue] = set()
     for schema in shape:
         if schema.get("type") == "null":
@@ -74,7 +84,7 @@ def words(shape: Shape) -> frozenset[JsonValue] | None:
             found.update(schema["enum"])
         else:
             return None
-    return frozenset(found) if len(found - {None}) > 1 else None
+    return frozenset(found) if found - {None} else None
 
 
 def _flat(schema: Any) -> Shape:

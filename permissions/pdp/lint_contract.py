@@ -1,9 +1,9 @@
 """Findings about what nobody would ever ask for: packages and rules `main` does not read.
 
-`data.wardline.main` joins four rules of each package directly below `policies` and `layers`
-(docs/policy-contract.md). A rule of another name, or in another package, is valid Rego that
-decides nothing; one of another form, or an entry without its members, is a denial of every
-call.
+`data.wardline.main` joins four rules of each package directly below `policies`, `egress`,
+`effects` and `layers` (docs/policy-contract.md). A rule of another name, or in another package,
+is valid Rego that decides nothing; one of another form, or an entry without its members, is a
+denial of every call.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ RULES = frozenset({"allow", "deny", "require_approval", "obligations"})
 """The rules that `main` reads of a package or layer."""
 
 _SHARED = {("wardline", name) for name in ("main", "lib", "contract")}
-_JOINED = {("wardline", "policies"), ("wardline", "layers")}
+_QUESTIONS: dict[Path, str] = {
+    ("wardline", "policies"): "tools/call",
+    ("wardline", "egress"): "egress/connect",
+    ("wardline", "effects"): "effects/commit",
+}
+_JOINED = {*_QUESTIONS, ("wardline", "layers")}
 _VOICES = frozenset({"code", "agent", "operator", "nearest"})
 _ENTRIES = {
     "deny": _VOICES,
@@ -32,6 +37,11 @@ _ENTRIES = {
     "obligations": frozenset({"id", "type", "properties"}),
 }
 _LITERALS = ("string", "number", "boolean", "null")
+
+
+def question_of(module: Module) -> str | None:
+    """The only action whose questions a package is asked; None when it may be any."""
+    return _QUESTIONS.get(module.package[:2])
 
 
 def check_contract(module: Module) -> Iterator[Finding]:
@@ -44,7 +54,8 @@ def check_contract(module: Module) -> Iterator[Finding]:
             module.place,
             "rego.unread_package",
             f"nothing reads the package {'.'.join(module.package)}",
-            "name it wardline.policies.<name>, or wardline.layers.<name> for a layer",
+            "name it wardline.policies.<name>, wardline.egress.<name> or wardline.effects.<name>"
+            " after the question it answers, or wardline.layers.<name> for a layer",
         )
         return
     for rule in module.rules:

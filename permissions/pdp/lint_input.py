@@ -2,7 +2,8 @@
 
 Both are rules that never fire. References are followed through rules of one value and locals
 bound once (`some target in lib.targets("path")`), not through arguments of functions; what
-cannot be told is left alone.
+cannot be told is left alone. A package is held to the input of the one question it is asked;
+what all share (`lib`, `main`, layers) to that of any.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from permissions.pdp.finding import Finding
 from permissions.pdp.input_shape import input_shape, member, members, words
+from permissions.pdp.lint_contract import question_of
 from permissions.pdp.rego_tree import (
     rule_statements,
     rule_terms,
@@ -53,7 +55,7 @@ class InputLinter:
     def check_imports(self, module: Module) -> Iterator[Finding]:
         """Imports of members the input never has."""
         for imported in module.imports:
-            shape: Shape | None = input_shape()
+            shape: Shape | None = input_shape(question_of(module))
             for step in imported.path[1:] if imported.path[0] == "input" else ():
                 below = member(shape, step) if shape else None
                 if shape and below == ():
@@ -151,7 +153,7 @@ class InputLinter:
     def _variable(self, scope: _Scope, term: Term, depth: int) -> Shape | None:
         name = str(term.value)
         if name == "input":
-            return input_shape()
+            return input_shape(question_of(scope.module))
         if self._names.is_local(scope.module, name):
             bound = scope.bound.get(name)
             if bound is None:
@@ -175,7 +177,7 @@ class InputLinter:
         if pattern is None or None in pattern:
             return None
         if pattern[0] == "input":
-            shape: Shape | None = input_shape()
+            shape: Shape | None = input_shape(question_of(scope.module))
             for step in pattern[1:]:
                 shape = member(shape, step) if shape else None
             return shape

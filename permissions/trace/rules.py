@@ -4,9 +4,11 @@
 
     intent ──► (decision | request | approval)* ──► denied
                           │
-                          └─ after a permit ──► start ──► effect* ──► outcome
+                          └─ after a permit ──► start ──► (decision | effect)* ──► outcome
     from any open state ──► gap          a run: run.start ──► plan*, calls ──► run.end
 
+Before the start a decision is about the call (`action` is `tools/call`), after it about what
+the call does then. A connection that was made has a decision of its own that permits it.
 Every call ends once: `denied`, `outcome` or `gap`. A run left open by one writer may be started
 again under the next `log.open`. What does not fit is a finding, not an
 exception: the entry is there and signed, it just tells a story that must not happen. Types
@@ -52,11 +54,10 @@ class CallState:
     approved: str | None = None
     begun: bytes = b""
     """Digest of its key and arguments, once started."""
-
-    @property
-    def started(self) -> bool:
-        """Whether the tool may have been run."""
-        return self.last in ("start", "effect")
+    started: bool = False
+    """Whether the tool may have been run."""
+    connections: set[int] = field(default_factory=set)
+    """Numbers of the connections that were permitted and have not been reported."""
 
 
 @dataclass(slots=True)
@@ -214,11 +215,11 @@ def _short(text: str) -> bytes:
 def _findings(kind: str, body: JsonObject, call: CallState) -> Iterator[str]:
     """Moves an open call on; yields what is wrong about the move."""
     name = f"call {call.call!r}"
-    if kind in ("decision", "request", "approval", "denied", "start") and call.started:
+    if kind in ("request", "approval", "denied", "start") and call.started:
         yield f"{kind} of {name} after its start"
     match kind:
         case "decision":
-            call.permitted = body.get("permitted") is True
+            yield from _decided(name, body, call)
         case "request":
             call.requested = body.get("request")
         case "approval":
@@ -228,6 +229,33 @@ def _findings(kind: str, body: JsonObject, call: CallState) -> Iterator[str]:
         case "start":
             if not call.permitted:
                 yield f"{name} was started without a permit"
+            call.started = True
         case "effect" | "outcome" if not call.started:
             yield f"{name} has an {kind} but was never started"
+        case "effect":
+            yield from _observed(name, body, call)
     call.last = kind
+
+
+def _decided(name: str, body: JsonObject, call: CallState) -> Iterator[str]:
+    """A log of an earlier version has decisions about calls only, and does not say so."""
+    action = body.get("action", "tools/call")
+    permitted = body.get("permitted") is True
+    if (action == "tools/call") == call.started:
+        when = "after" if call.started else "before"
+        yield f"decision about {action} of {name} {when} its start"
+    elif action == "tools/call":
+        call.permitted = permitted
+    elif permitted and type(number := body.get("connection")) is int:
+        call.connections.add(number)
+
+
+def _observed(name: str, body: JsonObject, call: CallState) -> Iterator[str]:
+    """Each permit lets one connection through; earlier versions did not number them."""
+    number = body.get("connection")
+    known = type(number) is int and number in call.connections
+    made = body.get("kind") == "connection" and body.get("permitted") is True
+    if known:
+        call.connections.discard(number)
+    elif made and "connection" in body:
+        yield f"{name} made a connection without a permit"

@@ -14,7 +14,20 @@ faults contains _fault("subject", "subject is not type, id and properties") if n
 
 faults contains _fault("action", "action is unknown, or its effect or impact is") if not _action
 
-faults contains _fault("resource", "resource is not a tool with its properties") if not _resource
+faults contains _fault("resource", "resource is no tool, connection or change set") if not _resource
+
+faults contains _fault("resource", "resource is of another type than action asks about") if {
+	_resource
+	wanted := _asked[input.action.name]
+	type := input.resource.type
+	type != wanted
+}
+
+faults contains _fault("changes", "a change is of unknown kind or form") if {
+	is_array(input.resource.properties.changes)
+	some change in input.resource.properties.changes
+	not _change(change)
+}
 
 faults contains _fault("targets", "targets is no list") if not _targets
 
@@ -22,6 +35,14 @@ faults contains _fault("targets", "a target is of unknown kind or form") if {
 	_targets
 	some target in input.resource.properties.targets
 	not _target(target)
+}
+
+faults contains _fault("targets", "a change set comes with path targets only") if {
+	input.resource.type == "change_set"
+	_targets
+	some target in input.resource.properties.targets
+	kind := target.kind
+	kind != "path"
 }
 
 faults contains _fault("context", "context is not of the contract's form") if not _context
@@ -48,7 +69,7 @@ faults contains _fault("approval", "approval is neither null nor complete") if n
 
 _fault(part, operator) := {
 	"code": concat("", ["contract.", part]),
-	"agent": "The broker described this call in a form the policies do not know.",
+	"agent": "The broker described this in a form the policies do not know.",
 	"operator": operator,
 	"nearest": null,
 }
@@ -66,9 +87,16 @@ _subject if {
 }
 
 _action if {
-	input.action.name == "tools/call"
+	_asked[input.action.name]
 	input.action.properties.effect in {"read", "write", "send", "execute", "irreversible"}
 	input.action.properties.impact in {"low", "medium", "high", "critical"}
+}
+
+# What each action is about.
+_asked := {
+	"tools/call": "tool",
+	"egress/connect": "connection",
+	"effects/commit": "change_set",
 }
 
 _resource if {
@@ -82,7 +110,64 @@ _resource if {
 	_strings(input.resource.properties.control)
 }
 
+_resource if {
+	input.resource.type == "connection"
+	is_string(input.resource.id)
+	_of_call
+	input.resource.properties.kind in {"connect", "http"}
+	is_string(input.resource.properties.host)
+	_whole(input.resource.properties.port)
+	input.resource.properties.port >= 1
+	input.resource.properties.port <= 65535
+	_nullable_string(input.resource.properties.method)
+	_nullable_string(input.resource.properties.path)
+	_nullable_string(input.resource.properties.profile)
+}
+
+_resource if {
+	input.resource.type == "change_set"
+	is_string(input.resource.id)
+	_of_call
+	is_string(input.resource.properties.digest)
+	every kind in ["created", "changed", "deleted"] {
+		_whole(input.resource.properties.counts[kind])
+	}
+	_whole(input.resource.properties.bytes)
+	is_array(input.resource.properties.changes)
+	is_boolean(input.resource.properties.complete)
+	_whole(input.resource.properties.refused)
+	_whole(input.resource.properties.conflicts)
+}
+
+_of_call if {
+	is_string(input.resource.properties.tool)
+	is_string(input.resource.properties.tool_digest)
+	is_string(input.resource.properties.args_digest)
+}
+
+_change(change) if {
+	is_string(change.path)
+	change.kind in {"created", "changed", "deleted"}
+	_entry(change)
+	_nullable_string(change.target)
+	is_boolean(change.protected)
+	_was(change.was)
+}
+
+_was(entry) if entry == null
+
+_was(entry) if _entry(entry)
+
+_entry(entry) if {
+	entry.type in {"file", "directory", "link"}
+	_nullable_whole(entry.size)
+	_nullable_string(entry.mode)
+	is_boolean(entry.executable)
+}
+
 _targets if is_array(input.resource.properties.targets)
+
+_targets if input.resource.type == "connection"
 
 _target(target) if {
 	is_string(target.argument)

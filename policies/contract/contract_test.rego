@@ -80,3 +80,82 @@ _patches := [
 	{"code": "contract.plan", "with": {"context": {"plan": {"verdict": "fine"}}}},
 	{"code": "contract.approval", "with": {"context": {"approval": {"approvers": "bob"}}}},
 ]
+
+_changed := fixture.change_set("write", "low", [
+	fixture.created("a"),
+	fixture.changed("b"),
+	fixture.deleted("c"),
+])
+
+test_the_two_further_questions_are_known if {
+	count(contract.faults) == 0 with input as fixture.connection
+	count(contract.faults) == 0 with input as fixture.connecting("read", {
+		"kind": "http",
+		"method": "GET",
+		"path": "/a",
+		"profile": null,
+	})
+	count(contract.faults) == 0 with input as _changed
+}
+
+test_each_wrong_word_of_a_connection_is_a_fault if {
+	every members in [
+		{"kind": "udp"},
+		{"host": null},
+		{"port": 0},
+		{"port": 65536},
+		{"port": "443"},
+		{"method": 1},
+		{"path": 1},
+		{"profile": 1},
+		{"tool": null},
+		{"args_digest": null},
+	] {
+		faulty := fixture.connecting("read", members)
+		fixture.codes(contract.faults) == {"contract.resource"} with input as faulty
+	}
+}
+
+test_each_wrong_word_of_a_change_set_is_a_fault if {
+	every members in [
+		{"digest": null},
+		{"counts": {"deleted": -1}},
+		{"bytes": 0.5},
+		{"complete": "yes"},
+		{"refused": []},
+		{"conflicts": null},
+		{"tool_digest": null},
+	] {
+		faulty := object.union(_changed, {"resource": {"properties": members}})
+		fixture.codes(contract.faults) == {"contract.resource"} with input as faulty
+	}
+	every targets in [[fixture.host("example.com")], null] {
+		aimed := object.union(_changed, {"resource": {"properties": {"targets": targets}}})
+		fixture.codes(contract.faults) == {"contract.targets"} with input as aimed
+	}
+}
+
+test_each_wrong_word_of_a_change_is_a_fault if {
+	every members in [
+		{"path": null},
+		{"kind": "moved"},
+		{"type": "device"},
+		{"size": -1},
+		{"mode": 420},
+		{"executable": null},
+		{"target": 1},
+		{"protected": "no"},
+		{"was": {}},
+	] {
+		change := object.union(fixture.created("a"), members)
+		faulty := fixture.change_set("write", "low", [fixture.changed("b"), change])
+		"contract.changes" in fixture.codes(contract.faults) with input as faulty
+	}
+}
+
+test_action_and_resource_belong_together if {
+	every name in ["tools/call", "effects/commit"] {
+		faulty := object.union(fixture.connection, {"action": {"name": name}})
+		fixture.codes(contract.faults) == {"contract.resource"} with input as faulty
+	}
+}

@@ -56,6 +56,81 @@ call(effect, impact, targets) := object.union(base, {
 })
 
 # METADATA
+# title: The base call as the question of another resource
+_about(name, type, properties) := {
+	"subject": base.subject,
+	"action": {"name": name, "properties": base.action.properties},
+	"resource": {"type": type, "id": "of the call", "properties": object.union(
+		{"tool": "some_tool", "tool_digest": "sha256:b", "args_digest": "sha256:a"},
+		properties,
+	)},
+	"context": base.context,
+}
+
+# METADATA
+# title: A tunnel from the base call to a public host
+connection := _about("egress/connect", "connection", {
+	"kind": "connect",
+	"host": "api.example.com",
+	"port": 443,
+	"method": null,
+	"path": null,
+	"profile": "web",
+})
+
+# METADATA
+# title: The base connection with another effect and other members
+connecting(effect, members) := object.union(connection, {
+	"action": {"properties": {"effect": effect}},
+	"resource": {"properties": members},
+})
+
+# METADATA
+# title: What a call of this effect and impact changed
+change_set(effect, impact, changes) := object.union(
+	_about("effects/commit", "change_set", {
+		"digest": "sha256:d",
+		"counts": {kind: count([1 | some change in changes; change.kind == kind]) |
+			some kind in ["created", "changed", "deleted"]
+		},
+		"bytes": sum([change.size | some change in changes; is_number(change.size)]),
+		"changes": changes,
+		"complete": true,
+		"refused": 0,
+		"conflicts": 0,
+		"targets": [path("write", "out")],
+	}),
+	{"action": {"properties": {"effect": effect, "impact": impact}}},
+)
+
+# METADATA
+# title: An ordinary file that was created
+created(name) := {
+	"path": name,
+	"kind": "created",
+	"type": "file",
+	"size": 10,
+	"mode": "0644",
+	"executable": false,
+	"target": null,
+	"protected": false,
+	"was": null,
+}
+
+# METADATA
+# title: A file that was changed
+changed(name) := object.union(created(name), {"kind": "changed", "was": {
+	"type": "file",
+	"size": 5,
+	"mode": "0644",
+	"executable": false,
+}})
+
+# METADATA
+# title: A file that was deleted
+deleted(name) := object.union(changed(name), {"kind": "deleted", "size": null, "mode": null})
+
+# METADATA
 # title: A call with other members of context
 in_context(document, context) := object.union(document, {"context": context})
 
@@ -78,6 +153,29 @@ terms := {
 	"quorum": 1,
 	"expires_in_seconds": 900,
 	"separation_of_duties": false,
+}
+
+# METADATA
+# title: Tables that the packages of connections and change sets read
+tables := {
+	"approval": {"terms": {
+		"low": terms,
+		"high": terms,
+		"critical": object.union(terms, {"approvers": ["security"]}),
+	}},
+	"egress": {
+		"internal_endings": ["internal", "localhost"],
+		"own_hosts": ["build.internal"],
+		"closed": ["evil.example"],
+		"read_methods": ["GET", "HEAD"],
+		"untrusted": {"effects": ["execute"], "hosts": ["pypi.org"]},
+	},
+	"effects": {"without_person": {"changes": 2, "bytes": 100, "deletions": 0}},
+	"filesystem": {
+		"protected_names": ["conftest.py"],
+		"secret_names": ["id_rsa"],
+		"secret_endings": [".pem"],
+	},
 }
 
 # METADATA

@@ -2,8 +2,9 @@
 # scope: package
 # title: The one answer
 # description: |
-#   Joins what every package under data.wardline.policies and every layer under
+#   Joins what every package of the question asked and every layer under
 #   data.wardline.layers says. Deny beats approval beats allow; nothing said means deny.
+#   Each question has packages of its own, so what allows a call allows no connection.
 # related_resources:
 #   - ref: docs/policy-contract.md
 package wardline.main
@@ -21,7 +22,7 @@ default response := {
 	"context": {
 		"reasons": [{
 			"code": "main.nothing_allows",
-			"agent": "No policy allows this call. Use another tool, or ask for it to be allowed.",
+			"agent": "No policy allows this. Do it another way, or ask for it to be allowed.",
 			"operator": "no package allows it and none asks for an approval",
 			"nearest": null,
 		}],
@@ -87,8 +88,16 @@ _fired := _codes(_denials | _approvals) | _allows
 # that did not fire says nothing, and most do not.
 
 # Bound once: an engine that finds `data.wardline.policies[name]` in four rules evaluates every
-# package four times.
-_packages := data.wardline.policies
+# package four times. And bound after the question is known: those of others are not evaluated.
+_packages := data.wardline.policies if {
+	_is_call
+} else := data.wardline.egress if {
+	input.action.name == "egress/connect"
+} else := data.wardline.effects if {
+	input.action.name == "effects/commit"
+}
+
+_is_call if input.action.name == "tools/call"
 
 _layers := data.wardline.layers
 
@@ -132,7 +141,8 @@ _said contains ["layers", "obligations", name, said] if {
 	said != set()
 }
 
-# Only packages allow: a layer narrows.
+# Only packages allow: a layer narrows. Which calls it allows says nothing about what a call
+# that may run then reaches or changes; there it narrows by what it denies or asks for.
 _allows contains code if {
 	some ["policies", "allow", _, said] in _said
 	is_set(said)
@@ -151,13 +161,14 @@ _denials contains {
 	"operator": concat("", ["layer ", layer, " has allow rules and none of them fired"]),
 	"nearest": null,
 } if {
+	_is_call
 	some layer
 	_layers[layer].allow == set()
 }
 
 _denials contains {
 	"code": "main.no_common_approvers",
-	"agent": "This call needs a person's approval, and nobody may give it. Use another way.",
+	"agent": "This needs a person's approval, and nobody may give it. Use another way.",
 	"operator": "the demanded approver groups have none in common, or tables.approval names none",
 	"nearest": null,
 } if {
@@ -172,10 +183,18 @@ _approvals contains entry if {
 }
 
 _obligations contains entry if {
-	some [_, "obligations", _, said] in _said
+	some [place, "obligations", _, said] in _said
 	is_set(said)
 	some entry in said
+	_owed(place, entry)
 }
+
+# The duties of a layer are about running a call, except how an answer is recorded.
+_owed(place, _) if place == "policies"
+
+_owed(_, _) if _is_call
+
+_owed(_, entry) if entry.type == "evidence"
 
 # How an answer is recorded is owed for refusals too; other duties only make sense for a run.
 _evidence := _ordered({entry | some entry in _obligations; entry.type == "evidence"}, "id")

@@ -199,3 +199,91 @@ test_a_false_of_a_layer_is_malformed_too if {
 		with data.wardline.layers as {"team": {"allow": false}}
 	fixture.codes(answer.context.reasons) == {"main.rule_malformed"}
 }
+
+_each := {
+	"policies": fixture.base,
+	"egress": fixture.connection,
+	"effects": fixture.change_set("write", "low", [fixture.created("a")]),
+}
+
+test_each_question_is_answered_by_its_own_packages_only if {
+	allowed := {[question, place] |
+		some question, asked in _each
+		some place in ["policies", "egress", "effects"]
+		_permits(asked, place)
+	}
+	allowed == {[question, question] | some question, _ in _each}
+}
+
+_permits(asked, place) if {
+	said := object.union(
+		{"policies": _none, "egress": _none, "effects": _none},
+		{place: {"p": {"allow": {"p.a"}}}},
+	)
+	answer := main.response with input as asked
+		with data.wardline.policies as said.policies
+		with data.wardline.egress as said.egress
+		with data.wardline.effects as said.effects
+	answer.decision == true
+}
+
+test_a_layer_denies_and_asks_about_every_question if {
+	every asked in _each {
+		denied := main.response with input as asked
+			with data.wardline.tables as fixture.tables
+			with data.wardline.policies as {"p": {"allow": {"p.a"}}}
+			with data.wardline.layers as {"team": {"deny": {_entry("team.no")}}}
+		fixture.codes(denied.context.reasons) == {"team.no"}
+		held := main.response with input as asked
+			with data.wardline.tables as fixture.tables
+			with data.wardline.policies as {"p": {"allow": {"p.a"}}}
+			with data.wardline.layers as {"team": {"require_approval": {_asks("team.ask", fixture.terms)}}}
+		held.context.access_request == fixture.terms
+	}
+}
+
+test_a_layer_allows_calls_and_nothing_else if {
+	every asked in [_each.egress, _each.effects] {
+		permitted := main.response with input as asked
+			with data.wardline.tables as fixture.tables
+			with data.wardline.layers as {"team": {"allow": set()}}
+		permitted.decision == true
+	}
+}
+
+test_the_duties_of_a_layer_are_about_calls_except_evidence if {
+	duties := {_obligation("team.e", "evidence"), _obligation("team.s", "sandbox")}
+	every question, asked in _each {
+		answer := main.response with input as asked
+			with data.wardline.policies as {"p": {"allow": {"p.a"}}}
+			with data.wardline.layers as {"team": {"obligations": duties}}
+		owed := {duty.id | some duty in answer.context.obligations}
+		owed == {id | some id in ["team.e", "team.s"]; _is_owed(question, id)}
+	}
+}
+
+_is_owed(question, _) if question == "policies"
+
+_is_owed(_, id) if id == "team.e"
+
+test_the_approval_of_a_call_covers_its_connections if {
+	code := fixture.in_context(fixture.connecting("execute", {}), {"labels": ["untrusted"]})
+	held := main.response with input as code with data.wardline.tables as fixture.tables
+	fixture.codes(held.context.reasons) == {"connection.untrusted_session"}
+	approved := fixture.in_context(code, {"approval": fixture.approval(["bob"], ["operators"])})
+	permitted := main.response with input as approved
+		with data.wardline.tables as fixture.tables
+	permitted.decision == true
+}
+
+test_only_people_who_saw_the_changes_approve_them if {
+	gone := fixture.change_set("write", "low", [fixture.deleted("a")])
+	of_call := fixture.approval(["bob"], ["operators"])
+	held := main.response with input as fixture.in_context(gone, {"approval": of_call})
+		with data.wardline.tables as fixture.tables
+	fixture.codes(held.context.reasons) == {"changes.deletions"}
+	seen := object.union(of_call, {"args_digest": "sha256:d"})
+	permitted := main.response with input as fixture.in_context(gone, {"approval": seen})
+		with data.wardline.tables as fixture.tables
+	permitted.decision == true
+}

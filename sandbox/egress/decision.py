@@ -52,10 +52,15 @@ class EgressRequest:
 
 @dataclass(frozen=True, slots=True)
 class EgressDecision:
-    """The answer to one request; `reason` is a code for the record and for the job."""
+    """The answer to one request; `reason` is a code for the record and for the job.
+
+    Attributes:
+        number: the gate's own number of the question, which the report then carries too.
+    """
 
     permitted: bool
     reason: str
+    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +73,7 @@ class EgressReport:
         address: that was dialled; None when nothing was.
         bytes_out: from the job to the host.
         bytes_in: from the host to the job.
+        number: the gate's own; None when no gate was asked, or it gave none.
     """
 
     request: EgressRequest | None
@@ -78,6 +84,7 @@ class EgressReport:
     bytes_in: int
     seconds: float
     end: EndReason
+    number: int | None = None
 
 
 class Gate(Protocol):

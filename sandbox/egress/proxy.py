@@ -58,6 +58,7 @@ class _Open:
     request: EgressRequest
     permitted: bool
     since: float
+    number: int | None = None
 
 
 class EgressProxy:
@@ -157,24 +158,29 @@ class EgressProxy:
         entry = self._open.get(number)
         if entry is not None:
             entry.permitted = bool(order["permitted"])
+            entry.number = decision.number
         log.info("egress_decided", host=request.host, port=request.port, reason=order["reason"])
         await self._control.send(order)
 
     async def _gated(self, request: EgressRequest) -> EgressDecision:
         if self._gate is None:
             return ALLOWED
+        fault = "no EgressDecision"
         try:
             with anyio.fail_after(GATE_SECONDS):
-                return await self._gate.decide(request)
+                decision: object = await self._gate.decide(request)
+            if isinstance(decision, EgressDecision):
+                return decision
         except Exception as err:  # noqa: BLE001 - the contract of `Gate`: no answer is a no
-            log.warning("egress_gate_failed", host=request.host, fault=type(err).__name__)
-            return EgressDecision(permitted=False, reason="egress.gate_failed")
+            fault = type(err).__name__
+        log.warning("egress_gate_failed", host=request.host, fault=fault)
+        return EgressDecision(permitted=False, reason="egress.gate_failed")
 
     def _order(
         self, request: EgressRequest, rule: EgressRule | None, decision: EgressDecision
     ) -> dict[str, Any]:
         order: dict[str, Any] = {
-            "permitted": decision.permitted and rule is not None,
+            "permitted": decision.permitted is True and rule is not None,
             "reason": decision.reason,
             "port": 0,
             "tls": False,
@@ -182,7 +188,7 @@ class EgressProxy:
             "header": None,
             "secrets": [],
         }
-        if rule is None or not decision.permitted:
+        if rule is None or not order["permitted"]:
             return order
         order["tls"] = rule.mode == "https"
         order["port"] = rule.ports[0] if rule.mode == "https" else request.port
@@ -226,6 +232,7 @@ class EgressProxy:
                 bytes_in=_number(message["in"], 2**53, least=0),
                 seconds=0.0 if entry is None else time.monotonic() - entry.since,
                 end=end,
+                number=None if entry is None else entry.number,
             )
         )
 
@@ -243,6 +250,7 @@ class EgressProxy:
                     bytes_in=0,
                     seconds=time.monotonic() - entry.since,
                     end="fault",
+                    number=entry.number,
                 )
             )
         self._open.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import http.client
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opa_server import opa_server
 from policy_cases import base_document, cases_bundle
-from policy_inputs import APPROVALS, JUNK, damaged, documents
+from policy_inputs import APPROVALS, JUNK, damaged, documents, questions
 
 from permissions.model import Decision
 from permissions.pdp.base import ENTRYPOINT
@@ -28,9 +29,18 @@ if TYPE_CHECKING:
 
 BUNDLE = cases_bundle()
 ENGINE = Engine(BUNDLE.modules, json.dumps(BUNDLE.data))
-DENYING = sorted(
-    path.split("/")[0] for path, text in BUNDLE.modules.items() if "\ndeny contains" in text
-)
+DENYING = {
+    action: sorted(
+        f"wardline.{below}.{Path(path).stem}"
+        for path, text in BUNDLE.modules.items()
+        if "\ndeny contains" in text and f"\npackage wardline.{below}." in text
+    )
+    for action, below in {
+        "tools/call": "policies",
+        "egress/connect": "egress",
+        "effects/commit": "effects",
+    }.items()
+}
 SCHEMA = jsonschema.Draft202012Validator(
     json.loads((shipped_folder() / "schemas" / "input.json").read_text("utf-8"))
 )
@@ -48,25 +58,25 @@ def denials(document: JsonObject) -> list[str]:
     """What the packages deny, asked one by one."""
     return [
         entry["code"]
-        for package in DENYING
-        for entry in ask(document, f"data.wardline.policies.{package}.deny")
+        for package in DENYING[document["action"]["name"]]
+        for entry in ask(document, f"data.{package}.deny")
     ]
 
 
-@given(documents())
+@given(questions())
 def test_every_input_of_the_form_has_an_answer_of_the_form(document: JsonObject) -> None:
     """And the schema agrees on what the form is."""
     assert SCHEMA.is_valid(document)
     Decision.from_response(ask(document))
 
 
-@given(documents())
+@given(questions())
 def test_no_permit_while_any_package_denies(document: JsonObject) -> None:
     if permitted(document):
         assert denials(document) == []
 
 
-@given(documents(), APPROVALS)
+@given(questions(), APPROVALS)
 def test_an_approval_never_lifts_a_denial(document: JsonObject, approval: JsonObject) -> None:
     """Whatever it says and whoever gave it."""
     document["context"]["approval"] = None
@@ -75,7 +85,7 @@ def test_an_approval_never_lifts_a_denial(document: JsonObject, approval: JsonOb
         assert not permitted(document)
 
 
-@given(documents())
+@given(questions())
 def test_an_approval_matters_only_where_one_was_asked_for(document: JsonObject) -> None:
     with_approval = permitted(document)
     document["context"]["approval"] = None
@@ -96,6 +106,19 @@ def test_less_trust_never_permits_more(document: JsonObject) -> None:
         assert permitted(trusted)
 
 
+@given(questions())
+def test_only_packages_of_the_question_speak(document: JsonObject) -> None:
+    """What allows a call allows neither its connections nor its changes."""
+    rules = ask(document)["context"]["rules"]
+    speakers = {code.split(".")[0] for code in rules} - {"main"}
+    of_question = {"egress/connect": {"connection"}, "effects/commit": {"changes"}}
+
+    if document["action"]["name"] in of_question:
+        assert speakers <= of_question[document["action"]["name"]]
+    else:
+        assert speakers.isdisjoint({"connection", "changes"})
+
+
 @given(damaged())
 def test_an_input_that_breaks_the_schema_is_never_permitted(document: JsonObject) -> None:
     """Damage that leaves the form whole is an input like any other."""
@@ -108,26 +131,29 @@ def test_anything_else_is_never_permitted(document: JsonValue) -> None:
     assert not permitted(document)
 
 
-def test_no_member_can_be_left_out() -> None:
-    """The harmless call is permitted, and denied without any one of its members."""
+@pytest.mark.parametrize("about", ["tool", "connection", "change_set"])
+def test_no_member_can_be_left_out(about: str) -> None:
+    """The harmless question is permitted, and denied without any one of its members."""
 
-    def without(value: JsonObject, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-        for key, member in value.items():
-            yield (*path, key)
-            if isinstance(member, dict):
+    def without(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+        members: Any = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, member in members:
+            if isinstance(value, dict):
+                yield (*path, key)
+            if isinstance(member, dict | list):
                 yield from without(member, (*path, key))
 
-    base = base_document()
+    base = base_document(about)
     assert permitted(base)
     survived = []
     for path in without(base, ()):
         document = copy.deepcopy(base)
-        holder = document
+        holder: Any = document
         for key in path[:-1]:
             holder = holder[key]
         del holder[path[-1]]
         if permitted(document):
-            survived.append(".".join(path))
+            survived.append(".".join(map(str, path)))
 
     assert survived == ["context.usage.calls"]  # a run need not have budgets
 
@@ -148,7 +174,7 @@ def ask_opa(connection: http.client.HTTPConnection, document: JsonValue) -> Any:
 
 
 @pytest.mark.opa
-@given(document=documents() | damaged() | JUNK)
+@given(document=questions() | damaged() | JUNK)
 def test_both_engines_give_the_same_answer(
     opa: http.client.HTTPConnection, document: JsonValue
 ) -> None:

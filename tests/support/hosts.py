@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 DAY = dt.timedelta(days=1)
 
@@ -36,6 +36,8 @@ class Host:
     port: int
     authorities: str = ""
     requests: list[dict[str, object]] = field(default_factory=list)
+    meanwhile: dict[str, Callable[[], None]] = field(default_factory=dict)
+    """By path: what happens before the request is answered."""
 
 
 def _handler(host: Host) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - one page per path
@@ -50,6 +52,7 @@ def _handler(host: Host) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - one pa
             host.requests.append({**seen, "body": body.decode("latin-1")})
             answer = json.dumps({**seen, "body": body.decode("latin-1")}).encode()
             path = self.path.partition("?")[0]
+            host.meanwhile.get(path, lambda: None)()
             self.send_response(302 if path == "/redirect" else 200)
             if path == "/redirect":
                 self.send_header("Location", "http://evil.example/")

@@ -1,4 +1,6 @@
-"""Decision tables: `tests/cases/*.json`, each case a patch on one harmless base call.
+"""Decision tables: `tests/cases/*.json`, each case a patch on one harmless question.
+
+That is a call, or the connection or change set that the table names as `about`.
 
 A case's `patch` is merged member by member; null is null, and lists are replaced as a whole.
 `tables.json` is merged the same way over the shipped tables: what an operator would list.
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from permissions.model import JsonObject, JsonValue
 
 FOLDER = Path(__file__).parent.parent / "cases"
-_NO_CASES = {"base.json", "tables.json"}
+_NO_CASES = {"base.json", "tables.json", "questions.json"}
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,10 @@ def merged(one: JsonValue, other: JsonValue) -> JsonValue:
     }
 
 
-def base_document() -> JsonObject:
-    """A complete call that reads, of low impact, without arguments."""
+def base_document(about: str = "tool") -> JsonObject:
+    """A complete call that reads, of low impact, without arguments; or what one led to."""
     document: JsonObject = _read("base.json")
-    return document
+    return document if about == "tool" else {**document, **_read("questions.json")[about]}
 
 
 def cases_bundle() -> PolicyBundle:
@@ -81,12 +83,13 @@ def cases_bundle() -> PolicyBundle:
 
 def decision_cases() -> list[DecisionCase]:
     """Every row of every table."""
-    base = base_document()
     rows = []
     for path in sorted(FOLDER.glob("*.json")):
         if path.name in _NO_CASES:
             continue
-        for row in _read(path.name)["cases"]:
+        table = _read(path.name)
+        base = base_document(table.get("about", "tool"))
+        for row in table["cases"]:
             optional = {"rules": row.pop("rules", None), "nearest": row.pop("nearest", None)}
             patch, name = row.pop("patch"), row.pop("id")
             rows.append(

@@ -196,10 +196,88 @@ JUNK: st.SearchStrategy[JsonValue] = st.one_of(
 )
 
 
+_CALL = {"tool": st.just("some_tool"), "tool_digest": st.just("b"), "args_digest": st.just("a")}
+
+_CONNECTIONS = st.fixed_dictionaries(
+    {
+        **_CALL,
+        "kind": _one(["connect", "http"]),
+        "host": _one([*_HOSTS, "metadata.google.internal", "pypi.org", "evil.example"]) | WORDS,
+        "port": st.integers(1, 65535),
+        "method": _one([None, "GET", "POST"]) | WORDS,
+        "path": _one([None, "/"]) | WORDS,
+        "profile": _one([None, "web"]),
+    }
+)
+
+_WAS = st.fixed_dictionaries(
+    {
+        "type": _one(["file", "directory", "link"]),
+        "size": st.none() | _AMOUNTS,
+        "mode": _one([None, "0644", "0755"]),
+        "executable": st.booleans(),
+    }
+)
+
+_CHANGES = st.builds(
+    lambda entry, rest: {**entry, **rest},
+    _WAS,
+    st.fixed_dictionaries(
+        {
+            "path": _one(["out/a", "out", ".cache/a", "conftest.py", "a.pem", "b"]) | WORDS,
+            "kind": _one(["created", "changed", "deleted"]),
+            "target": _one([None, "b"]),
+            "protected": _one([False, False, True]),
+            "was": st.none() | _WAS,
+        }
+    ),
+)
+
+_CHANGE_SETS = st.fixed_dictionaries(
+    {
+        **_CALL,
+        "digest": st.just("sha256:z"),
+        "counts": st.fixed_dictionaries(
+            {kind: st.integers(0, 2) for kind in ("created", "changed", "deleted")}
+        ),
+        "bytes": _AMOUNTS,
+        "changes": st.lists(_CHANGES, max_size=3),
+        "complete": _one([True, True, False]),
+        "refused": _one([0, 0, 1]),
+        "conflicts": _one([0, 0, 1]),
+        "targets": st.lists(
+            _TARGETS.filter(lambda target: target["kind"] == "path"), max_size=2
+        ),
+    }
+)
+
+
+@st.composite
+def questions(draw: st.DrawFn) -> JsonObject:
+    """An input of any of the three questions."""
+    document = draw(documents())
+    name, kind, properties = draw(
+        _one(
+            [
+                ("tools/call", "tool", None),
+                ("egress/connect", "connection", _CONNECTIONS),
+                ("effects/commit", "change_set", _CHANGE_SETS),
+            ]
+        )
+    )
+    if properties is None:
+        return document
+    return {
+        **document,
+        "action": {**document["action"], "name": name},
+        "resource": {"type": kind, "id": "x", "properties": draw(properties)},
+    }
+
+
 @st.composite
 def damaged(draw: st.DrawFn) -> JsonObject:
     """An input with one to three members replaced by anything, or taken away."""
-    document = copy.deepcopy(draw(documents()))
+    document = copy.deepcopy(draw(questions()))
     for _ in range(draw(st.integers(1, 3))):
         places = list(_places(document))
         if not places:

@@ -22,3 +22,16 @@ def repositories(paths: list[str]) -> list[str]:
             found.append(f"{err.code} {err.read().decode()}")
     print(Path("token").read_text())  # noqa: T201
     return found
+
+
+@tool(effect="execute", impact="low", sandbox="process", profile="web")
+def visit(urls: list[str]) -> list[str]:
+    """Asks for each in turn, and says what was answered."""
+    answers = []
+    for url in urls:
+        try:
+            with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310
+                answers.append(str(answer.status))
+        except urllib.error.HTTPError as err:
+            answers.append(f"{err.code} {err.read().decode().strip()}")
+    return answers

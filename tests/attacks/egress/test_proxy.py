@@ -27,7 +27,7 @@ from sandbox.egress.proxy import open_proxy
 from sandbox.egress.secrets import MemorySecrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
     from typing import Any
 
     from anyio.abc import ByteStream
@@ -68,6 +68,72 @@ def tunnelled(host: Host, **bounds: Any) -> Egress:
 def trusting(host: Host) -> ssl.SSLContext:
     """What a client inside trusts."""
     return ssl.create_default_context(cadata=host.authorities)
+
+
+class Answering:
+    """A gate that does whatever it was given."""
+
+    def __init__(self, answer: Callable[[], Awaitable[Any]]) -> None:
+        self._answer = answer
+
+    async def decide(self, request: EgressRequest) -> Any:  # noqa: ARG002
+        return await self._answer()
+
+
+async def hang() -> None:
+    await anyio.sleep_forever()
+
+
+async def fail() -> None:
+    raise ValueError("a secret")
+
+
+async def leave() -> None:
+    raise SystemError
+
+
+def answered(answer: Any) -> Callable[[], Awaitable[Any]]:
+    async def at_once() -> Any:
+        return answer
+
+    return at_once
+
+
+BAD_GATES: dict[str, Callable[[], Awaitable[Any]]] = {
+    "hangs": hang,
+    "raises": fail,
+    "faults": leave,
+    "says nothing": answered(None),
+    "says yes in other words": answered("permitted"),
+    "says yes in JSON": answered({"permitted": True, "reason": "x"}),
+    "says it truthily": answered(EgressDecision(permitted="no", reason="test.odd")),  # type: ignore[arg-type]
+    "says one": answered(EgressDecision(permitted=1, reason="test.odd")),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("gate", BAD_GATES)
+async def test_a_gate_without_a_clear_answer_refuses(host: Host, gate: str) -> None:
+    """Nothing is dialled, the job is told, and the report says who was in the way."""
+    answering = Answering(BAD_GATES[gate])
+    async with open_proxy(plain(host), wall_seconds=60, gate=answering) as proxy:
+        told = await say(proxy.folder, get(f"http://api.example:{host.port}/a"))
+    (report,) = proxy.reports
+
+    assert told.startswith(b"HTTP/1.1 403 ")
+    assert (report.permitted, report.end, report.address) == (False, "refused", None)
+    assert report.reason in ("egress.gate_failed", "test.odd")
+    assert b"a secret" not in told
+    assert host.requests == []
+
+
+async def test_a_gate_is_asked_in_its_own_numbers(host: Host) -> None:
+    """The report names the answer it went by."""
+    gate = Answering(answered(EgressDecision(permitted=True, reason="test.ok", number=7)))
+    async with open_proxy(plain(host), wall_seconds=60, gate=gate) as proxy:
+        await say(proxy.folder, get(f"http://api.example:{host.port}/a"))
+        await say(proxy.folder, get("http://evil.example/"))
+
+    assert [report.number for report in proxy.reports] == [7, None]
 
 
 async def test_an_allowed_host_is_reached_and_the_rest_is_not(host: Host) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from policy_cases import base_document
 from rego_samples import sample_request
 
 from permissions.pdp.base import ENTRYPOINT
@@ -72,7 +73,7 @@ def embedded_answers(
 
 
 def random_request(rng: random.Random) -> JsonObject:
-    """A call in the contract's form, with a fault in one of ten."""
+    """A question in the contract's form, with a fault in one of ten."""
     request = sample_request(rng.choice(["pay", "read_file", "fetch", "run"]))
     request["action"]["properties"] = {
         "effect": rng.choice(["read", "write", "send", "execute", "irreversible"]),
@@ -95,9 +96,47 @@ def random_request(rng: random.Random) -> JsonObject:
     context["approval"] = random_approval(rng)
     boundaries = ["process", "container", "kernel"]
     context["environment"]["isolation"] = rng.sample(boundaries, rng.randrange(4))
+    kind = rng.choice(["tool", "connection", "change_set"])
+    if kind != "tool":
+        request = further_question(rng, request, kind)
     if rng.random() < 0.1:
         spoil(rng, request)
     return request
+
+
+def further_question(rng: random.Random, call: JsonObject, kind: str) -> JsonObject:
+    """What a call may lead to, with the subject and the context of the call."""
+    asked = base_document(kind)
+    properties: JsonObject = asked["resource"]["properties"]
+    if kind == "connection":
+        properties["host"] = rng.choice(["api.example.com", "pypi.org", "localhost", "a.lan"])
+        properties["method"] = rng.choice([None, "GET", "POST"])
+        properties["profile"] = rng.choice([None, "web"])
+    else:
+        properties["changes"] = [random_change(rng) for _ in range(rng.randrange(30))]
+        properties["counts"]["deleted"] = rng.randrange(2)
+        properties["bytes"] = rng.choice([10, 2**30])
+        properties["complete"] = rng.random() < 0.9
+        properties["refused"] = rng.randrange(2) * rng.randrange(2)
+    action = {**asked["action"], "properties": call["action"]["properties"]}
+    return {**call, "action": action, "resource": asked["resource"]}
+
+
+def random_change(rng: random.Random) -> JsonObject:
+    seen = {
+        "type": rng.choice(["file", "link"]),
+        "size": rng.choice([10, None]),
+        "mode": rng.choice(["0644", None]),
+        "executable": rng.random() < 0.1,
+    }
+    return {
+        **seen,
+        "path": rng.choice(["out/a", "out", "b", ".x/b", "a.pem"][: rng.randrange(1, 6)]),
+        "kind": rng.choice(["created", "changed"]),
+        "target": None,
+        "protected": rng.random() < 0.02,
+        "was": rng.choice([None, seen]),
+    }
 
 
 def random_target(rng: random.Random, argument: str) -> JsonObject:

@@ -179,7 +179,7 @@ CASES = [
         "never equal",
         "rego.never_equal",
         "x if input.action.name == 1",
-        'x if input.action.name == "a"',
+        'x if input.action.name == "tools/call"',
         6,
     ),
     Case(

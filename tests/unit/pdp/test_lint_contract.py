@@ -59,6 +59,8 @@ NAMES = [
             "wardline.layer.org",
             "wardline.policies.mine.sub",
             "wardline.policies",
+            "wardline.egress",
+            "wardline.effects.mine.sub",
             "wardline.main.sub",
             "mine",
         )
@@ -102,6 +104,8 @@ SOUND = {
     + 'allow contains "mine.ok"\n\nobligations contains _duty\n\n'
     + '_duty := {"id": "a", "type": "sandbox", "properties": {}}\n',
     "layer": f"package wardline.layers.org\n\n{DENY}",
+    "package of connections": f"package wardline.egress.mine\n\n{DENY}",
+    "package of change sets": f"package wardline.effects.mine\n\n{DENY}",
     "equal values": HEAD + "_x := 1\n\n_x := 1\n" + DENY,
     "values under conditions": HEAD
     + "_x := 1 if input.context.plan\n\n_x := 2 if input.context.approval\n",
@@ -227,3 +231,49 @@ KNOWN = [
 @pytest.mark.parametrize("body", KNOWN)
 def test_what_the_input_may_have_is_sound(body: str) -> None:
     assert lint(deny_if(body), {"mine": {"x": []}}) == []
+
+
+def package(question: str, body: str) -> str:
+    return f"package wardline.{question}.mine\n\ndeny contains {ENTRY} if {{\n\t{body}\n}}\n"
+
+
+OF_ITS_QUESTION = {
+    "policies": [
+        "input.resource.properties.args.anything",
+        'input.action.name == "tools/call"',
+        'input.resource.type == "tool"',
+    ],
+    "egress": [
+        'input.resource.properties.host == "a"',
+        'input.resource.properties.kind == "connect"',
+        'input.action.name == "egress/connect"',
+    ],
+    "effects": [
+        "some c in input.resource.properties.changes\n\tc.was.executable",
+        'some c in input.resource.properties.changes\n\tc.kind == "deleted"',
+        "input.resource.properties.counts.deleted > 1",
+        'input.resource.type == "change_set"',
+    ],
+}
+
+
+@pytest.mark.parametrize("question", OF_ITS_QUESTION)
+def test_a_package_reads_the_input_of_its_question(question: str) -> None:
+    for body in OF_ITS_QUESTION[question]:
+        assert lint(package(question, body)) == [], body
+
+
+@pytest.mark.parametrize("question", OF_ITS_QUESTION)
+def test_a_package_reading_the_input_of_another_question_never_fires(question: str) -> None:
+    for other in OF_ITS_QUESTION.keys() - {question}:
+        found = [lint(package(question, body)) for body in OF_ITS_QUESTION[other]]
+
+        assert all(found), other
+        codes = {finding.code for findings in found for finding in findings}
+        assert codes <= {"rego.unknown_input", "rego.unknown_word"}
+
+
+@pytest.mark.parametrize("question", OF_ITS_QUESTION)
+def test_a_layer_reads_the_input_of_any_question(question: str) -> None:
+    for body in OF_ITS_QUESTION[question]:
+        assert lint(package("layers", body)) == [], body

@@ -6,8 +6,7 @@ import json
 import re
 import shutil
 import subprocess
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,8 +14,13 @@ from permissions.pdp.bundle import load_bundle, shipped_folder
 from permissions.pdp.engine import Engine
 from permissions.pdp.lint import require_sound
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 FOLDER = shipped_folder()
 BUNDLE = load_bundle()
+QUESTIONS = {"egress", "effects"}
+"""Folders of packages about something else than a call."""
 AUTHORS = {"allow", "deny", "require_approval", "obligations"}
 LEAST_COVERAGE = 95
 SHARED = {"contract", "lib", "main"}
@@ -49,12 +53,13 @@ def test_the_shipped_bundle_is_sound() -> None:
 
 @pytest.mark.parametrize("path", sorted(BUNDLE.modules))
 def test_a_folder_is_a_package_with_its_tests_beside_it(path: str) -> None:
-    folder, name = path.split("/")
-    below = "" if folder in SHARED else "policies."
+    *above, folder, name = path.split("/")
+    below = [] if folder in SHARED else above or ["policies"]
 
+    assert above in ([], *([question] for question in QUESTIONS))
     assert name == f"{folder}.rego"
-    assert package_of(BUNDLE.modules[path]) == f"wardline.{below}{folder}"
-    assert f"{folder}/{folder}_test.rego" in BUNDLE.tests
+    assert package_of(BUNDLE.modules[path]) == ".".join(["wardline", *below, folder])
+    assert path.replace(".rego", "_test.rego") in BUNDLE.tests
 
 
 @pytest.mark.parametrize(
@@ -92,8 +97,9 @@ def test_package_and_public_rules_carry_metadata(path: str) -> None:
     "path", sorted(p for p in BUNDLE.modules if p.split("/")[0] not in SHARED)
 )
 def test_codes_begin_with_their_package(path: str) -> None:
-    folder = path.split("/", maxsplit=1)[0]
+    folder = path.split("/")[-2]
     codes = re.findall(r'"code": "([^"]+)"', BUNDLE.modules[path])
+    codes += re.findall(r'_ask\(\s*"([^"]+)"', BUNDLE.modules[path])
     codes += re.findall(r'^allow contains "([^"]+)"', BUNDLE.modules[path], re.MULTILINE)
 
     assert all(code.startswith(f"{folder}.") for code in codes)
@@ -123,9 +129,10 @@ def test_opa_passes_every_rego_test_and_covers_the_policies() -> None:
     assert verdict.returncode == 0, verdict.stdout
     # A bundle's files stand in the report twice, once under a doubled path without numbers.
     covered = {
-        "/".join(Path(name).parts[-2:]): file["coverage"]
+        path: file["coverage"]
         for name, file in report["files"].items()
-        if "coverage" in file and not name.endswith("_test.rego")
+        for path in BUNDLE.modules
+        if "coverage" in file and name.endswith(f"/{path}")
     }
     assert covered.keys() == BUNDLE.modules.keys()
     assert {name: part for name, part in covered.items() if part < LEAST_COVERAGE} == {}

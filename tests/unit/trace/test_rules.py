@@ -45,6 +45,18 @@ DENIED: Step = ("denied", "c", {})
 GAP: Step = ("gap", "c", {})
 
 
+MADE = {"kind": "connection", "permitted": True}
+
+
+def reaching(number: int, *, permitted: bool = True) -> Step:
+    body = {"action": "egress/connect", "connection": number, "permitted": permitted}
+    return "decision", "c", body
+
+
+def made(number: int | None, *, permitted: bool = True) -> Step:
+    return "effect", "c", {**MADE, "connection": number, "permitted": permitted}
+
+
 def end(calls: int) -> Step:
     return ("run.end", None, {"calls": calls})
 
@@ -79,6 +91,42 @@ CASES = [
         "permit taken back",
         [START, INTENT, PERMIT, REFUSAL, BEGUN, DONE],
         ["without a permit"],
+    ),
+    Case(
+        "connections",
+        [
+            *[START, INTENT, PERMIT, BEGUN, reaching(1), reaching(2, permitted=False)],
+            *[made(1), made(None, permitted=False), made(2, permitted=False), DONE, end(1)],
+        ],
+    ),
+    Case(
+        "connections of an earlier version",
+        [START, INTENT, PERMIT, BEGUN, ("effect", "c", MADE), DONE, end(1)],
+    ),
+    Case(
+        "a connection nobody decided",
+        [START, INTENT, PERMIT, BEGUN, made(None), DONE],
+        ["connection without a permit"],
+    ),
+    Case(
+        "a connection with an odd number",
+        [START, INTENT, PERMIT, BEGUN, reaching([1]), made([1]), made("1"), DONE],  # type: ignore[arg-type]
+        ["connection without a permit", "connection without a permit"],
+    ),
+    Case(
+        "a connection that was refused",
+        [START, INTENT, PERMIT, BEGUN, reaching(1, permitted=False), made(1), DONE],
+        ["connection without a permit"],
+    ),
+    Case(
+        "one permit, two connections",
+        [START, INTENT, PERMIT, BEGUN, reaching(1), made(1), made(1), DONE],
+        ["connection without a permit"],
+    ),
+    Case(
+        "the permit of a connection starts nothing",
+        [START, INTENT, reaching(1), BEGUN, DONE],
+        ["about egress/connect of call 'c' before its start", "without a permit"],
     ),
     Case("no intent", [START, PERMIT], ["without an intent"]),
     Case("two intents", [START, INTENT, INTENT], ["second intent"]),

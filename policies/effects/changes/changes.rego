@@ -1,0 +1,229 @@
+# METADATA
+# scope: package
+# title: Changes a sandboxed run made to its workspace
+# description: |
+#   What a call was permitted to write, and small ordinary changes, are committed; deletions,
+#   programs, hidden files, much, and what a call of high impact did are shown to a person
+#   first; what acts later outside of a sandbox, cannot come out whole or is not fully known is
+#   not committed at all.
+#   Not protected from: harmful text in an ordinary file, and a person who does not read.
+# related_resources:
+#   - ref: docs/policy-contract.md
+package wardline.effects.changes
+
+import data.wardline.lib
+
+_set := input.resource.properties
+
+_table := data.wardline.tables.effects
+
+_names := data.wardline.tables.filesystem
+
+_effect := input.action.properties.effect
+
+_impact := input.action.properties.impact
+
+# METADATA
+# title: What the call named as written
+allow contains "changes.declared" if {
+	_effect != "read"
+	_all_declared
+}
+
+# METADATA
+# title: Few small changes by a tool that writes or executes, of ordinary impact
+allow contains "changes.few" if {
+	_effect in {"write", "execute"}
+	lib.ordinary_impact
+	_few
+	_small
+}
+
+# METADATA
+# title: Nothing while a table is missing or one of its members is
+deny contains {
+	"code": "changes.unconfigured",
+	"agent": "No change can be kept until an operator has mended the configuration.",
+	"operator": "tables.effects or tables.filesystem is missing, or one of its members is",
+	"nearest": null,
+} if {
+	not _configured
+}
+
+# METADATA
+# title: Nothing that was not listed whole
+deny contains {
+	"code": "changes.incomplete",
+	"agent": "This run changed too many files to be judged, so none is kept. Change fewer at a time.",
+	"operator": "the list of changes was cut",
+	"nearest": null,
+} if {
+	_set.complete == false
+}
+
+# METADATA
+# title: Nothing beside what must not come out of a sandbox
+deny contains {
+	"code": "changes.refused_entry",
+	"agent": "This run made files that may not leave its sandbox, so no change is kept.",
+	"operator": "devices, planted links or the like are among the changes",
+	"nearest": null,
+} if {
+	_set.refused > 0
+}
+
+# METADATA
+# title: Nothing over what others changed meanwhile
+deny contains {
+	"code": "changes.conflict",
+	"agent": "Others changed the same files meanwhile, so no change is kept. Do it again.",
+	"operator": "paths changed in the workspace after the run began",
+	"nearest": null,
+} if {
+	_set.conflicts > 0
+}
+
+# METADATA
+# title: Nothing that steers other programs or holds secrets
+deny contains {
+	"code": "changes.protected",
+	"agent": "This run changed a file that steers other programs or may hold secrets, so no change is kept.",
+	"operator": "a path is protected, or has a name of tables.filesystem",
+	"nearest": null,
+} if {
+	some change in _set.changes
+	parts := _parts(change)
+	_protected(change, parts)
+}
+
+# METADATA
+# title: A tool that reads changes nothing
+deny contains {
+	"code": "changes.effect_understated",
+	"agent": "This tool is declared to read and changed files, so no change is kept.",
+	"operator": "effect=read with changes",
+	"nearest": null,
+} if {
+	_effect == "read"
+	count(_set.changes) > 0
+}
+
+# METADATA
+# title: Deletions are seen by a person
+require_approval contains _ask("changes.deletions", "This run deleted files; a person has to look at it.") if {
+	_set.counts.deleted > _table.without_person.deletions
+}
+
+# METADATA
+# title: Many changes are seen by a person
+require_approval contains _ask("changes.many", "This run changed many files; a person has to look at it.") if {
+	not _few
+}
+
+# METADATA
+# title: Large changes that the call did not name are seen by a person
+require_approval contains _ask("changes.large", "This run wrote much; a person has to look at it.") if {
+	not _small
+	not _all_declared
+}
+
+# METADATA
+# title: Programs are seen by a person
+require_approval contains _ask("changes.executable", "This run made a file a program; a person has to look at it.") if {
+	some change in _set.changes
+	change.executable == true
+	not _was_executable(change)
+}
+
+# METADATA
+# title: Hidden files are seen by a person
+require_approval contains _ask("changes.hidden", "This run changed hidden files; a person has to look at it.") if {
+	some change in _set.changes
+	some part in split(change.path, "/")
+	startswith(part, ".")
+}
+
+# METADATA
+# title: What a call of high impact changed is seen by a person
+require_approval contains _ask("changes.needs_person", "What a call of high impact changed needs a person's approval.") if {
+	_impact == "high"
+}
+
+# METADATA
+# title: What a call of critical impact changed is seen by two
+require_approval contains object.union(entry, {"terms": _two_people(entry.terms)}) if {
+	_impact == "critical"
+	entry := _ask("changes.needs_two", "What a call of critical impact changed needs the approval of two other people.")
+}
+
+_ask(code, agent) := {
+	"code": code,
+	"agent": agent,
+	"operator": concat("", ["impact=", _impact, " effect=", _effect]),
+	"nearest": null,
+	"terms": lib.approval_terms(_impact),
+}
+
+_two_people(terms) := object.union(
+	terms,
+	{"quorum": max([2, terms.quorum]), "separation_of_duties": true},
+) if {
+	is_object(terms)
+}
+
+_two_people(null) := null
+
+_configured if {
+	is_number(_table.without_person.changes)
+	is_number(_table.without_person.bytes)
+	is_number(_table.without_person.deletions)
+	is_array(_names.protected_names)
+	is_array(_names.secret_names)
+	is_array(_names.secret_endings)
+}
+
+_all_declared if {
+	every change in _set.changes {
+		_declared(change.path)
+	}
+}
+
+_few if count(_set.changes) <= _table.without_person.changes
+
+_small if _set.bytes <= _table.without_person.bytes
+
+# A write target covers itself and, when it is a folder, what is below it.
+_declared(path) if {
+	some target in lib.targets("path")
+	target.access == "write"
+	target.inside_workspace == true
+	_covers(target.relative, path)
+}
+
+_covers(relative, _) if relative == "."
+
+_covers(relative, path) if path == relative
+
+_covers(relative, path) if startswith(path, concat("", [relative, "/"]))
+
+_was_executable(change) if change.was.executable == true
+
+_protected(change, _) if change.protected == true
+
+_protected(_, parts) if {
+	some part in parts
+	part in _names.protected_names
+}
+
+_protected(_, parts) if {
+	some part in parts
+	part in _names.secret_names
+}
+
+_protected(_, parts) if {
+	is_array(_names.secret_endings)
+	strings.any_suffix_match(parts, _names.secret_endings)
+}
+
+# Lower case, because some file systems take `.GIT` for `.git`.
+_parts(change) := {part | some part in split(lower(change.path), "/")}
