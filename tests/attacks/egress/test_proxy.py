@@ -206,7 +206,8 @@ async def test_a_tunnel_carries_tls_to_the_named_host(secure_host: Host) -> None
             await secured.aclose()
 
     assert b'"path": "/in"' in answer
-    assert proxy.reports[0].end == "complete"
+    # The host's goodbye may meet a client that has left with its answer.
+    assert proxy.reports[0].end in {"complete", "client"}
     assert proxy.reports[0].request == EgressRequest("connect", "api.example", secure_host.port)
 
 
