@@ -8,7 +8,7 @@ import socket
 import subprocess
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from sandbox.profile import USER
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from sandbox.bubblewrap.arguments import Shown
     from sandbox.bubblewrap.workspace import View
     from sandbox.lease import Lease
     from sandbox.profile import SandboxProfile
@@ -107,14 +108,16 @@ def launched(
                 passwd=_memory(launch, PASSWD),
                 group=_memory(launch, GROUP),
             )
+            shown = shown_paths(programs, roots, profile)
             argv = command(
                 programs,
                 profile,
-                shown=shown_paths(programs, roots, profile),
+                shown=shown,
                 system=system_links(),
-                masked=[path for path in MASKED if Path(path).exists()],
+                masked=_masked(),
                 descriptors=descriptors,
                 drop_root=os.geteuid() == 0,
+                is_closed=not all(map(_is_open, (programs.bwrap, *_sources(shown)))),
                 view=view,
             )
             try:
@@ -139,6 +142,23 @@ def launched(
                 raise SandboxProviderError(f"bubblewrap cannot be started: {err}") from err
         stack.callback(partial(_reap, process))
         yield Launched(process, ours, reader, complaints)
+
+
+def _sources(shown: Sequence[Shown]) -> list[Path]:
+    return [entry.source for entry in shown]
+
+
+def _is_open(source: Path) -> bool:
+    """True when uid 65534 gets as far as `source`, by what everybody may."""
+    facts = [parent.stat() for parent in source.parents]
+    return all(
+        fact.st_mode & 0o001 and USER not in (fact.st_uid, fact.st_gid) for fact in facts
+    )
+
+
+@cache
+def _masked() -> list[str]:
+    return [path for path in MASKED if Path(path).exists()]
 
 
 def _reap(process: subprocess.Popen[bytes]) -> None:
