@@ -24,7 +24,6 @@ from sandbox.profile import USER
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sandbox.bubblewrap.arguments import Shown
     from sandbox.bubblewrap.workspace import View
     from sandbox.lease import Lease
     from sandbox.profile import SandboxProfile
@@ -109,18 +108,20 @@ def launched(
                 group=_memory(launch, GROUP),
             )
             shown = shown_paths(programs, roots, profile)
-            argv = command(
-                programs,
-                profile,
-                shown=shown,
-                system=system_links(),
-                masked=_masked(),
-                descriptors=descriptors,
-                drop_root=os.geteuid() == 0,
-                is_closed=not all(map(_is_open, (programs.bwrap, *_sources(shown)))),
-                view=view,
-            )
+            needed = (programs.bwrap, *(entry.source for entry in shown))
+            drop_root = os.geteuid() == 0
             try:
+                argv = command(
+                    programs,
+                    profile,
+                    shown=shown,
+                    system=system_links(),
+                    masked=_masked(),
+                    descriptors=descriptors,
+                    drop_root=drop_root,
+                    is_closed=drop_root and not all(map(_is_open, needed)),
+                    view=view,
+                )
                 # In this thread: `--die-with-parent` means the thread that forked.
                 process = subprocess.Popen(
                     argv,
@@ -144,13 +145,9 @@ def launched(
         yield Launched(process, ours, reader, complaints)
 
 
-def _sources(shown: Sequence[Shown]) -> list[Path]:
-    return [entry.source for entry in shown]
-
-
 def _is_open(source: Path) -> bool:
     """True when uid 65534 gets as far as `source`, by what everybody may."""
-    facts = [parent.stat() for parent in source.parents]
+    facts = [parent.stat() for parent in source.resolve().parents]
     return all(
         fact.st_mode & 0o001 and USER not in (fact.st_uid, fact.st_gid) for fact in facts
     )

@@ -108,8 +108,10 @@ def test_a_source_in_a_closed_directory_needs_the_stage(tmp_path: Path) -> None:
     (closed / "code").mkdir(parents=True)
     for place in (closed, *tmp_path.parents[:2], tmp_path):
         place.chmod(0o755)
-    before = _is_open(closed / "code")
+    (tmp_path / "link").symlink_to(closed / "code")
+    before = _is_open(closed / "code"), _is_open(tmp_path / "link")
     closed.chmod(0o750)
 
-    assert before
+    assert before == (True, True)
     assert not _is_open(closed / "code")
+    assert not _is_open(tmp_path / "link")
