@@ -29,7 +29,9 @@ def named_python(client: Any) -> Iterator[str]:
     found = client.images.list(filters={"label": "io.wardline.image=default"})
     # Under another label, for this is no default image.
     recipe = f'FROM {found[0].id}\nLABEL io.wardline.image=bench\nUSER root\nRUN {LINKS}\nCMD ["python3"]\n'
-    client.images.build(fileobj=io.BytesIO(recipe.encode()), tag=TAG, rm=True)
+    client.images.build(
+        fileobj=io.BytesIO(recipe.encode()), tag=TAG, rm=True, network_mode="none"
+    )
     try:
         yield TAG
     finally:

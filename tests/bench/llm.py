@@ -1,7 +1,7 @@
 """The same work by llm-sandbox 0.3.46 on Docker. Runs in its own environment.
 
-Its containers run as root, with a network and without limits, and are used again: that is its
-default, and quicker than if it were hardened.
+Its containers run as root and without limits, and are used again: that is its default, and
+quicker than if it were hardened. They get no network, which is quicker still.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 CALLS = 12
 CALLERS = 4
 CALLS_EACH = 15
+NO_NETWORK = {"network_mode": "none"}
 
 
 def prints(session: Any) -> bool:
@@ -56,6 +57,7 @@ def pooled(callers: int) -> Timed:
             lang="python",
             image=image,
             skip_environment_setup=True,
+            runtime_configs=NO_NETWORK,
         )
 
         def call(_: int) -> bool:
@@ -77,6 +79,7 @@ def _session(client: Any, image: str) -> Any:
         image=image,
         skip_environment_setup=True,
         keep_template=True,
+        runtime_configs=NO_NETWORK,
     )
 
 
