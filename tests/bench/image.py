@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TAG = "wardline-bench/python:peers"
+STOP = "STOPSIGNAL SIGKILL"
+"""Else the peers' ends wait five and ten seconds for a process that does not listen."""
 LLM = "/sandbox/.sandbox-venv/bin"
 LINKS = (
     f"ln -sf python3 /usr/bin/python && mkdir -p {LLM} && ln -sf /usr/bin/python3 {LLM}/python"
@@ -28,7 +30,7 @@ def named_python(client: Any) -> Iterator[str]:
     """The image, while it is needed."""
     found = client.images.list(filters={"label": "io.wardline.image=default"})
     # Under another label, for this is no default image.
-    recipe = f'FROM {found[0].id}\nLABEL io.wardline.image=bench\nUSER root\nRUN {LINKS}\nCMD ["python3"]\n'
+    recipe = f'FROM {found[0].id}\nLABEL io.wardline.image=bench\n{STOP}\nUSER root\nRUN {LINKS}\nCMD ["python3"]\n'
     client.images.build(
         fileobj=io.BytesIO(recipe.encode()), tag=TAG, rm=True, network_mode="none"
     )
