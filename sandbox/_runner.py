@@ -1,7 +1,9 @@
 """The supervisor's half inside the sandbox. Runs one job as process 1, reports, and ends.
 
-Only the standard library: its source (with `_outfolder`'s) is handed to the sandbox's own
-interpreter with `-c`, so nothing has to be mounted or installed. It forks before it knows the
+Only the standard library: it is handed (with `_outfolder`) to the sandbox's own interpreter
+with `-c`, compiled beforehand, so nothing has to be mounted or installed. Every start of every
+sandbox pays for what is imported here: `json`, `signal`, `ctypes` and `contextlib` cost more
+processor time than all of a bare Python's start, what lies below them costs nothing. It forks before it knows the
 job: the child imports what it was told to and waits on a pipe until it becomes the job, so a
 sandbox can be kept armed, and code of the job's is never imported here. The child has no
 handle on the channel. Process 1 is not dumpable, so the child (same user) can neither open
@@ -13,20 +15,19 @@ closes, process 1 leaves and the kernel ends everything with it.
 
 # ruff: noqa: PTH102, PTH103, PTH118, PTH120, PTH123 - pathlib costs more than all of this
 # ruff: noqa: UP031 - `%` on bytes and digits is the plainest here
+# ruff: noqa: SIM105, S110 - so does contextlib
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import json
+import _ctypes
+import _json
+import _signal as signal  # type: ignore[import-not-found]  # not in typeshed
 import os
 import resource
 import select
-import signal
-import struct
 import sys
 import time
 
-from sandbox._outfolder import CHUNK, OUT, say, send, send_out_folder
+from sandbox._outfolder import CHUNK, OUT, say, send, send_out_folder, written
 
 TYPE_CHECKING = False  # the idiom without importing `typing`, which costs milliseconds
 if TYPE_CHECKING:
@@ -39,7 +40,28 @@ SOURCE = "__source__"
 TRACEBACK = 4000
 PR_SET_DUMPABLE = 4
 WAY_OUT = "/egress/forwarder.py"
-LIBC = ctypes.CDLL(None)
+# None is the program itself, which typeshed does not know
+PRCTL = _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")  # type: ignore[arg-type]
+
+
+def prctl(option: int, value: int) -> int:
+    answer: int = _ctypes.call_function(PRCTL, (option, value, 0, 0, 0))
+    return answer
+
+
+class Plain:
+    """What `json.loads` would have asked for."""
+
+    strict = True
+    object_hook = object_pairs_hook = None
+    parse_float = parse_constant = float
+    parse_int = int
+
+
+def understood(text: bytes) -> dict[str, Any]:
+    """A document of the supervisor's."""
+    document: dict[str, Any] = _json.make_scanner(Plain)(text.decode(), 0)[0]  # type: ignore[arg-type]  # any object will do
+    return document
 
 
 class Ended:
@@ -62,10 +84,10 @@ def take(channel: int, size: int) -> bytes:
 
 
 def take_frame(channel: int, wanted: bytes) -> bytes:
-    kind, size = struct.unpack(">cI", take(channel, 5))
-    if kind != wanted:
-        raise SystemExit("runner: expected %r, got %r" % (wanted, kind))
-    return take(channel, size)
+    head = take(channel, 5)
+    if head[:1] != wanted:
+        raise SystemExit("runner: expected %r, got %r" % (wanted, head[:1]))
+    return take(channel, int.from_bytes(head[1:], "big"))
 
 
 def take_bytes(channel: int, kind: bytes, size: int) -> Iterator[bytes]:
@@ -85,7 +107,7 @@ def take_text(channel: int, kind: bytes) -> bytes:
 def receive(channel: int, stdin: int) -> bytes:
     """Reads the job, puts its files and input in place; gives the job's text."""
     text = take_text(channel, b"J")
-    job = json.loads(text)
+    job = understood(text)
     for name, size in job["files"]:
         path = os.path.join(WORK, name)
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
@@ -120,9 +142,12 @@ def move_in(setup: dict[str, Any], ends: tuple[int, ...]) -> None:
     for number, end in enumerate(ends):
         os.dup2(end, number, inheritable=number < 3)
     os.closerange(len(ends), 65536)
-    LIBC.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
-        score.write("1000")
+    prctl(PR_SET_DUMPABLE, 1)
+    try:
+        with open("/proc/self/oom_score_adj", "w") as score:
+            score.write("1000")
+    except OSError:
+        pass
     os.environ.clear()
     os.environ.update(setup["environment"])
     limit(setup["rlimits"])
@@ -142,7 +167,7 @@ def become_job(setup: dict[str, Any], ends: tuple[int, ...]) -> NoReturn:
         try:
             os.execvp(job["argv"][0], job["argv"])  # noqa: S606 - no shell is the point
         except (OSError, ValueError) as err:
-            tell(json.dumps({"error": describe(err)}))
+            tell(written({"error": describe(err)}))
             os._exit(0)
     os._exit(call(job, tell, setup["value_bytes"]))
 
@@ -154,15 +179,16 @@ def await_orders(preload: list[str]) -> dict[str, Any]:
     while data := os.read(ORDERS, CHUNK):
         text += data
     os.close(ORDERS)
-    job: dict[str, Any] = json.loads(text)
-    return job
+    return understood(text)
 
 
 def get_ready(preload: list[str]) -> None:
     for entry in preload:
         # What fails here fails again in the call, where it can be told.
-        with contextlib.suppress(BaseException):
+        try:
             find(entry)
+        except BaseException:  # noqa: BLE001 - whatever a module raises
+            pass
     os.write(READY, b".")
     os.close(READY)
 
@@ -174,18 +200,20 @@ def call(job: dict[str, Any], answer: Callable[[str], None], most: int) -> int:
     """
     code = 0
     try:
-        text = json.dumps({"value": evaluate(job)}, allow_nan=False)
+        text = written({"value": evaluate(job)})
     except SystemExit as leave:
         given = 0 if leave.code is None else leave.code
         text, code = "", given & 0xFF if isinstance(given, int) else 1
     except BaseException as err:  # noqa: BLE001 - whatever the job raises is its answer
         said = describe(err)
-        text = json.dumps({"error": said})
+        text = written({"error": said})
         if len(text) > most:
-            text = json.dumps({"error": {**said, "traceback": ""}})
-    with contextlib.suppress(Exception):
+            text = written({"error": {**said, "traceback": ""}})
+    try:
         sys.stdout.flush()
         sys.stderr.flush()
+    except Exception:  # noqa: BLE001 - the job may have put anything in their place
+        pass
     if text:
         answer(text)
     return code
@@ -193,21 +221,18 @@ def call(job: dict[str, Any], answer: Callable[[str], None], most: int) -> int:
 
 def find(entry: str) -> Any:
     """What `module` or `module:attribute.path` names."""
-    import importlib
-
     module, _, path = entry.partition(":")
-    found: Any = importlib.import_module(module)
+    __import__(module)
+    found: Any = sys.modules[module]
     for part in path.split(".") if path else ():
         found = getattr(found, part)
     return found
 
 
 def evaluate(job: dict[str, Any]) -> Any:
-    import types
-
     function = find(job["entry"]) if "source" not in job else compiled(job)
     value = function(**job["arguments"])
-    if isinstance(value, types.CoroutineType):
+    if type(value).__name__ == "coroutine":
         import asyncio  # noqa: TID251 - only the standard library exists in here
 
         value = asyncio.run(value)
@@ -256,9 +281,11 @@ def describe(err: BaseException) -> dict[str, str]:
 
 def tell(text: str) -> None:
     data = text.encode("utf-8", "backslashreplace")
-    with contextlib.suppress(OSError):
+    try:
         while data:
             data = data[os.write(3, data) :]
+    except OSError:
+        pass
 
 
 class Child:
@@ -325,11 +352,13 @@ class Child:
         poll = select.poll()
         poll.register(self.orders, select.POLLOUT)
         poll.register(channel, select.POLLIN)
-        with contextlib.suppress(BrokenPipeError):
+        try:
             while text:
                 if any(number == channel for number, _ in poll.poll()):
                     os._exit(0)
                 text = text[os.write(self.orders, text) :]
+        except BrokenPipeError:
+            pass
 
 
 def supervise(child: Child, channel_in: int, channel_out: int) -> Ended:
@@ -341,11 +370,15 @@ def supervise(child: Child, channel_in: int, channel_out: int) -> Ended:
 def bury(child: Child, channel_out: int, status: int, usage: resource.struct_rusage) -> Ended:
     """Kills what is left of a job whose first process has ended, and forwards the rest."""
     full = disk_full(child.directory)
-    with contextlib.suppress(ProcessLookupError):
+    try:
         os.kill(-1, signal.SIGKILL)
-    with contextlib.suppress(ChildProcessError):
+    except ProcessLookupError:
+        pass
+    try:
         while True:
             os.waitpid(-1, 0)
+    except ChildProcessError:
+        pass
     for near, kind in child.kinds.items():
         while data := os.read(near, CHUNK):
             send(channel_out, kind, data)
@@ -395,11 +428,14 @@ def disk_full(directory: str) -> bool:
 def counter(paths: tuple[str, ...], name: str) -> int:
     """A counter of this sandbox's own cgroup (version 1 or 2), 0 where it cannot be seen."""
     for path in paths:
-        with contextlib.suppress(OSError, ValueError), open(path) as lines:
-            for line in lines:
-                word, _, number = line.partition(" ")
-                if word == name:
-                    return int(number)
+        try:
+            with open(path) as lines:
+                for line in lines:
+                    word, _, number = line.partition(" ")
+                    if word == name:
+                        return int(number)
+        except (OSError, ValueError):
+            pass
     return 0
 
 
@@ -429,7 +465,7 @@ def report(setup: dict[str, Any], ended: Ended) -> dict[str, Any]:
 def main() -> NoReturn:
     if os.getpid() != 1:
         raise SystemExit("runner: only ever process 1 of a sandbox")
-    if LIBC.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+    if prctl(PR_SET_DUMPABLE, 0) != 0:
         raise SystemExit("runner: it cannot hide itself from the job")
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.closerange(3, 65536)
@@ -440,7 +476,7 @@ def main() -> NoReturn:
     os.chdir(WORK)
     os.mkdir(OUT, 0o700)
     say(channel_out, b"H", {"python": list(sys.version_info[:3])})
-    setup = json.loads(take_text(channel_in, b"S"))
+    setup = understood(take_text(channel_in, b"S"))
     if os.path.exists(WAY_OUT):  # noqa: PTH110
         with open(WAY_OUT) as source:  # only a supervisor can put a file there
             exec(source.read(), {"__name__": "__main__"})  # noqa: S102

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import marshal
 import re
 from functools import cache
 from importlib import resources
@@ -29,14 +31,45 @@ _JOINT = re.compile(
 )
 
 
-@cache
+_START = """\
+import _frozen_importlib_external, marshal, posix
+def take(size):
+    data = b""
+    while len(data) < size:
+        data += posix.read(0, size - len(data)) or posix._exit(0)
+    return data
+magic, code, source = (take(int.from_bytes(take(4), "big")) for _ in "123")
+exec(marshal.loads(code) if _frozen_importlib_external.MAGIC_NUMBER == magic else source)
+"""
+
+
 def python_arguments() -> tuple[str, ...]:
-    """Arguments that make a Python run the runner, isolated and without `site`."""
-    files, runner = (
+    """Arguments that make a Python take `runner_program` from its channel and run it.
+
+    Isolated and without `site`. The program is no argument, because a Python copies those a
+    dozen times.
+    """
+    return ("-I", "-S", "-B", "-c", _START)
+
+
+@cache
+def runner_program() -> bytes:
+    """What is sent first: the runner, compiled, and its source for another Python's byte code.
+
+    Compiling it takes as long as starting a Python. A command may run in an image with a
+    Python of another version, which knows its byte code by another number.
+    """
+    texts = (
         resources.files("sandbox").joinpath(name).read_text("utf-8")
         for name in ("_outfolder.py", "_runner.py")
     )
-    return ("-I", "-S", "-B", "-c", files + _JOINT.sub("", runner))
+    body = "".join(_JOINT.sub("", text) for text in texts)
+    # As a flag, because the statement imports a module besides.
+    flag = annotations.compiler_flag
+    code = compile(body, "<string>", "exec", flags=flag, dont_inherit=True, optimize=2)
+    source = f"from __future__ import annotations\n{body}".encode()
+    parts = (importlib.util.MAGIC_NUMBER, marshal.dumps(code), source)
+    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
 
 @cache

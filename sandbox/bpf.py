@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import struct
+from functools import cache
 from typing import TYPE_CHECKING
 
 from sandbox.seccomp import GUARDS, UNKNOWN_TO_US, numbers
@@ -33,6 +34,7 @@ Instruction = tuple[int, int, int, int]
 """Operation, jump if true, jump if false, constant."""
 
 
+@cache
 def program(machine: Machine) -> bytes:
     """The filter for `machine`, as the array of `struct sock_filter` bubblewrap reads."""
     return b"".join(struct.pack("<HBBI", *step) for step in instructions(machine))

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import socket
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import anyio
 
+from sandbox.boot import runner_program
 from sandbox.errors import SandboxProviderError, SandboxUnavailableError
 from sandbox.requirements import check_requirements
 
@@ -92,12 +94,14 @@ class SocketChannel:
 
 
 async def greet(channel: Channel, transcript: Transcript, *, seconds: float) -> None:
-    """Waits for the runner's hello.
+    """Sends the runner and waits for its hello.
 
     Raises:
         SandboxProviderError: the sandbox ended first, or did not come up within `seconds`.
     """
     with anyio.move_on_after(seconds):
+        with suppress(SandboxProviderError):  # whoever has gone by then has said why
+            await channel.send(runner_program())
         while transcript.python is None:
             await _hear(channel, transcript)
         return

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 GRACE_SECONDS = 120
@@ -33,7 +34,7 @@ class Lease:
             boot=_boot(),
             namespace=_namespace(),
             pid=os.getpid(),
-            started=_started(os.getpid()) or 0,
+            started=_own_start(os.getpid()),
             expires=int(time.time() + wall_seconds + GRACE_SECONDS),
         )
 
@@ -58,14 +59,22 @@ class Lease:
         return self.namespace == _namespace() and _started(self.pid) != self.started
 
 
+@cache
 def _boot() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
 
 
+@cache
 def _namespace() -> str:
     return "".join(
         letter for letter in str(Path("/proc/self/ns/pid").readlink()) if letter.isdigit()
     )
+
+
+@cache
+def _own_start(pid: int) -> int:
+    """Of this process, which is another one after a fork."""
+    return _started(pid) or 0
 
 
 def _started(pid: int) -> int | None:

@@ -16,7 +16,7 @@ those already waiting live out their `lifetime_seconds`. The record names what r
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 import anyio
@@ -50,6 +50,8 @@ HEAD_START_SECONDS = 0.01
 """For the call that emptied the place, before its refill takes processor time from it."""
 LOOK_SECONDS = 5.0
 """Between two looks at what waits."""
+REPORT_SECONDS = 60.0
+"""At least between two `sandbox_pool` events in the log, which carry the metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class PoolMetrics:
-    """What a pool has done so far.
+    """What a pool has done so far. Also in the log, as `sandbox_pool`, now and then and at the end.
 
     Attributes:
         waiting: armed now.
@@ -145,6 +147,8 @@ class ArmedPool:
         self._retired = anyio.Event()
         self._hits = self._misses = self._armed = self._failed = self._discarded = 0
         self._refill_seconds = 0.0
+        self._reported: PoolMetrics | None = None
+        self._reports_at = clock() + REPORT_SECONDS
 
     async def __aenter__(self) -> Self:
         """Starts nothing yet: the first job of a recipe is run cold."""
@@ -178,6 +182,12 @@ class ArmedPool:
             discarded=self._discarded,
             refill_seconds=self._refill_seconds / self._armed if self._armed else None,
         )
+
+    def _report(self) -> None:
+        metrics = self.metrics
+        if metrics != self._reported:
+            self._reported = metrics
+            log.info("sandbox_pool", backend=self.name, **asdict(metrics))
 
     async def probe(self) -> Availability:
         """See `Sandbox`."""
@@ -282,6 +292,9 @@ class ArmedPool:
                             recipe := self._shelf.reserve(self._clock())
                         ):
                             refills.start_soon(self._refill, recipe)
+                        if self._clock() >= self._reports_at:
+                            self._reports_at = self._clock() + REPORT_SECONDS
+                            self._report()
                         with anyio.move_on_after(LOOK_SECONDS):
                             await self._wake.wait()
                             await anyio.sleep(HEAD_START_SECONDS)
@@ -316,6 +329,7 @@ class ArmedPool:
         with anyio.CancelScope(shield=True):
             if self._is_open:
                 self._is_open = False
+                self._report()
                 self._refilled.set()
                 self._keeping.cancel()
                 await self._kept.wait()

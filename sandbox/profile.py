@@ -114,6 +114,7 @@ class SandboxProfile:
         environment: the job's variables, besides PATH, HOME, TMPDIR and LANG.
         mounts: further read-only mounts.
         secret_files: files of one call by relative path, and the `secret://` handle of each.
+        digest: `sha256:<hex>` over all of it: the only key a sandbox may be kept by.
 
     Raises:
         ProfileError: a value out of bounds, or a variable that loads code.
@@ -137,6 +138,7 @@ class SandboxProfile:
     environment: Mapping[str, str] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
     secret_files: Mapping[str, str] = field(default_factory=dict)
+    digest: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Checks every value, so that no backend has to."""
@@ -160,6 +162,9 @@ class SandboxProfile:
             raise ProfileError(f"profile: runtime={self.runtime!r:.60} is not a runtime's name")
         for name, text in self.environment.items():
             _check_variable(name, text)
+        text = json.dumps(self.document(), sort_keys=True, separators=(",", ":"))
+        digest = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+        object.__setattr__(self, "digest", digest)
 
     def _check_egress(self) -> None:
         if self.network != "none" and not isinstance(self.network, Egress):
@@ -182,12 +187,6 @@ class SandboxProfile:
             "mounts": [[str(mount.source), mount.target] for mount in self.mounts],
             "secret_files": dict(self.secret_files),
         }
-
-    @property
-    def digest(self) -> str:
-        """`sha256:<hex>` over the whole profile: the only key a sandbox may be kept by."""
-        text = json.dumps(self.document(), sort_keys=True, separators=(",", ":"))
-        return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
     def __hash__(self) -> int:
         """Over the whole profile."""

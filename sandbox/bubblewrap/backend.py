@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 import anyio
@@ -157,7 +158,10 @@ class BubblewrapSandbox:
         lease = Lease.of_this_process(
             wall_seconds=keep_seconds + profile.wall_seconds + 2 * BOOT_SECONDS
         )
-        group = RunGroup.create(profile, lease=lease, name=secrets.token_hex(8))
+        create = partial(RunGroup.create, profile, lease=lease, name=secrets.token_hex(8))
+        # In a thread, for the kernel takes its time; what was made has to be known.
+        with anyio.CancelScope(shield=True):
+            group = await to_thread.run_sync(create)
         try:
             armed = ArmedNamespaces(
                 programs,

@@ -8,7 +8,7 @@ import socket
 import subprocess
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,17 +107,21 @@ def launched(
                 passwd=_memory(launch, PASSWD),
                 group=_memory(launch, GROUP),
             )
-            argv = command(
-                programs,
-                profile,
-                shown=shown_paths(programs, roots, profile),
-                system=system_links(),
-                masked=[path for path in MASKED if Path(path).exists()],
-                descriptors=descriptors,
-                drop_root=os.geteuid() == 0,
-                view=view,
-            )
+            shown = shown_paths(programs, roots, profile)
+            needed = (programs.bwrap, *(entry.source for entry in shown))
+            drop_root = os.geteuid() == 0
             try:
+                argv = command(
+                    programs,
+                    profile,
+                    shown=shown,
+                    system=system_links(),
+                    masked=_masked(),
+                    descriptors=descriptors,
+                    drop_root=drop_root,
+                    is_closed=drop_root and not all(map(_is_open, needed)),
+                    view=view,
+                )
                 # In this thread: `--die-with-parent` means the thread that forked.
                 process = subprocess.Popen(
                     argv,
@@ -139,6 +143,19 @@ def launched(
                 raise SandboxProviderError(f"bubblewrap cannot be started: {err}") from err
         stack.callback(partial(_reap, process))
         yield Launched(process, ours, reader, complaints)
+
+
+def _is_open(source: Path) -> bool:
+    """True when uid 65534 gets as far as `source`, by what everybody may."""
+    facts = [parent.stat() for parent in source.resolve().parents]
+    return all(
+        fact.st_mode & 0o001 and USER not in (fact.st_uid, fact.st_gid) for fact in facts
+    )
+
+
+@cache
+def _masked() -> list[str]:
+    return [path for path in MASKED if Path(path).exists()]
 
 
 def _reap(process: subprocess.Popen[bytes]) -> None:

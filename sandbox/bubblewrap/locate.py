@@ -10,6 +10,7 @@ import platform
 import shutil
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,6 +109,7 @@ def _machine() -> Machine:
             )
 
 
+@cache
 def system_links() -> list[tuple[str, str | None]]:
     """The top-level directories of programs and libraries: `(path, link target or None)`.
 

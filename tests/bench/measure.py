@@ -10,7 +10,10 @@ import gc
 import json
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,19 +22,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Timed:
-    """Nanoseconds of each call, and of all of them together."""
+    """Nanoseconds of each call, and of all of them together.
+
+    `memory` is the MiB that one sandbox holds while it waits, 0 where none waits.
+    """
 
     latencies: Sequence[int]
     wall: int
+    memory: float = 0.0
 
 
 class WrongAnswerError(Exception):
     """A case answered wrongly, so its speed means nothing."""
 
 
-def timed(call: Callable[[int], bool], calls: int) -> Timed:
+def timed(call: Callable[[int], bool], calls: int, *, warm_up: int | None = None) -> Timed:
     """Times calls one after the other; `call` says whether its answer was right."""
-    for index in range(_warm_up(calls)):
+    for index in range(_warm_up(calls) if warm_up is None else warm_up):
         _expect(call(index), index)
     now = time.perf_counter_ns
     latencies = []
@@ -59,6 +66,36 @@ async def timed_async(call: Callable[[int], Awaitable[bool]], calls: int) -> Tim
     return Timed(latencies, now() - started)
 
 
+def timed_together(callers: Sequence[Callable[[int], bool]], calls: int) -> Timed:
+    """Times callers in threads of their own, which never pause; `calls` of each."""
+
+    def one(call: Callable[[int], bool]) -> list[int]:
+        return list(timed(call, calls, warm_up=0).latencies)
+
+    started = time.perf_counter_ns()
+    with ThreadPoolExecutor(len(callers)) as threads:
+        latencies = [each for done in threads.map(one, callers) for each in done]
+    return Timed(latencies, time.perf_counter_ns() - started)
+
+
+def memory_of(*processes: int) -> float:
+    """MiB of processes and all below them; a page they share is counted once (PSS)."""
+    parents = {}
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = place.read_text(errors="replace").rpartition(")")[2].split()
+            parents[int(place.parent.name)] = int(fields[1])
+    found = list(processes)
+    for pid in found:
+        found += [child for child, parent in parents.items() if parent == pid]
+    total = 0
+    for pid in found:
+        with suppress(OSError):
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total / 1024
+
+
 def main(cases: dict[str, Callable[[], Timed]]) -> None:
     """Runs the case named on the command line."""
     gc.collect()
@@ -69,6 +106,7 @@ def main(cases: dict[str, Callable[[], Timed]]) -> None:
         "p50_us": ordered[len(ordered) // 2] / 1e3,
         "p99_us": ordered[int(len(ordered) * 0.99)] / 1e3,
         "per_second": len(ordered) / (measured.wall / 1e9),
+        "memory_mib": measured.memory,
     }
     sys.stdout.write("\n" + json.dumps(figures) + "\n")
 

@@ -17,13 +17,20 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
-TOOLKIT = ROOT / ".bench" / "toolkit"
-TOOLKIT_PINS = ("agent-governance-toolkit-core==5.0.0", "agt-policies==5.0.0")
+PEERS = {
+    "toolkit": ("agent-governance-toolkit-core==5.0.0", "agt-policies==5.0.0"),
+    "llm": ("llm-sandbox[docker]==0.3.46",),
+    "agt": ("agt-sandbox[docker]==5.0.0",),
+}
+"""Program of this folder -> what its environment is laid from."""
+RUNSC = "runsc"
+"""Needed of the Docker engine, as a runtime; everything else is looked up on PATH."""
 CASE_SECONDS = 300
 HEAD = (
     "# Benchmarks",
@@ -47,8 +54,7 @@ class Case:
     @property
     def interpreter(self) -> str:
         """Peers run in their own environment."""
-        own = self.program != "toolkit"
-        return sys.executable if own else str(TOOLKIT / "bin" / "python")
+        return sys.executable if self.program not in PEERS else str(_python(self.program))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +89,35 @@ WORKS = (
         "`print(1)` in Python, cold",
         (
             Case("hardened `docker run`", "sandboxes", "docker-run", "docker"),
+            Case("llm-sandbox 0.3.46: open, run, close", "llm", "cold", "docker"),
+            Case("agt-sandbox 5: create, execute (destroy not timed)", "agt", "cold", "docker"),
             Case("Wardline, Docker", "sandboxes", "docker", "docker"),
+            Case("Wardline, Docker with gVisor", "sandboxes", "runsc", RUNSC),
             Case("Wardline, bubblewrap", "sandboxes", "bubblewrap"),
             Case("no sandbox: `python3 -c`", "sandboxes", "bare"),
         ),
     ),
     Work(
-        "`print(1)` in Python, in a single-use sandbox that was armed",
+        "`print(1)` in Python, in a sandbox that was there: ours used once, theirs again and again",
         (
             Case("no sandbox: `python3 -c`", "sandboxes", "bare"),
+            Case(
+                "llm-sandbox 0.3.46, Docker: run in an open session", "llm", "session", "docker"
+            ),
+            Case("llm-sandbox 0.3.46, Docker: from its pool", "llm", "pool", "docker"),
+            Case("agt-sandbox 5, Docker: execute in a session", "agt", "session", "docker"),
             Case("Wardline, Docker, armed", "sandboxes", "docker-armed", "docker"),
+            Case("Wardline, Docker with gVisor, armed", "sandboxes", "runsc-armed", RUNSC),
             Case("Wardline, bubblewrap, armed", "sandboxes", "bubblewrap-armed"),
-            Case("Wardline, Docker, 4 callers", "sandboxes", "docker-sustained", "docker"),
-            Case("Wardline, bubblewrap, 4 callers", "sandboxes", "bubblewrap-sustained"),
+        ),
+    ),
+    Work(
+        "`print(1)` in Python, 4 callers that never pause, every start and removal included",
+        (
+            Case("llm-sandbox 0.3.46, Docker, pool of 4, reused", "llm", "sustained", "docker"),
+            Case("agt-sandbox 5, Docker, 4 sessions, reused", "agt", "sustained", "docker"),
+            Case("Wardline, Docker", "sandboxes", "docker-sustained", "docker"),
+            Case("Wardline, bubblewrap", "sandboxes", "bubblewrap-sustained"),
         ),
     ),
 )
@@ -103,23 +125,29 @@ WORKS = (
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Medians over the rounds, in microseconds and calls per second."""
+    """Medians over the rounds, in microseconds, calls per second and MiB of one that waits."""
 
     p50: float
     p99: float
     per_second: float
+    memory: float
 
 
-def prepare_toolkit() -> None:
-    """Lays the peer's environment, away from the project's."""
-    if (TOOLKIT / ".ready").exists():
-        return
-    subprocess.run(["uv", "venv", "--quiet", "--clear", str(TOOLKIT)], check=True)
-    python = str(TOOLKIT / "bin" / "python")
-    subprocess.run(
-        ["uv", "pip", "install", "--quiet", "--python", python, *TOOLKIT_PINS], check=True
-    )
-    (TOOLKIT / ".ready").touch()
+def _python(peer: str) -> Path:
+    return ROOT / ".bench" / peer / "bin" / "python"
+
+
+def _prepare(peer: str) -> bool:
+    """Lays a peer's environment, away from the project's; False when it cannot be had."""
+    ready = ROOT / ".bench" / peer / ".ready"
+    if ready.exists():
+        return True
+    lay = ["uv", "venv", "--quiet", "--clear", str(ready.parent)]
+    fill = ["uv", "pip", "install", "--quiet", "--python", str(_python(peer)), *PEERS[peer]]
+    if any(subprocess.run(step, check=False).returncode for step in (lay, fill)):
+        return False
+    ready.touch()
+    return True
 
 
 def measure(case: Case) -> dict[str, float]:
@@ -145,7 +173,11 @@ def measure(case: Case) -> dict[str, float]:
 def run(works: tuple[Work, ...], rounds: int) -> dict[Case, Figures]:
     """Every case that can be measured here, round after round."""
     named = dict.fromkeys(case for work in works for case in work.cases)
-    cases = [case for case in named if _at_hand(case)]
+    lacks = {case: lacking(case) for case in named}
+    for case in named:
+        if lacks[case]:
+            sys.stderr.write(f"NOT MEASURED: {case.who}: {lacks[case]}\n")
+    cases = [case for case in named if not lacks[case]]
     runs: dict[Case, list[dict[str, float]]] = {case: [] for case in cases}
     for number in range(1, rounds + 1):
         for case in cases:
@@ -155,40 +187,54 @@ def run(works: tuple[Work, ...], rounds: int) -> dict[Case, Figures]:
         case: Figures(
             *(
                 statistics.median(each[key] for each in measured)
-                for key in ("p50_us", "p99_us", "per_second")
+                for key in ("p50_us", "p99_us", "per_second", "memory_mib")
             )
         )
         for case, measured in runs.items()
     }
 
 
-def _at_hand(case: Case) -> bool:
-    if not case.needs or shutil.which(case.needs):
-        return True
-    sys.stderr.write(f"NOT MEASURED: {case.who}: no `{case.needs}` on PATH\n")
-    return False
+@cache
+def lacking(case: Case) -> str:
+    """What this machine lacks to measure a case, if anything."""
+    if case.program in PEERS and not _prepare(case.program):
+        return f"{' '.join(PEERS[case.program])} cannot be installed"
+    if case.needs == RUNSC:
+        asked = ("docker", "info", "--format", "{{json .Runtimes}}")
+        engine = shutil.which("docker") and subprocess.run(
+            asked, capture_output=True, text=True, check=False
+        )
+        return "" if engine and RUNSC in engine.stdout else "the engine has no runtime `runsc`"
+    found = not case.needs or shutil.which(case.needs)
+    return "" if found else f"no `{case.needs}` on PATH"
 
 
 def page(works: tuple[Work, ...], figures: dict[Case, Figures], rounds: int) -> str:
     """The page, ratios first."""
     lines = [*HEAD, _circumstances(rounds)]
     for work in works:
+        measured = [figures[case] for case in work.cases if case in figures]
+        weighed = any(one.memory for one in measured)
         lines += [
             "",
             f"## {work.title}",
             "",
-            "| who | times the first | p50 | p99 | per second |",
+            "| who | times the first | p50 | p99 | per second |"
+            + " memory of one that waits |" * weighed,
         ]
-        lines += ["|---|---:|---:|---:|---:|"]
+        lines += ["|---|---:|---:|---:|---:|" + "---:|" * weighed]
         base = next((figures[case] for case in work.cases if case in figures), None)
         for case in work.cases:
             one = figures.get(case)
             if one is None or base is None:
-                lines.append(f"| {case.who} | not measured: no `{case.needs}` here | | | |")
+                lines.append(
+                    f"| {case.who} | not measured: {lacking(case)} | | | |" + " |" * weighed
+                )
                 continue
+            memory = f" {one.memory:.0f} MiB |" if one.memory else " |"
             lines.append(
                 f"| {case.who} | {_ratio(one.p50 / base.p50)} | {_time(one.p50)} |"
-                f" {_time(one.p99)} | {one.per_second:,.0f} |"
+                f" {_time(one.p99)} | {one.per_second:,.0f} |" + memory * weighed
             )
     return "\n".join(lines) + "\n"
 
@@ -220,7 +266,6 @@ def main() -> None:
     options = parser.parse_args()
     works = tuple(work for work in WORKS if options.only.lower() in work.title.lower())
     (ROOT / ".bench").mkdir(exist_ok=True)
-    prepare_toolkit()
     text = page(works, run(works, options.rounds), options.rounds)
     if options.print or options.only:
         sys.stdout.write(text)

@@ -6,19 +6,22 @@ With several callers the starts are within the time, and some calls find none an
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 import docker
-from measure import Timed, WrongAnswerError, main, timed, timed_async
+from measure import Timed, WrongAnswerError, main, memory_of, timed, timed_async
 
 from sandbox import CommandJob, PythonJob, SandboxProfile
 from sandbox.bubblewrap import BubblewrapSandbox
 from sandbox.docker import DockerSandbox
+from sandbox.docker.options import LEASE_LABEL
 from sandbox.pool import ArmedPool
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ CALLERS = 4
 CALLS_EACH = 60
 PRINT = PythonJob("builtins:print", {"end": "1\n"})
 PROFILE = SandboxProfile()
+KERNEL = SandboxProfile(runtime="runsc")
 CODE = ("-c", "print(1)")
 HARDENED = (
     "--rm",
@@ -65,12 +69,12 @@ def prints_one(argv: tuple[str, ...]) -> Timed:
     return timed(call, CALLS)
 
 
-def ours(box: Sandbox) -> Timed:
+def ours(box: Sandbox, profile: SandboxProfile = PROFILE) -> Timed:
     """Times a run in a fresh sandbox, from the job to its removal."""
 
     async def run() -> Timed:
         async def call(_: int) -> bool:
-            result = await box.run(CommandJob(("python3", *CODE)), PROFILE)
+            result = await box.run(CommandJob(("python3", *CODE)), profile)
             return result.stdout == b"1\n"
 
         try:
@@ -81,30 +85,50 @@ def ours(box: Sandbox) -> Timed:
     return anyio.run(run)
 
 
-async def prints(pool: ArmedPool) -> int:
+async def prints(pool: ArmedPool, profile: SandboxProfile = PROFILE) -> int:
     """Nanoseconds of one run through the pool, which has to print 1."""
     before = time.perf_counter_ns()
-    result = await pool.run(PRINT, PROFILE)
+    result = await pool.run(PRINT, profile)
     latency = time.perf_counter_ns() - before
     if result.stdout != b"1\n":
         raise WrongAnswerError("an armed sandbox answered wrongly")
     return latency
 
 
-def armed(backend: ArmingSandbox) -> Timed:
+def armed(backend: ArmingSandbox, profile: SandboxProfile = PROFILE) -> Timed:
     """Times runs that find a sandbox armed; it is waited for in between."""
 
     async def run() -> Timed:
         latencies = []
+        memory = 0.0
         async with ArmedPool(backend) as pool:
             started = time.perf_counter_ns()
             for _ in range(ARMED_CALLS):
-                if not await pool.prepare(PRINT, PROFILE):
+                if not await pool.prepare(PRINT, profile):
                     raise WrongAnswerError("no sandbox could be armed")
-                latencies.append(await prints(pool))
-            return Timed(latencies, time.perf_counter_ns() - started)
+                memory = memory or waiting()
+                latencies.append(await prints(pool, profile))
+            return Timed(latencies, time.perf_counter_ns() - started, memory)
 
     return anyio.run(run)
+
+
+def waiting() -> float:
+    """MiB of the one sandbox that waits: what this process started, or the engine for it."""
+    mine = f".{os.getpid()}."
+    client = docker.APIClient()
+    try:
+        labelled = client.containers(filters={"label": LEASE_LABEL})
+        for one in (one for one in labelled if mine in one["Labels"][LEASE_LABEL]):
+            first = client.inspect_container(one["Id"])["State"]["Pid"]
+            status = Path(f"/proc/{first}/stat").read_text().rpartition(")")[2]
+            return memory_of(int(status.split()[1]))  # the shim the engine keeps for it, too
+    except docker.errors.DockerException:
+        pass  # no engine here
+    finally:
+        client.close()
+    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text()
+    return memory_of(*map(int, children.split()))
 
 
 def sustained(backend: ArmingSandbox) -> Timed:
@@ -136,6 +160,8 @@ if __name__ == "__main__":
             ),
             "docker": lambda: ours(DockerSandbox()),
             "bubblewrap": lambda: ours(BubblewrapSandbox()),
+            "runsc": lambda: ours(DockerSandbox(), KERNEL),
+            "runsc-armed": lambda: armed(DockerSandbox(), KERNEL),
             "docker-armed": lambda: armed(DockerSandbox()),
             "bubblewrap-armed": lambda: armed(BubblewrapSandbox()),
             "docker-sustained": lambda: sustained(DockerSandbox()),

@@ -211,8 +211,11 @@ async def test_a_large_job_goes_through_a_pipe(nimble: ArmedPool) -> None:
 
 
 @pytest.mark.bwrap
-async def test_it_reports_what_it_keeps_and_replaces_what_is_old() -> None:
+async def test_it_reports_what_it_keeps_and_replaces_what_is_old(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """Age, by a clock of the test's own."""
+    caplog.set_level("INFO", "sandbox.pool")
     now = [0.0]
     async with ArmedPool(
         BubblewrapSandbox(), minimum=2, lifetime_seconds=50, clock=lambda: now[0]
@@ -227,6 +230,7 @@ async def test_it_reports_what_it_keeps_and_replaces_what_is_old() -> None:
         assert pool.metrics.discarded == 2
         assert pool.metrics.refill_seconds is not None
     assert pool.metrics.waiting == 0
+    assert "event=sandbox_pool backend=bubblewrap waiting=2 hits=0 misses=1" in caplog.text
     assert leftovers() == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 from contextlib import closing, suppress
@@ -15,14 +16,18 @@ import pytest
 from backends import BACKENDS, leftovers
 from docker.errors import NotFound
 
-from sandbox import PythonJob, SandboxProfile
+from sandbox import PythonJob, SandboxProfile, SandboxProviderError
 from sandbox.bubblewrap import BubblewrapSandbox
 from sandbox.docker.engine import Engine
 from sandbox.errors import SandboxUnavailableError
 from sandbox.pool import ArmedPool
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from sandbox import Availability, ExecResult, Isolation, Job
+    from sandbox.base import Armed, ArmingSandbox
+    from sandbox.workspace import WorkspaceLayer
 
 WAIT_SECONDS = 20.0
 PROFILE = SandboxProfile()
@@ -86,7 +91,7 @@ def _is_runner(pid: int) -> bool:
     with suppress(OSError):
         status = Path(f"/proc/{pid}/status").read_text()
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        return b"def become_job" in command and "NSpid" in status and _is_first(status)
+        return b"posix.read(0" in command and "NSpid" in status and _is_first(status)
     return False
 
 
@@ -120,6 +125,61 @@ def belongings() -> dict[str, Any]:
         ],
         "children": _descendants(),
     }
+
+
+class Faulty:
+    """A backend whose every third start fails, in the provider or in this process."""
+
+    def __init__(self, backend: ArmingSandbox) -> None:
+        self.name = backend.name
+        self.isolation: Isolation = backend.isolation
+        self._backend = backend
+        self._starts = 0
+
+    async def probe(self) -> Availability:
+        return await self._backend.probe()
+
+    async def arm(
+        self,
+        profile: SandboxProfile,
+        *,
+        code_roots: Sequence[Path],
+        preload: Sequence[str],
+        keep_seconds: float,
+    ) -> Armed:
+        self._starts += 1
+        if self._starts % 6 == 3:
+            raise SandboxProviderError("the engine is away")
+        if self._starts % 6 == 0:
+            raise OSError(24, "too many open files")
+        return await self._backend.arm(
+            profile, code_roots=code_roots, preload=preload, keep_seconds=keep_seconds
+        )
+
+    async def run(
+        self,
+        job: Job,
+        profile: SandboxProfile,
+        *,
+        files: Mapping[str, bytes] | None = None,
+        workspace: WorkspaceLayer | None = None,
+    ) -> ExecResult:
+        return await self._backend.run(job, profile, files=files, workspace=workspace)
+
+    async def aclose(self) -> None:
+        await self._backend.aclose()
+
+
+def restless(backend: ArmingSandbox) -> ArmedPool:
+    """A pool whose recipes rest, after a start that failed, for thirty looks at the clock."""
+    ticks = itertools.count(1.0)
+    return ArmedPool(
+        backend,
+        minimum=3,
+        idle_seconds=1e9,
+        lifetime_seconds=1e9,
+        clock=lambda: next(ticks),
+    )
 
 
 async def until(seen: Callable[[], bool]) -> None:

@@ -13,7 +13,18 @@ import anyio.lowlevel
 import anyio.to_thread
 import pytest
 from backends import BACKENDS, leftovers
-from pools import PROFILE, WAIT_SECONDS, belongings, code, fmean, kill, runners, until
+from pools import (
+    PROFILE,
+    WAIT_SECONDS,
+    Faulty,
+    belongings,
+    code,
+    fmean,
+    kill,
+    restless,
+    runners,
+    until,
+)
 
 from sandbox import CommandJob, PythonJob, SandboxProfile, SandboxProviderError
 from sandbox.bubblewrap import BubblewrapSandbox
@@ -22,12 +33,7 @@ from sandbox.docker import DockerSandbox
 from sandbox.pool import ArmedPool
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-    from sandbox import Availability, ExecResult, Isolation, Job
-    from sandbox.base import Armed, ArmingSandbox
-    from sandbox.workspace import WorkspaceLayer
 
 
 async def test_a_dead_one_is_never_handed_out(pool: ArmedPool) -> None:
@@ -67,49 +73,6 @@ async def test_a_module_cannot_prepare_a_trap_for_the_runner(
     assert (await nimble.run(fmean(1), PROFILE)).value == 1.0
 
 
-class Faulty:
-    """A backend whose every third start fails, in the provider or in this process."""
-
-    def __init__(self, backend: ArmingSandbox) -> None:
-        self.name = backend.name
-        self.isolation: Isolation = backend.isolation
-        self._backend = backend
-        self._starts = 0
-
-    async def probe(self) -> Availability:
-        return await self._backend.probe()
-
-    async def arm(
-        self,
-        profile: SandboxProfile,
-        *,
-        code_roots: Sequence[Path],
-        preload: Sequence[str],
-        keep_seconds: float,
-    ) -> Armed:
-        self._starts += 1
-        if self._starts % 6 == 3:
-            raise SandboxProviderError("the engine is away")
-        if self._starts % 6 == 0:
-            raise OSError(24, "too many open files")
-        return await self._backend.arm(
-            profile, code_roots=code_roots, preload=preload, keep_seconds=keep_seconds
-        )
-
-    async def run(
-        self,
-        job: Job,
-        profile: SandboxProfile,
-        *,
-        files: Mapping[str, bytes] | None = None,
-        workspace: WorkspaceLayer | None = None,
-    ) -> ExecResult:
-        return await self._backend.run(job, profile, files=files, workspace=workspace)
-
-    async def aclose(self) -> None:
-        await self._backend.aclose()
-
-
 @pytest.mark.parametrize("backend", BACKENDS)
 async def test_two_hundred_jobs_with_faults_leave_nothing(backend: type) -> None:
     """Failed starts, killed waiters, limits, cancellations; six jobs at a time."""
@@ -138,16 +101,7 @@ async def test_two_hundred_jobs_with_faults_leave_nothing(backend: type) -> None
             except SandboxProviderError:
                 done.append("provider")
 
-    ticks = [0.0]
-
-    def clock() -> float:
-        """A failed recipe rests for thirty looks at the clock."""
-        ticks[0] += 1.0
-        return ticks[0]
-
-    async with ArmedPool(
-        Faulty(backend()), minimum=3, idle_seconds=1e9, lifetime_seconds=1e9, clock=clock
-    ) as pool:
+    async with restless(Faulty(backend())) as pool:
         async with anyio.create_task_group() as clients:
             for start in range(6):
                 clients.start_soon(client, pool, list(range(start, jobs, 6)))

