@@ -88,7 +88,7 @@ def _say(line: str) -> None:
 @app.command("ls")
 def list_all(*, json: Json = False) -> None:
     """List images made here, running sandboxes and control groups of this machine."""
-    from sandbox.bubblewrap import cgroup
+    from sandbox import cgroup
     from sandbox.docker.image import describe_images
 
     with _engine() as engine:

@@ -21,8 +21,8 @@ from sandbox.base import Availability
 from sandbox.boot import rlimits
 from sandbox.bubblewrap import reaper
 from sandbox.bubblewrap.armed import ArmedNamespaces
-from sandbox.bubblewrap.cgroup import RunGroup
 from sandbox.bubblewrap.locate import Programs, locate
+from sandbox.cgroup import RunGroup
 from sandbox.errors import SandboxError, SandboxUnavailableError
 from sandbox.frames import encode_job, encode_setup
 from sandbox.job import PythonJob

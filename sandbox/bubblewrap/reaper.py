@@ -15,7 +15,7 @@ import signal
 import time
 from pathlib import Path
 
-from sandbox.bubblewrap import cgroup
+from sandbox import cgroup
 from sandbox.lease import Lease
 from sandbox.workspace import host_mounts
 

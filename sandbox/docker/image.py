@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import shutil
-import subprocess
-import sys
 import tarfile
 import tempfile
-from pathlib import Path
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 import requests
 from docker import errors
 
+from sandbox.debian import bootstrapped, python_tag
 from sandbox.docker.bill import SBOM_LABEL, look_inside
+from sandbox.docker.options import LEASE_LABEL
 from sandbox.errors import SandboxProviderError, SandboxUnavailableError
 from sandbox.images import sbom
 from sandbox.images.layer import write_layer
+from sandbox.lease import Lease
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -41,26 +40,6 @@ CONTENT_LABEL = "io.wardline.content"
 BASE_LABEL = "io.wardline.base"
 
 PULL_SECONDS = 300
-DEBOOTSTRAP_SECONDS = 1200
-
-_PACKAGES = "python3,libpython3-stdlib,ca-certificates"
-_STRIP = (
-    "boot",
-    "usr/share/doc",
-    "usr/share/locale",
-    "usr/share/man",
-    "usr/share/info",
-    "usr/share/bash-completion",
-    "var/cache/apt",
-    "var/lib/apt/lists",
-    "var/log",
-)
-"""Directories emptied in a debootstrapped image: nothing in them runs."""
-
-
-def python_tag() -> str:
-    """The caller's minor version, which the image's Python must have: `3.11`."""
-    return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def default_image(engine: Engine) -> str:
@@ -162,75 +141,9 @@ def _build_from(engine: Engine, base: str) -> None:
 
 
 def _bootstrap(engine: Engine, progress: Callable[[str], None]) -> None:
-    release, suite = _debian_release()
-    tool = shutil.which("debootstrap", path="/usr/sbin:/usr/bin:/sbin:/bin")
-    if tool is None or os.geteuid() != 0:
-        raise SandboxUnavailableError(
-            "no registry answers, and debootstrap is missing or this is not root",
-            "install debootstrap and run as root, or pull python:"
-            f"{python_tag()}-slim on a machine with a network and `docker load` it",
-        )
-    with tempfile.TemporaryDirectory(prefix="wardline-image-") as folder:
-        root = Path(folder, "root")
-        command = [tool, "--variant=minbase", f"--include={_PACKAGES}", suite, str(root)]
-        _run_debootstrap(command, progress)
-        inside = sorted(root.glob("usr/bin/python3.[0-9]*"))
-        version = inside[0].name.removeprefix("python") if inside else "none"
-        if version != python_tag():
-            raise SandboxUnavailableError(
-                f"{release} has Python {version}, the caller runs {python_tag()}",
-                f"run the caller with Python {version}, or use a registry's python image",
-            )
+    with bootstrapped(progress) as (archive, origin):
         progress("importing the root file system")
-        _import(engine, root, origin=f"debootstrap:{suite}")
-
-
-def _debian_release() -> tuple[str, str]:
-    facts = dict(
-        line.split("=", 1)
-        for line in Path("/etc/os-release").read_text("utf-8").splitlines()
-        if "=" in line
-    )
-    suite = facts.get("VERSION_CODENAME", "").strip('"')
-    if facts.get("ID", "").strip('"') != "debian" or not suite.isalpha():
-        raise SandboxUnavailableError(
-            "no registry answers, and this machine is not Debian, so it cannot bootstrap",
-            f"`docker load` an image of python:{python_tag()}-slim",
-        )
-    return facts.get("PRETTY_NAME", suite).strip('"'), suite
-
-
-def _run_debootstrap(command: list[str], progress: Callable[[str], None]) -> None:
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", **_proxies()},
-    ) as process:
-        last = ""
-        for line in process.stdout or ():
-            last = line.strip() or last
-            if last.startswith(("I: Retrieving", "I: Extracting", "I: Configuring")):
-                progress(last[:120])
-        if process.wait(DEBOOTSTRAP_SECONDS) != 0:
-            raise SandboxUnavailableError(
-                f"debootstrap failed: {last!r:.200}",
-                "look at its message; it needs a Debian mirror and the archive's keyring",
-            )
-
-
-def _proxies() -> dict[str, str]:
-    names = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-    return {name: os.environ[name] for name in names if name in os.environ}
-
-
-def _import(engine: Engine, root: Path, *, origin: str) -> None:
-    changes = [f'LABEL {name}="{value}"' for name, value in _labels(origin).items()]
-    with tempfile.TemporaryFile(prefix="wardline-image-") as archive:
-        with tarfile.open(fileobj=archive, mode="w") as tar:
-            tar.add(root, arcname=".", filter=_kept)
-        archive.seek(0)
+        changes = [f'LABEL {name}="{value}"' for name, value in _labels(origin).items()]
         # An iterator, not the file: for a file the SDK announces chunks but sends plain bytes.
         pieces = iter(lambda: archive.read(1 << 20), b"")
         engine.client.import_image(
@@ -242,13 +155,23 @@ def _import(engine: Engine, root: Path, *, origin: str) -> None:
         )
 
 
-def _kept(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """Leaves out device nodes, set-id bits and what nothing at run time reads."""
-    name = entry.name.removeprefix("./")
-    if any(name.startswith(place + "/") for place in _STRIP) or entry.isdev():
-        return None
-    entry.mode &= 0o1777
-    return entry
+@contextmanager
+def exported(engine: Engine, image: str) -> Iterator[Iterator[bytes]]:
+    """The files of an image as a tar stream, through a container that is never started.
+
+    Raises:
+        SandboxProviderError: the engine failed.
+    """
+    lease = Lease.of_this_process(wall_seconds=PULL_SECONDS)
+    request = {"Image": image, "Cmd": ["true"], "Labels": {LEASE_LABEL: str(lease)}}
+    try:
+        made: dict[str, str] = engine.client.create_container_from_config(request)  # type: ignore[no-untyped-call]  # types-docker
+        try:
+            yield engine.client.export(made["Id"])
+        finally:
+            engine.remove(made["Id"])
+    except (errors.DockerException, requests.RequestException) as err:
+        raise SandboxProviderError(f"the image could not be read: {str(err)!r:.400}") from err
 
 
 def lay_on(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox.bubblewrap import BubblewrapSandbox, cgroup, reaper
+from sandbox import cgroup
+from sandbox.bubblewrap import BubblewrapSandbox, reaper
 from sandbox.docker import DockerSandbox
 from sandbox.docker.engine import Engine
 from sandbox.docker.image import build_image, default_image

@@ -20,8 +20,14 @@ import pytest
 from backends import BACKENDS, leftovers
 from relay import Relay
 
-from sandbox import CommandJob, SandboxProfile, SandboxProviderError, SandboxUnavailableError
-from sandbox.bubblewrap import cgroup, reaper
+from sandbox import (
+    CommandJob,
+    SandboxProfile,
+    SandboxProviderError,
+    SandboxUnavailableError,
+    cgroup,
+)
+from sandbox.bubblewrap import reaper
 from sandbox.bubblewrap.reaper import launchers
 from sandbox.conformance import survivors
 from sandbox.docker import DockerSandbox

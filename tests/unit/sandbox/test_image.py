@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from sandbox.docker.image import _kept, python_tag
+from sandbox.debian import kept, python_tag
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ def test_an_entry_is_kept_or_left_out(case: Case) -> None:
     entry = tarfile.TarInfo(case.name)
     entry.type, entry.mode = case.kind, case.mode
 
-    kept = _kept(entry)
+    found = kept(entry)
 
-    assert (kept is not None) is case.kept
-    if kept is not None:
-        assert kept.mode == case.mode_after
+    assert (found is not None) is case.kept
+    if found is not None:
+        assert found.mode == case.mode_after
 
 
 def test_the_tag_is_the_callers_minor_version() -> None:
