@@ -185,8 +185,10 @@ def sandbox_probes() -> Iterator[str]:
     """Each abuse case and what is expected of it, backend by backend."""
     from sandbox.probes import COLUMNS, PROBES
 
-    yield "| # | what is attempted | what has to happen | Docker | bubblewrap |"
-    yield "|---|---|---|---|---|"
+    titles = {"oci": "OCI runtime", "docker": "Docker", "bubblewrap": "bubblewrap"}
+    names = " | ".join(titles[backend] for backend in COLUMNS)
+    yield f"| # | what is attempted | what has to happen | {names} |"
+    yield "|---|---|---|" + "---|" * len(COLUMNS)
     for number, row in sorted(PROBES.items()):
         cells = [_cell(_expectation(row, backend)) for backend in COLUMNS]
         yield f"| {number} | {_cell(row.title)} | {_cell(row.expected)} | {' | '.join(cells)} |"

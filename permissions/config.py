@@ -169,8 +169,8 @@ class KeptConfig(_Section):
 class SandboxConfig(_Section):
     """Which backends may be used, best first."""
 
-    backends: tuple[Literal["docker", "bubblewrap"], ...] = Field(
-        default=("docker", "bubblewrap"), description="Backends to look for."
+    backends: tuple[Literal["oci", "docker", "bubblewrap"], ...] = Field(
+        default=("oci", "docker", "bubblewrap"), description="Backends to look for."
     )
     armed: int = Field(
         default=1,

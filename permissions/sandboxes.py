@@ -16,6 +16,7 @@ from sandbox import (
 from sandbox.egress import Egress, EgressRule, HeaderSecret
 from sandbox.egress.opened import EgressSandbox
 from sandbox.egress.secrets import EnvironmentSecrets, FileSecrets
+from sandbox.kernel import KernelSandbox, kernel_runtime
 from sandbox.pool import ArmedPool
 
 if TYPE_CHECKING:
@@ -47,12 +48,13 @@ async def available(config: BrokerConfig, stack: AsyncExitStack) -> dict[Isolati
         if not answer.available:
             _log.info("sandbox_missing", backend=name, missing=answer.missing)
             continue
-        if name == "docker":
-            from sandbox.docker.kernel import KernelDocker, kernel_runtime
-
-            if (runtime := kernel_runtime(answer.facts)) is not None:
-                strong = EgressSandbox(KernelDocker(backend, runtime), secrets=secrets)
-                found.setdefault("kernel", strong)
+        if name == "oci" and (lacking := _lacking(config)):
+            _log.info("sandbox_missing", backend=name, missing=lacking)
+            await backend.aclose()
+            continue
+        if (runtime := kernel_runtime(answer.facts)) is not None:
+            strong = EgressSandbox(KernelSandbox(backend, runtime), secrets=secrets)
+            found.setdefault("kernel", strong)
         armed = config.sandbox.armed
         if armed == 0 or backend.isolation in found:
             stack.push_async_callback(backend.aclose)
@@ -70,7 +72,7 @@ async def unusable_profiles(named: Mapping[str, SandboxProfile]) -> dict[str, st
     Nothing is asked when no profile names an image. An image without our label is asked for
     its Python when a sandbox of it starts, which is before any call in it.
     """
-    with_image = {name: each for name, each in named.items() if each.image is not None}
+    with_image = {name: each for name, each in named.items() if _needs_an_engine(each)}
     if not with_image:
         return {}
     from sandbox.docker import DockerSandbox
@@ -86,6 +88,32 @@ async def unusable_profiles(named: Mapping[str, SandboxProfile]) -> dict[str, st
             except SandboxError as err:  # of the moment: each call is asked again
                 _log.warning("sandbox_profile_unknown", profile=name, fault=str(err)[:500])
     return found
+
+
+def _needs_an_engine(profile: SandboxProfile) -> bool:
+    """True for one with an image that no root file system is prepared for."""
+    if profile.image is None:
+        return False
+    from sandbox.oci.roots import find
+
+    try:
+        find(profile.image)
+    except SandboxUnavailableError:
+        return True
+    return False
+
+
+def _lacking(config: BrokerConfig) -> str:
+    """What a profile's image needs and is not prepared: then an engine, which has it, is used."""
+    from sandbox.oci.roots import find
+
+    try:
+        for profile in config.sandbox.profiles.values():
+            if profile.image is not None:
+                find(profile.image)
+    except SandboxUnavailableError as err:
+        return err.missing
+    return ""
 
 
 def profiles(config: BrokerConfig) -> dict[str, SandboxProfile]:
@@ -156,6 +184,10 @@ def _backend(name: str) -> ArmingSandbox:
             from sandbox.docker import DockerSandbox
 
             return DockerSandbox()
+        case "oci":
+            from sandbox.oci import OciSandbox
+
+            return OciSandbox()
         case "bubblewrap":
             from sandbox.bubblewrap import BubblewrapSandbox
 

@@ -3,8 +3,9 @@
     async with DockerSandbox() as sandbox:
         result = await sandbox.run(CommandJob(("id",)), SandboxProfile())
 
-One protocol (`Sandbox`), two backends: `sandbox.docker.DockerSandbox` and
-`sandbox.bubblewrap.BubblewrapSandbox`. Both pass `sandbox.conformance`.
+One protocol (`Sandbox`), three backends: `sandbox.docker.DockerSandbox`,
+`sandbox.oci.OciSandbox` and `sandbox.bubblewrap.BubblewrapSandbox`. All pass
+`sandbox.conformance`.
 """
 
 from __future__ import annotations

@@ -94,7 +94,8 @@ class ArmedProcess:
                 raise SandboxProviderError("the sandbox ended before it was ready") from err
             self._held.callback(os.close, self._runner)
             try:
-                self._group.join(pid)
+                # Milliseconds: the kernel waits until no process is being forked.
+                await to_thread.run_sync(self._group.join, pid)
             except OSError as err:
                 raise SandboxProviderError(
                     "the sandbox could not enter its control group"

@@ -38,7 +38,7 @@ class Sandbox(Protocol):
 
     @property
     def name(self) -> str:
-        """The backend: `docker`, `bubblewrap`."""
+        """The backend: `docker`, `oci`, `bubblewrap`."""
         ...
 
     @property

@@ -73,6 +73,13 @@ class RunGroup:
         for folder in set(self.folders.values()):
             (folder / "cgroup.procs").write_text(str(pid))
 
+    @property
+    def swap_limited(self) -> bool:
+        """True when swap counts, so that the memory limit is one of both together."""
+        memory = self.folders.get("memory")
+        names = ("memory.memsw.limit_in_bytes", "memory.swap.max")
+        return memory is not None and any((memory / name).exists() for name in names)
+
     def evidence(self) -> Evidence:
         """The kernel's counters of this run."""
         memory, pids = self.folders.get("memory"), self.folders.get("pids")
@@ -119,6 +126,21 @@ def groups() -> list[str]:
             if folder.is_dir()
         }
     )
+
+
+def version() -> int:
+    """Of the hierarchy in which groups are made here."""
+    return _parents()[0]
+
+
+def remove_named(folder: str, name: str) -> None:
+    """Removes an empty group `folder/name` from every hierarchy, and `folder` when it is empty."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, mount, kind = line.split()[:3]
+        if kind in ("cgroup", "cgroup2"):
+            for place in (Path(mount, folder, name), Path(mount, folder)):
+                with contextlib.suppress(OSError):
+                    place.rmdir()
 
 
 def _delegate(controller: str, *folders: Path) -> None:

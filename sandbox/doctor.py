@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from anyio import to_thread
+
+from sandbox.errors import SandboxUnavailableError
+from sandbox.kernel import kernel_runtime
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -40,10 +45,13 @@ async def diagnose() -> list[Finding]:
     """Probes every backend for real; the strongest boundary comes first."""
     from sandbox.bubblewrap import BubblewrapSandbox  # late, as the Docker SDK is slow to load
     from sandbox.docker import DockerSandbox
+    from sandbox.oci import OciSandbox
 
+    oci = await _probed(OciSandbox())
     docker = await _probed(DockerSandbox())
     bubblewrap = await _probed(BubblewrapSandbox())
-    findings = [_kernel(docker), docker, bubblewrap]
+    findings = [_kernel(oci, docker), oci, docker, bubblewrap]
+    findings += await to_thread.run_sync(_changed_roots)
     if docker.facts.get("user_namespace") is False:
         findings.append(
             Finding(
@@ -105,11 +113,35 @@ async def _probed(sandbox: Sandbox) -> Finding:
     )
 
 
-def _kernel(docker: Finding) -> Finding:
-    from sandbox.docker.options import KERNEL_RUNTIMES  # its package loads the Docker SDK
+def _changed_roots() -> list[Finding]:
+    """Reads every prepared root file system, and names those that are not what was prepared."""
+    from sandbox.oci import roots
 
-    runtimes = docker.facts.get("runtimes")
-    found = sorted(KERNEL_RUNTIMES.intersection(runtimes if isinstance(runtimes, list) else ()))
+    try:
+        changed = [root for root in roots.prepared() if not root.verify()]
+    except SandboxUnavailableError:
+        return []  # the backend's own line says it
+    return [
+        Finding(
+            subject=f"oci root file system {root.image:.19}",
+            isolation=None,
+            works=False,
+            detail="its files are not those that were prepared",
+            remedy=f"remove {root.place}, then `wardline sandbox build` or `prepare`",
+            facts={"image": root.image, "content": root.content},
+        )
+        for root in changed
+    ]
+
+
+def _kernel(*backends: Finding) -> Finding:
+    found = sorted(
+        {
+            runtime
+            for backend in backends
+            if (runtime := kernel_runtime(backend.facts)) is not None
+        }
+    )
     return Finding(
         subject="kernel boundary",
         isolation="kernel",
@@ -119,7 +151,7 @@ def _kernel(docker: Finding) -> Finding:
         else "no runtime with a kernel of its own",
         remedy=""
         if found
-        else "install gVisor's runsc and name it in the engine's daemon.json",
+        else "install gVisor's runsc on PATH (oci), or name it in the engine's daemon.json (docker)",
         facts={"runtimes": found},
     )
 

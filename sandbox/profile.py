@@ -96,7 +96,7 @@ class SandboxProfile:
     Attributes:
         image: container image by digest (`sha256:...` or `name@sha256:...`); None is the
             default image built for this Python, whose digest is put into the record.
-        runtime: OCI runtime by name (`runc`, `runsc`); None is the engine's default.
+        runtime: OCI runtime by name (`runc`, `runsc`); None is the backend's default.
         network: "none", a loopback interface and no route; or an `Egress`, the same with a
             proxy behind a unix socket.
         memory_bytes: memory with swap, of all processes together; work and tmp count too.

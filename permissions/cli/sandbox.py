@@ -7,6 +7,7 @@ image names, 6 something this needs is missing here, or a promised wall is open.
 from __future__ import annotations
 
 import json as json_text
+import os
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path  # noqa: TC003 - typer reads the hints
@@ -39,23 +40,39 @@ def build(
         typer.Argument(help="Folder of a project whose packages go in.", show_default=False),
     ] = None,
 ) -> None:
-    """Build the default image for this Python, or one with a project's packages on top of it.
+    """Build what sandboxes of this Python start from, or an image of a project on top of it.
 
-    The default image takes minutes where no registry answers. A project's packages come from
-    its uv.lock, pylock.toml, requirements.txt or pyproject.toml, as wheels only; its own
-    package is built in a sandbox. The image's id is printed: name it as `image` of a profile.
+    The default image and root file system take minutes where no registry answers. A project's
+    packages come from its uv.lock, pylock.toml, requirements.txt or pyproject.toml, as wheels
+    only; its own package is built in a sandbox. The image's id is printed: name it as `image`
+    of a profile. The root file system is for the OCI backend, where this is root and a runtime
+    is on PATH; it holds the same files.
     """
-    from sandbox.docker.image import build_image
-    from sandbox.docker.project_image import build_project
+    from sandbox.preparation import prepare_default, prepare_image, wants_root
 
-    if project is not None:
-        with _errors():
-            built = anyio.run(partial(build_project, project, progress=_say))
-        typer.echo(built.id)
-        return
-    with _engine() as engine:
-        image = build_image(engine, progress=_say)
-    typer.echo(image)
+    with _told():
+        if project is None:
+            made = prepare_default(_say)
+            typer.echo(made.image or (made.root and made.root.image))
+            return
+        from sandbox.docker.project_image import build_project
+
+        built = anyio.run(partial(build_project, project, progress=_say))
+        if wants_root():
+            prepare_image(built.id, _say)
+    typer.echo(built.id)
+
+
+@app.command()
+def prepare(
+    image: Annotated[str, typer.Argument(help="An image the engine has, by its digest.")],
+) -> None:
+    """Unpack an image's root file system, so that profiles naming it run on the OCI backend."""
+    from sandbox.preparation import prepare_image
+
+    with _told():
+        root = prepare_image(image, _say)
+    typer.echo(root.image)
 
 
 @app.command("sbom")
@@ -68,8 +85,9 @@ def show_sbom(
 ) -> None:
     """List what an image was built from, after checking the list against the image."""
     from sandbox.docker.bill import read_sbom
+    from sandbox.docker.engine import Engine
 
-    with _engine() as engine:
+    with _told(), closing(Engine.connect()) as engine:
         found = read_sbom(engine, image)
     if json:
         typer.echo(json_text.dumps(found.document, indent=2, sort_keys=True))
@@ -87,19 +105,27 @@ def _say(line: str) -> None:
 
 @app.command("ls")
 def list_all(*, json: Json = False) -> None:
-    """List images made here, running sandboxes and control groups of this machine."""
+    """List images, root file systems, sandboxes and control groups of this machine."""
     from sandbox import cgroup
-    from sandbox.docker.image import describe_images
+    from sandbox.oci import containers
 
-    with _engine() as engine:
-        document: dict[str, list[Any]] = {
-            "images": describe_images(engine),
-            "containers": [
-                {"id": left.id, "state": left.state, "abandoned": left.is_abandoned}
-                for left in engine.leftovers()
-            ],
-            "groups": cgroup.groups(),
-        }
+    document: dict[str, list[Any]] = {
+        "images": [],
+        "roots": _roots(),
+        "containers": [
+            {"id": left.name, "state": "oci", "abandoned": left.is_abandoned()}
+            for left in containers.containers()
+        ],
+        "groups": cgroup.groups(),
+    }
+    for engine in _engines():
+        from sandbox.docker.image import describe_images
+
+        document["images"] += describe_images(engine)
+        document["containers"] += [
+            {"id": left.id, "state": left.state, "abandoned": left.is_abandoned}
+            for left in engine.leftovers()
+        ]
     if json:
         typer.echo(json_text.dumps(document, indent=2, sort_keys=True))
         return
@@ -109,9 +135,12 @@ def list_all(*, json: Json = False) -> None:
         bill = f"sbom {image['sbom'][7:19]}" if image["sbom"] else "no sbom"
         said = f"image {image['id'][7:19]} {tags}{project} {image['bytes'] >> 20} MiB, {bill}"
         typer.echo(visible(said))
+    for root in document["roots"]:
+        typer.echo(f"root {root['image'][7:19]} python {root['python']} from {root['origin']}")
     for left in document["containers"]:
         abandoned = " abandoned" if left["abandoned"] else ""
-        typer.echo(f"container {left['id'][:12]} {left['state']}{abandoned}")
+        name = left["id"].removeprefix("wardline-")
+        typer.echo(f"container {name[:12]} {left['state']}{abandoned}")
     for group in document["groups"]:
         typer.echo(f"group {group}")
 
@@ -120,24 +149,55 @@ def list_all(*, json: Json = False) -> None:
 def gc() -> None:
     """Remove sandboxes whose owner is gone. Running ones of living owners stay."""
     from sandbox.bubblewrap import reaper
-    from sandbox.docker.backend import reap
+    from sandbox.oci import backend as oci
 
+    containers = oci.reap()
     groups = reaper.reap()
-    with _engine() as engine:
-        containers = reap(engine)
+    for engine in _engines():
+        from sandbox.docker.backend import reap
+
+        containers += reap(engine)
     typer.echo(f"removed {containers} containers and {groups} groups")
 
 
-@contextmanager
-def _engine() -> Iterator[Engine]:
+def _roots() -> list[dict[str, Any]]:
+    from sandbox.oci import roots
+
+    if os.geteuid() != 0:
+        return []  # they lie in a folder of root
+    with _told():
+        return [
+            {
+                "image": root.image,
+                "content": root.content,
+                "python": root.python,
+                "origin": root.origin,
+                "default": root.is_default,
+            }
+            for root in roots.prepared()
+        ]
+
+
+def _engines() -> Iterator[Engine]:
+    """The engine of this machine; none, and a word about it, where containers need none."""
     from sandbox.docker.engine import Engine
+    from sandbox.oci.runtimes import installed
 
-    with _errors(), closing(Engine.connect()) as engine:
-        yield engine
+    with _told():
+        try:
+            engine = Engine.connect()
+        except SandboxUnavailableError as err:
+            if not installed():
+                raise
+            typer.echo(f"no Docker: {err.missing}", err=True)
+            return
+        with closing(engine):
+            yield engine
 
 
 @contextmanager
-def _errors() -> Iterator[None]:
+def _told() -> Iterator[None]:
+    """Turns this package's errors into a message and an exit code."""
     try:
         yield
     except SandboxUnavailableError as err:

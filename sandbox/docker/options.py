@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from sandbox.boot import ENVIRONMENT, python_arguments, rlimits
+from sandbox.kernel import KERNEL_RUNTIMES
 from sandbox.profile import CODE, TMP, USER, WORK
 from sandbox.seccomp import POLICY_DIGEST, docker_profile
 from sandbox.workspace import TARGET
@@ -33,9 +34,6 @@ MASKED_PATHS = (
 READ_ONLY_PATHS = tuple(
     f"/proc/{name}" for name in ("bus", "fs", "irq", "sys", "sysrq-trigger")
 )
-
-KERNEL_RUNTIMES = frozenset({"runsc", "kata", "kata-runtime", "io.containerd.kata.v2"})
-"""Runtimes that put a kernel of their own between the job and the host's."""
 
 CPU_PERIOD_MICROSECONDS = 100_000
 

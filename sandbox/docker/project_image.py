@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 from anyio import to_thread
 from packaging.utils import canonicalize_name
 
+from sandbox.debian import python_tag
 from sandbox.docker.backend import DockerSandbox
 from sandbox.docker.bill import SBOM_LABEL, look_inside
 from sandbox.docker.engine import Engine
@@ -39,7 +40,6 @@ from sandbox.docker.image import (
     PYTHON_LABEL,
     default_image,
     lay_on,
-    python_tag,
 )
 from sandbox.errors import SandboxUnavailableError
 from sandbox.images import own, sbom

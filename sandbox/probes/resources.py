@@ -165,7 +165,7 @@ async def flood(ground: Ground) -> Outcome:
     9,
     "Fill the host's disk through a log driver",
     "no log driver: output is only streamed",
-    absent={"bubblewrap": "no engine that keeps logs"},
+    absent=dict.fromkeys(("oci", "bubblewrap"), "no engine that keeps logs"),
 )
 async def log_driver(ground: Ground) -> Outcome:
     """Asks the engine how it keeps what our containers say."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from sandbox.errors import SandboxProviderError
+from sandbox.kernel import kernel_runtime
 from sandbox.logs import get_logger
 from sandbox.probes.ground import Ground, UnseenError, prepared
 from sandbox.probes.table import PROBES, Outcome, not_applicable, opened
@@ -21,15 +22,15 @@ if TYPE_CHECKING:
 
 log = get_logger("probes")
 
-COLUMNS = ("docker", "bubblewrap")
+COLUMNS = ("oci", "docker", "bubblewrap")
 """Backends the suite knows how to open."""
 
 TOGETHER = 12
 """Attempts at a time: each is mostly waiting for a sandbox to come and go."""
 
 KERNEL_REMEDY = (
-    "not available; install gVisor's runsc (Debian: `apt install runsc`) and name it in the"
-    " engine's daemon.json under `runtimes`"
+    "not available; install gVisor's runsc (Debian: `apt install runsc`): on PATH it is the OCI"
+    " backend's, in the engine's daemon.json under `runtimes` Docker's"
 )
 
 ATTEMPT_SECONDS = 60.0
@@ -45,7 +46,7 @@ class Column:
 
     @property
     def name(self) -> str:
-        """As the table shows it: `docker`, `docker runsc`, `bubblewrap`."""
+        """As the table shows it: `oci`, `docker`, `docker runsc`, `bubblewrap`."""
         return f"{self.sandbox.name} {self.runtime}" if self.runtime else self.sandbox.name
 
 
@@ -82,11 +83,11 @@ async def columns_here(names: Sequence[str] = ()) -> tuple[list[Column], dict[st
     """
     from sandbox.bubblewrap import BubblewrapSandbox  # late, as the Docker SDK is slow to load
     from sandbox.docker import DockerSandbox
-    from sandbox.docker.kernel import kernel_runtime
+    from sandbox.oci import OciSandbox
 
     columns: list[Column] = []
     missing: dict[str, str] = {}
-    for backend in (DockerSandbox, BubblewrapSandbox):
+    for backend in (OciSandbox, DockerSandbox, BubblewrapSandbox):
         if names and backend.name not in names:
             continue
         sandbox = backend()

@@ -146,7 +146,7 @@ async def missing_layer(ground: Ground) -> Outcome:
     74,
     "The daemon does not answer",
     "an error within bounds",
-    absent={"bubblewrap": "it has no daemon"},
+    absent=dict.fromkeys(("oci", "bubblewrap"), "it has no daemon"),
 )
 async def no_daemon(ground: Ground) -> Outcome:  # noqa: ARG001 - a caller of its own is started
     """A second caller, whose engine's socket does not exist."""

@@ -23,6 +23,8 @@ _MOVE_MOUNT_F_EMPTY_PATH = 4
 _READ_ONLY, _NO_SUID, _NO_DEV = 1, 2, 4
 _ID_MAPPED = 0x100000
 _DETACH, _NO_FOLLOW = 2, 8
+_NEW_MOUNTS = 0x20000
+_RECURSIVE, _PRIVATE = 0x4000, 0x40000
 
 
 def move(source: int, name: str, target: int, other: str) -> None:
@@ -77,9 +79,25 @@ def attach(tree: int, path: str) -> None:
 
 def mount(kind: str, path: str, options: str) -> None:
     """Mounts a new file system, without set-user-id and devices."""
+    _mount(kind, path, options, _NO_SUID | _NO_DEV)
+
+
+def mount_read_only(kind: str, path: str, options: str) -> None:
+    """As `mount`, and nobody writes."""
+    _mount(kind, path, options, _NO_SUID | _NO_DEV | _READ_ONLY)
+
+
+def _mount(kind: str, path: str, options: str, flags: int) -> None:
     name = kind.encode()
-    flags = _NO_SUID | _NO_DEV
     if _LIBC.mount(name, os.fsencode(path), name, flags, os.fsencode(options)) != 0:
+        _fail()
+
+
+def unshare_mounts() -> None:
+    """Gives this thread, and what it starts, mounts of its own: no change leads back."""
+    if _LIBC.unshare(_NEW_MOUNTS) != 0:
+        _fail()
+    if _LIBC.mount(b"none", b"/", None, _RECURSIVE | _PRIVATE, None) != 0:
         _fail()
 
 

@@ -22,6 +22,7 @@ from sandbox import CommandJob, PythonJob, SandboxProfile
 from sandbox.bubblewrap import BubblewrapSandbox
 from sandbox.docker import DockerSandbox
 from sandbox.docker.options import LEASE_LABEL
+from sandbox.oci import OciSandbox
 from sandbox.pool import ArmedPool
 
 if TYPE_CHECKING:
@@ -162,6 +163,9 @@ if __name__ == "__main__":
             "bubblewrap": lambda: ours(BubblewrapSandbox()),
             "runsc": lambda: ours(DockerSandbox(), KERNEL),
             "runsc-armed": lambda: armed(DockerSandbox(), KERNEL),
+            "oci": lambda: ours(OciSandbox()),
+            "oci-armed": lambda: armed(OciSandbox()),
+            "oci-sustained": lambda: sustained(OciSandbox()),
             "docker-armed": lambda: armed(DockerSandbox()),
             "bubblewrap-armed": lambda: armed(BubblewrapSandbox()),
             "docker-sustained": lambda: sustained(DockerSandbox()),

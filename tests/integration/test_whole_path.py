@@ -239,6 +239,7 @@ async def test_part_5_approval(config: BrokerConfig, wardline: Any, tmp_path: Pa
     [
         pytest.param("bubblewrap", "process", marks=pytest.mark.bwrap),
         pytest.param("docker", "container", marks=pytest.mark.docker),
+        pytest.param("oci", "container", marks=pytest.mark.oci),
     ],
 )
 async def test_part_6_sandbox(backend: str, boundary: str, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,8 +12,11 @@ from sandbox import cgroup
 from sandbox.bubblewrap import BubblewrapSandbox, reaper
 from sandbox.docker import DockerSandbox
 from sandbox.docker.engine import Engine
-from sandbox.docker.image import build_image, default_image
+from sandbox.docker.image import default_image
 from sandbox.errors import SandboxUnavailableError
+from sandbox.oci import OciSandbox, roots
+from sandbox.oci.containers import containers
+from sandbox.preparation import prepare_default
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 BACKENDS = [
     pytest.param(DockerSandbox, id="docker", marks=pytest.mark.docker),
     pytest.param(BubblewrapSandbox, id="bubblewrap", marks=pytest.mark.bwrap),
+    pytest.param(OciSandbox, id="oci", marks=pytest.mark.oci),
 ]
 
 
@@ -34,19 +38,20 @@ async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
 
 
 def build_missing_image(session: pytest.Session) -> None:
-    """Builds the default image before the first test that needs it, outside its timeout."""
-    needed = any(item.get_closest_marker("docker") for item in session.items)
-    if not needed or session.config.option.collectonly:
+    """Makes ready what the tests start from, outside the time of the first that needs it."""
+    if session.config.option.collectonly:
         return
+    needs = {mark.name for item in session.items for mark in item.iter_markers()}
     try:
-        engine = Engine.connect()
+        if "docker" in needs:
+            with closing(Engine.connect()) as engine:
+                default_image(engine)
+        if "oci" in needs:
+            roots.find(None)
     except SandboxUnavailableError:
-        return  # those tests are skipped, or fail with `--require`
-    with closing(engine):
-        try:
-            default_image(engine)
-        except SandboxUnavailableError:
-            build_image(engine, progress=lambda _: None)
+        # Without an engine or a runtime those tests are skipped, or fail with `--require`.
+        with suppress(SandboxUnavailableError):
+            prepare_default(lambda _: None)
 
 
 def leftovers(owner: int | None = None) -> list[str]:
@@ -54,6 +59,7 @@ def leftovers(owner: int | None = None) -> list[str]:
     mine = f".{owner or os.getpid()}."
     found = [f"group {name}" for name in cgroup.groups() if mine in name]
     found += [f"launcher {pid}" for pid, lease in reaper.launchers().items() if mine in lease]
+    found += [f"container {left.name}" for left in containers() if mine in left.lease]
     try:
         engine = Engine.connect()
     except SandboxUnavailableError:

@@ -87,6 +87,17 @@ def runners() -> list[int]:
     return [pid for pid in found if pid]
 
 
+def is_over(pid: int) -> bool:
+    """True once a process has ended, whether or not its parent has noticed.
+
+    One that is ending has no command line any more, and its descriptor does not tell yet.
+    """
+    with suppress(OSError):
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        return text.rpartition(")")[2].split()[0] in {"Z", "X"}
+    return True
+
+
 def _is_runner(pid: int) -> bool:
     with suppress(OSError):
         status = Path(f"/proc/{pid}/status").read_text()

@@ -20,6 +20,7 @@ from pools import (
     belongings,
     code,
     fmean,
+    is_over,
     kill,
     restless,
     runners,
@@ -29,19 +30,22 @@ from pools import (
 from sandbox import CommandJob, PythonJob, SandboxProfile, SandboxProviderError
 from sandbox.bubblewrap import BubblewrapSandbox
 from sandbox.conformance import call
-from sandbox.docker import DockerSandbox
 from sandbox.pool import ArmedPool
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sandbox.docker import DockerSandbox
+    from sandbox.oci import OciSandbox
 
 
 async def test_a_dead_one_is_never_handed_out(pool: ArmedPool) -> None:
     """Killed while they wait; the job is run all the same."""
     for process in ("runner", "child"):
         assert await pool.prepare(fmean(), PROFILE)
+        waiting = runners()
         assert kill(process)
-        await until(lambda: not runners())
+        await until(lambda waiting=waiting: not runners() and all(map(is_over, waiting)))
         result = await pool.run(fmean(3, 4), PROFILE)
 
         assert (result.verdict, result.value) == ("ok", 3.5)
@@ -131,10 +135,12 @@ BROKER = """
     from sandbox import PythonJob, SandboxProfile
     from sandbox.bubblewrap import BubblewrapSandbox
     from sandbox.docker import DockerSandbox
+    from sandbox.oci import OciSandbox
     from sandbox.pool import ArmedPool
 
     async def main():
-        backend = {"docker": DockerSandbox, "bubblewrap": BubblewrapSandbox}[sys.argv[1]]()
+        known = {kind.name: kind for kind in (DockerSandbox, BubblewrapSandbox, OciSandbox)}
+        backend = known[sys.argv[1]]()
         async with ArmedPool(backend, minimum=3) as pool:
             await pool.prepare(PythonJob("statistics:fmean"), SandboxProfile())
             print("armed", flush=True)
@@ -145,11 +151,12 @@ BROKER = """
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-async def test_a_broker_killed_while_some_wait_leaves_nothing(backend: type) -> None:
+async def test_a_broker_killed_while_some_wait_leaves_nothing(
+    backend: type[DockerSandbox | BubblewrapSandbox | OciSandbox],
+) -> None:
     """One is armed and more are being started; the next start removes what is left."""
-    name = "docker" if backend is DockerSandbox else "bubblewrap"
     broker = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(BROKER), name], stdout=subprocess.PIPE
+        [sys.executable, "-c", textwrap.dedent(BROKER), backend.name], stdout=subprocess.PIPE
     )
     assert broker.stdout is not None
     with broker.stdout:

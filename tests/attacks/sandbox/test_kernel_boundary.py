@@ -6,7 +6,7 @@ import pytest
 
 from sandbox import CommandJob, SandboxProfile, SandboxUnavailableError
 from sandbox.docker import DockerSandbox
-from sandbox.docker.kernel import KernelDocker, kernel_runtime
+from sandbox.kernel import KernelSandbox, kernel_runtime
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,8 @@ async def test_a_runtime_on_the_hosts_kernel_is_refused() -> None:
     """Whether the backend or the profile names it."""
     async with DockerSandbox() as engine:
         for sandbox, profile in (
-            (KernelDocker(engine, "runc"), SandboxProfile()),
-            (KernelDocker(engine, "runsc"), SandboxProfile(runtime="runc")),
+            (KernelSandbox(engine, "runc"), SandboxProfile()),
+            (KernelSandbox(engine, "runsc"), SandboxProfile(runtime="runc")),
         ):
             with pytest.raises(SandboxUnavailableError, match="host's kernel"):
                 await sandbox.run(CommandJob(("true",)), profile)
@@ -42,7 +42,7 @@ async def test_a_job_runs_on_the_other_kernel_or_not_at_all() -> None:
     """Where the engine has such a runtime, the record says so; elsewhere nothing runs."""
     async with DockerSandbox() as engine:
         runtime = kernel_runtime((await engine.probe()).facts)
-        sandbox = KernelDocker(engine, runtime or "runsc")
+        sandbox = KernelSandbox(engine, runtime or "runsc")
         job = CommandJob(("uname", "-v"))
         if runtime is None:
             with pytest.raises(SandboxUnavailableError, match="no runtime"):

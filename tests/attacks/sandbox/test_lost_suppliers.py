@@ -18,6 +18,7 @@ import anyio.to_thread
 import docker
 import pytest
 from backends import BACKENDS, leftovers
+from pools import runners
 from relay import Relay
 
 from sandbox import (
@@ -34,6 +35,9 @@ from sandbox.docker import DockerSandbox
 from sandbox.docker.backend import reap
 from sandbox.docker.engine import DEFAULT_SOCKET, Engine
 from sandbox.docker.options import LEASE_LABEL
+from sandbox.oci import OciSandbox
+from sandbox.oci import backend as oci
+from sandbox.oci.containers import containers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,9 +122,11 @@ BROKER = """
     from sandbox import CommandJob, SandboxProfile
     from sandbox.docker import DockerSandbox
     from sandbox.bubblewrap import BubblewrapSandbox
+    from sandbox.oci import OciSandbox
 
     async def main():
-        backend = {"docker": DockerSandbox, "bubblewrap": BubblewrapSandbox}[sys.argv[1]]()
+        known = {kind.name: kind for kind in (DockerSandbox, BubblewrapSandbox, OciSandbox)}
+        backend = known[sys.argv[1]]()
         job = CommandJob(("sh", "-c", "trap '' TERM; setsid sleep " + os.environ["MARK"] + " & wait"))
         await backend.run(job, SandboxProfile(wall_seconds=600))
 
@@ -133,6 +139,7 @@ BROKER = """
     [
         pytest.param("docker", marks=pytest.mark.docker),
         pytest.param("bubblewrap", marks=pytest.mark.bwrap),
+        pytest.param("oci", marks=pytest.mark.oci),
     ],
 )
 async def test_a_killed_broker_leaves_nothing(backend: str) -> None:
@@ -155,6 +162,9 @@ async def test_a_killed_broker_leaves_nothing(backend: str) -> None:
             assert [
                 left for left in engine.leftovers() if f".{broker.pid}." in left.lease
             ] == []
+    elif backend == "oci":
+        await anyio.to_thread.run_sync(oci.reap)
+        assert leftovers(broker.pid) == []
     else:
         await _until(lambda: _is_reaped(f".{broker.pid}."))
         assert [name for name in cgroup.groups() if f".{broker.pid}." in name] == []
@@ -177,6 +187,65 @@ async def test_a_broker_killed_while_it_starts_a_sandbox_leaves_nothing() -> Non
 
         await _until(lambda mine=mine: _is_reaped(mine))
         assert [name for name in cgroup.groups() if mine in name] == []
+
+
+@pytest.mark.oci
+async def test_a_broker_killed_while_it_starts_a_container_leaves_nothing() -> None:
+    """Whatever the runtime has done by then, it is undone."""
+    for _ in range(3):
+        broker = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(BROKER), "oci"],
+            env={**os.environ, "MARK": "60"},
+        )
+        mine = f".{broker.pid}."
+        try:
+            await _until(lambda mine=mine: any(mine in left.lease for left in containers()))
+        finally:
+            broker.kill()
+            broker.wait(WAIT_SECONDS)
+
+        await anyio.to_thread.run_sync(oci.reap)
+        assert leftovers(broker.pid) == []
+
+
+@pytest.mark.oci
+async def test_what_the_runtimes_do_not_have_is_unavailable() -> None:
+    """Neither a root file system nor a runtime is replaced by another one."""
+    async with OciSandbox() as sandbox:
+        for profile in (
+            SandboxProfile(image="sha256:" + "0" * 64),
+            SandboxProfile(runtime="no-such-runtime"),
+        ):
+            with pytest.raises(SandboxUnavailableError) as caught:
+                await sandbox.run(CommandJob(("true",)), profile)
+            assert caught.value.remedy
+    assert leftovers() == []
+
+
+@pytest.mark.oci
+async def test_a_runtime_that_is_killed_in_mid_call_is_a_provider_error() -> None:
+    """The job is dead when it is reported, and nothing of its container is left."""
+    mark = f"901.{os.getpid():08d}"
+    failures: list[SandboxProviderError] = []
+    async with OciSandbox() as sandbox, anyio.create_task_group() as group:
+
+        async def run() -> None:
+            try:
+                await sandbox.run(CommandJob(("sleep", mark)), SandboxProfile())
+            except SandboxProviderError as err:
+                failures.append(err)
+
+        group.start_soon(run)
+        await _until(lambda: bool(survivors(mark)))
+        for runner in runners():
+            status = Path(f"/proc/{runner}/status").read_text()
+            parent = next(line for line in status.splitlines() if line.startswith("PPid"))
+            os.kill(int(parent.split()[1]), signal.SIGKILL)
+            os.kill(runner, signal.SIGKILL)
+
+    assert len(failures) == 1
+    assert survivors(mark) == []
+    assert leftovers() == []
 
 
 @pytest.mark.docker

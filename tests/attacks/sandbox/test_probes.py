@@ -16,6 +16,7 @@ from weak import NakedBubblewrap, PrivilegedDocker
 
 from sandbox.bubblewrap import BubblewrapSandbox
 from sandbox.docker import DockerSandbox
+from sandbox.oci import OciSandbox
 from sandbox.probes import PROBES, Column, run_probes
 
 if TYPE_CHECKING:
@@ -56,6 +57,20 @@ async def test_docker_keeps_every_promise() -> None:
     blocked = {found.number for found in findings if found.outcome.status == "blocked"}
     declared = {number for number, row in PROBES.items() if "docker" not in row.absent}
     assert declared - blocked <= {36, 43}  # not started by uid 0; not on this processor
+
+
+@pytest.mark.oci
+@pytest.mark.slow
+@pytest.mark.timeout(SUITE_SECONDS)
+async def test_a_runtime_itself_keeps_every_promise() -> None:
+    """Without an engine, each row that applies is blocked, too."""
+    findings = await probed(OciSandbox())
+
+    wrong = [found for found in findings if found.outcome.status == "open"]
+    assert wrong == []
+    blocked = {found.number for found in findings if found.outcome.status == "blocked"}
+    declared = {number for number, row in PROBES.items() if "oci" not in row.absent}
+    assert declared - blocked <= {43}  # not on this processor
 
 
 @pytest.mark.bwrap

@@ -24,10 +24,11 @@ from sandbox import (
 from sandbox.bubblewrap import BubblewrapSandbox
 from sandbox.conformance import call, survivors
 from sandbox.conformance.harness import mark_of_ours
-from sandbox.docker import DockerSandbox
 
 if TYPE_CHECKING:
     from sandbox import Sandbox
+    from sandbox.docker import DockerSandbox
+    from sandbox.oci import OciSandbox
 
 
 @pytest.mark.parametrize("process", ["runner", "child"])
@@ -182,9 +183,11 @@ OWNER = """
     from sandbox import SandboxProfile, SandboxSession
     from sandbox.bubblewrap import BubblewrapSandbox
     from sandbox.docker import DockerSandbox
+    from sandbox.oci import OciSandbox
 
     async def main():
-        backend = {"docker": DockerSandbox, "bubblewrap": BubblewrapSandbox}[sys.argv[1]]()
+        known = {kind.name: kind for kind in (DockerSandbox, BubblewrapSandbox, OciSandbox)}
+        backend = known[sys.argv[1]]()
         session = SandboxSession(backend, SandboxProfile())
         await session.evaluate(f"import subprocess; subprocess.Popen(['sleep', '{sys.argv[2]}'])")
         print("kept", flush=True)
@@ -199,13 +202,12 @@ OWNER = """
 @pytest.mark.parametrize("moment", ["in a call", "between calls"])
 @pytest.mark.parametrize("backend", BACKENDS)
 async def test_an_owner_killed_with_a_session_open_leaves_nothing(
-    backend: type, moment: str
+    backend: type[DockerSandbox | BubblewrapSandbox | OciSandbox], moment: str
 ) -> None:
     """Process 1 meets the end of its channel; the next start removes what is left."""
-    name = "docker" if backend is DockerSandbox else "bubblewrap"
     mark = mark_of_ours()
     owner = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(OWNER), name, mark, moment],
+        [sys.executable, "-c", textwrap.dedent(OWNER), backend.name, mark, moment],
         stdout=subprocess.PIPE,
     )
     assert owner.stdout is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,11 +13,15 @@ from boundaries import behind_a_kernel, behind_anything
 from permissions.assembly import open_broker
 from permissions.config import BrokerConfig
 from permissions.model import Completed, Denial
+from permissions.sandboxes import available
 from permissions.session import ToolCall
 from permissions.sessions import open_session
 from permissions.trace.reader import read_entries
+from sandbox.bubblewrap import BubblewrapSandbox
 from sandbox.docker import DockerSandbox
-from sandbox.docker.options import KERNEL_RUNTIMES
+from sandbox.kernel import kernel_runtime
+from sandbox.oci import OciSandbox
+from sandbox.oci.runtimes import PREFERENCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,14 +47,17 @@ def configured(tmp_path: Path, backend: str) -> BrokerConfig:
     [
         pytest.param("bubblewrap", marks=pytest.mark.bwrap),
         pytest.param("docker", marks=pytest.mark.docker),
+        pytest.param("oci", marks=pytest.mark.oci),
     ],
 )
 async def test_a_kernel_of_its_own_is_never_replaced_by_less(
-    backend: str, tmp_path: Path
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same broker runs the tool that asks for less, so the refusal is about the boundary."""
-    if backend == "docker" and await _has_kernel_runtime():
-        pytest.skip("this engine has a runtime with a kernel of its own")
+    if backend == "oci":
+        only_on_the_hosts_kernel(tmp_path / "bin", monkeypatch)
+    if await _has_kernel_runtime(backend):
+        pytest.skip("this backend has a runtime with a kernel of its own")
     config = configured(tmp_path, backend)
     async with (
         open_broker(config, [behind_a_kernel, behind_anything]) as broker,
@@ -66,7 +75,35 @@ async def test_a_kernel_of_its_own_is_never_replaced_by_less(
     assert len(started) == 1
 
 
-async def _has_kernel_runtime() -> bool:
-    async with DockerSandbox() as sandbox:
-        runtimes = (await sandbox.probe()).facts.get("runtimes")
-    return isinstance(runtimes, list) and not KERNEL_RUNTIMES.isdisjoint(runtimes)
+def only_on_the_hosts_kernel(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that may have gVisor becomes one that has not."""
+    folder.mkdir()
+    for name in PREFERENCE:
+        if (path := shutil.which(name)) is not None:
+            (folder / name).symlink_to(path)
+    monkeypatch.setenv("PATH", str(folder))
+
+
+async def _has_kernel_runtime(backend: str) -> bool:
+    kinds = {kind.name: kind for kind in (BubblewrapSandbox, DockerSandbox, OciSandbox)}
+    async with kinds[backend]() as sandbox:
+        return kernel_runtime((await sandbox.probe()).facts) is not None
+
+
+@pytest.mark.oci
+@pytest.mark.docker
+async def test_a_container_is_the_quickest_at_hand_that_has_the_profiles_images(
+    tmp_path: Path,
+) -> None:
+    """A profile's image that only the engine has takes every container back to the engine."""
+    (tmp_path / "work").mkdir()
+    profiles = {"own": {"image": "sha256:" + "0" * 64}}
+    places = {"state": tmp_path / "state", "workspace": tmp_path / "work"}
+    plain = BrokerConfig.load(**places, sandbox={"armed": 0})
+    own = BrokerConfig.load(**places, sandbox={"armed": 0, "profiles": profiles})
+    found = []
+    for config in (plain, own):
+        async with AsyncExitStack() as stack:
+            found.append((await available(config, stack))["container"].name)
+
+    assert found == ["oci", "docker"]

@@ -39,6 +39,7 @@ def image(request: pytest.FixtureRequest) -> None:
     [
         pytest.param("bubblewrap", marks=pytest.mark.bwrap),
         pytest.param("docker", marks=pytest.mark.docker),
+        pytest.param("oci", marks=pytest.mark.oci),
     ],
 )
 async def test_a_tool_reaches_its_host_and_never_its_credential(

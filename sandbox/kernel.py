@@ -1,4 +1,4 @@
-"""Docker with a runtime that puts a kernel of its own around each job: gVisor, Kata.
+"""A backend with a runtime that puts a kernel of its own around each job: gVisor, Kata.
 
 What it does not protect from: a bug of that kernel or of its monitor. The walls of the profile
 are asked for as always, but it is that kernel which keeps them, and it may keep fewer: see
@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sandbox.base import keeping
-from sandbox.docker.options import KERNEL_RUNTIMES
 from sandbox.errors import SandboxUnavailableError
 
 if TYPE_CHECKING:
@@ -26,19 +25,23 @@ if TYPE_CHECKING:
     from sandbox.workspace import WorkspaceLayer
 
 
+KERNEL_RUNTIMES = frozenset({"runsc", "kata", "kata-runtime", "io.containerd.kata.v2"})
+"""Runtimes that put a kernel of their own between the job and the host's."""
+
+
 def kernel_runtime(facts: Mapping[str, object]) -> str | None:
-    """A runtime with a kernel of its own among an engine's facts; None when it has none."""
+    """A runtime with a kernel of its own among a backend's facts; None when it has none."""
     runtimes = facts.get("runtimes")
     known = runtimes if isinstance(runtimes, list) else []
     return min(KERNEL_RUNTIMES.intersection(known), default=None)
 
 
-class KernelDocker:
+class KernelSandbox:
     """A `Sandbox` whose jobs never run on the host's kernel.
 
     Args:
-        backend: the engine's sandbox; stays its owner's to close.
-        runtime: one of `KERNEL_RUNTIMES`, as the engine names it.
+        backend: has such a runtime; stays its owner's to close.
+        runtime: one of `KERNEL_RUNTIMES`, as the backend names it.
     """
 
     isolation: Isolation = "kernel"

@@ -1,0 +1,108 @@
+"""What sandboxes start from, made ready: the engine's default image, and root file systems.
+
+A root file system is unpacked from the engine's image where an engine answers, so that both
+backends start the same files by the same digest; elsewhere it is bootstrapped by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sandbox.debian import bootstrapped
+from sandbox.errors import SandboxUnavailableError
+from sandbox.oci import roots
+from sandbox.oci.runtimes import installed
+from sandbox.profile import SandboxProfile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandbox.docker.engine import Engine
+    from sandbox.oci.roots import Root
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What was made ready: the image's id where an engine answers, a root file system for root."""
+
+    image: str | None
+    root: Root | None
+
+
+def prepare_default(progress: Callable[[str], None]) -> Prepared:
+    """Makes ready what profiles without an image start from. Blocking; minutes the first time.
+
+    Args:
+        progress: called with one line of text per step.
+
+    Raises:
+        SandboxUnavailableError: neither an engine nor a runtime for root is here, or nothing
+            can provide the files.
+        SandboxProviderError: the engine failed.
+    """
+    from sandbox.docker.engine import Engine  # late: its package loads the Docker SDK
+    from sandbox.docker.image import build_image, default_image
+
+    try:
+        engine = Engine.connect()
+    except SandboxUnavailableError:
+        if not wants_root():
+            raise
+        with bootstrapped(progress) as (archive, origin):
+            progress("unpacking the root file system")
+            root = roots.prepare(archive, image=None, origin=origin, is_default=True)
+        return Prepared(None, root)
+    with closing(engine):
+        try:
+            image = default_image(engine)
+        except SandboxUnavailableError:
+            image = build_image(engine, progress=progress)
+        if not wants_root():
+            return Prepared(image, None)
+        return Prepared(image, _unpacked(engine, image, progress, is_default=True))
+
+
+def wants_root() -> bool:
+    """Whether a root file system would be used here: this is root, and has a runtime."""
+    return os.geteuid() == 0 and bool(installed())
+
+
+def prepare_image(image: str, progress: Callable[[str], None]) -> Root:
+    """Unpacks the root file system of an image the engine has.
+
+    Args:
+        image: `sha256:...` or `name@sha256:...`, as a profile names it.
+        progress: called with one line of text per step.
+
+    Raises:
+        ProfileError: it is not named by its digest.
+        SandboxUnavailableError: no engine, or no such image, or not root.
+        SandboxProviderError: the engine failed.
+    """
+    from sandbox.docker.engine import Engine  # late: its package loads the Docker SDK
+
+    SandboxProfile(image=image)
+    with closing(Engine.connect()) as engine:
+        engine.image(image)
+        return _unpacked(engine, image, progress, is_default=False)
+
+
+def _unpacked(
+    engine: Engine, image: str, progress: Callable[[str], None], *, is_default: bool
+) -> Root:
+    from sandbox.docker.image import exported
+
+    progress(f"unpacking {image}")
+    with exported(engine, image) as pieces, tempfile.TemporaryFile() as archive:
+        archive.writelines(pieces)
+        archive.seek(0)
+        return roots.prepare(
+            archive,
+            image=image.rpartition("@")[2],
+            origin=f"image:{image}",
+            is_default=is_default,
+        )
