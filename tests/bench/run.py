@@ -128,12 +128,15 @@ WORKS = (
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Medians over the rounds, in microseconds, calls per second and MiB of one that waits."""
+    """Medians over the rounds, in microseconds, calls per second and MiB of one that waits.
+
+    `memory` is 0 where nothing waits.
+    """
 
     p50: float
     p99: float
     per_second: float
-    memory: float
+    memory: float = 0.0
 
 
 def _python(peer: str) -> Path:

@@ -261,6 +261,7 @@ def ungated(folder: Path, host: Host, sandbox: Sandbox) -> tuple[SandboxedExecut
         workspace=folder,
         profile="web",
         deadline_seconds=60,
+        run="run-1",
     )
 
 

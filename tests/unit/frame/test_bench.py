@@ -13,7 +13,7 @@ from run import WORKS, Case, Figures, Work, page  # noqa: E402 - a folder of pro
 
 FIRST = Case("a peer", "toolkit", "rules")
 SECOND = Case("us", "decisions", "isolated")
-ABSENT = Case("somebody else", "sandboxes", "docker", "docker")
+ABSENT = Case("somebody else", "sandboxes", "docker", "no-such-program")
 WORK = Work("A piece of work", (FIRST, SECOND, ABSENT))
 
 
@@ -29,7 +29,16 @@ def test_what_was_not_measured_is_said() -> None:
     """A missing service leaves a row that says so, not a shorter table."""
     text = page((WORK,), {FIRST: Figures(600, 900, 1), SECOND: Figures(600, 900, 1)}, 3)
 
-    assert "| somebody else | not measured: no `docker` here | | | |" in text
+    assert "| somebody else | not measured: no `no-such-program` on PATH | | | |" in text
+
+
+def test_memory_is_a_column_where_something_waits() -> None:
+    """A work in which nothing waits has none."""
+    text = page(
+        (WORK,), {FIRST: Figures(600, 900, 1), SECOND: Figures(600, 900, 1, memory=5.2)}, 3
+    )
+
+    assert "| us | 1.00 | 600 µs | 900 µs | 1 | 5 MiB |" in text
 
 
 def test_each_work_has_a_peer_to_compare_with() -> None:
