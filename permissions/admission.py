@@ -57,6 +57,7 @@ class Admission:
     """Leave to run exactly one call, once.
 
     Attributes:
+        attempt: what asked for it; its entries are those not yet recorded.
         executor: where it runs; None means in the caller's own process.
         request: id of the access request whose approval is used up by it.
         reserved: what the call took from the run's budgets.
@@ -65,9 +66,7 @@ class Admission:
         result: what it came to, for an outer ring that did not run it itself.
     """
 
-    id: str
-    session: Session
-    call: ToolCall
+    attempt: Attempt
     question: Question
     terms: Terms
     execution: Execution
@@ -78,6 +77,21 @@ class Admission:
     started: int = 0
     taken: bool = False
     result: CallResult | None = None
+
+    @property
+    def id(self) -> str:
+        """The call's id."""
+        return self.attempt.id
+
+    @property
+    def session(self) -> Session:
+        """Whose call it is."""
+        return self.attempt.session
+
+    @property
+    def call(self) -> ToolCall:
+        """The call as it was asked for."""
+        return self.attempt.call
 
     @property
     def key(self) -> JournalKey | None:
@@ -98,9 +112,22 @@ def journal_key(call: ToolCall, session: Session, question: Question) -> Journal
 
 
 def requested_call(
-    attempt: Attempt, question: Question, terms: AccessRequestTerms, revision: Digest
+    attempt: Attempt,
+    question: Question,
+    terms: AccessRequestTerms,
+    revision: Digest,
+    *,
+    effects: str | None = None,
 ) -> RequestedCall:
-    """Everything an approval of this call is bound to."""
+    """Everything an approval of this call is bound to, or of what it would change.
+
+    Args:
+        attempt: who asks for which call.
+        question: the call, understood.
+        terms: who may approve.
+        revision: of the policies that want a person.
+        effects: what is shown of the changes when those are what it is about.
+    """
     session, match = attempt.session, question.match
     return RequestedCall(
         run=session.run,
@@ -115,4 +142,5 @@ def requested_call(
         subject=session.subject.id,
         on_behalf_of=session.subject.properties["on_behalf_of"],
         terms=terms,
+        effects=effects,
     )

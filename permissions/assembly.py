@@ -11,6 +11,7 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from permissions import budget
@@ -36,7 +37,6 @@ from permissions.trace.vault import load_kek
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
-    from pathlib import Path
 
     from permissions.config import BrokerConfig
     from permissions.execution.base import ToolExecutor
@@ -203,6 +203,15 @@ async def _executors(
             unusable=unusable,
             kept=kept,
             bounds=session_bounds(config),
+            private=_private(config, places),
+            hidden=config.sandbox.hidden,
         )
         for isolation, sandbox in sandboxes.items()
     }
+
+
+def _private(config: BrokerConfig, places: Places) -> tuple[Path, ...]:
+    """What no tool may see, wherever it lies."""
+    scheme, _, key = config.trace.key.partition(":")
+    named = (config.sandbox.secrets, Path(key) if scheme == "file" else None)
+    return (places.root, *(place for place in named if place is not None))

@@ -13,7 +13,8 @@ Every call goes through these steps, in this order, and this file reads like it:
  8. append the signed intent and start; if they cannot be made durable, nothing runs
  9. execute where the obligations say, under a deadline; each connection a sandboxed run wants
     to make is a question to the policy of its own
-10. apply the duties on the result; a failure withholds it
+10. decide what becomes of the changes to the workspace, if it worked on a layer: commit or
+    discard; then apply the duties on the result; a failure withholds it
 11. append the outcome, shielded from cancellation; return the result, or a denial as data
 
 `admit` does 1 to 8 and gives leave to run one call once; `complete` does 9 to 11. The rings
@@ -28,22 +29,18 @@ function or changes the broker's own memory. What must not do that belongs into 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from permissions import records
+from permissions import asking, records
 from permissions.admission import Admission, Attempt, Question, requested_call
+from permissions.asking import RECORDING_SECONDS
 from permissions.budget import Exhausted
 from permissions.connections import CallConnections
 from permissions.delivery import Delivery, deliver, journal_form, withheld
-from permissions.errors import (
-    BrokerError,
-    ExecutionError,
-    StateLostError,
-    ToolFailedError,
-    TraceWriteError,
-)
+from permissions.effects import conclude
+from permissions.errors import BrokerError, ExecutionError, StateLostError, ToolFailedError
 from permissions.execution.base import Execution, Outcome
 from permissions.execution.in_process import ENFORCED, run_async
 from permissions.explain import Explanation
@@ -59,13 +56,12 @@ from permissions.vocabulary import ISOLATION_ORDER
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from permissions.approval.model import AccessRequest, Approval, RequestedCall
+    from permissions.approval.model import Approval
     from permissions.execution.base import ToolExecutor
     from permissions.model import (
         AccessRequestTerms,
         CallResult,
         Decision,
-        Evidence,
         JsonObject,
         Reason,
     )
@@ -74,9 +70,6 @@ if TYPE_CHECKING:
     from permissions.session import Session, ToolCall
 
 _log = get_logger("broker")
-
-RECORDING_SECONDS = 10.0
-"""How long one record may take, whoever has given up meanwhile."""
 
 
 class PermissionBroker:
@@ -111,7 +104,7 @@ class PermissionBroker:
         attempt = Attempt(self.parts.ids("explain"), session, call)
         try:
             question = await understand(attempt, self.parts, self.isolation)
-            decided = await self._evaluate(attempt, question.document)
+            decided = await asking.evaluate(self.parts, attempt, question.document)
         except Refusal as refusal:
             return Explanation.of_refusal(call.tool, refusal.reasons)
         except BrokerError as err:
@@ -155,6 +148,7 @@ class PermissionBroker:
         admission.taken = True
         try:
             outcome = await self._execute(admission, injected or {})
+            outcome = await conclude(self.parts, admission, outcome)  # 10
         except BaseException:
             await self.settle(admission, Outcome("cancelled", enforced=admission.enforced))
             raise
@@ -166,7 +160,7 @@ class PermissionBroker:
         question = await understand(attempt, self.parts, self.isolation)  # 1, 2, 3, 4
         if (earlier := await earlier_run(self.parts, attempt, question)) is not None:
             return earlier
-        decided = await self._evaluate(attempt, question.document)  # 5
+        decided = await asking.evaluate(self.parts, attempt, question.document)  # 5
         approval = None
         if (asks := decided.access_request) is not None:  # 6
             approval, question, decided = await self._ask(
@@ -177,16 +171,6 @@ class PermissionBroker:
         admission = self._prepare(attempt, question, decided, approval)  # 7
         await self._start(attempt, admission, approval)  # 8
         return admission
-
-    async def _evaluate(self, attempt: Attempt, document: JsonObject) -> Decision:
-        pdp = self.parts.pdp
-        decided = await pdp.evaluate(document)
-        attempt.entries.append(
-            records.decision(
-                attempt, decided, document, revision=pdp.revision, engine=pdp.engine
-            )
-        )
-        return decided
 
     async def _ask(
         self,
@@ -202,7 +186,7 @@ class PermissionBroker:
         lead elsewhere now, the approval is not for this call.
         """
         asked_for = requested_call(attempt, question, terms, self.parts.pdp.revision)
-        asked = await self._answered(attempt, asked_for, reasons)
+        asked = await asking.answered(self.parts, attempt, asked_for, reasons)
         given = question.arguments.given
         again = Attempt(attempt.id, attempt.session, replace(attempt.call, arguments=given))
         question = await understand(again, self.parts, self.isolation)
@@ -211,32 +195,7 @@ class PermissionBroker:
         attempt.entries.append(records.approval(attempt, approval, asked.votes))
         context = {**question.document["context"], "approval": approval.document()}
         document = {**question.document, "context": context}
-        return approval, question, await self._evaluate(attempt, document)
-
-    async def _answered(
-        self, attempt: Attempt, call: RequestedCall, reasons: tuple[Reason, ...]
-    ) -> AccessRequest:
-        """The approved request for this call; waits for people if the session may."""
-        parts, session = self.parts, attempt.session
-        asked = await parts.approvals.submit(call, reasons)
-        attempt.entries.append(records.request(attempt, asked))
-        await self._flush(attempt, "durable")
-        if asked.status == "pending" and session.approval_mode == "wait":
-            asked = await parts.approvals.wait(
-                asked.id, timeout_seconds=parts.approval_wait_seconds
-            )
-        match asked.status:
-            case "approved":
-                return asked
-            case "denied":
-                raise Refusal("denied", reason(Code.APPROVAL_DENIED), votes=asked.votes)
-            case "expired" | "cancelled":
-                raise Refusal("expired", reason(Code.APPROVAL_EXPIRED), votes=asked.votes)
-            case "pending":
-                waiting = reason(Code.APPROVAL_PENDING)
-                raise Refusal("pending", waiting, access_request=asked.id)
-            case _:
-                assert_never(asked.status)
+        return approval, question, await asking.evaluate(self.parts, attempt, document)
 
     def _prepare(
         self, attempt: Attempt, question: Question, decided: Decision, approval: Approval | None
@@ -269,9 +228,7 @@ class PermissionBroker:
             raise StateLostError(f"the run was resumed; what {definition.name} kept is gone")
         executor, enforced = self._place(execution, terms)
         return Admission(
-            id=attempt.id,
-            session=attempt.session,
-            call=attempt.call,
+            attempt=attempt,
             question=question,
             terms=terms,
             execution=execution,
@@ -314,7 +271,7 @@ class PermissionBroker:
             await begin(self.parts, admission)
             admission.started = parts.clock()
             attempt.entries.append(records.start(admission))
-            await self._flush(attempt, admission.terms.evidence)
+            await asking.flush(self.parts, attempt, admission.terms.evidence)
         except BaseException:
             with anyio.CancelScope(shield=True):
                 session.release_step(attempt.id)
@@ -333,7 +290,7 @@ class PermissionBroker:
         )
         attempt.entries.append(records.denied(attempt, denial, refusal.votes))
         try:
-            await self._flush(attempt, self.parts.evidence)
+            await asking.flush(self.parts, attempt, self.parts.evidence)
         except Exception as err:  # noqa: BLE001 - whatever fails, it stays a denial
             _log.error("denial_not_recorded", call=attempt.id, fault=_fault(err))
         return denial
@@ -378,31 +335,14 @@ class PermissionBroker:
         parts, session = self.parts, admission.session
         took = parts.clock() - admission.started
         entry = records.outcome(admission, outcome, delivery, duration_us=took)
-        entries = [*records.effects(admission, outcome), entry]
-        await parts.trace.append(entries, evidence=admission.terms.evidence)
+        noted = [*admission.attempt.entries, *records.effects(admission, outcome)]
+        await parts.trace.append([*noted, entry], evidence=admission.terms.evidence)
         session.settle(admission, outcome.status, delivery.document)
         if admission.reserved is not None:
             await session.budgets.settle(admission.reserved, admission.reserved.amounts)
         if (key := admission.key) is not None:
             result, status = journal_form(outcome, delivery)
             await parts.journal.finish(key, result=result, status=status)
-
-    async def _flush(self, attempt: Attempt, evidence: Evidence) -> None:
-        """Records what the attempt has noted. Nobody who gives up can tear it apart.
-
-        Raises:
-            TraceError: it cannot be recorded. What was refused is noted again for the record
-                of the denial, except that the call was about to start.
-        """
-        entries, attempt.entries = attempt.entries, []
-        with anyio.move_on_after(RECORDING_SECONDS, shield=True) as scope:
-            try:
-                await self.parts.trace.append(entries, evidence=evidence)
-            except Exception:
-                attempt.entries = [entry for entry in entries if entry.type != "start"]
-                raise
-        if scope.cancelled_caught:
-            raise TraceWriteError(f"the trace gave no answer in {RECORDING_SECONDS:g} s")
 
 
 def _fault(err: Exception) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -189,6 +189,24 @@ class SandboxConfig(_Section):
     )
     profiles: dict[str, ProfileConfig] = Field(
         default_factory=dict, description="Named profiles that tools and policies may ask for."
+    )
+    hidden: tuple[Annotated[str, Field(pattern=r"^[^/]*[^/.][^/]*$")], ...] = Field(
+        default=(
+            ".aws",
+            ".azure",
+            ".docker",
+            ".env",
+            ".git-credentials",
+            ".gnupg",
+            ".kube",
+            ".netrc",
+            ".npmrc",
+            ".pgpass",
+            ".pypirc",
+            ".ssh",
+        ),
+        description='Names at the top of the workspace that tools with `workspace="layer"` do not'
+        " see; the broker's own places never are.",
     )
     code_roots: tuple[Path, ...] = Field(
         default=(),

@@ -80,6 +80,7 @@ def define(function: Callable[..., Any], options: Options) -> ToolDefinition:
             "impact": options.impact,
             "isolation": options.sandbox,
             "profile": options.profile,
+            "workspace": options.workspace,
             "output": options.output,
             "control": sorted(control),
             "targets": {key: mark.spelling() for key, mark in targets.items()},

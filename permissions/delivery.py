@@ -62,6 +62,9 @@ def deliver(admission: Admission, outcome: Outcome) -> Delivery:
         return withheld(admission, f"{outcome.verdict}: {outcome.detail}", code=code, kind=kind)
     if outcome.error is not None:
         return Delivery()
+    if outcome.denial is not None:  # for the record alone
+        found = _deliver_value(admission, outcome.value)
+        return Delivery(document=found.document, record=found.record, denial=outcome.denial)
     return _deliver_value(admission, outcome.value)
 
 

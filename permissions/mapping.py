@@ -71,6 +71,7 @@ def question_document(
                 "tool_digest": definition.digest,
                 "isolation": definition.isolation,
                 "single_use": definition.options.single_use,
+                "workspace": definition.workspace,
                 "control": sorted(definition.control),
                 "targets": list(targets),
             },

@@ -222,8 +222,8 @@ _KIND_WORDS: dict[DenialKind, str] = {
     "denied": "denied",
     "pending": "held for a person's approval",
     "expired": "not approved in time",
-    "unavailable": "not run because the broker could not vouch for it",
-    "in_doubt": "not run again because its first run has no recorded outcome",
+    "unavailable": "refused because the broker could not vouch for it",
+    "in_doubt": "left in doubt because nobody can tell how its run ended",
 }
 
 

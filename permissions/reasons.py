@@ -7,8 +7,12 @@ words below are the broker's, and each is documented in docs/reason-codes.md fro
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from permissions.model import Reason
+
+if TYPE_CHECKING:
+    from permissions.vocabulary import JsonObject
 
 
 class Code(StrEnum):
@@ -42,6 +46,14 @@ class Code(StrEnum):
     EXECUTION_STATE_LOST = "execution.state_lost"
     EXECUTION_PROVIDER_FAILED = "execution.provider_failed"
     EXECUTION_STOPPED = "execution.stopped"
+    EFFECTS_REFUSED = "effects.refused"
+    EFFECTS_PROTECTED = "effects.protected"
+    EFFECTS_TOO_MANY = "effects.too_many"
+    EFFECTS_NEED_WAIT = "effects.need_wait"
+    EFFECTS_CONFLICT = "effects.conflict"
+    EFFECTS_FAILED = "effects.failed"
+    EFFECTS_IN_DOUBT = "effects.in_doubt"
+    EFFECTS_DISCARDED = "effects.discarded"
     RESULT_WITHHELD = "result.withheld"
     BROKER_FAULT = "broker.fault"
 
@@ -80,9 +92,35 @@ _AGENT_TEXT: dict[Code, str] = {
     " left in it is gone. This call was not run; the next one begins in a new sandbox.",
     Code.EXECUTION_PROVIDER_FAILED: "The sandbox failed before or while the tool ran.",
     Code.EXECUTION_STOPPED: "The tool was stopped by its limits.",
+    Code.EFFECTS_REFUSED: "The tool left something in the workspace that cannot come out of a"
+    " sandbox: a device, pipe, socket or hard link, special bits, an odd name, a link that leads"
+    " out, too much, or a place it could not see. Make plain files and folders only.",
+    Code.EFFECTS_PROTECTED: "The tool changed settings that act outside of the sandbox (git"
+    " hooks and configuration, CI, editors, agents, the broker's own). Leave them as they are; a"
+    " person changes those.",
+    Code.EFFECTS_TOO_MANY: "A person would have to see these changes, and they are more than can"
+    " be shown. Change less in one call.",
+    Code.EFFECTS_NEED_WAIT: "A person would have to see these changes while they are held, and"
+    " this session does not wait. Ask for the call in a session that waits for people.",
+    Code.EFFECTS_CONFLICT: "Others changed the same paths while the tool ran. Read them again,"
+    " then make the call again.",
+    Code.EFFECTS_FAILED: "The changes could not be brought into the workspace. Try again later.",
+    Code.EFFECTS_IN_DOUBT: "The changes may be in the workspace or not, and nobody can tell. A"
+    " person has to look.",
+    Code.EFFECTS_DISCARDED: "The tool ran. What it changed in the workspace was discarded, and"
+    " its result is withheld.",
     Code.RESULT_WITHHELD: "The tool ran, but its result may not be shown.",
     Code.BROKER_FAULT: "The broker met an error of its own and did not let the call through.",
 }
+
+
+_NEAREST: dict[Code, JsonObject] = {
+    Code.EFFECTS_REFUSED: {"changes": {"type": ["file", "directory"]}},
+    Code.EFFECTS_PROTECTED: {"changes": {"protected": False}},
+    Code.EFFECTS_NEED_WAIT: {"session": {"approval_mode": "wait"}},
+    Code.EFFECTS_CONFLICT: {"call": "again"},
+}
+"""The nearest form that would be allowed, where one can be named."""
 
 
 def reason(code: Code, operator: str = "", *, agent: str = "") -> Reason:
@@ -94,7 +132,12 @@ def reason(code: Code, operator: str = "", *, agent: str = "") -> Reason:
         agent: what the agent should know beside the code's own text.
     """
     said = f"{_AGENT_TEXT[code]} {agent}".strip()
-    return Reason(code=code.value, agent=_plain(said)[:500], operator=_plain(operator)[:1000])
+    return Reason(
+        code=code.value,
+        agent=_plain(said)[:500],
+        operator=_plain(operator)[:1000],
+        nearest=_NEAREST.get(code),
+    )
 
 
 def _plain(text: str) -> str:

@@ -7,7 +7,7 @@ goes into `contents`, of which the log keeps a salted commitment (docs/trace-for
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import orjson
 
@@ -20,12 +20,16 @@ if TYPE_CHECKING:
     from permissions.admission import Admission, Attempt
     from permissions.approval.model import AccessRequest, Approval, Vote
     from permissions.delivery import Delivery
-    from permissions.execution.base import Outcome
-    from permissions.model import Decision, Denial, Digest, JsonObject
+    from permissions.execution.base import Changes, Outcome
+    from permissions.model import Decision, Denial, Digest, JsonObject, Reason
     from permissions.plan.model import Plan
     from permissions.plan.verdict import PlanVerdict
     from permissions.session import Session
     from permissions.tools import ToolDefinition
+
+Fate: TypeAlias = Literal["committed", "discarded", "conflict", "failed", "in_doubt"]
+"""What became of a change set. `conflict` and `failed` discard it as well: because of what others
+changed, or on the way into the workspace. `in_doubt` is what nobody could find out."""
 
 CONTENT_LIMIT = 4 * 1024 * 1024
 """Bytes of one content that are kept; of a longer one only digest and size are."""
@@ -213,6 +217,17 @@ def _envelopes(votes: Sequence[Vote]) -> tuple[list[Digest], dict[str, bytes]]:
     return [digest(envelope) for envelope in found], named
 
 
+def _answers(
+    votes: Sequence[Vote],
+) -> tuple[list[JsonObject], list[Digest], dict[str, bytes]]:
+    """What people answered, the digests of their envelopes, and the envelopes."""
+    said: list[JsonObject] = [
+        {"request": vote.request, "approver": vote.approver, "verdict": vote.verdict}
+        for vote in votes
+    ]
+    return said, *_envelopes(votes)
+
+
 def denied(attempt: Attempt, denial: Denial, votes: Sequence[Vote] = ()) -> TraceEntry:
     """The call ended without running. The operator's words may name values: sealed.
 
@@ -220,7 +235,7 @@ def denied(attempt: Attempt, denial: Denial, votes: Sequence[Vote] = ()) -> Trac
         votes: what people answered who were asked about it.
     """
     operator = [reason.operator for reason in denial.reasons]
-    digests, envelopes = _envelopes(votes)
+    answers, digests, envelopes = _answers(votes)
     return TraceEntry(
         "denied",
         attempt.session.run,
@@ -228,10 +243,7 @@ def denied(attempt: Attempt, denial: Denial, votes: Sequence[Vote] = ()) -> Trac
         {
             "kind": denial.kind,
             "codes": [reason.code for reason in denial.reasons],
-            "answers": [
-                {"request": vote.request, "approver": vote.approver, "verdict": vote.verdict}
-                for vote in votes
-            ],
+            "answers": answers,
             "envelopes": digests,
         },
         {**({"operator": json_bytes(operator)} if any(operator) else {}), **envelopes},
@@ -264,6 +276,65 @@ def effects(admission: Admission, ended: Outcome) -> list[TraceEntry]:
         TraceEntry("effect", run, admission.id, effect.body, effect.contents)
         for effect in ended.effects
     ]
+
+
+def changes(admission: Admission, found: Changes) -> TraceEntry:
+    """What the run would change in its workspace. Paths and diffs are the tool's words: sealed."""
+    document = found.document
+    counted = ("created", "changed", "deleted", "bytes")
+    listed = ("protected", "refused", "conflicts")
+    diffs = "\n".join(text for _, text in sorted(found.diffs.items()))
+    return TraceEntry(
+        "effect",
+        admission.session.run,
+        admission.id,
+        {
+            "kind": "changes",
+            "digest": found.digest,
+            **{name: document[name] for name in counted},
+            **{name: len(document[name]) for name in listed},
+            "listed": found.is_listed,
+        },
+        {"changes": json_bytes(document), **({"diff": diffs.encode()} if diffs else {})},
+    )
+
+
+def fate(
+    admission: Admission,
+    found: Changes,
+    became: Fate,
+    *,
+    reasons: Sequence[Reason] = (),
+    request: str | None = None,
+    votes: Sequence[Vote] = (),
+) -> TraceEntry:
+    """What became of the changes, and by whose word.
+
+    Args:
+        admission: the call.
+        found: its changes.
+        became: how they ended.
+        reasons: why they were not committed.
+        request: id of the access request whose approval the commit used up.
+        votes: what people answered who were asked and did not let it through.
+    """
+    operator = [reason.operator for reason in reasons]
+    answers, envelopes, contents = _answers(votes)
+    return TraceEntry(
+        "effect",
+        admission.session.run,
+        admission.id,
+        {
+            "kind": "fate",
+            "digest": found.digest,
+            "fate": became,
+            "codes": [reason.code for reason in reasons],
+            "request": request,
+            "answers": answers,
+            "envelopes": envelopes,
+        },
+        {**({"operator": json_bytes(operator)} if any(operator) else {}), **contents},
+    )
 
 
 def outcome(

@@ -45,7 +45,7 @@ def restore(session: Session, entries: Iterable[TraceEntry], parts: BrokerParts)
             _restore_plan(session, entry, parts)
         elif entry.call is not None:
             call = known.setdefault(entry.call, {})
-            if entry.type != "decision" or "start" not in call:  # later ones are of connections
+            if entry.type != "decision" or "start" not in call:  # later: what the run did
                 call[entry.type] = entry
             if entry.type == "start":
                 session.calls += 1

@@ -10,7 +10,7 @@ import anyio
 from anyio.lowlevel import current_token
 
 from permissions import records
-from permissions.broker import RECORDING_SECONDS
+from permissions.asking import RECORDING_SECONDS
 from permissions.budget import InMemoryBudgetLedger
 from permissions.errors import ConfigError, NoSessionError, RunOpenError
 from permissions.grants import CURRENT_SESSION

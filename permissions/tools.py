@@ -11,7 +11,6 @@ approval or a plan made for one digest does not hold for another.
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, update_wrapper
@@ -24,13 +23,12 @@ from typing import (
     Protocol,
     TypeVar,
     cast,
-    get_args,
     overload,
 )
 
+from permissions.declaration import check
 from permissions.errors import ArgumentsError, NoSessionError, ToolDefinitionError
 from permissions.grants import CURRENT_SESSION
-from permissions.vocabulary import Effect, Impact, Isolation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -38,15 +36,19 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, TypeAdapter
 
     from permissions.targets import Target
-    from permissions.vocabulary import Digest, JsonObject
+    from permissions.vocabulary import (
+        Digest,
+        Effect,
+        Impact,
+        Isolation,
+        JsonObject,
+        Trust,
+        WorkspaceUse,
+    )
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
 R = TypeVar("R")
-Trust = Literal["trusted", "untrusted"]
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,63}")
-"""Names that models can call, and that policies and people cannot misread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Options:
     sandbox: Isolation = "none"
     profile: str | None = None
     single_use: bool = True
+    workspace: WorkspaceUse = "copy"
     control: tuple[str, ...] | None = None
     output: Trust = "untrusted"
     idempotent: bool = False
@@ -117,6 +120,11 @@ class ToolDefinition:
     def isolation(self) -> Isolation:
         """The weakest boundary it may run behind."""
         return self.options.sandbox
+
+    @property
+    def workspace(self) -> WorkspaceUse:
+        """How it meets the workspace when it runs behind a boundary."""
+        return self.options.workspace
 
     @property
     def output(self) -> Trust:
@@ -255,6 +263,7 @@ def tool(
     sandbox: Isolation = "none",
     profile: str | None = None,
     single_use: bool = True,
+    workspace: WorkspaceUse = "copy",
     control: Iterable[str] | None = None,
     output: Trust = "untrusted",
     idempotent: bool = False,
@@ -272,7 +281,10 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         function: the function, when used without options.
         **options: `name` (default: the function's), `effect`, `impact`, `sandbox` (weakest
             boundary it may run behind), `profile` (name of a sandbox profile), `single_use`
-            (false: the calls of one run share a sandbox, and what they leave in it), `control`
+            (false: the calls of one run share a sandbox, and what they leave in it),
+            `workspace` (`copy`: files that path arguments name go in and out by copy; `layer`:
+            it works on the whole workspace, and what it changed there is decided after the
+            run), `control`
             (arguments that decide where effects go; marked targets always count), `output`
             (`trusted` only for tools whose results nobody else can write into),
             `idempotent`, `on_deny` (`raise` `CallDenied`, or `return` the `Denial`),
@@ -306,7 +318,7 @@ def _words(option: str, given: Any) -> tuple[str, ...]:
 
 
 def _decorate(function: Callable[..., Any], options: Options) -> Any:
-    _check(function, options)
+    check(function, options)
     guard: Guard[..., Any] = Guard(function, options)
     if inspect.iscoroutinefunction(function):
 
@@ -329,69 +341,6 @@ def _decorate(function: Callable[..., Any], options: Options) -> Any:
     update_wrapper(wrapper, function)
     wrapper.guard = guard
     return wrapper
-
-
-def _check(function: Any, options: Options) -> None:
-    if not inspect.isfunction(function):
-        raise ToolDefinitionError(
-            f"@tool goes under the framework's decorator, on a plain function; got"
-            f" {type(function).__name__!r}. Swap the two decorators"
-        )
-    label = function.__qualname__
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise ToolDefinitionError(
-            f"{label} is a generator: its effects would happen after the decision and outside"
-            " the record. Return a list instead"
-        )
-    name = function.__name__ if options.name is None else options.name
-    if not _NAME.fullmatch(name):
-        raise ToolDefinitionError(
-            f"{label}: {name[:80]!r} is no name for a tool; use name= with up to 64 ASCII"
-            " letters, digits and _ . : -"
-        )
-    vocabulary = {
-        "effect": (options.effect, get_args(Effect)),
-        "impact": (options.impact, get_args(Impact)),
-        "sandbox": (options.sandbox, get_args(Isolation)),
-        "single_use": (options.single_use, (True, False)),
-        "output": (options.output, get_args(Trust)),
-        "on_deny": (options.on_deny, ("raise", "return")),
-    }
-    for option, (value, allowed) in vocabulary.items():
-        if value not in allowed:
-            raise ToolDefinitionError(
-                f"{label}: {option}={value!r} is not one of {', '.join(map(str, allowed))}"
-            )
-    if (options.requires or options.command is not None) and options.sandbox == "none":
-        raise ToolDefinitionError(
-            f"{label}: requires= and command= are for tools in a sandbox; name the weakest one,"
-            ' sandbox="process"'
-        )
-    if options.shell and options.command is None:
-        raise ToolDefinitionError(f"{label}: shell=True without a command=")
-    _check_kept(label, options)
-    parameters = inspect.signature(function).parameters
-    if next(iter(parameters), None) in {"self", "cls"}:
-        raise ToolDefinitionError(f"{label} is a method; decorate a function instead")
-    if unknown := set(options.control or ()) - set(parameters):
-        raise ToolDefinitionError(f"{label}: control names no argument: {sorted(unknown)}")
-
-
-def _check_kept(label: str, options: Options) -> None:
-    """Refuses promises that a tool cannot keep whose calls share a sandbox."""
-    if options.single_use:
-        return
-    for broken, why in (
-        (options.sandbox == "none", "sandbox='none' is no sandbox that could be kept"),
-        (
-            options.output == "trusted",
-            "output='trusted' does not hold for what it was fed before",
-        ),
-        (options.idempotent, "idempotent=True does not hold where a call leaves something"),
-        (options.command is not None, "command= keeps nothing that a later call could find"),
-    ):
-        if broken:
-            raise ToolDefinitionError(f"{label}: single_use=False, and {why}; drop one of them")
 
 
 def guard_of(function: object) -> Guard[..., Any]:

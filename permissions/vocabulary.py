@@ -19,6 +19,10 @@ Impact = Literal["low", "medium", "high", "critical"]
 Isolation = Literal["none", "process", "container", "kernel"]
 """Boundaries in rising order; see `stronger_isolation`."""
 Evidence = Literal["buffered", "durable"]
+Trust = Literal["trusted", "untrusted"]
+WorkspaceUse = Literal["copy", "layer"]
+"""How a sandboxed tool meets its workspace: by copies of the files its arguments name, or by a
+layer over the whole of it."""
 
 ISOLATION_ORDER: tuple[Isolation, ...] = ("none", "process", "container", "kernel")
 

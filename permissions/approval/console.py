@@ -32,7 +32,9 @@ WIDTH = 96
 MAX_VALUE = 400
 """Characters of one value that are shown without `full`."""
 MAX_ARGUMENTS = 40
-"""Arguments, or paths, that are shown without `full`."""
+"""Arguments, paths or changes that are shown without `full`."""
+MAX_DIFF = 40
+"""Lines of one file's diff that are shown without `full`."""
 _ANSWERS: dict[str, Answer] = {"approve": "approve", "deny": "deny", "later": "later"}
 _MAX_TRIES = 5
 _LABEL = 12
@@ -101,8 +103,13 @@ def page(request: AccessRequest, *, now: int, full: bool = False, width: int = W
     document = json.loads(call.arguments)
     named = document if isinstance(document, dict) else {"(arguments)": document}
     arguments, truncated = _values([*named.items()], " = ", full=full, width=width)
-    lines += ["", "What will run, exactly:", *(arguments or ["  (no arguments)"])]
-    if paths := [(each["argument"], each["resolved"]) for each in _paths(call)]:
+    heading = "What will run" if call.effects is None else "What ran, its changes being held"
+    lines += ["", f"{heading}, exactly:", *(arguments or ["  (no arguments)"])]
+    if call.effects is not None:
+        changes, cut = _effects(json.loads(call.effects), full=full, width=width)
+        lines += ["", "What it would change in the workspace, all or nothing:", *changes]
+        truncated |= cut
+    elif paths := [(each["argument"], each["resolved"]) for each in _paths(call)]:
         leads, cut = _values(paths, " leads to ", full=full, width=width)
         lines += ["", "Where its paths lead now; elsewhere, it will not run:", *leads]
         truncated |= cut
@@ -164,6 +171,68 @@ def _votes(request: AccessRequest) -> Iterator[str]:
             case _:
                 assert_never(vote.verdict)
         yield f"{visible(vote.approver)} {verb} at {moment(vote.time)}{note}"
+
+
+def _effects(shown: JsonObject, *, full: bool, width: int) -> tuple[list[str], bool]:
+    """Each change, with the diff of its file below it.
+
+    No text of a file can look like ours: what is ours begins further left.
+    """
+    entries = shown["change_set"]["entries"]
+    diffs = {each["path"]: each["diff"].split("\n")[2:] for each in shown["diffs"]}
+    lines: list[str] = []
+    truncated = False
+    for place, entry in enumerate(entries):
+        if place == MAX_ARGUMENTS and not full:
+            lines += _notice(f"{len(entries) - place} more are not shown; use --full", width)
+            return lines, True
+        lines += _wrapped(_change(entry), first="  ", then="  | ", width=width)
+        for caution in _cautions(f"{entry['path']}{entry['target'] or ''}"):
+            lines += _notice(caution, width)
+        diff, cut = _diff(diffs.get(entry["path"]), entry, full=full, width=width)
+        lines += diff
+        truncated |= cut
+    return lines, truncated
+
+
+def _change(entry: JsonObject) -> str:
+    """One change on one line: facts of ours first, the run's words last."""
+    facts = [f"{entry['kind']} {entry['type']}", *_facts(entry)]
+    if entry["executable"]:
+        facts.append("executable")
+    was = f" (was {', '.join(_facts(entry['was']))})" if entry["was"] else ""
+    leads = f" leads to {literal(entry['target'])}" if entry["target"] is not None else ""
+    return f"{', '.join(facts)}{was}: {literal(entry['path'])}{leads}"
+
+
+def _facts(entry: JsonObject) -> Iterator[str]:
+    if entry["type"] != "link" and entry["mode"] is not None:
+        yield f"mode {entry['mode']}"
+    if entry["type"] == "file" and entry["size"] is not None:
+        yield f"{entry['size']} bytes"
+
+
+def _diff(
+    diff: list[str] | None, entry: JsonObject, *, full: bool, width: int
+) -> tuple[list[str], bool]:
+    if diff is None:
+        if entry["type"] != "file" or entry["kind"] == "deleted":
+            return [], False
+        return _notice(f"no text to compare; its content has {entry['digest']}", width), False
+    shown = diff if full else diff[:MAX_DIFF]
+    lines = []
+    for line in shown:
+        seen = "".join(
+            char if _shows_as_itself(char, before) else _escaped(char)
+            for before, char in zip(f"a{line}", line, strict=False)
+        )
+        lines += _wrapped(seen, first="      ", then="    | ", width=width)
+    for caution in _cautions("".join(shown)):
+        lines += _notice(caution, width)
+    if hidden := len(diff) - len(shown):
+        cut = f"cut: {hidden} of {len(diff)} lines are not shown; use --full"
+        lines += _notice(cut, width)
+    return lines, bool(hidden)
 
 
 def _paths(call: RequestedCall) -> list[JsonObject]:

@@ -40,6 +40,9 @@ class RequestedCall:
         policy_revision: digest of the bundle that asked for a person.
         subject: id of who asks.
         on_behalf_of: the human acted for, as `user:alice`, or None.
+        effects: as JSON text, the change set and its diffs, when the call has run and the
+            question is whether what it would change is committed; None when it is whether the
+            call may run.
     """
 
     run: str
@@ -54,6 +57,7 @@ class RequestedCall:
     subject: str
     on_behalf_of: str | None
     terms: AccessRequestTerms
+    effects: str | None = None
 
     @cached_property
     def args_digest(self) -> Digest:
@@ -68,7 +72,9 @@ class RequestedCall:
 
     def document(self) -> JsonObject:
         """As JSON. Arguments and targets stay text, so that no reader can round or reorder them."""
+        effects = {} if self.effects is None else {"effects": self.effects}
         return {
+            **effects,
             "run": self.run,
             "key": self.key,
             "tool": self.tool,

@@ -100,7 +100,7 @@ def show(
     folder: Dir = None,
     config: Config = None,
 ) -> None:
-    """Shows one request: exactly what would run, who asks, and why it needs a person."""
+    """Shows one request: what exactly would run or be changed, who asks, and why a person."""
 
     async def work(service: ApprovalService, _: Approvers) -> None:
         request = await service.get(request_id)
@@ -280,8 +280,10 @@ def _line(request: AccessRequest) -> str:
     behalf = f" for {console.visible(call.on_behalf_of)}" if call.on_behalf_of else ""
     given = sum(vote.verdict == "approve" for vote in request.votes)
     used = ", used" if request.consumed_at is not None else ""
+    about = "" if call.effects is None else "  changes to commit"
     return (
         f"{console.visible(request.id)}  {request.status}{used}  {console.visible(call.tool)}"
+        f"{about}"
         f"  asked by {console.visible(call.subject)}{behalf}"
         f"  {given} of {terms.quorum} approvals"
         f"  expires {console.moment(request.expires_at)}"
@@ -294,6 +296,7 @@ def _json(request: AccessRequest) -> str:
         **call,
         "arguments": json.loads(request.call.arguments),
         "targets": json.loads(request.call.targets),
+        "effects": None if request.call.effects is None else json.loads(request.call.effects),
         "id": request.id,
         "status": request.status,
         "args_digest": request.call.args_digest,

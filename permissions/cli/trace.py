@@ -268,6 +268,7 @@ def _calls(entries: Iterator[RecordedEntry], run: str | None) -> Iterator[JsonOb
                 "permitted": None,
                 "reasons": [],
                 "isolation": None,
+                "changes": None,
                 "end": "open",
             }
         call = open_calls.get(name)
@@ -278,6 +279,9 @@ def _calls(entries: Iterator[RecordedEntry], run: str | None) -> Iterator[JsonOb
             call["reasons"] = entry.body.get("reasons")
         elif entry.type == "start":
             call["isolation"] = entry.body.get("isolation")
+        elif entry.type == "effect" and entry.body.get("kind") in ("changes", "fate"):
+            call["changes"] = entry.body.get("fate", "held")
+            call["reasons"] = entry.body.get("codes") or call["reasons"]
         elif entry.type in ("denied", "outcome", "gap"):
             call["end"] = trace_text.end_of(entry.type, entry.body)
             call["reasons"] = entry.body.get("codes") or call["reasons"]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 2000
 _LISTED = 40
+_LISTED_LINES = 400
 _GOOD, _BAD, _MIND = "green", "red", "yellow"
 
 
@@ -28,6 +29,7 @@ def call_line(call: Mapping[str, object]) -> str:
     reasons = call["reasons"]
     why = f"  [{_text(', '.join(map(str, reasons)))}]" if isinstance(reasons, list) else ""
     where = f"  in {_text(call['isolation'])}" if call["isolation"] else ""
+    where += f"  changes {_text(call['changes'])}" if call["changes"] else ""
     tool = _text(call["tool"]) if call["tool"] else "(not registered)"
     return (
         f"{call['index']:>8}  {_moment(call['time'])}  {tool}  {_text(call['end'])}{where}"
@@ -63,7 +65,8 @@ def entry_text(entry: RecordedEntry, opened: JsonObject) -> str:
             f"  {_text(name)}: content of at most {facts['size']} bytes, {kept},"
             f" commitment {_text(facts['commitment'])[:16]}"
         )
-        lines.extend(f"    {line}" for line in _content(opened.get(name)))
+        whole = _lines if entry.type == "effect" and name == "diff" else _content
+        lines.extend(f"    {line}" for line in whole(opened.get(name)))
     return "\n".join(lines)
 
 
@@ -193,6 +196,16 @@ def _content(found: JsonObject | None) -> list[str]:
     said = literal(found.get("text", found.get("base64")))
     cut = len(said) - _SHOWN
     return [said[:_SHOWN] + (f"... {cut} more characters; --json shows all" if cut > 0 else "")]
+
+
+def _lines(found: JsonObject | None) -> list[str]:
+    """A diff as the lines it has; their letters were made printable when it was made."""
+    if found is None or "text" not in found:
+        return _content(found)
+    lines = str(found["text"]).split("\n")
+    more = len(lines) - _LISTED_LINES
+    shown = [visible(line) for line in lines[:_LISTED_LINES]]
+    return [*shown, *([f"... {more} more lines; --json shows all"] if more > 0 else [])]
 
 
 def _judged(words: str, count: int, *, good: bool) -> str:

@@ -1,12 +1,14 @@
 """Runs a tool in a disposable sandbox. The only importer of `sandbox` among the stages.
 
-Files go in by copy: whatever the call's `path` targets of access `read` name. Files come out
-by declaration: only a `write` target of the call is put back into the workspace, after the
-run, each in one step. Anything else the tool wrote is gone with the sandbox.
+A tool with `workspace="copy"` gets files by copy: whatever the call's `path` targets of access
+`read` name. Files come out by declaration: only a `write` target of the call is put back into
+the workspace, after the run, each in one step. Anything else the tool wrote is gone with the
+sandbox. One with `workspace="layer"` works on a layer over the whole workspace, and what it
+changed there is handed to the broker (`layered`); nothing is in the workspace yet.
 
 What a profile with a way out lists, the run's gate decides again, connection by connection.
 
-Not protected from: two calls writing the same file at once (the later one wins).
+Not protected from: two calls writing the same file at once by copy (the later one wins).
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from permissions.errors import (
 from permissions.execution.base import ObservedEffect, Outcome
 from permissions.execution.code import import_path
 from permissions.execution.kept import KeptSandboxes, Walls
+from permissions.execution.layered import held, hidden_names, opened_layer
 from sandbox import (
     CommandJob,
     ProfileError,
@@ -44,15 +47,17 @@ from sandbox import (
 )
 from sandbox.egress import EgressDecision
 from sandbox.egress.opened import EgressSandbox
+from sandbox.mounts import checked_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from permissions.execution.base import ConnectionGate, Execution, Status
+    from permissions.execution.base import ConnectionGate, Execution, HeldChanges, Status
     from permissions.execution.code import CodeStage
     from permissions.model import JsonObject
     from sandbox import ExecResult, Job, Sandbox, SessionBounds
     from sandbox.egress import EgressReport, EgressRequest
+    from sandbox.workspace import WorkspaceLayer
 
 MAX_INPUT_BYTES = 32 * 1024 * 1024
 """All files that go into one run."""
@@ -73,6 +78,8 @@ class SandboxedExecutor:
         unusable: profiles that were looked at beforehand, and what is wrong with each.
         kept: those kept between calls, of this executor and of others.
         bounds: of each of them.
+        private: places of the broker's own, which no layer of a workspace shows.
+        hidden: names at the top of a workspace that none shows either.
     """
 
     def __init__(
@@ -85,6 +92,8 @@ class SandboxedExecutor:
         unusable: Mapping[str, str] = MappingProxyType({}),
         kept: KeptSandboxes | None = None,
         bounds: SessionBounds | None = None,
+        private: tuple[Path, ...] = (),
+        hidden: tuple[str, ...] = (),
     ) -> None:
         self._sandbox = sandbox
         self._stage = stage
@@ -94,6 +103,8 @@ class SandboxedExecutor:
         self._unusable = unusable
         self._kept = kept or KeptSandboxes()
         self._bounds = bounds
+        self._private = private
+        self._hidden = hidden
 
     def enforces(self, execution: Execution) -> JsonObject:
         """Backend, profile and digest of the code, or why it cannot run here.
@@ -113,7 +124,10 @@ class SandboxedExecutor:
         for target in _paths(execution):
             if not target["inside_workspace"] or target["relative"] is None:
                 raise ExecutionError("a sandboxed tool's paths have to be in the workspace")
-        _inputs(execution)
+        if execution.definition.workspace == "layer":
+            self._check_layer(execution)
+        else:
+            _inputs(execution)
         session = None if execution.definition.options.single_use else self._session(execution)
         return {
             "boundary": self._sandbox.isolation,
@@ -122,16 +136,32 @@ class SandboxedExecutor:
             "code": code,
             "single_use": session is None,
             "session": None if session is None else session.id,
+            "workspace": execution.definition.workspace,
         }
+
+    def _check_layer(self, execution: Execution) -> None:
+        hidden_names(execution.workspace, self._private)
+        if self._profiles[execution.profile].secret_files:
+            raise ExecutionError(
+                "a tool that works on the workspace cannot be given secrets as files there; use"
+                " another profile"
+            )
+        try:
+            checked_source(execution.workspace)
+        except ProfileError as err:
+            raise ExecutionError(f"the workspace cannot be layered: {err}") from err
 
     async def execute(self, execution: Execution) -> Outcome:
         """Runs the tool once, in a sandbox of its own or in the one kept for it."""
         profile = self._profiles[execution.profile]
         seconds = min(profile.wall_seconds, execution.deadline_seconds)
         try:
+            if execution.definition.workspace == "layer":
+                return await self._on_layer(execution, replace(profile, wall_seconds=seconds))
             if execution.definition.options.single_use:
                 profile = replace(profile, wall_seconds=seconds)
-                result = await self._run(execution, profile)
+                files = _read(_inputs(execution))
+                result = await self._run(execution, profile, files=files)
             else:
                 result = await self._run_kept(execution, seconds)
         except StateLostError as err:
@@ -144,6 +174,12 @@ class SandboxedExecutor:
             return _failed(err, verdict="provider_error")
         return _outcome(execution, result)
 
+    async def _on_layer(self, execution: Execution, profile: SandboxProfile) -> Outcome:
+        hidden = (*hidden_names(execution.workspace, self._private), *self._hidden)
+        async with opened_layer(execution.workspace, hidden) as layer:
+            result = await self._run(execution, profile, workspace=layer)
+            return _outcome(execution, result, await held(layer))
+
     def _job(self, execution: Execution) -> Job:
         options = execution.definition.options
         if options.command is None:
@@ -153,13 +189,14 @@ class SandboxedExecutor:
 
     def _python_job(self, execution: Execution) -> PythonJob:
         module, qualname = import_path(execution.definition.function)
+        outputs = [target["relative"] for target in _paths(execution, "write")]
         return PythonJob(
             ENTRY,
             {
                 "module": module,
                 "qualname": qualname,
                 "arguments": _relocated(execution),
-                "outputs": [target["relative"] for target in _paths(execution, "write")],
+                "outputs": outputs if execution.definition.workspace == "copy" else [],
             },
             self._roots(module),
             _preload(module, qualname, is_async=execution.definition.is_async),
@@ -213,15 +250,22 @@ class SandboxedExecutor:
         """See `ToolExecutor`."""
         await self._kept.end_run(run)
 
-    async def _run(self, execution: Execution, profile: SandboxProfile) -> ExecResult:
+    async def _run(
+        self,
+        execution: Execution,
+        profile: SandboxProfile,
+        *,
+        files: Mapping[str, bytes] | None = None,
+        workspace: WorkspaceLayer | None = None,
+    ) -> ExecResult:
         """Never with a way out that nobody decides."""
-        job, files = self._job(execution), _read(_inputs(execution))
+        sandbox, job = self._sandbox, self._job(execution)
         if profile.network == "none":
-            return await self._sandbox.run(job, profile, files=files)
-        if not isinstance(self._sandbox, EgressSandbox):
+            return await sandbox.run(job, profile, files=files, workspace=workspace)
+        if not isinstance(sandbox, EgressSandbox):
             raise ProfileError("this place takes no gate, so it may not have a way out")
         gate = _Gate(execution.gate)
-        return await self._sandbox.run(job, profile, files=files, gate=gate)
+        return await sandbox.run(job, profile, files=files, workspace=workspace, gate=gate)
 
 
 class _Gate:
@@ -256,7 +300,9 @@ def _failed(err: SandboxError, *, verdict: str) -> Outcome:
     )
 
 
-def _outcome(execution: Execution, result: ExecResult) -> Outcome:
+def _outcome(
+    execution: Execution, result: ExecResult, changed: HeldChanges | None = None
+) -> Outcome:
     status: Status = "stopped"
     error: Exception | None = None
     value = None
@@ -268,7 +314,8 @@ def _outcome(execution: Execution, result: ExecResult) -> Outcome:
         try:
             given = _said(result) if is_command else result.value
             value = execution.definition.output_adapter.validate_python(given)
-            _put_back(execution, result.files_out)
+            if changed is None:
+                _put_back(execution, result.files_out)
             status = "ok"
         except ValidationError:
             status, detail = "provider_failed", "the value is not of the tool's return type"
@@ -278,6 +325,7 @@ def _outcome(execution: Execution, result: ExecResult) -> Outcome:
         name = result.error.type  # text from inside
         status, detail = "error", name if name.isidentifier() and name.isascii() else "raised"
         hint = "; name its folder in [sandbox] code_roots" if _is_missing(name) else ""
+        hint += "; what it changed in the workspace was discarded" if changed else ""
         error = ToolFailedError(f"{name}: {result.error.message}{hint}")
     return Outcome(
         status,
@@ -288,6 +336,7 @@ def _outcome(execution: Execution, result: ExecResult) -> Outcome:
         streams={"stdout": result.stdout, "stderr": result.stderr},
         enforced=_exact(dict(result.enforced)),
         effects=tuple(_connection(report) for report in result.egress),
+        held=changed,
     )
 
 

@@ -5,6 +5,7 @@
     intent ──► (decision | request | approval)* ──► denied
                           │
                           └─ after a permit ──► start ──► (decision | effect)* ──► outcome
+    what a run changed:  effect (changes) ──► (decision | request | approval)* ──► effect (fate)
     from any open state ──► gap          a run: run.start ──► plan*, calls ──► run.end
 
 Before the start a decision is about the call (`action` is `tools/call`), after it about what
@@ -58,6 +59,10 @@ class CallState:
     """Whether the tool may have been run."""
     connections: set[int] = field(default_factory=set)
     """Numbers of the connections that were permitted and have not been reported."""
+    held: str | None = None
+    """Digest of its change set, until the fate of that is recorded."""
+    committable: bool = False
+    """Whether the last decision about its change set permits."""
 
 
 @dataclass(slots=True)
@@ -180,6 +185,8 @@ class Story:
         yield from _findings(kind, entry["body"], current)
         if kind == "start":
             yield from self._start(entry, state, current)
+        elif kind == "effect" and entry["body"].get("kind") == "fate":
+            yield from self._use(entry, current)
         state.calls += kind == "start"
         if kind in TERMINAL:
             del state.open[call]
@@ -193,19 +200,24 @@ class Story:
 
     def _start(self, entry: JsonObject, run: _Run, call: CallState) -> Iterator[str]:
         """An approval lets one start through; so does a key with the same arguments."""
-        index = entry["index"]
-        request, args = entry["body"].get("request"), entry["body"].get("args_digest")
-        if request is not None:
-            if request != call.approved:
-                yield f"call {call.call!r} uses an approval that is not recorded with it"
-            first = self._used.setdefault(_short(str(request)), index)
-            if first != index:
-                yield f"call {call.call!r} uses the approval of the start at {first} again"
+        yield from self._use(entry, call)
+        index, args = entry["index"], entry["body"].get("args_digest")
         if call.key is not None and args is not None:
             call.begun = _short(f"{call.key}\n{args}")
             first = run.begun.setdefault(call.begun, index)
             if first != index:
                 yield f"call {call.call!r} has the key and arguments of the start at {first}"
+
+    def _use(self, entry: JsonObject, call: CallState) -> Iterator[str]:
+        """An approval lets one start or one commit through."""
+        index, request = entry["index"], entry["body"].get("request")
+        if request is None:
+            return
+        if request != call.approved:
+            yield f"call {call.call!r} uses an approval that is not recorded with it"
+        first = self._used.setdefault(_short(str(request)), index)
+        if first != index:
+            yield f"call {call.call!r} uses the approval of the entry at {first} again"
 
 
 def _short(text: str) -> bytes:
@@ -215,7 +227,7 @@ def _short(text: str) -> bytes:
 def _findings(kind: str, body: JsonObject, call: CallState) -> Iterator[str]:
     """Moves an open call on; yields what is wrong about the move."""
     name = f"call {call.call!r}"
-    if kind in ("request", "approval", "denied", "start") and call.started:
+    if call.started and not _may_follow_start(kind, call):
         yield f"{kind} of {name} after its start"
     match kind:
         case "decision":
@@ -230,11 +242,18 @@ def _findings(kind: str, body: JsonObject, call: CallState) -> Iterator[str]:
             if not call.permitted:
                 yield f"{name} was started without a permit"
             call.started = True
-        case "effect" | "outcome" if not call.started:
-            yield f"{name} has an {kind} but was never started"
-        case "effect":
-            yield from _observed(name, body, call)
+        case "effect" | "outcome":
+            if not call.started:
+                yield f"{name} has an {kind} but was never started"
+            yield from _observed(name, kind, body, call)
     call.last = kind
+
+
+def _may_follow_start(kind: str, call: CallState) -> bool:
+    """Decisions say what they are about; people are asked about its change set alone."""
+    if kind in ("request", "approval"):
+        return call.held is not None
+    return kind not in ("denied", "start")
 
 
 def _decided(name: str, body: JsonObject, call: CallState) -> Iterator[str]:
@@ -246,16 +265,37 @@ def _decided(name: str, body: JsonObject, call: CallState) -> Iterator[str]:
         yield f"decision about {action} of {name} {when} its start"
     elif action == "tools/call":
         call.permitted = permitted
+    elif action == "effects/commit":
+        if call.held is None:
+            yield f"decision about changes of {name} that are not recorded, or ended"
+        call.committable = permitted
     elif permitted and type(number := body.get("connection")) is int:
         call.connections.add(number)
 
 
-def _observed(name: str, body: JsonObject, call: CallState) -> Iterator[str]:
+def _observed(name: str, kind: str, body: JsonObject, call: CallState) -> Iterator[str]:
+    match kind, body.get("kind"):
+        case "outcome", _ if call.held is not None:
+            yield f"{name} ended, and nothing says what became of its change set"
+        case "effect", "connection":
+            yield from _connected(name, body, call)
+        case "effect", "changes":
+            if call.held is not None:
+                yield f"{name} has a second change set"
+            call.held, call.committable = str(body.get("digest")), False
+            call.requested = call.approved = None  # what let it run lets nothing be committed
+        case "effect", "fate":
+            if body.get("digest") != call.held:
+                yield f"{name} ends another change set than its own"
+            if body.get("fate") == "committed" and not call.committable:
+                yield f"{name} was committed without a permit"
+            call.held = None
+
+
+def _connected(name: str, body: JsonObject, call: CallState) -> Iterator[str]:
     """Each permit lets one connection through; earlier versions did not number them."""
     number = body.get("connection")
-    known = type(number) is int and number in call.connections
-    made = body.get("kind") == "connection" and body.get("permitted") is True
-    if known:
+    if type(number) is int and number in call.connections:
         call.connections.discard(number)
-    elif made and "connection" in body:
+    elif body.get("permitted") is True and "connection" in body:
         yield f"{name} made a connection without a permit"

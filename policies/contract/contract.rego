@@ -107,6 +107,7 @@ _resource if {
 	is_string(input.resource.properties.tool_digest)
 	_boundary(input.resource.properties.isolation)
 	is_boolean(input.resource.properties.single_use)
+	input.resource.properties.workspace in {"copy", "layer"}
 	_strings(input.resource.properties.control)
 }
 

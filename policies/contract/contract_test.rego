@@ -58,6 +58,7 @@ _patches := [
 	{"code": "contract.subject", "with": {"subject": {"type": "robot"}}},
 	{"code": "contract.subject", "with": {"subject": {"properties": {"act": [{"id": 1}]}}}},
 	{"code": "contract.resource", "with": {"resource": {"properties": {"isolation": "weak"}}}},
+	{"code": "contract.resource", "with": {"resource": {"properties": {"workspace": "whole"}}}},
 	{"code": "contract.resource", "with": {"resource": {"properties": {"control": [1]}}}},
 	{"code": "contract.targets", "with": {"resource": {"properties": {"targets": {}}}}},
 	{"code": "contract.targets", "with": {"resource": {"properties": {"targets": ["a"]}}}},

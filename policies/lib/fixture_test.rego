@@ -26,6 +26,7 @@ base := {
 			"tool_digest": "sha256:b",
 			"isolation": "none",
 			"single_use": true,
+			"workspace": "copy",
 			"control": [],
 			"targets": [],
 		},

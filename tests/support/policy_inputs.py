@@ -156,6 +156,7 @@ def documents(draw: st.DrawFn, *, approvals: st.SearchStrategy[Any] = APPROVALS)
                 "tool_digest": "sha256:b",
                 "isolation": draw(_one(list(ISOLATION_ORDER))),
                 "single_use": draw(st.booleans()),
+                "workspace": draw(_one(["copy", "layer"])),
                 "control": draw(st.lists(_one(ARGUMENTS), unique=True)),
                 "targets": draw(st.lists(_TARGETS, max_size=3)),
             },

@@ -81,6 +81,7 @@ def sample_request(tool: str, call: str = "call-1", **args: JsonValue) -> JsonOb
                 "tool_digest": "sha256:b",
                 "isolation": "none",
                 "single_use": True,
+                "workspace": "copy",
                 "control": [],
                 "targets": [],
             },

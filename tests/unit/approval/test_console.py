@@ -230,3 +230,108 @@ def test_nobody_approves_what_they_were_not_shown() -> None:
     assert answer(Person("approve", "approve"), request) == "approve"
     assert answer(Person("full", "approve"), request) == "approve"
     assert answer(Person("deny"), request) == "deny"
+
+
+def entry(path: str, **facts: object) -> dict[str, object]:
+    return {
+        "path": path,
+        "kind": "changed",
+        "type": "file",
+        "mode": "0644",
+        "executable": False,
+        "size": 18,
+        "digest": "sha256:" + "c" * 64,
+        "target": None,
+        "protected": False,
+        "was": {"type": "file", "mode": "0644", "size": 8},
+        **facts,
+    }
+
+
+def effects(entries: list[dict[str, object]], diffs: dict[str, str]) -> str:
+    shown = [{"path": path, "diff": diff} for path, diff in diffs.items()]
+    return json.dumps({"change_set": {"entries": entries}, "diffs": shown})
+
+
+def diff_of(path: str, *lines: str) -> str:
+    return "\n".join([f"--- a/{path}", f"+++ b/{path}", f"@@ -1 +1,{len(lines)} @@", *lines])
+
+
+def below(page: str, heading: str) -> list[str]:
+    return page.partition(f"\n{heading}\n")[2].split("\n\n")[0].splitlines()
+
+
+CHANGED = "What it would change in the workspace, all or nothing:"
+
+
+def test_the_page_of_changes_shows_each_with_its_diff() -> None:
+    shown = effects(
+        [
+            entry("old", kind="deleted", mode=None, size=None, digest=None),
+            entry("bin/run", kind="created", mode="0755", executable=True, was=None),
+            entry(
+                "l", kind="created", type="link", mode="0777", size=None, target="a", was=None
+            ),
+            entry("a"),
+        ],
+        {"a": diff_of("a", " open: 1", "+paid: 1")},
+    )
+
+    page = text(asked(effects=shown))
+
+    assert "What ran, its changes being held, exactly:" in page
+    assert below(page, CHANGED) == [
+        '  deleted file (was mode 0644, 8 bytes): "old"',
+        '  created file, mode 0755, 18 bytes, executable: "bin/run"',
+        f"  ! no text to compare; its content has sha256:{'c' * 49}",
+        f"  |   {'c' * 15}",
+        '  created link: "l" leads to "a"',
+        '  changed file, mode 0644, 18 bytes (was mode 0644, 8 bytes): "a"',
+        "      @@ -1 +1,2 @@",
+        "       open: 1",
+        "      +paid: 1",
+    ]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE.keys())
+def test_no_text_of_a_file_reaches_the_terminal_as_anything_else(hostile: str) -> None:
+    """What a store hands out is escaped again: it is not believed either."""
+    line = "+" + hostile.replace("\n", " ")
+    shown = effects([entry("a")], {"a": diff_of("a", line)})
+
+    lines = below(text(asked(effects=shown), full=True), CHANGED)
+
+    assert all(console._shows_as_itself(char, "a") for char in "".join(lines))
+    assert all(
+        line.startswith(("  changed", "      ", "    | ", "  ! ", "  | ")) for line in lines
+    )
+
+
+def test_a_diff_cannot_look_like_another_change() -> None:
+    """Lines that begin like a diff's own header are lines of the file, further in than ours."""
+    lines = ["--- a/innocent", "+++ b/innocent", "-- x", '  created file 0644 1: "innocent"']
+    shown = effects([entry("a")], {"a": diff_of("a", *(f"+{line}" for line in lines))})
+
+    shown_lines = below(text(asked(effects=shown)), CHANGED)
+
+    assert [line for line in shown_lines if not line.startswith("      ")] == [
+        '  changed file, mode 0644, 18 bytes (was mode 0644, 8 bytes): "a"'
+    ]
+
+
+def test_a_person_is_shown_all_of_a_long_diff_before_they_may_approve() -> None:
+    lines = [f"+line {number}" for number in range(100)]
+    shown = effects(
+        [entry("a"), *(entry(f"f{n}") for n in range(50))], {"a": diff_of("a", *lines)}
+    )
+    request = asked(effects=shown)
+    written: list[str] = []
+    said = iter(["approve", "approve"])
+
+    answer = console.ask(request, now=START, read=lambda _: next(said), write=written.append)
+
+    assert answer == "approve"
+    assert "+line 99" not in written[0]
+    assert "use --full" in written[0]
+    assert "+line 99" in written[1]
+    assert '"f49"' in written[1]

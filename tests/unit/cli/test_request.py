@@ -125,6 +125,25 @@ def test_show_gives_the_page_or_json(desk: Desk) -> None:
     assert json.loads(desk.run("show", "ar-1", "--json").stdout)["status"] == "pending"
 
 
+def test_show_gives_the_diff_of_changes_that_are_held(desk: Desk) -> None:
+    change = {
+        **dict.fromkeys(("mode", "size", "digest", "target", "was")),
+        "path": "a",
+        "kind": "changed",
+        "type": "file",
+        "executable": False,
+    }
+    diff = "--- a/a\n+++ b/a\n@@ -1 +1 @@\n-open\n+paid"
+    effects = {"change_set": {"entries": [change]}, "diffs": [{"path": "a", "diff": diff}]}
+    desk.ask(payment(effects=json.dumps(effects)))
+
+    shown = desk.run("show", "ar-1").stdout
+
+    assert '  changed file: "a"\n      @@ -1 +1 @@\n      -open\n      +paid' in shown
+    assert "changes to commit" in desk.run("list").stdout
+    assert json.loads(desk.run("show", "ar-1", "--json").stdout)["effects"] == effects
+
+
 def test_an_approval_is_signed_and_recorded(desk: Desk) -> None:
     request = desk.ask()
 

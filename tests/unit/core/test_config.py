@@ -95,6 +95,8 @@ REFUSED = {
     "unknown key in a section": ("[pdp]\nengin = 'opa'", "pdp.engin: Extra inputs"),
     "unknown section": ("[policy]\n", "policy: Extra inputs"),
     "unknown engine": ("[pdp]\nengine = 'cedar'", "pdp.engine: Input should be"),
+    "hidden path": ("[sandbox]\nhidden = ['a/b']", "sandbox.hidden"),
+    "hidden parent": ("[sandbox]\nhidden = ['..']", "sandbox.hidden"),
     "unknown backend": ("[sandbox]\nbackends = ['none']", "sandbox.backends"),
     "no signing": ("[trace]\nsign = false", "trace.sign: Extra inputs"),
     "no evidence": ("[trace]\nevidence = 'none'", "trace.evidence"),

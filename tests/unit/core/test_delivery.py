@@ -16,7 +16,7 @@ from permissions.errors import ToolFailedError
 from permissions.execution.base import Outcome
 from permissions.execution.journal import Finished
 from permissions.model import Completed, Denial
-from permissions.reasons import Code
+from permissions.reasons import Code, reason
 from permissions.session import ToolCall
 from permissions.sessions import open_session
 from permissions.testing import memory_broker, permitted
@@ -270,3 +270,17 @@ async def test_what_did_not_end_well_gives_nothing(
     assert (delivery.denial.kind, delivery.denial.code) == (kind, code)
     assert delivery.denial.reasons[0].operator == "word: why"
     assert delivery.value is delivery.record is delivery.shown is None
+
+
+async def test_what_was_refused_after_the_run_is_sealed_and_not_given(
+    admission: Admission,
+) -> None:
+    """For whoever looks into it later: the tool returned, and its changes are gone."""
+    gone = reason(Code.EFFECTS_DISCARDED)
+    denial = Denial(admission.id, "anything", "denied", (gone,))
+
+    delivery = deliver(admission, Outcome("discarded", value="done", denial=denial))
+
+    assert delivery.denial is denial
+    assert delivery.record == b'"done"'
+    assert delivery.value is delivery.shown is None

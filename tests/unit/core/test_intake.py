@@ -100,6 +100,7 @@ async def test_the_question_has_every_key_of_the_contract(tmp_path: Path) -> Non
                 "tool_digest": definition.digest,
                 "isolation": "none",
                 "single_use": True,
+                "workspace": "copy",
                 "control": ["attach", "subject", "to"],
                 "targets": [
                     {

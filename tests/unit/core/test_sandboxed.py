@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from boxed import injected, work
 from commanding import count_lines
+from editing import note
 
 from permissions import CommandOutput
 from permissions.errors import ExecutionError, ToolFailedError
 from permissions.execution.base import Execution
 from permissions.execution.code import CodeStage
+from permissions.execution.layered import hidden_names
 from permissions.execution.sandboxed import (
     MAX_INPUT_BYTES,
     SandboxedExecutor,
@@ -26,8 +30,6 @@ from sandbox import CommandJob, ExecResult, ProfileError, RaisedError, Resources
 from sandbox.bubblewrap import BubblewrapSandbox
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from permissions.tools import ToolDefinition
 
 USED = Resources(wall_seconds=0.5, cpu_seconds=0.1, max_rss_bytes=1)
@@ -117,6 +119,42 @@ def test_an_unknown_profile_or_an_injected_argument_is_refused(
     definition = injected.guard.definition
     with pytest.raises(ExecutionError, match="cannot go into a sandbox"):
         executor.enforces(execution(workspace, {"text": "a"}, definition=definition))
+
+
+def test_what_cannot_be_layered_is_refused_before(
+    executor: SandboxedExecutor, workspace: Path, tmp_path: Path
+) -> None:
+    """A profile whose secrets would come out as changes, and a place that is never shown."""
+    with_secrets = SandboxedExecutor(
+        BubblewrapSandbox(),
+        stage=CodeStage(tmp_path / "code"),
+        profiles={"web": SandboxProfile(secret_files={"token": "secret://forge"})},
+    )
+    definition = note.guard.definition
+    arguments = {"path": "n", "text": "x"}
+    given = execution(workspace, arguments, definition=definition)
+    with pytest.raises(ExecutionError, match="cannot be given secrets as files"):
+        with_secrets.enforces(replace(given, profile="web"))
+    with pytest.raises(ExecutionError, match="the workspace cannot be layered"):
+        executor.enforces(replace(given, workspace=Path("/etc")))
+    assert executor.enforces(given)["workspace"] == "layer"
+
+
+def test_what_is_the_brokers_own_is_hidden_by_the_name_at_the_top(workspace: Path) -> None:
+    """Only names at the top can be hidden, so more is hidden rather than less."""
+    inside = (workspace / ".wardline", workspace / "var/lib/state", workspace / "var/key.pem")
+
+    assert hidden_names(workspace, (*inside, workspace.parent / "else")) == (".wardline", "var")
+    for around in (workspace, workspace.parent):
+        with pytest.raises(ExecutionError, match="folder of the broker's own"):
+            hidden_names(workspace, (around,))
+
+
+def test_a_link_to_the_brokers_own_is_followed(workspace: Path) -> None:
+    (workspace / "kept").mkdir()
+    (workspace.parent / "state").symlink_to(workspace / "kept")
+
+    assert hidden_names(workspace, (workspace.parent / "state",)) == ("kept",)
 
 
 def test_what_the_call_names_goes_in_and_nothing_a_link_leads_to(workspace: Path) -> None:

@@ -41,6 +41,18 @@ KEYED: Step = ("intent", "c", {"key": "sha256:k"})
 SAME: Step = ("start", "c", {"request": None, "args_digest": "sha256:a"})
 EFFECT: Step = ("effect", "c", {})
 DONE: Step = ("outcome", "c", {})
+CHANGES: Step = ("effect", "c", {"kind": "changes", "digest": "sha256:d"})
+COMMITTED: Step = ("effect", "c", {"kind": "fate", "digest": "sha256:d", "fate": "committed"})
+DISCARDED: Step = ("effect", "c", {"kind": "fate", "digest": "sha256:d", "fate": "discarded"})
+MAY_COMMIT: Step = ("decision", "c", {"action": "effects/commit", "permitted": True})
+MAY_NOT_COMMIT: Step = ("decision", "c", {"action": "effects/commit", "permitted": False})
+SEEN: list[Step] = [
+    MAY_NOT_COMMIT,
+    ("request", "c", {"request": "e"}),
+    ("approval", "c", {"request": "e"}),
+    MAY_COMMIT,
+]
+COMMITTED_SEEN: Step = (COMMITTED[0], "c", {**COMMITTED[2], "request": "e"})
 DENIED: Step = ("denied", "c", {})
 GAP: Step = ("gap", "c", {})
 
@@ -80,6 +92,84 @@ CASES = [
     Case(
         "approved",
         [START, INTENT, REFUSAL, REQUEST, APPROVAL, PERMIT, BEGUN_APPROVED, DONE, end(1)],
+    ),
+    Case(
+        "committed",
+        [START, INTENT, PERMIT, BEGUN, CHANGES, MAY_COMMIT, COMMITTED, DONE, end(1)],
+    ),
+    Case(
+        "committed by a person's word",
+        [START, INTENT, PERMIT, BEGUN, CHANGES, *SEEN, COMMITTED_SEEN, DONE, end(1)],
+    ),
+    Case("discarded unasked", [START, INTENT, PERMIT, BEGUN, CHANGES, DISCARDED, DONE, end(1)]),
+    Case(
+        "a fate nobody knows", [START, INTENT, PERMIT, BEGUN, CHANGES, MAY_COMMIT, GAP, end(1)]
+    ),
+    Case(
+        "committed on the permit of the call",
+        [START, INTENT, PERMIT, BEGUN, CHANGES, COMMITTED, DONE],
+        ["committed without a permit"],
+    ),
+    Case(
+        "committed against a denial",
+        [START, INTENT, PERMIT, BEGUN, CHANGES, MAY_NOT_COMMIT, COMMITTED, DONE],
+        ["committed without a permit"],
+    ),
+    Case(
+        "committed with no change set",
+        [START, INTENT, PERMIT, BEGUN, COMMITTED, DONE],
+        ["another change set than its own", "committed without a permit"],
+    ),
+    Case(
+        "another change set committed",
+        [
+            *[START, INTENT, PERMIT, BEGUN, CHANGES, MAY_COMMIT],
+            ("effect", "c", {"kind": "fate", "digest": "sha256:e", "fate": "committed"}),
+            DONE,
+        ],
+        ["another change set than its own"],
+    ),
+    Case(
+        "two change sets",
+        [START, INTENT, PERMIT, BEGUN, CHANGES, CHANGES, DISCARDED, DONE],
+        ["second change set"],
+    ),
+    Case(
+        "no fate",
+        [START, INTENT, PERMIT, BEGUN, CHANGES, MAY_COMMIT, DONE],
+        ["nothing says what became of its change set"],
+    ),
+    Case(
+        "decided after its fate",
+        [START, INTENT, PERMIT, BEGUN, CHANGES, DISCARDED, MAY_COMMIT, DONE],
+        ["not recorded, or ended"],
+    ),
+    Case(
+        "the call decided again over its change set",
+        [START, INTENT, PERMIT, BEGUN, CHANGES, PERMIT, COMMITTED, DONE],
+        ["after its start", "committed without a permit"],
+    ),
+    Case(
+        "a connection while its changes are held",
+        [
+            *[START, INTENT, PERMIT, BEGUN, CHANGES, MAY_NOT_COMMIT],
+            ("decision", "c", {"action": "egress/connect", "permitted": True, "connection": 1}),
+            *[COMMITTED, DONE],
+        ],
+        ["committed without a permit"],
+    ),
+    Case(
+        "denied over its change set",
+        [START, INTENT, PERMIT, BEGUN, CHANGES, DENIED],
+        ["after its start"],
+    ),
+    Case(
+        "committed on the approval of the call",
+        [
+            *[START, INTENT, REFUSAL, REQUEST, APPROVAL, PERMIT, BEGUN_APPROVED, CHANGES],
+            *[MAY_COMMIT, (COMMITTED[0], "c", {**COMMITTED[2], "request": "q"}), DONE],
+        ],
+        ["not recorded with it", "uses the approval of the entry at 7 again"],
     ),
     Case("gap", [START, INTENT, PERMIT, BEGUN, GAP, end(1)]),
     Case("no call", [START, end(0)]),
@@ -156,7 +246,7 @@ CASES = [
             *[INTENT, REQUEST, APPROVAL, PERMIT, BEGUN_APPROVED, DONE],
             *map(other, [INTENT, REQUEST, APPROVAL, PERMIT, BEGUN_APPROVED, DONE]),
         ],
-        ["call 'd' uses the approval of the start at 6 again"],
+        ["call 'd' uses the approval of the entry at 6 again"],
     ),
     Case(
         "one approval, two calls of a run that ended in between",
@@ -165,7 +255,7 @@ CASES = [
             *map(other, [INTENT, REQUEST, APPROVAL, PERMIT, BEGUN_APPROVED, DONE]),
             end(2),
         ],
-        ["call 'd' uses the approval of the start at 6 again"],
+        ["call 'd' uses the approval of the entry at 6 again"],
     ),
     Case(
         "one approval, two calls under two writers",
@@ -174,7 +264,7 @@ CASES = [
             *[("log.close", None, {}), ("log.open", None, {}), RESUMED],
             *map(other, [INTENT, REQUEST, APPROVAL, PERMIT, BEGUN_APPROVED, DONE]),
         ],
-        ["call 'd' uses the approval of the start at 6 again"],
+        ["call 'd' uses the approval of the entry at 6 again"],
     ),
     Case(
         "one key, two starts",

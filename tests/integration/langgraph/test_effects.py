@@ -1,0 +1,64 @@
+"""A tool that works on the workspace is to LangGraph a tool like any other."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from editing import change
+from graphs import DONE as DONE_MESSAGE
+from graphs import OLGA, Asked, agent, answers, turn
+from langchain_core.messages import HumanMessage
+from langgraph.checkpoint.memory import InMemorySaver
+
+from permissions.assembly import open_broker
+from permissions.config import ApproverConfig, BrokerConfig
+from permissions.integrations.langgraph import guard_node
+from permissions.sessions import open_session
+from permissions.trace.verify import verify_trace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.bwrap
+
+
+async def test_kept_changes_are_its_result_and_discarded_ones_its_error(tmp_path: Path) -> None:
+    """In a graph that can suspend, what needs a person says that a waiting session is needed."""
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    (workspace / "a").write_text("one\n")
+    config = BrokerConfig.load(
+        state=tmp_path / "state",
+        workspace=workspace,
+        approvers={"olga": ApproverConfig(groups=("operators",), public_key=str(OLGA.public))},
+        sandbox={"backends": ("bubblewrap",), "armed": 0},
+    )
+    asked = [
+        Asked("change", {"script": "echo two >> a; cat a"}, "keeps"),
+        Asked("change", {"script": "rm a"}, "deletes"),
+    ]
+    graph = agent(
+        guard_node([change]),
+        [turn(asked[0]), turn(asked[1]), DONE_MESSAGE],
+        saver=InMemorySaver(),
+    )
+
+    async with (
+        open_broker(config, [change]) as broker,
+        open_session(broker, user="alice", run="thread-1", approval_mode="suspend"),
+    ):
+        state = await graph.ainvoke(
+            {"messages": [HumanMessage("go")]}, {"configurable": {"thread_id": "thread-1"}}
+        )
+
+    assert "__interrupt__" not in state
+    kept, lost = answers(state)["keeps"], answers(state)["deletes"]
+    assert (kept.status, kept.content) == ("success", "one\ntwo\n")
+    assert lost.status == "error"
+    assert json.loads(str(lost.content))["reasons"][0]["code"] == "effects.need_wait"
+    assert (workspace / "a").read_text() == "one\ntwo\n"
+    report = verify_trace(config.state / "trace")
+    assert report.is_intact
+    assert report.completeness.is_whole

@@ -1,0 +1,106 @@
+"""Tools that work on a layer of the workspace, and a broker that runs them for real.
+
+Only the decision is scripted; the sandbox, the layer and the commit are the real ones.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from permissions import PathArg, tool
+from permissions.execution.code import CodeStage
+from permissions.execution.sandboxed import SandboxedExecutor
+from permissions.session import ToolCall
+from permissions.sessions import open_session
+from permissions.testing import memory_broker, permitted
+from sandbox.bubblewrap import BubblewrapSandbox
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from permissions.model import JsonObject, JsonValue
+    from permissions.session import Session
+    from permissions.testing import MemoryBroker
+    from sandbox import Sandbox
+
+
+@tool(effect="execute", impact="low", sandbox="process", workspace="layer", output="trusted")
+def change(script: str) -> str:
+    """Runs a shell script in the workspace; raises when it fails."""
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+@tool(effect="write", impact="low", sandbox="process", workspace="layer", output="trusted")
+def note(path: Annotated[str, PathArg("write")], text: str) -> str:
+    """Writes one file of the workspace."""
+    Path(path).write_text(text)
+    return path
+
+
+@tool(effect="execute", impact="low", sandbox="container", workspace="layer", output="trusted")
+def change_in_container(script: str) -> str:
+    """The same behind a container's walls."""
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+TOOLS = (change, note, change_in_container)
+
+
+def on_effects(answer: JsonObject | Callable[[JsonObject], JsonValue]) -> Any:
+    """Permits each call, and answers like this about what it would change."""
+
+    def decide(document: JsonObject) -> JsonValue:
+        if document["action"]["name"] == "tools/call":
+            return permitted()
+        return answer(document) if callable(answer) else answer
+
+    return decide
+
+
+@asynccontextmanager
+async def editor(
+    workspace: Path,
+    code: Path,
+    *,
+    effects: Any = None,
+    sandbox: Sandbox | None = None,
+    **options: Any,
+) -> AsyncIterator[tuple[MemoryBroker, Session]]:
+    """A broker over a real sandbox, with one session on this workspace.
+
+    Args:
+        workspace: the folder.
+        code: where copies of the tools' code are kept.
+        effects: what policy answers about change sets; permits by default.
+        sandbox: the backend; bubblewrap by default.
+        options: of `memory_broker`.
+    """
+    code.mkdir(exist_ok=True)
+    code.chmod(0o755)
+    backend = sandbox or BubblewrapSandbox()
+    executor = SandboxedExecutor(
+        backend, stage=CodeStage(code), profiles={}, private=(workspace / ".wardline",)
+    )
+    async with (
+        memory_broker(
+            TOOLS,
+            decide=on_effects(permitted() if effects is None else effects),
+            workspace=workspace,
+            executors={backend.isolation: executor},
+            **options,
+        ) as broker,
+        open_session(broker, user="alice", agent="bot", workspace=workspace) as session,
+    ):
+        yield broker, session
+    if sandbox is None:
+        await backend.aclose()
+
+
+def script(text: str, *, key: str | None = None, tool: str = "change") -> ToolCall:
+    """The call that runs this script."""
+    return ToolCall(tool, {"script": text}, key=key)

@@ -1,0 +1,135 @@
+"""A broker in a process of its own that dies, by SIGKILL, while it decides what a run changed.
+
+    mortal_effects.py STATE WORKSPACE POINT     dies at POINT, or prints what the call came to
+    mortal_effects.py STATE WORKSPACE none      makes the same call again and prints that
+
+The call has a key; its tool works on a layer in a real sandbox, and a person approves what it
+would change while it waits. Only the policy is scripted. At the point `in_commit` the process
+does not die by itself: whoever started it kills it when the commit's journal is there.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from editing import change, on_effects
+from mortal import APPROVER, DyingAt, configured
+
+from permissions.approval.ballot import sign_vote
+from permissions.assembly import open_broker
+from permissions.broker import PermissionBroker
+from permissions.model import Completed
+from permissions.parts import now_us
+from permissions.pdp.memory import ScriptedPdp
+from permissions.session import ToolCall
+from permissions.sessions import open_session
+from permissions.testing import asking, permitted
+
+if TYPE_CHECKING:
+    from permissions.execution.base import Execution, Outcome
+    from permissions.model import JsonObject
+
+FILES = 150
+SCRIPT = f"for i in $(seq {FILES}); do echo after > f$i; done"
+
+POINTS: dict[str, tuple[str, str, int, str]] = {
+    "ran": ("pdp", "evaluate", 2, "before"),
+    "decided": ("pdp", "evaluate", 2, "after"),
+    "request_opened": ("approvals", "submit", 1, "after"),
+    "approval_proven": ("approvals", "verify", 1, "after"),
+    "approval_evaluated": ("pdp", "evaluate", 3, "after"),
+    "approval_consumed": ("approvals", "consume", 1, "after"),
+    "decision_recorded": ("trace", "append", 3, "after"),
+    "before_commit": ("held", "commit", 1, "before"),
+    "after_commit": ("held", "commit", 1, "after"),
+    "before_outcome": ("trace", "append", 4, "before"),
+    "outcome_recorded": ("trace", "append", 4, "after"),
+    "after_journal": ("journal", "finish", 1, "after"),
+}
+
+
+class Dooming:
+    """An executor whose runs hold changes that die at a point."""
+
+    def __init__(self, executor: Any, method: str, side: str) -> None:
+        self._executor, self._method, self._side = executor, method, side
+
+    def enforces(self, execution: Execution) -> JsonObject:
+        said: JsonObject = self._executor.enforces(execution)
+        return said
+
+    async def end_run(self, run: str) -> None:
+        await self._executor.end_run(run)
+
+    async def execute(self, execution: Execution) -> Outcome:
+        outcome: Outcome = await self._executor.execute(execution)
+        dying: Any = DyingAt(outcome.held, self._method, 1, self._side)
+        return replace(outcome, held=dying)
+
+
+def a_person_first(document: JsonObject) -> JsonObject:
+    return asking() if document["context"]["approval"] is None else permitted()
+
+
+async def main(state: Path, workspace: Path, point: str) -> None:
+    config = configured(state, workspace).model_copy(
+        update={
+            "sandbox": configured(state, workspace).sandbox.model_copy(
+                update={"backends": ("bubblewrap",), "armed": 0}
+            )
+        }
+    )
+    call = ToolCall("change", {"script": SCRIPT}, key="the-call")
+    async with (
+        open_broker(config, [change]) as whole,
+        ScriptedPdp(on_effects(a_person_first)) as pdp,
+        open_session(
+            whole, user="alice", agent="bot", run="run-1", approval_mode="wait"
+        ) as session,
+        anyio.create_task_group() as tasks,
+    ):
+        broker = doomed(PermissionBroker(replace(whole.parts, pdp=pdp)), point)
+        tasks.start_soon(approve, whole)
+        result = await broker.call(session, call)
+        tasks.cancel_scope.cancel()
+    if isinstance(result, Completed):
+        said = {"completed": result.value, "replayed": result.replayed}
+    else:
+        said = {"denied": result.kind, "code": result.code}
+    sys.stdout.write(json.dumps(said) + "\n")
+
+
+async def approve(broker: PermissionBroker) -> None:
+    approvals = broker.parts.approvals
+    token = await approvals.changed(None)
+    while not (found := await approvals.listed(pending_only=True)):
+        token = await approvals.changed(token)
+    await approvals.vote(
+        sign_vote(
+            found[0], approver="olga", verdict="approve", note="", now=now_us(), signer=APPROVER
+        )
+    )
+
+
+def doomed(broker: PermissionBroker, point: str) -> PermissionBroker:
+    """The same broker with one mortal part."""
+    if point not in POINTS:
+        return broker
+    port, method, nth, side = POINTS[point]
+    if port == "held":
+        executors: Any = {
+            level: Dooming(executor, method, side)
+            for level, executor in broker.parts.executors.items()
+        }
+        return PermissionBroker(replace(broker.parts, executors=executors))
+    dying: Any = DyingAt(getattr(broker.parts, port), method, nth, side)
+    return PermissionBroker(replace(broker.parts, **{port: dying}))
+
+
+if __name__ == "__main__":
+    anyio.run(main, Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
