@@ -134,9 +134,11 @@ def _check_command(
         raise ToolDefinitionError(
             f"{name}: a command tool returns a CommandOutput; annotate it"
         )
-    if any(getattr(mark, "access", "read") != "read" for mark in targets.values()):
+    writes = any(getattr(mark, "access", "read") != "read" for mark in targets.values())
+    if writes and options.workspace == "copy":
         raise ToolDefinitionError(
-            f"{name}: a command tool writes no files of the workspace; take its output"
+            f"{name}: a command tool writes no files of the workspace; take its output, or let"
+            ' it work on a layer: workspace="layer"'
         )
 
 

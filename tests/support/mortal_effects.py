@@ -101,6 +101,7 @@ async def main(state: Path, workspace: Path, point: str) -> None:
         said = {"completed": result.value, "replayed": result.replayed}
     else:
         said = {"denied": result.kind, "code": result.code}
+        sys.stderr.write(f"{result.reasons[0].operator}\n")
     sys.stdout.write(json.dumps(said) + "\n")
 
 

@@ -9,6 +9,7 @@ import anyio
 import pytest
 from anyio import to_thread
 from editing import change, note, script
+from editing_commands import mark_paid
 from layers import fill, tree
 from people import KEYS
 from typer.testing import CliRunner
@@ -51,12 +52,12 @@ def config(tmp_path: Path) -> BrokerConfig:
 async def called(config: BrokerConfig, call: ToolCall, *others: Any) -> CallResult:
     """What one call came to, while others do their part."""
     async with (
-        open_broker(config, [change, note]) as broker,
+        open_broker(config, [change, note, mark_paid]) as broker,
         open_session(
             broker,
             user="alice",
             agent="bot",
-            prompt="write note.txt, and tidy up",
+            prompt="write note.txt, mark a.txt as paid, and tidy up",
             approval_mode="wait",
         ) as session,
         anyio.create_task_group() as tasks,
@@ -82,6 +83,17 @@ async def test_what_the_call_named_asks_nobody(config: BrokerConfig) -> None:
 
     assert isinstance(result, Completed), result
     assert (config.workspace / "note.txt").read_text() == "hi"
+
+
+async def test_a_command_works_on_the_workspace_as_it_does_outside(
+    config: BrokerConfig,
+) -> None:
+    """Which files it writes beside its target (`sed -i` a draft of its own) is its business."""
+    result = await called(config, ToolCall("mark_paid", {"path": "a.txt"}))
+
+    assert isinstance(result, Completed), result
+    assert result.value.exit_code == 0
+    assert (config.workspace / "a.txt").read_text() == "paid: 1\n"
 
 
 @pytest.mark.parametrize(
