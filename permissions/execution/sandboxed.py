@@ -7,18 +7,12 @@ sandbox. One with `workspace="layer"` works on a layer over the whole workspace,
 changed there is handed to the broker (`layered`); nothing is in the workspace yet.
 
 What a profile with a way out lists, the run's gate decides again, connection by connection.
-
-Not protected from: two calls writing the same file at once by copy (the later one wins).
 """
 
 from __future__ import annotations
 
 import json
-import os
-import secrets
-import stat
 from dataclasses import asdict, replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +27,7 @@ from permissions.errors import (
 )
 from permissions.execution.base import ObservedEffect, Outcome
 from permissions.execution.code import import_path
+from permissions.execution.copied import contents_of, inputs_of, paths_of, put_back, relocated
 from permissions.execution.kept import KeptSandboxes, Walls
 from permissions.execution.layered import held, hidden_names, opened_layer
 from sandbox import (
@@ -51,6 +46,7 @@ from sandbox.mounts import checked_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from permissions.execution.base import ConnectionGate, Execution, HeldChanges, Status
     from permissions.execution.code import CodeStage
@@ -58,11 +54,6 @@ if TYPE_CHECKING:
     from sandbox import ExecResult, Job, Sandbox, SessionBounds
     from sandbox.egress import EgressReport, EgressRequest
     from sandbox.workspace import WorkspaceLayer
-
-MAX_INPUT_BYTES = 32 * 1024 * 1024
-"""All files that go into one run."""
-
-NEW_FILE_MODE = 0o644
 
 ENTRY = "permissions.execution._inside:run_tool"
 
@@ -121,13 +112,13 @@ class SandboxedExecutor:
         if execution.definition.options.command is None:
             module, _ = import_path(execution.definition.function)
             code = self._stage.stage(module)[0].name
-        for target in _paths(execution):
+        for target in paths_of(execution):
             if not target["inside_workspace"] or target["relative"] is None:
                 raise ExecutionError("a sandboxed tool's paths have to be in the workspace")
         if execution.definition.workspace == "layer":
             self._check_layer(execution)
         else:
-            _inputs(execution)
+            inputs_of(execution)
         session = None if execution.definition.options.single_use else self._session(execution)
         return {
             "boundary": self._sandbox.isolation,
@@ -160,7 +151,7 @@ class SandboxedExecutor:
                 return await self._on_layer(execution, replace(profile, wall_seconds=seconds))
             if execution.definition.options.single_use:
                 profile = replace(profile, wall_seconds=seconds)
-                files = _read(_inputs(execution))
+                files = contents_of(inputs_of(execution))
                 result = await self._run(execution, profile, files=files)
             else:
                 result = await self._run_kept(execution, seconds)
@@ -184,18 +175,18 @@ class SandboxedExecutor:
         options = execution.definition.options
         if options.command is None:
             return self._python_job(execution)
-        argv = argv_of(options.command, _relocated(execution), shell=options.shell)
+        argv = argv_of(options.command, relocated(execution), shell=options.shell)
         return CommandJob(tuple(argv))
 
     def _python_job(self, execution: Execution) -> PythonJob:
         module, qualname = import_path(execution.definition.function)
-        outputs = [target["relative"] for target in _paths(execution, "write")]
+        outputs = [target["relative"] for target in paths_of(execution, "write")]
         return PythonJob(
             ENTRY,
             {
                 "module": module,
                 "qualname": qualname,
-                "arguments": _relocated(execution),
+                "arguments": relocated(execution),
                 "outputs": outputs if execution.definition.workspace == "copy" else [],
             },
             self._roots(module),
@@ -207,7 +198,7 @@ class SandboxedExecutor:
         return (*self._stage.stage(module), *self._code_roots)
 
     async def _run_kept(self, execution: Execution, seconds: float) -> ExecResult:
-        files = _read(_inputs(execution))
+        files = contents_of(inputs_of(execution))
         await self._kept.clear()
         session = self._session(execution)
         try:
@@ -315,7 +306,7 @@ def _outcome(
             given = _said(result) if is_command else result.value
             value = execution.definition.output_adapter.validate_python(given)
             if changed is None:
-                _put_back(execution, result.files_out)
+                put_back(execution, result.files_out)
             status = "ok"
         except ValidationError:
             status, detail = "provider_failed", "the value is not of the tool's return type"
@@ -383,74 +374,3 @@ def _exact(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_exact(item) for item in value]
     return value
-
-
-def _paths(execution: Execution, access: str | None = None) -> list[JsonObject]:
-    return [
-        target
-        for target in execution.targets
-        if target["kind"] == "path" and access in {None, target["access"]}
-    ]
-
-
-def _relocated(execution: Execution) -> JsonObject:
-    """The arguments with each path as it stands inside: relative to the working directory.
-
-    For a command it begins with `./`, so that no name of a file is read as an option.
-    """
-    document = dict(execution.arguments.document)
-    here = "" if execution.definition.options.command is None else "./"
-    inside: dict[str, list[str]] = {}
-    for target in _paths(execution):
-        inside.setdefault(target["argument"], []).append(here + target["relative"])
-    for name, paths in inside.items():
-        document[name] = paths if isinstance(document[name], list) else paths[0]
-    return document
-
-
-def _inputs(execution: Execution) -> dict[str, Path]:
-    """The files the call's read targets name, by path relative to the workspace.
-
-    Raises:
-        ExecutionError: together they are too large.
-    """
-    files: dict[str, Path] = {}
-    left = MAX_INPUT_BYTES
-    for target in _paths(execution, "read"):
-        place = Path(target["resolved"])
-        found = [place] if place.is_file() else sorted(place.rglob("*"))
-        for file in found:
-            if file.is_symlink() or not file.is_file():
-                continue
-            name = Path(target["relative"])
-            if file != place:
-                name /= file.relative_to(place)
-            left -= file.stat().st_size
-            if left < 0:
-                raise ExecutionError(
-                    f"the files of this call are more than {MAX_INPUT_BYTES >> 20} MiB"
-                )
-            files[str(name)] = file
-    return files
-
-
-def _read(files: Mapping[str, Path]) -> dict[str, bytes]:
-    return {name: file.read_bytes() for name, file in files.items()}
-
-
-def _put_back(execution: Execution, files: Mapping[str, bytes]) -> None:
-    """Writes the call's own write targets into the workspace, each in one step."""
-    for target in _paths(execution, "write"):
-        data = files.get(target["relative"])
-        if data is None:
-            continue
-        place = Path(target["resolved"])
-        if os.path.realpath(place) != target["resolved"]:
-            raise OSError(None, "its path leads somewhere else now")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        draft = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
-        draft.touch(mode=0o600, exist_ok=False)
-        draft.write_bytes(data)
-        # A file that is there keeps its mode: nobody gains sight of it by its being written.
-        draft.chmod(stat.S_IMODE(place.stat().st_mode) if place.exists() else NEW_FILE_MODE)
-        draft.replace(place)

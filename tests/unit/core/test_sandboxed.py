@@ -15,15 +15,17 @@ from permissions import CommandOutput
 from permissions.errors import ExecutionError, ToolFailedError
 from permissions.execution.base import Execution
 from permissions.execution.code import CodeStage
+from permissions.execution.copied import (
+    MAX_INPUT_BYTES,
+    contents_of,
+    inputs_of,
+    relocated,
+)
 from permissions.execution.layered import hidden_names
 from permissions.execution.sandboxed import (
-    MAX_INPUT_BYTES,
     SandboxedExecutor,
     _failed,
-    _inputs,
     _outcome,
-    _read,
-    _relocated,
 )
 from permissions.mapping import targets_of
 from sandbox import CommandJob, ExecResult, ProfileError, RaisedError, Resources, SandboxProfile
@@ -160,7 +162,7 @@ def test_a_link_to_the_brokers_own_is_followed(workspace: Path) -> None:
 def test_what_the_call_names_goes_in_and_nothing_a_link_leads_to(workspace: Path) -> None:
     given = execution(workspace, {"source": "a.txt", "more": ["docs"], "target": "t"})
 
-    found = _read(_inputs(given))
+    found = contents_of(inputs_of(given))
 
     assert found == {"a.txt": b"a", "docs/b.txt": b"b", "docs/deep/c.txt": b"c"}
 
@@ -169,7 +171,7 @@ def test_paths_reach_the_tool_as_they_stand_inside(workspace: Path) -> None:
     absolute = str(workspace / "docs" / "b.txt")
     given = execution(workspace, {"source": absolute, "more": ["a.txt", absolute]})
 
-    inside = _relocated(given)
+    inside = relocated(given)
 
     assert inside["source"] == "docs/b.txt"
     assert inside["more"] == ["a.txt", "docs/b.txt"]
@@ -222,7 +224,7 @@ def test_more_than_fits_is_refused(workspace: Path) -> None:
         file.truncate(MAX_INPUT_BYTES + 1)
 
     with pytest.raises(ExecutionError, match="more than 32 MiB"):
-        _inputs(execution(workspace, {"source": "a.txt"}))
+        inputs_of(execution(workspace, {"source": "a.txt"}))
 
 
 def ended(workspace: Path, arguments: dict[str, Any] | None = None, **result: Any) -> Any:
