@@ -23,23 +23,19 @@ import signal
 import sys
 import time
 
+from sandbox._job import ORDERS, call, get_ready, move_in, tell
 from sandbox._outfolder import CHUNK, OUT, say, send, send_out_folder
 from sandbox._runner import (
-    ORDERS,
     WORK,
     Child,
     Ended,
     bury,
-    call,
     disk_full,
-    get_ready,
-    move_in,
     reap,
     report,
     take_bytes,
     take_frame,
     take_text,
-    tell,
 )
 
 TYPE_CHECKING = False

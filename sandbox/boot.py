@@ -61,7 +61,7 @@ def runner_program() -> bytes:
     """
     texts = (
         resources.files("sandbox").joinpath(name).read_text("utf-8")
-        for name in ("_outfolder.py", "_runner.py")
+        for name in ("_outfolder.py", "_job.py", "_runner.py")
     )
     body = "".join(_JOINT.sub("", text) for text in texts)
     # As a flag, because the statement imports a module besides.

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sandbox._job import understood
 from sandbox._outfolder import written
-from sandbox._runner import understood
 from sandbox.boot import python_arguments, runner_program
 from sandbox.bubblewrap.launch import _is_open
 
