@@ -33,11 +33,12 @@ class Prepared:
     root: Root | None
 
 
-def prepare_default(progress: Callable[[str], None]) -> Prepared:
+def prepare_default(progress: Callable[[str], None], *, again: bool = False) -> Prepared:
     """Makes ready what profiles without an image start from. Blocking; minutes the first time.
 
     Args:
         progress: called with one line of text per step.
+        again: makes it anew, of today's packages, also where there is one.
 
     Raises:
         SandboxUnavailableError: neither an engine nor a runtime for root is here, or nothing
@@ -45,7 +46,7 @@ def prepare_default(progress: Callable[[str], None]) -> Prepared:
         SandboxProviderError: the engine failed.
     """
     from sandbox.docker.engine import Engine  # late: its package loads the Docker SDK
-    from sandbox.docker.image import build_image, default_image
+    from sandbox.docker.image import build_image, built_image
 
     try:
         engine = Engine.connect()
@@ -57,9 +58,8 @@ def prepare_default(progress: Callable[[str], None]) -> Prepared:
             root = roots.prepare(archive, image=None, origin=origin, is_default=True)
         return Prepared(None, root)
     with closing(engine):
-        try:
-            image = default_image(engine)
-        except SandboxUnavailableError:
+        image = None if again else built_image(engine)
+        if image is None:
             image = build_image(engine, progress=progress)
         if not wants_root():
             return Prepared(image, None)

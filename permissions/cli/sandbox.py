@@ -39,6 +39,10 @@ def build(
         Path | None,
         typer.Argument(help="Folder of a project whose packages go in.", show_default=False),
     ] = None,
+    *,
+    again: Annotated[
+        bool, typer.Option("--again", help="Anew, of today's packages; for the default image.")
+    ] = False,
 ) -> None:
     """Build what sandboxes of this Python start from, or an image of a project on top of it.
 
@@ -50,9 +54,11 @@ def build(
     """
     from sandbox.preparation import prepare_default, prepare_image, wants_root
 
+    if again and project is not None:
+        raise typer.BadParameter("--again is for the default image; leave out the project")
     with _told():
         if project is None:
-            made = prepare_default(_say)
+            made = prepare_default(_say, again=again)
             typer.echo(made.image or (made.root and made.root.image))
             return
         from sandbox.docker.project_image import build_project

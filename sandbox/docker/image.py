@@ -59,6 +59,16 @@ def default_image(engine: Engine) -> str:
     return str(found["Id"])
 
 
+def built_image(engine: Engine) -> str | None:
+    """Id of the default image as `build_image` leaves it, with its SBOM; None without one."""
+    try:
+        image = default_image(engine)
+    except SandboxUnavailableError:
+        return None
+    labels = (engine.image(image).get("Config") or {}).get("Labels") or {}
+    return image if SBOM_LABEL in labels else None
+
+
 def check_label(engine: Engine, image: str) -> None:
     """Refuses an image that says it has another Python; one that says nothing is asked later.
 

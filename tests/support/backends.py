@@ -12,7 +12,7 @@ from sandbox import cgroup
 from sandbox.bubblewrap import BubblewrapSandbox, reaper
 from sandbox.docker import DockerSandbox
 from sandbox.docker.engine import Engine
-from sandbox.docker.image import default_image
+from sandbox.docker.image import built_image
 from sandbox.errors import SandboxUnavailableError
 from sandbox.oci import OciSandbox, roots
 from sandbox.oci.containers import containers
@@ -42,16 +42,27 @@ def build_missing_image(session: pytest.Session) -> None:
     if session.config.option.collectonly:
         return
     needs = {mark.name for item in session.items for mark in item.iter_markers()}
-    try:
-        if "docker" in needs:
-            with closing(Engine.connect()) as engine:
-                default_image(engine)
-        if "oci" in needs:
-            roots.find(None)
-    except SandboxUnavailableError:
-        # Without an engine or a runtime those tests are skipped, or fail with `--require`.
-        with suppress(SandboxUnavailableError):
+    # Without an engine or a runtime those tests are skipped, or fail with `--require`.
+    with suppress(SandboxUnavailableError):
+        if ("docker" in needs and not _has_image()) or ("oci" in needs and not _has_root()):
             prepare_default(lambda _: None)
+
+
+def _has_image() -> bool:
+    """Also where there is no engine, which could not have one."""
+    try:
+        with closing(Engine.connect()) as engine:
+            return built_image(engine) is not None
+    except SandboxUnavailableError:
+        return True
+
+
+def _has_root() -> bool:
+    try:
+        roots.find(None)
+    except SandboxUnavailableError:
+        return False
+    return True
 
 
 def leftovers(owner: int | None = None) -> list[str]:
