@@ -43,7 +43,8 @@ class ArmedProcess:
         profile: its walls.
         group: made for it; removed with it.
         enforced: the walls, for the record.
-        roots: real host paths of the code, whose packages a job may require.
+        places: real host paths of the import folders whose packages a job may require.
+        remedy: what to do about one that is missing, with `{!r}` where it stands in it.
         held: closed when it is destroyed, after every process is dead; collects the launcher.
         keeps: whether its interpreter is kept.
     """
@@ -55,14 +56,16 @@ class ArmedProcess:
         *,
         group: RunGroup,
         enforced: Mapping[str, object],
-        roots: Sequence[Path],
+        places: Sequence[Path],
+        remedy: str,
         held: ExitStack,
         keeps: bool = False,
     ) -> None:
         self._launched = launched
         self._group = group
         self._enforced = enforced
-        self._roots = tuple(roots)
+        self._places = tuple(places)
+        self._remedy = remedy
         self._held = held
         self._channel = SocketChannel(launched.stream)
         self._transcript = Transcript(profile, keeps=keeps)
@@ -105,7 +108,7 @@ class ArmedProcess:
             raise SandboxProviderError(f"{err}: {self._launched.diagnostics()!r:.600}") from err
 
     async def _packages(self) -> Mapping[str, str]:
-        return await to_thread.run_sync(installed, self._roots)
+        return await to_thread.run_sync(installed, self._places)
 
     def is_alive(self) -> bool:
         """See `Armed`. The launchers hold the channel for a moment after the runner is dead."""
@@ -122,7 +125,7 @@ class ArmedProcess:
             transcript,
             python=sys.version_info[:2],
             packages=self._packages,
-            remedy="`pip install {!r}` into a folder that is given as a code root",
+            remedy=self._remedy,
         )
         try:
             stopped, seconds = await converse(self._channel, transcript, order)

@@ -81,13 +81,17 @@ def prepare_image(image: str, progress: Callable[[str], None]) -> Root:
     Raises:
         ProfileError: it is not named by its digest.
         SandboxUnavailableError: no engine, or no such image, or not root.
+        SbomTamperedError: its SBOM is not the one its label names.
         SandboxProviderError: the engine failed.
     """
+    from sandbox.docker.bill import SBOM_LABEL, read_sbom
     from sandbox.docker.engine import Engine  # late: its package loads the Docker SDK
 
     SandboxProfile(image=image)
     with closing(Engine.connect()) as engine:
-        engine.image(image)
+        labels = (engine.image(image).get("Config") or {}).get("Labels") or {}
+        if SBOM_LABEL in labels:
+            read_sbom(engine, image)
         return _unpacked(engine, image, progress, is_default=False)
 
 

@@ -71,7 +71,8 @@ class ArmedNamespaces:
             profile,
             group=group,
             enforced=enforced,
-            roots=roots,
+            places=roots,
+            remedy="`pip install {!r}` into a folder that is given as a code root",
             held=held,
             keeps=keeps,
         )

@@ -28,6 +28,7 @@ from sandbox.boot import rlimits
 from sandbox.cgroup import RunGroup
 from sandbox.errors import SandboxError, SandboxUnavailableError
 from sandbox.frames import encode_job, encode_setup
+from sandbox.images.layer import PACKAGES
 from sandbox.job import PythonJob
 from sandbox.lease import Lease
 from sandbox.logs import get_logger
@@ -366,7 +367,10 @@ def _launch(  # noqa: PLR0917 - private, called once
                 swap_limited=group.swap_limited,
                 layered=workspace is not None,
             ),
-            roots=code_roots,
+            # The runner puts them on the path in this order.
+            places=(*code_roots, root.files / PACKAGES),
+            remedy="name {!r} among the project's dependencies and build its image again:"
+            " `wardline sandbox build PROJECT`",
             held=stack.pop_all(),
             keeps=keeps,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import secrets
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.to_thread
 import pytest
 from backends import build_missing_image
 from typer.testing import CliRunner
@@ -43,7 +45,9 @@ from sandbox.docker.image import (
 from sandbox.docker.project_image import Built, build_project
 from sandbox.errors import ImageRefusedError, SbomTamperedError
 from sandbox.images.layer import SBOM
+from sandbox.oci import OciSandbox
 from sandbox.pool import ArmedPool
+from sandbox.preparation import prepare_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -158,6 +162,27 @@ async def test_the_project_and_its_lock_can_be_imported_and_required(shop: Shop)
     assert result.value == [3, "1.0", {"uid": 65534, "reached": False, "env": False}]
 
 
+@pytest.mark.oci
+async def test_a_root_file_system_of_it_has_the_same_packages(shop: Shop) -> None:
+    """Prepared from the image, for a runtime without the engine."""
+    source = "import small\ndef f():\n    return small.VERSION\n"
+    root = await anyio.to_thread.run_sync(prepare_image, shop.built.id, lambda _: None)
+    try:
+        async with OciSandbox() as sandbox:
+            found = await sandbox.run(
+                PythonJob("f", source=source, requires=("small==1.0", NAME)), shop.profile
+            )
+            with pytest.raises(SandboxUnavailableError, match=r"lacks small>=2: it has 1\.0"):
+                await sandbox.run(
+                    PythonJob("f", source=source, requires=("small>=2",)), shop.profile
+                )
+    finally:
+        shutil.rmtree(root.place)
+
+    assert found.value == "1.0"
+    assert found.enforced["image"] == shop.built.id
+
+
 async def test_a_command_finds_the_packages_and_the_real_python(shop: Shop) -> None:
     """The script the project calls python3 is not on any PATH."""
     code = "import shop, sys; print(shop.total([1]), sys.version_info[:2])"
@@ -243,6 +268,8 @@ async def test_a_tampered_sbom_is_said_and_requirements_are_refused(
         async with DockerSandbox() as sandbox:
             with pytest.raises(SbomTamperedError):
                 await sandbox.run(job, SandboxProfile(image=image))
+        with pytest.raises(SbomTamperedError):
+            prepare_image(image, lambda _: None)
         told = CliRunner().invoke(app, ["sandbox", "sbom", image])
         assert (told.exit_code, told.stdout) == (5, "")
     finally:
