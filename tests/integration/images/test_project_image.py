@@ -45,7 +45,7 @@ from sandbox.docker.image import (
 from sandbox.docker.project_image import Built, build_project
 from sandbox.errors import ImageRefusedError, SbomTamperedError
 from sandbox.images.layer import SBOM
-from sandbox.oci import OciSandbox
+from sandbox.oci import OciSandbox, roots
 from sandbox.pool import ArmedPool
 from sandbox.preparation import prepare_image
 
@@ -141,10 +141,13 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Shop:
+def shop(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator[Shop]:
     root = project(tmp_path_factory.mktemp("project"))
     built = anyio.run(build, root)
-    return Shop(root, built, SandboxProfile(image=built.id))
+    yield Shop(root, built, SandboxProfile(image=built.id))
+    for each in roots.prepared():
+        if each.image == built.id:
+            shutil.rmtree(each.place)
 
 
 def labels(engine: Engine, image: str) -> Mapping[str, str]:
@@ -166,18 +169,15 @@ async def test_the_project_and_its_lock_can_be_imported_and_required(shop: Shop)
 async def test_a_root_file_system_of_it_has_the_same_packages(shop: Shop) -> None:
     """Prepared from the image, for a runtime without the engine."""
     source = "import small\ndef f():\n    return small.VERSION\n"
-    root = await anyio.to_thread.run_sync(prepare_image, shop.built.id, lambda _: None)
-    try:
-        async with OciSandbox() as sandbox:
-            found = await sandbox.run(
-                PythonJob("f", source=source, requires=("small==1.0", NAME)), shop.profile
+    await anyio.to_thread.run_sync(prepare_image, shop.built.id, lambda _: None)
+    async with OciSandbox() as sandbox:
+        found = await sandbox.run(
+            PythonJob("f", source=source, requires=("small==1.0", NAME)), shop.profile
+        )
+        with pytest.raises(SandboxUnavailableError, match=r"lacks small>=2: it has 1\.0"):
+            await sandbox.run(
+                PythonJob("f", source=source, requires=("small>=2",)), shop.profile
             )
-            with pytest.raises(SandboxUnavailableError, match=r"lacks small>=2: it has 1\.0"):
-                await sandbox.run(
-                    PythonJob("f", source=source, requires=("small>=2",)), shop.profile
-                )
-    finally:
-        shutil.rmtree(root.place)
 
     assert found.value == "1.0"
     assert found.enforced["image"] == shop.built.id
