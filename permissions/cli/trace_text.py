@@ -28,7 +28,7 @@ def call_line(call: Mapping[str, object]) -> str:
     """One call on one line."""
     reasons = call["reasons"]
     why = f"  [{_text(', '.join(map(str, reasons)))}]" if isinstance(reasons, list) else ""
-    where = f"  in {_text(call['isolation'])}" if call["isolation"] else ""
+    where = f"  isolation {_text(call['isolation'])}" if call["isolation"] else ""
     where += f"  changes {_text(call['changes'])}" if call["changes"] else ""
     tool = _text(call["tool"]) if call["tool"] else "(not registered)"
     return (
