@@ -211,23 +211,27 @@ def _permits(response: JsonValue) -> bool:
 def _spawn(limits: Limits) -> Evaluator:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with theirs:
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                "-P",
-                "-s",
-                "-S",
-                "-m",
-                "permissions.pdp.worker",
-                str(theirs.fileno()),
-            ],
-            env={"PYTHONPATH": ":".join(_import_roots()), "PYTHONDONTWRITEBYTECODE": "1"},
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-        )
+        try:
+            process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-P",
+                    "-s",
+                    "-S",
+                    "-m",
+                    "permissions.pdp.worker",
+                    str(theirs.fileno()),
+                ],
+                env={"PYTHONPATH": ":".join(_import_roots()), "PYTHONDONTWRITEBYTECODE": "1"},
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+            )
+        except OSError:
+            ours.close()
+            raise
     return Evaluator(process, ours, limits)
 
 

@@ -280,7 +280,11 @@ async def open_proxy(
     with door(wall_seconds=wall_seconds) as opened:
         ours, theirs = socket.socketpair()
         with theirs:
-            process = _start(theirs, opened.listener)
+            try:
+                process = _start(theirs, opened.listener)
+            except SandboxProviderError:
+                ours.close()
+                raise
         opened.listener.close()
         try:
             ours.setblocking(False)  # noqa: FBT003 - the socket module's signature
