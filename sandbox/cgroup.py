@@ -135,12 +135,28 @@ def version() -> int:
 
 def remove_named(folder: str, name: str) -> None:
     """Removes an empty group `folder/name` from every hierarchy, and `folder` when it is empty."""
-    for line in Path("/proc/self/mounts").read_text().splitlines():
-        _, mount, kind = line.split()[:3]
-        if kind in ("cgroup", "cgroup2"):
-            for place in (Path(mount, folder, name), Path(mount, folder)):
-                with contextlib.suppress(OSError):
-                    place.rmdir()
+    for parent in _everywhere(folder):
+        for place in (parent / name, parent):
+            with contextlib.suppress(OSError):
+                place.rmdir()
+
+
+def reap_named(folder: str) -> None:
+    """Removes the empty groups below `folder` whose owners, by the leases they name, are gone.
+
+    One that was still busy when its container was removed is known by nothing else.
+    """
+    for parent in _everywhere(folder):
+        with contextlib.suppress(OSError):
+            for group in parent.iterdir():
+                if group.is_dir() and _is_abandoned(group):
+                    remove_named(folder, group.name)
+
+
+def _everywhere(folder: str) -> list[Path]:
+    """A folder of groups in every hierarchy that could have it."""
+    mounts = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
+    return [Path(each[1], folder) for each in mounts if each[2] in ("cgroup", "cgroup2")]
 
 
 def _delegate(controller: str, *folders: Path) -> None:

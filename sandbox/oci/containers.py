@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from sandbox.cgroup import remove_named
+from sandbox.cgroup import reap_named, remove_named
 from sandbox.errors import SandboxProviderError
 from sandbox.launch import Launched, collect, memory
 from sandbox.lease import Lease
@@ -160,6 +160,7 @@ def reap() -> int:
     runtimes = installed() if abandoned else {}
     for container in abandoned:
         _remove(container, runtimes)
+    reap_named(GROUPS)
     return len(abandoned)
 
 

@@ -35,9 +35,10 @@ from sandbox.docker import DockerSandbox
 from sandbox.docker.backend import reap
 from sandbox.docker.engine import DEFAULT_SOCKET, Engine
 from sandbox.docker.options import LEASE_LABEL
+from sandbox.lease import Lease
 from sandbox.oci import OciSandbox
 from sandbox.oci import backend as oci
-from sandbox.oci.containers import containers
+from sandbox.oci.containers import GROUPS, containers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -283,3 +284,24 @@ async def _until(seen: Callable[[], bool]) -> None:
     with anyio.fail_after(WAIT_SECONDS):
         while not await anyio.to_thread.run_sync(seen):
             await anyio.lowlevel.checkpoint()
+
+
+@pytest.mark.oci
+def test_a_group_that_was_busy_when_its_container_went_is_removed_later() -> None:
+    """Nothing else knows of it by then; one of a living owner stays."""
+    parent = next(
+        Path(line.split()[1], GROUPS)
+        for line in Path("/proc/self/mounts").read_text().splitlines()
+        if line.split()[2] in ("cgroup", "cgroup2")
+    )
+    dead = parent / f"{Lease('0', '0', 1, 1, 1)}_wardline-0"
+    alive = parent / f"{Lease.of_this_process(wall_seconds=60)}_wardline-0"
+    for group in (dead, alive):
+        group.mkdir(parents=True)
+    try:
+        oci.reap()
+
+        assert not dead.exists()
+        assert alive.exists()
+    finally:
+        alive.rmdir()
