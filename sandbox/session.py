@@ -19,9 +19,10 @@ from __future__ import annotations
 import secrets
 import time
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import anyio
+from anyio.abc import AsyncResource
 
 from sandbox.base import keeping
 from sandbox.errors import ProfileError, SandboxUnavailableError, SessionEndedError
@@ -32,7 +33,6 @@ from sandbox.logs import get_logger
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
-    from types import TracebackType
 
     from sandbox.base import Armed, Sandbox
     from sandbox.frames import Order
@@ -81,8 +81,10 @@ class SessionBounds:
                 )
 
 
-class SandboxSession:
+class SandboxSession(AsyncResource):
     """Calls that share one sandbox, one at a time. Starts with its first call.
+
+    Entering it starts nothing and never fails; the first call may.
 
     Args:
         sandbox: where it runs; stays its owner's to close.
@@ -119,19 +121,6 @@ class SandboxSession:
         self._calls = 0
         self._started = self._last = clock()
         self._cpu_seconds = 0.0
-
-    async def __aenter__(self) -> Self:
-        """Starts nothing: the first call may fail, entering never does."""
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """As `aclose`."""
-        await self.aclose()
 
     @property
     def ended(self) -> str | None:

@@ -12,10 +12,11 @@ from __future__ import annotations
 import os
 import secrets
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio import to_thread
+from anyio.abc import AsyncResource
 
 from sandbox.base import Availability
 from sandbox.boot import rlimits
@@ -35,7 +36,6 @@ from sandbox.workspace import TARGET
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from sandbox.job import Job
     from sandbox.result import ExecResult, Isolation
@@ -45,27 +45,17 @@ if TYPE_CHECKING:
 BOOT_SECONDS = 15.0
 
 
-class BubblewrapSandbox:
-    """Runs each job in a fresh set of namespaces."""
+class BubblewrapSandbox(AsyncResource):
+    """Runs each job in a fresh set of namespaces.
+
+    Finds its programs lazily: entering never fails, the first run may.
+    """
 
     name = "bubblewrap"
     isolation: Isolation = "process"
 
     def __init__(self) -> None:
         self._programs: Programs | None = None
-
-    async def __aenter__(self) -> Self:
-        """Finds its programs lazily: entering never fails, the first run may."""
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """As `aclose`."""
-        await self.aclose()
 
     async def probe(self) -> Availability:
         """See `Sandbox`. Starts an empty sandbox, because only that tells."""

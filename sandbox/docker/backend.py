@@ -13,10 +13,11 @@ from __future__ import annotations
 import secrets
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 from anyio import to_thread
+from anyio.abc import AsyncResource
 
 from sandbox.base import Availability
 from sandbox.docker.armed import ArmedContainer
@@ -38,7 +39,6 @@ from sandbox.workspace.host_mounts import mounted
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from sandbox.job import Job
     from sandbox.profile import SandboxProfile
@@ -55,8 +55,11 @@ ENGINE_THREADS = 16
 _T = TypeVar("_T")
 
 
-class DockerSandbox:
-    """Runs each job in a fresh container of the engine on this machine."""
+class DockerSandbox(AsyncResource):
+    """Runs each job in a fresh container of the engine on this machine.
+
+    Connects lazily: entering never fails, the first run may.
+    """
 
     name = "docker"
     isolation: Isolation = "container"
@@ -68,19 +71,6 @@ class DockerSandbox:
         self._opening = anyio.Lock()
         self._owed: set[str] = set()
         self._image_packages: dict[str, Mapping[str, str]] = {}
-
-    async def __aenter__(self) -> Self:
-        """Connects lazily: entering never fails, the first run may."""
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """As `aclose`."""
-        await self.aclose()
 
     async def probe(self) -> Availability:
         """See `Sandbox`."""

@@ -12,7 +12,9 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
+
+from anyio.abc import AsyncResource
 
 from sandbox.base import keeping
 from sandbox.egress.proxy import open_proxy
@@ -23,7 +25,6 @@ from sandbox.result import RaisedError, RefusedFile
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
-    from types import TracebackType
 
     from sandbox.base import Armed, Availability, Sandbox
     from sandbox.egress.decision import EgressReport, Gate
@@ -57,8 +58,10 @@ VARIABLES = {
 """Conveniences, not walls: a job that ignores them reaches nothing."""
 
 
-class EgressSandbox:
+class EgressSandbox(AsyncResource):
     """A `Sandbox` over another one, which it owns; it also runs profiles with an `Egress`.
+
+    Entering it starts nothing.
 
     Args:
         backend: runs the jobs; closed with this one.
@@ -70,19 +73,6 @@ class EgressSandbox:
         self.isolation: Isolation = backend.isolation
         self._backend = backend
         self._secrets = secrets
-
-    async def __aenter__(self) -> Self:
-        """Starts nothing."""
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """As `aclose`."""
-        await self.aclose()
 
     async def probe(self) -> Availability:
         """See `Sandbox`."""

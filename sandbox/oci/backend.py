@@ -16,10 +16,11 @@ import os
 import secrets
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio import to_thread
+from anyio.abc import AsyncResource
 
 from sandbox import cgroup
 from sandbox.armed import ArmedProcess
@@ -44,7 +45,6 @@ from sandbox.workspace.host_mounts import mounted
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from sandbox.job import Job
     from sandbox.oci.roots import Root
@@ -70,8 +70,11 @@ class _Opened:
     views: Views = field(default_factory=Views)
 
 
-class OciSandbox:
-    """Runs each job in a fresh container of its own."""
+class OciSandbox(AsyncResource):
+    """Runs each job in a fresh container of its own.
+
+    Finds its runtime lazily: entering never fails, the first run may.
+    """
 
     name = "oci"
     isolation: Isolation = "container"
@@ -79,19 +82,6 @@ class OciSandbox:
     def __init__(self) -> None:
         self._opened: _Opened | None = None
         self._opening = anyio.Lock()
-
-    async def __aenter__(self) -> Self:
-        """Finds its runtime lazily: entering never fails, the first run may."""
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """As `aclose`."""
-        await self.aclose()
 
     async def probe(self) -> Availability:
         """See `Sandbox`. Starts an empty container, because only that tells."""
