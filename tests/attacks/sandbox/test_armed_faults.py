@@ -91,7 +91,8 @@ async def test_two_hundred_jobs_with_faults_leave_nothing(backend: type) -> None
             if number % 20 == 7:
                 kill("runner" if number % 40 == 7 else "child")
             if number % 25 == 11:
-                with anyio.move_on_after(0.02 * (number % 7)):
+                # The one it got may be the one that another client has just killed.
+                with suppress(SandboxProviderError), anyio.move_on_after(0.02 * (number % 7)):
                     await pool.run(CommandJob(("sleep", "30")), PROFILE)
                 done.append("cancelled")
                 continue
