@@ -3,7 +3,7 @@
 #   make demo                     the whole path of a governed call, on real files
 #   make test                     the test suite; PYTEST_ARGS="tests/unit -k plan" narrows it
 #   make check                    format, lint, types, import contracts, policies, docs
-#   make coverage                 the suite with branch coverage and its gate
+#   make coverage                 the suite with branch coverage and its gate, on two cores
 #   make bench                    measures, and writes docs/benchmarks.md
 #   make docs                     writes the generated pages of docs/ again
 #   make fmt                      formats Python and Rego
@@ -33,7 +33,7 @@ test: $(STAMP)
 	pytest $(PYTEST_ARGS)
 
 coverage: $(STAMP)
-	pytest --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
+	./.ci/coverage $(PYTEST_ARGS)
 
 check: check-format check-lint check-types check-imports check-policies check-docs
 
