@@ -18,7 +18,7 @@ import anyio
 import docker
 from measure import Timed, WrongAnswerError, main, memory_of, timed, timed_async
 
-from sandbox import CommandJob, PythonJob, SandboxProfile
+from sandbox import PythonJob, SandboxProfile
 from sandbox.bubblewrap import BubblewrapSandbox
 from sandbox.docker import DockerSandbox
 from sandbox.docker.options import LEASE_LABEL
@@ -75,7 +75,7 @@ def ours(box: Sandbox, profile: SandboxProfile = PROFILE) -> Timed:
 
     async def run() -> Timed:
         async def call(_: int) -> bool:
-            result = await box.run(CommandJob(("python3", *CODE)), profile)
+            result = await box.run(PRINT, profile)
             return result.stdout == b"1\n"
 
         try:
