@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from sandbox.errors import SandboxProviderError
 
 GRACE_SECONDS = 120
 """Added to a run's own wall clock: after that, no owner can still be waiting for it."""
@@ -29,7 +32,11 @@ class Lease:
 
     @classmethod
     def of_this_process(cls, *, wall_seconds: float) -> Lease:
-        """A lease for a run that this process starts now."""
+        """A lease for a run that this process starts now.
+
+        Raises:
+            SandboxProviderError: this process has no descriptor left to look at itself.
+        """
         return cls(
             boot=_boot(),
             namespace=_namespace(),
@@ -54,9 +61,12 @@ class Lease:
 
     def is_abandoned(self) -> bool:
         """True when nobody can be using what this lease was for."""
-        if self.boot != _boot() or time.time() > self.expires:
-            return True
-        return self.namespace == _namespace() and _started(self.pid) != self.started
+        try:
+            if self.boot != _boot() or time.time() > self.expires:
+                return True
+            return self.namespace == _namespace() and _started(self.pid) != self.started
+        except OSError:
+            return False  # whom we cannot look at may be alive
 
 
 @cache
@@ -74,13 +84,26 @@ def _namespace() -> str:
 @cache
 def _own_start(pid: int) -> int:
     """Of this process, which is another one after a fork."""
-    return _started(pid) or 0
+    try:
+        started = _started(pid)
+    except OSError as err:
+        raise SandboxProviderError(f"this process cannot look at itself: {err}") from err
+    if started is None:
+        raise SandboxProviderError("this process is not in /proc; mount one for its namespace")
+    return started
 
 
 def _started(pid: int) -> int | None:
-    """Start time in clock ticks since boot, field 22 of proc(5) stat."""
+    """Start time in clock ticks since boot, field 22 of proc(5) stat; None without a process.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_text("ascii", errors="replace")
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
+        # A /proc mounted with `hidepid` does not show another user's: asking to signal tells.
+        with suppress(ProcessLookupError, OverflowError):
+            os.kill(pid, 0)
         return None
     return int(text.rpartition(")")[2].split()[19])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -333,6 +335,20 @@ def test_a_lease_whose_owner_is_gone_does_not(changes: dict[str, Any]) -> None:
     lease = replace(Lease.of_this_process(wall_seconds=10), **changes)
 
     assert lease.is_abandoned()
+
+
+def test_whom_nobody_can_look_at_may_be_alive() -> None:
+    """Out of descriptors, a reaper would take every owner for dead, and end their sandboxes."""
+    lease = Lease.of_this_process(wall_seconds=10)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Path(os.devnull).open() as lowest:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest.fileno(), limits[1]))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            Path("/proc/self/stat").read_text()
+        assert not lease.is_abandoned()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_a_lease_from_another_process_namespace_is_left_until_it_expires() -> None:
