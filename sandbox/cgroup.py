@@ -134,11 +134,13 @@ def version() -> int:
 
 
 def remove_named(folder: str, name: str) -> None:
-    """Removes an empty group `folder/name` from every hierarchy, and `folder` when it is empty."""
+    """Removes an empty group `folder/name` from every hierarchy.
+
+    `folder` stays: another process may be about to make a group in it.
+    """
     for parent in _everywhere(folder):
-        for place in (parent / name, parent):
-            with contextlib.suppress(OSError):
-                place.rmdir()
+        with contextlib.suppress(OSError):
+            (parent / name).rmdir()
 
 
 def reap_named(folder: str) -> None:
