@@ -40,16 +40,18 @@ if TYPE_CHECKING:
 
 
 async def test_a_dead_one_is_never_handed_out(pool: ArmedPool) -> None:
-    """Killed while they wait; the job is run all the same."""
+    """Killed while they wait; the job is run all the same, cold or in one armed since."""
     for process in ("runner", "child"):
         assert await pool.prepare(fmean(), PROFILE)
-        waiting = runners()
-        assert kill(process)
-        await until(lambda waiting=waiting: not runners() and all(map(is_over, waiting)))
+        armed = pool.metrics.armed
+        dying = kill(process)
+        assert dying is not None
+        # An engine tells later than the kernel; until then nobody could know.
+        await until(lambda dying=dying: is_over(dying) and dying not in runners())
         result = await pool.run(fmean(3, 4), PROFILE)
 
         assert (result.verdict, result.value) == ("ok", 3.5)
-        assert not result.enforced["armed"]
+        assert not result.enforced["armed"] or pool.metrics.armed > armed
 
 
 @pytest.mark.bwrap
@@ -116,7 +118,7 @@ async def test_two_hundred_jobs_with_faults_leave_nothing(backend: type) -> None
     assert pool.metrics.failed > 0
     assert pool.metrics.hits > 0
     assert leftovers() == []
-    assert belongings() == before
+    assert not belongings() - before
 
 
 @pytest.mark.bwrap
