@@ -10,7 +10,6 @@ import sys
 import textwrap
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import anyio
 import anyio.lowlevel
@@ -18,7 +17,7 @@ import anyio.to_thread
 import docker
 import pytest
 from backends import BACKENDS, leftovers
-from pools import runners
+from pools import WAIT_SECONDS, runners, until
 from relay import Relay
 
 from sandbox import (
@@ -40,12 +39,6 @@ from sandbox.lease import Lease
 from sandbox.oci import OciSandbox
 from sandbox.oci import backend as oci
 from sandbox.oci.containers import GROUPS, containers
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-WAIT_SECONDS = 10.0
 
 
 @pytest.mark.docker
@@ -73,7 +66,7 @@ async def test_an_engine_that_dies_in_mid_call_is_a_provider_error(
 
             async with anyio.create_task_group() as running:
                 running.start_soon(run)
-                await _until(lambda: any("running" in left for left in leftovers_here()))
+                await until(lambda: "running" in leftovers_here())
                 relay.cut()
             await relay.open()
         relay.cut()
@@ -152,12 +145,12 @@ async def test_a_killed_broker_leaves_nothing(backend: str) -> None:
         env={**os.environ, "MARK": mark},
     )
     try:
-        await _until(lambda: bool(survivors(mark)))
+        await until(lambda: bool(survivors(mark)))
     finally:
         broker.send_signal(signal.SIGKILL)
         broker.wait(WAIT_SECONDS)
 
-    await _until(lambda: not survivors(mark))
+    await until(lambda: not survivors(mark))
     if backend == "docker":
         with closing(Engine.connect()) as engine:
             reap(engine)
@@ -168,7 +161,7 @@ async def test_a_killed_broker_leaves_nothing(backend: str) -> None:
         await anyio.to_thread.run_sync(oci.reap)
         assert leftovers(broker.pid) == []
     else:
-        await _until(lambda: _is_reaped(f".{broker.pid}."))
+        await until(lambda: _is_reaped(f".{broker.pid}."))
         assert [name for name in cgroup.groups() if f".{broker.pid}." in name] == []
 
 
@@ -182,12 +175,12 @@ async def test_a_broker_killed_while_it_starts_a_sandbox_leaves_nothing() -> Non
         )
         mine = f".{broker.pid}."
         try:
-            await _until(lambda mine=mine: any(mine in text for text in launchers().values()))
+            await until(lambda mine=mine: any(mine in text for text in launchers().values()))
         finally:
             broker.kill()
             broker.wait(WAIT_SECONDS)
 
-        await _until(lambda mine=mine: _is_reaped(mine))
+        await until(lambda mine=mine: _is_reaped(mine))
         assert [name for name in cgroup.groups() if mine in name] == []
 
 
@@ -201,7 +194,7 @@ async def test_a_broker_killed_while_it_starts_a_container_leaves_nothing() -> N
         )
         mine = f".{broker.pid}."
         try:
-            await _until(lambda mine=mine: any(mine in left.lease for left in containers()))
+            await until(lambda mine=mine: any(mine in left.lease for left in containers()))
         finally:
             broker.kill()
             broker.wait(WAIT_SECONDS)
@@ -238,7 +231,7 @@ async def test_a_runtime_that_is_killed_in_mid_call_is_a_provider_error() -> Non
                 failures.append(err)
 
         group.start_soon(run)
-        await _until(lambda: bool(survivors(mark)))
+        await until(lambda: bool(survivors(mark)))
         for runner in runners():
             status = Path(f"/proc/{runner}/status").read_text()
             parent = next(line for line in status.splitlines() if line.startswith("PPid"))
@@ -254,17 +247,15 @@ async def test_a_runtime_that_is_killed_in_mid_call_is_a_provider_error() -> Non
 async def test_a_living_owners_sandbox_is_not_reaped() -> None:
     """Two brokers on one engine leave each other alone."""
     async with DockerSandbox() as one, anyio.create_task_group() as group:
-        results = []
-
-        async def run() -> None:
-            results.append(await one.run(CommandJob(("sleep", "1")), SandboxProfile()))
-
-        group.start_soon(run)
-        await _until(lambda: any("running" in left for left in leftovers_here()))
+        group.start_soon(
+            one.run, CommandJob(("sleep", "1000")), SandboxProfile(wall_seconds=600)
+        )
+        await until(lambda: "running" in leftovers_here())
         async with DockerSandbox() as other:
-            await other.probe()
+            await other.run(CommandJob(("true",)), SandboxProfile())
 
-    assert [result.verdict for result in results] == ["ok"]
+        assert "running" in leftovers_here()
+        group.cancel_scope.cancel()
 
 
 def leftovers_here() -> list[str]:
@@ -279,12 +270,6 @@ def _is_reaped(owner: str) -> bool:
     """One start of a later broker, and whether anything of the dead owner's is left."""
     reaper.reap()
     return not any(owner in text for text in launchers().values())
-
-
-async def _until(seen: Callable[[], bool]) -> None:
-    with anyio.fail_after(WAIT_SECONDS):
-        while not await anyio.to_thread.run_sync(seen):
-            await anyio.lowlevel.checkpoint()
 
 
 @pytest.mark.oci
