@@ -59,7 +59,7 @@ def test_keyword_beats_environment_beats_file_beats_default(
     assert config.pdp.opa_deadline_ms == 7
 
     assert BrokerConfig.load(place, environment="keyword").environment == "keyword"
-    assert BrokerConfig.load(place).pdp.hard_deadline_ms == 250
+    assert BrokerConfig.load(place).pdp.soft_deadline_ms == 50
 
 
 def test_every_section_of_a_whole_file_arrives(file: Callable[[str], Path]) -> None:
