@@ -4,8 +4,7 @@
     mortal_effects.py STATE WORKSPACE none      makes the same call again and prints that
 
 The call has a key; its tool works on a layer in a real sandbox, and a person approves what it
-would change while it waits. Only the policy is scripted. At the point `in_commit` the process
-does not die by itself: whoever started it kills it when the commit's journal is there.
+would change while it waits. Only the policy is scripted.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
+from dying import die_at
 from editing import change, on_effects
 from mortal import APPROVER, DyingAt, configured
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from permissions.model import JsonObject
 
 FILES = 150
+IN_COMMIT = 2000
+"""Calls after the commit's journal was put in its place; about fifty files are in theirs by then."""
 SCRIPT = f"for i in $(seq {FILES}); do echo after > f$i; done"
 
 POINTS: dict[str, tuple[str, str, int, str]] = {
@@ -119,6 +121,8 @@ async def approve(broker: PermissionBroker) -> None:
 
 def doomed(broker: PermissionBroker, point: str) -> PermissionBroker:
     """The same broker with one mortal part."""
+    if point == "in_commit":
+        die_at(IN_COMMIT, begin="os.rename", of="draft")
     if point not in POINTS:
         return broker
     port, method, nth, side = POINTS[point]
