@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -22,18 +23,19 @@ from permissions.pdp.frames import ANSWER, QUESTION
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LIMITS = Limits(deadline_seconds=0.2, memory_bytes=512 * 1024 * 1024)
+HASTY = Limits(deadline_seconds=0.2, memory_bytes=512 * 1024 * 1024)
+PATIENT = replace(HASTY, deadline_seconds=20)
 
 
 @contextmanager
-def sleeper() -> Iterator[tuple[Evaluator, socket.socket]]:
+def sleeper(limits: Limits = PATIENT) -> Iterator[tuple[Evaluator, socket.socket]]:
     """An evaluator whose process does nothing, and the socket on which to answer for it."""
     ours, theirs = socket.socketpair()
     with (
         theirs,
         subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as p,
     ):
-        evaluator = Evaluator(p, ours, LIMITS)
+        evaluator = Evaluator(p, ours, limits)
         try:
             yield evaluator, theirs
         finally:
@@ -85,7 +87,7 @@ async def test_nonsense_is_no_answer(data: bytes) -> None:
 
 
 async def test_a_torn_answer_meets_the_deadline() -> None:
-    with sleeper() as (evaluator, peer):
+    with sleeper(HASTY) as (evaluator, peer):
         peer.sendall(answer(1, b"[1, 2, 3]")[:-2])
 
         with pytest.raises(PdpTimeoutError):
@@ -118,7 +120,7 @@ def test_random_bytes_from_an_evaluator_are_never_an_answer(data: bytes) -> None
 
 async def started() -> Evaluator:
     bundle = orjson.dumps({"modules": {"main.rego": SAMPLE}, "data": {}})
-    return await start_evaluator(bundle, "data.wardline.main.response", LIMITS)
+    return await start_evaluator(bundle, "data.wardline.main.response", HASTY)
 
 
 GARBAGE = {
@@ -140,7 +142,7 @@ async def test_garbage_to_an_evaluator_never_permits(data: bytes) -> None:
         peer = evaluator._peer
         peer.send(data)
         peer.shutdown(socket.SHUT_WR)
-        with anyio.fail_after(10):
+        with anyio.fail_after(40):
             await anyio.wait_readable(peer)
         reply = peer.recv(65536)
     finally:
@@ -154,7 +156,7 @@ async def test_an_evaluator_whose_parent_is_gone_ends() -> None:
     evaluator = await started()
     evaluator._peer.close()
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(40):
         status = await anyio.to_thread.run_sync(evaluator.reap)
 
     assert status == 0
@@ -167,7 +169,7 @@ async def test_an_endless_question_of_a_lost_parent_ends() -> None:
     evaluator._peer.send(QUESTION.pack(len(question), 9) + question)
     evaluator._peer.close()
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(40):
         status = await anyio.to_thread.run_sync(evaluator.reap)
 
     assert status == -14
