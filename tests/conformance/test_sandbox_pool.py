@@ -17,11 +17,10 @@ from sandbox.egress.rules import Egress, EgressRule
 from sandbox.pool import ArmedPool
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from sandbox import Availability, ExecResult, Isolation, Job, Sandbox
-    from sandbox.workspace import WorkspaceLayer
 
 
 class Prepared:
@@ -35,16 +34,9 @@ class Prepared:
     async def probe(self) -> Availability:
         return await self._pool.probe()
 
-    async def run(
-        self,
-        job: Job,
-        profile: SandboxProfile,
-        *,
-        files: Mapping[str, bytes] | None = None,
-        workspace: WorkspaceLayer | None = None,
-    ) -> ExecResult:
+    async def run(self, job: Job, profile: SandboxProfile, **more: Any) -> ExecResult:
         prepared = await self._pool.prepare(job, profile)
-        result = await self._pool.run(job, profile, files=files, workspace=workspace)
+        result = await self._pool.run(job, profile, **more)
         assert result.enforced["armed"] or not prepared
         return result
 

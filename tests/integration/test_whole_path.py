@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
 import pytest
-from backends import build_missing_image
 from boxed import add, linger, work
+from people import first_pending
 
 from permissions import Broker, CallDenied, NoSessionError, PathArg, tool
 from permissions.assembly import log_signer, open_broker
@@ -62,12 +62,6 @@ TOOLS = [read_note, write_note, erase_note]
 WORK: list[Path] = []
 
 
-@pytest.fixture(scope="module", autouse=True)
-def image(request: pytest.FixtureRequest) -> None:
-    """The image is built before the first test that needs it, outside its timeout."""
-    build_missing_image(request.session)
-
-
 @pytest.fixture
 def config(tmp_path: Path) -> BrokerConfig:
     """A broker of its own, a note, and one approver with a key file."""
@@ -94,7 +88,7 @@ def wardline(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
             capture_output=True,
             check=False,
             text=True,
-            timeout=50,
+            timeout=200,
             env={**os.environ, "XDG_STATE_HOME": str(tmp_path / "xdg")},
         )
 
@@ -218,13 +212,11 @@ async def test_part_5_approval(config: BrokerConfig, wardline: Any, tmp_path: Pa
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ask)
-            token = await broker.parts.approvals.changed(None)
-            while not (held := await broker.parts.approvals.listed(pending_only=True)):
-                token = await broker.parts.approvals.changed(token)
-            shown = await anyio.to_thread.run_sync(wardline, "request", "show", held[0].id)
+            held = (await first_pending(broker.parts.approvals)).id
+            shown = await anyio.to_thread.run_sync(wardline, "request", "show", held)
             key = f"file:{tmp_path / 'olga.pem'}"
             done = await anyio.to_thread.run_sync(
-                wardline, "request", "approve", held[0].id, "--key", key
+                wardline, "request", "approve", held, "--key", key
             )
 
     assert "note.txt" in shown.stdout
@@ -316,6 +308,7 @@ def test_part_8_replay(config: BrokerConfig, wardline: Any, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 @pytest.mark.bwrap
 def test_part_10_demo(wardline: Any) -> None:
     """An agent does a real job while it is attacked, and everything comes out as it must."""

@@ -18,6 +18,8 @@ from permissions.trace.rules import Story
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
 
+    from permissions.execution.base import Execution, Outcome
+    from permissions.model import JsonObject
     from permissions.session import Session
     from permissions.trace.entry import TraceEntry
 
@@ -108,6 +110,32 @@ class Yielding:
             return value
 
         return awaited
+
+
+class Rewrapped:
+    """An executor whose held changes are what `wrap` makes of them."""
+
+    def __init__(self, executor: Any, wrap: Callable[[Any], Any]) -> None:
+        self._executor, self._wrap = executor, wrap
+
+    def enforces(self, execution: Execution) -> JsonObject:
+        said: JsonObject = self._executor.enforces(execution)
+        return said
+
+    async def end_run(self, run: str) -> None:
+        await self._executor.end_run(run)
+
+    async def execute(self, execution: Execution) -> Outcome:
+        outcome: Outcome = await self._executor.execute(execution)
+        return replace(outcome, held=self._wrap(outcome.held))
+
+
+def rewrapped(broker: PermissionBroker, wrap: Callable[[Any], Any]) -> PermissionBroker:
+    """The same broker on executors whose held changes are wrapped."""
+    executors: Any = {
+        level: Rewrapped(executor, wrap) for level, executor in broker.parts.executors.items()
+    }
+    return PermissionBroker(replace(broker.parts, executors=executors))
 
 
 def tapped(

@@ -129,6 +129,7 @@ def configured(state: Path, workspace: Path) -> BrokerConfig:
             "olga": ApproverConfig(groups=("operators",), public_key=str(APPROVER.public))
         },
         sandbox={"backends": ()},
+        pdp={"hard_deadline_ms": 20_000},  # it has no environment of the tests
     )
 
 

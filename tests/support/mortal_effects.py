@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from dying import die_at
 from editing import change, on_effects
+from faults import rewrapped
 from mortal import APPROVER, DyingAt, configured
+from people import first_pending
 
 from permissions.approval.ballot import sign_vote
 from permissions.assembly import open_broker
@@ -31,7 +33,6 @@ from permissions.sessions import open_session
 from permissions.testing import asking, permitted
 
 if TYPE_CHECKING:
-    from permissions.execution.base import Execution, Outcome
     from permissions.model import JsonObject
 
 FILES = 150
@@ -53,25 +54,6 @@ POINTS: dict[str, tuple[str, str, int, str]] = {
     "outcome_recorded": ("trace", "append", 4, "after"),
     "after_journal": ("journal", "finish", 1, "after"),
 }
-
-
-class Dooming:
-    """An executor whose runs hold changes that die at a point."""
-
-    def __init__(self, executor: Any, method: str, side: str) -> None:
-        self._executor, self._method, self._side = executor, method, side
-
-    def enforces(self, execution: Execution) -> JsonObject:
-        said: JsonObject = self._executor.enforces(execution)
-        return said
-
-    async def end_run(self, run: str) -> None:
-        await self._executor.end_run(run)
-
-    async def execute(self, execution: Execution) -> Outcome:
-        outcome: Outcome = await self._executor.execute(execution)
-        dying: Any = DyingAt(outcome.held, self._method, 1, self._side)
-        return replace(outcome, held=dying)
 
 
 def a_person_first(document: JsonObject) -> JsonObject:
@@ -109,12 +91,10 @@ async def main(state: Path, workspace: Path, point: str) -> None:
 
 async def approve(broker: PermissionBroker) -> None:
     approvals = broker.parts.approvals
-    token = await approvals.changed(None)
-    while not (found := await approvals.listed(pending_only=True)):
-        token = await approvals.changed(token)
+    request = await first_pending(approvals)
     await approvals.vote(
         sign_vote(
-            found[0], approver="olga", verdict="approve", note="", now=now_us(), signer=APPROVER
+            request, approver="olga", verdict="approve", note="", now=now_us(), signer=APPROVER
         )
     )
 
@@ -127,11 +107,7 @@ def doomed(broker: PermissionBroker, point: str) -> PermissionBroker:
         return broker
     port, method, nth, side = POINTS[point]
     if port == "held":
-        executors: Any = {
-            level: Dooming(executor, method, side)
-            for level, executor in broker.parts.executors.items()
-        }
-        return PermissionBroker(replace(broker.parts, executors=executors))
+        return rewrapped(broker, lambda held: DyingAt(held, method, nth, side))
     dying: Any = DyingAt(getattr(broker.parts, port), method, nth, side)
     return PermissionBroker(replace(broker.parts, **{port: dying}))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from permissions.model import AccessRequestTerms, Digest, Reason
 from permissions.signing.keys import memory_signer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from permissions.approval.model import AccessRequest, Verdict
     from permissions.approval.store import RequestStore
 
@@ -86,6 +89,25 @@ def desk(store: RequestStore, clock: Clock, *, prefix: str = "ar") -> ApprovalSe
     return ApprovalService(
         store, APPROVERS, clock=clock, new_id=lambda: f"{prefix}-{next(numbers)}"
     )
+
+
+async def first_pending(approvals: ApprovalService) -> AccessRequest:
+    """What people are asked first, as soon as there is something."""
+    token = await approvals.changed(None)
+    while not (found := await approvals.listed(pending_only=True)):
+        token = await approvals.changed(token)
+    return found[0]
+
+
+def swap_questions(state: Path, by: AccessRequest) -> None:
+    """What an attacker who may write the state file puts in the place of each request."""
+    attacker = sqlite3.connect(state)
+    attacker.execute("DROP TRIGGER access_request_final")
+    attacker.execute(
+        "UPDATE access_request SET shown = ?, binding = ?", (by.shown, by.call.binding)
+    )
+    attacker.commit()
+    attacker.close()
 
 
 def ballot(

@@ -9,7 +9,7 @@ import signal
 from collections import Counter
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
@@ -25,11 +25,10 @@ from sandbox.errors import SandboxUnavailableError
 from sandbox.pool import ArmedPool
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from sandbox import Availability, ExecResult, Isolation, Job
     from sandbox.base import Armed, ArmingSandbox
-    from sandbox.workspace import WorkspaceLayer
 
 WAIT_SECONDS = 40.0
 PROFILE = SandboxProfile()
@@ -176,15 +175,8 @@ class Faulty:
             profile, code_roots=code_roots, preload=preload, keep_seconds=keep_seconds
         )
 
-    async def run(
-        self,
-        job: Job,
-        profile: SandboxProfile,
-        *,
-        files: Mapping[str, bytes] | None = None,
-        workspace: WorkspaceLayer | None = None,
-    ) -> ExecResult:
-        return await self._backend.run(job, profile, files=files, workspace=workspace)
+    async def run(self, job: Job, profile: SandboxProfile, **more: Any) -> ExecResult:
+        return await self._backend.run(job, profile, **more)
 
     async def aclose(self) -> None:
         await self._backend.aclose()

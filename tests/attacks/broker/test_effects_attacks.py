@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 from editing import change, editor, on_effects, script
-from faults import findings
+from faults import findings, rewrapped
 from layers import fill, tree
-from people import KEYS
+from people import KEYS, first_pending, swap_questions
 
 from permissions.approval.ballot import sign_vote
 from permissions.assembly import open_broker
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from permissions.approval.model import AccessRequest
-    from permissions.approval.service import ApprovalService
-    from permissions.execution.base import Execution, Outcome
     from permissions.model import CallResult, JsonObject
 
 pytestmark = pytest.mark.bwrap
@@ -50,13 +47,6 @@ def a_person_first(document: JsonObject) -> JsonObject:
     return asking() if document["context"]["approval"] is None else permitted()
 
 
-async def pending(approvals: ApprovalService) -> AccessRequest:
-    token = await approvals.changed(None)
-    while not (found := await approvals.listed(pending_only=True)):
-        token = await approvals.changed(token)
-    return found[0]
-
-
 # -- the tool ---------------------------------------------------------------------------------
 
 
@@ -65,7 +55,7 @@ async def test_a_process_left_behind_changes_nothing_afterwards(
 ) -> None:
     """It is dead before the change set is read, so no race is left for it to win."""
     lurking = "setsid sh -c 'while :; do echo late > a; echo late > late; done'"
-    text = f"{lurking} > /dev/null 2>&1 < /dev/null & sleep 0.2"
+    text = f"{lurking} > /dev/null 2>&1 < /dev/null & until [ -e late ]; do sleep 0.01; done"
 
     async with editor(
         workspace, tmp_path / "code", effects=a_person_first, approval_mode="wait"
@@ -122,7 +112,7 @@ async def test_an_approval_of_one_change_set_commits_no_other_like_it(
         for _ in range(2):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(broker.call, session, script("echo same > n"))
-                request = await pending(broker.parts.approvals)
+                request = await first_pending(broker.parts.approvals)
                 asked.append(request.id)
                 await Person().answer(broker, request.id)
             (workspace / "n").unlink()
@@ -151,25 +141,6 @@ async def test_two_runs_over_one_file_never_both_win(workspace: Path, tmp_path: 
 
 
 # -- between the approval and the commit ----------------------------------------------------
-
-
-class Tampering:
-    """An executor whose layer is written to when it is asked to commit."""
-
-    def __init__(self, executor: Any, text: bytes) -> None:
-        self._executor, self._text = executor, text
-
-    def enforces(self, execution: Execution) -> JsonObject:
-        said: JsonObject = self._executor.enforces(execution)
-        return said
-
-    async def end_run(self, run: str) -> None:
-        await self._executor.end_run(run)
-
-    async def execute(self, execution: Execution) -> Outcome:
-        outcome: Outcome = await self._executor.execute(execution)
-        held: Any = Tampered(outcome.held, self._text)
-        return replace(outcome, held=held)
 
 
 class Tampered:
@@ -202,11 +173,7 @@ async def test_what_was_approved_is_what_is_committed_or_nothing_is(
     async with editor(
         workspace, tmp_path / "code", effects=a_person_first, approval_mode="wait"
     ) as (broker, session):
-        executors: Any = {
-            level: Tampering(executor, text)
-            for level, executor in broker.parts.executors.items()
-        }
-        tampering = PermissionBroker(replace(broker.parts, executors=executors))
+        tampering = rewrapped(broker, lambda held: Tampered(held, text))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(Person().attend, broker)
             result = await tampering.call(session, script("echo good > a; echo new > n"))
@@ -260,17 +227,10 @@ async def test_a_question_swapped_in_the_state_file_commits_nothing(
 
         tasks.start_soon(agent)
         approvals = broker.parts.approvals
-        held = await pending(approvals)
+        held = await first_pending(approvals)
         swapped = swap(held)
         assert swapped.call.binding != held.call.binding
-        attacker = sqlite3.connect(tmp_path / "state" / STATE_FILE)
-        attacker.execute("DROP TRIGGER access_request_final")
-        attacker.execute(
-            "UPDATE access_request SET shown = ?, binding = ?",
-            (swapped.shown, swapped.call.binding),
-        )
-        attacker.commit()
-        attacker.close()
+        swap_questions(tmp_path / "state" / STATE_FILE, swapped)
         seen = await approvals.get(held.id)
         voter = "bob" if "operators" in seen.call.terms.approvers else "dave"
         signed = sign_vote(

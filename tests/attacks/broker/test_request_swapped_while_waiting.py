@@ -6,12 +6,11 @@ approves with a good signature. The waiting call must not run on that approval.
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import anyio
-from people import KEYS
+from people import KEYS, first_pending, swap_questions
 
 from permissions import PathArg, tool
 from permissions.approval.ballot import sign_vote
@@ -26,8 +25,6 @@ from permissions.state import STATE_FILE
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from permissions.approval.model import AccessRequest
-    from permissions.approval.service import ApprovalService
     from permissions.model import CallResult
 
 RAN: list[str] = []
@@ -38,13 +35,6 @@ def erase(path: Annotated[str, PathArg("write")]) -> str:
     """Notes that it ran."""
     RAN.append(path)
     return "erased"
-
-
-async def pending(approvals: ApprovalService) -> AccessRequest:
-    token = await approvals.changed(None)
-    while not (found := await approvals.listed(pending_only=True)):
-        token = await approvals.changed(token)
-    return found[0]
 
 
 async def test_the_waiting_call_does_not_run_on_an_approval_of_another(tmp_path: Path) -> None:
@@ -70,19 +60,12 @@ async def test_the_waiting_call_does_not_run_on_an_approval_of_another(tmp_path:
 
         tasks.start_soon(agent)
         approvals = broker.parts.approvals
-        held = await pending(approvals)
+        held = await first_pending(approvals)
         harmless = replace(
             held,
             call=replace(held.call, arguments=held.call.arguments.replace("ledger", "tmp")),
         )
-        attacker = sqlite3.connect(tmp_path / "state" / STATE_FILE)
-        attacker.execute("DROP TRIGGER access_request_final")
-        attacker.execute(
-            "UPDATE access_request SET shown = ?, binding = ?",
-            (harmless.shown, harmless.call.binding),
-        )
-        attacker.commit()
-        attacker.close()
+        swap_questions(tmp_path / "state" / STATE_FILE, harmless)
 
         seen = await approvals.get(held.id)
         assert '"tmp"' in seen.call.arguments

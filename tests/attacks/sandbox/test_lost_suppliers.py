@@ -10,6 +10,7 @@ import sys
 import textwrap
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.lowlevel
@@ -39,6 +40,9 @@ from sandbox.lease import Lease
 from sandbox.oci import OciSandbox
 from sandbox.oci import backend as oci
 from sandbox.oci.containers import GROUPS, containers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.mark.docker
@@ -165,21 +169,26 @@ async def test_a_killed_broker_leaves_nothing(backend: str) -> None:
         assert [name for name in cgroup.groups() if f".{broker.pid}." in name] == []
 
 
+async def killed_when(backend: str, leases: Callable[[], list[str]]) -> int:
+    """The id of a broker that was killed as soon as something had its lease."""
+    broker = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(BROKER), backend],
+        env={**os.environ, "MARK": "60"},
+    )
+    try:
+        await until(lambda: any(f".{broker.pid}." in lease for lease in leases()))
+    finally:
+        broker.kill()
+        broker.wait(WAIT_SECONDS)
+    return broker.pid
+
+
 @pytest.mark.bwrap
 async def test_a_broker_killed_while_it_starts_a_sandbox_leaves_nothing() -> None:
     """The next start ends launchers of the dead owner, also ones that wait for ever."""
     for _ in range(3):
-        broker = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(BROKER), "bubblewrap"],
-            env={**os.environ, "MARK": "60"},
-        )
-        mine = f".{broker.pid}."
-        try:
-            await until(lambda mine=mine: any(mine in text for text in launchers().values()))
-        finally:
-            broker.kill()
-            broker.wait(WAIT_SECONDS)
-
+        broker = await killed_when("bubblewrap", lambda: list(launchers().values()))
+        mine = f".{broker}."
         await until(lambda mine=mine: _is_reaped(mine))
         assert [name for name in cgroup.groups() if mine in name] == []
 
@@ -188,19 +197,10 @@ async def test_a_broker_killed_while_it_starts_a_sandbox_leaves_nothing() -> Non
 async def test_a_broker_killed_while_it_starts_a_container_leaves_nothing() -> None:
     """Whatever the runtime has done by then, it is undone."""
     for _ in range(3):
-        broker = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(BROKER), "oci"],
-            env={**os.environ, "MARK": "60"},
-        )
-        mine = f".{broker.pid}."
-        try:
-            await until(lambda mine=mine: any(mine in left.lease for left in containers()))
-        finally:
-            broker.kill()
-            broker.wait(WAIT_SECONDS)
+        broker = await killed_when("oci", lambda: [left.lease for left in containers()])
 
         await anyio.to_thread.run_sync(oci.reap)
-        assert leftovers(broker.pid) == []
+        assert leftovers(broker) == []
 
 
 @pytest.mark.oci

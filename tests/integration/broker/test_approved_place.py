@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import anyio
 import pytest
-from people import KEYS
+from people import KEYS, first_pending
 
 from permissions import PathArg, tool
 from permissions.approval import console
@@ -76,13 +76,6 @@ async def answered(approvals: ApprovalService, request: AccessRequest) -> None:
         request, approver="bob", verdict="approve", note="", now=now_us(), signer=KEYS["bob"]
     )
     assert (await approvals.vote(vote)).status == "approved"
-
-
-async def first_pending(approvals: ApprovalService) -> AccessRequest:
-    token = await approvals.changed(None)
-    while not (found := await approvals.listed(pending_only=True)):
-        token = await approvals.changed(token)
-    return found[0]
 
 
 @pytest.mark.parametrize("turned", [False, True], ids=["link left alone", "link turned"])

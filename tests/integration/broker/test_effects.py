@@ -11,6 +11,7 @@ import pytest
 from editing import editor, script
 from faults import Point, findings, tapped, types_of
 from layers import fill, has_leftovers, tree
+from people import first_pending
 
 from permissions.broker import PermissionBroker
 from permissions.errors import ToolFailedError, TraceWriteError
@@ -21,7 +22,6 @@ from permissions.testing import Person, asking, denied, permitted
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from permissions.approval.model import AccessRequest
     from permissions.model import CallResult, JsonObject
     from permissions.testing import MemoryBroker
     from permissions.trace.entry import TraceEntry
@@ -65,15 +65,6 @@ def outcome(broker: MemoryBroker) -> TraceEntry:
 
 def untouched(workspace: Path, tmp_path: Path) -> bool:
     return tree(workspace) == tree(fill(tmp_path / "again", BEFORE))
-
-
-async def asked(broker: MemoryBroker) -> AccessRequest:
-    """The request a person is asked, as soon as there is one."""
-    approvals = broker.parts.approvals
-    token = await approvals.changed(None)
-    while not (found := await approvals.listed(pending_only=True)):
-        token = await approvals.changed(token)
-    return found[0]
 
 
 # -- committed --------------------------------------------------------------------------------
@@ -313,7 +304,7 @@ async def test_a_person_approves_exactly_what_they_saw(workspace: Path, code: Pa
             results.append(await broker.call(session, script(EDIT)))
 
         tasks.start_soon(call)
-        request = await asked(broker)
+        request = await first_pending(broker.parts.approvals)
         assert (workspace / "a").read_text() == "one\n"
         await Person().answer(broker, request.id)
 
@@ -411,7 +402,7 @@ async def test_a_caller_who_gives_up_leaves_nothing_behind(
     ):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(broker.call, session, script(EDIT))
-            request = await asked(broker)
+            request = await first_pending(broker.parts.approvals)
             tasks.cancel_scope.cancel()
         left = await broker.parts.approvals.get(request.id)
 

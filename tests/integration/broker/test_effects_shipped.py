@@ -11,7 +11,7 @@ from anyio import to_thread
 from editing import change, note, script
 from editing_commands import mark_paid
 from layers import fill, tree
-from people import KEYS
+from people import KEYS, first_pending
 from typer.testing import CliRunner
 
 from permissions.assembly import log_signer, open_broker
@@ -136,13 +136,10 @@ def test_a_person_decides_from_the_command_line(config: BrokerConfig, tmp_path: 
         return done.stdout
 
     async def bob(broker: PermissionBroker) -> None:
-        approvals = broker.parts.approvals
-        token = await approvals.changed(None)
-        while not (found := await approvals.listed(pending_only=True)):
-            token = await approvals.changed(token)
-        pages.append(await to_thread.run_sync(wardline, request_app, "show", found[0].id))
+        asked = (await first_pending(broker.parts.approvals)).id
+        pages.append(await to_thread.run_sync(wardline, request_app, "show", asked))
         await to_thread.run_sync(
-            wardline, request_app, "approve", found[0].id, "--key", f"file:{key}"
+            wardline, request_app, "approve", asked, "--key", f"file:{key}"
         )
 
     result = anyio.run(called, config, script("rm d/x.txt; echo 'paid: 1' >> a.txt"), bob)
