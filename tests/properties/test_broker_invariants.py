@@ -11,8 +11,10 @@ import anyio
 import anyio.lowlevel
 import pytest
 from faults import Point, findings, tapped, types_of, yielding
-from hypothesis import assume, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
+from json_values import SAFE_SCALARS, json_values
+from people import first_pending
 
 from permissions import tool
 from permissions.errors import (
@@ -341,11 +343,7 @@ async def test_giving_up_while_the_start_is_written_runs_nothing() -> None:
 
 # -- approvals -------------------------------------------------------------------------------
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
-    max_leaves=5,
-)
+JSON = json_values(SAFE_SCALARS, leaves=5)
 
 
 @given(JSON, JSON)
@@ -381,13 +379,11 @@ async def test_what_a_caller_changes_while_a_person_decides_does_not_run() -> No
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(pay)
-            token = await approvals.changed(None)
-            while not (held := await approvals.listed(pending_only=True)):
-                token = await approvals.changed(token)
+            held = await first_pending(approvals)
             more["amounts"][0] = 1_000_000
-            await Person().answer(broker, held[0].id)
+            await Person().answer(broker, held.id)
 
-    assert json.loads(held[0].call.arguments) == {"order": {"amounts": [1]}}
+    assert json.loads(held.call.arguments) == {"order": {"amounts": [1]}}
     assert isinstance(results[0], Completed)
     assert RAN == ["{'amounts': [1]}"]
 
@@ -427,6 +423,10 @@ async def test_an_approval_is_used_once_by_fifty_racers(key: str | None) -> None
 # -- budgets ---------------------------------------------------------------------------------
 
 
+@settings(max_examples=40)
+@example(0, 0)
+@example(RACERS, RACERS)
+@example(RACERS - 1, RACERS + 1)
 @given(st.integers(0, RACERS + 5), st.integers(0, RACERS + 5))
 def test_a_budget_is_never_overshot(calls: int, cost: int) -> None:
     """Fifty at once take what is there and not one more; what is left is what nobody took."""

@@ -7,6 +7,7 @@ import unicodedata
 
 from hypothesis import given
 from hypothesis import strategies as st
+from json_values import json_values
 from people import REASON, START, payment
 
 from permissions.approval import console
@@ -17,10 +18,8 @@ FIELDS |= {"run, call", "plan step", "why", "needs", "expires"}
 TEXT = st.text() | st.text(
     st.characters(categories=["Cc", "Cf", "Mn", "Me", "Zl", "Zp", "Zs", "Lo", "So"])
 )
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
-    max_leaves=12,
+VALUES = json_values(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT, names=TEXT
 )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from hypothesis import given
 from hypothesis import strategies as st
+from json_values import SAFE_SCALARS, json_values
 
 from permissions.errors import PlanError
 from permissions.model import Digest, Effect, Impact, JsonObject
@@ -40,11 +41,7 @@ class Relay:
 
 MANIFEST = {name: Relay(name) for name in TOOLS}
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
-    max_leaves=5,
-)
+JSON = json_values(SAFE_SCALARS, leaves=5)
 
 
 @st.composite
@@ -63,7 +60,7 @@ def plans(draw: st.DrawFn) -> Plan:
                 arguments[name] = {"step": f"s{source}", "pointer": pointer}
             else:
                 key = draw(st.sampled_from(["literal", "user"]))
-                arguments[name] = {key: draw(json_values)}
+                arguments[name] = {key: draw(JSON)}
         steps.append(
             {
                 "id": f"s{index}",
@@ -195,7 +192,7 @@ def test_changed_pinned_argument_is_never_matched(plan: Plan, data: st.DataObjec
     for number, step in enumerate(run_order(plan) or ()):
         tool, given_arguments = fitting(plan, step.id)
         for name in given_arguments:
-            changed = data.draw(json_values)
+            changed = data.draw(JSON)
             if same_json(changed, given_arguments[name]):
                 continue
             found = ask(cursor, tool, {**given_arguments, name: changed})

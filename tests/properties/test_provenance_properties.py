@@ -6,15 +6,12 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from json_values import json_values
 
 from permissions.provenance import ProvenanceLedger
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner),
-    max_leaves=12,
-)
-objects = st.dictionaries(st.text(max_size=6), json_values, max_size=4)
+JSON = json_values(st.none() | st.booleans() | st.integers() | st.floats() | st.text())
+objects = st.dictionaries(st.text(max_size=6), JSON, max_size=4)
 
 
 @given(st.text(), objects)
@@ -30,7 +27,7 @@ def test_every_leaf_has_an_entry(prompt: str, arguments: dict[str, Any]) -> None
     assert all(entry["trusted"] == (entry["origin"] == "user") for entry in traced.values())
 
 
-@given(json_values, st.booleans())
+@given(JSON, st.booleans())
 def test_strangers_alone_make_nothing_trusted(output: Any, effectful: bool) -> None:  # noqa: FBT001 - drawn
     """Whatever untrusted tools return, no argument becomes trusted by it."""
     ledger = ProvenanceLedger()
@@ -48,7 +45,7 @@ def test_strangers_alone_make_nothing_trusted(output: Any, effectful: bool) -> N
     assert not any(entry["trusted"] for entry in traced.values())
 
 
-@given(st.lists(json_values, max_size=5))
+@given(st.lists(JSON, max_size=5))
 def test_echo_chain_never_launders(values: list[Any]) -> None:
     """However often trusted tools pass a stranger's values on, they stay the stranger's."""
     ledger = ProvenanceLedger()

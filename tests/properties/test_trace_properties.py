@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 import rfc8785
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from json_values import json_values
 from logs import CONFIG, KEK, NAME, SIGNER, seeded, ticking, write_log
 from pymerkle import InmemoryTree
 
@@ -40,11 +41,7 @@ if TYPE_CHECKING:
 names = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=12)
 integers = st.integers(-codec.MAX_INTEGER, codec.MAX_INTEGER)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
-values = st.recursive(
-    st.none() | st.booleans() | integers | texts,
-    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(names, inner, max_size=5),
-    max_leaves=20,
-)
+values = json_values(st.none() | st.booleans() | integers | texts, names=names)
 documents = st.dictionaries(names, values, max_size=8)
 
 
@@ -171,6 +168,7 @@ def test_a_prefix_is_never_taken_for_the_whole(cut: int):
     assert report.integrity.verdict == "failed"
 
 
+@settings(max_examples=50)  # each opens a log and waits for the disk
 @given(
     st.lists(
         st.tuples(
