@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import pytest
-from backends import build_missing_image
 from boundaries import behind_a_kernel, behind_anything
 
 from permissions.assembly import open_broker
@@ -25,12 +24,6 @@ from sandbox.oci.runtimes import PREFERENCE
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-@pytest.fixture(scope="module", autouse=True)
-def image(request: pytest.FixtureRequest) -> None:
-    """The image is built before the first test that needs it, outside its timeout."""
-    build_missing_image(request.session)
 
 
 def configured(tmp_path: Path, backend: str) -> BrokerConfig:

@@ -9,7 +9,6 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from backends import build_missing_image
 from commanding import count_bytes, count_lines, elsewhere, lacking, supplied
 from typer.testing import CliRunner
 
@@ -29,12 +28,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from permissions.model import CallResult
-
-
-@pytest.fixture(scope="module", autouse=True)
-def image(request: pytest.FixtureRequest) -> None:
-    """The image is built before the first test that needs it, outside its timeout."""
-    build_missing_image(request.session)
 
 
 def configured(tmp_path: Path, backend: str, **sandbox: Any) -> BrokerConfig:

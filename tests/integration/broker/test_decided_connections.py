@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 import pytest
-from backends import build_missing_image
 from hosts import Host, plain_host
 from opa_server import opa_server
 from reaching import visit
@@ -60,12 +59,6 @@ deny contains {
 	startswith(path, "/private")
 }
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def image(request: pytest.FixtureRequest) -> None:
-    """The image is built before the first test that needs it, outside its timeout."""
-    build_missing_image(request.session)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from backends import build_missing_image, leftovers
+from backends import leftovers
 from editing import editor, script
 from faults import findings
 from layers import fill, needs_root, tree
@@ -35,12 +35,6 @@ AFTER = {
     "n": ("directory", 0o755, b""),
     "n/f": ("file", 0o644, b"new\n"),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def image(request: pytest.FixtureRequest) -> None:
-    """The image is built before the first test that needs it, outside its timeout."""
-    build_missing_image(request.session)
 
 
 @needs_root

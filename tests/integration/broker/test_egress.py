@@ -7,7 +7,6 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from backends import build_missing_image
 from hosts import tls_host
 from reaching import repositories
 
@@ -26,12 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECRET = b"s3cr3t/Token+Value=42"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def image(request: pytest.FixtureRequest) -> None:
-    """The image is built before the first test that needs it, outside its timeout."""
-    build_missing_image(request.session)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 import pytest
-from backends import build_missing_image
 from typer.testing import CliRunner
 from wheels import make_wheel, pinned
 
@@ -99,14 +98,8 @@ backend-path = ["."]
 """.replace("NAME", NAME)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def image(request: pytest.FixtureRequest) -> None:
-    """The default image is built before the first test that needs it, outside its timeout."""
-    build_missing_image(request.session)
-
-
 @pytest.fixture(scope="module")
-def engine(image: None) -> Iterator[Engine]:
+def engine() -> Iterator[Engine]:
     with closing(Engine.connect()) as opened:
         yield opened
         for each in opened.client.images(filters={"label": PROJECT_LABEL}):
