@@ -296,7 +296,7 @@ async def test_a_pool_never_mixes_ways_out(backend: type, plain: Host) -> None:
     async with ArmedPool(backend()) as pool:
         sandbox = EgressSandbox(pool)
         first = await sandbox.run(job, SandboxProfile())
-        with anyio.fail_after(30):
+        with anyio.fail_after(40):
             while pool.metrics.waiting == 0:  # noqa: ASYNC110 - a pool tells no event
                 await anyio.sleep(0.05)
         reaching = await sandbox.run(job, profile(to_plain(plain)))

@@ -28,7 +28,7 @@ def test_the_guides_examples_print_what_they_say(tmp_path: Path, source: str) ->
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=150,
     )
 
     assert done.returncode == 0, done.stderr

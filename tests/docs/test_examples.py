@@ -46,7 +46,7 @@ def test_example_runs(example: CodeExample, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=150,
     )
 
     assert done.returncode == 0, done.stderr

@@ -61,7 +61,7 @@ def race(racers: list[subprocess.Popen[str]]) -> list[int]:
         assert each.stdin is not None
         each.stdin.write("go\n")
         each.stdin.flush()
-    said = [each.communicate(timeout=50)[0] for each in racers]
+    said = [each.communicate(timeout=150)[0] for each in racers]
     assert [each.returncode for each in racers] == [0] * len(racers)
     return [json.loads(out) for out in said]
 
@@ -69,7 +69,7 @@ def race(racers: list[subprocess.Popen[str]]) -> list[int]:
 def run_until_killed(what: str, path: Path, *arguments: str) -> None:
     """Runs a racer that dies the moment its write is durable."""
     dying = start(what, path, "die", *arguments)
-    dying.communicate("go\n", timeout=50)
+    dying.communicate("go\n", timeout=150)
     assert dying.returncode == -signal.SIGKILL
 
 

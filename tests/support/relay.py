@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import anyio
+from anyio.abc import SocketAttribute
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,13 +18,14 @@ class Relay:
 
     Args:
         group: where it runs.
-        near: path of the unix socket it listens on, or a TCP port of this machine.
+        near: path of the unix socket it listens on, or a TCP port of this machine; 0 is any that
+            is free, the same again after a cut.
         far: the service's own, likewise.
     """
 
     def __init__(self, group: TaskGroup, near: Path | int, far: Path | int) -> None:
+        self.near = near
         self._group = group
-        self._near = near
         self._far = far
         self._scope = anyio.CancelScope()
         self._held: anyio.Event | None = None
@@ -31,19 +33,20 @@ class Relay:
     async def open(self) -> None:
         """Listens; again after a cut."""
         listener: Listener[ByteStream]
-        if isinstance(self._near, int):
+        if isinstance(self.near, int):
             listener = await anyio.create_tcp_listener(
-                local_host="127.0.0.1", local_port=self._near
+                local_host="127.0.0.1", local_port=self.near
             )
+            self.near = listener.extra(SocketAttribute.local_port)  # noqa: S610 - no Django
         else:
-            listener = await anyio.create_unix_listener(self._near)
+            listener = await anyio.create_unix_listener(self.near)
         self._group.start_soon(self._serve, listener)
 
     def cut(self) -> None:
         """Nobody listens any more, and every open connection ends."""
         self._scope.cancel()
-        if not isinstance(self._near, int):
-            self._near.unlink()
+        if not isinstance(self.near, int):
+            self.near.unlink()
 
     def hold(self) -> None:
         """Connections stay, and nothing comes through until the end."""

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+SECONDS = 90.0
+"""Within which a program on a busy machine has said or done what it ever will."""
+
+
 class Terminal:
     """The person's side: what is on the screen, and the keys."""
 
@@ -23,12 +27,12 @@ class Terminal:
         self.screen = ""
         self._keys = keys
 
-    def read_until(self, text: str, *, seconds: float = 20.0) -> None:
+    def read_until(self, text: str) -> None:
         """Waits until `text` has come up since the last time."""
-        deadline, start = time.monotonic() + seconds, len(self.screen)
+        deadline, start = time.monotonic() + SECONDS, len(self.screen)
         while text not in self.screen[start:]:
             left = deadline - time.monotonic()
-            assert left > 0, f"no {text!r} within {seconds} s; the screen:\n{self.screen}"
+            assert left > 0, f"no {text!r} within {SECONDS} s; the screen:\n{self.screen}"
             if select.select([self._keys], [], [], left)[0]:
                 self.screen += os.read(self._keys, 65536).decode(errors="replace")
 
@@ -36,9 +40,9 @@ class Terminal:
         """Types; the character 3 is Ctrl-C."""
         os.write(self._keys, keys.encode())
 
-    def exit_code(self, *, seconds: float) -> int:
+    def exit_code(self) -> int:
         """Waits for the end while what is said is read."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + SECONDS
         while self.process.poll() is None:
             assert time.monotonic() < deadline, f"still running; the screen:\n{self.screen}"
             self._drain(0.05)

@@ -17,7 +17,7 @@ from permissions.approval.store import SCHEMA, SqliteRequestStore
 from permissions.parts import now_us
 from permissions.state import STATE_FILE, StateDatabase
 
-WAIT_SECONDS = 40
+WAIT_SECONDS = 150
 
 
 async def main(folder: str, seconds: str, quorum: str) -> None:

@@ -66,7 +66,7 @@ def mortal(tmp_path: Path, point: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, str(MORTAL), str(tmp_path / "state"), str(tmp_path / "work"), point],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         check=False,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
     )

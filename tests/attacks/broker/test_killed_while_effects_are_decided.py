@@ -79,7 +79,7 @@ def mortal(tmp_path: Path, point: str) -> subprocess.Popen[str]:
 
 def again(tmp_path: Path) -> object:
     done = mortal(tmp_path, "none")
-    out, err = done.communicate(timeout=90)
+    out, err = done.communicate(timeout=150)
     assert done.returncode == 0, err
     return json.loads(out)
 
@@ -96,7 +96,7 @@ def verified(tmp_path: Path) -> Report:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.point)
 def test_killed_at_each_point(case: Case, workspace: Path, tmp_path: Path) -> None:
     died = mortal(tmp_path, case.point)
-    out, err = died.communicate(timeout=90)
+    out, err = died.communicate(timeout=150)
     assert died.returncode == -signal.SIGKILL, out + err
 
     assert again(tmp_path) == case.again
@@ -112,7 +112,7 @@ def test_killed_in_the_middle_of_a_commit(workspace: Path, tmp_path: Path) -> No
     journal = workspace / COMMIT / "journal"
     before = tree(workspace)
     died = mortal(tmp_path, "in_commit")
-    out, err = died.communicate(timeout=90)
+    out, err = died.communicate(timeout=150)
     assert died.returncode == -signal.SIGKILL, out + err
     assert journal.exists()
     assert {name: found for name, found in tree(workspace).items() if name in BEFORE} != before

@@ -258,7 +258,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE.keys())
 async def test_hostile_bytes_are_refused_and_the_proxy_goes_on(host: Host, data: bytes) -> None:
-    async with open_proxy(plain(host, idle_seconds=0.5), wall_seconds=30) as proxy:
+    async with open_proxy(plain(host, idle_seconds=2), wall_seconds=30) as proxy:
         answer = await say(proxy.folder, data)
         good = await say(proxy.folder, get(f"http://api.example:{host.port}/"))
 
@@ -290,7 +290,7 @@ async def test_a_slow_head_ends_in_time(host: Host) -> None:
     """One byte before each idle time is over does not keep a connection (slow loris)."""
     async with open_proxy(plain(host, idle_seconds=0.4), wall_seconds=30) as proxy:
         async with connected(proxy.folder) as stream:
-            with anyio.fail_after(10):
+            with anyio.fail_after(40):
                 with pytest.raises(anyio.BrokenResourceError):
                     await drip(stream, b"GET http://api.example/ HTTP/1.1\r\n" * 10)
 
@@ -507,7 +507,7 @@ async def test_nothing_is_left_of_a_proxy(host: Host) -> None:
 
     with pytest.raises(LookupError):
         await failing()
-    with anyio.move_on_after(2) as scope:
+    with anyio.CancelScope() as scope:
         async with open_proxy(plain(host), wall_seconds=30) as proxy:
             folders.append(proxy.folder)
             pids.append(proxy.pid)
@@ -566,7 +566,7 @@ async def test_no_bytes_reach_a_host_that_is_not_listed_or_end_the_proxy(host: H
             ),
         ),
         connections=10_000,
-        idle_seconds=0.2,
+        idle_seconds=1,
     )
     async with open_proxy(egress, wall_seconds=60) as proxy:
         async with anyio.create_task_group() as group:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sandbox import Sandbox
     from sandbox.probes import Finding
 
-SUITE_SECONDS = 180
+SUITE_SECONDS = 400
 
 NOBODY_CAN = {23, 24, 25, 27, 29, 37, 38, 39, 40, 41, 42, 43, 45, 47, 49, 54, 55, 66}
 """Rows that no wall closes in either control, whoever started it."""

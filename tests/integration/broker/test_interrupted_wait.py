@@ -55,7 +55,7 @@ def requests(places: Places) -> list[AccessRequest]:
 
 
 async def asked(places: Places) -> None:
-    with anyio.fail_after(30):
+    with anyio.fail_after(40):
         while not places.state.exists():  # noqa: ASYNC110 - another process makes it
             await anyio.sleep(0.05)
         async with StateDatabase(places.state, [SCHEMA]) as database:
@@ -73,7 +73,7 @@ def interrupted(folder: Path, how: str) -> Places:
     try:
         anyio.run(asked, places)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=10)
+        _, said = process.communicate(timeout=150)
     finally:
         process.kill()
         process.wait()

@@ -23,12 +23,12 @@ DEMO = [sys.executable, "-m", "permissions", "demo"]
 QUESTION = "approve / deny / later / full > "
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_an_interrupt_at_the_question_ends_the_demo(tmp_path: Path) -> None:
     with on_a_terminal(DEMO, cwd=tmp_path) as terminal:
         terminal.read_until(QUESTION)
         terminal.type("\x03")
-        assert terminal.exit_code(seconds=10) == 130
+        assert terminal.exit_code() == 130
 
     assert "Traceback" not in terminal.screen
     assert "signed:" not in terminal.screen
@@ -37,19 +37,19 @@ def test_an_interrupt_at_the_question_ends_the_demo(tmp_path: Path) -> None:
     assert report.completeness.closed
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_denial_is_told_as_the_persons_and_is_no_failure(tmp_path: Path) -> None:
     with on_a_terminal(DEMO, cwd=tmp_path) as terminal:
         terminal.read_until(QUESTION)
         terminal.type("deny\r")
-        assert terminal.exit_code(seconds=60) == 0
+        assert terminal.exit_code() == 0
 
     assert "olga signed: deny" in terminal.screen
     assert "A person looked at this call and said no. Do not retry it." in terminal.screen
     assert "WRONG" not in terminal.screen
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("typed", ["later\r", "\x04"], ids=["later", "end-of-input"])
 def test_later_leaves_the_request_open_to_the_command_it_shows(
     tmp_path: Path, typed: str
@@ -64,6 +64,6 @@ def test_later_leaves_the_request_open_to_the_command_it_shows(
         command = [sys.executable, "-m", "permissions", *shlex.split(shown[1])]
         answered = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
         assert answered.returncode == 0, answered.stderr
-        assert terminal.exit_code(seconds=60) == 0
+        assert terminal.exit_code() == 0
 
     assert "a person approved" in terminal.screen

@@ -187,7 +187,7 @@ async def test_h5_waiting_for_a_person_does_not_block_the_loop(world: World) -> 
         await world.vote('"a"')
 
     async with world.session():
-        with anyio.fail_after(20):
+        with anyio.fail_after(40):
             async with anyio.create_task_group() as group:
                 group.start_soon(answer)
                 state = await world.run(graph)

@@ -21,7 +21,7 @@ def step(folder: Path, kind: str, *steps: str) -> subprocess.CompletedProcess[st
         check=False,
         cwd=folder,
         text=True,
-        timeout=50,
+        timeout=150,
     )
 
 

@@ -245,7 +245,7 @@ def test_an_interrupt_ends_the_question(desk: Desk, typed: str) -> None:
             terminal.type(typed)
             terminal.read_until("full > ")
         terminal.type("\x03")
-        assert terminal.exit_code(seconds=5) == 130
+        assert terminal.exit_code() == 130
 
     assert "Traceback" not in terminal.screen
     assert desk.do(lambda service: service.get(request.id)).status == "pending"
@@ -260,6 +260,6 @@ def test_an_answer_on_the_terminal_is_signed(desk: Desk) -> None:
         terminal.type("deny\r")
         terminal.read_until("denied")
         terminal.type("\x03")
-        assert terminal.exit_code(seconds=5) == 130
+        assert terminal.exit_code() == 130
 
     assert desk.do(lambda service: service.get(request.id)).status == "denied"

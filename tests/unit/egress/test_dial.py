@@ -83,7 +83,7 @@ def test_the_checked_address_is_the_one_dialled() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=150,
     )
 
     assert done.stdout.splitlines() == [

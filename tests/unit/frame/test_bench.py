@@ -64,7 +64,7 @@ def test_a_wrong_answer_is_no_figure(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=150,
     )
 
     assert done.returncode != 0

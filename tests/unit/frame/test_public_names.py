@@ -109,7 +109,7 @@ def probe(use: str = "") -> tuple[float, set[str]]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=50,
+        timeout=150,
     )
     seconds, loaded = json.loads(done.stdout)
     return seconds, set(loaded)

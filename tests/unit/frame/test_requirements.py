@@ -75,7 +75,7 @@ def test_a_missing_service_is_never_silent(case: Case, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=150,
     )
 
     said = done.stdout + done.stderr

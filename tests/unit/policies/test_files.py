@@ -43,7 +43,7 @@ def package_of(text: str) -> str:
 def opa(*arguments: str) -> subprocess.CompletedProcess[str]:
     executable = shutil.which("opa") or "opa"
     return subprocess.run(
-        [executable, *arguments], capture_output=True, check=False, text=True, timeout=50
+        [executable, *arguments], capture_output=True, check=False, text=True, timeout=150
     )
 
 
