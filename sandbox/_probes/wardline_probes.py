@@ -80,15 +80,21 @@ def eat_memory(total: int) -> int:
 
 
 def eat_memory_together(processes: int, each: int) -> int:
-    """Forks processes that each touch `each` bytes and hold them; gives how many lived."""
+    """Forks processes that each hold `each` bytes until all do; gives how many lived."""
+    (held, holding), (end, more) = os.pipe(), os.pipe()
     children = []
     for _ in range(processes):
         child = os.fork()
         if child == 0:
-            held = bytearray(b"x" * each)
-            time.sleep(3)
-            os._exit(len(held) & 0)
+            os.close(more)
+            block = bytearray(b"x" * each)
+            os.close(holding)
+            os.read(end, 1)
+            os._exit(len(block) & 0)
         children.append(child)
+    os.close(holding)
+    os.read(held, 1)  # its end: each has closed its own, or is dead
+    os.close(more)
     return sum(os.waitpid(child, 0)[1] == 0 for child in children)
 
 
