@@ -50,13 +50,10 @@ def test_a_denial_is_told_as_the_persons_and_is_no_failure(tmp_path: Path) -> No
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("typed", ["later\r", "\x04"], ids=["later", "end-of-input"])
-def test_later_leaves_the_request_open_to_the_command_it_shows(
-    tmp_path: Path, typed: str
-) -> None:
+def test_later_leaves_the_request_open_to_the_command_it_shows(tmp_path: Path) -> None:
     with on_a_terminal(DEMO, cwd=tmp_path) as terminal:
         terminal.read_until(QUESTION)
-        terminal.type(typed)
+        terminal.type("later\r")
         terminal.read_until("Ctrl-C ends it.")
         assert "signed:" not in terminal.screen
         shown = re.search(r"^ +wardline (request approve .*)\r$", terminal.screen, re.MULTILINE)
@@ -67,3 +64,15 @@ def test_later_leaves_the_request_open_to_the_command_it_shows(
         assert terminal.exit_code() == 0
 
     assert "a person approved" in terminal.screen
+
+
+@pytest.mark.timeout(300)
+def test_the_end_of_input_is_later_and_the_wait_can_be_ended(tmp_path: Path) -> None:
+    with on_a_terminal(DEMO, cwd=tmp_path) as terminal:
+        terminal.read_until(QUESTION)
+        terminal.type("\x04")
+        terminal.read_until("Ctrl-C ends it.")
+        terminal.type("\x03")
+        assert terminal.exit_code() == 130
+
+    assert "signed:" not in terminal.screen
