@@ -7,14 +7,20 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
+
 from sandbox.job import PythonJob
 from sandbox.profile import SandboxProfile
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from sandbox.base import Sandbox
     from sandbox.result import ExecResult, Verdict
+
+
+SEEN_SECONDS = 40.0
+"""For a job to come up on a busy machine."""
 
 
 class NotConformantError(AssertionError):
@@ -91,6 +97,18 @@ def survivors(mark: str) -> list[int]:
         if mark.encode() in arguments:
             found.append(int(place.parent.name))
     return found
+
+
+async def cancelled_when_seen(
+    run: Callable[[], Coroutine[Any, Any, object]], mark: str
+) -> None:
+    """Runs something and gives it up as soon as a process with `mark` is there."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(run)
+        with anyio.fail_after(SEEN_SECONDS):
+            while not survivors(mark):  # noqa: ASYNC110 - the kernel tells nobody
+                await anyio.sleep(0.02)
+        group.cancel_scope.cancel()
 
 
 def mark_of_ours() -> str:
