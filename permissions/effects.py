@@ -23,7 +23,7 @@ import anyio
 from permissions import asking, records
 from permissions.admission import requested_call
 from permissions.errors import ApprovalError, StateError
-from permissions.execution.base import Obstacle
+from permissions.execution.held import Obstacle
 from permissions.mapping import change_set_question
 from permissions.model import Denial
 from permissions.obligations import ObligationFailedError, prepare
@@ -34,7 +34,8 @@ from permissions.signing.canonical import canonical
 if TYPE_CHECKING:
     from permissions.admission import Admission
     from permissions.approval.model import Approval
-    from permissions.execution.base import Changes, HeldChanges, Outcome, Status
+    from permissions.execution.base import Outcome, Status
+    from permissions.execution.held import Changes, HeldChanges
     from permissions.model import AccessRequestTerms, Decision, Digest, JsonObject
     from permissions.parts import BrokerParts
     from permissions.records import Fate

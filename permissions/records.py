@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from permissions.admission import Admission, Attempt
     from permissions.approval.model import AccessRequest, Approval, Vote
     from permissions.delivery import Delivery
-    from permissions.execution.base import Changes, Outcome
+    from permissions.execution.base import Outcome
+    from permissions.execution.held import Changes
     from permissions.model import Decision, Denial, Digest, JsonObject, Reason
     from permissions.plan.model import Plan
     from permissions.plan.verdict import PlanVerdict

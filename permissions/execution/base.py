@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from permissions.model import Denial, Digest, JsonObject
+    from permissions.execution.held import HeldChanges
+    from permissions.model import Denial, JsonObject
     from permissions.tools import Arguments, ToolDefinition
 
 Status = Literal[
@@ -44,63 +45,6 @@ class ObservedEffect:
 
     body: JsonObject
     contents: dict[str, bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Obstacle:
-    """Why changes do not go into their workspace.
-
-    Attributes:
-        kind: `refused` an entry that must not leave a sandbox; `protected` a path that acts
-            outside of it; `conflict` with what others changed meanwhile; `failed` on the way,
-            and undone; `unknown` the way ended, and nobody can tell where.
-        faults: `path: reason`, in the run's own words.
-    """
-
-    kind: Literal["refused", "protected", "conflict", "failed", "unknown"]
-    faults: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """All that a run would change in its workspace, as the place saw it.
-
-    Attributes:
-        document: bounded JSON without contents: what policies are asked about.
-        digest: over every change, whether the document lists it or not.
-        diffs: what small text files became, by path, as unified diffs in printable letters.
-        obstacle: why it can never be committed, when that is known already.
-    """
-
-    document: JsonObject
-    digest: Digest
-    diffs: Mapping[str, str] = field(default_factory=dict)
-    obstacle: Obstacle | None = None
-
-    @property
-    def is_listed(self) -> bool:
-        """Whether the document lists all of it."""
-        return bool(self.document["complete"])
-
-
-class HeldChanges(Protocol):
-    """The changes of one run, in nobody's workspace yet. Whoever has them ends them once."""
-
-    @property
-    def changes(self) -> Changes | None:
-        """What they are; None when there are none."""
-        ...
-
-    async def commit(self) -> Obstacle | None:
-        """Brings all of them into the workspace, or says why none of them is there.
-
-        Not to be cancelled. Durable on return.
-        """
-        ...
-
-    async def discard(self) -> None:
-        """Forgets them, shielded from cancellation. Safe to call twice, and after a commit."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

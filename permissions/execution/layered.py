@@ -17,7 +17,7 @@ import anyio
 from anyio import to_thread
 
 from permissions.errors import ExecutionError
-from permissions.execution.base import Changes, Obstacle
+from permissions.execution.held import GONE, Changes, Obstacle
 from permissions.vocabulary import Digest
 from sandbox.errors import CommitError
 from sandbox.workspace import WorkspaceLayer
@@ -34,10 +34,14 @@ class HeldLayer:
 
     def __init__(self, layer: WorkspaceLayer, found: ChangeSet) -> None:
         self._layer, self._found = layer, found
-        self.changes: Changes | None = None if found.is_empty else _described(found)
+        self.changes = described(found)
+        self._ended = False
 
     async def commit(self) -> Obstacle | None:
         """See `HeldChanges`."""
+        if self._ended:
+            return GONE
+        self._ended = True
         return await to_thread.run_sync(self._commit)
 
     def _commit(self) -> Obstacle | None:
@@ -52,6 +56,7 @@ class HeldLayer:
 
     async def discard(self) -> None:
         """See `HeldChanges`."""
+        self._ended = True
         with anyio.CancelScope(shield=True):
             await to_thread.run_sync(self._layer.discard)
 
@@ -103,7 +108,10 @@ def hidden_names(workspace: Path, private: Iterable[Path]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _described(found: ChangeSet) -> Changes:
+def described(found: ChangeSet) -> Changes | None:
+    """A sandbox's change set in the broker's words; None for an empty one."""
+    if found.is_empty:
+        return None
     document = found.document()
     # Modes and digests are the policy's business; times and inodes are the commit's.
     return Changes(document, Digest(found.digest), found.diffs, _obstacle(found))

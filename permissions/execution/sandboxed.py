@@ -48,8 +48,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from permissions.execution.base import ConnectionGate, Execution, HeldChanges, Status
+    from permissions.execution.base import ConnectionGate, Execution, Status
     from permissions.execution.code import CodeStage
+    from permissions.execution.held import HeldChanges
     from permissions.model import JsonObject
     from sandbox import ExecResult, Job, Sandbox, SessionBounds
     from sandbox.egress import EgressReport, EgressRequest

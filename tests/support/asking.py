@@ -53,3 +53,6 @@ class AskingPlace:
                 self.between()
             self.answers.append(await execution.gate.decide({**TUNNEL, "secret": "unread"}))
         return Outcome("ok", value="done")
+
+    async def end_run(self, run: str) -> None:
+        """See `ToolExecutor`."""

@@ -1,0 +1,42 @@
+"""A place for tools that only holds changes: what a run over a layer leaves, without one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from permissions import tool
+from permissions.execution.base import Outcome
+from permissions.session import ToolCall
+
+if TYPE_CHECKING:
+    from permissions.execution.base import Execution, Status
+    from permissions.execution.held import HeldChanges
+    from permissions.model import JsonObject
+
+
+@tool(effect="execute", impact="low", sandbox="process", workspace="layer")
+async def edit(note: str) -> str:
+    """Never runs itself: its place holds the changes it would have made."""
+    return note
+
+
+EDIT = ToolCall("edit", {"note": "x"})
+
+
+class HoldingPlace:
+    """A `ToolExecutor` whose run ends with this status, and holds these changes."""
+
+    def __init__(self, held: HeldChanges, status: Status = "ok") -> None:
+        self._held, self._status = held, status
+
+    def enforces(self, execution: Execution) -> JsonObject:
+        """See `ToolExecutor`."""
+        return {"boundary": "process", "backend": "holding", "profile": execution.profile}
+
+    async def execute(self, execution: Execution) -> Outcome:
+        """See `ToolExecutor`."""
+        said = execution.arguments.values["note"]
+        return Outcome(self._status, value=said, held=self._held)
+
+    async def end_run(self, run: str) -> None:
+        """See `ToolExecutor`."""

@@ -1,0 +1,109 @@
+"""What becomes of the changes of a run, whatever stands in their way. No sandbox is needed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from editing import on_effects
+from faults import findings
+from holding import EDIT, HoldingPlace, edit
+
+from permissions.execution.held import Obstacle
+from permissions.execution.memory import InMemoryChanges
+from permissions.model import Completed, Denial
+from permissions.sessions import open_session
+from permissions.testing import memory_broker, permitted
+
+if TYPE_CHECKING:
+    from permissions.execution.base import Status
+    from permissions.execution.held import HeldChanges
+    from permissions.model import CallResult, JsonObject
+    from permissions.testing import MemoryBroker
+
+BEFORE = {"a": "one\n"}
+AFTER = {"a": "two\n", "n": "new\n"}
+
+
+async def called(
+    held: HeldChanges, answer: Any = None, status: Status = "ok"
+) -> tuple[CallResult, MemoryBroker]:
+    """What a call came to whose run holds these changes, and the broker with its record."""
+    async with memory_broker(
+        [edit],
+        decide=on_effects(permitted() if answer is None else answer),
+        executors={"process": HoldingPlace(held, status)},
+    ) as broker:
+        async with open_session(broker, user="alice") as session:
+            result = await broker.call(session, EDIT)
+        assert findings(broker.trace.entries) == []
+        return result, broker
+
+
+def fate(broker: MemoryBroker) -> JsonObject:
+    (found,) = [e.body for e in broker.trace.entries if e.body.get("kind") == "fate"]
+    return found
+
+
+async def test_a_permit_commits() -> None:
+    workspace = dict(BEFORE)
+
+    result, broker = await called(InMemoryChanges(workspace, AFTER))
+
+    assert isinstance(result, Completed)
+    assert workspace == AFTER
+    assert fate(broker)["fate"] == "committed"
+
+
+OBSTACLES: dict[str, tuple[Any, str, str, bool]] = {
+    "conflict": ("unavailable", "effects.conflict", "conflict", True),
+    "failed": ("unavailable", "effects.failed", "failed", True),
+    "unknown": ("in_doubt", "effects.in_doubt", "in_doubt", False),
+    "refused": ("denied", "effects.refused", "discarded", True),
+    "protected": ("denied", "effects.protected", "discarded", True),
+}
+
+
+@pytest.mark.parametrize("kind", OBSTACLES)
+async def test_what_a_commit_meets_is_what_is_said_and_recorded(kind: Any) -> None:
+    """That the changes are gone is said of those alone of which it is known."""
+    denial, code, became, gone = OBSTACLES[kind]
+    workspace = dict(BEFORE)
+    obstacle = Obstacle(kind, ("a: it could not be",))
+
+    result, broker = await called(InMemoryChanges(workspace, AFTER, coming=obstacle))
+
+    assert isinstance(result, Denial)
+    assert (result.kind, result.code) == (denial, code)
+    assert ("effects.discarded" in [each.code for each in result.reasons]) == gone
+    assert fate(broker) == fate(broker) | {"fate": became, "codes": [code]}
+    assert workspace == BEFORE
+
+
+async def test_nobody_is_asked_about_a_part_of_what_it_would_have_done() -> None:
+    workspace = dict(BEFORE)
+
+    result, broker = await called(InMemoryChanges(workspace, AFTER), status="stopped")
+
+    assert isinstance(result, Denial)
+    assert result.code == "execution.stopped"
+    assert fate(broker)["codes"] == ["effects.discarded"]
+    assert [e.body["action"] for e in broker.trace.entries if e.type == "decision"] == [
+        "tools/call"
+    ]
+    assert workspace == BEFORE
+
+
+class Failing(InMemoryChanges):
+    """Changes whose commit breaks its word and raises."""
+
+    async def commit(self) -> Obstacle | None:
+        raise RuntimeError("a secret")
+
+
+async def test_a_commit_that_raised_may_have_come_any_far() -> None:
+    result, broker = await called(Failing(dict(BEFORE), AFTER))
+
+    assert isinstance(result, Denial)
+    assert (result.kind, result.code) == ("in_doubt", "effects.in_doubt")
+    assert fate(broker)["fate"] == "in_doubt"
