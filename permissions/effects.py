@@ -9,7 +9,8 @@ call that is in doubt. Whatever is not a clear yes discards, and the tool's resu
 tool whose effects are gone has not succeeded.
 
 Not asked about: the changes of a run that did not return, and what can never be committed
-(refused entries, protected paths, conflicts). They are discarded.
+(refused entries, protected paths, conflicts, a list too long for a question). They are
+discarded.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import anyio
 
 from permissions import asking, records
 from permissions.admission import requested_call
-from permissions.errors import ApprovalError, StateError
+from permissions.errors import ApprovalError, PdpInputError, StateError
 from permissions.execution.held import Obstacle
 from permissions.mapping import change_set_question
 from permissions.model import Denial
@@ -128,7 +129,12 @@ async def _committed(held: HeldChanges) -> Obstacle | None:
 async def _evaluate(
     parts: BrokerParts, admission: Admission, changes: Changes, approval: Approval | None = None
 ) -> Decision:
-    """What policy says of the changes, as the session stands now."""
+    """What policy says of the changes, as the session stands now.
+
+    Raises:
+        Refusal: nobody can be asked: their list is longer than a question may be.
+        PdpError: no clear answer.
+    """
     given: JsonObject | None = None
     if approval is not None:
         given = {**approval.document(), "args_digest": changes.digest}
@@ -139,7 +145,10 @@ async def _evaluate(
         labels=admission.session.labels,
         now=parts.clock(),
     )
-    return await asking.evaluate(parts, admission.attempt, document)
+    try:
+        return await asking.evaluate(parts, admission.attempt, document)
+    except PdpInputError as err:  # the call itself went through the same door
+        raise Refusal("denied", reason(Code.EFFECTS_TOO_LARGE, str(err))) from err
 
 
 async def _ask(

@@ -48,6 +48,7 @@ class Code(StrEnum):
     EXECUTION_STOPPED = "execution.stopped"
     EFFECTS_REFUSED = "effects.refused"
     EFFECTS_PROTECTED = "effects.protected"
+    EFFECTS_TOO_LARGE = "effects.too_large"
     EFFECTS_TOO_MANY = "effects.too_many"
     EFFECTS_NEED_WAIT = "effects.need_wait"
     EFFECTS_CONFLICT = "effects.conflict"
@@ -98,6 +99,9 @@ _AGENT_TEXT: dict[Code, str] = {
     Code.EFFECTS_PROTECTED: "The tool changed settings that act outside of the sandbox (git"
     " hooks and configuration, CI, editors, agents, the broker's own). Leave them as they are; a"
     " person changes those.",
+    Code.EFFECTS_TOO_LARGE: "The list of what the tool changed is longer than policies can be asked"
+    " about: 1 MB for all paths and link targets together. Change less in one call, or use shorter"
+    " paths.",
     Code.EFFECTS_TOO_MANY: "A person would have to see these changes, and they are more than can"
     " be shown. Change less in one call.",
     Code.EFFECTS_NEED_WAIT: "A person would have to see these changes while they are held, and"

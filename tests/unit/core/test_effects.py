@@ -107,3 +107,22 @@ async def test_a_commit_that_raised_may_have_come_any_far() -> None:
     assert isinstance(result, Denial)
     assert (result.kind, result.code) == ("in_doubt", "effects.in_doubt")
     assert fate(broker)["fate"] == "in_doubt"
+
+
+async def test_more_than_policies_can_be_asked_about_is_put_to_none() -> None:
+    """All of it is listed, and its paths alone are longer than a question may be."""
+    folder = "/".join(['"' * 200] * 5)
+    workspace: dict[str, str] = {}
+    held = InMemoryChanges(workspace, {f"{folder}/{n:03}": "" for n in range(499)})
+    assert held.changes is not None
+    assert held.changes.is_listed
+
+    result, broker = await called(held)
+
+    assert isinstance(result, Denial)
+    assert result.kind == "denied"
+    assert [each.code for each in result.reasons] == ["effects.too_large", "effects.discarded"]
+    assert "Change less in one call" in result.reasons[0].agent
+    assert "1,000,000" in result.reasons[0].operator
+    assert fate(broker)["codes"] == ["effects.too_large"]
+    assert workspace == {}
