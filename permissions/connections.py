@@ -22,7 +22,7 @@ from permissions.errors import TraceWriteError
 from permissions.execution.base import ConnectionAnswer
 from permissions.logs import get_logger
 from permissions.mapping import connection_question
-from permissions.obligations import ObligationFailedError, ObligationUnknownError, prepare
+from permissions.obligations import ObligationFailedError, ObligationUnknownError, prepare_late
 from permissions.reasons import Code, reason
 from permissions.refusal import Refusal, refusal_of
 
@@ -109,14 +109,9 @@ class CallConnections:
 
 
 def _duties(decided: Decision, evidence: Evidence) -> tuple[str | None, Evidence]:
-    """The code of a duty that cannot be kept for a connection, and how durable its record is.
-
-    All other duties are about running a tool, so none but evidence can be kept here.
-    """
-    if any(duty.type != "evidence" for duty in decided.obligations):
-        return Code.OBLIGATION_UNKNOWN, evidence
+    """The code of a duty that cannot be kept for a connection, and how durable its record is."""
     try:
-        terms = prepare(decided.obligations, isolation="none", profile=None, evidence=evidence)
-    except (ObligationFailedError, ObligationUnknownError):
-        return Code.OBLIGATION_FAILED, evidence
+        terms = prepare_late(decided.obligations, kept=("evidence",), evidence=evidence)
+    except (ObligationFailedError, ObligationUnknownError) as err:
+        return refusal_of(err).reasons[0].code, evidence
     return None, terms.evidence

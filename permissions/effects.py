@@ -27,7 +27,7 @@ from permissions.errors import ApprovalError, PdpInputError, StateError
 from permissions.execution.held import Obstacle
 from permissions.mapping import change_set_question
 from permissions.model import Denial
-from permissions.obligations import ObligationFailedError, prepare
+from permissions.obligations import prepare_late
 from permissions.reasons import Code, reason
 from permissions.refusal import Refusal, refusal_of
 from permissions.signing.canonical import canonical
@@ -105,7 +105,7 @@ async def _commit(
         approval, decided = await _ask(parts, admission, changes, asks, decided)
     if not decided.permitted:
         raise Refusal("denied", *decided.reasons)
-    labels = _labels(decided)
+    terms = prepare_late(decided.obligations, kept=("evidence", "label"), evidence="durable")
     if admission.session.closed:  # while a person was asked
         raise Refusal("denied", reason(Code.SESSION_CLOSED))
     # From here on nobody who gives up can tear it apart.
@@ -113,7 +113,7 @@ async def _commit(
         if approval is not None:
             await parts.approvals.consume(approval.id, binding=approval.binding)
         await asking.flush(parts, admission.attempt, "durable")
-        admission.terms = replace(admission.terms, labels=admission.terms.labels | labels)
+        admission.terms = replace(admission.terms, labels=admission.terms.labels | terms.labels)
         if (obstacle := await _committed(held)) is not None:
             raise _blocked(obstacle)
     return None if approval is None else approval.id
@@ -195,25 +195,6 @@ def shown(changes: Changes) -> str:
     """The part of an access request that says what would be committed, as JSON text."""
     diffs = [{"path": path, "diff": text} for path, text in sorted(changes.diffs.items())]
     return canonical({"change_set": changes.document, "diffs": diffs}).decode()
-
-
-def _labels(decided: Decision) -> frozenset[str]:
-    """The labels a permit to commit puts on the session.
-
-    Raises:
-        ObligationUnknownError: it comes with a duty of unknown type.
-        ObligationFailedError: it comes with one about a run that is over.
-    """
-    terms = prepare(decided.obligations, isolation="none", profile=None, evidence="durable")
-    if replace(terms, labels=frozenset()) != _BARE:
-        raise ObligationFailedError(
-            "a permit to commit came with a duty about the run, which is over; `evidence` and"
-            " `label` are what can still be done"
-        )
-    return terms.labels
-
-
-_BARE = prepare((), isolation="none", profile=None, evidence="durable")
 
 
 def _blocked(obstacle: Obstacle) -> Refusal:

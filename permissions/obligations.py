@@ -16,7 +16,7 @@ from permissions.errors import BrokerError
 from permissions.vocabulary import Evidence, Isolation, stronger_isolation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from permissions.model import JsonValue, Obligation
 
@@ -134,6 +134,29 @@ def prepare(
         reservations=reservations,
         deadline_seconds=deadline,
     )
+
+
+def prepare_late(
+    obligations: Collection[Obligation], *, kept: Collection[str], evidence: Evidence
+) -> Terms:
+    """Joins the obligations of a permit for something that a started run does, or did.
+
+    Args:
+        obligations: as the policy gave them.
+        kept: the types that can still be kept; all others are about how a tool is run.
+        evidence: the weakest evidence level of the run.
+
+    Raises:
+        ObligationUnknownError: a type outside `KNOWN`.
+        ObligationFailedError: wrong properties, or a type outside `kept`.
+    """
+    terms = prepare(obligations, isolation="none", profile=None, evidence=evidence)
+    if late := sorted({each.type for each in obligations} - {*kept}):
+        raise ObligationFailedError(
+            f"{', '.join(late)}: a duty about how a tool is run, which has begun;"
+            f" {' and '.join(sorted(kept))} can still be kept"
+        )
+    return terms
 
 
 REDACTED: Literal["[redacted]"] = "[redacted]"

@@ -165,8 +165,8 @@ async def test_the_approval_of_the_call_is_in_the_question() -> None:
 
 
 DUTIES = {
-    "sandbox": ({"isolation": "process", "profile": None}, "obligation.unknown"),
-    "label": ({"add": ["x"]}, "obligation.unknown"),
+    "sandbox": ({"isolation": "process", "profile": None}, "obligation.failed"),
+    "label": ({"add": ["x"]}, "obligation.failed"),
     "odd": ({}, "obligation.unknown"),
     "evidence": ({"level": "sometimes"}, "obligation.failed"),
 }

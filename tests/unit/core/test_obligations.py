@@ -18,6 +18,7 @@ from permissions.obligations import (
     ObligationUnknownError,
     Terms,
     prepare,
+    prepare_late,
     redact,
 )
 
@@ -187,6 +188,30 @@ def test_what_is_no_pointer_is_no_duty_done(pointer: str) -> None:
 
 
 NAMES = st.text(st.sampled_from("ab/~*0 "), max_size=3)
+LATE = {
+    "evidence": {"level": "durable"},
+    "label": {"add": ["edited"]},
+    "sandbox": {"isolation": "none"},
+    "redact": {"fields": ["/x"]},
+    "budget": {"name": "calls", "amount": 0},
+    "deadline": {"seconds": 1},
+}
+
+
+@pytest.mark.parametrize("kind", KNOWN)
+def test_a_duty_about_running_comes_too_late_for_a_run_that_has_begun(kind: str) -> None:
+    """Also one that asks for nothing: its author believes that something is done."""
+    duties = [Obligation(id="a", type=kind, properties=LATE[kind])]
+
+    if kind in ("evidence", "label"):
+        found = prepare_late(duties, kept=("evidence", "label"), evidence="buffered")
+        assert (found.evidence == "durable") == (kind == "evidence")
+        assert found.labels == ({"edited"} if kind == "label" else set())
+        return
+    with pytest.raises(ObligationFailedError, match=f"{kind}: .*evidence and label can still"):
+        prepare_late(duties, kept=("evidence", "label"), evidence="buffered")
+
+
 TREES = st.recursive(
     st.integers(), lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner)
 )
