@@ -43,7 +43,7 @@ require_approval contains {
 	"agent": "A call of critical impact needs the approval of two other people.",
 	"operator": concat("", ["impact=critical effect=", _effect]),
 	"nearest": null,
-	"terms": _two_people(lib.approval_terms("critical")),
+	"terms": lib.two_people(lib.approval_terms("critical")),
 } if {
 	_impact == "critical"
 }
@@ -79,12 +79,3 @@ _slight if {
 	_effect == "write"
 	_impact == "low"
 }
-
-_two_people(terms) := object.union(
-	terms,
-	{"quorum": max([2, terms.quorum]), "separation_of_duties": true},
-) if {
-	is_object(terms)
-}
-
-_two_people(null) := null

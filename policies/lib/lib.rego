@@ -83,6 +83,18 @@ approval_terms(impact) := terms if {
 } else := null
 
 # METADATA
+# title: These terms, met by two people at least, and not by who asks
+# description: null where nobody could approve.
+two_people(terms) := object.union(
+	terms,
+	{"quorum": max([2, terms.quorum]), "separation_of_duties": true},
+) if {
+	is_object(terms)
+}
+
+two_people(null) := null
+
+# METADATA
 # title: The approval at hand meets these terms
 # description: |
 #   Signatures, single use and binding were checked before; what is checked again here can

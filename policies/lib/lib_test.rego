@@ -13,6 +13,12 @@ test_terms_missing_from_the_table_are_null if {
 	lib.approval_terms("high") == null with data.wardline.tables.approval as {"terms": {}}
 }
 
+test_two_people_only_make_terms_harder if {
+	lib.two_people(_one_person) == object.union(_one_person, {"quorum": 2, "separation_of_duties": true})
+	lib.two_people(object.union(_one_person, {"quorum": 3})).quorum == 3
+	lib.two_people(null) == null
+}
+
 test_a_small_write_reaches_nobody if {
 	not lib.reaches_out with input as fixture.call("write", "low", [])
 }

@@ -151,7 +151,7 @@ require_approval contains _ask("changes.needs_person", "What a call of high impa
 
 # METADATA
 # title: What a call of critical impact changed is seen by two
-require_approval contains object.union(entry, {"terms": _two_people(entry.terms)}) if {
+require_approval contains object.union(entry, {"terms": lib.two_people(entry.terms)}) if {
 	_impact == "critical"
 	entry := _ask("changes.needs_two", "What a call of critical impact changed needs the approval of two other people.")
 }
@@ -163,15 +163,6 @@ _ask(code, agent) := {
 	"nearest": null,
 	"terms": lib.approval_terms(_impact),
 }
-
-_two_people(terms) := object.union(
-	terms,
-	{"quorum": max([2, terms.quorum]), "separation_of_duties": true},
-) if {
-	is_object(terms)
-}
-
-_two_people(null) := null
 
 _configured if {
 	is_number(_table.without_person.changes)
