@@ -1,4 +1,4 @@
-"""Runs a tool in a disposable sandbox. The only importer of `sandbox` among the stages.
+"""Runs a tool in a disposable sandbox. Of the stages only this package imports `sandbox`.
 
 A tool with `workspace="copy"` gets files by copy: whatever the call's `path` targets of access
 `read` name. Files come out by declaration: only a `write` target of the call is put back into
@@ -11,25 +11,22 @@ What a profile with a way out lists, the run's gate decides again, connection by
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING
 
 from permissions.command import argv_of
 from permissions.errors import (
     ExecutionError,
     ExecutionUnavailableError,
     StateLostError,
-    ToolFailedError,
 )
-from permissions.execution.base import ObservedEffect, Outcome
+from permissions.execution.base import Outcome
 from permissions.execution.code import import_path
-from permissions.execution.copied import contents_of, inputs_of, paths_of, put_back, relocated
+from permissions.execution.copied import contents_of, inputs_of, paths_of, relocated
 from permissions.execution.kept import KeptSandboxes, Walls
 from permissions.execution.layered import held, hidden_names, opened_layer
+from permissions.execution.returned import failed, outcome_of, unreadable
 from sandbox import (
     CommandJob,
     ProfileError,
@@ -48,12 +45,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from permissions.execution.base import ConnectionGate, Execution, Status
+    from permissions.execution.base import ConnectionGate, Execution
     from permissions.execution.code import CodeStage
-    from permissions.execution.held import HeldChanges
     from permissions.model import JsonObject
     from sandbox import ExecResult, Job, Sandbox, SessionBounds
-    from sandbox.egress import EgressReport, EgressRequest
+    from sandbox.egress import EgressRequest
     from sandbox.workspace import WorkspaceLayer
 
 ENTRY = "permissions.execution._inside:run_tool"
@@ -159,18 +155,24 @@ class SandboxedExecutor:
         except StateLostError as err:
             return Outcome("state_lost", detail=str(err), verdict="state_lost")
         except ProfileError as err:
-            return _failed(err, verdict="profile")
+            return failed(err, verdict="profile")
         except SandboxUnavailableError as err:
             return Outcome("unavailable", detail=str(err)[:500], verdict="unavailable")
         except SandboxError as err:
-            return _failed(err, verdict="provider_error")
-        return _outcome(execution, result)
+            return failed(err, verdict="provider_error")
+        return outcome_of(execution, result)
 
     async def _on_layer(self, execution: Execution, profile: SandboxProfile) -> Outcome:
         hidden = (*hidden_names(execution.workspace, self._private), *self._hidden)
-        async with opened_layer(execution.workspace, hidden) as layer:
-            result = await self._run(execution, profile, workspace=layer)
-            return _outcome(execution, result, await held(layer))
+        result = None
+        try:
+            async with opened_layer(execution.workspace, hidden) as layer:
+                result = await self._run(execution, profile, workspace=layer)
+                return outcome_of(execution, result, await held(layer))
+        except OSError as err:
+            if result is None:
+                raise
+            return unreadable(execution, result, err)
 
     def _job(self, execution: Execution) -> Job:
         options = execution.definition.options
@@ -280,98 +282,3 @@ def _preload(module: str, qualname: str, *, is_async: bool) -> tuple[str, ...]:
     """What each call needs and none changes: the tool's schema, and for some an event loop."""
     definition = f"{module}:{qualname}.guard.definition"
     return (definition, "anyio._backends._asyncio") if is_async else (definition,)
-
-
-def _failed(err: SandboxError, *, verdict: str) -> Outcome:
-    """No run. The error may quote a file's name or what a program said: it is sealed."""
-    return Outcome(
-        "provider_failed",
-        detail=type(err).__name__,
-        verdict=verdict,
-        streams={"fault": str(err).encode(errors="backslashreplace")},
-    )
-
-
-def _outcome(
-    execution: Execution, result: ExecResult, changed: HeldChanges | None = None
-) -> Outcome:
-    status: Status = "stopped"
-    error: Exception | None = None
-    value = None
-    detail = ", ".join(result.limits_hit)
-    is_command = execution.definition.options.command is not None
-    if result.error is None and (
-        result.verdict == "ok" or (is_command and result.verdict == "exit")
-    ):
-        try:
-            given = _said(result) if is_command else result.value
-            value = execution.definition.output_adapter.validate_python(given)
-            if changed is None:
-                put_back(execution, result.files_out)
-            status = "ok"
-        except ValidationError:
-            status, detail = "provider_failed", "the value is not of the tool's return type"
-        except OSError as err:
-            status, detail = "provider_failed", f"a file could not be put back: {err.strerror}"
-    elif result.error is not None:
-        name = result.error.type  # text from inside
-        status, detail = "error", name if name.isidentifier() and name.isascii() else "raised"
-        hint = "; name its folder in [sandbox] code_roots" if _is_missing(name) else ""
-        hint += "; what it changed in the workspace was discarded" if changed else ""
-        error = ToolFailedError(f"{name}: {result.error.message}{hint}")
-    return Outcome(
-        status,
-        value=value,
-        error=error,
-        detail=detail,
-        verdict=result.verdict,
-        streams={"stdout": result.stdout, "stderr": result.stderr},
-        enforced=_exact(dict(result.enforced)),
-        effects=tuple(_connection(report) for report in result.egress),
-        held=changed,
-    )
-
-
-def _said(result: ExecResult) -> JsonObject:
-    """How a command ended and what it said; bytes that are no text show as U+FFFD."""
-    return {
-        "exit_code": result.exit_code,
-        "stdout": result.stdout.decode("utf-8", "replace"),
-        "stderr": result.stderr.decode("utf-8", "replace"),
-    }
-
-
-def _is_missing(error: str) -> bool:
-    return error == ModuleNotFoundError.__name__
-
-
-def _connection(report: EgressReport) -> ObservedEffect:
-    """One connection for the record. Its host and path are the tool's words: sealed."""
-    asked = None if report.request is None else asdict(report.request)
-    if asked and asked["path"]:
-        asked["path"] = asked["path"][:2048]
-    return ObservedEffect(
-        {
-            "kind": "connection",
-            "connection": report.number,
-            "permitted": report.permitted,
-            "reason": report.reason,
-            "end": report.end,
-            "address": report.address,
-            "bytes_out": report.bytes_out,
-            "bytes_in": report.bytes_in,
-            "duration_us": int(report.seconds * 1_000_000),
-        },
-        {"request": json.dumps(asked, sort_keys=True).encode("ascii")},
-    )
-
-
-def _exact(value: Any) -> Any:
-    """Fractions as text: the record holds no floats."""
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, dict):
-        return {str(key): _exact(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_exact(item) for item in value]
-    return value

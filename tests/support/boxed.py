@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
+from pydantic import AfterValidator
+
 from permissions import PathArg, tool
 
 
@@ -31,6 +33,16 @@ def work(
 @tool
 def injected(text: str, state: Annotated[Any, InjectedState]) -> None:
     """Wants what only its framework has."""
+
+
+def _raising(value: int) -> int:
+    raise RuntimeError("a secret")
+
+
+@tool(sandbox="process")
+def picky() -> Annotated[int, AfterValidator(_raising)]:
+    """Its type looks at the value with code of its own, which is broken."""
+    return 5
 
 
 @tool(effect="execute", impact="low", sandbox="container")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from boxed import injected, work
+from boxed import injected, picky, work
 from commanding import count_lines
 from editing import note
 
@@ -22,17 +23,16 @@ from permissions.execution.copied import (
     relocated,
 )
 from permissions.execution.layered import hidden_names
-from permissions.execution.sandboxed import (
-    SandboxedExecutor,
-    _failed,
-    _outcome,
-)
+from permissions.execution.returned import failed, outcome_of
+from permissions.execution.sandboxed import SandboxedExecutor
 from permissions.mapping import targets_of
 from sandbox import CommandJob, ExecResult, ProfileError, RaisedError, Resources, SandboxProfile
 from sandbox.bubblewrap import BubblewrapSandbox
+from sandbox.egress.decision import EgressReport, EgressRequest
 
 if TYPE_CHECKING:
     from permissions.tools import ToolDefinition
+    from sandbox.workspace import WorkspaceLayer
 
 USED = Resources(wall_seconds=0.5, cpu_seconds=0.1, max_rss_bytes=1)
 
@@ -203,7 +203,7 @@ def test_how_a_command_ended(workspace: Path, verdict: Any, status: str) -> None
         verdict=verdict, exit_code=3, stdout=b"o\xff", resources=USED, enforced={}
     )
 
-    outcome = _outcome(given, result)
+    outcome = outcome_of(given, result)
 
     assert outcome.status == status
     if status == "ok":
@@ -229,7 +229,7 @@ def test_more_than_fits_is_refused(workspace: Path) -> None:
 
 def ended(workspace: Path, arguments: dict[str, Any] | None = None, **result: Any) -> Any:
     given = execution(workspace, {"source": "a.txt", **(arguments or {})})
-    return _outcome(given, ExecResult(**{"resources": USED, "enforced": {}, **result}))
+    return outcome_of(given, ExecResult(**{"resources": USED, "enforced": {}, **result}))
 
 
 def test_only_the_calls_own_target_comes_out(workspace: Path) -> None:
@@ -248,7 +248,7 @@ def test_a_target_that_became_a_link_is_not_written_through(workspace: Path) -> 
     given = execution(workspace, {"source": "a.txt", "target": "new"})
     (workspace / "new").symlink_to(workspace.parent / "secret")
 
-    outcome = _outcome(
+    outcome = outcome_of(
         given,
         ExecResult(verdict="ok", value=5, files_out={"new": b"x"}, resources=USED, enforced={}),
     )
@@ -262,6 +262,63 @@ def test_a_value_of_another_type_is_no_result(workspace: Path) -> None:
 
     assert outcome.status == "provider_failed"
     assert "x-secret" not in outcome.detail
+
+
+CONNECTION = EgressReport(
+    request=EgressRequest("connect", "api.example.com", 443),
+    permitted=True,
+    reason="egress.allowed",
+    address="192.0.2.1",
+    bytes_out=10,
+    bytes_in=20,
+    seconds=0.5,
+    end="complete",
+    number=1,
+)
+MADE: Any = {"resources": USED, "enforced": {}, "stdout": b"said", "egress": (CONNECTION,)}
+
+
+def test_a_type_whose_own_code_fails_loses_nothing_of_the_run(workspace: Path) -> None:
+    given = execution(workspace, {}, definition=picky.guard.definition)
+
+    outcome = outcome_of(given, ExecResult(verdict="ok", value=5, **MADE))
+
+    assert (outcome.status, outcome.value) == ("provider_failed", None)
+    assert "a secret" not in outcome.detail
+    assert [each.body["connection"] for each in outcome.effects] == [1]
+    assert outcome.streams["stdout"] == b"said"
+
+
+class Unreadable:
+    """A sandbox whose run leaves a layer that cannot be read."""
+
+    name = "unreadable"
+    isolation = "process"
+
+    def __init__(self, upper: Path) -> None:
+        self._upper = upper
+
+    async def run(self, *_: Any, workspace: WorkspaceLayer, **__: Any) -> ExecResult:
+        self._upper.touch()
+        workspace.collect(os.open(self._upper, os.O_RDONLY), "user.overlay.")
+        return ExecResult(verdict="ok", value="n", **MADE)
+
+
+async def test_changes_that_cannot_be_read_lose_nothing_else_of_the_run(
+    workspace: Path, tmp_path: Path
+) -> None:
+    sandbox: Any = Unreadable(tmp_path / "no folder")
+    (tmp_path / "code").mkdir()
+    unreadable = SandboxedExecutor(sandbox, stage=CodeStage(tmp_path / "code"), profiles={})
+    arguments = {"path": "n", "text": "x"}
+
+    outcome = await unreadable.execute(
+        execution(workspace, arguments, definition=note.guard.definition)
+    )
+
+    assert (outcome.status, outcome.value, outcome.held) == ("provider_failed", None, None)
+    assert outcome.detail == "what it changed cannot be read: Not a directory"
+    assert [each.body["connection"] for each in outcome.effects] == [1]
 
 
 def test_an_exception_inside_is_the_tools_end_and_its_text_stays_out_of_the_open(
@@ -296,7 +353,7 @@ def test_what_was_enforced_is_recorded_without_fractions(workspace: Path) -> Non
 
 
 def test_a_provider_that_quotes_a_file_name_is_not_quoted() -> None:
-    outcome = _failed(ProfileError("file name 'x-secret' is not plain"), verdict="profile")
+    outcome = failed(ProfileError("file name 'x-secret' is not plain"), verdict="profile")
 
     assert (outcome.status, outcome.detail) == ("provider_failed", "ProfileError")
     assert b"x-secret" in outcome.streams["fault"]
