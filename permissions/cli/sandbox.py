@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json as json_text
 import os
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path  # noqa: TC003 - typer reads the hints
 from typing import TYPE_CHECKING, Annotated, Any
@@ -124,14 +124,15 @@ def list_all(*, json: Json = False) -> None:
         ],
         "groups": cgroup.groups(),
     }
-    for engine in _engines():
-        from sandbox.docker.image import describe_images
+    with _engine() as engine:
+        if engine is not None:
+            from sandbox.docker.image import describe_images
 
-        document["images"] += describe_images(engine)
-        document["containers"] += [
-            {"id": left.id, "state": left.state, "abandoned": left.is_abandoned}
-            for left in engine.leftovers()
-        ]
+            document["images"] += describe_images(engine)
+            document["containers"] += [
+                {"id": left.id, "state": left.state, "abandoned": left.is_abandoned}
+                for left in engine.leftovers()
+            ]
     if json:
         typer.echo(json_text.dumps(document, indent=2, sort_keys=True))
         return
@@ -157,12 +158,13 @@ def gc() -> None:
     from sandbox.bubblewrap import reaper
     from sandbox.oci import backend as oci
 
+    groups = reaper.reap()  # first: the other one removes groups too, and does not count them
     containers = oci.reap()
-    groups = reaper.reap()
-    for engine in _engines():
-        from sandbox.docker.backend import reap
+    with _engine() as engine:
+        if engine is not None:
+            from sandbox.docker.backend import reap
 
-        containers += reap(engine)
+            containers += reap(engine)
     typer.echo(f"removed {containers} containers and {groups} groups")
 
 
@@ -184,21 +186,21 @@ def _roots() -> list[dict[str, Any]]:
         ]
 
 
-def _engines() -> Iterator[Engine]:
-    """The engine of this machine; none, and a word about it, where containers need none."""
+@contextmanager
+def _engine() -> Iterator[Engine | None]:
+    """The engine of this machine; None, and a word about it, where containers need none."""
     from sandbox.docker.engine import Engine
     from sandbox.oci.runtimes import installed
 
-    with _told():
+    with _told(), ExitStack() as stack:
+        engine = None
         try:
-            engine = Engine.connect()
+            engine = stack.enter_context(closing(Engine.connect()))
         except SandboxUnavailableError as err:
             if not installed():
                 raise
             typer.echo(f"no Docker: {err.missing}", err=True)
-            return
-        with closing(engine):
-            yield engine
+        yield engine
 
 
 @contextmanager
