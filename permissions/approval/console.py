@@ -7,7 +7,8 @@ stands on the screen parses back to exactly the value that will run. Lines are b
 not by the terminal: no text can start a line of its own. Readable without colour.
 
 Not protected from: letters of other scripts that look alike. They are shown as they are and
-named below the value.
+named below the value. And diffs are lines, not values: an escape in one may stand for its
+character or for the letters it is written in.
 """
 
 from __future__ import annotations
@@ -215,9 +216,9 @@ def _facts(entry: JsonObject) -> Iterator[str]:
 def _diff(
     diff: list[str] | None, entry: JsonObject, *, full: bool, width: int
 ) -> tuple[list[str], bool]:
+    if entry["type"] != "file" or entry["kind"] == "deleted":
+        return [], False
     if diff is None:
-        if entry["type"] != "file" or entry["kind"] == "deleted":
-            return [], False
         return _notice(f"no text to compare; its content has {entry['digest']}", width), False
     shown = diff if full else diff[:MAX_DIFF]
     lines = []

@@ -293,6 +293,26 @@ def test_the_page_of_changes_shows_each_with_its_diff() -> None:
     ]
 
 
+def test_the_diff_of_a_file_stands_below_the_file_alone() -> None:
+    """A folder that became a file is two changes of one path, and only one has text."""
+    folder = {"type": "directory", "mode": "0755", "size": 0}
+    shown = effects(
+        [
+            entry("d", kind="deleted", mode=None, size=None, digest=None)
+            | {"type": "directory", "was": folder},
+            entry("d", kind="created", was=None),
+        ],
+        {"d": diff_of("d", "+now a file")},
+    )
+
+    assert below(text(asked(effects=shown)), CHANGED) == [
+        '  deleted directory (was mode 0755): "d"',
+        '  created file, mode 0644, 18 bytes: "d"',
+        "      @@ -1 +1,1 @@",
+        "      +now a file",
+    ]
+
+
 @pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE.keys())
 def test_no_text_of_a_file_reaches_the_terminal_as_anything_else(hostile: str) -> None:
     """What a store hands out is escaped again: it is not believed either."""
