@@ -211,7 +211,13 @@ async def _executors(
 
 
 def _private(config: BrokerConfig, places: Places) -> tuple[Path, ...]:
-    """What no tool may see, wherever it lies."""
+    """What no tool may see or change, wherever it lies: it decides what the next start permits."""
     scheme, _, key = config.trace.key.partition(":")
-    named = (config.sandbox.secrets, Path(key) if scheme == "file" else None)
+    named = (
+        config.sandbox.secrets,
+        Path(key) if scheme == "file" else None,
+        config.pdp.policies,
+        config.pdp.overlay,
+        *(profile.authorities for profile in config.sandbox.profiles.values()),
+    )
     return (places.root, *(place for place in named if place is not None))

@@ -2,15 +2,18 @@
 
 The tool finds the whole workspace at `/workspace`, its working directory, and writes into a
 layer over it. What is the broker's own and lies in the workspace (state, secrets, the log's
-key) is not seen: its owner appears as the run's own user inside, so that modes protect nothing.
+key, policies) is not seen: its owner appears as the run's own user inside, so that modes protect
+nothing.
 
-Not protected from: whatever else lies in the workspace can be read by the tool. Keep secrets
-out of it.
+Not protected from: whatever else lies in the workspace can be read by the tool, and changed as
+policies permit. Keep secrets out of it, and the installation the broker itself runs from.
 """
 
 from __future__ import annotations
 
+import os
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -24,7 +27,6 @@ from sandbox.workspace import WorkspaceLayer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
-    from pathlib import Path
 
     from sandbox.workspace import ChangeSet, Fault
 
@@ -96,15 +98,20 @@ def hidden_names(workspace: Path, private: Iterable[Path]) -> tuple[str, ...]:
     Raises:
         ExecutionError: one of them holds the workspace, or is it.
     """
-    names = []
+    names: list[str] = []
     for place in private:
         real = place.resolve()
         if workspace.is_relative_to(real):
             raise ExecutionError(
                 "the workspace lies in a folder of the broker's own, which no tool may see"
             )
-        if real.is_relative_to(workspace):
-            names.append(real.relative_to(workspace).parts[0])
+        # A link on the way leads there at the next start too, so a run must not turn it.
+        ways = (real, place.parent.resolve() / place.name, Path(os.path.abspath(place)))  # noqa: PTH100
+        names += [
+            way.relative_to(workspace).parts[0]
+            for way in ways
+            if way != workspace and way.is_relative_to(workspace)
+        ]
     return tuple(dict.fromkeys(names))
 
 

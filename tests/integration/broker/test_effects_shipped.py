@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -17,8 +18,9 @@ from typer.testing import CliRunner
 from permissions.assembly import log_signer, open_broker
 from permissions.cli.request import app as request_app
 from permissions.cli.trace import app as trace_app
-from permissions.config import ApproverConfig, BrokerConfig
+from permissions.config import ApproverConfig, BrokerConfig, PdpConfig
 from permissions.model import Completed, Denial
+from permissions.pdp.bundle import shipped_folder
 from permissions.session import ToolCall
 from permissions.sessions import open_session
 from permissions.signing.keys import write_secret
@@ -117,6 +119,28 @@ async def test_what_policy_or_the_layer_refuses(
         "d",
         "d/x.txt",
     }
+
+
+@pytest.mark.parametrize("setting", ["overlay", "policies"])
+async def test_no_run_changes_the_policies_of_the_next_start(
+    setting: str, config: BrokerConfig
+) -> None:
+    """They are as much the broker's own as its keys, under whatever name they lie."""
+    rules = config.workspace / "rules"
+    if setting == "overlay":
+        (rules / "data").mkdir(parents=True)
+    else:
+        shutil.copytree(shipped_folder(), rules)
+    config = config.model_copy(update={"pdp": PdpConfig(**{setting: rules})})
+
+    seen = await called(config, script("ls"))
+    result = await called(config, script("mkdir -p rules/data; echo {} > rules/data/x.json"))
+
+    assert isinstance(seen, Completed), seen
+    assert "rules" not in seen.value
+    assert isinstance(result, Denial)
+    assert result.code == "effects.refused"
+    assert not (rules / "data/x.json").exists()
 
 
 def test_a_person_decides_from_the_command_line(config: BrokerConfig, tmp_path: Path) -> None:

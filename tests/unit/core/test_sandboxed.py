@@ -159,6 +159,16 @@ def test_a_link_to_the_brokers_own_is_followed(workspace: Path) -> None:
     assert hidden_names(workspace, (workspace.parent / "state",)) == ("kept",)
 
 
+def test_a_link_that_leads_to_the_brokers_own_is_hidden_too(workspace: Path) -> None:
+    """Else a run could put a folder of its own in its place, for the next start."""
+    outside = workspace.parent / "elsewhere"
+    (outside / "deep").mkdir(parents=True)
+    (workspace / "kept").symlink_to(outside)
+
+    assert hidden_names(workspace, (workspace / "kept",)) == ("kept",)
+    assert hidden_names(workspace, (workspace / "kept/deep",)) == ("kept",)
+
+
 def test_what_the_call_names_goes_in_and_nothing_a_link_leads_to(workspace: Path) -> None:
     given = execution(workspace, {"source": "a.txt", "more": ["docs"], "target": "t"})
 
