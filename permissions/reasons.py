@@ -88,7 +88,8 @@ _AGENT_TEXT: dict[Code, str] = {
     Code.STATE_UNAVAILABLE: "The broker could not read or keep its state, so it was not run.",
     Code.TRACE_UNAVAILABLE: "The call could not be recorded, so it was not run.",
     Code.EXECUTION_REFUSED: "This call cannot run in its sandbox as it was made. Its paths have"
-    " to lie in the workspace, and what they name has to be small enough to copy.",
+    " to lie in the workspace, apart from the broker's own, and what they name has to be small"
+    " enough to copy.",
     Code.EXECUTION_STATE_LOST: "The sandbox kept for this tool has ended, and what earlier calls"
     " left in it is gone. This call was not run; the next one begins in a new sandbox.",
     Code.EXECUTION_PROVIDER_FAILED: "The sandbox failed before or while the tool ran.",

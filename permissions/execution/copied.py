@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from permissions.errors import ExecutionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from permissions.execution.base import Execution
     from permissions.model import JsonObject
@@ -49,8 +49,12 @@ def relocated(execution: Execution) -> JsonObject:
     return document
 
 
-def inputs_of(execution: Execution) -> dict[str, Path]:
+def inputs_of(execution: Execution, private: Collection[Path]) -> dict[str, Path]:
     """The files the call's read targets name, by path relative to the workspace.
+
+    Args:
+        execution: what is to be run.
+        private: the broker's own places, real, which do not go in with a folder they lie in.
 
     Raises:
         ExecutionError: together they are too large.
@@ -61,7 +65,7 @@ def inputs_of(execution: Execution) -> dict[str, Path]:
         place = Path(target["resolved"])
         found = [place] if place.is_file() else sorted(place.rglob("*"))
         for file in found:
-            if file.is_symlink() or not file.is_file():
+            if file.is_symlink() or not file.is_file() or is_within(file, private):
                 continue
             name = Path(target["relative"])
             if file != place:
@@ -73,6 +77,11 @@ def inputs_of(execution: Execution) -> dict[str, Path]:
                 )
             files[str(name)] = file
     return files
+
+
+def is_within(path: Path, places: Collection[Path]) -> bool:
+    """Whether a path is one of the places, or lies below one."""
+    return any(path.is_relative_to(place) for place in places)
 
 
 def contents_of(files: Mapping[str, Path]) -> dict[str, bytes]:

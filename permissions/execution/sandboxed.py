@@ -12,6 +12,7 @@ What a profile with a way out lists, the run's gate decides again, connection by
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from permissions.errors import (
 )
 from permissions.execution.base import Outcome
 from permissions.execution.code import import_path
-from permissions.execution.copied import contents_of, inputs_of, paths_of, relocated
+from permissions.execution.copied import contents_of, inputs_of, is_within, paths_of, relocated
 from permissions.execution.kept import KeptSandboxes, Walls
 from permissions.execution.layered import held, hidden_names, opened_layer
 from permissions.execution.returned import failed, outcome_of, unreadable
@@ -43,7 +44,6 @@ from sandbox.mounts import checked_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from permissions.execution.base import ConnectionGate, Execution
     from permissions.execution.code import CodeStage
@@ -66,8 +66,8 @@ class SandboxedExecutor:
         unusable: profiles that were looked at beforehand, and what is wrong with each.
         kept: those kept between calls, of this executor and of others.
         bounds: of each of them.
-        private: places of the broker's own, which no layer of a workspace shows.
-        hidden: names at the top of a workspace that none shows either.
+        private: places of the broker's own, which go into no sandbox.
+        hidden: names at the top of a workspace that no layer of it shows either.
     """
 
     def __init__(
@@ -92,6 +92,7 @@ class SandboxedExecutor:
         self._kept = kept or KeptSandboxes()
         self._bounds = bounds
         self._private = private
+        self._own = tuple(place.resolve() for place in private)
         self._hidden = hidden
 
     def enforces(self, execution: Execution) -> JsonObject:
@@ -112,10 +113,12 @@ class SandboxedExecutor:
         for target in paths_of(execution):
             if not target["inside_workspace"] or target["relative"] is None:
                 raise ExecutionError("a sandboxed tool's paths have to be in the workspace")
+            if is_within(Path(target["resolved"]), self._own):
+                raise ExecutionError("a path is the broker's own, which no tool may be given")
         if execution.definition.workspace == "layer":
             self._check_layer(execution)
         else:
-            inputs_of(execution)
+            inputs_of(execution, self._own)
         session = None if execution.definition.options.single_use else self._session(execution)
         return {
             "boundary": self._sandbox.isolation,
@@ -148,7 +151,7 @@ class SandboxedExecutor:
                 return await self._on_layer(execution, replace(profile, wall_seconds=seconds))
             if execution.definition.options.single_use:
                 profile = replace(profile, wall_seconds=seconds)
-                files = contents_of(inputs_of(execution))
+                files = contents_of(inputs_of(execution, self._own))
                 result = await self._run(execution, profile, files=files)
             else:
                 result = await self._run_kept(execution, seconds)
@@ -201,7 +204,7 @@ class SandboxedExecutor:
         return (*self._stage.stage(module), *self._code_roots)
 
     async def _run_kept(self, execution: Execution, seconds: float) -> ExecResult:
-        files = contents_of(inputs_of(execution))
+        files = contents_of(inputs_of(execution, self._own))
         await self._kept.clear()
         session = self._session(execution)
         try:

@@ -172,9 +172,32 @@ def test_a_link_that_leads_to_the_brokers_own_is_hidden_too(workspace: Path) -> 
 def test_what_the_call_names_goes_in_and_nothing_a_link_leads_to(workspace: Path) -> None:
     given = execution(workspace, {"source": "a.txt", "more": ["docs"], "target": "t"})
 
-    found = contents_of(inputs_of(given))
+    found = contents_of(inputs_of(given, private=()))
 
     assert found == {"a.txt": b"a", "docs/b.txt": b"b", "docs/deep/c.txt": b"c"}
+
+
+def test_what_is_the_brokers_own_does_not_go_in_with_its_folder(
+    workspace: Path, tmp_path: Path
+) -> None:
+    """Its keys lie in the workspace by default, and a tool may well be given all of that."""
+    (tmp_path / "code").mkdir()
+    (workspace / "kept/keys").mkdir(parents=True)
+    (workspace / "kept/keys/log").write_text("secret")
+    own = SandboxedExecutor(
+        BubblewrapSandbox(),
+        stage=CodeStage(tmp_path / "code"),
+        profiles={},
+        private=(workspace / "kept",),
+    )
+    whole = execution(workspace, {"source": "a.txt", "more": ["."]})
+
+    assert own.enforces(whole)
+    assert "kept/keys/log" in inputs_of(whole, private=())
+    assert "kept/keys/log" not in inputs_of(whole, private=(workspace / "kept",))
+    for arguments in ({"source": "kept/keys/log"}, {"source": "a.txt", "target": "kept/x"}):
+        with pytest.raises(ExecutionError, match="broker's own"):
+            own.enforces(execution(workspace, arguments))
 
 
 def test_paths_reach_the_tool_as_they_stand_inside(workspace: Path) -> None:
@@ -234,7 +257,7 @@ def test_more_than_fits_is_refused(workspace: Path) -> None:
         file.truncate(MAX_INPUT_BYTES + 1)
 
     with pytest.raises(ExecutionError, match="more than 32 MiB"):
-        inputs_of(execution(workspace, {"source": "a.txt"}))
+        inputs_of(execution(workspace, {"source": "a.txt"}), private=())
 
 
 def ended(workspace: Path, arguments: dict[str, Any] | None = None, **result: Any) -> Any:
