@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, assert_never
 
 from permissions.errors import ConfigError
 from permissions.logs import get_logger
@@ -45,11 +45,11 @@ async def available(config: BrokerConfig, stack: AsyncExitStack) -> dict[Isolati
     for name in config.sandbox.backends:
         backend = _backend(name)
         answer = await backend.probe()
-        if not answer.available:
-            _log.info("sandbox_missing", backend=name, missing=answer.missing)
-            continue
-        if name == "oci" and (lacking := _lacking(config)):
-            _log.info("sandbox_missing", backend=name, missing=lacking)
+        missing = answer.missing
+        if answer.available and name == "oci":  # else an engine, which has the image, is used
+            missing = next(filter(None, map(_unprepared, profiles(config).values())), "")
+        if missing or not answer.available:
+            _log.info("sandbox_missing", backend=name, missing=missing)
             await backend.aclose()
             continue
         if (runtime := kernel_runtime(answer.facts)) is not None:
@@ -72,7 +72,7 @@ async def unusable_profiles(named: Mapping[str, SandboxProfile]) -> dict[str, st
     Nothing is asked when no profile names an image. An image without our label is asked for
     its Python when a sandbox of it starts, which is before any call in it.
     """
-    with_image = {name: each for name, each in named.items() if _needs_an_engine(each)}
+    with_image = {name: each for name, each in named.items() if _unprepared(each)}
     if not with_image:
         return {}
     from sandbox.docker import DockerSandbox
@@ -90,27 +90,14 @@ async def unusable_profiles(named: Mapping[str, SandboxProfile]) -> dict[str, st
     return found
 
 
-def _needs_an_engine(profile: SandboxProfile) -> bool:
-    """True for one with an image that no root file system is prepared for."""
+def _unprepared(profile: SandboxProfile) -> str:
+    """What is missing of the root file system of a profile's image; "" when it needs none."""
     if profile.image is None:
-        return False
+        return ""
     from sandbox.oci.roots import find
 
     try:
         find(profile.image)
-    except SandboxUnavailableError:
-        return True
-    return False
-
-
-def _lacking(config: BrokerConfig) -> str:
-    """What a profile's image needs and is not prepared: then an engine, which has it, is used."""
-    from sandbox.oci.roots import find
-
-    try:
-        for profile in config.sandbox.profiles.values():
-            if profile.image is not None:
-                find(profile.image)
     except SandboxUnavailableError as err:
         return err.missing
     return ""
@@ -178,19 +165,19 @@ def _rule(entry: EgressConfig) -> EgressRule:
     )
 
 
-def _backend(name: str) -> ArmingSandbox:
+def _backend(name: Literal["oci", "docker", "bubblewrap"]) -> ArmingSandbox:
     match name:
-        case "docker":
-            from sandbox.docker import DockerSandbox
-
-            return DockerSandbox()
         case "oci":
             from sandbox.oci import OciSandbox
 
             return OciSandbox()
+        case "docker":
+            from sandbox.docker import DockerSandbox
+
+            return DockerSandbox()
         case "bubblewrap":
             from sandbox.bubblewrap import BubblewrapSandbox
 
             return BubblewrapSandbox()
         case _:
-            raise ValueError(f"unknown sandbox backend {name!r}")
+            assert_never(name)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from http.server import BaseHTTPRequestHandler
-from socketserver import UnixStreamServer
-from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
+from engines import engine_out_of_order
 from typer.testing import CliRunner
 
 from permissions.cli.root import app
@@ -67,34 +65,14 @@ def test_without_an_engine_the_sandbox_commands_say_so(
     assert "to get it" in done.stderr
 
 
-class OutOfOrder(BaseHTTPRequestHandler):
-    """An engine that says its version, and fails whatever it is asked for then."""
-
-    def do_GET(self) -> None:
-        is_version = self.path.endswith("/version")
-        body = b'{"ApiVersion": "1.43"}' if is_version else b'{"message": "out of order"}'
-        self.send_response(200 if is_version else 500)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing."""
-
-
 def test_an_engine_that_fails_under_a_command_is_told_in_a_sentence(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """It answered a moment before."""
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/engine.sock")
 
-    with UnixStreamServer(f"{tmp_path}/engine.sock", OutOfOrder) as server:
-        serving = Thread(target=server.serve_forever)
-        serving.start()
+    with engine_out_of_order(tmp_path / "engine.sock", fails="/containers/"):
         done = CliRunner().invoke(app, ["sandbox", "gc"])
-        server.shutdown()
-        serving.join()
 
     assert done.exit_code == 1
     assert "could not list sandboxes: 'out of order'" in done.stderr
