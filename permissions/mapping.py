@@ -1,10 +1,12 @@
 """From a call to the question policies answer: the Rego input, every key present.
 
 The mapping follows the default of the AuthZEN MCP binding draft (action `tools/call`, the
-tool as resource). While a permitted call runs, two further questions may follow: may it make
-this connection (`egress/connect`), and may what it changed be kept (`effects/commit`). Who
-asks, which tool and why stay what they were. Nothing a caller passes can name its own action, tool, role or label: these
-come from the definition and the session only.
+tool as resource). Of a permitted call two further questions may follow: while it runs, may it
+make this connection (`egress/connect`); after it, may what it changed be kept
+(`effects/commit`). Who asks, which tool and why stay what they were.
+
+Nothing a caller passes can name its own action, tool, role or label: these come from the
+definition and the session only.
 """
 
 from __future__ import annotations
@@ -155,8 +157,8 @@ def _change(entry: JsonObject) -> JsonObject:
     names = ("path", "kind", *_FACTS, "executable", "target", "protected")
     was = entry["was"]
     if was is not None:
-        programs = was["type"] == "file" and bool(int(was["mode"], 8) & 0o111)
-        was = {**{name: was[name] for name in _FACTS}, "executable": programs}
+        is_program = was["type"] == "file" and bool(int(was["mode"], 8) & 0o111)
+        was = {**{name: was[name] for name in _FACTS}, "executable": is_program}
     return {**{name: entry[name] for name in names}, "was": was}
 
 

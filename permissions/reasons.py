@@ -65,7 +65,7 @@ _AGENT_TEXT: dict[Code, str] = {
     Code.ARGUMENTS_UNREPRESENTABLE: "The arguments hold values that cannot be checked safely"
     " (numbers beyond 64 bits, NaN, broken Unicode, or too much nesting or size).",
     Code.SESSION_CLOSED: "The session of this run has ended; nothing more can be called in it.",
-    Code.CALL_CANCELLED: "The caller gave up before the call was decided.",
+    Code.CALL_CANCELLED: "The caller gave up before the call had come to its end.",
     Code.CALL_IN_DOUBT: "An identical call was started before and its outcome is unknown. It"
     " is not run again; a person has to look.",
     Code.CALL_CHANGED: "The call that reached the tool is not the call that was decided.",

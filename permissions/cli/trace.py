@@ -274,7 +274,7 @@ def _calls(entries: Iterator[RecordedEntry], run: str | None) -> Iterator[JsonOb
         call = open_calls.get(name)
         if call is None:
             continue
-        if entry.type == "decision" and call["isolation"] is None:  # later ones: of connections
+        if entry.type == "decision" and call["isolation"] is None:  # later: what it did
             call["permitted"] = entry.body.get("permitted")
             call["reasons"] = entry.body.get("reasons")
         elif entry.type == "start":
