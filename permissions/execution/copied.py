@@ -101,7 +101,11 @@ def put_back(execution: Execution, files: Mapping[str, bytes]) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         draft = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
         draft.touch(mode=0o600, exist_ok=False)
-        draft.write_bytes(data)
-        # A file that is there keeps its mode: nobody gains sight of it by its being written.
-        draft.chmod(stat.S_IMODE(place.stat().st_mode) if place.exists() else NEW_FILE_MODE)
-        draft.replace(place)
+        try:
+            draft.write_bytes(data)
+            # A file that is there keeps its mode: nobody gains sight of it by its being written.
+            draft.chmod(stat.S_IMODE(place.stat().st_mode) if place.exists() else NEW_FILE_MODE)
+            draft.replace(place)
+        except OSError:
+            draft.unlink()
+            raise

@@ -67,7 +67,7 @@ def outcome_of(
         error = ToolFailedError(f"{name}: {result.error.message}{hint}")
     return Outcome(
         status,
-        value=value,
+        value=value if status == "ok" else None,
         error=error,
         detail=detail,
         verdict=result.verdict,

@@ -277,6 +277,18 @@ def test_only_the_calls_own_target_comes_out(workspace: Path) -> None:
     assert [each.name for each in (workspace / "new").iterdir()] == ["x"]
 
 
+def test_a_file_that_cannot_be_put_back_leaves_no_draft(workspace: Path) -> None:
+    before = sorted(workspace.iterdir())
+
+    outcome = ended(
+        workspace, {"target": "docs"}, verdict="ok", value=5, files_out={"docs": b"x"}
+    )
+
+    assert (outcome.status, outcome.value) == ("provider_failed", None)
+    assert outcome.detail == "a file could not be put back: Is a directory"
+    assert sorted(workspace.iterdir()) == before
+
+
 def test_a_target_that_became_a_link_is_not_written_through(workspace: Path) -> None:
     given = execution(workspace, {"source": "a.txt", "target": "new"})
     (workspace / "new").symlink_to(workspace.parent / "secret")
