@@ -55,6 +55,17 @@ async def test_a_permit_commits() -> None:
     assert fate(broker)["fate"] == "committed"
 
 
+async def test_a_deletion_is_a_change_like_any_other() -> None:
+    workspace = {**BEFORE, "b": "gone\n"}
+
+    result, broker = await called(InMemoryChanges(workspace, BEFORE))
+
+    assert isinstance(result, Completed)
+    assert workspace == BEFORE
+    changes = next(e for e in broker.trace.entries if e.body.get("kind") == "changes")
+    assert (changes.body["deleted"], changes.body["created"]) == (1, 0)
+
+
 OBSTACLES: dict[str, tuple[Any, str, str, bool]] = {
     "conflict": ("unavailable", "effects.conflict", "conflict", True),
     "failed": ("unavailable", "effects.failed", "failed", True),
