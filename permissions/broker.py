@@ -146,11 +146,15 @@ class PermissionBroker:
         if admission.taken:
             raise ExecutionError(f"the leave to run call {admission.id} was used before")
         admission.taken = True
+        given_up = Outcome("cancelled", enforced=admission.enforced)
         try:
             outcome = await self._execute(admission, injected or {})
+            admission.attempt.entries += records.effects(admission, outcome)
+            # What was seen of the run stays, whoever gives up now.
+            given_up = replace(outcome, status="cancelled", value=None, error=None, held=None)
             outcome = await conclude(self.parts, admission, outcome)  # 10
         except BaseException:
-            await self.settle(admission, Outcome("cancelled", enforced=admission.enforced))
+            await self.settle(admission, given_up)
             raise
         return await self.settle(admission, outcome)
 
@@ -335,8 +339,8 @@ class PermissionBroker:
         parts, session = self.parts, admission.session
         took = parts.clock() - admission.started
         entry = records.outcome(admission, outcome, delivery, duration_us=took)
-        noted = [*admission.attempt.entries, *records.effects(admission, outcome)]
-        await parts.trace.append([*noted, entry], evidence=admission.terms.evidence)
+        noted = [*admission.attempt.entries, entry]
+        await parts.trace.append(noted, evidence=admission.terms.evidence)
         session.settle(admission, outcome.status, delivery.document)
         if admission.reserved is not None:
             await session.budgets.settle(admission.reserved, admission.reserved.amounts)

@@ -62,9 +62,7 @@ async def _conclude(
     attempt, changes = admission.attempt, held.changes
     if changes is None:
         return outcome
-    attempt.entries.extend(records.effects(admission, outcome))  # they came before
     attempt.entries.append(records.changes(admission, changes))
-    outcome = replace(outcome, effects=())
     try:
         request = await _commit(parts, admission, held, changes, outcome.status)
     except Refusal as refusal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from permissions import tool
-from permissions.execution.base import Outcome
+from permissions.execution.base import ObservedEffect, Outcome
 from permissions.session import ToolCall
 
 if TYPE_CHECKING:
@@ -24,7 +24,10 @@ EDIT = ToolCall("edit", {"note": "x"})
 
 
 class HoldingPlace:
-    """A `ToolExecutor` whose run ends with this status, and holds these changes."""
+    """A `ToolExecutor` whose run ends with this status, and holds these changes.
+
+    It said something, and was refused a connection.
+    """
 
     def __init__(self, held: HeldChanges, status: Status = "ok") -> None:
         self._held, self._status = held, status
@@ -36,7 +39,14 @@ class HoldingPlace:
     async def execute(self, execution: Execution) -> Outcome:
         """See `ToolExecutor`."""
         said = execution.arguments.values["note"]
-        return Outcome(self._status, value=said, held=self._held)
+        return Outcome(
+            self._status,
+            value=said,
+            verdict="exit",
+            streams={"stdout": b"said"},
+            effects=(ObservedEffect({"kind": "connection", "permitted": False}, {}),),
+            held=self._held,
+        )
 
     async def end_run(self, run: str) -> None:
         """See `ToolExecutor`."""

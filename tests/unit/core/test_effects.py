@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 from editing import on_effects
 from faults import findings
@@ -13,7 +14,7 @@ from permissions.execution.held import Obstacle
 from permissions.execution.memory import InMemoryChanges
 from permissions.model import Completed, Denial
 from permissions.sessions import open_session
-from permissions.testing import memory_broker, permitted
+from permissions.testing import asking, memory_broker, permitted
 
 if TYPE_CHECKING:
     from permissions.execution.base import Status
@@ -64,6 +65,32 @@ async def test_a_deletion_is_a_change_like_any_other() -> None:
     assert workspace == BEFORE
     changes = next(e for e in broker.trace.entries if e.body.get("kind") == "changes")
     assert (changes.body["deleted"], changes.body["created"]) == (1, 0)
+
+
+async def test_who_gives_up_meanwhile_takes_nothing_of_the_run_along() -> None:
+    """What it said, what was seen of it and how it ended is on record, once."""
+    workspace = dict(BEFORE)
+    async with memory_broker(
+        [edit],
+        decide=on_effects(asking()),
+        executors={"process": HoldingPlace(InMemoryChanges(workspace, AFTER))},
+        approval_mode="wait",
+    ) as broker:
+        async with open_session(broker, user="alice") as session:
+            async with anyio.create_task_group() as tasks:
+                token = await broker.parts.approvals.changed(None)
+                tasks.start_soon(broker.call, session, EDIT)
+                await broker.parts.approvals.changed(token)
+                tasks.cancel_scope.cancel()
+        assert findings(broker.trace.entries) == []
+
+    outcome = next(e for e in broker.trace.entries if e.type == "outcome")
+    assert (outcome.body["status"], outcome.body["verdict"]) == ("cancelled", "exit")
+    assert outcome.contents["stdout"] == b"said"
+    assert [e.body["kind"] for e in broker.trace.entries if e.type == "effect"] == [
+        *("connection", "changes", "fate")
+    ]
+    assert workspace == BEFORE
 
 
 OBSTACLES: dict[str, tuple[Any, str, str, bool]] = {
