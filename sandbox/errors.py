@@ -80,13 +80,13 @@ class CommitError(SandboxError):
 
     Attributes:
         kind: `refused` by what is in it; `conflict` with changes made meanwhile; `failed` on
-            the way.
-        faults: the paths and reasons. The workspace is as it was, but for those paths of a
-            failed commit whose reason says otherwise.
+            the way, and undone; `torn`: failed, and it could not be undone everywhere.
+        faults: the paths and reasons. Nothing of a commit that is not `torn` is in the
+            workspace, which is as it was or as others made it meanwhile.
     """
 
     def __init__(
-        self, kind: Literal["refused", "conflict", "failed"], faults: Sequence[Fault]
+        self, kind: Literal["refused", "conflict", "failed", "torn"], faults: Sequence[Fault]
     ) -> None:
         self.kind = kind
         self.faults = tuple(faults)

@@ -18,7 +18,7 @@ class Obstacle:
     Attributes:
         kind: `refused` an entry that must not leave a sandbox; `protected` a path that acts
             outside of it; `conflict` with what others changed meanwhile; `failed` on the way,
-            and undone; `unknown` the way ended, and nobody can tell where.
+            and undone; `unknown` the way ended, and some of it may be there.
         faults: `path: reason`, in the run's own words.
     """
 

@@ -50,7 +50,7 @@ class HeldLayer:
         try:
             self._layer.commit(self._found)
         except CommitError as err:
-            return Obstacle(err.kind, _said(err.faults))
+            return Obstacle("unknown" if err.kind == "torn" else err.kind, _said(err.faults))
         except OSError as err:
             # Past the journal: it may be in the workspace, or be undone by the next opening.
             return Obstacle("unknown", (f".: {err.strerror}",))

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.errors import CommitError
 from sandbox.workspace import kernel
-from sandbox.workspace.journal import COMMIT, Journal, Step, set_mode
+from sandbox.workspace.journal import COMMIT, Journal, Step, Undone, set_mode
 from sandbox.workspace.model import Fault
 from sandbox.workspace.places import (
     FOLDER,
@@ -56,7 +56,7 @@ def commit(changes: ChangeSet, upper: int, workspace: int) -> None:
         workspace: descriptor of the workspace.
 
     Raises:
-        CommitError: nothing was changed (but see its `kind` and faults).
+        CommitError: nothing of it is there, unless its `kind` is `torn`.
     """
     blocked = _blocked(changes)
     if blocked is not None:
@@ -117,8 +117,8 @@ def _recover(workspace: int) -> tuple[Fault, ...]:
     if status(workspace, COMMIT) is None:
         return ()
     journal = _begin(workspace)
-    steps = journal.read()
-    kept = () if steps is None else journal.undo(steps)
+    undone = journal.undo(journal.read() or ())
+    kept = (*undone.stuck, *undone.theirs)
     journal.close(keep=bool(kept))
     return kept
 
@@ -165,9 +165,9 @@ def _commit(changes: ChangeSet, upper: int, workspace: int) -> None:
             _do(step, change, journal)
         _settle(changes.changes, workspace)
     except (CommitError, NotPlainError, OSError) as err:
-        kept = journal.undo(steps) if written else ()
-        journal.close(keep=bool(kept))
-        raise _failure(err, kept) from err
+        undone = journal.undo(steps) if written else Undone()
+        journal.close(keep=undone != Undone())
+        raise _failure(err, undone) from err
     journal.close()
 
 
@@ -178,11 +178,14 @@ def _begin(workspace: int) -> Journal:
         raise CommitError("failed", (Fault(COMMIT, f"{err.strerror}"),)) from err
 
 
-def _failure(err: Exception, kept: tuple[Fault, ...]) -> CommitError:
+def _failure(err: Exception, undone: Undone) -> CommitError:
     if isinstance(err, CommitError):
-        return CommitError(err.kind, (*err.faults, *kept))
-    said = err.strerror if isinstance(err, OSError) and err.strerror else str(err)
-    return CommitError("failed", (Fault(".", said), *kept))
+        kind, faults = err.kind, err.faults
+    else:
+        said = err.strerror if isinstance(err, OSError) and err.strerror else str(err)
+        kind, faults = "failed", (Fault(".", said),)
+    kind = "torn" if undone.stuck else kind
+    return CommitError(kind, (*undone.stuck, *faults, *undone.theirs))
 
 
 def _of_steps(changes: Sequence[Change]) -> list[Change]:

@@ -64,6 +64,20 @@ class Step:
         return found.st_ino == self.inode and same_time
 
 
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What is not as it was after undoing.
+
+    Attributes:
+        theirs: paths that others changed in between. They stay as they left them, with nothing
+            of the commit; an original is kept in `lost`.
+        stuck: steps that could not be undone: what the commit did there is there.
+    """
+
+    theirs: tuple[Fault, ...] = ()
+    stuck: tuple[Fault, ...] = ()
+
+
 class Journal:
     """An open commit folder. Only its holder may touch the workspace (see `commit`).
 
@@ -134,21 +148,19 @@ class Journal:
             said = f"its journal cannot be read; look into {COMMIT} and put its `old` back"
             raise CommitError("failed", (Fault(COMMIT, said),)) from err
 
-    def undo(self, steps: Iterable[Step]) -> tuple[Fault, ...]:
-        """Undoes what was done of the steps; gives what others changed in between.
-
-        Such a path stays as they left it, and the original is kept in `lost`.
-        """
-        kept = []
+    def undo(self, steps: Iterable[Step]) -> Undone:
+        """Undoes what was done of the steps."""
+        theirs, stuck = [], []
         for step in reversed(tuple(steps)):
             try:
-                reason = self._undo(step)
+                if reason := self._undo(step):
+                    theirs.append(Fault(step.path, reason))
             except OSError as err:
-                held = self._holds_original(step)
-                reason = f"it could not be put back: {err.strerror}; {_SAVED}" if held else ""
-            if reason:
-                kept.append(Fault(step.path, reason))
-        return tuple(kept)
+                if self._is_done(step):
+                    saved = f"; {_SAVED}" if step.do in {"swap", "take"} else ""
+                    said = f"it could not be undone: {err.strerror}{saved}"
+                    stuck.append(Fault(step.path, said))
+        return Undone(tuple(theirs), tuple(stuck))
 
     def _undo(self, step: Step) -> str:
         """Undoes one step, if the disk says it was done; gives what is in the way."""
@@ -169,11 +181,12 @@ class Journal:
                 case _:
                     assert_never(step.do)
 
-    def _holds_original(self, step: Step) -> bool:
+    def _is_done(self, step: Step) -> bool:
+        """Whether a step was, by what lies in our own folders; in doubt it was."""
         if step.do == "take":
             return status(self.old, step.slot) is not None
-        staged = status(self.new, step.slot) if step.do == "swap" else None
-        return step.do == "mode" or (staged is not None and not step.made(staged))
+        staged = None if step.do == "mode" else status(self.new, step.slot)
+        return staged is None or not step.made(staged)
 
     def _take_back(self, step: Step, folder: int, name: str) -> str:
         here = status(folder, name)

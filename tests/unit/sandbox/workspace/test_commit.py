@@ -18,6 +18,7 @@ from sandbox.workspace.journal import COMMIT
 from sandbox.workspace.places import FOLDER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = needs_root
@@ -260,6 +261,32 @@ def test_what_others_did_to_a_killed_commit_is_kept(tmp_path: Path) -> None:
     assert (workspace / "a").read_text() == "theirs"
     lost = list((workspace / COMMIT / "lost").iterdir())
     assert [place.read_text() for place in lost] == ["original"]
+
+
+@pytest.fixture
+def growing(tmp_path: Path) -> Iterator[Path]:
+    """A workspace with a folder out of which nothing can be taken again."""
+    workspace = fill(tmp_path / "w", {**BEFORE, "log/first": "1"})
+    done = subprocess.run(["chattr", "+a", workspace / "log"], check=False, capture_output=True)
+    if done.returncode != 0:
+        pytest.skip("needs uid 0 and a file system with append-only folders, such as ext4")
+    yield workspace
+    subprocess.run(["chattr", "-a", workspace / "log"], check=True)
+
+
+def test_what_cannot_be_undone_is_told(growing: Path) -> None:
+    """A commit that failed with a part of it in the workspace is no failed one."""
+    with WorkspaceLayer(growing) as layer:
+        with over(layer) as merged:
+            (merged / "log/added").write_text("2")
+            (merged / "log/first").write_text("changed")
+        with pytest.raises(CommitError) as caught:
+            layer.commit(layer.changes())
+
+    assert caught.value.kind == "torn"
+    assert [fault.path for fault in caught.value.faults] == ["log/added", "."]
+    assert (growing / "log/added").read_text() == "2"
+    assert (growing / "log/first").read_text() == "1"
 
 
 def test_the_lock_is_let_go(tmp_path: Path) -> None:
