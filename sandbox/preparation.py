@@ -1,4 +1,4 @@
-"""What sandboxes start from, made ready: the engine's default image, and root file systems.
+"""What sandboxes start from: the default image and root file systems, made ready, cleared away.
 
 A root file system is unpacked from the engine's image where an engine answers, so that both
 backends start the same files by the same digest; elsewhere it is bootstrapped by itself.
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sandbox.debian import bootstrapped
-from sandbox.errors import SandboxUnavailableError
+from sandbox.errors import SandboxProviderError, SandboxUnavailableError
 from sandbox.oci import roots
 from sandbox.oci.runtimes import installed
 from sandbox.profile import SandboxProfile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from sandbox.docker.engine import Engine
     from sandbox.oci.roots import Root
@@ -66,6 +66,42 @@ def prepare_default(progress: Callable[[str], None], *, again: bool = False) -> 
         return Prepared(image, _unpacked(engine, image, progress, is_default=True))
 
 
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """What was removed: ids of images, digests by which root file systems were asked for."""
+
+    images: tuple[str, ...]
+    roots: tuple[str, ...]
+
+
+def clear_superseded(engine: Engine | None, *, keep: Collection[str]) -> Cleared:
+    """Removes default images and root file systems that a later build took the place of.
+
+    Images of projects stay: no build takes their place, and a profile names them. So does
+    what a sandbox uses. Without an engine, what was made from an image stays as well: nobody
+    can say that the image is gone.
+
+    Args:
+        engine: of this machine, if one answers.
+        keep: images that profiles name, `sha256:...` or `name@sha256:...`.
+
+    Raises:
+        SandboxUnavailableError: others may write to the root file systems.
+        SandboxProviderError: the engine failed.
+    """
+    named = {image.rpartition("@")[2] for image in keep}
+    images: list[str] = []
+    if engine is None:
+        # The digest is the content's own where there was no image.
+        named |= {root.image for root in roots.prepared() if root.image != root.content}
+    else:
+        from sandbox.docker.image import describe_images, remove_superseded
+
+        images = remove_superseded(engine, keep=named)
+        named |= {image["id"] for image in describe_images(engine)}
+    return Cleared(tuple(images), tuple(root.image for root in roots.collect(named)))
+
+
 def wants_root() -> bool:
     """Whether a root file system would be used here: this is root, and has a runtime."""
     return os.geteuid() == 0 and bool(installed())
@@ -98,11 +134,12 @@ def prepare_image(image: str, progress: Callable[[str], None]) -> Root:
 def _unpacked(
     engine: Engine, image: str, progress: Callable[[str], None], *, is_default: bool
 ) -> Root:
-    from sandbox.docker.image import exported
-
     progress(f"unpacking {image}")
-    with exported(engine, image) as pieces, tempfile.TemporaryFile() as archive:
-        archive.writelines(pieces)
+    with engine.looking_into(image) as look, tempfile.TemporaryFile() as archive:
+        try:
+            archive.writelines(look.export())
+        except OSError as err:
+            raise SandboxProviderError(f"an image cannot be kept: {err.strerror}") from err
         archive.seek(0)
         return roots.prepare(
             archive,

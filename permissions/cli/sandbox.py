@@ -9,6 +9,7 @@ from __future__ import annotations
 import json as json_text
 import os
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path  # noqa: TC003 - typer reads the hints
 from typing import TYPE_CHECKING, Annotated, Any
@@ -153,11 +154,18 @@ def list_all(*, json: Json = False) -> None:
 
 
 @app.command()
-def gc() -> None:
-    """Remove sandboxes whose owner is gone. Running ones of living owners stay."""
+def gc(*, json: Json = False) -> None:
+    """Remove sandboxes whose owner is gone, and what a later build took the place of.
+
+    Sandboxes of living owners stay, and what they started from. Default images and root file
+    systems of earlier builds go, except those that a profile of wardline.toml here names.
+    """
+    from permissions.config import BrokerConfig
     from sandbox.bubblewrap import reaper
     from sandbox.oci import backend as oci
+    from sandbox.preparation import clear_superseded
 
+    profiles = BrokerConfig.load().sandbox.profiles.values()
     groups = reaper.reap()  # first: the other one removes groups too, and does not count them
     containers = oci.reap()
     with _engine() as engine:
@@ -165,7 +173,18 @@ def gc() -> None:
             from sandbox.docker.backend import reap
 
             containers += reap(engine)
+        cleared = clear_superseded(
+            engine, keep=[each.image for each in profiles if each.image is not None]
+        )
+    if json:
+        document = {"containers": containers, "groups": groups, **asdict(cleared)}
+        typer.echo(json_text.dumps(document, indent=2, sort_keys=True))
+        return
     typer.echo(f"removed {containers} containers and {groups} groups")
+    for image in cleared.images:
+        typer.echo(f"removed image {image[7:19]}")
+    for root in cleared.roots:
+        typer.echo(f"removed root {root[7:19]}")
 
 
 def _roots() -> list[dict[str, Any]]:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 REQUEST_SECONDS = 30
+LOOK_SECONDS = 1200
+"""For all of an image to be read."""
 REMEDY = "start Docker Engine 20.10 or later, or let this user reach its socket"
 
 
@@ -66,6 +68,15 @@ class Look:
                         f"{path!r:.120} of the image is over {most} bytes"
                     )
         return bytes(data)
+
+    def export(self) -> Iterator[bytes]:
+        """All of them, as a tar archive in pieces.
+
+        Raises:
+            SandboxProviderError: the engine failed.
+        """
+        with _provider("read an image"):
+            yield from self.client.export(self.container)
 
 
 class Engine:
@@ -139,6 +150,31 @@ class Engine:
             raise ProfileError(f"image {name!r:.120} declares volumes; build one without")
         return found
 
+    def images(self, label: str) -> list[Mapping[str, Any]]:
+        """Descriptions of the images with a label (`name` or `name=value`), the unnamed too.
+
+        Raises:
+            SandboxProviderError: the engine failed.
+        """
+        with _provider("list images"):
+            return list(self.client.images(filters={"label": label}))
+
+    def remove_image(self, image: str) -> bool:
+        """Removes an unnamed image; False when a container or another image is made from it.
+
+        Raises:
+            SandboxProviderError: the engine failed.
+        """
+        with _provider("remove an image"):
+            try:
+                # Its own parents stay: whose they are is looked at one by one.
+                self.client.remove_image(image, noprune=True)
+            except errors.APIError as err:
+                if err.status_code not in (404, 409):
+                    raise
+                return False
+        return True
+
     @contextmanager
     def looking_into(self, image: str) -> Iterator[Look]:
         """An image as files, by a container that is never started and removed again.
@@ -147,7 +183,7 @@ class Engine:
             SandboxProviderError: the engine refused or went away.
         """
         name = f"wardline-look-{secrets.token_hex(8)}"
-        lease = Lease.of_this_process(wall_seconds=10 * REQUEST_SECONDS)
+        lease = Lease.of_this_process(wall_seconds=LOOK_SECONDS)
         request = {
             "Image": image,
             "Entrypoint": ["/never-started"],

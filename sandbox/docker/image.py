@@ -11,7 +11,6 @@ import io
 import json
 import tarfile
 import tempfile
-from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 import requests
@@ -19,14 +18,12 @@ from docker import errors
 
 from sandbox.debian import bootstrapped, python_tag
 from sandbox.docker.bill import SBOM_LABEL, look_inside
-from sandbox.docker.options import LEASE_LABEL
 from sandbox.errors import SandboxProviderError, SandboxUnavailableError
 from sandbox.images import sbom
 from sandbox.images.layer import write_layer
-from sandbox.lease import Lease
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from sandbox.docker.engine import Engine
 
@@ -38,8 +35,6 @@ PROJECT_LABEL = "io.wardline.project"
 LOCK_LABEL = "io.wardline.lock"
 CONTENT_LABEL = "io.wardline.content"
 BASE_LABEL = "io.wardline.base"
-
-PULL_SECONDS = 300
 
 
 def default_image(engine: Engine) -> str:
@@ -165,25 +160,6 @@ def _bootstrap(engine: Engine, progress: Callable[[str], None]) -> None:
         )
 
 
-@contextmanager
-def exported(engine: Engine, image: str) -> Iterator[Iterator[bytes]]:
-    """The files of an image as a tar stream, through a container that is never started.
-
-    Raises:
-        SandboxProviderError: the engine failed.
-    """
-    lease = Lease.of_this_process(wall_seconds=PULL_SECONDS)
-    request = {"Image": image, "Cmd": ["true"], "Labels": {LEASE_LABEL: str(lease)}}
-    try:
-        made: dict[str, str] = engine.client.create_container_from_config(request)  # type: ignore[no-untyped-call]  # types-docker
-        try:
-            yield engine.client.export(made["Id"])
-        finally:
-            engine.remove(made["Id"])
-    except (errors.DockerException, requests.RequestException) as err:
-        raise SandboxProviderError(f"the image could not be read: {str(err)!r:.400}") from err
-
-
 def lay_on(
     engine: Engine, base: str, layer: IO[bytes], *, labels: Mapping[str, str], tag: str
 ) -> str:
@@ -222,18 +198,60 @@ def lay_on(
 
 
 def describe_images(engine: Engine) -> list[dict[str, Any]]:
-    """The images made here that this engine has, as plain JSON."""
-    with_label = engine.client.images(filters={"label": IMAGE_LABEL})
+    """The images made here that this engine has, as plain JSON.
+
+    Raises:
+        SandboxProviderError: the engine failed.
+    """
     return [
         {
             "id": image["Id"],
-            "tags": image.get("RepoTags") or [],
-            "python": (image.get("Labels") or {}).get(PYTHON_LABEL),
-            "origin": (image.get("Labels") or {}).get(ORIGIN_LABEL),
+            "tags": _tags(image),
+            "python": _said(image, PYTHON_LABEL),
+            "origin": _said(image, ORIGIN_LABEL),
             "bytes": image.get("Size"),
-            "project": (image.get("Labels") or {}).get(PROJECT_LABEL),
-            "lock": (image.get("Labels") or {}).get(LOCK_LABEL),
-            "sbom": (image.get("Labels") or {}).get(SBOM_LABEL),
+            "project": _said(image, PROJECT_LABEL),
+            "lock": _said(image, LOCK_LABEL),
+            "sbom": _said(image, SBOM_LABEL),
         }
-        for image in with_label
+        for image in engine.images(IMAGE_LABEL)
     ]
+
+
+def remove_superseded(engine: Engine, *, keep: Collection[str]) -> list[str]:
+    """Removes default images that lost their name to a later build; gives their ids.
+
+    By our label only, and only what is older than the one that has the name now: a build in
+    the making is younger. One that a container or another image is made from stays.
+
+    Args:
+        engine: where.
+        keep: ids that something refers to.
+
+    Raises:
+        SandboxProviderError: the engine failed.
+    """
+    removed: list[str] = []
+    while True:
+        listed = engine.images(f"{IMAGE_LABEL}=default")
+        named = {tag: image["Created"] for image in listed for tag in _tags(image)}
+        superseded = [
+            str(image["Id"])
+            for image in listed
+            if not _tags(image)
+            and image["Id"] not in keep
+            and image["Created"] < named.get(f"{REPOSITORY}:{_said(image, PYTHON_LABEL)}", 0)
+        ]
+        gone = [image for image in superseded if engine.remove_image(image)]
+        removed += gone
+        if not gone:  # what one was made from is listed when it is gone
+            return removed
+
+
+def _tags(image: Mapping[str, Any]) -> list[str]:
+    return [tag for tag in image.get("RepoTags") or () if tag != "<none>:<none>"]
+
+
+def _said(image: Mapping[str, Any], label: str) -> str | None:
+    said: str | None = (image.get("Labels") or {}).get(label)
+    return said

@@ -208,7 +208,7 @@ def _put_in(
         digest = write_layer(layer, wheels, bill, python=python_tag())
         seed = json.dumps({**labels, "layer": digest}, sort_keys=True).encode()
         content = f"sha256:{hashlib.sha256(seed).hexdigest()}"
-        known = engine.client.images(filters={"label": f"{CONTENT_LABEL}={content}"})
+        known = engine.images(f"{CONTENT_LABEL}={content}")
         if known:
             progress("an image of exactly this content is there already")
             return Built(str(known[0]["Id"]), content, len(wheels), is_new=False)

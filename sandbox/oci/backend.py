@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sandbox.job import Job
-    from sandbox.oci.roots import Root
     from sandbox.oci.runtimes import Runtime
     from sandbox.result import ExecResult, Isolation
     from sandbox.session import SessionBounds
@@ -267,7 +266,6 @@ async def _start(
     workspace: WorkspaceLayer | None = None,
     bounds: SessionBounds | None = None,
 ) -> ArmedProcess:
-    root = roots.find(profile.image)
     lease = Lease.of_this_process(
         wall_seconds=keep_seconds + profile.wall_seconds + 2 * BOOT_SECONDS
     )
@@ -278,7 +276,6 @@ async def _start(
         armed = _launch(
             opened,
             runtime,
-            root,
             profile,
             code_roots,
             container,
@@ -309,7 +306,6 @@ async def _start(
 def _launch(  # noqa: PLR0917 - private, called once
     opened: _Opened,
     runtime: Runtime,
-    root: Root,
     profile: SandboxProfile,
     code_roots: Sequence[Path],
     container: Container,
@@ -320,6 +316,7 @@ def _launch(  # noqa: PLR0917 - private, called once
     keeps: bool,
 ) -> ArmedProcess:
     with ExitStack() as stack:
+        root = stack.enter_context(roots.held(profile.image))
         merged = None
         if workspace is not None:
             layer = mounted(

@@ -4,11 +4,14 @@ Each lies in a folder only root can enter, under the digest it is asked for by: 
 where it was made without an image that of its content. Nothing in it is set-id, writable by
 others or a device. It is shown read-only; whoever could change it on disk is root already, and
 `verify` finds that it was changed.
+
+A sandbox holds the root it was started from by a shared lock on that folder, which ends with
+the process that took it. `collect` removes only what it can lock alone.
 """
 
 from __future__ import annotations
 
-import hashlib
+import fcntl
 import json
 import os
 import secrets
@@ -16,20 +19,23 @@ import shutil
 import stat
 import tarfile
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from sandbox.debian import python_tag
 from sandbox.errors import SandboxProviderError, SandboxUnavailableError
 from sandbox.lease import Lease
+from sandbox.oci.unpacking import content_digest, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 FOLDER = Path("/var/lib/wardline/roots")
 UNPACK_SECONDS = 1200
+TAKE_SECONDS = 1.0
+"""For a root that is being removed to be out of sight: one rename."""
 REMEDY = "prepare it with `wardline sandbox build`, as root"
 
 _RECORD, _FILES = "record.json", "root"
@@ -46,7 +52,7 @@ class Root:
         python: minor version of the Python in it; empty when none was found.
         origin: what it was made from.
         is_default: made for profiles that name no image.
-        prepared: when (Unix seconds).
+        prepared: when last (Unix seconds).
         place: its folder.
     """
 
@@ -55,7 +61,7 @@ class Root:
     python: str
     origin: str
     is_default: bool
-    prepared: int
+    prepared: float
     place: Path
 
     @property
@@ -102,19 +108,71 @@ def prepared(folder: Path = FOLDER) -> list[Root]:
     Raises:
         SandboxUnavailableError: one, or the folder of all, can be changed by others.
     """
-    if not folder.is_dir():
-        return []
+    while folder.is_dir():
+        try:
+            _require_closed(folder)
+            return [
+                _read(place)
+                for place in sorted(folder.iterdir())
+                if len(place.name) == _NAME_LENGTH
+            ]
+        except FileNotFoundError:
+            continue  # one was removed meanwhile; what took its place may not have been listed
+        except OSError as err:
+            raise SandboxUnavailableError(
+                f"the root file systems cannot be read: {err.strerror}", "run as root"
+            ) from err
+    return []
+
+
+@contextmanager
+def held(image: str | None, folder: Path = FOLDER) -> Iterator[Root]:
+    """As `find`; meanwhile nobody removes it.
+
+    Raises:
+        SandboxUnavailableError: as `find`, or it cannot be opened.
+    """
+    deadline = time.monotonic() + TAKE_SECONDS
+    while True:
+        root = find(image, folder)
+        number = _locked(root, fcntl.LOCK_SH)
+        if number is not None:
+            break
+        if time.monotonic() > deadline:
+            raise SandboxUnavailableError(
+                f"the root file system {root.place.name:.12} is being removed", REMEDY
+            )
+        time.sleep(0.001)
     try:
-        _require_closed(folder)
-        return [
-            _read(place)
-            for place in sorted(folder.iterdir())
-            if len(place.name) == _NAME_LENGTH
-        ]
+        yield root
+    finally:
+        os.close(number)
+
+
+def _locked(root: Root, how: int) -> int | None:
+    """A descriptor that locks it; None when others' locks forbid that, or it is gone.
+
+    Raises:
+        SandboxUnavailableError: it cannot be opened.
+    """
+    try:
+        number = os.open(root.place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
     except OSError as err:
         raise SandboxUnavailableError(
-            f"the root file systems cannot be read: {err.strerror}", "run as root"
+            f"the root file system {root.place.name:.12} cannot be opened: {err.strerror}",
+            "run as root",
         ) from err
+    try:
+        fcntl.flock(number, how | fcntl.LOCK_NB)
+        # Locked is what was opened: another one may have taken its place, or none.
+        if os.path.samestat(os.fstat(number), root.place.stat()):
+            return number
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(number)
+    return None
 
 
 def prepare(
@@ -144,35 +202,95 @@ def prepare(
     folder.chmod(0o700)
     _require_closed(folder)
     reap(folder)
-    lease = Lease.of_this_process(wall_seconds=UNPACK_SECONDS)
-    draft = folder / f"{lease}_{secrets.token_hex(8)}"
-    draft.mkdir(mode=0o700)
+    draft = folder / _draft_name()
     try:
-        files = draft / _FILES
-        files.mkdir(mode=0o755)
-        try:
-            with tarfile.open(fileobj=archive) as tar:
-                _unpack(tar, files)
-        except (tarfile.TarError, OSError, ValueError) as err:
-            raise SandboxProviderError(
-                f"the root file system cannot be unpacked: {str(err)!r:.300}"
-            ) from err
-        content = content_digest(files)
-        root = Root(
-            image=image or content,
-            content=content,
-            python=_python_in(files),
-            origin=origin,
-            is_default=is_default,
-            prepared=int(time.time()),
-            place=folder / (image or content).removeprefix("sha256:"),
-        )
-        record = {name: value for name, value in asdict(root).items() if name != "place"}
-        (draft / _RECORD).write_text(json.dumps(record, indent=1), "utf-8")
-        _put(draft, root)
+        draft.mkdir(mode=0o700)
+        root = _drafted(archive, draft, image=image, origin=origin, is_default=is_default)
+        with _changing(folder):
+            _put(draft, root)
+            return _read(root.place)
+    except (tarfile.TarError, OSError, ValueError) as err:
+        raise SandboxProviderError(
+            f"the root file system cannot be unpacked: {str(err)!r:.300}"
+        ) from err
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return _read(root.place)
+
+
+def _drafted(
+    archive: IO[bytes], draft: Path, *, image: str | None, origin: str, is_default: bool
+) -> Root:
+    """Unpacks and records; gives what it will be where it is going to lie."""
+    files = draft / _FILES
+    files.mkdir(mode=0o755)
+    with tarfile.open(fileobj=archive) as tar:
+        unpack(tar, files)
+    content = content_digest(files)
+    root = Root(
+        image=image or content,
+        content=content,
+        python=_python_in(files),
+        origin=origin,
+        is_default=is_default,
+        prepared=time.time(),
+        place=draft.parent / (image or content).removeprefix("sha256:"),
+    )
+    record = {name: value for name, value in asdict(root).items() if name != "place"}
+    (draft / _RECORD).write_text(json.dumps(record, indent=1), "utf-8")
+    return root
+
+
+@contextmanager
+def _changing(folder: Path) -> Iterator[None]:
+    """Nobody else puts a root in or takes one out meanwhile."""
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(number)
+
+
+def collect(keep: Collection[str], folder: Path = FOLDER) -> list[Root]:
+    """Removes default root file systems that a later one of the same Python took the place of.
+
+    Gives what was removed. One that a sandbox holds stays. Whoever is killed in the middle has
+    moved one out of sight, which `reap` removes.
+
+    Args:
+        keep: digests of images that something refers to.
+        folder: where.
+
+    Raises:
+        SandboxUnavailableError: as `prepared`.
+    """
+    if os.geteuid() != 0 or not folder.is_dir():
+        return []  # they lie in a folder of root
+    removed: dict[Root, Path] = {}
+    with _changing(folder):
+        known = prepared(folder)
+        newest: dict[str, float] = {}
+        for root in known:
+            if root.is_default:
+                newest[root.python] = max(root.prepared, newest.get(root.python, 0))
+        for root in known:
+            if not root.is_default or root.image in keep:
+                continue
+            is_superseded = root.prepared < newest[root.python]
+            if is_superseded and (number := _locked(root, fcntl.LOCK_EX)) is not None:
+                gone = folder / _draft_name()
+                root.place.rename(gone)
+                os.close(number)
+                removed[root] = gone
+    for gone in removed.values():
+        shutil.rmtree(gone, ignore_errors=True)
+    return list(removed)
+
+
+def _draft_name() -> str:
+    """Of what is no root yet, or none any more: gone with its owner."""
+    lease = Lease.of_this_process(wall_seconds=UNPACK_SECONDS)
+    return f"{lease}_{secrets.token_hex(8)}"
 
 
 def reap(folder: Path = FOLDER) -> int:
@@ -189,38 +307,14 @@ def reap(folder: Path = FOLDER) -> int:
     return len(abandoned)
 
 
-def content_digest(files: Path) -> str:
-    """`sha256:...` over path, kind, mode and content of every entry below."""
-    total = hashlib.sha256()
-    for path, kind, mode, said in sorted(_entries(files)):
-        total.update(f"{path}\0{kind}\0{mode:o}\0{said}\n".encode("utf-8", "surrogateescape"))
-    return f"sha256:{total.hexdigest()}"
-
-
-def _entries(files: Path) -> Iterator[tuple[str, str, int, str]]:
-    for folder, folders, names in os.walk(files):
-        for name in (*folders, *names):
-            place = Path(folder, name)
-            mode = place.lstat().st_mode
-            path = str(place.relative_to(files))
-            if stat.S_ISLNK(mode):
-                yield path, "link", 0, str(place.readlink())
-            elif stat.S_ISDIR(mode):
-                yield path, "directory", stat.S_IMODE(mode), ""
-            elif stat.S_ISREG(mode):
-                with place.open("rb") as source:
-                    said = hashlib.file_digest(source, "sha256").hexdigest()
-                yield path, "file", stat.S_IMODE(mode), said
-            else:
-                yield path, "other", stat.S_IMODE(mode), ""
-
-
 def _read(place: Path) -> Root:
     _require_closed(place)
     try:
         said: dict[str, Any] = json.loads((place / _RECORD).read_text("utf-8"))
         return Root(**said, place=place)
     except (OSError, ValueError, TypeError) as err:
+        if not place.exists():
+            raise FileNotFoundError(place) from err
         raise SandboxUnavailableError(
             f"the root file system {place.name:.12} has no record", f"remove {place}"
         ) from err
@@ -239,11 +333,15 @@ def _put(draft: Path, root: Root) -> None:
     if root.place.exists():
         present = _read(root.place)
         if present.content == root.content and present.verify():
-            if root.is_default and not present.is_default:
+            if root.is_default:  # from now on, also where it is an earlier one again
                 (draft / _RECORD).replace(root.place / _RECORD)
             return
-        shutil.rmtree(root.place)
-    draft.rename(root.place)
+        gone = draft.with_name(_draft_name())
+        root.place.rename(gone)
+        draft.rename(root.place)
+        shutil.rmtree(gone, ignore_errors=True)
+    else:
+        draft.rename(root.place)
 
 
 def _python_in(files: Path) -> str:
@@ -254,51 +352,3 @@ def _python_in(files: Path) -> str:
         if name.name.removeprefix("python3.").isdigit()
     )
     return found[0] if found else ""
-
-
-def _unpack(tar: tarfile.TarFile, files: Path) -> None:
-    """Every entry at its own name below `files`, through no link, as root's.
-
-    Raises:
-        ValueError: a name that climbs, comes twice, or lies below something but a folder.
-    """
-    folders = {PurePosixPath()}
-    for entry in tar:
-        name = PurePosixPath(entry.name.removeprefix("/").removeprefix("./"))
-        if name == PurePosixPath():
-            continue
-        if ".." in name.parts or name.is_absolute():
-            raise ValueError(f"name {entry.name!r:.100}")
-        if name.parent not in folders:
-            raise ValueError(f"{entry.name!r:.100} lies in no folder of the archive")
-        place = files / name
-        if entry.isdir():
-            place.mkdir(exist_ok=name in folders)
-            folders.add(name)
-        elif entry.issym():
-            place.symlink_to(entry.linkname)
-            continue
-        elif entry.islnk():
-            os.link(_linked(files, entry.linkname), place, follow_symlinks=False)
-            continue
-        elif entry.isreg():
-            source = tar.extractfile(entry)
-            with place.open("xb") as target:
-                shutil.copyfileobj(source or _nothing(entry), target)
-        else:
-            continue  # devices and pipes
-        # No set-id bit, and written by root alone.
-        place.chmod(entry.mode & 0o755)
-        # Python compiles anew, at each start, what is not as old as its compiled form says.
-        os.utime(place, (entry.mtime, entry.mtime))
-
-
-def _linked(files: Path, name: str) -> Path:
-    target = PurePosixPath(name.removeprefix("/").removeprefix("./"))
-    if ".." in target.parts or target.is_absolute():
-        raise ValueError(f"a link to {name!r:.100}")
-    return files / target
-
-
-def _nothing(entry: tarfile.TarInfo) -> IO[bytes]:
-    raise ValueError(f"{entry.name!r:.100} has no content")

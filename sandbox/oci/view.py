@@ -38,7 +38,8 @@ class Views:
     """The views in use, by root file system and mount points. Closed as one."""
 
     def __init__(self) -> None:
-        self._open: dict[tuple[Path, frozenset[Point]], int] = {}
+        # By the folder itself: another one may come to lie at its path.
+        self._open: dict[tuple[int, int, frozenset[Point]], int] = {}
         self._mounts = os.open("/proc/self/mounts", os.O_RDONLY | os.O_CLOEXEC)
         self._changed = select.poll()
         self._changed.register(self._mounts, select.POLLPRI)
@@ -46,14 +47,19 @@ class Views:
     def get(self, files: Path, points: Iterable[Point]) -> int:
         """A mount namespace with such a root at `PLACE`, by descriptor, good until the next call.
 
+        Args:
+            files: the root file system, held by the caller.
+            points: to add to it.
+
         Raises:
             SandboxUnavailableError: the kernel does not let us mount.
         """
-        key = (files, frozenset(points))
+        found, wanted = files.stat(), frozenset(points)
+        key = (found.st_dev, found.st_ino, wanted)
         if self._changed.poll(0) or (len(self._open) >= MOST_VIEWS and key not in self._open):
             self._give_up()  # what was started in them has mounts of its own
         if key not in self._open:
-            self._open[key] = _made(*key)
+            self._open[key] = _made(files, wanted)
         return self._open[key]
 
     def _give_up(self) -> None:

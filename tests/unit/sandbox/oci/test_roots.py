@@ -6,6 +6,7 @@ import io
 import os
 import stat
 import tarfile
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,8 @@ import pytest
 from sandbox.debian import python_tag
 from sandbox.errors import SandboxProviderError, SandboxUnavailableError
 from sandbox.lease import Lease
-from sandbox.oci.roots import content_digest, find, prepare, prepared, reap
+from sandbox.oci.roots import Root, collect, find, held, prepare, prepared, reap
+from sandbox.oci.unpacking import content_digest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -205,3 +207,74 @@ def test_only_what_nobody_will_finish_is_removed(tmp_path: Path) -> None:
     assert not dead.exists()
     assert living.exists()
     assert find(None, folder) == made
+
+
+def default(folder: Path, said: str, *, image: str | None = None) -> Root:
+    """A default root of this Python that is unlike another one."""
+    entries = (*PLAIN, ("said", tarfile.REGTYPE, 0o644, said))
+    return prepare(archive(*entries), image=image, origin="x", is_default=True, folder=folder)
+
+
+def test_what_was_prepared_last_is_the_default(tmp_path: Path) -> None:
+    """Also when it is an earlier one again."""
+    folder = tmp_path / "roots"
+    first = default(folder, "first")
+    default(folder, "second")
+
+    assert default(folder, "first").image == first.image
+    assert find(None, folder).image == first.image
+
+
+def test_a_superseded_default_is_collected(tmp_path: Path) -> None:
+    """Not the newest, none of another Python, none of a profile's image."""
+    folder = tmp_path / "roots"
+    old = default(folder, "old")
+    named = default(folder, "named", image=IMAGE)
+    other = prepare(archive(*PLAIN[:2]), image=None, origin="x", is_default=True, folder=folder)
+    own = "sha256:" + "b" * 64
+    prepare(archive(*PLAIN), image=own, origin="x", is_default=False, folder=folder)
+    new = default(folder, "new")
+
+    assert [root.image for root in collect({named.image}, folder)] == [old.image]
+    kept = {root.image for root in prepared(folder)}
+    assert kept == {named.image, other.image, own, new.image}
+    assert len(list(folder.iterdir())) == len(kept)
+
+
+def test_one_that_a_sandbox_was_started_from_stays_until_it_ends(tmp_path: Path) -> None:
+    folder = tmp_path / "roots"
+    default(folder, "old")
+    with held(None, folder) as root:
+        default(folder, "new")
+
+        assert collect((), folder) == []
+        assert root.verify()
+    assert collect((), folder) == [root]
+    assert collect((), tmp_path / "nowhere") == []
+
+
+def test_a_root_is_whole_while_it_is_held_and_others_collect(tmp_path: Path) -> None:
+    """Whoever starts at that moment gets one that stays, or the next."""
+    folder = tmp_path / "roots"
+    default(folder, "0")
+    done = threading.Event()
+    broken = []
+
+    def start() -> None:
+        while not done.is_set():
+            try:
+                with held(None, folder) as root:
+                    if not root.verify():
+                        broken.append(root.image)
+            except SandboxUnavailableError as err:
+                broken.append(str(err))
+
+    starting = threading.Thread(target=start)
+    starting.start()
+    for number in range(1, 40):
+        default(folder, str(number))
+        collect((), folder)
+    done.set()
+    starting.join()
+
+    assert broken == []
