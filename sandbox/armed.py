@@ -86,11 +86,17 @@ class ArmedProcess:
         Args:
             setup: frames for the runner.
             process_id: asked once the runner has said hello; of process 1, as the host has it.
-            seconds: for each of the two waits.
+            seconds: for each of the waits.
         """
         try:
             await greet(self._channel, self._transcript, seconds=seconds)
-            pid = await process_id()
+            try:
+                with anyio.fail_after(seconds):
+                    pid = await process_id()
+            except TimeoutError as err:
+                raise SandboxProviderError(
+                    "the launcher did not say which process it started"
+                ) from err
             try:
                 self._runner = os.pidfd_open(pid)
             except OSError as err:
@@ -160,6 +166,8 @@ class ArmedProcess:
                 leaves = self._transcript.is_finished and not self._transcript.is_kept
                 await self._end(leaves=leaves)
             finally:
-                self._held.close()
-            if not await to_thread.run_sync(self._group.remove):
-                log.warning("sandbox_group_not_removed")
+                try:
+                    self._held.close()
+                finally:
+                    if not await to_thread.run_sync(self._group.remove):
+                        log.warning("sandbox_group_not_removed")

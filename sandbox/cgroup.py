@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sandbox.errors import SandboxProviderError
 from sandbox.lease import Lease
 from sandbox.verdict import Evidence
 
@@ -107,10 +108,7 @@ def reap() -> int:
         if folder.is_dir() and _is_abandoned(folder)
     ]
     for folder in abandoned:
-        with contextlib.suppress(OSError, ValueError):
-            for pid in (folder / "cgroup.procs").read_text().split():
-                os.kill(int(pid), signal.SIGKILL)
-        _remove(folder, time.monotonic() + EMPTY_SECONDS)
+        _remove(folder, time.monotonic() + EMPTY_SECONDS, kills=True)
     return len({folder.name for folder in abandoned})
 
 
@@ -157,7 +155,11 @@ def reap_named(folder: str) -> None:
 
 def _everywhere(folder: str) -> list[Path]:
     """A folder of groups in every hierarchy that could have it."""
-    mounts = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
+    try:
+        text = Path("/proc/self/mounts").read_text()
+    except OSError:
+        return []  # what is left is found by its lease
+    mounts = (line.split() for line in text.splitlines())
     return [Path(each[1], folder) for each in mounts if each[2] in ("cgroup", "cgroup2")]
 
 
@@ -174,8 +176,14 @@ def _is_abandoned(folder: Path) -> bool:
     return lease is None or lease.is_abandoned()
 
 
-def _remove(folder: Path, deadline: float) -> bool:
+def _remove(folder: Path, deadline: float, *, kills: bool = False) -> bool:
+    """Waits until it is empty. `kills` what is in it, again and again: it may be forking."""
     while True:
+        if kills:
+            with contextlib.suppress(OSError):
+                for pid in (folder / "cgroup.procs").read_text().split():
+                    with contextlib.suppress(OSError):
+                        os.kill(int(pid), signal.SIGKILL)
         try:
             folder.rmdir()
         except FileNotFoundError:
@@ -217,11 +225,20 @@ def _counter(path: Path, name: str) -> int:
 
 
 def _parents() -> tuple[int, dict[str, Path]]:
-    """The hierarchy's version, and per controller the group to make ours below."""
-    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    """The hierarchy's version, and per controller the group to make ours below.
+
+    Raises:
+        SandboxProviderError: /proc cannot be read.
+    """
+    try:
+        mounted = Path("/proc/self/mounts").read_text()
+        joined = Path("/proc/self/cgroup").read_text()
+    except OSError as err:
+        raise SandboxProviderError(f"/proc cannot be read: {err.strerror}") from err
+    mounts = [line.split() for line in mounted.splitlines()]
     own = {
         controller: path
-        for line in Path("/proc/self/cgroup").read_text().splitlines()
+        for line in joined.splitlines()
         for _, names, path in [line.split(":", 2)]
         for controller in names.split(",")
     }

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import suppress
+import socket
+import subprocess
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
 
+from sandbox.errors import SandboxProviderError
+from sandbox.logs import get_logger
+
 if TYPE_CHECKING:
-    import socket
-    import subprocess
-    from contextlib import ExitStack
+    from collections.abc import Iterator, Mapping, Sequence
+
+log = get_logger("launch")
 
 LEAVE_SECONDS = 5.0
 """For a runner that has reported to end, and for a killed one to be gone."""
@@ -26,9 +32,18 @@ DIAGNOSTICS_BYTES = 2048
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """A started sandbox: its launcher, its channel, and where it complains."""
+    """A started sandbox.
+
+    Attributes:
+        process: its launcher.
+        ended: descriptor that can be read once that has ended. Opened at the start, because at
+            the end there may be none left to open.
+        stream: its channel.
+        complaints: descriptor of what launcher and runner wrote about themselves.
+    """
 
     process: subprocess.Popen[bytes]
+    ended: int
     stream: socket.socket
     complaints: int
 
@@ -39,6 +54,50 @@ class Launched:
         )
 
 
+@contextmanager
+def started(
+    argv: Sequence[str],
+    *,
+    name: str,
+    environment: Mapping[str, str],
+    descriptors: Sequence[int],
+) -> Iterator[Launched]:
+    """Starts a launcher; on leaving it has been waited for and every descriptor closed.
+
+    Args:
+        argv: its command.
+        name: for an error.
+        environment: its own, and all of it.
+        descriptors: it inherits, besides its channel.
+
+    Raises:
+        SandboxProviderError: it cannot be started.
+    """
+    with ExitStack() as stack:
+        try:
+            ours, theirs = socket.socketpair()
+            stack.enter_context(ours)
+            with theirs:
+                complaints = memory(stack, b"")
+                # In this thread: `--die-with-parent` means the thread that forked.
+                process = subprocess.Popen(
+                    argv,
+                    stdin=theirs.fileno(),
+                    stdout=theirs.fileno(),
+                    stderr=complaints,
+                    env=environment,
+                    process_group=0,
+                    cwd="/",
+                    pass_fds=descriptors,
+                )
+            stack.callback(partial(collect, process))
+            ended = os.pidfd_open(process.pid)
+            stack.callback(os.close, ended)
+        except OSError as err:
+            raise SandboxProviderError(f"{name} cannot be started: {err}") from err
+        yield Launched(process, ended, ours, complaints)
+
+
 async def end(launched: Launched, runner: int | None, *, leaves: bool) -> None:
     """Waits for the launcher, which ends after everything inside; kills what does not leave.
 
@@ -47,20 +106,16 @@ async def end(launched: Launched, runner: int | None, *, leaves: bool) -> None:
         runner: descriptor of its process 1, whose death is everybody's inside.
         leaves: True when the runner has reported and is on its way out.
     """
-    launcher = os.pidfd_open(launched.process.pid)
-    try:
-        if leaves and await _is_over(launcher):
+    if leaves and await _is_over(launched.ended):
+        return
+    if runner is not None:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(runner, signal.SIGKILL)
+        if await _is_over(launched.ended):
             return
-        if runner is not None:
-            with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(runner, signal.SIGKILL)
-            if await _is_over(launcher):
-                return
-        # The whole group: a launcher killed alone in its first milliseconds leaves a child.
-        _kill_group(launched.process)
-        await _is_over(launcher)
-    finally:
-        os.close(launcher)
+    # The whole group: a launcher killed alone in its first milliseconds leaves a child.
+    _kill_group(launched.process)
+    await _is_over(launched.ended)
 
 
 async def _is_over(launcher: int) -> bool:
@@ -74,7 +129,10 @@ def collect(process: subprocess.Popen[bytes]) -> None:
     """Takes a launcher's exit status, killing it first if it still runs."""
     if process.poll() is None:
         _kill_group(process)
-        process.wait(LEAVE_SECONDS)
+        try:
+            process.wait(LEAVE_SECONDS)
+        except subprocess.TimeoutExpired:
+            log.warning("sandbox_launcher_not_collected", pid=process.pid)
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from functools import cache, partial
+from dataclasses import astuple, dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +14,7 @@ from sandbox.bubblewrap import reaper
 from sandbox.bubblewrap.arguments import MASKED, Descriptors, command, shown_paths
 from sandbox.bubblewrap.locate import Programs, system_links
 from sandbox.errors import SandboxProviderError
-from sandbox.launch import Launched, collect, memory
+from sandbox.launch import Launched, memory, started
 from sandbox.profile import USER
 
 if TYPE_CHECKING:
@@ -46,25 +44,26 @@ def launched(
     lease: Lease,
     view: View | None,
 ) -> Iterator[Started]:
-    """Starts the launcher; on leaving it has been waited for and every descriptor closed."""
+    """Starts the launcher; on leaving it has been waited for and every descriptor closed.
+
+    Raises:
+        SandboxProviderError: it cannot be started.
+    """
     with ExitStack() as stack:
-        ours, theirs = socket.socketpair()
-        stack.enter_context(ours)
-        complaints = memory(stack, b"")
-        reader, writer = os.pipe()
-        stack.callback(os.close, reader)
-        with theirs, ExitStack() as launch:
-            launch.callback(os.close, writer)
-            descriptors = Descriptors(
-                seccomp=memory(launch, bpf.program(programs.machine)),
-                info=writer,
-                passwd=memory(launch, PASSWD),
-                group=memory(launch, GROUP),
-            )
-            shown = shown_paths(programs, roots, profile)
-            needed = (programs.bwrap, *(entry.source for entry in shown))
-            drop_root = os.geteuid() == 0
+        with ExitStack() as launch:
             try:
+                reader, writer = os.pipe()
+                stack.callback(os.close, reader)
+                launch.callback(os.close, writer)
+                descriptors = Descriptors(
+                    seccomp=memory(launch, bpf.program(programs.machine)),
+                    info=writer,
+                    passwd=memory(launch, PASSWD),
+                    group=memory(launch, GROUP),
+                )
+                shown = shown_paths(programs, roots, profile)
+                needed = (programs.bwrap, *(entry.source for entry in shown))
+                drop_root = os.geteuid() == 0
                 argv = command(
                     programs,
                     profile,
@@ -76,27 +75,20 @@ def launched(
                     is_closed=drop_root and not all(map(_is_open, needed)),
                     view=view,
                 )
-                # In this thread: `--die-with-parent` means the thread that forked.
-                process = subprocess.Popen(
-                    argv,
-                    stdin=theirs.fileno(),
-                    stdout=theirs.fileno(),
-                    stderr=complaints,
-                    # Only the launcher has it: the runner inside starts with `--clearenv`.
-                    env={reaper.LEASE_VARIABLE: str(lease)},
-                    process_group=0,
-                    cwd="/",
-                    pass_fds=(
-                        descriptors.seccomp,
-                        descriptors.info,
-                        descriptors.passwd,
-                        descriptors.group,
-                    ),
-                )
             except OSError as err:
                 raise SandboxProviderError(f"bubblewrap cannot be started: {err}") from err
-        stack.callback(partial(collect, process))
-        yield Started(process, ours, complaints, reader)
+            launcher = stack.enter_context(
+                started(
+                    argv,
+                    name="bubblewrap",
+                    # Only the launcher has it: the runner inside starts with `--clearenv`.
+                    environment={reaper.LEASE_VARIABLE: str(lease)},
+                    descriptors=astuple(descriptors),
+                )
+            )
+        yield Started(
+            launcher.process, launcher.ended, launcher.stream, launcher.complaints, reader
+        )
 
 
 def _is_open(source: Path) -> bool:

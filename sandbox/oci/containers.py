@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ import anyio
 
 from sandbox.cgroup import reap_named, remove_named
 from sandbox.errors import SandboxProviderError
-from sandbox.launch import Launched, collect, memory
+from sandbox.launch import started
 from sandbox.lease import Lease
 from sandbox.oci.runtimes import (
     GLOBAL_ARGUMENTS,
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sandbox.cgroup import RunGroup
+    from sandbox.launch import Launched
     from sandbox.oci.runtimes import Runtime
 
 FOLDER = Path("/run/wardline/oci")
@@ -48,7 +48,7 @@ DELETE_SECONDS = 30
 _JOIN = 'while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit 1; shift; done; shift; exec "$@"'
 """Enters the groups in front of the `--`, then becomes the command behind it."""
 _LOOK_SECONDS = 0.001
-_PID_FILE = "pid"
+_CONFIGURATION, _PID_FILE = "config.json", "pid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,41 +99,33 @@ def launched(
         SandboxProviderError: the runtime cannot be started.
     """
     with ExitStack() as stack:
-        ours, theirs = socket.socketpair()
-        stack.enter_context(ours)
-        complaints = memory(stack, b"")
         stack.callback(partial(_remove, container, {runtime.name: runtime}))
-        with theirs:
-            try:
-                _write(container, configuration)
-                process = subprocess.Popen(
-                    [
-                        *(_joined(group) if runtime.name == KERNEL_RUNTIME else ()),
-                        "/usr/bin/nsenter",
-                        f"--mount=/proc/self/fd/{view}",
-                        "--",
-                        *_command(runtime),
-                        "run",
-                        "--bundle",
-                        str(container.bundle),
-                        "--pid-file",
-                        str(container.bundle / _PID_FILE),
-                        container.name,
-                    ],
-                    stdin=theirs.fileno(),
-                    stdout=theirs.fileno(),
-                    stderr=complaints,
-                    env={"PATH": SYSTEM_PATH},
-                    process_group=0,
-                    cwd="/",
-                    # Of the runtime alone: runtimes close what they inherit, and so does the
-                    # runner before there is a job.
-                    pass_fds=(view,),
-                )
-            except OSError as err:
-                raise SandboxProviderError(f"{runtime.name} cannot be started: {err}") from err
-        stack.callback(partial(collect, process))
-        yield Launched(process, ours, complaints)
+        try:
+            _write(container, configuration)
+        except OSError as err:
+            raise SandboxProviderError(f"a container cannot be written down: {err}") from err
+        yield stack.enter_context(
+            started(
+                [
+                    *(_joined(group) if runtime.name == KERNEL_RUNTIME else ()),
+                    "/usr/bin/nsenter",
+                    f"--mount=/proc/self/fd/{view}",
+                    "--",
+                    *_command(runtime),
+                    "run",
+                    "--bundle",
+                    str(container.bundle),
+                    "--pid-file",
+                    str(container.bundle / _PID_FILE),
+                    container.name,
+                ],
+                name=runtime.name,
+                environment={"PATH": SYSTEM_PATH},
+                # Of the runtime alone: runtimes close what they inherit, and so does the
+                # runner before there is a job.
+                descriptors=(view,),
+            )
+        )
 
 
 def make_folders() -> None:
@@ -179,7 +171,7 @@ def _state(runtime: Runtime) -> Path:
 def _write(container: Container, configuration: Mapping[str, Any]) -> None:
     container.bundle.mkdir(mode=0o700)
     text = json.dumps(configuration, separators=(",", ":"))
-    (container.bundle / "config.json").write_text(text, "ascii")
+    (container.bundle / _CONFIGURATION).write_text(text, "ascii")
 
 
 def _remove(container: Container, runtimes: Mapping[str, Runtime]) -> None:
@@ -201,4 +193,10 @@ def _remove(container: Container, runtimes: Mapping[str, Runtime]) -> None:
         # One that was killed before it had written its state does not know the container.
         shutil.rmtree(place, ignore_errors=True)
     remove_named(GROUPS, container.bundle.name)
+    # By name first, which takes no descriptor: there may be none.
+    with suppress(OSError):
+        for name in (_CONFIGURATION, _PID_FILE):
+            (container.bundle / name).unlink(missing_ok=True)
+        container.bundle.rmdir()
+        return
     shutil.rmtree(container.bundle, ignore_errors=True)
