@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from anyio.abc import UNIXSocketStream
 
 MAX_MESSAGE = 1024 * 1024
+SEND_SECONDS = 2.0
+"""For the other end to take a message: neither end has better to do than to read."""
 _LENGTH = struct.Struct(">I")
 
 
@@ -53,15 +55,22 @@ class Control:
                 return None
 
     async def send(self, message: dict[str, Any]) -> None:
-        """Sends a message whole; one to an end that is gone is dropped."""
+        """Sends a message whole; one to an end that is gone is dropped.
+
+        Raises:
+            ControlError: the other end takes nothing. A part of the message may be on its way,
+                so nothing can follow it.
+        """
         text = json.dumps(message, separators=(",", ":")).encode("ascii")
         async with self._sending:
             # A message cut off by cancellation would garble all that follow.
-            with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(SEND_SECONDS, shield=True):
                 try:
                     await self._stream.send(_LENGTH.pack(len(text)) + text)
                 except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                     return
+                return
+        raise ControlError("the other end takes no messages")
 
 
 def _parsed(text: bytes) -> dict[str, Any]:

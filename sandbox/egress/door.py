@@ -11,11 +11,13 @@ import secrets
 import shutil
 import socket
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sandbox.errors import SandboxProviderError
 from sandbox.lease import Lease
 
 if TYPE_CHECKING:
@@ -36,31 +38,37 @@ class Door:
 
 @contextmanager
 def door(*, wall_seconds: float) -> Iterator[Door]:
-    """Makes a door for one run and removes it; also those of owners that are gone."""
+    """Makes a door for one run and removes it; also those of owners that are gone.
+
+    Raises:
+        SandboxProviderError: there is no room for one.
+    """
     reap()
     lease = Lease.of_this_process(wall_seconds=wall_seconds)
     outer = Path(tempfile.gettempdir(), f"{PREFIX}{lease}-{secrets.token_hex(4)}")
-    outer.mkdir(0o700)
-    try:
-        inner = outer / "door"
-        inner.mkdir()
-        inner.chmod(0o755)
-        with _listening(inner) as listener:
-            yield Door(inner, listener)
-    finally:
-        shutil.rmtree(outer, ignore_errors=True)
+    with ExitStack() as stack:
+        stack.callback(partial(shutil.rmtree, outer, ignore_errors=True))
+        try:
+            outer.mkdir(0o700)
+            inner = outer / "door"
+            inner.mkdir()
+            inner.chmod(0o755)
+            listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+            _listen(listener, inner)
+        except OSError as err:
+            raise SandboxProviderError(
+                f"no socket can be made for the egress proxy: {err.strerror}"
+            ) from err
+        yield Door(inner, listener)
 
 
-@contextmanager
-def _listening(folder: Path) -> Iterator[socket.socket]:
+def _listen(listener: socket.socket, folder: Path) -> None:
     number = os.open(folder, os.O_PATH | os.O_DIRECTORY)
     try:
-        with socket.socket(socket.AF_UNIX) as listener:
-            # Through the descriptor, because a socket's path has 107 bytes at most.
-            listener.bind(f"/proc/self/fd/{number}/{SOCKET}")
-            (folder / SOCKET).chmod(0o666)
-            listener.listen(BACKLOG)
-            yield listener
+        # Through the descriptor, because a socket's path has 107 bytes at most.
+        listener.bind(f"/proc/self/fd/{number}/{SOCKET}")
+        (folder / SOCKET).chmod(0o666)
+        listener.listen(BACKLOG)
     finally:
         os.close(number)
 

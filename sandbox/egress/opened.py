@@ -19,7 +19,12 @@ from anyio.abc import AsyncResource
 from sandbox.base import keeping
 from sandbox.egress.proxy import open_proxy
 from sandbox.egress.scrub import Scrubber
-from sandbox.errors import FrameError, ProfileError, SandboxUnavailableError
+from sandbox.errors import (
+    FrameError,
+    ProfileError,
+    SandboxProviderError,
+    SandboxUnavailableError,
+)
 from sandbox.profile import EGRESS, Mount
 from sandbox.result import RaisedError, RefusedFile
 
@@ -174,18 +179,25 @@ class EgressSandbox(AsyncResource):
 
 
 def _furnish(folder: Path, egress: Egress) -> None:
-    """Puts forwarder and certificate authorities beside the socket: inside is no /etc/ssl."""
+    """Puts forwarder and certificate authorities beside the socket: inside is no /etc/ssl.
+
+    Raises:
+        SandboxProviderError: there is no room for them.
+    """
     found = (ssl.get_default_verify_paths().cafile, *_SYSTEM_AUTHORITIES)
     system = next((path for path in map(Path, filter(None, found)) if path.is_file()), None)
-    text = system.read_text("utf-8", errors="replace") if system is not None else ""
     forwarder = resources.files("sandbox").joinpath("_forwarder.py").read_text("utf-8")
-    for name, content in (
-        (AUTHORITIES, f"{text}\n{egress.authorities}"),
-        ("forwarder.py", forwarder),
-    ):
-        place = folder / name
-        place.write_text(content, "utf-8")
-        place.chmod(0o644)
+    try:
+        text = system.read_text("utf-8", errors="replace") if system is not None else ""
+        for name, content in (
+            (AUTHORITIES, f"{text}\n{egress.authorities}"),
+            ("forwarder.py", forwarder),
+        ):
+            place = folder / name
+            place.write_text(content, "utf-8")
+            place.chmod(0o644)
+    except OSError as err:
+        raise SandboxProviderError(f"the way out cannot be laid: {err.strerror}") from err
 
 
 def _finished(

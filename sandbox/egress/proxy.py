@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -96,7 +96,14 @@ class EgressProxy:
         self.reports: list[EgressReport] = []
 
     async def close_matching(self, tightened: Callable[[EgressRequest], bool]) -> int:
-        """Closes the open connections whose request `tightened` holds for; their number."""
+        """Closes the open connections whose request `tightened` holds for; their number.
+
+        For a program that opens a proxy itself and narrows what it allows meanwhile (abuse case
+        64). A broker's permit is for a connection as a whole, so it does not call this.
+
+        Raises:
+            ControlError: the proxy takes no messages.
+        """
         numbers = [
             number
             for number, entry in self._open.items()
@@ -128,7 +135,7 @@ class EgressProxy:
 
     async def leave(self) -> None:
         """Tells the proxy that the sandbox is gone, and waits for its last word."""
-        with anyio.move_on_after(LEAVE_SECONDS, shield=True):
+        with anyio.move_on_after(LEAVE_SECONDS, shield=True), suppress(ControlError):
             await self._control.send({"leave": True})
             await self.gone.wait()
 
@@ -278,13 +285,7 @@ async def open_proxy(
     if any(rule.unsafe_address is not None for rule in egress.allow):
         log.warning("egress_unsafe_address", hosts=len(egress.allow))
     with door(wall_seconds=wall_seconds) as opened:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                process = _start(theirs, opened.listener)
-            except SandboxProviderError:
-                ours.close()
-                raise
+        ours, process = _start(opened.listener)
         opened.listener.close()
         try:
             ours.setblocking(False)  # noqa: FBT003 - the socket module's signature
@@ -347,22 +348,30 @@ async def _configure(control: Control, egress: Egress) -> None:
         raise SandboxProviderError("the egress proxy ended before it was ready")
 
 
-def _start(control: socket.socket, listener: socket.socket) -> subprocess.Popen[bytes]:
-    try:
-        return subprocess.Popen(
-            [
-                *(sys.executable, "-P", "-s", "-S", "-B", "-m", "sandbox.egress.process"),
-                *(str(control.fileno()), str(listener.fileno())),
-            ],
-            env={"PYTHONPATH": ":".join(_import_roots())},
-            pass_fds=[control.fileno(), listener.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-        )
-    except OSError as err:
-        raise SandboxProviderError(f"the egress proxy cannot be started: {err}") from err
+def _start(listener: socket.socket) -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    """Our end of the control channel, and the proxy at its other end."""
+    with ExitStack() as stack:
+        try:
+            ours, theirs = socket.socketpair()
+            stack.enter_context(ours)
+            with theirs:
+                process = subprocess.Popen(
+                    [
+                        *(sys.executable, "-P", "-s", "-S", "-B", "-m"),
+                        "sandbox.egress.process",
+                        *(str(theirs.fileno()), str(listener.fileno())),
+                    ],
+                    env={"PYTHONPATH": ":".join(_import_roots())},
+                    pass_fds=[theirs.fileno(), listener.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    cwd="/",
+                )
+        except OSError as err:
+            raise SandboxProviderError(f"the egress proxy cannot be started: {err}") from err
+        stack.pop_all()
+    return ours, process
 
 
 def _import_roots() -> list[str]:

@@ -136,6 +136,13 @@ def test_a_value_comes_from_a_file_only_its_owner_reads(tmp_path: Path) -> None:
         FileSecrets(tmp_path).get("secret://forge")
 
 
+def test_a_folder_is_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "forge").mkdir(mode=0o700)
+
+    with pytest.raises(SandboxUnavailableError, match="is none"):
+        FileSecrets(tmp_path).get("secret://forge")
+
+
 @pytest.mark.parametrize("handle", ["forge", "secret://", "secret://../x", "secret://a/b", ""])
 def test_what_is_no_handle_is_refused(handle: str, tmp_path: Path) -> None:
     for store in (FileSecrets(tmp_path), EnvironmentSecrets(), MemorySecrets({})):
