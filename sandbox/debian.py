@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
 import tempfile
-from contextlib import contextmanager
+import threading
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from sandbox.errors import SandboxUnavailableError
+from sandbox.errors import SandboxProviderError, SandboxUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,13 +54,17 @@ def bootstrapped(progress: Callable[[str], None]) -> Iterator[tuple[IO[bytes], s
 
     Raises:
         SandboxUnavailableError: no Debian, no debootstrap, not root, or another Python.
+        SandboxProviderError: there is no room for it.
     """
     with tempfile.TemporaryDirectory(prefix="wardline-image-") as folder:
         root = Path(folder, "root")
         suite = _debootstrap(root, progress)
         with tempfile.TemporaryFile(prefix="wardline-image-") as archive:
-            with tarfile.open(fileobj=archive, mode="w") as tar:
-                tar.add(root, arcname=".", filter=kept)
+            try:
+                with tarfile.open(fileobj=archive, mode="w") as tar:
+                    tar.add(root, arcname=".", filter=kept)
+            except OSError as err:
+                raise SandboxProviderError(f"an image cannot be kept: {err.strerror}") from err
             archive.seek(0)
             yield archive, f"debootstrap:{suite}"
 
@@ -73,7 +79,7 @@ def _debootstrap(root: Path, progress: Callable[[str], None]) -> str:
             f"{python_tag()}-slim on a machine with a network and `docker load` it",
         )
     command = [tool, "--variant=minbase", f"--include={_PACKAGES}", suite, str(root)]
-    _run_debootstrap(command, progress)
+    follow(command, progress)
     inside = sorted(root.glob("usr/bin/python3.[0-9]*"))
     version = inside[0].name.removeprefix("python") if inside else "none"
     if version != python_tag():
@@ -85,11 +91,11 @@ def _debootstrap(root: Path, progress: Callable[[str], None]) -> str:
 
 
 def _debian_release() -> tuple[str, str]:
-    facts = dict(
-        line.split("=", 1)
-        for line in Path("/etc/os-release").read_text("utf-8").splitlines()
-        if "=" in line
-    )
+    try:
+        text = Path("/etc/os-release").read_text("utf-8", errors="replace")
+    except OSError:
+        text = ""
+    facts = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     suite = facts.get("VERSION_CODENAME", "").strip('"')
     if facts.get("ID", "").strip('"') != "debian" or not suite.isalpha():
         raise SandboxUnavailableError(
@@ -99,24 +105,57 @@ def _debian_release() -> tuple[str, str]:
     return facts.get("PRETTY_NAME", suite).strip('"'), suite
 
 
-def _run_debootstrap(command: list[str], progress: Callable[[str], None]) -> None:
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", **_proxies()},
-    ) as process:
-        last = ""
-        for line in process.stdout or ():
-            last = line.strip() or last
-            if last.startswith(("I: Retrieving", "I: Extracting", "I: Configuring")):
-                progress(last[:120])
-        if process.wait(DEBOOTSTRAP_SECONDS) != 0:
-            raise SandboxUnavailableError(
-                f"debootstrap failed: {last!r:.200}",
-                "look at its message; it needs a Debian mirror and the archive's keyring",
-            )
+def follow(
+    command: list[str], progress: Callable[[str], None], *, seconds: float = DEBOOTSTRAP_SECONDS
+) -> None:
+    """Runs debootstrap to its end, or kills it and all it started.
+
+    Args:
+        command: its argv. Run among mounts of its own: those it makes end with it.
+        progress: called with its steps.
+        seconds: it may take.
+
+    Raises:
+        SandboxUnavailableError: it cannot be started, failed, or took longer.
+    """
+    try:
+        process = subprocess.Popen(
+            ["/usr/bin/unshare", "--mount", "--", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", **_proxies()},
+            process_group=0,
+        )
+    except OSError as err:
+        raise SandboxUnavailableError(
+            f"debootstrap cannot be started: {err.strerror}", "install util-linux"
+        ) from err
+    last, late = "", threading.Timer(seconds, _kill, (process,))
+    with process:
+        late.start()
+        try:
+            for line in process.stdout or ():
+                last = line.strip() or last
+                if last.startswith(("I: Retrieving", "I: Extracting", "I: Configuring")):
+                    progress(last[:120])
+            process.wait()
+        finally:
+            late.cancel()
+            _kill(process)
+    if process.returncode != 0:
+        raise SandboxUnavailableError(
+            f"debootstrap failed, or took over {seconds:g} seconds: {last!r:.200}",
+            "look at its message; it needs a Debian mirror and the archive's keyring",
+        )
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    if process.returncode is None:  # not waited for, so its number is still its own
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _proxies() -> dict[str, str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxProviderError, SandboxUnavailableError, SbomTamperedError
@@ -94,19 +95,25 @@ def look_inside(engine: Engine, image: str, *, python: str) -> list[Part]:
 def _only_file(archive: bytes | None) -> bytes | None:
     if archive is None:
         return None
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+    with _opened(archive) as tar:
         entry = tar.next()
         file = tar.extractfile(entry) if entry is not None and entry.isreg() else None
         return None if file is None else file.read()
 
 
 def _metadata(archive: bytes) -> Iterator[str]:
+    with _opened(archive) as tar:
+        for entry in tar:
+            if entry.isreg() and entry.name.endswith(".dist-info/METADATA"):
+                file = tar.extractfile(entry)
+                if file is not None:
+                    yield file.read().decode("utf-8", "replace")
+
+
+@contextmanager
+def _opened(archive: bytes) -> Iterator[tarfile.TarFile]:
     try:
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-            for entry in tar:
-                if entry.isreg() and entry.name.endswith(".dist-info/METADATA"):
-                    file = tar.extractfile(entry)
-                    if file is not None:
-                        yield file.read().decode("utf-8", "replace")
+            yield tar
     except tarfile.TarError as err:
         raise SandboxProviderError("the engine sent an archive that is none") from err

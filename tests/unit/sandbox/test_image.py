@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
+import time
 from dataclasses import dataclass
 
 import pytest
 
-from sandbox.debian import kept, python_tag
+from sandbox.debian import follow, kept, python_tag
+from sandbox.errors import SandboxUnavailableError
 
 
 @dataclass(frozen=True)
@@ -50,3 +53,20 @@ def test_an_entry_is_kept_or_left_out(case: Case) -> None:
 
 def test_the_tag_is_the_callers_minor_version() -> None:
     assert python_tag().count(".") == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="it makes mounts; run the tests as root")
+def test_a_bootstrap_that_hangs_is_given_up() -> None:
+    """A mirror that stops answering in the middle of a file; what it started ends too."""
+    told: list[str] = []
+    start = time.monotonic()
+
+    with pytest.raises(SandboxUnavailableError, match="took over 1 seconds"):
+        follow(
+            ["/bin/sh", "-c", "echo I: Retrieving x; sleep 60 & sleep 60"],
+            told.append,
+            seconds=1,
+        )
+
+    assert time.monotonic() - start < 20
+    assert told == ["I: Retrieving x"]
