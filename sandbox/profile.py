@@ -175,6 +175,24 @@ class SandboxProfile:
             if not HANDLE.fullmatch(handle):
                 raise ProfileError(f"profile: {handle!r:.80} is no handle (secret://name)")
 
+    def walls(self, *, layered: bool) -> dict[str, object]:
+        """What every backend puts around a run, as plain JSON for the record.
+
+        Args:
+            layered: whether the job has a workspace.
+        """
+        return {
+            "profile": self.digest,
+            "limits": self.document()["limits"],
+            "user": USER,
+            "capabilities": [],
+            "no_new_privileges": True,
+            "read_only_root": True,
+            "network": "none",
+            "mounts": [mount.target for mount in self.mounts],
+            "workspace": "layer" if layered else None,
+        }
+
     def document(self) -> dict[str, Any]:
         """The profile as plain JSON, for `digest`. Holds the variables' values: not for a log."""
         limits = {name: getattr(self, name) for name in _BOUNDS}

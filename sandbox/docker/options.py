@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from sandbox import procfs
 from sandbox.boot import ENVIRONMENT, python_arguments, rlimits
 from sandbox.kernel import KERNEL_RUNTIMES
 from sandbox.profile import CODE, TMP, USER, WORK
@@ -25,15 +26,10 @@ LEASE_LABEL = "io.wardline.lease"
 """Marks every container of ours; its value is the owner's `Lease`."""
 
 MASKED_PATHS = (
-    *(f"/proc/{name}" for name in ("acpi", "asound", "interrupts", "kcore", "keys")),
-    *(f"/proc/{name}" for name in ("latency_stats", "sched_debug", "scsi", "timer_list")),
-    *("/proc/timer_stats", "/sys/firmware", "/sys/devices/virtual/powercap", "/dev/mqueue"),
+    *procfs.MASKED,
+    *("/sys/firmware", "/sys/devices/virtual/powercap", "/dev/mqueue"),
 )
 """The engine's own list, and `/dev/mqueue`, the one writable place it leaves in `/dev`."""
-
-READ_ONLY_PATHS = tuple(
-    f"/proc/{name}" for name in ("bus", "fs", "irq", "sys", "sysrq-trigger")
-)
 
 CPU_PERIOD_MICROSECONDS = 100_000
 
@@ -121,7 +117,7 @@ def _host_config(
         "Init": False,  # the runner is process 1 and reaps
         "Devices": [],
         "MaskedPaths": list(MASKED_PATHS),
-        "ReadonlyPaths": list(READ_ONLY_PATHS),
+        "ReadonlyPaths": list(procfs.READ_ONLY),
     }
     if profile.runtime is not None:
         config["Runtime"] = profile.runtime
@@ -147,17 +143,9 @@ def enforced(
         "swap_limited": facts.get("swap_limit"),
         "user_namespace": facts.get("user_namespace"),
         "image": image,
-        "profile": profile.digest,
-        "limits": profile.document()["limits"],
-        "user": USER,
-        "capabilities": [],
-        "no_new_privileges": True,
         # Another kernel may not read the filter it is given, so nothing is claimed for it.
         "seccomp": None if runtime in KERNEL_RUNTIMES else POLICY_DIGEST,
-        "read_only_root": True,
-        "network": "none",
-        "mounts": [mount.target for mount in profile.mounts],
-        "workspace": "layer" if layered else None,
+        **profile.walls(layered=layered),
     }
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sandbox import procfs
 from sandbox.boot import ENVIRONMENT, python_arguments
 from sandbox.oci.runtimes import KERNEL_RUNTIME
 from sandbox.oci.view import PLACE
@@ -31,18 +32,6 @@ LEASE_ANNOTATION = "io.wardline.lease"
 
 CONTAINER_ROOT = 2_147_418_112
 """Container root on the host: in the range systemd's table of ids (UIDS-GIDS) leaves unused."""
-
-MASKED_PATHS = tuple(
-    f"/proc/{name}"
-    for name in (
-        *("acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "sched_debug"),
-        *("scsi", "timer_list", "timer_stats"),
-    )
-)
-READ_ONLY_PATHS = tuple(
-    f"/proc/{name}" for name in ("bus", "fs", "irq", "sys", "sysrq-trigger")
-)
-"""Both are the engines' own lists. There is no `/sys` to be masked."""
 
 NAMESPACES = ("pid", "network", "ipc", "uts", "mount", "cgroup")
 
@@ -69,8 +58,9 @@ def configuration(
     namespaces = [{"type": kind} for kind in NAMESPACES]
     linux: dict[str, Any] = {
         "namespaces": namespaces,
-        "maskedPaths": list(MASKED_PATHS),
-        "readonlyPaths": list(READ_ONLY_PATHS),
+        # There is no `/sys` to be masked.
+        "maskedPaths": list(procfs.MASKED),
+        "readonlyPaths": list(procfs.READ_ONLY),
         "rootfsPropagation": "private",
         "seccomp": oci_profile(),
         # A runtime that has to make a group makes this one, without limits.
@@ -190,15 +180,7 @@ def enforced(
         "user_namespace": not is_kernel,
         "image": root.image,
         "root": root.content,
-        "profile": profile.digest,
-        "limits": profile.document()["limits"],
-        "user": USER,
-        "capabilities": [],
-        "no_new_privileges": True,
         # Another kernel may not read the filter it is given, so nothing is claimed for it.
         "seccomp": None if is_kernel else POLICY_DIGEST,
-        "read_only_root": True,
-        "network": "none",
-        "mounts": [mount.target for mount in profile.mounts],
-        "workspace": "layer" if layered else None,
+        **profile.walls(layered=layered),
     }
