@@ -160,9 +160,13 @@ def read_pylock(text: str) -> Lines:
         if not str(document.get("lock-version", "")).startswith("1."):
             raise ImageRefusedError("pylock.toml is not of lock-version 1")
         packages = [each for each in document.get("packages", ()) if _holds(each)]
+        return Lines(tuple(_pin(package) for package in packages))
     except (tomllib.TOMLDecodeError, InvalidMarker, UndefinedComparison) as err:
         raise ImageRefusedError(f"pylock.toml cannot be read: {err!s:.200}") from err
-    return Lines(tuple(_pin(package) for package in packages))
+    except (AttributeError, TypeError, InvalidRequirement) as err:
+        raise ImageRefusedError(
+            f"pylock.toml is not in the form of PEP 751: {err!s:.200}"
+        ) from err
 
 
 def _holds(package: dict[str, Any]) -> bool:
@@ -335,7 +339,8 @@ def _run(command: list[str], folder: Path, what: str) -> str:
             env={**os.environ, "UV_PYTHON_DOWNLOADS": "never"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=FETCH_SECONDS,
             check=False,
         )

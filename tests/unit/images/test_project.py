@@ -147,6 +147,22 @@ def test_a_pylock_is_read_for_this_machine() -> None:
 
 
 @pytest.mark.parametrize(
+    "packages",
+    [
+        '["a name"]',
+        '[{name = "a", version = "1", wheels = ["a wheel"]}]',
+        '[{name = "a", version = "1", wheels = [{hashes = 1}]}]',
+        '[{name = "a b", version = "1", wheels = [{hashes = {sha256 = "%s"}}]}]' % ("0" * 64),
+        "1",
+    ],
+    ids=["no table", "a wheel that is none", "no table of hashes", "no name", "no list"],
+)
+def test_a_pylock_of_another_form_is_refused(packages: str) -> None:
+    with pytest.raises(ImageRefusedError, match="PEP 751"):
+        read_pylock(f'lock-version = "1.0"\npackages = {packages}\n')
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ('lock-version = "2.0"', "lock-version 1"),
