@@ -59,7 +59,10 @@ def deliver(admission: Admission, outcome: Outcome) -> Delivery:
     """Applies the duties on the result of one execution."""
     if outcome.status in _ENDINGS:
         kind, code = _ENDINGS[outcome.status]
-        return withheld(admission, f"{outcome.verdict}: {outcome.detail}", code=code, kind=kind)
+        said = f"{outcome.verdict}: {outcome.detail}"
+        # Which limit it was decides what to change, and the word is never the tool's own.
+        agent = f"How it ended: {outcome.verdict}." if outcome.status == "stopped" else ""
+        return withheld(admission, said, code=code, kind=kind, agent=agent)
     if outcome.error is not None:
         return Delivery()
     if outcome.denial is not None:  # for the record alone
@@ -96,10 +99,11 @@ def withheld(
     *,
     code: Code = Code.RESULT_WITHHELD,
     kind: DenialKind = "denied",
+    agent: str = "",
 ) -> Delivery:
     """A delivery of nothing, and why."""
-    name = admission.definition.name
-    return Delivery(denial=Denial(admission.id, name, kind, (reason(code, operator),)))
+    name, why = admission.definition.name, reason(code, operator, agent=agent)
+    return Delivery(denial=Denial(admission.id, name, kind, (why,)))
 
 
 def journal_form(outcome: Outcome, delivery: Delivery) -> tuple[bytes, str]:

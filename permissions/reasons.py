@@ -92,8 +92,9 @@ _AGENT_TEXT: dict[Code, str] = {
     " enough to copy.",
     Code.EXECUTION_STATE_LOST: "The sandbox kept for this tool has ended, and what earlier calls"
     " left in it is gone. This call was not run; the next one begins in a new sandbox.",
-    Code.EXECUTION_PROVIDER_FAILED: "The sandbox failed before or while the tool ran.",
-    Code.EXECUTION_STOPPED: "The tool was stopped by its limits.",
+    Code.EXECUTION_PROVIDER_FAILED: "The sandbox failed before or while the tool ran, or what"
+    " the tool gave back could not be used.",
+    Code.EXECUTION_STOPPED: "The tool did not return: a limit stopped it, or its process ended.",
     Code.EFFECTS_REFUSED: "The tool left something in the workspace that cannot come out of a"
     " sandbox: a device, pipe, socket or hard link, special bits, an odd name, a link that leads"
     " out, too much, or a place it could not see. Make plain files and folders only.",

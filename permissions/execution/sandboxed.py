@@ -101,7 +101,10 @@ class SandboxedExecutor:
         For a tool that keeps its sandbox, which one that is.
         """
         if execution.profile not in self._profiles:
-            raise ExecutionError(f"there is no sandbox profile {execution.profile!r}")
+            raise ExecutionUnavailableError(
+                f"there is no sandbox profile {execution.profile!r}; describe it in the"
+                " settings, under [sandbox.profiles]"
+            )
         if (wrong := self._unusable.get(execution.profile or "")) is not None:
             raise ExecutionUnavailableError(f"sandbox profile {execution.profile!r}: {wrong}")
         if execution.definition.injected:

@@ -15,6 +15,9 @@ from permissions import errors
 from permissions.cli.root import app
 from permissions.config import BrokerConfig
 from permissions.obligations import KNOWN
+from permissions.pdp.bundle import load_bundle
+from permissions.pdp.lint import check_bundle
+from permissions.pdp.rego_tests import run_tests
 from permissions.reasons import Code
 
 ROOT = Path(__file__).parents[2]
@@ -36,10 +39,30 @@ def code_in(text: str) -> str:
     return "\n".join(_CODE.findall(text))
 
 
+def policy_in(name: str, folder: Path) -> Path:
+    """The Rego of a page as a folder of policies, each package where it has to stand."""
+    for text in re.findall(r"```rego\n(package .*?)```", page(name), re.DOTALL):
+        place = text.split("\n", 1)[0].removeprefix("package wardline.").replace(".", "/")
+        file = folder / place / f"{Path(place).name}.rego"
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+    return folder
+
+
 def missing(names: list[str], text: str) -> list[str]:
     return [
         name for name in names if not re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", text)
     ]
+
+
+def test_the_policy_of_the_egress_guide_breaks_no_other_connection(tmp_path: Path) -> None:
+    """Laid over the shipped policies, it leaves their tests, tunnels included, as they were."""
+    bundle = load_bundle(overlay=policy_in("guides/egress.md", tmp_path))
+
+    run = run_tests(bundle)
+
+    assert check_bundle(bundle) == []
+    assert run.passed, run
 
 
 def test_public_names_are_documented() -> None:

@@ -272,6 +272,15 @@ async def test_what_did_not_end_well_gives_nothing(
     assert delivery.value is delivery.record is delivery.shown is None
 
 
+async def test_a_tool_that_was_stopped_is_told_by_what(admission: Admission) -> None:
+    """Time, memory and an exit of its own are mended differently."""
+    delivery = deliver(admission, Outcome("stopped", detail="inside", verdict="timeout"))
+
+    assert delivery.denial is not None
+    assert delivery.denial.reasons[0].agent.endswith("How it ended: timeout.")
+    assert "inside" not in delivery.denial.reasons[0].agent
+
+
 async def test_what_was_refused_after_the_run_is_sealed_and_not_given(
     admission: Admission,
 ) -> None:
