@@ -121,6 +121,8 @@ def _integrity(report: Report, key_source: str) -> Iterator[str]:
             yield f"  why         {_text(found.reason)}"
         case "signed":
             yield f"integrity     {_styled('signed', _GOOD)} by {key}, pinned in {_text(key_source)}"
+        case "consistent" if not found.checkpoints:
+            yield f"integrity     {_styled('consistent', _MIND)}, but nothing in it is signed"
         case "consistent":
             yield f"integrity     {_styled('consistent', _MIND)}, signed by {key}"
             yield f"  key         {_text(key_source)}: no pin, who swaps the log swaps it, too"

@@ -24,7 +24,7 @@ class Integrity:
     """Whether the bytes are those that were signed.
 
     `verdict`: `failed`; `consistent`, when they fit the key the log itself names or that lies
-    beside it, which an attacker could have put there; `signed`, when they fit a key pinned by the reader.
+    beside it, which an attacker could have put there, or nothing is signed at all; `signed`, when they fit a key pinned by the reader.
     """
 
     verdict: Literal["failed", "consistent", "signed"]

@@ -170,7 +170,11 @@ class _Auditor:
         anchor = self._check_heads() if self.failure is None else None
         verified, failed = self._verified, self.failure
         verdict: Literal["failed", "consistent", "signed"] = (
-            "failed" if failed else "signed" if self._pinned else "consistent"
+            "failed"
+            if failed
+            else "signed"
+            if self._pinned and self._checkpoints  # a log of nothing has no signature
+            else "consistent"
         )
         return Report(
             integrity=Integrity(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from logs import SIGNER, START, write_log
 
+from permissions.cli.trace_text import report_text
 from permissions.errors import TraceError, TraceIntegrityError
 from permissions.trace import codec
 from permissions.trace.checkpoint import CheckpointSigner
@@ -138,6 +139,18 @@ def test_where_no_log_is_there_is_an_error_and_no_verdict(tmp_path: Path):
             verify_trace(nothing)
         with pytest.raises(TraceError):
             list(read_entries(nothing))
+
+
+def test_a_log_in_which_nothing_is_left_is_not_called_signed(tmp_path: Path):
+    """A pinned key proves what it signed, and here is nothing."""
+    segment_path(tmp_path, 0).write_bytes(b"")
+
+    report = verify_trace(tmp_path, key=SIGNER.public)
+
+    assert (report.integrity.verdict, report.integrity.checkpoints) == ("consistent", 0)
+    text = report_text(report, key_source="pin.pub")
+    assert "but nothing in it is signed" in text
+    assert "signed by" not in text
 
 
 def test_a_reader_gives_nothing_that_no_checkpoint_covers(tmp_path: Path):
