@@ -38,7 +38,12 @@ Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
 def build(
     project: Annotated[
         Path | None,
-        typer.Argument(help="Folder of a project whose packages go in.", show_default=False),
+        typer.Argument(
+            exists=True,
+            file_okay=False,
+            help="Folder of a project whose packages go in.",
+            show_default=False,
+        ),
     ] = None,
     *,
     again: Annotated[

@@ -18,3 +18,9 @@ def test_a_project_is_not_built_again(tmp_path: Path) -> None:
 
     assert done.exit_code == 2
     assert "leave out the project" in done.output
+
+
+def test_a_project_that_is_not_there_is_wrong_usage(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["sandbox", "build", str(tmp_path / "absent")])
+
+    assert done.exit_code == 2

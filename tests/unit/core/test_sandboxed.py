@@ -13,7 +13,7 @@ from commanding import count_lines
 from editing import note
 
 from permissions import CommandOutput
-from permissions.errors import ExecutionError, ToolFailedError
+from permissions.errors import ExecutionError, ExecutionUnavailableError, ToolFailedError
 from permissions.execution.base import Execution
 from permissions.execution.code import CodeStage
 from permissions.execution.copied import (
@@ -116,7 +116,7 @@ def test_paths_that_mean_nothing_inside_are_refused(
 def test_an_unknown_profile_or_an_injected_argument_is_refused(
     executor: SandboxedExecutor, workspace: Path
 ) -> None:
-    with pytest.raises(ExecutionError, match="no sandbox profile 'huge'"):
+    with pytest.raises(ExecutionUnavailableError, match="no sandbox profile 'huge'"):
         executor.enforces(execution(workspace, {"source": "a.txt"}, profile="huge"))
     definition = injected.guard.definition
     with pytest.raises(ExecutionError, match="cannot go into a sandbox"):
