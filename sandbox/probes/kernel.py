@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import platform
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import anyio
+
 from sandbox.errors import ProfileError
 from sandbox.probes.calls import GROUPS, X32_GETPID, arguments
+from sandbox.probes.ground import CALM_SECONDS
 from sandbox.probes.table import (
     blocked,
     blocked_unless,
@@ -20,6 +24,8 @@ from sandbox.probes.table import (
 from sandbox.profile import SandboxProfile
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sandbox.probes.ground import Ground
     from sandbox.probes.table import Outcome
 
@@ -202,18 +208,30 @@ async def left_descriptors(ground: Ground) -> Outcome:
     """What CVE-2024-21626 and its like need, as the host sees it."""
     async with ground.living() as pid:
         held = _descriptors(pid)
-    odd = [
-        f"{number}: {place}"
-        for number, place in sorted(held.items())
-        if number > 3 or not place.startswith(("pipe:", "socket:", "/dev/null", "/memfd:"))
-    ]
+        with anyio.move_on_after(CALM_SECONDS):
+            # A program that comes up opens its libraries, and closes them; a left one stays.
+            while _odd(held):
+                await anyio.sleep(0.02)
+                held = _descriptors(pid)
+    odd = _odd(held)
     runtime = ground.runtime or ground.facts.get("default_runtime") or "bubblewrap"
     return blocked_unless(odd, f"{len(held)} descriptors, none of {runtime}'s")
 
 
 def _descriptors(pid: int) -> dict[int, str]:
-    folder = Path(f"/proc/{pid}/fd")
-    return {int(entry.name): str(entry.readlink()) for entry in folder.iterdir()}
+    held = {}
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            held[int(entry.name)] = str(entry.readlink())
+    return held
+
+
+def _odd(held: Mapping[int, str]) -> list[str]:
+    return [
+        f"{number}: {place}"
+        for number, place in sorted(held.items())
+        if number > 3 or not place.startswith(("pipe:", "socket:", "/dev/null", "/memfd:"))
+    ]
 
 
 @probe(49, "Aliases of the host's files and of the supervisor's variables", "lead nowhere")
