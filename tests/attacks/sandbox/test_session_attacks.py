@@ -52,24 +52,28 @@ async def test_one_killed_between_two_calls_is_told_and_not_replaced(
 
 async def test_one_killed_in_a_call_is_no_answer(sandbox: Sandbox) -> None:
     """Neither the call nor a later one gives a value."""
+    mark = mark_of_ours()
     async with SandboxSession(sandbox, PROFILE) as session:
-        await session.evaluate("x = 1")
+        await session.evaluate("import subprocess")
         ends: list[str] = []
 
         async def ask() -> None:
             try:
-                ends.append((await session.evaluate("import time; time.sleep(1000)")).verdict)
+                ends.append(
+                    (await session.evaluate(f"subprocess.run(['sleep', '{mark}'])")).verdict
+                )
             except SandboxError as err:
                 ends.append(type(err).__name__)
 
         async with anyio.create_task_group() as group:
             group.start_soon(ask)
-            await anyio.lowlevel.checkpoint()
+            await until(lambda: bool(survivors(mark)))
             assert kill("runner")
         with pytest.raises(SessionEndedError):
             await session.evaluate("x")
 
     assert ends in (["SandboxProviderError"], ["oom"])
+    assert survivors(mark) == []
     assert leftovers() == []
 
 
