@@ -120,7 +120,7 @@ def launched(
                     container.name,
                 ],
                 name=runtime.name,
-                environment={"PATH": SYSTEM_PATH},
+                environment=_environment(container),
                 # Of the runtime alone: runtimes close what they inherit, and so does the
                 # runner before there is a job.
                 descriptors=(view,),
@@ -160,6 +160,11 @@ def _command(runtime: Runtime) -> list[str]:
     return [str(runtime.path), *GLOBAL_ARGUMENTS[runtime.name], "--root", str(_state(runtime))]
 
 
+def _environment(container: Container) -> dict[str, str]:
+    """Of a runtime. crun first makes a file to start itself again from: where we remove it."""
+    return {"PATH": SYSTEM_PATH, "_LIBCONTAINER_STATEDIR": str(container.bundle)}
+
+
 def _joined(group: RunGroup) -> list[str]:
     return ["/bin/sh", "-c", _JOIN, "sh", *map(str, set(group.folders.values())), "--"]
 
@@ -186,7 +191,7 @@ def _remove(container: Container, runtimes: Mapping[str, Runtime]) -> None:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 check=False,
-                env={"PATH": SYSTEM_PATH},
+                env=_environment(container),
                 cwd="/",
                 timeout=DELETE_SECONDS,
             )

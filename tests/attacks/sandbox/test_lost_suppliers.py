@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from contextlib import closing
 from pathlib import Path
@@ -240,6 +241,22 @@ async def test_a_runtime_that_is_killed_in_mid_call_is_a_provider_error() -> Non
 
     assert len(failures) == 1
     assert survivors(mark) == []
+    assert leftovers() == []
+
+
+@pytest.mark.oci
+async def test_a_runtime_that_is_killed_while_it_starts_leaves_no_file() -> None:
+    """A crun killed as it makes itself ready has a file it did not come to remove."""
+    folder = Path(tempfile.gettempdir())
+    before = set(folder.glob("crun.*"))
+    async with OciSandbox() as sandbox:
+        await sandbox.run(CommandJob(("true",)), SandboxProfile())
+        for step in range(100):
+            with anyio.move_on_after(0.0001 * (step % 50)):
+                await sandbox.run(CommandJob(("true",)), SandboxProfile())
+
+    # Another program's crun has its own for a moment.
+    await until(lambda: not set(folder.glob("crun.*")) - before)
     assert leftovers() == []
 
 
