@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from permissions.model import Digest, JsonObject
     from permissions.pdp.bundle import PolicyBundle
 
+_FREE_SECONDS = 5.0
+"""For an evaluator to become free. Others may be before this caller, and one that has just ended
+takes a moment to replace: neither says anything about this question."""
 _RETRY_SECONDS = (0.1, 0.5, 2.0, 5.0)
 _log = get_logger("embedded")
 
@@ -66,8 +69,8 @@ class EmbeddedPdp:
         Args:
             bundle: modules and data; judged by `lint` when the context is entered.
             soft_deadline: seconds after which a slow answer is logged.
-            hard_deadline: seconds after which the evaluator is killed and the call denied. A
-                caller waits at most that long for a free evaluator, and once more for it.
+            hard_deadline: seconds after which the evaluator is killed and the call denied. For
+                a free one a caller waits that long at most, or 5 s where that is more.
             memory_bytes: address space of one evaluator.
             spare: evaluators kept warm beside the one in use.
         """
@@ -154,7 +157,7 @@ class EmbeddedPdp:
         try:
             self._free.acquire_nowait()
         except anyio.WouldBlock:
-            seconds = self._limits.deadline_seconds
+            seconds = max(self._limits.deadline_seconds, _FREE_SECONDS)
             try:
                 with anyio.fail_after(seconds):
                     await self._free.acquire()

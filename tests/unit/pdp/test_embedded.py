@@ -130,8 +130,34 @@ async def test_a_cancelled_question_is_never_answered_to_the_next(pdp: EmbeddedP
         assert decision.rules == (f"call-{number}",)
 
 
-async def test_callers_wait_no_longer_than_the_deadline(hasty: EmbeddedPdp) -> None:
-    """Two evaluators, four endless questions: two time out asked, two time out waiting."""
+async def test_stalled_evaluators_cost_their_own_questions_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those who wait meanwhile are answered by the ones that take their place."""
+    monkeypatch.setattr("permissions.pdp.embedded._FREE_SECONDS", WAIT_SECONDS)
+    ends: list[str] = []
+
+    async def caller(number: int) -> None:
+        try:
+            answer = await pdp.evaluate(sample_request("echo", f"{number}"))
+            ends.extend(answer.rules)
+        except PdpTimeoutError:
+            ends.append("late")
+
+    async with EmbeddedPdp(sample_bundle(), hard_deadline=3) as pdp:
+        await settled(pdp, 2)
+        for evaluator in pdp._living:
+            os.kill(evaluator.pid, signal.SIGSTOP)
+        async with anyio.create_task_group() as tasks:
+            for number in range(50):
+                tasks.start_soon(caller, number)
+
+    assert ends.count("late") == 2
+    assert len(set(ends)) == 49
+
+
+async def test_endless_questions_end(hasty: EmbeddedPdp) -> None:
+    """Two evaluators, four of them: each takes one along, and the next has to come first."""
     errors: list[type[BaseException]] = []
 
     async def caller() -> None:
