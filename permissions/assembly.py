@@ -56,7 +56,7 @@ async def open_broker(
         tools: decorated functions; anything else is denied as unregistered.
 
     Raises:
-        ConfigError: a setting cannot be used.
+        ConfigError: a setting cannot be used, or a tool asks for a profile there is not.
         ToolDefinitionError: a tool cannot be defined, or two share a name.
         PolicyLoadError: the policies must not be used; the findings say where and why.
         PdpUnavailableError: the decision point does not start.
@@ -64,6 +64,7 @@ async def open_broker(
         StateError: the durable state cannot be opened safely.
     """
     registry = ToolRegistry(tools)
+    _require_profiles(registry, config)
     places = Places(config.state)
     places.make()
     bundle = load_bundle(config.pdp.policies, overlay=config.pdp.overlay)
@@ -111,6 +112,17 @@ async def open_broker(
                 call_deadline_seconds=config.call_deadline_seconds,
             )
         )
+
+
+def _require_profiles(registry: ToolRegistry, config: BrokerConfig) -> None:
+    known = sorted(config.sandbox.profiles)
+    for tool in registry:
+        asked = tool.options.profile
+        if asked is not None and asked not in known:
+            raise ConfigError(
+                f"the tool {tool.name!r} asks for the sandbox profile {asked!r}, and the settings"
+                f" describe {', '.join(known) or 'none'}: add it under [sandbox.profiles]"
+            )
 
 
 class Places:

@@ -11,9 +11,11 @@ from typing import Annotated
 import anyio
 import typer
 
+from permissions.approval.approvers import Approvers
 from permissions.config import BrokerConfig
-from permissions.errors import ConfigError
+from permissions.errors import ConfigError, SigningError
 from permissions.sandboxes import profiles, unusable_profiles
+from permissions.signing.keys import signer_from_uri
 from sandbox.doctor import Finding, can_isolate, diagnose, host_facts
 
 EXIT_UNAVAILABLE = 6
@@ -25,9 +27,9 @@ def doctor(
 ) -> None:
     """Say what isolation this machine can give and what is missing.
 
-    The images that profiles in `wardline.toml` name are looked at too.
+    The settings are looked at too: approvers' keys, the log's key, and profiles with their images.
     """
-    findings = [*anyio.run(diagnose), *_profiles()]
+    findings = [*anyio.run(diagnose), *_settings()]
     host = host_facts()
     if json:
         document = {"host": host, "findings": [_document(finding) for finding in findings]}
@@ -38,11 +40,15 @@ def doctor(
         raise typer.Exit(EXIT_UNAVAILABLE)
 
 
-def _profiles() -> list[Finding]:
-    """The configured profiles with an image that no tool could run in."""
+def _settings() -> list[Finding]:
+    """What would keep a broker from opening, or a tool from running in its profile."""
     try:
-        named = profiles(BrokerConfig.load())
-    except ConfigError as err:
+        config = BrokerConfig.load()
+        Approvers.from_config(config.approvers)
+        if config.trace.key:
+            signer_from_uri(config.trace.key)
+        named = profiles(config)
+    except (ConfigError, SigningError) as err:
         return [_unusable("settings", str(err), "mend wardline.toml or the variable")]
     wrong = anyio.run(unusable_profiles, named)
     return [

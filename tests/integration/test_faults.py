@@ -32,6 +32,7 @@ from permissions.assembly import log_signer, open_broker
 from permissions.config import ApproverConfig, BrokerConfig
 from permissions.errors import (
     ApproverRefusedError,
+    ConfigError,
     PolicyLoadError,
     RequestClosedError,
     TraceWriteError,
@@ -186,6 +187,22 @@ def overlaid(folder: Path, path: str, text: str) -> dict[str, Any]:
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(text)
     return {"overlay": folder / "overlay"}
+
+
+@tool(effect="execute", sandbox="process", profile="huge")
+def crunch() -> None:
+    """Never runs."""
+
+
+async def test_a_tool_with_a_profile_there_is_not_does_not_open(tmp_path: Path) -> None:
+    """A typing error is found at the start, before anything is made, and not by a call."""
+    config = configured(tmp_path, sandbox={"backends": (), "profiles": {"web": {}}})
+
+    with pytest.raises(ConfigError, match=r"'crunch' asks for .* 'huge', .* describe web: add"):
+        async with open_broker(config, [crunch]):
+            pytest.fail("it opened")
+
+    assert not (tmp_path / "state").exists()
 
 
 async def test_a_policy_that_does_not_parse_stops_the_opening_and_says_where(
