@@ -164,10 +164,14 @@ async def _outcome(ground: Ground, row: Probe) -> Outcome:
         return not_applicable(reason)
     try:
         return await _judged(ground, row)
-    except SandboxProviderError:
-        log.info("probe_repeated", number=row.number)  # a busy machine may fail a start
+    except (SandboxProviderError, UnseenError):
+        # A busy machine may fail a start, or be slow to show one; another broker's reaper may
+        # have ended a job that forges a lease.
+        log.info("probe_repeated", number=row.number)
     try:
         return await _judged(ground, row)
+    except UnseenError:
+        return not_applicable("its processes are not among those of this host")
     except SandboxProviderError as err:
         return _unjudged(row, err)
 
@@ -177,6 +181,7 @@ async def _judged(ground: Ground, row: Probe) -> Outcome:
 
     Raises:
         SandboxProviderError: the backend failed under it.
+        UnseenError: its processes cannot be seen from here.
     """
     try:
         with anyio.fail_after(ATTEMPT_SECONDS):
@@ -185,10 +190,8 @@ async def _judged(ground: Ground, row: Probe) -> Outcome:
         first: BaseException = err
         while isinstance(first, BaseExceptionGroup):
             first = first.exceptions[0]
-        if isinstance(first, SandboxProviderError):
+        if isinstance(first, (SandboxProviderError, UnseenError)):
             raise first from None
-        if isinstance(first, UnseenError):
-            return not_applicable("its processes are not among those of this host")
         return _unjudged(row, first)
 
 

@@ -9,18 +9,19 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from weak import NakedBubblewrap, PrivilegedDocker
 
+from sandbox import CommandJob
 from sandbox.bubblewrap import BubblewrapSandbox
 from sandbox.docker import DockerSandbox
 from sandbox.oci import OciSandbox
 from sandbox.probes import PROBES, Column, run_probes
 
 if TYPE_CHECKING:
-    from sandbox import Sandbox
+    from sandbox import ExecResult, Job, Sandbox, SandboxProfile
     from sandbox.probes import Finding
 
 SUITE_SECONDS = 400
@@ -114,6 +115,25 @@ async def test_bubblewrap_without_namespaces_is_found_open() -> None:
 
     opened = {found.number for found in findings if found.broken}
     assert opened == {found.number for found in findings}
+
+
+class Interrupted(BubblewrapSandbox):
+    """Its first job does not run, as if another broker's reaper had ended it at once."""
+
+    begun = False
+
+    async def run(self, job: Job, profile: SandboxProfile, **more: Any) -> ExecResult:
+        first, self.begun = not self.begun, True
+        return await super().run(CommandJob(("true",)) if first else job, profile, **more)
+
+
+@pytest.mark.bwrap
+@pytest.mark.slow
+async def test_a_job_that_was_not_seen_is_tried_again() -> None:
+    """One that never can be does not apply; one that was ended early says nothing yet."""
+    (found,) = await probed(Interrupted(), 35)
+
+    assert found.outcome.status == "blocked"
 
 
 AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]
