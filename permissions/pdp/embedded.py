@@ -134,7 +134,9 @@ class EmbeddedPdp:
         """See `PolicyDecisionPoint.evaluate`.
 
         When the answer is there within a millisecond this does not yield to the event loop,
-        so that a decision costs no more than the evaluation itself.
+        so that a decision costs no more than the evaluation itself. Cancelled, it ends when the
+        answer is there, or the deadline: code that connects and hangs up again and again must
+        not cost others their evaluators.
         """
         await anyio.lowlevel.checkpoint_if_cancelled()
         question = input_bytes(document)
@@ -142,8 +144,9 @@ class EmbeddedPdp:
         started = monotonic()
         try:
             kind, payload = await evaluator.ask(question)
-        except BaseException as err:  # cancelled, too: the answer must never be read later
+        except BaseException as err:
             self._retire(evaluator, err)
+            await anyio.lowlevel.checkpoint_if_cancelled()  # which then matters more
             raise
         self._idle.append(evaluator)
         self._free.release()

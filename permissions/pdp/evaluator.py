@@ -1,8 +1,9 @@
 """One evaluator process, seen from the broker's side: start it, ask it, end it.
 
-An evaluator that timed out, died, sent what it should not, or whose question was cancelled
-half-way is never asked again: its owner kills it. So an answer can only ever reach the caller
-who asked, and the numbers on the frames prove it once more.
+An evaluator that timed out, died or sent what it should not is never asked again: its owner
+kills it. So an answer can only ever reach the caller who asked, and the numbers on the frames
+prove it once more. A question is never given up half-way, for that would cost the evaluator:
+a cancelled caller stays for the answer, which is a matter of the deadline at most.
 
 It is started from exactly the places the broker itself was imported from, never from the
 current folder (which may belong to the agent), with an otherwise empty environment.
@@ -104,11 +105,13 @@ class Evaluator:
     async def ask(self, question: bytes) -> tuple[bytes, bytes]:
         """The kind and payload of the answer (see `worker`). No checkpoint when it is quick.
 
+        Not cancelled while it waits.
+
         Raises:
             PdpTimeoutError: no answer within the deadline.
             PdpUnavailableError: the process died or broke the protocol.
         """
-        return await self._exchange(question, self._limits.deadline_seconds)
+        return await self._exchange(question, self._limits.deadline_seconds, shield=True)
 
     def kill(self) -> None:
         """Ends the process by its id, at once, whatever it does."""
@@ -119,14 +122,16 @@ class Evaluator:
         """Waits for the killed process and gives its exit status. Takes milliseconds."""
         return self._process.wait()
 
-    async def _exchange(self, payload: bytes, seconds: float) -> tuple[bytes, bytes]:
+    async def _exchange(
+        self, payload: bytes, seconds: float, *, shield: bool = False
+    ) -> tuple[bytes, bytes]:
         self._number += 1
         frame = QUESTION.pack(len(payload), self._number) + payload
         try:
             sent = self._peer.send(frame)
             if sent == len(frame) and (answer := self._spin()) is not None:
                 return answer
-            with anyio.fail_after(seconds):
+            with anyio.fail_after(seconds, shield=shield):
                 return await self._rest(memoryview(frame)[sent:])
         except TimeoutError:
             raise PdpTimeoutError(

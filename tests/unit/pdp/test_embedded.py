@@ -122,12 +122,26 @@ async def test_all_evaluators_killed_come_back(pdp: EmbeddedPdp) -> None:
 
 
 async def test_a_cancelled_question_is_never_answered_to_the_next(pdp: EmbeddedPdp) -> None:
-    with anyio.move_on_after(0.02):
-        await pdp.evaluate(sample_request("loop"))
+    """Nor does it cost an evaluator, whenever its caller leaves."""
+    before = {evaluator.pid for evaluator in pdp._living}
 
-    for number in range(20):
+    for number in range(40):
+        with anyio.move_on_after(number / 10_000):
+            await pdp.evaluate(sample_request("echo", "left", body="y" * 300_000))
         decision = await pdp.evaluate(sample_request("echo", f"call-{number}"))
         assert decision.rules == (f"call-{number}",)
+
+    assert {evaluator.pid for evaluator in pdp._living} == before
+
+
+async def test_a_caller_who_leaves_an_endless_question_is_let_go_at_the_deadline(
+    hasty: EmbeddedPdp,
+) -> None:
+    with anyio.fail_after(WAIT_SECONDS), anyio.move_on_after(0.02) as left:
+        await hasty.evaluate(sample_request("loop"))
+
+    assert left.cancelled_caught
+    assert await is_permitted(hasty)
 
 
 async def test_stalled_evaluators_cost_their_own_questions_alone(
