@@ -144,7 +144,7 @@ class EmbeddedPdp:
         started = monotonic()
         try:
             kind, payload = await evaluator.ask(question)
-        except BaseException as err:
+        except BaseException as err:  # a task cancelled past anyio, too: its answer is nobody's
             self._retire(evaluator, err)
             await anyio.lowlevel.checkpoint_if_cancelled()  # which then matters more
             raise

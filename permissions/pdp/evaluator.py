@@ -2,8 +2,9 @@
 
 An evaluator that timed out, died or sent what it should not is never asked again: its owner
 kills it. So an answer can only ever reach the caller who asked, and the numbers on the frames
-prove it once more. A question is never given up half-way, for that would cost the evaluator:
-a cancelled caller stays for the answer, which is a matter of the deadline at most.
+prove it once more. A question is not given up half-way, for that would cost the evaluator:
+a cancelled caller stays for the answer, which is a matter of the deadline at most. Only a
+cancellation past anyio (`asyncio.Task.cancel`) still does.
 
 It is started from exactly the places the broker itself was imported from, never from the
 current folder (which may belong to the agent), with an otherwise empty environment.

@@ -148,6 +148,7 @@ async def test_stalled_evaluators_cost_their_own_questions_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Those who wait meanwhile are answered by the ones that take their place."""
+    # The product's five seconds may be too few to start two processes on a busy machine.
     monkeypatch.setattr("permissions.pdp.embedded._FREE_SECONDS", WAIT_SECONDS)
     ends: list[str] = []
 
