@@ -16,20 +16,20 @@ from agents_demo.agent import build_agent, chosen_model
 from agents_demo.declared import plan_for
 from agents_demo.narrator import Narrator, heading, say
 from agents_demo.tools import TOOLS, WORKSPACE
-from permissions import Broker, BrokerConfig
 from permissions.approval import console
 from permissions.approval.approvers import Approvers
-from permissions.approval.ballot import sign_vote
 from permissions.approval.service import ApprovalService
 from permissions.approval.store import SCHEMA, SqliteRequestStore
-from permissions.assembly import Places
+from permissions.approval.votes import sign_vote
+from permissions.broker.ports import now_us, random_id
 from permissions.cli.prompt import ask_person
-from permissions.config import ApproverConfig, PdpConfig
+from permissions.database import StateDatabase
 from permissions.errors import ConfigError
 from permissions.integrations.langgraph import pending, resume
-from permissions.parts import now_us, random_id
+from permissions.setup.config import ApproverConfig, PdpConfig
+from permissions.setup.factory import Places
 from permissions.signing.keys import generate
-from permissions.state import StateDatabase
+from wardline import Broker, BrokerConfig
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig

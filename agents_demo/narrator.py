@@ -12,7 +12,7 @@ from permissions.trace.reader import read_entries
 from permissions.trace.vault import VaultReader, load_kek
 
 if TYPE_CHECKING:
-    from permissions.assembly import Places
+    from permissions.setup.factory import Places
     from permissions.trace.reader import RecordedEntry
 
 WIDTH = 100

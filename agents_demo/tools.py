@@ -14,7 +14,12 @@ from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Annotated, Any
 
-from permissions import AmountArg, PathArg, RecipientArg, tool
+from wardline import (
+    AmountArg,
+    PathArg,
+    RecipientArg,
+    tool,
+)
 
 WORKSPACE = ContextVar("demo_workspace", default=Path())
 """The folder the job is about."""

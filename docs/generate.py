@@ -72,10 +72,10 @@ def errors() -> Iterator[str]:
 
 def public_names() -> Iterator[str]:
     """Each name the two packages export, and its first sentence."""
-    import permissions
     import sandbox
+    import wardline
 
-    for package in (permissions, sandbox):
+    for package in (wardline, sandbox):
         yield f"## `{package.__name__}`"
         yield ""
         yield "| name | what it is |"
@@ -95,7 +95,7 @@ def _sentence(value: Any) -> str:
 
 def settings() -> Iterator[str]:
     """Each setting: key in the file, variable, default, meaning."""
-    from permissions.config import BrokerConfig
+    from permissions.setup.config import BrokerConfig
 
     yield "| key | environment | default | meaning |"
     yield "|---|---|---|---|"

@@ -47,8 +47,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from permissions.model import Denial
-
 
 class BrokerError(Exception):
     """Root of this package's exceptions."""
@@ -181,15 +179,3 @@ class RunOpenError(BrokerError):
 
 class NoSessionError(BrokerError):
     """A guarded tool was called outside any broker session, so nothing could decide it."""
-
-
-class CallDenied(BrokerError):  # noqa: N818 - a refusal, not a fault
-    """A direct call of a guarded tool was refused.
-
-    Attributes:
-        denial: the refusal as data, safe to show to the agent.
-    """
-
-    def __init__(self, denial: Denial) -> None:
-        self.denial = denial
-        super().__init__(str(denial))

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Literal
 
 import orjson
 
+from permissions.broker.entries import json_bytes
 from permissions.errors import (
     PdpAnswerError,
     PdpError,
@@ -29,17 +30,16 @@ from permissions.errors import (
     TraceError,
 )
 from permissions.model import Decision
+from permissions.obligations.comparison import shift
 from permissions.reasons import Code
-from permissions.records import json_bytes
 from permissions.signing.canonical import digest
-from permissions.terms import shift
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
     from permissions.model import JsonObject
+    from permissions.obligations.comparison import Shift
     from permissions.pdp.base import PolicyDecisionPoint
-    from permissions.terms import Shift
     from permissions.trace.reader import RecordedEntry
     from permissions.trace.vault import VaultReader
 

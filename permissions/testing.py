@@ -17,18 +17,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from permissions.approval.approvers import Approver, Approvers
-from permissions.approval.ballot import sign_vote
 from permissions.approval.memory import InMemoryRequestStore
 from permissions.approval.service import ApprovalService
-from permissions.broker import PermissionBroker
-from permissions.budget import InMemoryBudgetLedger
+from permissions.approval.votes import sign_vote
+from permissions.broker.broker import PermissionBroker
+from permissions.broker.ports import BrokerParts
 from permissions.execution.journal import InMemoryJournal
-from permissions.parts import BrokerParts
+from permissions.obligations.budget import InMemoryBudgetLedger
 from permissions.pdp.bundle import load_bundle
-from permissions.pdp.embedded import EmbeddedPdp
+from permissions.pdp.embedded.pdp import EmbeddedPdp
 from permissions.pdp.memory import ScriptedPdp
-from permissions.registry import ToolRegistry
 from permissions.signing.keys import memory_signer
+from permissions.tools.registry import ToolRegistry
 from permissions.trace.memory import MemoryTrace
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ async def memory_broker(
     approval_mode: Literal["wait", "suspend"] = "suspend",
     executors: Mapping[Isolation, ToolExecutor] | None = None,
 ) -> AsyncIterator[MemoryBroker]:
-    """Opens a broker in memory; use `permissions.sessions.open_session` on it.
+    """Opens a broker in memory; use `permissions.sessions.open.open_session` on it.
 
     Args:
         tools: decorated functions.

@@ -3,14 +3,13 @@
     async with DockerSandbox() as sandbox:
         result = await sandbox.run(CommandJob(("id",)), SandboxProfile())
 
-One protocol (`Sandbox`), three backends: `sandbox.docker.DockerSandbox`,
-`sandbox.oci.OciSandbox` and `sandbox.bubblewrap.BubblewrapSandbox`. All pass
+One protocol (`Sandbox`), three backends: `sandbox.backends.docker.DockerSandbox`,
+`sandbox.backends.oci.OciSandbox` and `sandbox.backends.bubblewrap.BubblewrapSandbox`. All pass
 `sandbox.conformance`.
 """
 
 from __future__ import annotations
 
-from sandbox.base import Availability, Sandbox
 from sandbox.errors import (
     FrameError,
     ProfileError,
@@ -21,6 +20,7 @@ from sandbox.errors import (
 )
 from sandbox.job import CommandJob, Job, PythonJob
 from sandbox.profile import Mount, SandboxProfile
+from sandbox.protocol import Availability, Sandbox
 from sandbox.result import (
     ExecResult,
     Isolation,

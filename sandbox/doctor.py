@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
+from sandbox.backends.vm_kernel import kernel_runtime
 from sandbox.errors import SandboxUnavailableError
-from sandbox.kernel import kernel_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sandbox.base import Sandbox
+    from sandbox.protocol import Sandbox
     from sandbox.result import Isolation
 
 
@@ -43,9 +43,11 @@ class Finding:
 
 async def diagnose() -> list[Finding]:
     """Probes every backend for real; the strongest boundary comes first."""
-    from sandbox.bubblewrap import BubblewrapSandbox  # late, as the Docker SDK is slow to load
-    from sandbox.docker import DockerSandbox
-    from sandbox.oci import OciSandbox
+    from sandbox.backends.bubblewrap import (
+        BubblewrapSandbox,  # late, as the Docker SDK is slow to load
+    )
+    from sandbox.backends.docker import DockerSandbox
+    from sandbox.backends.oci import OciSandbox
 
     oci = await _probed(OciSandbox())
     docker = await _probed(DockerSandbox())
@@ -115,7 +117,7 @@ async def _probed(sandbox: Sandbox) -> Finding:
 
 def _changed_roots() -> list[Finding]:
     """Reads every prepared root file system, and names those that are not what was prepared."""
-    from sandbox.oci import roots
+    from sandbox.backends.oci import roots
 
     try:
         changed = [root for root in roots.prepared() if not root.verify()]

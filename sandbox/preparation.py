@@ -12,17 +12,17 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sandbox.debian import bootstrapped
+from sandbox.backends.oci import roots
+from sandbox.backends.oci.runtimes import installed
 from sandbox.errors import SandboxProviderError, SandboxUnavailableError
-from sandbox.oci import roots
-from sandbox.oci.runtimes import installed
+from sandbox.images.debootstrap import bootstrapped
 from sandbox.profile import SandboxProfile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from sandbox.docker.engine import Engine
-    from sandbox.oci.roots import Root
+    from sandbox.backends.docker.engine import Engine
+    from sandbox.backends.oci.roots import Root
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ def prepare_default(progress: Callable[[str], None], *, again: bool = False) -> 
             can provide the files.
         SandboxProviderError: the engine failed.
     """
-    from sandbox.docker.engine import Engine  # late: its package loads the Docker SDK
-    from sandbox.docker.image import build_image, built_image
+    from sandbox.backends.docker.engine import Engine  # late: its package loads the Docker SDK
+    from sandbox.backends.docker.image import build_image, built_image
 
     try:
         engine = Engine.connect()
@@ -95,7 +95,7 @@ def clear_superseded(engine: Engine | None, *, keep: Collection[str]) -> Cleared
         # The digest is the content's own where there was no image.
         named |= {root.image for root in roots.prepared() if root.image != root.content}
     else:
-        from sandbox.docker.image import describe_images, remove_superseded
+        from sandbox.backends.docker.image import describe_images, remove_superseded
 
         images = remove_superseded(engine, keep=named)
         named |= {image["id"] for image in describe_images(engine)}
@@ -120,8 +120,8 @@ def prepare_image(image: str, progress: Callable[[str], None]) -> Root:
         SbomTamperedError: its SBOM is not the one its label names.
         SandboxProviderError: the engine failed.
     """
-    from sandbox.docker.bill import SBOM_LABEL, read_sbom
-    from sandbox.docker.engine import Engine  # late: its package loads the Docker SDK
+    from sandbox.backends.docker.engine import Engine  # late: its package loads the Docker SDK
+    from sandbox.backends.docker.inspect import SBOM_LABEL, read_sbom
 
     SandboxProfile(image=image)
     with closing(Engine.connect()) as engine:

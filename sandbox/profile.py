@@ -52,7 +52,7 @@ class Mount:
     """A host file or directory shown read-only inside.
 
     Attributes:
-        source: absolute host path. Checked when the sandbox starts (`sandbox.mounts`).
+        source: absolute host path. Checked when the sandbox starts (`sandbox.isolation.mounts`).
         target: absolute path inside; not below a directory the sandbox owns.
     """
 

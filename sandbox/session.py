@@ -24,20 +24,20 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio.abc import AsyncResource
 
-from sandbox.base import keeping
 from sandbox.errors import ProfileError, SandboxUnavailableError, SessionEndedError
-from sandbox.frames import encode_job
 from sandbox.job import PythonJob
 from sandbox.logs import get_logger
+from sandbox.protocol import keeping
+from sandbox.supervisor.wire import encode_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from sandbox.base import Armed, Sandbox
-    from sandbox.frames import Order
     from sandbox.profile import SandboxProfile
+    from sandbox.protocol import Armed, Sandbox
     from sandbox.result import ExecResult
+    from sandbox.supervisor.wire import Order
 
 log = get_logger("session")
 

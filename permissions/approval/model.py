@@ -17,7 +17,12 @@ from functools import cached_property
 from typing import Any, Literal
 
 from permissions.errors import ApprovalError
-from permissions.model import AccessRequestTerms, Digest, JsonObject, Reason
+from permissions.model import (
+    AccessRequestTerms,
+    Digest,
+    JsonObject,
+    Reason,
+)
 from permissions.signing.canonical import canonical, digest, digest_of
 
 Status = Literal["pending", "approved", "denied", "expired", "cancelled"]

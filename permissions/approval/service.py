@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from permissions.approval import ballot, lifecycle
+from permissions.approval import lifecycle, votes
 from permissions.approval.model import AccessRequest, Approval, RequestedCall
 from permissions.errors import ApprovalError, ApproverRefusedError
 from permissions.logs import get_logger
@@ -145,19 +145,19 @@ class ApprovalService:
         return used
 
     async def vote(self, envelope: str) -> AccessRequest:
-        """Records an approver's signed answer (made by `ballot.sign_vote`).
+        """Records an approver's signed answer (made by `votes.sign_vote`).
 
         Raises:
             ApproverRefusedError: the voter is unknown, may not answer this request, or has.
             ApprovalInvalidError: the envelope is no genuine vote on this request.
             RequestClosedError: the request is no longer open.
         """
-        vote = ballot.read_vote(envelope)
+        vote = votes.read_vote(envelope)
         await self.get(vote.request)
 
         def step(request: AccessRequest) -> AccessRequest:
             lifecycle.require_open(request, now=self._clock())
-            approver = ballot.require_genuine(vote, request, self._approvers)
+            approver = votes.require_genuine(vote, request, self._approvers)
             return lifecycle.cast(request, vote, approver, now=self._clock())
 
         voted = await self._store.update(vote.request, step)
@@ -196,6 +196,6 @@ class ApprovalService:
         return True
 
     def _prove(self, request: AccessRequest, binding: Digest) -> Approval:
-        return ballot.prove(
+        return votes.prove(
             request, binding=binding, approvers=self._approvers, now=self._clock()
         )

@@ -13,17 +13,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from permissions.approval import lifecycle
-from permissions.approval.ballot import read_vote
 from permissions.approval.model import AccessRequest
+from permissions.approval.votes import read_vote
+from permissions.database import Schema
 from permissions.errors import ApprovalError
-from permissions.state import Schema
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
+    from permissions.database import StateDatabase
     from permissions.model import Digest
-    from permissions.state import StateDatabase
 
 
 class RequestStore(Protocol):

@@ -12,11 +12,16 @@ import anyio
 import typer
 
 from permissions.approval.approvers import Approvers
-from permissions.config import BrokerConfig
 from permissions.errors import ConfigError, SigningError
-from permissions.sandboxes import profiles, unusable_profiles
+from permissions.setup.config import BrokerConfig
+from permissions.setup.sandboxes import profiles, unusable_profiles
 from permissions.signing.keys import signer_from_uri
-from sandbox.doctor import Finding, can_isolate, diagnose, host_facts
+from sandbox.doctor import (
+    Finding,
+    can_isolate,
+    diagnose,
+    host_facts,
+)
 
 EXIT_UNAVAILABLE = 6
 

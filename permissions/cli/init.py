@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from permissions.approval.approvers import APPROVER_ID
-from permissions.config import DEFAULT_FILE, BrokerConfig
 from permissions.errors import ConfigError
+from permissions.setup.config import DEFAULT_FILE, BrokerConfig
 from permissions.signing.keys import generate
 
 _SETTINGS = """\

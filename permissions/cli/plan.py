@@ -28,7 +28,7 @@ from permissions.plan.model import (
 )
 from permissions.plan.steps import run_order
 from permissions.plan.verifier import verify_plan
-from permissions.provenance import ProvenanceLedger
+from permissions.run.provenance import ProvenanceLedger
 
 if TYPE_CHECKING:
     from permissions.model import JsonValue

@@ -20,7 +20,7 @@ from permissions.pdp.bundle import load_bundle
 if TYPE_CHECKING:
     from permissions.model import Decision, JsonObject
     from permissions.pdp.bundle import PolicyBundle
-    from permissions.pdp.rego_tests import LineCoverage, TestRun
+    from permissions.pdp.rego.tests import LineCoverage, TestRun
 
 app = typer.Typer(no_args_is_help=True, help="Judge, test and explain policies.")
 
@@ -39,7 +39,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 @app.command()
 def check(folder: Folder = None, *, on_top: OnTop = False, as_json: AsJson = False) -> None:
     """Say whether a folder may be served, and for each finding how to mend it."""
-    from permissions.pdp.lint import check_bundle
+    from permissions.pdp.lint.bundle import check_bundle
 
     revision, left_out = None, []
     try:
@@ -71,7 +71,7 @@ def run_test_rules(
     as_json: AsJson = False,
 ) -> None:
     """Run the `test_*` rules of `*_test.rego` with the engine that decides."""
-    from permissions.pdp.rego_tests import run_tests
+    from permissions.pdp.rego.tests import run_tests
 
     bundle = _sound(folder, on_top=on_top)
     try:
@@ -133,7 +133,7 @@ def _load(folder: Path | None, *, on_top: bool) -> PolicyBundle:
 
 
 def _sound(folder: Path | None, *, on_top: bool) -> PolicyBundle:
-    from permissions.pdp.lint import require_sound
+    from permissions.pdp.lint.bundle import require_sound
 
     try:
         bundle = _load(folder, on_top=on_top)
@@ -165,9 +165,9 @@ def _decide(
     from permissions.errors import PdpAnswerError, PdpUndefinedError
     from permissions.model import Decision
     from permissions.pdp.base import ENTRYPOINT
-    from permissions.pdp.door import input_bytes
-    from permissions.pdp.engine import UNDEFINED, Engine, EngineError
-    from permissions.pdp.rego_tests import read_coverage
+    from permissions.pdp.embedded.engine import UNDEFINED, Engine, EngineError
+    from permissions.pdp.input_json import input_bytes
+    from permissions.pdp.rego.tests import read_coverage
 
     question = input_bytes(document).decode()
     engine = Engine(bundle.modules, json.dumps(bundle.data, ensure_ascii=False))

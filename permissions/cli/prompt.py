@@ -17,7 +17,7 @@ from anyio import from_thread
 from anyio.lowlevel import current_token
 
 from permissions.approval import console
-from permissions.parts import now_us
+from permissions.broker.ports import now_us
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,11 +18,12 @@ import typer
 
 from permissions.approval import console
 from permissions.approval.approvers import Approvers
-from permissions.approval.ballot import sign_vote
 from permissions.approval.service import ApprovalService
 from permissions.approval.store import SCHEMA, SqliteRequestStore
+from permissions.approval.votes import sign_vote
+from permissions.broker.ports import now_us, random_id
 from permissions.cli.prompt import ask_person, terminal_width
-from permissions.config import BrokerConfig
+from permissions.database import STATE_FILE, StateDatabase
 from permissions.errors import (
     ApprovalError,
     ApprovalInvalidError,
@@ -32,9 +33,8 @@ from permissions.errors import (
     RequestClosedError,
     SigningError,
 )
-from permissions.parts import now_us, random_id
+from permissions.setup.config import BrokerConfig
 from permissions.signing.keys import signer_from_uri
-from permissions.state import STATE_FILE, StateDatabase
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

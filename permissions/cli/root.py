@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from permissions.cli import demo, doctor, init, plan, policy, request, sandbox, trace
+from permissions.cli import (
+    demo,
+    doctor,
+    init,
+    plan,
+    policy,
+    request,
+    sandbox,
+    trace,
+)
 
 app = typer.Typer(
     name="wardline",

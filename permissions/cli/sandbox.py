@@ -24,7 +24,7 @@ from sandbox.errors import SandboxError, SandboxUnavailableError, SbomTamperedEr
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandbox.docker.engine import Engine
+    from sandbox.backends.docker.engine import Engine
 
 EXIT_FAILED, EXIT_TAMPERED, EXIT_UNAVAILABLE = 1, 5, 6
 
@@ -67,7 +67,7 @@ def build(
             made = prepare_default(_say, again=again)
             typer.echo(made.image or (made.root and made.root.image))
             return
-        from sandbox.docker.project_image import build_project
+        from sandbox.backends.docker.project_image import build_project
 
         built = anyio.run(partial(build_project, project, progress=_say))
         if wants_root():
@@ -96,8 +96,8 @@ def show_sbom(
     ] = False,
 ) -> None:
     """List what an image was built from, after checking the list against the image."""
-    from sandbox.docker.bill import read_sbom
-    from sandbox.docker.engine import Engine
+    from sandbox.backends.docker.engine import Engine
+    from sandbox.backends.docker.inspect import read_sbom
 
     with _told(), closing(Engine.connect()) as engine:
         found = read_sbom(engine, image)
@@ -118,8 +118,8 @@ def _say(line: str) -> None:
 @app.command("ls")
 def list_all(*, json: Json = False) -> None:
     """List images, root file systems, sandboxes and control groups of this machine."""
-    from sandbox import cgroup
-    from sandbox.oci import containers
+    from sandbox.backends.oci import containers
+    from sandbox.isolation import cgroup
 
     document: dict[str, list[Any]] = {
         "images": [],
@@ -132,7 +132,7 @@ def list_all(*, json: Json = False) -> None:
     }
     with _engine() as engine:
         if engine is not None:
-            from sandbox.docker.image import describe_images
+            from sandbox.backends.docker.image import describe_images
 
             document["images"] += describe_images(engine)
             document["containers"] += [
@@ -165,9 +165,9 @@ def gc(*, json: Json = False) -> None:
     Sandboxes of living owners stay, and what they started from. Default images and root file
     systems of earlier builds go, except those that a profile of wardline.toml here names.
     """
-    from permissions.config import BrokerConfig
-    from sandbox.bubblewrap import reaper
-    from sandbox.oci import backend as oci
+    from permissions.setup.config import BrokerConfig
+    from sandbox.backends.bubblewrap import reaper
+    from sandbox.backends.oci import backend as oci
     from sandbox.preparation import clear_superseded
 
     profiles = BrokerConfig.load().sandbox.profiles.values()
@@ -175,7 +175,7 @@ def gc(*, json: Json = False) -> None:
     containers = oci.reap()
     with _engine() as engine:
         if engine is not None:
-            from sandbox.docker.backend import reap
+            from sandbox.backends.docker.backend import reap
 
             containers += reap(engine)
         cleared = clear_superseded(
@@ -193,7 +193,7 @@ def gc(*, json: Json = False) -> None:
 
 
 def _roots() -> list[dict[str, Any]]:
-    from sandbox.oci import roots
+    from sandbox.backends.oci import roots
 
     if os.geteuid() != 0:
         return []  # they lie in a folder of root
@@ -213,8 +213,8 @@ def _roots() -> list[dict[str, Any]]:
 @contextmanager
 def _engine() -> Iterator[Engine | None]:
     """The engine of this machine; None, and a word about it, where containers need none."""
-    from sandbox.docker.engine import Engine
-    from sandbox.oci.runtimes import installed
+    from sandbox.backends.docker.engine import Engine
+    from sandbox.backends.oci.runtimes import installed
 
     with _told(), ExitStack() as stack:
         engine = None

@@ -17,10 +17,20 @@ import anyio
 import typer
 
 from permissions.cli import trace_text
-from permissions.cli.trace_places import Places, find_pin, remember
-from permissions.errors import ConfigError, PolicyLoadError, SigningError, TraceError
-from permissions.replay import FailOn, Summary, recorded_decisions, replay
-from permissions.trace.heads import KnownHeads, read_head
+from permissions.cli.trace_source import Places, find_pin, remember
+from permissions.errors import (
+    ConfigError,
+    PolicyLoadError,
+    SigningError,
+    TraceError,
+)
+from permissions.replay import (
+    FailOn,
+    Summary,
+    recorded_decisions,
+    replay,
+)
+from permissions.trace.known_checkpoints import KnownHeads, read_head
 from permissions.trace.reader import RecordedEntry, log_origin, read_entries
 from permissions.trace.verify import verify_trace
 
@@ -218,7 +228,7 @@ async def _replay(
 ) -> tuple[Summary, list[JsonObject]]:
     """Replays under the candidate, or each recorded bundle; gives the rows to look at."""
     from permissions.pdp.bundle import load_revision
-    from permissions.pdp.embedded import EmbeddedPdp
+    from permissions.pdp.embedded.pdp import EmbeddedPdp
 
     def decisions() -> Iterator[RecordedDecision]:
         return recorded_decisions(read_entries(places.trace), places.vault())

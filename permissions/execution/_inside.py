@@ -12,7 +12,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from permissions.tools import guard_of
+from permissions.tools.decorator import guard_of
 
 OUT = Path("out")
 """Folder of the working directory whose files leave the sandbox."""

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from permissions.execution.held import HeldChanges
+    from permissions.execution.pending_changes import HeldChanges
     from permissions.model import Denial, JsonObject
-    from permissions.tools import Arguments, ToolDefinition
+    from permissions.tools.definition import Arguments, ToolDefinition
 
 Status = Literal[
     "ok",

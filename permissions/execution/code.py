@@ -14,6 +14,7 @@ import secrets
 import shutil
 import sys
 import sysconfig
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,10 @@ def installed_roots() -> tuple[Path, ...]:
     return tuple(dict.fromkeys(Path(paths[key]).resolve() for key in ("purelib", "platlib")))
 
 
+OURS = ("wardline", "permissions", "sandbox")
+"""What a guarded function's module imports of this distribution."""
+
+
 class CodeStage:
     """Keeps the staged copies. Safe for several processes: a stage appears whole or not."""
 
@@ -71,7 +76,7 @@ class CodeStage:
             ExecutionError: the code cannot be found, or is too much to copy.
         """
         installed = installed_roots()
-        names = dict.fromkeys((module.partition(".")[0], "permissions", "sandbox"))
+        names = dict.fromkeys((module.partition(".")[0], *OURS))
         sources = [_source(name) for name in names]
         own = [s for s in sources if not any(s.is_relative_to(root) for root in installed)]
         return (self._staged(own), *installed) if own else installed
@@ -135,6 +140,8 @@ def _source(name: str) -> Path:
     main = getattr(sys.modules.get("__main__"), "__file__", None)
     if file is None and main is not None and Path(main).stem == name:
         file = main
+    if file is None and name in OURS and (spec := find_spec(name)) is not None:
+        file = spec.origin  # nobody in this process had to import it
     if file is None:
         raise ExecutionError(f"the code of {name!r} is in no file a sandbox could be given")
     path = Path(file).resolve()

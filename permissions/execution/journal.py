@@ -14,14 +14,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from permissions.database import Schema
 from permissions.errors import ExecutionError
-from permissions.state import Schema
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
-    from permissions.state import StateDatabase
+    from permissions.database import StateDatabase
     from permissions.vocabulary import Digest
 
 

@@ -10,8 +10,8 @@ import difflib
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from permissions.execution.held import GONE, Obstacle
-from permissions.execution.layered import described
+from permissions.execution.overlay import described
+from permissions.execution.pending_changes import GONE, Obstacle
 from sandbox.workspace import Base, Change, ChangeSet
 from sandbox.workspace.protected import is_protected
 

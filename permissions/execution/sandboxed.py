@@ -16,18 +16,20 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from permissions.command import argv_of
-from permissions.errors import (
-    ExecutionError,
-    ExecutionUnavailableError,
-    StateLostError,
-)
+from permissions.errors import ExecutionError, ExecutionUnavailableError, StateLostError
 from permissions.execution.base import Outcome
 from permissions.execution.code import import_path
-from permissions.execution.copied import contents_of, inputs_of, is_within, paths_of, relocated
-from permissions.execution.kept import KeptSandboxes, Walls
-from permissions.execution.layered import held, hidden_names, opened_layer
-from permissions.execution.returned import failed, outcome_of, unreadable
+from permissions.execution.file_copy import (
+    contents_of,
+    inputs_of,
+    is_within,
+    paths_of,
+    relocated,
+)
+from permissions.execution.outcome import failed, outcome_of, unreadable
+from permissions.execution.overlay import held, hidden_names, opened_layer
+from permissions.execution.session_pool import KeptSandboxes, Walls
+from permissions.tools.command import argv_of
 from sandbox import (
     CommandJob,
     ProfileError,
@@ -39,8 +41,8 @@ from sandbox import (
     SessionEndedError,
 )
 from sandbox.egress import EgressDecision
-from sandbox.egress.opened import EgressSandbox
-from sandbox.mounts import checked_source
+from sandbox.egress.sandbox import EgressSandbox
+from sandbox.isolation.mounts import checked_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +50,12 @@ if TYPE_CHECKING:
     from permissions.execution.base import ConnectionGate, Execution
     from permissions.execution.code import CodeStage
     from permissions.model import JsonObject
-    from sandbox import ExecResult, Job, Sandbox, SessionBounds
+    from sandbox import (
+        ExecResult,
+        Job,
+        Sandbox,
+        SessionBounds,
+    )
     from sandbox.egress import EgressRequest
     from sandbox.workspace import WorkspaceLayer
 

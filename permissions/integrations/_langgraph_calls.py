@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, assert_never
 from langchain_core.messages import ToolMessage
 
 from permissions.errors import NoSessionError
-from permissions.session import ToolCall
 from permissions.signing.canonical import digest
+from permissions.tools.call import ToolCall
 
 if TYPE_CHECKING:
     from langgraph.prebuilt.tool_node import ToolCallRequest
     from langgraph.types import Interrupt, StateSnapshot
 
     from permissions.model import Denial, DenialKind, JsonObject
-    from permissions.session import Session
+    from permissions.run.state import RunState
 
 QUESTION = "wardline.access_request"
 """`type` of the value of an interrupt that asks for a person's approval."""
@@ -43,7 +43,7 @@ class HeldCall:
     tool: str
 
 
-def tool_call(request: ToolCallRequest, session: Session) -> ToolCall:
+def tool_call(request: ToolCallRequest, session: RunState) -> ToolCall:
     """The call as the broker knows it, under a key that a resumed graph gives it again.
 
     The checkpoint a graph task starts from names the turn, in this process and any other, with

@@ -12,9 +12,8 @@ from langchain_core.messages import ToolMessage
 from langchain_core.tools import StructuredTool
 from langgraph.types import interrupt
 
-from permissions.admission import Admission
-from permissions.errors import CallDenied, NoSessionError, ToolDefinitionError
-from permissions.grants import CURRENT_SESSION, granting
+from permissions.broker.call import Admission
+from permissions.errors import NoSessionError, ToolDefinitionError
 from permissions.integrations._langgraph_calls import (
     can_suspend,
     denial_message,
@@ -23,8 +22,10 @@ from permissions.integrations._langgraph_calls import (
 )
 from permissions.model import Completed, Denial
 from permissions.reasons import Code, reason
-from permissions.rings import Ring
-from permissions.tools import guard_of
+from permissions.sessions.handle import Ring
+from permissions.tools.context import CURRENT_SESSION, granting
+from permissions.tools.decorator import guard_of
+from permissions.tools.denied import CallDenied
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     from langgraph.types import Command
 
     from permissions.model import CallResult
-    from permissions.session import ToolCall
-    from permissions.tools import ToolDefinition
+    from permissions.tools.call import ToolCall
+    from permissions.tools.definition import ToolDefinition
 
 
 class CallGuard:

@@ -30,7 +30,7 @@ from langgraph.types import Command, Send
 
 from permissions.integrations._langgraph_calls import HeldCall, held_calls
 from permissions.integrations._langgraph_guard import CallGuard, definition_of
-from permissions.tools import guard_of
+from permissions.tools.decorator import guard_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

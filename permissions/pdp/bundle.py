@@ -6,11 +6,11 @@ same files have the same revision, and a recorded decision can be made again und
 the bundle it was made under (`save_bundle`, `load_revision`).
 
 `data/<table>.json` becomes `data.wardline.tables.<table>` (docs/policy-contract.md). Modules
-that end in `_test.rego` are kept apart: they are run by `permissions.pdp.rego_tests` and are
+that end in `_test.rego` are kept apart: they are run by `permissions.pdp.rego.tests` and are
 never served.
 
 A table that does not have the form of its schema does not load (`table_schemas`). This
-module does not judge the Rego; `permissions.pdp.lint` does.
+module does not judge the Rego; `permissions.pdp.lint.bundle` does.
 """
 
 from __future__ import annotations

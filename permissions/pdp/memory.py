@@ -14,7 +14,7 @@ import orjson
 
 from permissions.errors import PdpAnswerError, PdpUnavailableError
 from permissions.model import Decision
-from permissions.pdp.door import input_bytes
+from permissions.pdp.input_json import input_bytes
 from permissions.signing.canonical import digest
 
 if TYPE_CHECKING:

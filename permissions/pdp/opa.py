@@ -43,7 +43,7 @@ from permissions.errors import (
 from permissions.logs import get_logger
 from permissions.model import Decision
 from permissions.pdp.base import ENTRYPOINT
-from permissions.pdp.door import input_bytes
+from permissions.pdp.input_json import input_bytes
 from permissions.signing.canonical import canonical
 
 try:

@@ -10,7 +10,12 @@ from permissions.plan._schemas import (
     refused_arguments,
     types_of,
 )
-from permissions.plan.model import Hole, LiteralValue, Reference, UserValue
+from permissions.plan.model import (
+    Hole,
+    LiteralValue,
+    Reference,
+    UserValue,
+)
 from permissions.plan.steps import run_order
 from permissions.plan.verdict import PlanProblem, shown
 
@@ -18,7 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from permissions.model import JsonObject
-    from permissions.plan.model import Argument, Plan, PlannedTool, PlanStep
+    from permissions.plan.model import (
+        Argument,
+        Plan,
+        PlannedTool,
+        PlanStep,
+    )
 
 Taint = Literal["clean", "extracted", "tainted"]
 """How much a stranger decides: nothing, a choice within an extractor, or anything."""

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, assert_never
 
-from permissions.plan.model import Hole, LiteralValue, Reference, UserValue
+from permissions.plan.model import (
+    Hole,
+    LiteralValue,
+    Reference,
+    UserValue,
+)
 
 if TYPE_CHECKING:
     from permissions.model import JsonObject

@@ -28,7 +28,12 @@ from permissions.plan._flow import Flow
 from permissions.plan._schemas import refused_arguments
 from permissions.plan.model import UserValue
 from permissions.plan.steps import known_arguments, run_order
-from permissions.plan.verdict import PlanProblem, PlanVerdict, WorstCase, shown
+from permissions.plan.verdict import (
+    PlanProblem,
+    PlanVerdict,
+    WorstCase,
+    shown,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

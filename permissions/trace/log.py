@@ -22,7 +22,6 @@ import anyio.to_thread
 from anyio.lowlevel import current_token
 
 from permissions.errors import ConfigError, TraceWriteError
-from permissions.trace.bell import Bell
 from permissions.trace.checkpoint import CheckpointSigner, is_origin
 from permissions.trace.committer import Committer
 from permissions.trace.encoder import EntryEncoder
@@ -30,6 +29,7 @@ from permissions.trace.entry import TraceEntry
 from permissions.trace.recovery import recover
 from permissions.trace.store import Store
 from permissions.trace.vault import Vault
+from permissions.trace.wakeup import Bell
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence

@@ -16,7 +16,12 @@ from permissions.errors import TraceIntegrityError, TraceWriteError
 from permissions.trace.encoder import ENTRY_PREFIX
 from permissions.trace.entry import TraceEntry
 from permissions.trace.merkle import Frontier, leaf_hash
-from permissions.trace.store import read_lines, segment_path, segments, sync_directory
+from permissions.trace.store import (
+    read_lines,
+    segment_path,
+    segments,
+    sync_directory,
+)
 from permissions.trace.verify import verify_trace
 
 if TYPE_CHECKING:

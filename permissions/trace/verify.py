@@ -43,7 +43,12 @@ from permissions.trace.report import (
     Report,
 )
 from permissions.trace.rules import Story
-from permissions.trace.store import Line, read_lines, segment_path, segments
+from permissions.trace.store import (
+    Line,
+    read_lines,
+    segment_path,
+    segments,
+)
 from permissions.trace.vault import VaultKeyError
 
 if TYPE_CHECKING:

@@ -2,12 +2,18 @@
 
 `CHECKS` maps a name to `async (sandbox) -> None`; a check returns or raises `NotConformantError`.
 They need no test framework, so that a backend of somebody else's can be held to them, too.
-Each check runs real jobs with the probes in `sandbox/_probes`.
+Each check runs real jobs with the probes in `sandbox/guest/probes`.
 """
 
 from __future__ import annotations
 
 from sandbox.conformance import behaviour, limits, walls  # noqa: F401 - each fills `CHECKS`
-from sandbox.conformance.harness import CHECKS, NotConformantError, attempt, call, survivors
+from sandbox.conformance.harness import (
+    CHECKS,
+    NotConformantError,
+    attempt,
+    call,
+    survivors,
+)
 
 __all__ = ["CHECKS", "NotConformantError", "attempt", "call", "survivors"]

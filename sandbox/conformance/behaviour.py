@@ -21,7 +21,7 @@ from sandbox.job import CommandJob, PythonJob
 from sandbox.profile import SandboxProfile
 
 if TYPE_CHECKING:
-    from sandbox.base import Sandbox
+    from sandbox.protocol import Sandbox
     from sandbox.result import ExecResult
 
 

@@ -15,7 +15,7 @@ from sandbox.profile import SandboxProfile
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
-    from sandbox.base import Sandbox
+    from sandbox.protocol import Sandbox
     from sandbox.result import ExecResult, Verdict
 
 
@@ -33,7 +33,7 @@ CHECKS: dict[str, Callable[[Sandbox], Awaitable[None]]] = {}
 
 def probe_code() -> Path:
     """The directory of the probes: a code root with two modules."""
-    return Path(str(resources.files("sandbox").joinpath("_probes")))
+    return Path(str(resources.files("sandbox.guest").joinpath("probes")))
 
 
 async def call(

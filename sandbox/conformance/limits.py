@@ -20,7 +20,7 @@ from sandbox.job import CommandJob
 from sandbox.profile import MEBIBYTE, SandboxProfile
 
 if TYPE_CHECKING:
-    from sandbox.base import Sandbox
+    from sandbox.protocol import Sandbox
 
 KILL_SECONDS = 0.25
 """From the deadline to the whole tree being dead."""

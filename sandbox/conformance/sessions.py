@@ -29,7 +29,7 @@ from sandbox.session import SandboxSession, SessionBounds
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from sandbox.base import Sandbox
+    from sandbox.protocol import Sandbox
     from sandbox.result import ExecResult
 
 SESSION_CHECKS: dict[str, Callable[[Sandbox], Awaitable[None]]] = {}

@@ -18,7 +18,7 @@ from sandbox.conformance.harness import (
 from sandbox.profile import SandboxProfile
 
 if TYPE_CHECKING:
-    from sandbox.base import Sandbox
+    from sandbox.protocol import Sandbox
 
 
 @check

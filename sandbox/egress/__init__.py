@@ -10,7 +10,12 @@ that is anything TLS carries, another site of the same front included (domain fr
 
 from __future__ import annotations
 
-from sandbox.egress.decision import EgressDecision, EgressReport, EgressRequest, Gate
+from sandbox.egress.decision import (
+    EgressDecision,
+    EgressReport,
+    EgressRequest,
+    Gate,
+)
 from sandbox.egress.rules import Egress, EgressRule, HeaderSecret
 
 __all__ = [

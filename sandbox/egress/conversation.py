@@ -12,11 +12,21 @@ from typing import TYPE_CHECKING, Protocol
 import anyio
 import h11
 
+from sandbox.egress.client_hello import MAX_HELLO, HelloError, server_name
 from sandbox.egress.dial import DialError, Resolver, dial
 from sandbox.egress.exchange import Exchange
-from sandbox.egress.hello import MAX_HELLO, HelloError, server_name
-from sandbox.egress.relay import Budget, Ended, Line, Relay
-from sandbox.egress.requests import MAX_HEAD, RequestError, cut_head, understand
+from sandbox.egress.relay import (
+    Budget,
+    Ended,
+    Line,
+    Relay,
+)
+from sandbox.egress.requests import (
+    MAX_HEAD,
+    RequestError,
+    cut_head,
+    understand,
+)
 
 if TYPE_CHECKING:
     import ssl

@@ -29,12 +29,12 @@ import anyio
 import anyio._backends._asyncio
 from anyio.abc import SocketListener, UNIXSocketStream
 
-from sandbox.bpf import program
 from sandbox.egress.control import Control, ControlError
 from sandbox.egress.conversation import Conversation, Means, Order
 from sandbox.egress.dial import system_resolver
 from sandbox.egress.relay import Budget
 from sandbox.egress.server import Server
+from sandbox.isolation.bpf import program
 
 if TYPE_CHECKING:
     from sandbox.egress.decision import EgressRequest, EndReason

@@ -29,7 +29,7 @@ from sandbox.egress.decision import (
     matching_rule,
     nearest_refusal,
 )
-from sandbox.egress.door import door
+from sandbox.egress.socket_folder import door
 from sandbox.errors import SandboxError, SandboxProviderError, SandboxUnavailableError
 from sandbox.logs import get_logger
 

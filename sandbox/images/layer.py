@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 HOME = "opt/wardline"
 PACKAGES = f"{HOME}/packages"
-"""The import folder, which the runner puts last on the path (`sandbox._job`)."""
+"""The import folder, which the runner puts last on the path (`sandbox.guest.job`)."""
 SBOM = f"{HOME}/sbom.cdx.json"
 
 MAX_LAYER_BYTES = 4 * 1024 * 1024 * 1024

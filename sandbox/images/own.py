@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from sandbox.base import Sandbox
     from sandbox.images.project import Project
     from sandbox.images.wheel import Wheel
+    from sandbox.protocol import Sandbox
 
 BUILD_SECONDS = 600
 

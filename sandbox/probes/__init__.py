@@ -12,13 +12,24 @@ from sandbox.probes import (  # noqa: F401 - each fills `PROBES`
     egress,
     files,
     kernel,
-    lives,
+    lifetime,
     network,
     resources,
-    supply,
+    supply_chain,
 )
-from sandbox.probes.suite import COLUMNS, Column, Finding, columns_here, run_probes
-from sandbox.probes.table import PROBES, Outcome, Probe, Weakness
+from sandbox.probes.suite import (
+    COLUMNS,
+    Column,
+    Finding,
+    columns_here,
+    run_probes,
+)
+from sandbox.probes.table import (
+    PROBES,
+    Outcome,
+    Probe,
+    Weakness,
+)
 
 __all__ = [
     "COLUMNS",

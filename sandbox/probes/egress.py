@@ -16,11 +16,11 @@ import anyio
 from sandbox.egress import Egress, EgressRule, HeaderSecret
 from sandbox.egress.addresses import parse_address
 from sandbox.egress.dial import DialError, dial
-from sandbox.egress.opened import EgressSandbox
 from sandbox.egress.proxy import open_proxy
+from sandbox.egress.sandbox import EgressSandbox
 from sandbox.egress.secrets import MemorySecrets
 from sandbox.job import CommandJob
-from sandbox.probes.landing import (
+from sandbox.probes.egress_target import (
     HANDLE,
     HERE,
     HOST,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from anyio.abc import ByteStream
 
     from sandbox.egress.addresses import Address
-    from sandbox.probes.ground import Ground
+    from sandbox.probes.fixtures import Ground
     from sandbox.probes.table import Outcome
 
 

@@ -15,7 +15,7 @@ async def containers() -> list[dict[str, Any]]:
 
 
 def _containers() -> list[dict[str, Any]]:
-    from sandbox.docker.engine import Engine
+    from sandbox.backends.docker.engine import Engine
 
     found: list[dict[str, Any]] = []
     mine = f".{os.getpid()}."

@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING
 
 from sandbox.errors import FrameError, ProfileError
 from sandbox.job import CommandJob, PythonJob
-from sandbox.probes.table import blocked, blocked_unless, opened, probe
+from sandbox.probes.table import (
+    blocked,
+    blocked_unless,
+    opened,
+    probe,
+)
 from sandbox.profile import MEBIBYTE, Mount, SandboxProfile
-from sandbox.transcript import Transcript
+from sandbox.supervisor.transcript import Transcript
 
 if TYPE_CHECKING:
-    from sandbox.probes.ground import Ground
+    from sandbox.probes.fixtures import Ground
     from sandbox.probes.table import Outcome
 
 SYSTEM = (

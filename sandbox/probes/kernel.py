@@ -13,7 +13,7 @@ import anyio
 
 from sandbox.errors import ProfileError
 from sandbox.probes.calls import GROUPS, X32_GETPID, arguments
-from sandbox.probes.ground import CALM_SECONDS
+from sandbox.probes.fixtures import CALM_SECONDS
 from sandbox.probes.table import (
     blocked,
     blocked_unless,
@@ -26,7 +26,7 @@ from sandbox.profile import SandboxProfile
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sandbox.probes.ground import Ground
+    from sandbox.probes.fixtures import Ground
     from sandbox.probes.table import Outcome
 
 REFUSED = frozenset({"EPERM", "ENOSYS", "EACCES", "signal 31"})

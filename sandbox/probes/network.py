@@ -12,7 +12,7 @@ from sandbox.probes.table import blocked_unless, opened, probe
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandbox.probes.ground import Ground
+    from sandbox.probes.fixtures import Ground
     from sandbox.probes.table import Outcome
 
 NO_PROXY = 'no allowlist exists: `network` is "none", and there is no proxy to attack'

@@ -16,7 +16,7 @@ from sandbox.probes.table import (
 from sandbox.profile import MEBIBYTE, SandboxProfile
 
 if TYPE_CHECKING:
-    from sandbox.probes.ground import Ground
+    from sandbox.probes.fixtures import Ground
     from sandbox.probes.table import Outcome
 
 TMP = "/tmp"  # noqa: S108 - inside

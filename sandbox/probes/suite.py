@@ -7,18 +7,23 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from sandbox.backends.vm_kernel import kernel_runtime
 from sandbox.errors import SandboxProviderError
-from sandbox.kernel import kernel_runtime
 from sandbox.logs import get_logger
-from sandbox.probes.ground import Ground, UnseenError, prepared
-from sandbox.probes.table import PROBES, Outcome, not_applicable, opened
+from sandbox.probes.fixtures import Ground, UnseenError, prepared
+from sandbox.probes.table import (
+    PROBES,
+    Outcome,
+    not_applicable,
+    opened,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from sandbox.base import Sandbox
     from sandbox.probes.table import Probe
+    from sandbox.protocol import Sandbox
 
 log = get_logger("probes")
 
@@ -81,9 +86,11 @@ async def columns_here(names: Sequence[str] = ()) -> tuple[list[Column], dict[st
     Args:
         names: backends to look at; all when empty.
     """
-    from sandbox.bubblewrap import BubblewrapSandbox  # late, as the Docker SDK is slow to load
-    from sandbox.docker import DockerSandbox
-    from sandbox.oci import OciSandbox
+    from sandbox.backends.bubblewrap import (
+        BubblewrapSandbox,  # late, as the Docker SDK is slow to load
+    )
+    from sandbox.backends.docker import DockerSandbox
+    from sandbox.backends.oci import OciSandbox
 
     columns: list[Column] = []
     missing: dict[str, str] = {}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from sandbox.probes.ground import Ground
+    from sandbox.probes.fixtures import Ground
 
 Status = Literal["blocked", "open", "not_applicable"]
 """`open` also when an attempt could not be judged: doubt is no wall."""

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from sandbox.workspace.layer import TARGET, WorkspaceLayer
-from sandbox.workspace.model import Base, Change, ChangeSet, Fault, Limits
+from sandbox.workspace.model import (
+    Base,
+    Change,
+    ChangeSet,
+    Fault,
+    Limits,
+)
 
 __all__ = ["TARGET", "Base", "Change", "ChangeSet", "Fault", "Limits", "WorkspaceLayer"]

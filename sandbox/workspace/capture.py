@@ -19,9 +19,7 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sandbox.workspace.diffs import Diffs
-from sandbox.workspace.model import Change, ChangeSet, Fault, Limits
-from sandbox.workspace.places import (
+from sandbox.workspace.at import (
     FOLDER,
     NAME_BYTES,
     PERMISSIONS,
@@ -34,6 +32,13 @@ from sandbox.workspace.places import (
     opened,
     quoted,
     status,
+)
+from sandbox.workspace.diffs import Diffs
+from sandbox.workspace.model import (
+    Change,
+    ChangeSet,
+    Fault,
+    Limits,
 )
 from sandbox.workspace.protected import is_protected
 

@@ -23,9 +23,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.errors import CommitError
 from sandbox.workspace import kernel
-from sandbox.workspace.journal import COMMIT, Journal, Step, Undone, set_mode
-from sandbox.workspace.model import Fault
-from sandbox.workspace.places import (
+from sandbox.workspace.at import (
     FOLDER,
     PERMISSIONS,
     NotPlainError,
@@ -36,6 +34,14 @@ from sandbox.workspace.places import (
     pieces,
     status,
 )
+from sandbox.workspace.journal import (
+    COMMIT,
+    Journal,
+    Step,
+    Undone,
+    set_mode,
+)
+from sandbox.workspace.model import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

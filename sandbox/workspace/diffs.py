@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
-from sandbox.workspace.places import NotPlainError, opened, pieces
+from sandbox.workspace.at import NotPlainError, opened, pieces
 
 if TYPE_CHECKING:
     from sandbox.workspace.model import Base

@@ -20,8 +20,14 @@ from typing import TYPE_CHECKING, Any, Literal, Self, assert_never, get_args
 
 from sandbox.errors import CommitError
 from sandbox.workspace import kernel
+from sandbox.workspace.at import (
+    FOLDER,
+    PERMISSIONS,
+    names_of,
+    parent,
+    status,
+)
 from sandbox.workspace.model import Fault
-from sandbox.workspace.places import FOLDER, PERMISSIONS, names_of, parent, status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -20,12 +20,12 @@ import time
 from typing import TYPE_CHECKING, Self
 
 from sandbox.errors import ProfileError
-from sandbox.mounts import checked_source
+from sandbox.isolation.mounts import checked_source
 from sandbox.workspace import commit
+from sandbox.workspace.at import FOLDER
 from sandbox.workspace.capture import Upper, capture
 from sandbox.workspace.journal import COMMIT
 from sandbox.workspace.model import ChangeSet, Limits
-from sandbox.workspace.places import FOLDER
 
 if TYPE_CHECKING:
     from pathlib import Path

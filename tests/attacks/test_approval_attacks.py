@@ -16,10 +16,11 @@ import pytest
 from people import APPROVERS, GROUPS, KEYS, REASON, SECOND, Clock, ballot, desk, payment
 
 from permissions.approval.approvers import Approver, Approvers
-from permissions.approval.ballot import PAYLOAD_TYPE, read_vote
 from permissions.approval.memory import InMemoryRequestStore
 from permissions.approval.service import ApprovalService
 from permissions.approval.store import SCHEMA, SqliteRequestStore
+from permissions.approval.votes import PAYLOAD_TYPE, read_vote
+from permissions.database import StateDatabase
 from permissions.errors import (
     ApprovalError,
     ApprovalInvalidError,
@@ -29,7 +30,6 @@ from permissions.errors import (
 )
 from permissions.signing import dsse
 from permissions.signing.canonical import canonical
-from permissions.state import StateDatabase
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -15,9 +15,9 @@ from permissions.errors import PlanError
 from permissions.plan.cursor import Match, PlanCursor
 from permissions.plan.model import plan_from
 from permissions.plan.verifier import verify_plan
-from permissions.provenance import ProvenanceLedger
-from permissions.registry import ToolRegistry
-from permissions.tools import tool
+from permissions.run.provenance import ProvenanceLedger
+from permissions.tools.decorator import tool
+from permissions.tools.registry import ToolRegistry
 
 if TYPE_CHECKING:
     from permissions.model import JsonObject, JsonValue

@@ -12,11 +12,16 @@ import anyio
 from measure import Timed, WrongAnswerError, main, timed_async
 from work import WORKSPACE
 
-from permissions import BrokerConfig, Completed, PathArg, tool
-from permissions.assembly import open_broker
-from permissions.config import PdpConfig, TraceConfig
-from permissions.session import ToolCall
-from permissions.sessions import open_session
+from permissions.sessions.open import open_session
+from permissions.setup.config import PdpConfig, TraceConfig
+from permissions.setup.factory import open_broker
+from permissions.tools.call import ToolCall
+from wardline import (
+    BrokerConfig,
+    Completed,
+    PathArg,
+    tool,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

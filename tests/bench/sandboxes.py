@@ -19,15 +19,15 @@ import docker
 from measure import Timed, WrongAnswerError, main, memory_of, timed, timed_async
 
 from sandbox import PythonJob, SandboxProfile
-from sandbox.bubblewrap import BubblewrapSandbox
-from sandbox.docker import DockerSandbox
-from sandbox.docker.options import LEASE_LABEL
-from sandbox.oci import OciSandbox
-from sandbox.pool import ArmedPool
+from sandbox.backends.bubblewrap import BubblewrapSandbox
+from sandbox.backends.docker import DockerSandbox
+from sandbox.backends.docker.options import LEASE_LABEL
+from sandbox.backends.oci import OciSandbox
+from sandbox.pool.pool import ArmedPool
 
 if TYPE_CHECKING:
     from sandbox import Sandbox
-    from sandbox.base import ArmingSandbox
+    from sandbox.protocol import ArmingSandbox
 
 CALLS = 12
 ARMED_CALLS = 25

@@ -9,12 +9,12 @@ import anyio
 import pytest
 from people import REASON, START, ballot, payment
 
-from permissions.approval.ballot import read_vote
 from permissions.approval.memory import InMemoryRequestStore
 from permissions.approval.model import AccessRequest
 from permissions.approval.store import SCHEMA, SqliteRequestStore
+from permissions.approval.votes import read_vote
+from permissions.database import StateDatabase
 from permissions.errors import ApprovalError
-from permissions.state import StateDatabase
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

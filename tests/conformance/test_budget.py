@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from permissions.budget import (
+from permissions.database import StateDatabase
+from permissions.errors import BudgetError
+from permissions.obligations.budget import (
     MAX_AMOUNT,
     SCHEMA,
     Exhausted,
@@ -15,14 +17,12 @@ from permissions.budget import (
     Reserved,
     SqliteBudgetLedger,
 )
-from permissions.errors import BudgetError
-from permissions.state import StateDatabase
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from permissions.budget import BudgetLedger
+    from permissions.obligations.budget import BudgetLedger
 
 pytestmark = pytest.mark.both_backends
 

@@ -13,12 +13,24 @@ import pytest
 from backends import BACKENDS, leftovers
 from hosts import Host, plain_host, tls_host
 
-from sandbox import ExecResult, ProfileError, PythonJob, SandboxProfile, SandboxUnavailableError
-from sandbox.egress import Egress, EgressDecision, EgressRequest, EgressRule, HeaderSecret
-from sandbox.egress.door import PREFIX
-from sandbox.egress.opened import EgressSandbox
+from sandbox import (
+    ExecResult,
+    ProfileError,
+    PythonJob,
+    SandboxProfile,
+    SandboxUnavailableError,
+)
+from sandbox.egress import (
+    Egress,
+    EgressDecision,
+    EgressRequest,
+    EgressRule,
+    HeaderSecret,
+)
+from sandbox.egress.sandbox import EgressSandbox
 from sandbox.egress.secrets import MemorySecrets
-from sandbox.pool import ArmedPool
+from sandbox.egress.socket_folder import PREFIX
+from sandbox.pool.pool import ArmedPool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 from layers import fill, has_leftovers
 
-from permissions.execution.held import GONE
-from permissions.execution.layered import held
 from permissions.execution.memory import InMemoryChanges
+from permissions.execution.overlay import held
+from permissions.execution.pending_changes import GONE
 from sandbox.workspace import WorkspaceLayer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from permissions.execution.held import HeldChanges
+    from permissions.execution.pending_changes import HeldChanges
 
 pytestmark = pytest.mark.both_backends
 

@@ -8,6 +8,7 @@ import anyio
 import pytest
 from people import START, Clock
 
+from permissions.database import StateDatabase
 from permissions.errors import ExecutionError
 from permissions.execution.journal import (
     SCHEMA,
@@ -19,7 +20,6 @@ from permissions.execution.journal import (
     SqliteJournal,
 )
 from permissions.model import Digest
-from permissions.state import StateDatabase
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

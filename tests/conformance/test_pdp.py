@@ -17,7 +17,7 @@ from permissions.errors import (
     PdpUnavailableError,
     PdpUndefinedError,
 )
-from permissions.pdp.embedded import EmbeddedPdp
+from permissions.pdp.embedded.pdp import EmbeddedPdp
 from permissions.pdp.memory import ScriptedPdp
 from permissions.pdp.opa import OpaPdp
 

@@ -10,17 +10,23 @@ from backends import leftovers
 from pools import PROFILE, code, fmean, until
 
 from sandbox import PythonJob, SandboxError, SandboxProfile
-from sandbox.bubblewrap import BubblewrapSandbox
+from sandbox.backends.bubblewrap import BubblewrapSandbox
 from sandbox.conformance import CHECKS
 from sandbox.conformance.harness import probe_code
 from sandbox.egress.rules import Egress, EgressRule
-from sandbox.pool import ArmedPool
+from sandbox.pool.pool import ArmedPool
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from sandbox import Availability, ExecResult, Isolation, Job, Sandbox
+    from sandbox import (
+        Availability,
+        ExecResult,
+        Isolation,
+        Job,
+        Sandbox,
+    )
 
 
 class Prepared:

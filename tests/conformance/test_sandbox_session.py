@@ -7,14 +7,25 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from backends import leftovers
 
-from sandbox import PythonJob, SandboxProfile, SandboxProviderError, SandboxSession
+from sandbox import (
+    PythonJob,
+    SandboxProfile,
+    SandboxProviderError,
+    SandboxSession,
+)
 from sandbox.conformance import CHECKS, attempt
 from sandbox.conformance.sessions import SESSION_CHECKS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from sandbox import Availability, ExecResult, Isolation, Job, Sandbox
+    from sandbox import (
+        Availability,
+        ExecResult,
+        Isolation,
+        Job,
+        Sandbox,
+    )
 
 
 @pytest.mark.parametrize("check", SESSION_CHECKS.values(), ids=SESSION_CHECKS.keys())

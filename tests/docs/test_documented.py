@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-import permissions
 import sandbox
+import wardline
 from permissions import errors
 from permissions.cli.root import app
-from permissions.config import BrokerConfig
-from permissions.obligations import KNOWN
+from permissions.obligations.obligations import KNOWN
 from permissions.pdp.bundle import load_bundle
-from permissions.pdp.lint import check_bundle
-from permissions.pdp.rego_tests import run_tests
+from permissions.pdp.lint.bundle import check_bundle
+from permissions.pdp.rego.tests import run_tests
 from permissions.reasons import Code
+from permissions.setup.config import BrokerConfig
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -69,7 +69,7 @@ def test_public_names_are_documented() -> None:
     """Each name both packages export is in the docs, in code marks."""
     text = "\n".join(code_in(file.read_text()) for file in PAGES)
 
-    assert missing([*permissions.__all__, *sandbox.__all__], text) == []
+    assert missing([*wardline.__all__, *sandbox.__all__], text) == []
 
 
 def test_reason_codes_are_documented() -> None:

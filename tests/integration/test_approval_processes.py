@@ -16,13 +16,13 @@ import pytest
 import waiting_agent
 from people import GROUPS, KEYS
 
-from permissions import PathArg, tool
-from permissions.assembly import open_broker
-from permissions.config import BrokerConfig
 from permissions.model import Completed
-from permissions.session import ToolCall
-from permissions.sessions import open_session
+from permissions.sessions.open import open_session
+from permissions.setup.config import BrokerConfig
+from permissions.setup.factory import open_broker
 from permissions.signing.keys import memory_signer, write_secret
+from permissions.tools.call import ToolCall
+from wardline import PathArg, tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

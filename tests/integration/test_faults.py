@@ -26,10 +26,8 @@ from opa_server import opa_server
 from people import first_pending
 from relay import Relay
 
-from permissions import PathArg, tool
-from permissions.approval.ballot import sign_vote
-from permissions.assembly import log_signer, open_broker
-from permissions.config import ApproverConfig, BrokerConfig
+from permissions.approval.votes import sign_vote
+from permissions.broker.ports import now_us
 from permissions.errors import (
     ApproverRefusedError,
     ConfigError,
@@ -38,22 +36,24 @@ from permissions.errors import (
     TraceWriteError,
 )
 from permissions.model import Completed, Denial
-from permissions.parts import now_us
 from permissions.pdp.bundle import load_bundle
-from permissions.pdp.embedded import EmbeddedPdp
-from permissions.session import ToolCall
-from permissions.sessions import open_session
+from permissions.pdp.embedded.pdp import EmbeddedPdp
+from permissions.sessions.open import open_session
+from permissions.setup.config import ApproverConfig, BrokerConfig
+from permissions.setup.factory import log_signer, open_broker
 from permissions.testing import Person
+from permissions.tools.call import ToolCall
 from permissions.trace.reader import read_entries
 from permissions.trace.verify import verify_trace
-from sandbox.docker.engine import DEFAULT_SOCKET
+from sandbox.backends.docker.engine import DEFAULT_SOCKET
+from wardline import PathArg, tool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-    from permissions.broker import PermissionBroker
+    from permissions.broker.broker import PermissionBroker
     from permissions.model import CallResult
-    from permissions.session import Session
+    from permissions.run.state import RunState
     from permissions.trace.report import Report
 
 RAN: list[str] = []
@@ -105,7 +105,7 @@ def configured(folder: Path, **settings: Any) -> BrokerConfig:
 @asynccontextmanager
 async def governed(
     config: BrokerConfig, **options: Any
-) -> AsyncIterator[tuple[PermissionBroker, Session]]:
+) -> AsyncIterator[tuple[PermissionBroker, RunState]]:
     chosen = {
         "user": "alice",
         "agent": "bot",

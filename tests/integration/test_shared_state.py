@@ -14,10 +14,10 @@ import racer
 from people import REASON, START, Clock, ballot, desk, payment
 
 from permissions.approval.store import SqliteRequestStore
-from permissions.budget import SqliteBudgetLedger
+from permissions.database import StateDatabase
 from permissions.errors import ApprovalUsedError
 from permissions.execution.journal import Finished, InDoubt, SqliteJournal
-from permissions.state import StateDatabase
+from permissions.obligations.budget import SqliteBudgetLedger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -17,19 +17,25 @@ import pytest
 from boxed import add, linger, work
 from people import first_pending
 
-from permissions import Broker, CallDenied, NoSessionError, PathArg, tool
-from permissions.assembly import log_signer, open_broker
-from permissions.config import ApproverConfig, BrokerConfig
+from permissions.broker.ports import now_us
 from permissions.errors import PlanError
 from permissions.model import Completed
-from permissions.parts import now_us
 from permissions.plan.model import plan_from
-from permissions.session import ToolCall
-from permissions.sessions import open_session
+from permissions.sessions.open import open_session
+from permissions.setup.config import ApproverConfig, BrokerConfig
+from permissions.setup.factory import log_signer, open_broker
 from permissions.signing.keys import write_secret
 from permissions.testing import Person
+from permissions.tools.call import ToolCall
 from permissions.trace.reader import read_entries
 from permissions.trace.verify import verify_trace
+from wardline import (
+    Broker,
+    CallDenied,
+    NoSessionError,
+    PathArg,
+    tool,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

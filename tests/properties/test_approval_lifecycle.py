@@ -21,8 +21,8 @@ from people import GROUPS, REASON, Clock, ballot, desk, payment
 
 from permissions.approval.memory import InMemoryRequestStore
 from permissions.approval.store import SCHEMA, SqliteRequestStore
+from permissions.database import StateDatabase
 from permissions.errors import ApprovalError
-from permissions.state import StateDatabase
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -9,12 +9,12 @@ import pytest
 from faults import Point, findings, tapped, types_of
 from trio.testing import MockClock
 
-from permissions import tool
 from permissions.model import Denial
 from permissions.reasons import Code
-from permissions.session import ToolCall
-from permissions.sessions import open_session
+from permissions.sessions.open import open_session
 from permissions.testing import asking, memory_broker, permitted
+from permissions.tools.call import ToolCall
+from wardline import tool
 
 if TYPE_CHECKING:
     from permissions.model import JsonObject

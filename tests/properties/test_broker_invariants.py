@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from json_values import SAFE_SCALARS, json_values
 from people import first_pending
 
-from permissions import tool
 from permissions.errors import (
     ApprovalError,
     BrokerError,
@@ -30,16 +29,23 @@ from permissions.errors import (
 )
 from permissions.model import Completed, Denial
 from permissions.reasons import Code
-from permissions.session import ToolCall
-from permissions.sessions import open_session
-from permissions.testing import Person, asking, denied, memory_broker, permitted
+from permissions.sessions.open import open_session
+from permissions.testing import (
+    Person,
+    asking,
+    denied,
+    memory_broker,
+    permitted,
+)
+from permissions.tools.call import ToolCall
+from wardline import tool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from permissions.broker import PermissionBroker
+    from permissions.broker.broker import PermissionBroker
     from permissions.model import CallResult, JsonObject
-    from permissions.session import Session
+    from permissions.run.state import RunState
     from permissions.testing import MemoryBroker
 
 RAN: list[str] = []
@@ -72,7 +78,7 @@ def with_a_person(document: JsonObject) -> JsonObject:
 @asynccontextmanager
 async def governed(
     decide: Callable[[JsonObject], Any] = with_a_person, **options: Any
-) -> AsyncIterator[tuple[MemoryBroker, Session]]:
+) -> AsyncIterator[tuple[MemoryBroker, RunState]]:
     """A broker in memory with one session; nothing ran yet."""
     RAN.clear()
     async with (
@@ -84,7 +90,7 @@ async def governed(
         yield broker, session
 
 
-async def approved(broker: MemoryBroker, session: Session, call: ToolCall = CALL) -> None:
+async def approved(broker: MemoryBroker, session: RunState, call: ToolCall = CALL) -> None:
     """The call was asked about and approved, and has not run."""
     pending = await broker.call(session, call)
     assert isinstance(pending, Denial)
@@ -392,7 +398,7 @@ RACERS = 50
 
 
 async def results_of(
-    broker: PermissionBroker, session: Session, calls: list[ToolCall]
+    broker: PermissionBroker, session: RunState, calls: list[ToolCall]
 ) -> list[CallResult]:
     """All at once; every port lets the others run."""
     results: list[CallResult] = []

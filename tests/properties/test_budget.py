@@ -12,13 +12,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from permissions.budget import SCHEMA, InMemoryBudgetLedger, Reserved, SqliteBudgetLedger
-from permissions.state import StateDatabase
+from permissions.database import StateDatabase
+from permissions.obligations.budget import (
+    SCHEMA,
+    InMemoryBudgetLedger,
+    Reserved,
+    SqliteBudgetLedger,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from permissions.budget import BudgetLedger
+    from permissions.obligations.budget import BudgetLedger
 
 LIMITS = {"calls": 5, "cents": 100, "bytes": None}
 AMOUNTS = st.dictionaries(st.sampled_from([*LIMITS, "unknown"]), st.integers(0, 60), max_size=3)

@@ -11,9 +11,20 @@ from hypothesis import strategies as st
 from json_values import SAFE_SCALARS, json_values
 
 from permissions.errors import PlanError
-from permissions.model import Digest, Effect, Impact, JsonObject
+from permissions.model import (
+    Digest,
+    Effect,
+    Impact,
+    JsonObject,
+)
 from permissions.plan.cursor import PlanCursor
-from permissions.plan.model import LiteralValue, Plan, Reference, parse_plan, plan_from
+from permissions.plan.model import (
+    LiteralValue,
+    Plan,
+    Reference,
+    parse_plan,
+    plan_from,
+)
 from permissions.plan.steps import run_order
 from permissions.plan.verifier import verify_plan
 

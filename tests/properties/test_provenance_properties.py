@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from json_values import json_values
 
-from permissions.provenance import ProvenanceLedger
+from permissions.run.provenance import ProvenanceLedger
 
 JSON = json_values(st.none() | st.booleans() | st.integers() | st.floats() | st.text())
 objects = st.dictionaries(st.text(max_size=6), JSON, max_size=4)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from permissions import tool
 from permissions.execution.base import Outcome
+from wardline import tool
 
 if TYPE_CHECKING:
     from collections.abc import Callable

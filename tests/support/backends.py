@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox import cgroup
-from sandbox.bubblewrap import BubblewrapSandbox, reaper
-from sandbox.docker import DockerSandbox
-from sandbox.docker.engine import Engine
-from sandbox.docker.image import built_image
+from sandbox.backends.bubblewrap import BubblewrapSandbox, reaper
+from sandbox.backends.docker import DockerSandbox
+from sandbox.backends.docker.engine import Engine
+from sandbox.backends.docker.image import built_image
+from sandbox.backends.oci import OciSandbox, roots
+from sandbox.backends.oci.containers import containers
 from sandbox.errors import SandboxUnavailableError
-from sandbox.oci import OciSandbox, roots
-from sandbox.oci.containers import containers
+from sandbox.isolation import cgroup
 from sandbox.preparation import prepare_default
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from permissions import tool
+from wardline import tool
 
 
 @tool(effect="read", impact="low", sandbox="kernel")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from permissions import PathArg, tool
+from wardline import PathArg, tool
 
 
 class InjectedState:

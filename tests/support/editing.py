@@ -10,19 +10,19 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from permissions import PathArg, tool
 from permissions.execution.code import CodeStage
 from permissions.execution.sandboxed import SandboxedExecutor
-from permissions.session import ToolCall
-from permissions.sessions import open_session
+from permissions.sessions.open import open_session
 from permissions.testing import memory_broker, permitted
-from sandbox.bubblewrap import BubblewrapSandbox
+from permissions.tools.call import ToolCall
+from sandbox.backends.bubblewrap import BubblewrapSandbox
+from wardline import PathArg, tool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from permissions.model import JsonObject, JsonValue
-    from permissions.session import Session
+    from permissions.run.state import RunState
     from permissions.testing import MemoryBroker
     from sandbox import Sandbox
 
@@ -70,7 +70,7 @@ async def editor(
     effects: Any = None,
     sandbox: Sandbox | None = None,
     **options: Any,
-) -> AsyncIterator[tuple[MemoryBroker, Session]]:
+) -> AsyncIterator[tuple[MemoryBroker, RunState]]:
     """A broker over a real sandbox, with one session on this workspace.
 
     Args:

@@ -14,8 +14,8 @@ import anyio
 from editing import editor, script
 
 from permissions.model import Completed
-from sandbox.bubblewrap import BubblewrapSandbox
-from sandbox.docker import DockerSandbox
+from sandbox.backends.bubblewrap import BubblewrapSandbox
+from sandbox.backends.docker import DockerSandbox
 
 
 async def main(backend: str, workspace: Path, code: Path, text: str) -> None:

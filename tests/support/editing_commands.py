@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from permissions import CommandOutput, PathArg, tool
+from wardline import CommandOutput, PathArg, tool
 
 
 @tool(

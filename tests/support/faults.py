@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio.lowlevel
 
-from permissions.broker import PermissionBroker
+from permissions.broker.broker import PermissionBroker
 from permissions.trace.rules import Story
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from permissions.execution.base import Execution, Outcome
     from permissions.model import JsonObject
-    from permissions.session import Session
+    from permissions.run.state import RunState
     from permissions.trace.entry import TraceEntry
 
     Act = Callable[[], Awaitable[None]]
@@ -139,7 +139,7 @@ def rewrapped(broker: PermissionBroker, wrap: Callable[[Any], Any]) -> Permissio
 
 
 def tapped(
-    broker: PermissionBroker, session: Session, point: Point, act: Act | Callable[[], None]
+    broker: PermissionBroker, session: RunState, point: Point, act: Act | Callable[[], None]
 ) -> PermissionBroker:
     """The same broker with one port that acts."""
     if point.port == "budgets":
@@ -149,7 +149,7 @@ def tapped(
     return PermissionBroker(replace(broker.parts, **{point.port: port}))  # type: ignore[arg-type]
 
 
-def yielding(broker: PermissionBroker, session: Session) -> PermissionBroker:
+def yielding(broker: PermissionBroker, session: RunState) -> PermissionBroker:
     """The same broker on ports that let everybody else run in between."""
     session.budgets = Yielding(session.budgets)  # type: ignore[assignment]
     ports = ("pdp", "approvals", "journal", "trace")

@@ -18,10 +18,8 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
 
-from permissions import Broker, PathArg, tool
-from permissions.approval.ballot import sign_vote
-from permissions.assembly import open_broker
-from permissions.config import ApproverConfig, BrokerConfig
+from permissions.approval.votes import sign_vote
+from permissions.broker.ports import now_us
 from permissions.integrations.langgraph import (
     HeldCall,
     apending,
@@ -31,9 +29,11 @@ from permissions.integrations.langgraph import (
     pending,
     resume,
 )
-from permissions.parts import now_us
-from permissions.sessions import open_session
+from permissions.sessions.open import open_session
+from permissions.setup.config import ApproverConfig, BrokerConfig
+from permissions.setup.factory import open_broker
 from permissions.signing.keys import memory_signer
+from wardline import Broker, PathArg, tool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
     from permissions.approval.model import AccessRequest, Verdict
-    from permissions.broker import PermissionBroker
-    from permissions.session import Session
+    from permissions.broker.broker import PermissionBroker
+    from permissions.run.state import RunState
 
 OLGA = memory_signer(b"o" * 32)
 THREAD = "thread-1"
@@ -198,7 +198,7 @@ class World:
         return {"configurable": {"thread_id": self.thread} if self.thread else {}}
 
     @asynccontextmanager
-    async def session(self, **options: Any) -> AsyncIterator[Session]:
+    async def session(self, **options: Any) -> AsyncIterator[RunState]:
         """Opens broker and session as one program run does, and closes them at its end."""
         config = configured(self.folder)
         chosen = {"user": "alice", "run": self.thread, "approval_mode": self.mode, **options}

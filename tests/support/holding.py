@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from permissions import tool
 from permissions.execution.base import ObservedEffect, Outcome
-from permissions.session import ToolCall
+from permissions.tools.call import ToolCall
+from wardline import tool
 
 if TYPE_CHECKING:
     from permissions.execution.base import Execution, Status
-    from permissions.execution.held import HeldChanges
+    from permissions.execution.pending_changes import HeldChanges
     from permissions.model import JsonObject
 
 

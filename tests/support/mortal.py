@@ -20,19 +20,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
 
-from permissions import PathArg, tool
-from permissions.approval.ballot import sign_vote
-from permissions.assembly import open_broker
-from permissions.broker import PermissionBroker
-from permissions.config import ApproverConfig, BrokerConfig
+from permissions.approval.votes import sign_vote
+from permissions.broker.broker import PermissionBroker
+from permissions.broker.ports import now_us
 from permissions.model import Completed
-from permissions.parts import now_us
-from permissions.session import ToolCall
-from permissions.sessions import open_session
+from permissions.sessions.open import open_session
+from permissions.setup.config import ApproverConfig, BrokerConfig
+from permissions.setup.factory import open_broker
 from permissions.signing.keys import memory_signer
+from permissions.tools.call import ToolCall
+from wardline import PathArg, tool
 
 if TYPE_CHECKING:
-    from permissions.session import Session
+    from permissions.run.state import RunState
 
 APPROVER = memory_signer(b"a" * 32)
 
@@ -160,7 +160,7 @@ async def main(state: Path, workspace: Path, point: str) -> None:
         sys.stdout.write(json.dumps(said) + "\n")
 
 
-async def approve_it(broker: PermissionBroker, session: Session, call: ToolCall) -> None:
+async def approve_it(broker: PermissionBroker, session: RunState, call: ToolCall) -> None:
     pending = await broker.call(session, call)
     assert not isinstance(pending, Completed), pending
     assert pending.access_request is not None, pending
@@ -173,7 +173,7 @@ async def approve_it(broker: PermissionBroker, session: Session, call: ToolCall)
     )
 
 
-def doomed(broker: PermissionBroker, session: Session, point: str) -> PermissionBroker:
+def doomed(broker: PermissionBroker, session: RunState, point: str) -> PermissionBroker:
     """The same broker with one mortal part."""
     port, method, nth, side = POINTS[point]
     if port == "tool":

@@ -22,15 +22,15 @@ from faults import rewrapped
 from mortal import APPROVER, DyingAt, configured
 from people import first_pending
 
-from permissions.approval.ballot import sign_vote
-from permissions.assembly import open_broker
-from permissions.broker import PermissionBroker
+from permissions.approval.votes import sign_vote
+from permissions.broker.broker import PermissionBroker
+from permissions.broker.ports import now_us
 from permissions.model import Completed
-from permissions.parts import now_us
 from permissions.pdp.memory import ScriptedPdp
-from permissions.session import ToolCall
-from permissions.sessions import open_session
+from permissions.sessions.open import open_session
+from permissions.setup.factory import open_broker
 from permissions.testing import asking, permitted
+from permissions.tools.call import ToolCall
 
 if TYPE_CHECKING:
     from permissions.model import JsonObject

@@ -21,7 +21,7 @@ from graphs import Asked, Form, World, answers, turn
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
-from permissions import tool
+from wardline import tool
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,9 +8,9 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from permissions.approval.approvers import Approver, Approvers
-from permissions.approval.ballot import sign_vote
 from permissions.approval.model import RequestedCall
 from permissions.approval.service import ApprovalService
+from permissions.approval.votes import sign_vote
 from permissions.model import AccessRequestTerms, Digest, Reason
 from permissions.signing.keys import memory_signer
 

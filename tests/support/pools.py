@@ -19,16 +19,21 @@ from backends import BACKENDS, leftovers
 from docker.errors import NotFound
 
 from sandbox import PythonJob, SandboxProfile, SandboxProviderError
-from sandbox.bubblewrap import BubblewrapSandbox
-from sandbox.docker.engine import Engine
+from sandbox.backends.bubblewrap import BubblewrapSandbox
+from sandbox.backends.docker.engine import Engine
 from sandbox.errors import SandboxUnavailableError
-from sandbox.pool import ArmedPool
+from sandbox.pool.pool import ArmedPool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from sandbox import Availability, ExecResult, Isolation, Job
-    from sandbox.base import Armed, ArmingSandbox
+    from sandbox import (
+        Availability,
+        ExecResult,
+        Isolation,
+        Job,
+    )
+    from sandbox.protocol import Armed, ArmingSandbox
 
 WAIT_SECONDS = 40.0
 PROFILE = SandboxProfile()

@@ -20,14 +20,14 @@ import anyio.to_thread
 import structlog
 from people import START, Clock, desk
 
-from permissions import budget
 from permissions.approval.store import SCHEMA as REQUESTS
 from permissions.approval.store import SqliteRequestStore
+from permissions.database import StateDatabase
 from permissions.errors import ApprovalUsedError
 from permissions.execution.journal import SCHEMA as JOURNAL
 from permissions.execution.journal import Fresh, JournalKey, SqliteJournal
 from permissions.model import Digest
-from permissions.state import StateDatabase
+from permissions.obligations import budget
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -6,7 +6,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from permissions import tool
+from wardline import tool
 
 
 @tool(effect="execute", impact="low", sandbox="process", profile="web")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sandbox.frames import frame
+from sandbox.supervisor.wire import frame
 
 GREETING = frame("H", b'{"python": [3, 11, 2]}')
 ARMED = frame("A", b"")

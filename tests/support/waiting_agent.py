@@ -14,8 +14,8 @@ from people import APPROVERS, REASON, payment
 
 from permissions.approval.service import ApprovalService
 from permissions.approval.store import SCHEMA, SqliteRequestStore
-from permissions.parts import now_us
-from permissions.state import STATE_FILE, StateDatabase
+from permissions.broker.ports import now_us
+from permissions.database import STATE_FILE, StateDatabase
 
 WAIT_SECONDS = 150
 

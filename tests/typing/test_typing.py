@@ -38,7 +38,7 @@ def test_a_broken_promise_is_found(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.py"
     wrong.write_text(
         "from typing import assert_type\n"
-        "from permissions import tool\n"
+        "from wardline import tool\n"
         "@tool\n"
         "def length(text: str) -> int:\n"
         "    return len(text)\n"

@@ -14,17 +14,17 @@ from faults import findings, rewrapped
 from layers import fill, tree
 from people import KEYS, first_pending, swap_questions
 
-from permissions.approval.ballot import sign_vote
-from permissions.assembly import open_broker
-from permissions.broker import PermissionBroker
-from permissions.config import ApproverConfig, BrokerConfig
-from permissions.execution.layered import HeldLayer
+from permissions.approval.votes import sign_vote
+from permissions.broker.broker import PermissionBroker
+from permissions.broker.ports import now_us
+from permissions.database import STATE_FILE
+from permissions.execution.overlay import HeldLayer
 from permissions.model import Completed, Denial
-from permissions.parts import now_us
 from permissions.pdp.memory import ScriptedPdp
-from permissions.sessions import open_session
+from permissions.sessions.open import open_session
+from permissions.setup.config import ApproverConfig, BrokerConfig
+from permissions.setup.factory import open_broker
 from permissions.signing.canonical import digest
-from permissions.state import STATE_FILE
 from permissions.testing import Person, asking, permitted
 
 if TYPE_CHECKING:

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 import anyio
 from people import KEYS, first_pending, swap_questions
 
-from permissions import PathArg, tool
-from permissions.approval.ballot import sign_vote
-from permissions.assembly import open_broker
-from permissions.config import ApproverConfig, BrokerConfig
+from permissions.approval.votes import sign_vote
+from permissions.broker.ports import now_us
+from permissions.database import STATE_FILE
 from permissions.model import Denial
-from permissions.parts import now_us
-from permissions.session import ToolCall
-from permissions.sessions import open_session
-from permissions.state import STATE_FILE
+from permissions.sessions.open import open_session
+from permissions.setup.config import ApproverConfig, BrokerConfig
+from permissions.setup.factory import open_broker
+from permissions.tools.call import ToolCall
+from wardline import PathArg, tool
 
 if TYPE_CHECKING:
     from pathlib import Path

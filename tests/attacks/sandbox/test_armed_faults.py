@@ -27,16 +27,21 @@ from pools import (
     until,
 )
 
-from sandbox import CommandJob, PythonJob, SandboxProfile, SandboxProviderError
-from sandbox.bubblewrap import BubblewrapSandbox
+from sandbox import (
+    CommandJob,
+    PythonJob,
+    SandboxProfile,
+    SandboxProviderError,
+)
+from sandbox.backends.bubblewrap import BubblewrapSandbox
 from sandbox.conformance import call
-from sandbox.pool import ArmedPool
+from sandbox.pool.pool import ArmedPool
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sandbox.docker import DockerSandbox
-    from sandbox.oci import OciSandbox
+    from sandbox.backends.docker import DockerSandbox
+    from sandbox.backends.oci import OciSandbox
 
 
 async def test_a_dead_one_is_never_handed_out(pool: ArmedPool) -> None:
@@ -136,10 +141,10 @@ async def test_cancelling_at_any_moment_leaves_nothing() -> None:
 BROKER = """
     import anyio, sys
     from sandbox import PythonJob, SandboxProfile
-    from sandbox.bubblewrap import BubblewrapSandbox
-    from sandbox.docker import DockerSandbox
-    from sandbox.oci import OciSandbox
-    from sandbox.pool import ArmedPool
+    from sandbox.backends.bubblewrap import BubblewrapSandbox
+    from sandbox.backends.docker import DockerSandbox
+    from sandbox.backends.oci import OciSandbox
+    from sandbox.pool.pool import ArmedPool
 
     async def main():
         known = {kind.name: kind for kind in (DockerSandbox, BubblewrapSandbox, OciSandbox)}

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox import CommandJob, Mount, ProfileError, PythonJob, SandboxProfile
+from sandbox import (
+    CommandJob,
+    Mount,
+    ProfileError,
+    PythonJob,
+    SandboxProfile,
+)
 from sandbox.conformance import attempt
 
 if TYPE_CHECKING:

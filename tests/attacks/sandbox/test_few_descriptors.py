@@ -16,7 +16,7 @@ from sandbox.lease import Lease
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sandbox.base import ArmingSandbox
+    from sandbox.protocol import ArmingSandbox
 
 JOB = CommandJob(("true",))
 MOST = 60

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sandbox import CommandJob, SandboxProfile, SandboxUnavailableError
-from sandbox.docker import DockerSandbox
-from sandbox.kernel import KernelSandbox, kernel_runtime
+from sandbox.backends.docker import DockerSandbox
+from sandbox.backends.vm_kernel import KernelSandbox, kernel_runtime
 
 
 @pytest.mark.parametrize(

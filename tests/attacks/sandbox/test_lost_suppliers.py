@@ -27,20 +27,20 @@ from sandbox import (
     SandboxProfile,
     SandboxProviderError,
     SandboxUnavailableError,
-    cgroup,
 )
-from sandbox.bubblewrap import reaper
-from sandbox.bubblewrap.reaper import launchers
-from sandbox.cgroup import remove_named
+from sandbox.backends.bubblewrap import reaper
+from sandbox.backends.bubblewrap.reaper import launchers
+from sandbox.backends.docker import DockerSandbox
+from sandbox.backends.docker.backend import reap
+from sandbox.backends.docker.engine import DEFAULT_SOCKET, Engine
+from sandbox.backends.docker.options import LEASE_LABEL
+from sandbox.backends.oci import OciSandbox
+from sandbox.backends.oci import backend as oci
+from sandbox.backends.oci.containers import GROUPS, containers
 from sandbox.conformance import survivors
-from sandbox.docker import DockerSandbox
-from sandbox.docker.backend import reap
-from sandbox.docker.engine import DEFAULT_SOCKET, Engine
-from sandbox.docker.options import LEASE_LABEL
+from sandbox.isolation import cgroup
+from sandbox.isolation.cgroup import remove_named
 from sandbox.lease import Lease
-from sandbox.oci import OciSandbox
-from sandbox.oci import backend as oci
-from sandbox.oci.containers import GROUPS, containers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,9 +120,9 @@ async def test_bubblewrap_refuses_what_only_containers_have(profile: SandboxProf
 BROKER = """
     import anyio, os, sys
     from sandbox import CommandJob, SandboxProfile
-    from sandbox.docker import DockerSandbox
-    from sandbox.bubblewrap import BubblewrapSandbox
-    from sandbox.oci import OciSandbox
+    from sandbox.backends.docker import DockerSandbox
+    from sandbox.backends.bubblewrap import BubblewrapSandbox
+    from sandbox.backends.oci import OciSandbox
 
     async def main():
         known = {kind.name: kind for kind in (DockerSandbox, BubblewrapSandbox, OciSandbox)}

@@ -15,13 +15,18 @@ import pytest
 from weak import NakedBubblewrap, PrivilegedDocker
 
 from sandbox import CommandJob
-from sandbox.bubblewrap import BubblewrapSandbox
-from sandbox.docker import DockerSandbox
-from sandbox.oci import OciSandbox
+from sandbox.backends.bubblewrap import BubblewrapSandbox
+from sandbox.backends.docker import DockerSandbox
+from sandbox.backends.oci import OciSandbox
 from sandbox.probes import PROBES, Column, run_probes
 
 if TYPE_CHECKING:
-    from sandbox import ExecResult, Job, Sandbox, SandboxProfile
+    from sandbox import (
+        ExecResult,
+        Job,
+        Sandbox,
+        SandboxProfile,
+    )
     from sandbox.probes import Finding
 
 SUITE_SECONDS = 400

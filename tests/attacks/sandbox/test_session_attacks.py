@@ -21,7 +21,7 @@ from sandbox import (
     SessionBounds,
     SessionEndedError,
 )
-from sandbox.bubblewrap import BubblewrapSandbox
+from sandbox.backends.bubblewrap import BubblewrapSandbox
 from sandbox.conformance import call, survivors
 from sandbox.conformance.harness import mark_of_ours
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sandbox import Sandbox
-    from sandbox.docker import DockerSandbox
-    from sandbox.oci import OciSandbox
+    from sandbox.backends.docker import DockerSandbox
+    from sandbox.backends.oci import OciSandbox
 
 
 @pytest.mark.parametrize("process", ["runner", "child"])
@@ -188,9 +188,9 @@ async def test_many_sessions_with_faults_leave_nothing(backend: type) -> None:
 OWNER = """
     import anyio, sys
     from sandbox import SandboxProfile, SandboxSession
-    from sandbox.bubblewrap import BubblewrapSandbox
-    from sandbox.docker import DockerSandbox
-    from sandbox.oci import OciSandbox
+    from sandbox.backends.bubblewrap import BubblewrapSandbox
+    from sandbox.backends.docker import DockerSandbox
+    from sandbox.backends.oci import OciSandbox
 
     async def main():
         known = {kind.name: kind for kind in (DockerSandbox, BubblewrapSandbox, OciSandbox)}

@@ -19,11 +19,16 @@ import pytest
 from backends import leftovers
 from pools import PROFILE, Faulty, belongings, fmean, kill, restless
 
-from sandbox import CommandJob, PythonJob, SandboxProfile, SandboxProviderError
-from sandbox.bubblewrap import BubblewrapSandbox
+from sandbox import (
+    CommandJob,
+    PythonJob,
+    SandboxProfile,
+    SandboxProviderError,
+)
+from sandbox.backends.bubblewrap import BubblewrapSandbox
+from sandbox.backends.docker import DockerSandbox
+from sandbox.backends.docker.engine import Engine
 from sandbox.conformance import call
-from sandbox.docker import DockerSandbox
-from sandbox.docker.engine import Engine
 from sandbox.errors import SandboxUnavailableError
 
 if TYPE_CHECKING:
@@ -31,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sandbox import ExecResult, Job
-    from sandbox.pool import ArmedPool
+    from sandbox.pool.pool import ArmedPool
 
 MEBIBYTE = 1024 * 1024
 CLIENTS = 6

@@ -15,9 +15,9 @@ from layers import fill, needs_root, over, tree
 
 from sandbox.errors import CommitError
 from sandbox.workspace import ChangeSet, WorkspaceLayer
+from sandbox.workspace.at import FOLDER
 from sandbox.workspace.capture import Upper, capture
 from sandbox.workspace.model import Limits
-from sandbox.workspace.places import FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable

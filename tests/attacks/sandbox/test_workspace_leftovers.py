@@ -38,7 +38,7 @@ RUNS = """
 import anyio, os, sys
 from pathlib import Path
 from sandbox import CommandJob, SandboxProfile
-from sandbox.bubblewrap import BubblewrapSandbox
+from sandbox.backends.bubblewrap import BubblewrapSandbox
 from sandbox.workspace import WorkspaceLayer
 assert os.geteuid() != 0
 SCRIPT = "pwd; ls -A; echo two >> a; rm -r d; mkdir d; echo n > d/n; cat /proc/mounts"

@@ -8,15 +8,15 @@ import anyio
 import pytest
 from people import KEYS, first_pending
 
-from permissions import PathArg, tool
 from permissions.approval import console
-from permissions.approval.ballot import sign_vote
-from permissions.assembly import open_broker
-from permissions.config import ApproverConfig, BrokerConfig
+from permissions.approval.votes import sign_vote
+from permissions.broker.ports import now_us
 from permissions.model import Completed, Denial
-from permissions.parts import now_us
-from permissions.session import ToolCall
-from permissions.sessions import open_session
+from permissions.sessions.open import open_session
+from permissions.setup.config import ApproverConfig, BrokerConfig
+from permissions.setup.factory import open_broker
+from permissions.tools.call import ToolCall
+from wardline import PathArg, tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 import pytest
 from boundaries import behind_a_kernel, behind_anything
 
-from permissions.assembly import open_broker
-from permissions.config import BrokerConfig
 from permissions.model import Completed, Denial
-from permissions.sandboxes import available
-from permissions.session import ToolCall
-from permissions.sessions import open_session
+from permissions.sessions.open import open_session
+from permissions.setup.config import BrokerConfig
+from permissions.setup.factory import open_broker
+from permissions.setup.sandboxes import available
+from permissions.tools.call import ToolCall
 from permissions.trace.reader import read_entries
-from sandbox.bubblewrap import BubblewrapSandbox
-from sandbox.docker import DockerSandbox
-from sandbox.kernel import kernel_runtime
-from sandbox.oci import OciSandbox
-from sandbox.oci.runtimes import PREFERENCE
+from sandbox.backends.bubblewrap import BubblewrapSandbox
+from sandbox.backends.docker import DockerSandbox
+from sandbox.backends.oci import OciSandbox
+from sandbox.backends.oci.runtimes import PREFERENCE
+from sandbox.backends.vm_kernel import kernel_runtime
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,16 +12,16 @@ import pytest
 from commanding import count_bytes, count_lines, elsewhere, lacking, supplied
 from typer.testing import CliRunner
 
-from permissions import CommandOutput
-from permissions.assembly import open_broker
 from permissions.cli.root import app
-from permissions.config import BrokerConfig
 from permissions.model import Completed, Denial
-from permissions.session import ToolCall
-from permissions.sessions import open_session
+from permissions.sessions.open import open_session
+from permissions.setup.config import BrokerConfig
+from permissions.setup.factory import open_broker
+from permissions.tools.call import ToolCall
 from permissions.trace.reader import read_entries
-from sandbox.docker.engine import Engine
-from sandbox.docker.image import PYTHON_LABEL, default_image, lay_on
+from sandbox.backends.docker.engine import Engine
+from sandbox.backends.docker.image import PYTHON_LABEL, default_image, lay_on
+from wardline import CommandOutput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

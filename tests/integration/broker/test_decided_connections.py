@@ -15,31 +15,31 @@ from opa_server import opa_server
 from reaching import visit
 from typer.testing import CliRunner
 
-from permissions.assembly import Places, log_signer, open_broker
 from permissions.cli.trace import app
-from permissions.config import BrokerConfig
 from permissions.execution.base import Execution
 from permissions.execution.code import CodeStage
 from permissions.execution.sandboxed import SandboxedExecutor
 from permissions.model import Completed
 from permissions.pdp.bundle import load_bundle, load_revision
-from permissions.pdp.embedded import EmbeddedPdp
+from permissions.pdp.embedded.pdp import EmbeddedPdp
 from permissions.replay import Summary, recorded_decisions, replay
-from permissions.session import ToolCall
-from permissions.sessions import open_session
+from permissions.sessions.open import open_session
+from permissions.setup.config import BrokerConfig
+from permissions.setup.factory import Places, log_signer, open_broker
+from permissions.tools.call import ToolCall
 from permissions.trace.reader import read_entries
 from permissions.trace.vault import VaultReader, load_kek
 from permissions.trace.verify import verify_trace
 from sandbox import SandboxProfile
-from sandbox.bubblewrap import BubblewrapSandbox
+from sandbox.backends.bubblewrap import BubblewrapSandbox
 from sandbox.egress import Egress, EgressRule
-from sandbox.egress.opened import EgressSandbox
+from sandbox.egress.sandbox import EgressSandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from permissions.session import Session
+    from permissions.run.state import RunState
     from permissions.trace.reader import RecordedEntry
     from sandbox import ExecResult, Job, Sandbox
 
@@ -117,7 +117,7 @@ async def visited(
     config: BrokerConfig,
     host: Host,
     *paths: str,
-    begin: Callable[[Session], None] = lambda _: None,
+    begin: Callable[[RunState], None] = lambda _: None,
 ) -> Run:
     """Runs the tool once, and has its record verified."""
     urls = [f"http://plain.example:{host.port}{path}" for path in paths]
@@ -197,7 +197,7 @@ async def test_what_the_session_reads_meanwhile_tightens_the_next_connection(
     backend: str, tmp_path: Path, host: Host
 ) -> None:
     """The shipped policy: code may go on after strangers were read with a person only."""
-    sessions: list[Session] = []
+    sessions: list[RunState] = []
     host.meanwhile["/first"] = lambda: sessions[0].labels.add("untrusted")
     config = configured(tmp_path, host, backend)
 

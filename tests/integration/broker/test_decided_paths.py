@@ -7,7 +7,13 @@ from typing import Annotated
 
 import pytest
 
-from permissions import Broker, BrokerConfig, CallDenied, PathArg, tool
+from wardline import (
+    Broker,
+    BrokerConfig,
+    CallDenied,
+    PathArg,
+    tool,
+)
 
 
 @tool(effect="read", impact="low")

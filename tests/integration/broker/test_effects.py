@@ -13,11 +13,16 @@ from faults import Point, findings, tapped, types_of
 from layers import fill, has_leftovers, tree
 from people import first_pending
 
-from permissions.broker import PermissionBroker
+from permissions.broker.broker import PermissionBroker
 from permissions.errors import ToolFailedError, TraceWriteError
 from permissions.model import Completed, Denial
-from permissions.session import ToolCall
-from permissions.testing import Person, asking, denied, permitted
+from permissions.testing import (
+    Person,
+    asking,
+    denied,
+    permitted,
+)
+from permissions.tools.call import ToolCall
 
 if TYPE_CHECKING:
     from pathlib import Path

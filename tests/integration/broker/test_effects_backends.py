@@ -18,8 +18,8 @@ from faults import findings
 from layers import fill, needs_root, tree
 
 from permissions.model import Completed
-from sandbox.bubblewrap import BubblewrapSandbox
-from sandbox.docker import DockerSandbox
+from sandbox.backends.bubblewrap import BubblewrapSandbox
+from sandbox.backends.docker import DockerSandbox
 from sandbox.workspace.host_mounts import FOLDER
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def as_user(backend: str, workspace: Path, code: Path, *, group: int | None = No
     }
     try:
         able = subprocess.run(
-            [sys.executable, "-c", "import permissions, pydantic"], check=False, **drop
+            [sys.executable, "-c", "import wardline, pydantic"], check=False, **drop
         )
     except PermissionError:
         pytest.skip("the interpreter or its packages are closed to other users")

@@ -15,21 +15,21 @@ from layers import fill, tree
 from people import KEYS, first_pending
 from typer.testing import CliRunner
 
-from permissions.assembly import log_signer, open_broker
 from permissions.cli.request import app as request_app
 from permissions.cli.trace import app as trace_app
-from permissions.config import ApproverConfig, BrokerConfig, PdpConfig
 from permissions.model import Completed, Denial
 from permissions.pdp.bundle import shipped_folder
-from permissions.session import ToolCall
-from permissions.sessions import open_session
+from permissions.sessions.open import open_session
+from permissions.setup.config import ApproverConfig, BrokerConfig, PdpConfig
+from permissions.setup.factory import log_signer, open_broker
 from permissions.signing.keys import write_secret
+from permissions.tools.call import ToolCall
 from permissions.trace.verify import verify_trace
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from permissions.broker import PermissionBroker
+    from permissions.broker.broker import PermissionBroker
     from permissions.model import CallResult
 
 pytestmark = pytest.mark.bwrap

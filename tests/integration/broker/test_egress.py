@@ -10,12 +10,12 @@ import pytest
 from hosts import tls_host
 from reaching import repositories
 
-from permissions.assembly import log_signer, open_broker
-from permissions.config import BrokerConfig
 from permissions.errors import ConfigError
 from permissions.model import Completed
-from permissions.session import ToolCall
-from permissions.sessions import open_session
+from permissions.sessions.open import open_session
+from permissions.setup.config import BrokerConfig
+from permissions.setup.factory import log_signer, open_broker
+from permissions.tools.call import ToolCall
 from permissions.trace.history import history_of
 from permissions.trace.reader import read_entries
 from permissions.trace.vault import load_kek

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from permissions import tool
-from permissions.assembly import open_broker
-from permissions.config import BrokerConfig
 from permissions.execution.journal import JournalKey
 from permissions.model import Completed, Denial
-from permissions.session import ToolCall
-from permissions.sessions import open_session
+from permissions.sessions.open import open_session
+from permissions.setup.config import BrokerConfig
+from permissions.setup.factory import open_broker
 from permissions.signing.canonical import digest
+from permissions.tools.call import ToolCall
+from wardline import tool
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import anyio
 
 from permissions.approval.store import SCHEMA, SqliteRequestStore
-from permissions.assembly import Places
-from permissions.state import StateDatabase
+from permissions.database import StateDatabase
+from permissions.setup.factory import Places
 from permissions.trace.reader import read_entries
 from permissions.trace.verify import verify_trace
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 PROGRAM = """
 import sys
 from pathlib import Path
-from permissions import Broker, BrokerConfig, tool
-from permissions.config import ApproverConfig
+from wardline import Broker, BrokerConfig, tool
+from permissions.setup.config import ApproverConfig
 from permissions.signing.keys import generate
 
 @tool(effect="send", impact="high")

@@ -17,19 +17,19 @@ from backends import leftovers
 from boxed import ask, forget, remember, remember_money, remember_too
 from pools import kill, runners, until
 
-from permissions.assembly import log_signer, open_broker
-from permissions.config import BrokerConfig
 from permissions.model import CallResult, Completed, Denial
-from permissions.session import ToolCall
-from permissions.sessions import open_session
+from permissions.sessions.open import open_session
+from permissions.setup.config import BrokerConfig
+from permissions.setup.factory import log_signer, open_broker
+from permissions.tools.call import ToolCall
 from permissions.trace.reader import read_entries
 from permissions.trace.verify import verify_trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from permissions.broker import PermissionBroker
-    from permissions.session import Session
+    from permissions.broker.broker import PermissionBroker
+    from permissions.run.state import RunState
 
 pytestmark = pytest.mark.bwrap
 
@@ -53,7 +53,12 @@ def settings(tmp_path: Path, **sandbox: Any) -> BrokerConfig:
 
 
 async def called(
-    broker: PermissionBroker, session: Session, word: str, *, name: str = "remember", **key: str
+    broker: PermissionBroker,
+    session: RunState,
+    word: str,
+    *,
+    name: str = "remember",
+    **key: str,
 ) -> Any:
     """The value of a call, or the kind and code of its denial."""
     return came_to(await broker.call(session, ToolCall(name, {"word": word}, **key)))
@@ -271,10 +276,10 @@ OWNER = """
     import anyio
     from boxed import remember
 
-    from permissions.assembly import open_broker
-    from permissions.config import BrokerConfig
-    from permissions.session import ToolCall
-    from permissions.sessions import open_session
+    from permissions.setup.factory import open_broker
+    from permissions.setup.config import BrokerConfig
+    from permissions.tools.call import ToolCall
+    from permissions.sessions.open import open_session
 
     async def main():
         config = BrokerConfig.load(

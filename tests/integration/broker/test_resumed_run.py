@@ -8,16 +8,16 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from permissions import PathArg, tool
-from permissions.assembly import open_broker
-from permissions.config import BrokerConfig
+from permissions.broker.ports import now_us
 from permissions.errors import BudgetError, PlanError, RunOpenError
 from permissions.model import Completed, Denial
-from permissions.parts import now_us
 from permissions.plan.model import plan_from
-from permissions.session import ToolCall
-from permissions.sessions import open_session
+from permissions.sessions.open import open_session
+from permissions.setup.config import BrokerConfig
+from permissions.setup.factory import open_broker
 from permissions.testing import Person, memory_broker
+from permissions.tools.call import ToolCall
+from wardline import PathArg, tool
 
 if TYPE_CHECKING:
     from pathlib import Path

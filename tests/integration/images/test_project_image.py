@@ -29,10 +29,9 @@ from sandbox import (
     SandboxProfile,
     SandboxUnavailableError,
 )
-from sandbox.docker import DockerSandbox
-from sandbox.docker.bill import read_sbom
-from sandbox.docker.engine import Engine
-from sandbox.docker.image import (
+from sandbox.backends.docker import DockerSandbox
+from sandbox.backends.docker.engine import Engine
+from sandbox.backends.docker.image import (
     CONTENT_LABEL,
     LOCK_LABEL,
     PROJECT_LABEL,
@@ -41,11 +40,12 @@ from sandbox.docker.image import (
     python_tag,
     with_sbom,
 )
-from sandbox.docker.project_image import Built, build_project
+from sandbox.backends.docker.inspect import read_sbom
+from sandbox.backends.docker.project_image import Built, build_project
+from sandbox.backends.oci import OciSandbox, roots
 from sandbox.errors import ImageRefusedError, SbomTamperedError
 from sandbox.images.layer import SBOM
-from sandbox.oci import OciSandbox, roots
-from sandbox.pool import ArmedPool
+from sandbox.pool.pool import ArmedPool
 from sandbox.preparation import prepare_image
 
 if TYPE_CHECKING:

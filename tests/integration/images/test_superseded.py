@@ -12,8 +12,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox.docker.engine import Engine
-from sandbox.docker.image import IMAGE_LABEL, PYTHON_LABEL, REPOSITORY, remove_superseded
+from sandbox.backends.docker.engine import Engine
+from sandbox.backends.docker.image import (
+    IMAGE_LABEL,
+    PYTHON_LABEL,
+    REPOSITORY,
+    remove_superseded,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,10 +12,10 @@ from graphs import OLGA, Asked, agent, answers, turn
 from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
-from permissions.assembly import open_broker
-from permissions.config import ApproverConfig, BrokerConfig
 from permissions.integrations.langgraph import guard_node
-from permissions.sessions import open_session
+from permissions.sessions.open import open_session
+from permissions.setup.config import ApproverConfig, BrokerConfig
+from permissions.setup.factory import open_broker
 from permissions.trace.verify import verify_trace
 
 if TYPE_CHECKING:

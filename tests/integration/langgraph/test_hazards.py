@@ -24,9 +24,9 @@ from langgraph.prebuilt import InjectedState, ToolRuntime
 from langgraph.types import Command
 from pydantic import BaseModel, BeforeValidator
 
-from permissions import tool
 from permissions.integrations.langgraph import CallGuard, guard_node
 from permissions.trace.reader import read_entries
+from wardline import tool
 
 if TYPE_CHECKING:
     from permissions.trace.reader import RecordedEntry

@@ -14,8 +14,13 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
 from pydantic import BaseModel, Field
 
-from permissions import NoSessionError, ToolDefinitionError, ToolFailedError, tool
 from permissions.integrations.langgraph import guard_node
+from wardline import (
+    NoSessionError,
+    ToolDefinitionError,
+    ToolFailedError,
+    tool,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,9 +17,9 @@ from rego_samples import sample_request
 
 from permissions.pdp.base import ENTRYPOINT
 from permissions.pdp.bundle import PolicyBundle, load_bundle
-from permissions.pdp.door import input_bytes
-from permissions.pdp.engine import UNDEFINED, Engine, EngineError
-from permissions.pdp.lint import check_bundle
+from permissions.pdp.embedded.engine import UNDEFINED, Engine, EngineError
+from permissions.pdp.input_json import input_bytes
+from permissions.pdp.lint.bundle import check_bundle
 
 if TYPE_CHECKING:
     from permissions.model import JsonObject, JsonValue

@@ -6,8 +6,8 @@ import pytest
 from people import KEYS
 
 from permissions.approval.approvers import Approver, Approvers
-from permissions.config import ApproverConfig
 from permissions.errors import ApproverRefusedError, ConfigError
+from permissions.setup.config import ApproverConfig
 
 
 def person(name: str, key: str = "bob") -> Approver:

@@ -10,8 +10,8 @@ import pytest
 from people import REASON, START, ballot, payment
 
 from permissions.approval import console
-from permissions.approval.ballot import read_vote
 from permissions.approval.model import AccessRequest
+from permissions.approval.votes import read_vote
 from permissions.model import Reason
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import pytest
 from people import APPROVERS, REASON, START, ballot, payment
 
 from permissions.approval import lifecycle
-from permissions.approval.ballot import read_vote
 from permissions.approval.model import AccessRequest
+from permissions.approval.votes import read_vote
 from permissions.errors import (
     ApprovalError,
     ApprovalUsedError,

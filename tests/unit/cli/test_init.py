@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from permissions.cli import main
 from permissions.cli.root import app
-from permissions.config import BrokerConfig
 from permissions.errors import ConfigError
+from permissions.setup.config import BrokerConfig
 from permissions.signing.keys import signer_from_uri
 
 if TYPE_CHECKING:

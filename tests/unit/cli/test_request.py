@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 
 from permissions.approval.service import ApprovalService
 from permissions.approval.store import SCHEMA, SqliteRequestStore
+from permissions.broker.ports import now_us
 from permissions.cli.request import app
-from permissions.parts import now_us
+from permissions.database import STATE_FILE, StateDatabase
 from permissions.signing.keys import write_secret
-from permissions.state import STATE_FILE, StateDatabase
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

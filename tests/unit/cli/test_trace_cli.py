@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import pytest
 from typer.testing import CliRunner
 
-from permissions import Broker, BrokerConfig, CallDenied, PathArg, tool
 from permissions.cli.trace import app
 from permissions.pdp.bundle import shipped_folder
 from permissions.signing.keys import memory_signer
 from permissions.trace.encoder import CHECKPOINT_PREFIX
 from permissions.trace.store import segment_path, segments
+from wardline import (
+    Broker,
+    BrokerConfig,
+    CallDenied,
+    PathArg,
+    tool,
+)
 
 if TYPE_CHECKING:
     from click.testing import Result

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from permissions.plan.model import Plan, PlannedTool, plan_from
-from permissions.registry import ToolRegistry
-from permissions.tools import tool
+from permissions.tools.decorator import tool
+from permissions.tools.registry import ToolRegistry
 
 if TYPE_CHECKING:
     from permissions.model import JsonObject

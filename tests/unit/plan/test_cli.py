@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 YEAR_2200 = 7_258_118_400_000_000
 TOOLS = """
-from permissions.registry import ToolRegistry
-from permissions.tools import tool
+from permissions.tools.registry import ToolRegistry
+from permissions.tools.decorator import tool
 
 @tool(effect="read", output="trusted")
 def find_contact(name: str) -> dict[str, str]: ...

@@ -10,7 +10,13 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from permissions.errors import PlanError
-from permissions.plan.model import Hole, Plan, parse_plan, plan_from, plan_schema
+from permissions.plan.model import (
+    Hole,
+    Plan,
+    parse_plan,
+    plan_from,
+    plan_schema,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from policy_cases import DecisionCase, DirectEngine, cases_bundle, decision_case
 
 from permissions.model import Decision
 from permissions.pdp.bundle import shipped_folder
-from permissions.pdp.embedded import EmbeddedPdp
+from permissions.pdp.embedded.pdp import EmbeddedPdp
 from permissions.pdp.opa import OpaPdp
 
 if TYPE_CHECKING:

@@ -6,9 +6,14 @@ from typing import Any
 
 import pytest
 
-from sandbox import ProfileError, SandboxProfile, SandboxSession, SandboxUnavailableError
-from sandbox.egress.opened import EgressSandbox
+from sandbox import (
+    ProfileError,
+    SandboxProfile,
+    SandboxSession,
+    SandboxUnavailableError,
+)
 from sandbox.egress.rules import Egress, EgressRule
+from sandbox.egress.sandbox import EgressSandbox
 from sandbox.session import SessionBounds
 
 

@@ -10,7 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from permissions.errors import SigningError
-from permissions.signing.dsse import Envelope, pae, sign, verify
+from permissions.signing.dsse import (
+    Envelope,
+    pae,
+    sign,
+    verify,
+)
 from permissions.signing.keys import memory_signer
 
 SIGNER = memory_signer(bytes(range(32)))

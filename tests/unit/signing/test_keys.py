@@ -12,7 +12,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
 from permissions.errors import SigningError
-from permissions.signing.keys import PublicKey, generate, memory_signer, signer_from_uri
+from permissions.signing.keys import (
+    PublicKey,
+    generate,
+    memory_signer,
+    signer_from_uri,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

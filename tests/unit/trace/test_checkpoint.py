@@ -16,7 +16,12 @@ from permissions.trace.checkpoint import (
     open_checkpoint,
     parse_checkpoint,
 )
-from permissions.trace.merkle import EMPTY_ROOT, leaf_hash, node_hash, tree_root
+from permissions.trace.merkle import (
+    EMPTY_ROOT,
+    leaf_hash,
+    node_hash,
+    tree_root,
+)
 
 SIGNER = memory_signer(bytes(32))
 ORIGIN = "example.com/log"

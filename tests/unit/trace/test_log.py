@@ -17,7 +17,12 @@ from permissions.errors import ConfigError, TraceWriteError
 from permissions.trace.entry import TraceEntry
 from permissions.trace.log import open_log
 from permissions.trace.reader import read_entries
-from permissions.trace.store import SEGMENT_BYTES, Store, segment_path, segments
+from permissions.trace.store import (
+    SEGMENT_BYTES,
+    Store,
+    segment_path,
+    segments,
+)
 from permissions.trace.verify import verify_trace
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from permissions.errors import TraceError, TraceIntegrityError
 from permissions.trace import codec
 from permissions.trace.checkpoint import CheckpointSigner
 from permissions.trace.encoder import ENTRY_PREFIX, checkpoint_line
-from permissions.trace.heads import KnownHeads, read_head
+from permissions.trace.known_checkpoints import KnownHeads, read_head
 from permissions.trace.merkle import (
     consistency_proof,
     inclusion_proof,

@@ -13,9 +13,9 @@ from layers import fill, has_leftovers, needs_root, over, tree
 
 from sandbox.errors import CommitError
 from sandbox.workspace import WorkspaceLayer
+from sandbox.workspace.at import FOLDER
 from sandbox.workspace.commit import locked, recover
 from sandbox.workspace.journal import COMMIT
-from sandbox.workspace.places import FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,173 @@
+"""Votes as signed statements: how an approver makes one, how a broker believes one.
+
+A vote is a DSSE v1 envelope by the approver's own Ed25519 key. Its payload names the request,
+the binding of the call, the digest of the very text that was shown, the verdict and the
+voter, so that it cannot be moved to another request, call or person. A vote is believed by
+the key the registry holds for the voter it names, and by nothing else.
+
+Not protected from: a stolen approver key, or a terminal that shows something else than it
+signs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from permissions.approval import lifecycle
+from permissions.approval.model import Approval, Verdict, Vote
+from permissions.errors import ApprovalInvalidError, ApproverRefusedError, SigningError
+from permissions.model import Digest  # noqa: TC001 - pydantic reads it at run time
+from permissions.signing import dsse
+from permissions.signing.canonical import canonical
+
+if TYPE_CHECKING:
+    from permissions.approval.approvers import Approver, Approvers
+    from permissions.approval.model import AccessRequest
+    from permissions.signing.keys import Signer
+
+PAYLOAD_TYPE = "application/vnd.wardline.vote+json"
+MAX_NOTE = 500
+
+
+class _Statement(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    request: str = Field(max_length=120)
+    binding: Digest
+    shown_digest: Digest
+    approver: str = Field(max_length=64)
+    verdict: Verdict
+    note: str = Field(max_length=MAX_NOTE)
+    time: int = Field(ge=0)
+
+
+def sign_vote(
+    request: AccessRequest,
+    *,
+    approver: str,
+    verdict: Verdict,
+    note: str,
+    now: int,
+    signer: Signer,
+) -> str:
+    """The approver's answer to exactly this request, as the JSON text of an envelope.
+
+    Raises:
+        SigningError: the note is longer than 500 characters or is not valid Unicode.
+    """
+    if len(note) > MAX_NOTE:
+        raise SigningError(f"a note of {len(note)} characters is too long; {MAX_NOTE} at most")
+    payload = canonical(
+        {
+            "request": request.id,
+            "binding": request.call.binding,
+            "shown_digest": request.shown_digest,
+            "approver": approver,
+            "verdict": verdict,
+            "note": note,
+            "time": now,
+        }
+    )
+    return dsse.sign(payload, payload_type=PAYLOAD_TYPE, signers=[signer]).dumps().decode()
+
+
+def read_vote(envelope: str) -> Vote:
+    """What an envelope claims. Believe it only after `require_genuine`.
+
+    Raises:
+        ApprovalInvalidError: it is no vote at all.
+    """
+    try:
+        payload = dsse.Envelope.parse(envelope.encode()).payload
+        said = _Statement.model_validate_json(payload)
+    except (SigningError, ValidationError, UnicodeError) as err:
+        raise ApprovalInvalidError("this is not a signed vote") from err
+    return Vote(
+        request=said.request,
+        binding=said.binding,
+        shown_digest=said.shown_digest,
+        approver=said.approver,
+        verdict=said.verdict,
+        note=said.note,
+        time=said.time,
+        envelope=envelope,
+    )
+
+
+def require_genuine(vote: Vote, request: AccessRequest, approvers: Approvers) -> Approver:
+    """Checks that a vote is its voter's own answer to this very request.
+
+    Raises:
+        ApproverRefusedError: the voter is not registered.
+        ApprovalInvalidError: another key signed it, or it was given to another request, call
+            or text, or outside the time the request is open.
+    """
+    approver = approvers.get(vote.approver)
+    try:
+        envelope = dsse.Envelope.parse(vote.envelope.encode())
+        dsse.verify(envelope, keys=[approver.public_key], payload_type=PAYLOAD_TYPE)
+    except (SigningError, UnicodeError) as err:
+        raise ApprovalInvalidError(
+            f"the vote of {approver.id} is not signed by the key registered for them"
+        ) from err
+    # The fields below came from these bytes or the store lied about them.
+    if read_vote(vote.envelope) != vote:
+        raise ApprovalInvalidError(f"the vote of {approver.id} is not what was signed")
+    if (vote.request, vote.binding, vote.shown_digest) != (
+        request.id,
+        request.call.binding,
+        request.shown_digest,
+    ):
+        raise ApprovalInvalidError(
+            f"the vote of {approver.id} was given to another request, call or text"
+        )
+    if not request.created_at <= vote.time < request.expires_at:
+        raise ApprovalInvalidError(
+            f"the vote of {approver.id} was given outside the time the request is open;"
+            " check the clocks"
+        )
+    return approver
+
+
+def prove(
+    request: AccessRequest, *, binding: Digest, approvers: Approvers, now: int
+) -> Approval:
+    """The approval a request's votes prove for the call with this binding.
+
+    Everything is derived again from the signed votes and the registry of today; the recorded
+    status alone proves nothing.
+
+    Raises:
+        RequestClosedError: the request is not approved, or the approval has expired.
+        ApprovalUsedError: it was used before.
+        ApprovalInvalidError: it is for another call, or the votes do not carry it.
+    """
+    if request.call.binding != binding:
+        raise ApprovalInvalidError(f"the approval {request.id} is for another call")
+    lifecycle.consume(request, now=now)  # for what it refuses
+    try:
+        voters = [require_genuine(vote, request, approvers) for vote in request.votes]
+        for voter in voters:
+            lifecycle.require_eligible(request.call, voter)
+    except ApproverRefusedError as err:
+        raise ApprovalInvalidError(f"the approval {request.id} does not hold: {err}") from err
+    different = {voter.id for voter in voters}
+    denied = any(vote.verdict == "deny" for vote in request.votes)
+    if denied or len(different) != len(voters) or len(voters) < request.call.terms.quorum:
+        raise ApprovalInvalidError(
+            f"the approval {request.id} does not hold: {len(different)} different approvers,"
+            f" {request.call.terms.quorum} needed, {'a' if denied else 'no'} denial among them"
+        )
+    groups = frozenset[str]().union(*(voter.groups for voter in voters))
+    return Approval(
+        id=request.id,
+        binding=binding,
+        approvers=tuple(sorted(different)),
+        groups=tuple(sorted(groups.intersection(request.call.terms.approvers))),
+        quorum=request.call.terms.quorum,
+        approved_until=request.expires_at,
+        policy_revision=request.call.policy_revision,
+        args_digest=request.call.args_digest,
+    )

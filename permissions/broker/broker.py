@@ -1,0 +1,384 @@
+"""The permission broker: the policy enforcement point (PEP) between agents and tools.
+
+Every call goes through these steps, in this order, and this file reads like it:
+
+ 1. look up the tool (unregistered = denied) and validate the arguments with its own schema
+ 2. map the call to an AuthZEN evaluation request; digest the canonical arguments
+ 3. verify it against the declared plan, if there is one
+ 4. add attributes: labels, where each argument came from, budgets used, isolation at hand
+ 5. evaluate the policy; anything but a clear answer is a deny with a reason code
+ 6. if the answer is "not without a person": open an access request, wait or hand back its
+    id; once approved, evaluate again with the approval
+ 7. prepare the obligations; one that is unknown or cannot be fulfilled is a deny
+ 8. append the signed intent and start; if they cannot be made durable, nothing runs
+ 9. execute where the obligations say, under a deadline; each connection a sandboxed run wants
+    to make is a question to the policy of its own
+10. decide what becomes of the changes to the workspace, if it worked on a layer: commit or
+    discard; then apply the duties on the result; a failure withholds it
+11. append the outcome, shielded from cancellation; return the result, or a denial as data
+
+`admit` does 1 to 8 and gives leave to run one call once; `complete` does 9 to 11. The rings
+(`permissions.sessions.handle`) use them apart where a framework runs the function in between; `call`
+does both.
+
+A refusal at any step is recorded before it is returned. If even that cannot be recorded, the
+call is still refused. Not protected from: code in this process that calls the undecorated
+function or changes the broker's own memory. What must not do that belongs into a sandbox.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from permissions.broker import decision, entries
+from permissions.broker.call import (
+    Admission,
+    Attempt,
+    Question,
+    requested_call,
+)
+from permissions.broker.changes import conclude
+from permissions.broker.denial import Refusal, refusal_of
+from permissions.broker.egress import CallConnections
+from permissions.broker.explanation import Explanation
+from permissions.broker.idempotency import begin, earlier_run
+from permissions.broker.recorder import RECORDING_SECONDS, flush
+from permissions.broker.request import understand
+from permissions.broker.result import (
+    Delivery,
+    deliver,
+    journal_form,
+    withheld,
+)
+from permissions.errors import (
+    BrokerError,
+    ExecutionError,
+    StateLostError,
+    ToolFailedError,
+)
+from permissions.execution.base import Execution, Outcome
+from permissions.execution.in_process import ENFORCED, run_async
+from permissions.logs import get_logger
+from permissions.model import Completed, Denial
+from permissions.obligations.budget import Exhausted
+from permissions.obligations.obligations import prepare
+from permissions.reasons import Code, reason
+from permissions.vocabulary import ISOLATION_ORDER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from permissions.approval.model import Approval
+    from permissions.broker.ports import BrokerParts
+    from permissions.execution.base import ToolExecutor
+    from permissions.model import (
+        AccessRequestTerms,
+        CallResult,
+        Decision,
+        JsonObject,
+        Reason,
+    )
+    from permissions.obligations.obligations import Terms
+    from permissions.run.state import RunState
+    from permissions.tools.call import ToolCall
+
+_log = get_logger("broker")
+
+
+class PermissionBroker:
+    """Decides, records and runs the calls of its sessions. Bound to one event loop.
+
+    Open one with `permissions.setup.factory.open_broker`, sessions with
+    `permissions.sessions.open.open_session`.
+    """
+
+    def __init__(self, parts: BrokerParts) -> None:
+        self.parts = parts
+        self.isolation = tuple(
+            level for level in ISOLATION_ORDER if level == "none" or level in parts.executors
+        )
+        """Boundaries this broker can give, weakest first."""
+        self.open_runs: set[str] = set()
+        """Runs that have a session now."""
+
+    async def call(self, session: RunState, call: ToolCall) -> CallResult:
+        """Takes a call through all steps.
+
+        Raises:
+            Exception: whatever the tool itself raised, once that is recorded.
+        """
+        admitted = await self.admit(session, call)
+        if not isinstance(admitted, Admission):
+            return admitted
+        return await self.complete(admitted)
+
+    async def explain(self, session: RunState, call: ToolCall) -> Explanation:
+        """What steps 1 to 5 would say, without recording, asking or running anything."""
+        attempt = Attempt(self.parts.ids("explain"), session, call)
+        try:
+            question = await understand(attempt, self.parts, self.isolation)
+            decided = await decision.evaluate(self.parts, attempt, question.document)
+        except Refusal as refusal:
+            return Explanation.of_refusal(call.tool, refusal.reasons)
+        except BrokerError as err:
+            return Explanation.of_refusal(call.tool, refusal_of(err).reasons)
+        return Explanation.of_decision(call.tool, decided, question.document)
+
+    async def admit(self, session: RunState, call: ToolCall) -> Admission | CallResult:
+        """Steps 1 to 8: leave to run the call once, the result of its earlier run, or a denial.
+
+        Raises:
+            ToolFailedError: an earlier run of this very call ended by the tool's exception.
+        """
+        attempt = Attempt(self.parts.ids("call"), session, call)
+        try:
+            return await self._admit(attempt)
+        except ToolFailedError:
+            raise  # how the earlier run of this very call ended
+        except Refusal as refusal:
+            return await self._refuse(attempt, refusal)
+        except anyio.get_cancelled_exc_class():
+            await self._refuse(attempt, Refusal("expired", reason(Code.CALL_CANCELLED)))
+            raise
+        except Exception as err:  # noqa: BLE001 - the boundary: whatever went wrong denies
+            return await self._refuse(attempt, refusal_of(err))
+
+    async def complete(
+        self, admission: Admission, injected: Mapping[str, Any] | None = None
+    ) -> CallResult:
+        """Steps 9 to 11 for an admitted call.
+
+        Args:
+            admission: from `admit`, not yet used.
+            injected: arguments a framework fills in, by name; no policy saw them.
+
+        Raises:
+            ExecutionError: the leave was used before.
+            Exception: whatever the tool itself raised, once that is recorded.
+        """
+        if admission.taken:
+            raise ExecutionError(f"the leave to run call {admission.id} was used before")
+        admission.taken = True
+        given_up = Outcome("cancelled", enforced=admission.enforced)
+        try:
+            outcome = await self._execute(admission, injected or {})
+            admission.attempt.entries += entries.effects(admission, outcome)
+            # What was seen of the run stays, whoever gives up now.
+            given_up = replace(outcome, status="cancelled", value=None, error=None, held=None)
+            outcome = await conclude(self.parts, admission, outcome)  # 10
+        except BaseException:
+            await self.settle(admission, given_up)
+            raise
+        return await self.settle(admission, outcome)
+
+    # -- steps 1 to 8 ---------------------------------------------------------------------
+
+    async def _admit(self, attempt: Attempt) -> Admission | CallResult:
+        question = await understand(attempt, self.parts, self.isolation)  # 1, 2, 3, 4
+        if (earlier := await earlier_run(self.parts, attempt, question)) is not None:
+            return earlier
+        decided = await decision.evaluate(self.parts, attempt, question.document)  # 5
+        approval = None
+        if (asks := decided.access_request) is not None:  # 6
+            approval, question, decided = await self._ask(
+                attempt, question, asks, decided.reasons
+            )
+        if not decided.permitted:
+            raise Refusal("denied", *decided.reasons)
+        admission = self._prepare(attempt, question, decided, approval)  # 7
+        await self._start(attempt, admission, approval)  # 8
+        return admission
+
+    async def _ask(
+        self,
+        attempt: Attempt,
+        question: Question,
+        terms: AccessRequestTerms,
+        reasons: tuple[Reason, ...],
+    ) -> tuple[Approval, Question, Decision]:
+        """The approval, and what policy says with it of the call as it stands by then.
+
+        While a person thought about it a plan may have expired, a label been added or a
+        session been closed, so everything but the arguments is looked up again; and when they
+        lead elsewhere now, the approval is not for this call.
+        """
+        asked_for = requested_call(attempt, question, terms, self.parts.pdp.revision)
+        asked = await decision.answered(self.parts, attempt, asked_for, reasons)
+        given = question.arguments.given
+        again = Attempt(attempt.id, attempt.session, replace(attempt.call, arguments=given))
+        question = await understand(again, self.parts, self.isolation)
+        now_asks = requested_call(again, question, terms, self.parts.pdp.revision)
+        approval = await self.parts.approvals.verify(asked.id, binding=now_asks.binding)
+        attempt.entries.append(entries.approval(attempt, approval, asked.votes))
+        context = {**question.document["context"], "approval": approval.document()}
+        document = {**question.document, "context": context}
+        return approval, question, await decision.evaluate(self.parts, attempt, document)
+
+    def _prepare(
+        self, attempt: Attempt, question: Question, decided: Decision, approval: Approval | None
+    ) -> Admission:
+        definition, parts = question.definition, self.parts
+        terms = prepare(
+            decided.obligations,
+            isolation=definition.isolation,
+            profile=definition.options.profile,
+            evidence=parts.evidence,
+        )
+        most = self.parts.call_deadline_seconds
+        asked = {"approval": None if approval is None else approval.document()}
+        call = {**question.document, "context": {**question.document["context"], **asked}}
+        gate = CallConnections(
+            parts, attempt, call, profile=terms.profile, evidence=terms.evidence
+        )
+        execution = Execution(
+            definition=definition,
+            arguments=question.arguments,
+            targets=question.document["resource"]["properties"]["targets"],
+            workspace=attempt.session.workspace,
+            profile=terms.profile,
+            deadline_seconds=min(terms.deadline_seconds or most, most),
+            run=attempt.session.run,
+            gate=gate,
+        )
+        if definition.name in attempt.session.left:  # told once, as by the place itself
+            attempt.session.left.discard(definition.name)
+            raise StateLostError(f"the run was resumed; what {definition.name} kept is gone")
+        executor, enforced = self._place(execution, terms)
+        return Admission(
+            attempt=attempt,
+            question=question,
+            terms=terms,
+            execution=execution,
+            executor=executor,
+            enforced=enforced,
+            request=None if approval is None else approval.id,
+        )
+
+    def _place(
+        self, execution: Execution, terms: Terms
+    ) -> tuple[ToolExecutor | None, JsonObject]:
+        """The weakest place at hand that is strong enough; never a weaker one."""
+        if terms.isolation == "none":
+            if terms.deadline_seconds is not None and not execution.definition.is_async:
+                said = "a sync function in this process cannot be stopped; declare a sandbox"
+                raise Refusal("denied", reason(Code.OBLIGATION_FAILED, said))
+            return None, ENFORCED
+        for level in ISOLATION_ORDER[ISOLATION_ORDER.index(terms.isolation) :]:
+            if (executor := self.parts.executors.get(level)) is not None:
+                return executor, executor.enforces(execution)
+        said = f"{terms.isolation} is needed; this machine gives {', '.join(self.isolation)}"
+        raise Refusal("unavailable", reason(Code.ISOLATION_UNAVAILABLE, said))
+
+    async def _start(
+        self, attempt: Attempt, admission: Admission, approval: Approval | None
+    ) -> None:
+        """Takes what the call uses up, then makes the record durable: the last gate."""
+        parts, session = self.parts, attempt.session
+        if session.closed:  # while a person was asked
+            raise Refusal("denied", reason(Code.SESSION_CLOSED))
+        reserved = await session.budgets.reserve(session.run, admission.terms.reservations)
+        if isinstance(reserved, Exhausted):
+            said = f"{reserved.name}: {reserved.used} of {reserved.limit} used"
+            raise Refusal("denied", reason(Code.BUDGET_EXHAUSTED, said))
+        admission.reserved = reserved
+        try:
+            session.reserve_step(attempt.id, admission.question.match)
+            if approval is not None:
+                await parts.approvals.consume(approval.id, binding=approval.binding)
+            await begin(self.parts, admission)
+            admission.started = parts.clock()
+            attempt.entries.append(entries.start(admission))
+            await flush(self.parts, attempt, admission.terms.evidence)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                session.release_step(attempt.id)
+                await session.budgets.release(reserved)
+            raise
+        session.calls += 1
+
+    async def _refuse(self, attempt: Attempt, refusal: Refusal) -> Denial:
+        """Records a refusal. One that cannot be recorded is a refusal all the same."""
+        denial = Denial(
+            call=attempt.id,
+            tool=attempt.call.tool[:64],
+            kind=refusal.kind,
+            reasons=refusal.reasons,
+            access_request=refusal.access_request,
+        )
+        attempt.entries.append(entries.denied(attempt, denial, refusal.votes))
+        try:
+            await flush(self.parts, attempt, self.parts.evidence)
+        except Exception as err:  # noqa: BLE001 - whatever fails, it stays a denial
+            _log.error("denial_not_recorded", call=attempt.id, fault=_fault(err))
+        return denial
+
+    # -- steps 9 to 11 --------------------------------------------------------------------
+
+    async def _execute(self, admission: Admission, injected: Mapping[str, Any]) -> Outcome:
+        if admission.executor is None:
+            return await run_async(admission.execution, injected)
+        try:
+            return await admission.executor.execute(admission.execution)
+        except Exception as err:  # noqa: BLE001 - a place that fails is no reason to lose the end
+            return Outcome("provider_failed", detail=_fault(err), verdict="provider_error")
+
+    async def settle(self, admission: Admission, outcome: Outcome) -> CallResult:
+        """Steps 10 and 11 for a call that was executed, here or by a ring.
+
+        Raises:
+            Exception: `outcome.error`, once it is recorded.
+        """
+        try:
+            delivery = deliver(admission, outcome)  # 10
+        except Exception as err:  # noqa: BLE001 - it has run: whatever fails, the end is recorded
+            delivery = withheld(admission, f"{type(err).__name__} in its duties")
+        with anyio.move_on_after(RECORDING_SECONDS, shield=True) as scope:
+            try:
+                await self._record_outcome(admission, outcome, delivery)  # 11
+            except Exception as err:  # noqa: BLE001 - without a record there is no result
+                _log.error("outcome_not_recorded", call=admission.id, fault=_fault(err))
+                delivery = withheld(admission, _fault(err), kind="unavailable")
+        if scope.cancelled_caught:
+            delivery = withheld(admission, "recording hung", kind="unavailable")
+        if delivery.denial is None and outcome.error is not None:
+            raise outcome.error
+        name = admission.definition.name
+        admission.result = delivery.denial or Completed(admission.id, name, delivery.value)
+        return admission.result
+
+    async def _record_outcome(
+        self, admission: Admission, outcome: Outcome, delivery: Delivery
+    ) -> None:
+        parts, session = self.parts, admission.session
+        took = parts.clock() - admission.started
+        entry = entries.outcome(
+            admission,
+            outcome,
+            result=delivery.record,
+            withheld=delivery.denial is not None,
+            duration_us=took,
+        )
+        noted = [*admission.attempt.entries, entry]
+        await parts.trace.append(noted, evidence=admission.terms.evidence)
+        session.settle(
+            admission.id,
+            admission.definition,
+            admission.question.arguments.document,
+            admission.question.provenance,
+            labels=admission.terms.labels,
+            status=outcome.status,
+            value=delivery.document,
+        )
+        if admission.reserved is not None:
+            await session.budgets.settle(admission.reserved, admission.reserved.amounts)
+        if (key := admission.key) is not None:
+            result, status = journal_form(outcome, delivery)
+            await parts.journal.finish(key, result=result, status=status)
+
+
+def _fault(err: Exception) -> str:
+    """An error for the log: its text if it is one of ours, which hold no values."""
+    return str(err) if isinstance(err, BrokerError) else type(err).__name__

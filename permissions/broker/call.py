@@ -1,0 +1,152 @@
+"""A call on its way through the broker, and the leave to run that comes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from permissions.approval.model import RequestedCall
+from permissions.execution.journal import JournalKey
+from permissions.signing.canonical import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from permissions.execution.base import Execution, ToolExecutor
+    from permissions.model import (
+        AccessRequestTerms,
+        CallResult,
+        Digest,
+        JsonObject,
+    )
+    from permissions.obligations.budget import Reserved
+    from permissions.obligations.obligations import Terms
+    from permissions.plan.cursor import Match
+    from permissions.run.state import RunState
+    from permissions.tools.call import ToolCall
+    from permissions.tools.definition import Arguments, ToolDefinition
+    from permissions.trace.entry import TraceEntry
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One attempt at one call, with the entries that are not yet recorded."""
+
+    id: str
+    session: RunState
+    call: ToolCall
+    entries: list[TraceEntry] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A call that was understood: what it would do, and what policies are asked about it.
+
+    Attributes:
+        canonical: RFC 8785 bytes of the effective arguments; what `args_digest` covers.
+        document: the Rego input.
+        provenance: where each argument leaf came from, by JSON pointer.
+        match: how the call stands to the declared plan; None without one.
+    """
+
+    definition: ToolDefinition
+    arguments: Arguments
+    canonical: bytes
+    args_digest: Digest
+    document: JsonObject
+    provenance: Mapping[str, JsonObject]
+    match: Match | None
+
+
+@dataclass(slots=True)
+class Admission:
+    """Leave to run exactly one call, once.
+
+    Attributes:
+        attempt: what asked for it; its entries are those not yet recorded.
+        executor: where it runs; None means in the caller's own process.
+        request: id of the access request whose approval is used up by it.
+        reserved: what the call took from the run's budgets.
+        started: clock at the start, microseconds since 1970 UTC.
+        taken: whether `PermissionBroker.complete` has begun with it.
+        result: what it came to, for an outer ring that did not run it itself.
+    """
+
+    attempt: Attempt
+    question: Question
+    terms: Terms
+    execution: Execution
+    executor: ToolExecutor | None
+    enforced: JsonObject
+    request: str | None
+    reserved: Reserved | None = None
+    started: int = 0
+    taken: bool = False
+    result: CallResult | None = None
+
+    @property
+    def id(self) -> str:
+        """The call's id."""
+        return self.attempt.id
+
+    @property
+    def session(self) -> RunState:
+        """Whose call it is."""
+        return self.attempt.session
+
+    @property
+    def call(self) -> ToolCall:
+        """The call as it was asked for."""
+        return self.attempt.call
+
+    @property
+    def key(self) -> JournalKey | None:
+        """What makes this call the same call when it is asked again; None when nothing does."""
+        return journal_key(self.call, self.session, self.question)
+
+    @property
+    def definition(self) -> ToolDefinition:
+        """The tool."""
+        return self.question.definition
+
+
+def journal_key(call: ToolCall, session: RunState, question: Question) -> JournalKey | None:
+    """The journal's key of a call that runs at most once; None for a call without a key."""
+    if call.key is None:
+        return None
+    return JournalKey(session.run, call.key, question.args_digest)
+
+
+def requested_call(
+    attempt: Attempt,
+    question: Question,
+    terms: AccessRequestTerms,
+    revision: Digest,
+    *,
+    effects: str | None = None,
+) -> RequestedCall:
+    """Everything an approval of this call is bound to, or of what it would change.
+
+    Args:
+        attempt: who asks for which call.
+        question: the call, understood.
+        terms: who may approve.
+        revision: of the policies that want a person.
+        effects: what is shown of the changes when those are what it is about.
+    """
+    session, match = attempt.session, question.match
+    return RequestedCall(
+        run=session.run,
+        key=attempt.call.key or attempt.id,
+        tool=question.definition.name,
+        tool_digest=question.definition.digest,
+        arguments=question.canonical.decode(),
+        targets=canonical(question.document["resource"]["properties"]["targets"]).decode(),
+        workspace=str(session.workspace),
+        policy_revision=revision,
+        plan_step=None if match is None else match.step,
+        subject=session.subject.id,
+        on_behalf_of=session.subject.properties["on_behalf_of"],
+        terms=terms,
+        effects=effects,
+    )

@@ -1,0 +1,70 @@
+"""What each question of the broker does: ask the policy, ask people, and record both.
+
+A call is one question, and what it would change in its workspace may be another; both are
+asked here, so that neither is asked otherwise, or unrecorded.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from permissions.broker import entries
+from permissions.broker.denial import Refusal
+from permissions.broker.recorder import flush
+from permissions.reasons import Code, reason
+
+if TYPE_CHECKING:
+    from permissions.approval.model import AccessRequest, RequestedCall
+    from permissions.broker.call import Attempt
+    from permissions.broker.ports import BrokerParts
+    from permissions.model import (
+        Decision,
+        JsonObject,
+        Reason,
+    )
+
+
+async def evaluate(parts: BrokerParts, attempt: Attempt, document: JsonObject) -> Decision:
+    """What the decision point says, noted on the attempt.
+
+    Raises:
+        PdpError: no clear answer.
+    """
+    pdp = parts.pdp
+    decided = await pdp.evaluate(document)
+    attempt.entries.append(
+        entries.decision(attempt, decided, document, revision=pdp.revision, engine=pdp.engine)
+    )
+    return decided
+
+
+async def answered(
+    parts: BrokerParts, attempt: Attempt, call: RequestedCall, reasons: tuple[Reason, ...]
+) -> AccessRequest:
+    """The approved request for this; waits for people if the session may.
+
+    Raises:
+        Refusal: it is not approved, or not yet.
+        ApprovalError: nobody can be asked.
+        StateError: the request cannot be kept.
+        TraceError: that people are asked cannot be recorded.
+    """
+    asked = await parts.approvals.submit(call, reasons)
+    attempt.entries.append(entries.request(attempt, asked))
+    await flush(parts, attempt, "durable")
+    if asked.status == "pending" and attempt.session.approval_mode == "wait":
+        asked = await parts.approvals.wait(
+            asked.id, timeout_seconds=parts.approval_wait_seconds
+        )
+    match asked.status:
+        case "approved":
+            return asked
+        case "denied":
+            raise Refusal("denied", reason(Code.APPROVAL_DENIED), votes=asked.votes)
+        case "expired" | "cancelled":
+            raise Refusal("expired", reason(Code.APPROVAL_EXPIRED), votes=asked.votes)
+        case "pending":
+            waiting = reason(Code.APPROVAL_PENDING)
+            raise Refusal("pending", waiting, access_request=asked.id)
+        case _:
+            assert_never(asked.status)

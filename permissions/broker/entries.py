@@ -1,0 +1,380 @@
+"""What the broker writes down at each step, as entries of the trace. Pure.
+
+Bodies hold plain facts the broker itself knows; anything a caller, a tool or a person wrote
+goes into `contents`, of which the log keeps a salted commitment (docs/trace-format.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import orjson
+
+from permissions.signing.canonical import digest
+from permissions.trace.entry import TraceEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from permissions.approval.model import AccessRequest, Approval, Vote
+    from permissions.broker.call import Admission, Attempt
+    from permissions.execution.base import Outcome
+    from permissions.execution.pending_changes import Changes
+    from permissions.model import (
+        Decision,
+        Denial,
+        Digest,
+        JsonObject,
+        Reason,
+    )
+    from permissions.plan.model import Plan
+    from permissions.plan.verdict import PlanVerdict
+    from permissions.run.state import RunState
+    from permissions.tools.definition import ToolDefinition
+
+Fate: TypeAlias = Literal["committed", "discarded", "conflict", "failed", "in_doubt"]
+"""What became of a change set. `conflict` and `failed` discard it as well: because of what others
+changed, or on the way into the workspace. `in_doubt` is what nobody could find out."""
+
+CONTENT_LIMIT = 4 * 1024 * 1024
+"""Bytes of one content that are kept; of a longer one only digest and size are."""
+
+
+def json_bytes(value: Any) -> bytes:
+    """A value as JSON bytes with sorted keys, for a commitment to exactly these bytes.
+
+    Raises:
+        TypeError: the value is not JSON (orjson's error is a TypeError).
+    """
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def _raw(arguments: Any) -> bytes:
+    """Arguments that were refused, for the responder to see; best effort, never an error."""
+    try:
+        given = dict(arguments) if isinstance(arguments, Mapping) else arguments
+        return orjson.dumps(given, default=lambda value: f"<{type(value).__name__}>")
+    except (TypeError, ValueError, RecursionError):
+        return b'"not JSON"'
+
+
+def error_text(err: BaseException) -> str:
+    """What an exception of a tool says; some cannot even be turned into text."""
+    try:
+        return str(err)
+    except Exception:  # noqa: BLE001 - the tool's own code
+        return "(no text)"
+
+
+def run_start(session: RunState, *, prompt: str, resumed: bool) -> TraceEntry:
+    """A session of the run began: who, on whose behalf, asked for what, with which limits."""
+    return TraceEntry(
+        "run.start",
+        session.run,
+        body={
+            "resumed": resumed,
+            "labels": sorted(session.labels),
+            "subject": session.subject.document(),
+            "budgets": dict(session.limits),
+            "workspace": str(session.workspace),
+            "plan_required": session.plan_required,
+        },
+        contents={"prompt": prompt.encode(errors="backslashreplace")} if prompt else {},
+    )
+
+
+def run_end(session: RunState, status: str) -> TraceEntry:
+    """The run ended: `complete`, or `failed` when the program left it by an exception."""
+    return TraceEntry("run.end", session.run, body={"status": status, "calls": session.calls})
+
+
+def plan(
+    session: RunState, declared: Plan, verdict: PlanVerdict, *, accepted: bool
+) -> TraceEntry:
+    """A plan was declared, and what its verification came to."""
+    return TraceEntry(
+        "plan",
+        session.run,
+        body={
+            "digest": declared.digest,
+            "accepted": accepted,
+            "steps": len(declared.steps),
+            "codes": sorted({problem.code for problem in verdict.problems}),
+            "approvals_needed": list(verdict.approvals_needed),
+        },
+        contents={"plan": declared.payload()},
+    )
+
+
+def intent(
+    attempt: Attempt, definition: ToolDefinition | None = None, canonical: bytes | None = None
+) -> TraceEntry:
+    """Somebody asked for a call, as far as it was understood.
+
+    The name of an unknown tool is somebody's text: it is sealed with the contents.
+    """
+    call = attempt.call
+    known: JsonObject = dict.fromkeys(("tool", "tool_digest", "effect", "impact", "injected"))
+    asked = canonical or _raw(call.arguments)
+    contents = {"arguments": asked if len(asked) <= CONTENT_LIMIT else b'"too large"'}
+    if definition is None:
+        contents["tool"] = call.tool.encode(errors="backslashreplace")[:1024]
+    else:
+        known = {
+            "tool": definition.name,
+            "tool_digest": definition.digest,
+            "effect": definition.effect,
+            "impact": definition.impact,
+            "injected": sorted(definition.injected),
+        }
+    return TraceEntry(
+        "intent",
+        attempt.session.run,
+        attempt.id,
+        {
+            **known,
+            "caller": call.caller,
+            "key": None
+            if call.key is None
+            else digest(call.key.encode(errors="surrogatepass")),
+            "args_digest": None if canonical is None else digest(canonical),
+        },
+        contents,
+    )
+
+
+def decision(
+    attempt: Attempt,
+    decided: Decision,
+    document: JsonObject,
+    *,
+    revision: str,
+    engine: str,
+    connection: int | None = None,
+) -> TraceEntry:
+    """The decision point answered, with everything needed to decide the same again.
+
+    Args:
+        connection: its number within the call, when it was asked about one.
+    """
+    asked, answered = json_bytes(document), json_bytes(decided.response)
+    return TraceEntry(
+        "decision",
+        attempt.session.run,
+        attempt.id,
+        {
+            "action": document["action"]["name"],
+            "connection": connection,
+            "revision": revision,
+            "engine": engine,
+            "permitted": decided.permitted,
+            "requestable": decided.access_request is not None,
+            "rules": list(decided.rules),
+            "reasons": [reason.code for reason in decided.reasons],
+            "obligations": [obligation.type for obligation in decided.obligations],
+            "input_digest": digest(asked),
+            "response_digest": digest(answered),
+        },
+        {"input": asked, "response": answered},
+    )
+
+
+def request(attempt: Attempt, asked: AccessRequest) -> TraceEntry:
+    """A person is asked; the text they answer is kept, so that others can check the answer."""
+    shown = asked.shown.encode()
+    return TraceEntry(
+        "request",
+        attempt.session.run,
+        attempt.id,
+        {
+            "request": asked.id,
+            "binding": asked.call.binding,
+            "approvers": list(asked.call.terms.approvers),
+            "quorum": asked.call.terms.quorum,
+            "expires_at": asked.expires_at,
+            "shown_digest": asked.shown_digest,
+        },
+        {"shown": shown} if len(shown) <= CONTENT_LIMIT else {},
+    )
+
+
+def approval(attempt: Attempt, proven: Approval, votes: Sequence[Vote]) -> TraceEntry:
+    """People agreed; their signed statements are kept whole."""
+    digests, envelopes = _envelopes(votes)
+    return TraceEntry(
+        "approval",
+        attempt.session.run,
+        attempt.id,
+        {
+            "request": proven.id,
+            "binding": proven.binding,
+            "approvers": list(proven.approvers),
+            "approved_until": proven.approved_until,
+            "envelopes": digests,
+        },
+        envelopes,
+    )
+
+
+def _envelopes(votes: Sequence[Vote]) -> tuple[list[Digest], dict[str, bytes]]:
+    found = [vote.envelope.encode() for vote in votes]
+    named = {f"envelope_{index}": envelope for index, envelope in enumerate(found)}
+    return [digest(envelope) for envelope in found], named
+
+
+def _answers(
+    votes: Sequence[Vote],
+) -> tuple[list[JsonObject], list[Digest], dict[str, bytes]]:
+    """What people answered, the digests of their envelopes, and the envelopes."""
+    said: list[JsonObject] = [
+        {"request": vote.request, "approver": vote.approver, "verdict": vote.verdict}
+        for vote in votes
+    ]
+    return said, *_envelopes(votes)
+
+
+def denied(attempt: Attempt, denial: Denial, votes: Sequence[Vote] = ()) -> TraceEntry:
+    """The call ended without running. The operator's words may name values: sealed.
+
+    Args:
+        votes: what people answered who were asked about it.
+    """
+    operator = [reason.operator for reason in denial.reasons]
+    answers, digests, envelopes = _answers(votes)
+    return TraceEntry(
+        "denied",
+        attempt.session.run,
+        attempt.id,
+        {
+            "kind": denial.kind,
+            "codes": [reason.code for reason in denial.reasons],
+            "answers": answers,
+            "envelopes": digests,
+        },
+        {**({"operator": json_bytes(operator)} if any(operator) else {}), **envelopes},
+    )
+
+
+def start(admission: Admission) -> TraceEntry:
+    """The call is about to run, under these terms."""
+    terms, match = admission.terms, admission.question.match
+    return TraceEntry(
+        "start",
+        admission.session.run,
+        admission.id,
+        {
+            "isolation": terms.isolation,
+            "profile": terms.profile,
+            "evidence": terms.evidence,
+            "enforced": admission.enforced,
+            "args_digest": admission.question.args_digest,
+            "request": admission.request,
+            "step": None if match is None else match.step,
+        },
+    )
+
+
+def effects(admission: Admission, ended: Outcome) -> list[TraceEntry]:
+    """What the place saw the run do, each an entry."""
+    run = admission.session.run
+    return [
+        TraceEntry("effect", run, admission.id, effect.body, effect.contents)
+        for effect in ended.effects
+    ]
+
+
+def changes(admission: Admission, found: Changes) -> TraceEntry:
+    """What the run would change in its workspace. Paths and diffs are the tool's words: sealed."""
+    document = found.document
+    counted = ("created", "changed", "deleted", "bytes")
+    listed = ("protected", "refused", "conflicts")
+    diffs = "\n".join(text for _, text in sorted(found.diffs.items()))
+    return TraceEntry(
+        "effect",
+        admission.session.run,
+        admission.id,
+        {
+            "kind": "changes",
+            "digest": found.digest,
+            **{name: document[name] for name in counted},
+            **{name: len(document[name]) for name in listed},
+            "listed": found.is_listed,
+        },
+        {"changes": json_bytes(document), **({"diff": diffs.encode()} if diffs else {})},
+    )
+
+
+def fate(
+    admission: Admission,
+    found: Changes,
+    became: Fate,
+    *,
+    reasons: Sequence[Reason] = (),
+    request: str | None = None,
+    votes: Sequence[Vote] = (),
+) -> TraceEntry:
+    """What became of the changes, and by whose word.
+
+    Args:
+        admission: the call.
+        found: its changes.
+        became: how they ended.
+        reasons: why they were not committed.
+        request: id of the access request whose approval the commit used up.
+        votes: what people answered who were asked and did not let it through.
+    """
+    operator = [reason.operator for reason in reasons]
+    answers, envelopes, contents = _answers(votes)
+    return TraceEntry(
+        "effect",
+        admission.session.run,
+        admission.id,
+        {
+            "kind": "fate",
+            "digest": found.digest,
+            "fate": became,
+            "codes": [reason.code for reason in reasons],
+            "request": request,
+            "answers": answers,
+            "envelopes": envelopes,
+        },
+        {**({"operator": json_bytes(operator)} if any(operator) else {}), **contents},
+    )
+
+
+def outcome(
+    admission: Admission,
+    ended: Outcome,
+    *,
+    result: bytes | None,
+    withheld: bool,
+    duration_us: int,
+) -> TraceEntry:
+    """The call ended, as its supervisor saw it; `result` as JSON, when it has such a form."""
+    contents = {name: data for name, data in ended.streams.items() if data}
+    if result is not None:
+        contents["result"] = result
+    if ended.error is not None:
+        contents["error"] = error_text(ended.error).encode(errors="backslashreplace")
+    oversize = {
+        name: {"digest": digest(data), "bytes": len(data)}
+        for name, data in contents.items()
+        if len(data) > CONTENT_LIMIT
+    }
+    return TraceEntry(
+        "outcome",
+        admission.session.run,
+        admission.id,
+        {
+            "status": ended.status,
+            "verdict": ended.verdict,
+            "detail": ended.detail[:200],
+            "duration_us": duration_us,
+            "withheld": withheld,
+            "labels": sorted(admission.terms.labels),
+            "enforced": ended.enforced,
+            "oversize": oversize,
+        },
+        {name: data for name, data in contents.items() if name not in oversize},
+    )

@@ -1,0 +1,64 @@
+"""What a broker is built from: one port per stage, and the few settings of the flow."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+    from typing import Literal
+
+    from permissions.approval.service import ApprovalService
+    from permissions.execution.base import ToolExecutor
+    from permissions.execution.journal import ExecutionJournal
+    from permissions.model import Evidence, Isolation
+    from permissions.obligations.budget import BudgetLedger
+    from permissions.pdp.base import PolicyDecisionPoint
+    from permissions.tools.registry import ToolRegistry
+    from permissions.trace.entry import TraceEntry, TraceLog
+
+
+def now_us() -> int:
+    """Microseconds since 1970-01-01 UTC."""
+    return time.time_ns() // 1000
+
+
+def random_id(prefix: str) -> str:
+    """A name nobody can guess or meet twice: the prefix and 80 random bits."""
+    return f"{prefix}-{secrets.token_hex(10)}"
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerParts:
+    """Everything a `PermissionBroker` uses. Whoever opened the parts closes them.
+
+    Attributes:
+        executors: one per boundary this machine can give, beside the caller's process.
+        budgets: durable, for sessions with limits.
+        history: what the trace holds of a run, in order; blocking.
+        evidence: weakest evidence level of any call.
+        approval_wait_seconds: longest wait for a person inside one call.
+        clock: microseconds since 1970 UTC.
+        ids: gives a fresh id for a prefix (`run`, `call`, ...).
+    """
+
+    registry: ToolRegistry
+    pdp: PolicyDecisionPoint
+    approvals: ApprovalService
+    budgets: BudgetLedger
+    journal: ExecutionJournal
+    trace: TraceLog
+    history: Callable[[str], Iterable[TraceEntry]]
+    executors: Mapping[Isolation, ToolExecutor]
+    workspace: Path
+    environment: str
+    evidence: Evidence
+    approval_mode: Literal["wait", "suspend"]
+    approval_wait_seconds: float
+    call_deadline_seconds: float
+    clock: Callable[[], int] = now_us
+    ids: Callable[[str], str] = random_id

@@ -1,0 +1,107 @@
+"""Where `wardline trace` finds a log and its bundles, and the key to hold it to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from permissions.errors import ConfigError, TraceError
+from permissions.setup.config import BrokerConfig
+from permissions.signing.keys import PublicKey
+from permissions.trace.known_checkpoints import Known
+from permissions.trace.store import segments
+from permissions.trace.vault import VaultReader, load_kek
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from permissions.trace.known_checkpoints import KnownHeads
+    from permissions.trace.report import Report
+
+
+class Places:
+    """Where the log and what belongs to it are."""
+
+    def __init__(self, folder: Path | None, config: Path | None) -> None:
+        from permissions.setup import factory  # pulls in every backend; not for --help
+
+        alone = folder is not None and folder.is_dir() and bool(segments(folder))
+        overrides = {"state": folder} if folder is not None and not alone else {}
+        places = factory.Places(BrokerConfig.load(config, **overrides).state)
+        self.trace = folder if alone and folder is not None else places.trace
+        self._root = folder if alone and folder is not None else places.root
+        self.bundles = places.bundles
+        self._kek = None if alone else places.kek
+        self._key = None if alone else places.log_key.with_name(places.log_key.name + ".pub")
+        if not self.trace.is_dir() or not segments(self.trace):
+            raise ConfigError(f"there is no trace in {self.trace}; give --dir")
+
+    def vault(self) -> VaultReader | None:
+        """Opens sealed contents, where this installation has the key."""
+        if self._kek is None or not self._kek.exists():
+            return None
+        return VaultReader(self.trace, load_kek(self._kek))
+
+    def holds(self, path: Path) -> bool:
+        """Whether a file lies in the folder that is verified, so in the same hands."""
+        return path.resolve().is_relative_to(self._root.resolve())
+
+    def key_beside(self) -> Path | None:
+        """The public key in the state folder."""
+        return self._key if self._key is not None and self._key.exists() else None
+
+
+class Pin(NamedTuple):
+    """A key to verify with. It pins when it does not lie with what is verified."""
+
+    key: PublicKey | None
+    source: str
+    is_outside: bool
+    origin: str | None = None
+    """The log this folder is known to hold."""
+
+    @property
+    def keyid(self) -> str:
+        """The key for people, shortened."""
+        return "no key" if self.key is None else f"key {self.key.keyid[:16]}"
+
+
+def find_pin(places: Places, known: KnownHeads, given: Path | None) -> Pin:
+    """The key that was given from outside; else the one remembered; else the one beside the log.
+
+    Raises:
+        ConfigError: there is no such key.
+        SigningError: a key cannot be read.
+        TraceError: what is remembered cannot be read.
+    """
+    if given is not None and not given.exists():
+        raise ConfigError(f"there is no public key {given}")
+    if given is not None and not places.holds(given):
+        return Pin(PublicKey.read(given), str(given), is_outside=True)
+    if (before := known.log_in(places.trace)) is not None:
+        kept = str(known.place(places.trace))
+        return Pin(before.key, kept, is_outside=True, origin=before.origin)
+    beside = given or places.key_beside()
+    if beside is None:
+        return Pin(None, "named by the log itself", is_outside=False)
+    return Pin(PublicKey.read(beside), str(beside), is_outside=False)
+
+
+def remember(known: KnownHeads, places: Places, report: Report, pin: Pin) -> Iterator[str]:
+    """Keeps the head, and which log this is; yields what somebody has to be told."""
+    found = report.integrity
+    if report.head is None or report.key is None or found.origin is None:
+        return
+    try:
+        before = known.log_in(places.trace)
+        now = Known(found.origin, report.key)
+        if before is not None and before != now:
+            yield (
+                f"this folder held another log before: {before.origin} signed by"
+                f" key {before.key.keyid[:16]}"
+            )
+        if before is None or pin.is_outside:
+            known.remember_log(places.trace, now)
+        known.remember(report.head)
+    except TraceError as err:
+        yield str(err)

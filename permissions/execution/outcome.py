@@ -1,0 +1,141 @@
+"""What came of a run in a sandbox, in the words of the broker and its record.
+
+It has run: whatever fails on this side, what was seen of it (its output, its connections, the
+walls it had) is in the outcome.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from permissions.errors import ToolFailedError
+from permissions.execution.base import ObservedEffect, Outcome
+from permissions.execution.file_copy import put_back
+
+if TYPE_CHECKING:
+    from permissions.execution.base import Execution, Status
+    from permissions.execution.pending_changes import HeldChanges
+    from permissions.model import JsonObject
+    from sandbox import ExecResult, SandboxError
+    from sandbox.egress import EgressReport
+
+
+def failed(err: SandboxError, *, verdict: str) -> Outcome:
+    """No run. The error may quote a file's name or what a program said: it is sealed."""
+    return Outcome(
+        "provider_failed",
+        detail=type(err).__name__,
+        verdict=verdict,
+        streams={"fault": str(err).encode(errors="backslashreplace")},
+    )
+
+
+def outcome_of(
+    execution: Execution, result: ExecResult, changed: HeldChanges | None = None
+) -> Outcome:
+    """How a run ended. What it gives back by copy is in the workspace then.
+
+    Args:
+        execution: what was to be run.
+        result: as its supervisor saw it.
+        changed: what it did to its layer, if it worked on one.
+    """
+    status: Status = "stopped"
+    error: Exception | None = None
+    value = None
+    detail = ", ".join(result.limits_hit)
+    is_command = execution.definition.options.command is not None
+    if result.error is None and (
+        result.verdict == "ok" or (is_command and result.verdict == "exit")
+    ):
+        try:
+            given = _said(result) if is_command else result.value
+            value = execution.definition.output_adapter.validate_python(given)
+        except Exception:  # noqa: BLE001 - a type may look at the value with code of its own
+            status, detail = "provider_failed", "the value is not of the tool's return type"
+        else:
+            status, fault = _given_back(execution, result)
+            detail = fault or detail
+    elif result.error is not None:
+        name = result.error.type  # text from inside
+        status, detail = "error", name if name.isidentifier() and name.isascii() else "raised"
+        hint = "; name its folder in [sandbox] code_roots" if _is_missing(name) else ""
+        if changed is not None and changed.changes is not None:
+            hint += "; what it changed in the workspace was discarded"
+        error = ToolFailedError(f"{name}: {result.error.message}{hint}")
+    return Outcome(
+        status,
+        value=value if status == "ok" else None,
+        error=error,
+        detail=detail,
+        verdict=result.verdict,
+        streams={"stdout": result.stdout, "stderr": result.stderr},
+        enforced=_exact(dict(result.enforced)),
+        effects=tuple(_connection(report) for report in result.egress),
+        held=changed,
+    )
+
+
+def _given_back(execution: Execution, result: ExecResult) -> tuple[Status, str]:
+    """Files of a run by copy; what was done to a layer is not decided here."""
+    if execution.definition.workspace == "layer":
+        return "ok", ""
+    try:
+        put_back(execution, result.files_out)
+    except OSError as err:
+        return "provider_failed", f"a file could not be put back: {err.strerror}"
+    return "ok", ""
+
+
+def unreadable(execution: Execution, result: ExecResult, err: OSError) -> Outcome:
+    """A run whose changes nobody can tell, so that none of it counts."""
+    said = f"what it changed cannot be read: {err.strerror}"
+    ended = outcome_of(execution, result)
+    return replace(ended, status="provider_failed", value=None, error=None, detail=said)
+
+
+def _said(result: ExecResult) -> JsonObject:
+    """How a command ended and what it said; bytes that are no text show as U+FFFD."""
+    return {
+        "exit_code": result.exit_code,
+        "stdout": result.stdout.decode("utf-8", "replace"),
+        "stderr": result.stderr.decode("utf-8", "replace"),
+    }
+
+
+def _is_missing(error: str) -> bool:
+    return error == ModuleNotFoundError.__name__
+
+
+def _connection(report: EgressReport) -> ObservedEffect:
+    """One connection for the record. Its host and path are the tool's words: sealed."""
+    asked = None if report.request is None else asdict(report.request)
+    if asked and asked["path"]:
+        asked["path"] = asked["path"][:2048]
+    return ObservedEffect(
+        {
+            "kind": "connection",
+            "connection": report.number,
+            "permitted": report.permitted,
+            "reason": report.reason,
+            "end": report.end,
+            "address": report.address,
+            "bytes_out": report.bytes_out,
+            "bytes_in": report.bytes_in,
+            "duration_us": int(report.seconds * 1_000_000),
+        },
+        {"request": json.dumps(asked, sort_keys=True).encode("ascii")},
+    )
+
+
+def _exact(value: Any) -> Any:
+    """Fractions as text: the record holds no floats."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, dict):
+        return {str(key): _exact(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_exact(item) for item in value]
+    return value

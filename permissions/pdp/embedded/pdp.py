@@ -1,0 +1,215 @@
+"""The default decision point: regorus in processes of its own.
+
+Whatever happens to an evaluation happens to its process: an endless loop, a memory bomb, a
+crash of the engine. The broker sees a deadline passed or a socket closed, denies that one
+call, kills the process by its id, and asks a warm spare next time while a new one is started
+in the background.
+
+What it does not protect from: a policy's author, who decides what is permitted by definition;
+and an attacker who takes over the evaluator runs as the same user as the broker.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+from time import monotonic
+from typing import TYPE_CHECKING, Self
+
+import anyio
+import anyio.lowlevel
+import orjson
+
+from permissions.errors import (
+    PdpAnswerError,
+    PdpError,
+    PdpTimeoutError,
+    PdpUnavailableError,
+    PdpUndefinedError,
+    PolicyLoadError,
+)
+from permissions.logs import get_logger
+from permissions.model import Decision
+from permissions.pdp.base import ENTRYPOINT
+from permissions.pdp.embedded.process import Evaluator, Limits, start_evaluator
+from permissions.pdp.input_json import input_bytes
+from permissions.pdp.lint.bundle import require_sound
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from permissions.model import Digest, JsonObject
+    from permissions.pdp.bundle import PolicyBundle
+
+_FREE_SECONDS = 5.0
+"""For an evaluator to become free. Others may be before this caller, and one that has just ended
+takes a moment to replace: neither says anything about this question."""
+_RETRY_SECONDS = (0.1, 0.5, 2.0, 5.0)
+_log = get_logger("embedded")
+
+
+class EmbeddedPdp:
+    """A `PolicyDecisionPoint` over evaluator processes.
+
+    One evaluator is used at a time as long as it answers quickly; the spares take over when
+    it dies, and help out while it is busy with something slow.
+    """
+
+    def __init__(
+        self,
+        bundle: PolicyBundle,
+        *,
+        soft_deadline: float = 0.05,
+        hard_deadline: float = 0.25,
+        memory_bytes: int = 512 * 1024 * 1024,
+        spare: int = 1,
+    ) -> None:
+        """Starts nothing yet.
+
+        Args:
+            bundle: modules and data; judged by `lint` when the context is entered.
+            soft_deadline: seconds after which a slow answer is logged.
+            hard_deadline: seconds after which the evaluator is killed and the call denied. For
+                a free one a caller waits that long at most, or 5 s where that is more.
+            memory_bytes: address space of one evaluator.
+            spare: evaluators kept warm beside the one in use.
+        """
+        self._bundle = bundle
+        self._soft_deadline = soft_deadline
+        self._limits = Limits(deadline_seconds=hard_deadline, memory_bytes=memory_bytes)
+        self._size = 1 + spare
+        self._engine = f"regorus/{version('gordon-to-regorus')}"
+        self._idle: list[Evaluator] = []
+        self._free = anyio.Semaphore(0, fast_acquire=True)
+        self._living: set[Evaluator] = set()
+        self._dead: list[Evaluator] = []
+        self._loss = anyio.Event()
+        self._open = False
+        self._stack = AsyncExitStack()
+
+    @property
+    def revision(self) -> Digest:
+        """Digest of the bundle."""
+        return self._bundle.revision
+
+    @property
+    def engine(self) -> str:
+        """`regorus/<version>`."""
+        return self._engine
+
+    async def __aenter__(self) -> Self:
+        """Judges the bundle and starts the first evaluator.
+
+        Raises:
+            PolicyLoadError: the bundle must not be used.
+            PdpUnavailableError: no evaluator can be started.
+        """
+        await anyio.to_thread.run_sync(require_sound, self._bundle)
+        await self._start()
+        tasks = await self._stack.enter_async_context(anyio.create_task_group())
+        self._stack.callback(tasks.cancel_scope.cancel)
+        tasks.start_soon(self._keep_spares)
+        self._open = True
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        err: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Kills every evaluator by its id and waits for it."""
+        self._open = False
+        try:
+            await self._stack.aclose()
+        finally:
+            self._idle.clear()
+            for evaluator in (*self._living, *self._dead):
+                evaluator.kill()
+                evaluator.reap()
+            self._living.clear()
+            self._dead.clear()
+
+    async def evaluate(self, document: JsonObject) -> Decision:
+        """See `PolicyDecisionPoint.evaluate`.
+
+        When the answer is there within a millisecond this does not yield to the event loop,
+        so that a decision costs no more than the evaluation itself. Cancelled, it ends when the
+        answer is there, or the deadline: code that connects and hangs up again and again must
+        not cost others their evaluators.
+        """
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        question = input_bytes(document)
+        evaluator = await self._take()
+        started = monotonic()
+        try:
+            kind, payload = await evaluator.ask(question)
+        except BaseException as err:  # a task cancelled past anyio, too: its answer is nobody's
+            self._retire(evaluator, err)
+            await anyio.lowlevel.checkpoint_if_cancelled()  # which then matters more
+            raise
+        self._idle.append(evaluator)
+        self._free.release()
+        if monotonic() - started > self._soft_deadline:
+            _log.info("policy_evaluation_slow", seconds=round(monotonic() - started, 3))
+        return _decision(kind, payload)
+
+    async def _take(self) -> Evaluator:
+        if not self._open:
+            raise PdpUnavailableError("the decision point is not running")
+        try:
+            self._free.acquire_nowait()
+        except anyio.WouldBlock:
+            seconds = max(self._limits.deadline_seconds, _FREE_SECONDS)
+            try:
+                with anyio.fail_after(seconds):
+                    await self._free.acquire()
+            except TimeoutError:
+                if self._living:
+                    raise PdpTimeoutError(
+                        f"all {len(self._living)} policy evaluators were busy for {seconds:g} s"
+                    ) from None
+                raise PdpUnavailableError(
+                    f"no policy evaluator is alive, nor became so within {seconds:g} s"
+                ) from None
+        return self._idle.pop()
+
+    def _retire(self, evaluator: Evaluator, err: BaseException) -> None:
+        evaluator.kill()
+        self._living.discard(evaluator)
+        self._dead.append(evaluator)
+        self._loss.set()
+        _log.warning("policy_evaluator_ended", pid=evaluator.pid, cause=type(err).__name__)
+
+    async def _start(self) -> None:
+        bundle = orjson.dumps(self._bundle.document())
+        evaluator = await start_evaluator(bundle, ENTRYPOINT, self._limits)
+        self._living.add(evaluator)
+        self._idle.append(evaluator)
+        self._free.release()
+
+    async def _keep_spares(self) -> None:
+        failures = 0
+        while True:
+            while self._dead:
+                self._dead.pop().reap()
+            if len(self._living) >= self._size:
+                self._loss = anyio.Event()
+                await self._loss.wait()
+                continue
+            try:
+                await self._start()
+                failures = 0
+            except (PdpError, PolicyLoadError) as err:
+                _log.error("policy_evaluator_not_started", cause=type(err).__name__)
+                await anyio.sleep(_RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)])
+                failures += 1
+
+
+def _decision(kind: bytes, payload: bytes) -> Decision:
+    if kind == b"v":
+        return Decision.from_response(orjson.loads(payload))
+    if kind == b"u":
+        raise PdpUndefinedError(f"{ENTRYPOINT} has no value for this input")
+    place = orjson.loads(payload)["place"] if kind == b"e" else "unknown answer"
+    raise PdpAnswerError(f"the policy failed: {place}")

@@ -1,0 +1,125 @@
+"""The evaluator: a process of its own that answers one question at a time.
+
+Started by `permissions.pdp.embedded.process` with one end of a socket pair and a clean environment.
+The first frame it receives is its configuration, the second the bundle; after that each frame
+is an input and each answer carries the number of its question.
+
+A frame is a header of network byte order, then the payload: `length` (4 bytes, of the
+payload) and `number` (8 bytes); an answer has one more byte, its kind:
+
+| kind | payload |
+|---|---|
+| `v` | the value of the entrypoint, JSON |
+| `u` | empty: the entrypoint is undefined |
+| `e` | JSON `{"place", "text"}`: the evaluation failed; `text` may quote input values |
+| `r` | ready: the entrypoint's value for an empty input, or empty when it has none |
+| `x` | JSON `{"place", "text"}`: the bundle does not load (answer to the bundle) |
+
+It dies rather than misbehave: memory beyond its limit aborts it, a question that runs longer
+than the watchdog ends it by SIGALRM even when its parent is gone, and so does the end of the
+socket. It opens no file, no network and no core dump after its start. It shares the user and
+the file system of its parent: this confines faults, not an attacker who took it over.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import socket
+import sys
+
+from permissions.pdp.embedded.engine import UNDEFINED, Engine, EngineError
+from permissions.pdp.embedded.frames import ANSWER, QUESTION
+
+MAX_FRAME = 64 * 1024 * 1024
+MAX_ANSWER_CHARACTERS = 1_000_000
+
+
+class _Channel:
+    """Whole frames over a stream socket."""
+
+    def __init__(self, peer: socket.socket) -> None:
+        self._peer = peer
+
+    def receive(self) -> tuple[int, bytes]:
+        """The next frame's number and payload; ends the process when the peer is gone."""
+        # One read holds the header and a usual payload; large ones take more.
+        data = self._peer.recv(65536)
+        while len(data) < QUESTION.size:
+            data += self._more(QUESTION.size - len(data))
+        length, number = QUESTION.unpack_from(data)
+        if length > MAX_FRAME:
+            sys.exit("frame too long")
+        rest = bytearray(data[QUESTION.size :])
+        while len(rest) < length:
+            rest += self._more(length - len(rest))
+        if len(rest) > length:
+            sys.exit("a second question before the first was answered")
+        return number, bytes(rest)
+
+    def _more(self, missing: int) -> bytes:
+        data = self._peer.recv(min(missing, 1 << 20))
+        if not data:
+            sys.exit(0)
+        return data
+
+    def send(self, number: int, kind: bytes, payload: bytes) -> None:
+        """Answers a question."""
+        self._peer.sendall(ANSWER.pack(len(payload), number, kind) + payload)
+
+
+def _fault(error: EngineError) -> bytes:
+    return json.dumps({"place": error.place, "text": error.text[:4000]}).encode()
+
+
+def _limit(memory_bytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+
+
+def serve(peer: socket.socket) -> None:
+    """Answers until the peer goes away."""
+    channel = _Channel(peer)
+    number, payload = channel.receive()
+    config = json.loads(payload)
+    watchdog: float = config["watchdog_seconds"]
+    rule: str = config["entrypoint"]
+    _limit(config["memory_bytes"])
+    channel.send(number, b"r", b"")
+
+    number, payload = channel.receive()
+    bundle = json.loads(payload)
+    try:
+        engine = Engine(bundle["modules"], json.dumps(bundle["data"], ensure_ascii=False))
+    except EngineError as err:
+        channel.send(number, b"x", _fault(err))
+        return
+    # The first evaluation builds what later ones use; no bundle may permit an empty input.
+    kind, payload = _answer(engine, rule, b"{}", watchdog)
+    channel.send(number, b"r", payload if kind == b"v" else b"")
+    del bundle, payload
+
+    while True:
+        number, payload = channel.receive()
+        channel.send(number, *_answer(engine, rule, payload, watchdog))
+
+
+def _answer(engine: Engine, rule: str, payload: bytes, watchdog: float) -> tuple[bytes, bytes]:
+    # SIGALRM keeps its default action: the kernel ends the process wherever the engine is.
+    signal.setitimer(signal.ITIMER_REAL, watchdog)
+    try:
+        answer = engine.ask(rule, payload.decode())
+    except EngineError as err:
+        return b"e", _fault(err)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    if answer == UNDEFINED:
+        return b"u", b""
+    if len(answer) > MAX_ANSWER_CHARACTERS:
+        return b"e", _fault(EngineError("the answer is too long"))
+    return b"v", answer.encode()
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))

@@ -1,0 +1,147 @@
+"""Findings about calls: what is called, with what, and what is compared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from permissions.pdp.embedded.builtins import BANNED, compile_regex
+from permissions.pdp.embedded.glob import compile_glob
+from permissions.pdp.lint.finding import Finding
+from permissions.pdp.rego.ast import rule_terms, string_constant
+from permissions.pdp.rego.builtins import BUILTINS
+from permissions.pdp.rego.types import assigned, kinds_of, may_be
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from permissions.pdp.rego.ast import Module, Rule, Term
+    from permissions.pdp.rego.names import Names
+
+MAX_RANGE = 10_000
+
+_INSTEAD = {
+    "http.send": "put what the decision needs into the input or into data/",
+    "net.lookup_ip_addr": "use targets[].address_class of the input",
+    "net.cidr_expand": "use net.cidr_contains",
+    "opa.runtime": "use input.context.environment",
+    "rand.intn": "a decision must be the same when it is made again",
+    "time.now_ns": "use input.context.time",
+    "uuid.rfc4122": "a decision must be the same when it is made again",
+    "print": "keep it to *_test.rego",
+}
+
+
+def check_calls(module: Module, rule: Rule, names: Names) -> Iterator[Finding]:
+    """Findings about every call and comparison of a rule."""
+    locals_ = assigned(rule)
+    for term in rule_terms(rule):
+        if term.kind == "call":
+            yield from _call(module, term, names, locals_)
+        elif term.kind == "infix" and term.value in ("==", "!=", "=", ":="):
+            one, other = (kinds_of(side, locals_) for side in term.terms)
+            if term.value != ":=" and not may_be(one, other):
+                yield Finding(
+                    module.path,
+                    term.place,
+                    "rego.never_equal",
+                    f"a {_words(one)} is compared with a {_words(other)}",
+                    "compare values of one kind",
+                )
+
+
+def _words(kinds: frozenset[str]) -> str:
+    return " or ".join(sorted(kinds))
+
+
+def _call(
+    module: Module, term: Term, names: Names, locals_: Mapping[str, Term]
+) -> Iterator[Finding]:
+    def finding(code: str, what: str, fix: str) -> Finding:
+        return Finding(module.path, term.place, code, what, fix)
+
+    name: str = term.value
+    rules = names.called(module, name)
+    given = len(term.terms)
+    if rules:
+        wanted = {len(rule.arguments) for rule in rules if rule.arguments}
+        if not wanted:
+            yield finding(
+                "rego.unknown_function", f"`{name}` is no function", "name it plainly"
+            )
+        elif given not in wanted:
+            yield _arity(finding, name, given, wanted)
+        return
+    if name in BANNED or name in _INSTEAD:
+        fix = _INSTEAD[name]
+        yield finding("rego.banned_function", f"`{name}` is not available to policies", fix)
+        return
+    signature = BUILTINS.get(name)
+    if signature is None:
+        fix = "see permissions/pdp/builtins.py for the builtins both engines agree on"
+        yield finding("rego.unknown_function", f"there is no function `{name}` here", fix)
+        return
+    wanted = {len(signature.arguments)} | ({2} if name == "walk" else set())
+    if given not in wanted:
+        yield _arity(finding, name, given, wanted)
+        return
+    for at, (argument, kinds) in enumerate(
+        zip(term.terms, signature.arguments, strict=False), 1
+    ):
+        found = kinds_of(argument, locals_)
+        if not may_be(found, kinds):
+            what = f"argument {at} of `{name}` is a {_words(found)}"
+            yield finding("rego.argument_kind", what, f"it takes a {_words(kinds)}")
+    yield from _constants(finding, name, term.terms, locals_)
+
+
+def _arity(finding: _Maker, name: str, given: int, wanted: set[int]) -> Finding:
+    count = " or ".join(map(str, sorted(wanted)))
+    what = f"`{name}` is given {given} argument(s)"
+    return finding("rego.arity", what, f"it takes {count}")
+
+
+def _constants(
+    finding: _Maker, name: str, terms: tuple[Term, ...], locals_: Mapping[str, Term]
+) -> Iterator[Finding]:
+    if name == "count" and kinds_of(terms[0], locals_) == frozenset({"string"}):
+        yield finding(
+            "rego.string_count",
+            "the engines count the characters of a string differently",
+            "bound the length in the tool's schema, or compare with startswith and the like",
+        )
+    elif name == "glob.match":
+        yield from _glob(finding, terms)
+    elif name.startswith("regex.") and (pattern := string_constant(terms[0])) is not None:
+        try:
+            compile_regex(pattern)
+        except ValueError as err:
+            yield finding("rego.regex_pattern", f"{err}", "write it in RE2 syntax")
+    elif name == "numbers.range":
+        bounds = [t.value for t in terms if t.kind == "number"]
+        if len(bounds) != 2 or abs(bounds[0] - bounds[1]) > MAX_RANGE:
+            yield finding(
+                "rego.unbounded_range",
+                "the length of `numbers.range` is not a small constant",
+                f"give two literals at most {MAX_RANGE:,} apart, or iterate over what is there",
+            )
+
+
+def _glob(finding: _Maker, terms: tuple[Term, ...]) -> Iterator[Finding]:
+    pattern = string_constant(terms[0])
+    if pattern is None:
+        return
+    delimiters = tuple(filter(None, map(string_constant, terms[1].terms)))
+    try:
+        compile_glob(pattern, delimiters)
+    except ValueError as err:
+        yield finding(
+            "rego.glob_pattern",
+            f"the engines disagree on this pattern: {err}",
+            "write it apart",
+        )
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    _Maker = Callable[[str, str, str], Finding]

@@ -1,0 +1,135 @@
+"""Findings about what nobody would ever ask for: packages and rules `main` does not read.
+
+`data.wardline.main` joins four rules of each package directly below `policies`, `egress`,
+`effects` and `layers` (docs/policy-contract.md). A rule of another name, or in another package,
+is valid Rego that decides nothing; one of another form, or an entry without its members, is a
+denial of every call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from permissions.pdp.lint.finding import Finding
+from permissions.pdp.rego.ast import string_constant
+from permissions.pdp.rego.names import absolute
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from permissions.pdp.rego.ast import Module, Rule, Term
+    from permissions.pdp.rego.names import Path
+
+RULES = frozenset({"allow", "deny", "require_approval", "obligations"})
+"""The rules that `main` reads of a package or layer."""
+
+_SHARED = {("wardline", name) for name in ("main", "lib", "contract")}
+_QUESTIONS: dict[Path, str] = {
+    ("wardline", "policies"): "tools/call",
+    ("wardline", "egress"): "egress/connect",
+    ("wardline", "effects"): "effects/commit",
+}
+_JOINED = {*_QUESTIONS, ("wardline", "layers")}
+_VOICES = frozenset({"code", "agent", "operator", "nearest"})
+_ENTRIES = {
+    "deny": _VOICES,
+    "require_approval": _VOICES | {"terms"},
+    "obligations": frozenset({"id", "type", "properties"}),
+}
+_LITERALS = ("string", "number", "boolean", "null")
+
+
+def question_of(module: Module) -> str | None:
+    """The only action whose questions a package is asked; None when it may be any."""
+    return _QUESTIONS.get(module.package[:2])
+
+
+def check_contract(module: Module) -> Iterator[Finding]:
+    """A package nobody reads, or rules of one that are not what `main` reads."""
+    if module.package in _SHARED:
+        return
+    if len(module.package) != 3 or module.package[:2] not in _JOINED:
+        yield Finding(
+            module.path,
+            module.place,
+            "rego.unread_package",
+            f"nothing reads the package {'.'.join(module.package)}",
+            "name it wardline.policies.<name>, wardline.egress.<name> or wardline.effects.<name>"
+            " after the question it answers, or wardline.layers.<name> for a layer",
+        )
+        return
+    for rule in module.rules:
+        name = rule.path[0]
+        if name not in RULES and not name.startswith("_"):
+            yield _at(
+                module,
+                rule,
+                "rego.unread_rule",
+                f"nothing reads the rule `{name}`",
+                f"call it one of {', '.join(sorted(RULES))}, or `_{name}`",
+            )
+        elif name in RULES:
+            yield from _entry(module, rule, name)
+
+
+def _entry(module: Module, rule: Rule, name: str) -> Iterator[Finding]:
+    if rule.kind != "set" or rule.head.kind != "var":
+        what = f"`{name}` is no set, so every call would be denied"
+        yield _at(module, rule, "rego.rule_form", what, f"write `{name} contains ... if ...`")
+        return
+    for value in rule.values:
+        wanted = _ENTRIES.get(name)
+        found = _members(value)
+        if value.kind in (*_LITERALS, "array", "set", "object") and (
+            (name == "allow") != (value.kind == "string")
+            or (name != "allow" and value.kind != "object")
+        ):
+            kind = "a text" if name == "allow" else "an object"
+            what = f"an entry of `{name}` is {kind}; this one denies every call"
+            yield _at(module, rule, "rego.entry_form", what, f"write {kind}")
+        elif wanted is not None and found is not None and found != wanted:
+            yield _at(
+                module,
+                rule,
+                "rego.entry_form",
+                f"this entry of `{name}` {_difference(found, wanted)}; it denies every call",
+                f"give it exactly {', '.join(sorted(wanted))}",
+            )
+
+
+def _members(value: Term) -> frozenset[str] | None:
+    """The members of an object written out; None when that is not plain to see."""
+    keys = [string_constant(key) for key in value.terms[::2]]
+    if value.kind != "object" or None in keys:
+        return None
+    return frozenset(key for key in keys if key is not None)
+
+
+def _difference(found: frozenset[str], wanted: frozenset[str]) -> str:
+    missing = sorted(wanted - found)
+    return f"lacks {', '.join(missing)}" if missing else f"has {_shown(found - wanted)} besides"
+
+
+def _shown(names: frozenset[str]) -> str:
+    return ", ".join(repr(name[:40]) for name in sorted(names)[:4])
+
+
+def check_conflicts(modules: Sequence[Module]) -> Iterator[Finding]:
+    """Two values of one name that both always hold: asking for it fails every time."""
+    seen: dict[Path, Term] = {}
+    for module in modules:
+        for rule in module.rules:
+            if rule.kind != "value" or not rule.is_unconditional or rule.path[1:]:
+                continue
+            if len(rule.values) != 1 or rule.values[0].kind not in _LITERALS:
+                continue
+            value = rule.values[0]
+            first = seen.setdefault(absolute(module, rule), value)
+            if (first.kind, first.value) != (value.kind, value.value):
+                name = ".".join(rule.path)
+                what = f"`{name}` has two values that both always hold"
+                yield _at(module, rule, "rego.two_values", what, "remove one of them")
+
+
+def _at(module: Module, rule: Rule, code: str, what: str, fix: str) -> Finding:
+    return Finding(module.path, rule.place, code, what, fix)

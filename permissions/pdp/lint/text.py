@@ -1,0 +1,83 @@
+"""What must be true of a policy's text before a parser may see it.
+
+The embedded engine's parse time doubles with each open bracket (16 deep takes 60 ms, 24 deep
+half a minute), so nesting is counted here first, by a scanner that knows only strings and
+comments.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from permissions.pdp.embedded.engine import MAX_COLUMNS, MAX_LINES
+from permissions.pdp.lint.finding import Finding
+from permissions.pdp.rego.ast import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_NESTING = 12
+
+_OPAQUE = re.compile(r'#[^\n]*|"(?:\\.|[^"\\\n])*"|`[^`]*`', re.DOTALL)
+_BRACKETS = re.compile(r"[\[\](){}]")
+
+
+def check_text(path: str, text: str) -> Iterator[Finding]:
+    """Findings about length, nesting, and syntax the embedded engine does not have."""
+    lines = text.split("\n")
+    if len(lines) > MAX_LINES:
+        yield Finding(
+            path,
+            Place(MAX_LINES, 1),
+            "rego.lines",
+            f"more than {MAX_LINES:,} lines",
+            "split the package into files",
+        )
+    for number, line in enumerate(lines, 1):
+        if len(line.encode()) >= MAX_COLUMNS:
+            yield Finding(
+                path,
+                Place(number, MAX_COLUMNS),
+                "rego.line_length",
+                f"a line of {MAX_COLUMNS:,} bytes or more",
+                "break it; move tables to data/",
+            )
+    bare = _OPAQUE.sub(_blank, text)
+    yield from _nesting(path, bare)
+    yield from _newer_syntax(path, text, bare)
+
+
+def _blank(found: re.Match[str]) -> str:
+    return re.sub(r"[^\n]", " ", found.group())
+
+
+def _nesting(path: str, bare: str) -> Iterator[Finding]:
+    depth = 0
+    for found in _BRACKETS.finditer(bare):
+        depth += 1 if found.group() in "[({" else -1
+        if depth > MAX_NESTING:
+            yield Finding(
+                path,
+                _place(bare, found.start()),
+                "rego.nesting",
+                f"brackets nested deeper than {MAX_NESTING}",
+                "name the inner parts as rules of their own",
+            )
+            return
+
+
+def _newer_syntax(path: str, text: str, bare: str) -> Iterator[Finding]:
+    for found in re.finditer(r"\$", bare):
+        if text[found.end() : found.end() + 1] in ('"', "`"):
+            yield Finding(
+                path,
+                _place(text, found.start()),
+                "rego.newer_syntax",
+                "string interpolation, which the embedded engine does not have",
+                'use sprintf or concat("", [..])',
+            )
+
+
+def _place(text: str, at: int) -> Place:
+    return Place(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))

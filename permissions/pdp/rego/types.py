@@ -1,0 +1,79 @@
+"""The kind a Rego term surely has, where that is plain to see; nothing is guessed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from permissions.pdp.rego.ast import rule_terms, static_path
+from permissions.pdp.rego.builtins import BUILTINS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from permissions.pdp.rego.ast import Rule, Term
+
+ANY = frozenset({"any"})
+
+_OPERATORS = {
+    **dict.fromkeys(("==", "!=", "<", "<=", ">", ">=", "in"), frozenset({"boolean"})),
+    **dict.fromkeys(("+", "*", "/", "%"), frozenset({"number"})),
+    **dict.fromkeys(("|", "&"), frozenset({"set"})),
+    "-": frozenset({"number", "set"}),
+}
+_STRINGS = {
+    ("input", "subject", "type"),
+    ("input", "subject", "id"),
+    ("input", "action", "name"),
+    ("input", "action", "properties", "effect"),
+    ("input", "action", "properties", "impact"),
+    ("input", "resource", "type"),
+    ("input", "resource", "id"),
+    ("input", "resource", "properties", "args_digest"),
+    ("input", "resource", "properties", "tool_digest"),
+    ("input", "context", "run"),
+    ("input", "context", "call"),
+}
+"""Members of the input that the contract says are strings."""
+
+
+def assigned(rule: Rule) -> Mapping[str, Term]:
+    """The terms that locals of a rule are assigned, for locals assigned exactly once."""
+    once: dict[str, Term] = {}
+    twice: set[str] = set()
+    for term in rule_terms(rule):
+        if term.kind == "infix" and term.value == ":=" and term.terms[0].kind == "var":
+            name = term.terms[0].value
+            if name in once:
+                twice.add(name)
+            once[name] = term.terms[1]
+    return {name: term for name, term in once.items() if name not in twice}
+
+
+def kinds_of(term: Term, locals_: Mapping[str, Term]) -> frozenset[str]:
+    """The kinds a term may have; `any` when it is not plain to see."""
+    for _ in range(8):  # locals assigned in a circle are the compiler's to refuse
+        if term.kind != "var" or term.value not in locals_:
+            break
+        term = locals_[term.value]
+    found = ANY
+    match term.kind:
+        case "string" | "number" | "boolean" | "null" | "array" | "set" | "object":
+            found = frozenset({term.kind})
+        case "comprehension":
+            found = frozenset({term.value})
+        case "unary":
+            found = frozenset({"number"})
+        case "infix":
+            found = _OPERATORS.get(term.value, ANY)
+        case "call" if term.value in BUILTINS:
+            found = BUILTINS[term.value].result
+        case "ref" if static_path(term) in _STRINGS:
+            found = frozenset({"string"})
+        case _:
+            pass
+    return found
+
+
+def may_be(one: frozenset[str], other: frozenset[str]) -> bool:
+    """Whether a value can be of a kind in both."""
+    return "any" in one or "any" in other or bool(one & other)

@@ -1,0 +1,386 @@
+"""Where each argument of a call came from, told from the values that went past the broker.
+
+No model is asked. A leaf of the arguments is compared with what was seen before, in this
+order, and the first that holds is its origin:
+
+    user      the person said it: whole in their prompt, or among the values they gave
+    plan      a literal of the accepted plan
+    tool      a whole field of an earlier output; `trusted` when the call was vouched for,
+              else also a word of it that looks like a value (digits, or one of @ / . _ - :)
+    default   nobody gave it; the tool's own default stands
+    unknown   anything else: composed, cut, re-spelt, or too short to tell
+
+A value found both in the person's words and in a stranger's text is the person's. Keys inside
+an argument or an output count as values when they hold more than letters and underscores; a
+leaf below an untrusted key is as untrusted as the key.
+
+Only a read of a trusted tool vouches, and never for what it was fed: an output that equals,
+contains or is contained in an untrusted argument of that very call, also with other spaces,
+signs or case, keeps the standing it had, and so does a value that went untrusted into an
+earlier call with an effect (echoes, and notes that are written and read back). A value known
+as a stranger's stays one, unless the tool was fed nothing untrusted at all. A piece of a
+number or of a spaced account number that the person said is not what they said. Numbers and decimal strings compare by value, strings by code
+points. Booleans, nulls, strings under three characters and numbers under three (from the
+person: two) are never traced, since meeting them by chance proves nothing: they are unknown.
+
+It does not protect from: a stranger's idea put into the agent's own words (unknown, which is
+untrusted, but nothing says whose); secrets leaking through free text; values planted where a
+trusted tool reads them from; re-encoded echoes (base64, another order); genuine values
+turned against the person (the right address, the wrong mail); a plain word used as a key,
+which is taken for a field's name. "Never write to eve@x.example"
+counts as having said eve@x.example.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from permissions.run.prompt_values import is_said, spoken_numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+    from permissions.model import Effect, JsonObject, JsonValue
+
+MAX_VALUES: Final = 50_000
+"""Values one session remembers."""
+MAX_CHARACTERS: Final = 8_000_000
+"""Characters of values and prompts one session remembers."""
+
+_MIN_LENGTH: Final = 3
+_MIN_DIGITS_SAID: Final = 2
+
+_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,12})?", re.ASCII)
+_WORD = re.compile(r"([0-9A-Za-z.,]+)\Z")
+_FIRST_WORD = re.compile(r"[0-9A-Za-z.,]+")
+_THOUSANDS = re.compile(r"[0-9]{3}(?:[.,][0-9]{1,12})?|[0-9]{3}")
+_WORD = re.compile(r"[^\s\"'`<>()\[\]{},;|]{3,200}")
+_VALUE_LIKE = re.compile(r"[0-9@/._:-]")
+_KEY_DATA = re.compile(r"[^A-Za-z_]")
+
+
+class _Found(NamedTuple):
+    """A value's best standing so far; a smaller rank wins."""
+
+    rank: int
+    origin: str
+    source: str | None
+    trusted: bool
+
+
+_USER = _Found(0, "user", None, trusted=True)
+_UNKNOWN = _Found(9, "unknown", None, trusted=False)
+_DEFAULT = _Found(5, "default", None, trusted=True)
+
+
+class ProvenanceLedger:
+    """What one session has seen. Not for use from several threads at once.
+
+    When it is full it records nothing more, so later values are unknown: `overflowed` says so.
+    Values of untrusted outputs take at most half of the room.
+    """
+
+    def __init__(
+        self, *, max_values: int = MAX_VALUES, max_characters: int = MAX_CHARACTERS
+    ) -> None:
+        self.overflowed = False
+        self._values_left = max_values
+        self._characters_left = max_characters
+        self._strangers_values_left = max_values // 2
+        self._strangers_characters_left = max_characters // 2
+        self._texts: list[str] = []
+        self._known: dict[str | float, _Found] = {}
+        self._sown: set[str | float] = set()
+
+    def add_user_text(self, text: str) -> None:
+        """Records what the person said, in their words."""
+        if not self._make_room(len(text)):
+            return
+        self._texts.append(text)
+        for written in spoken_numbers(text):
+            number = _number(written)
+            if number is not None and _digits(number) >= _MIN_DIGITS_SAID:
+                self._learn(number, _USER)
+
+    def add_user_values(self, value: JsonValue) -> None:
+        """Records values the person gave outside the prompt (a form, a flag)."""
+        for each in _values(value):
+            if _traceable(each, digits=_MIN_DIGITS_SAID):
+                self._learn(each, _USER)
+
+    def add_plan(self, plan: str, values: Iterable[JsonValue]) -> None:
+        """Records the pinned values of an accepted plan.
+
+        Only of an accepted one: a plan made after strangers were heard vouches for nothing.
+        """
+        found = _Found(1, "plan", plan, trusted=True)
+        for value in values:
+            for each in _values(value):
+                if _traceable(each):
+                    self._learn(each, found)
+
+    def add_output(
+        self,
+        tool: str,
+        value: JsonValue,
+        *,
+        trusted: bool,
+        effect: Effect,
+        arguments: JsonObject,
+        provenance: Mapping[str, JsonObject],
+    ) -> None:
+        """Records the result of a call that ran.
+
+        Args:
+            tool: its name.
+            value: the result as JSON, before any redaction the agent does not see.
+            trusted: whether the tool's manifest says its output may be believed.
+            effect: what the tool does; anything but `read` taints, whatever the manifest says.
+            arguments: what the call was given.
+            provenance: what `trace` said of them before the call.
+        """
+        fed = [
+            leaf
+            for pointer, leaf, _ in _leaves(arguments)
+            if not provenance.get(pointer, _NOTHING).get("trusted") and _traceable(leaf)
+        ]
+        for argument in arguments.values():
+            for _, _, keys in _leaves(argument):
+                fed += [k for k in keys if _traceable(k) and self._demotes(k) is not None]
+        if effect != "read":
+            self._sow(fed)
+        if trusted and effect == "read":
+            self._vouch(tool, value, fed, is_fed=_is_fed(arguments, provenance) or bool(fed))
+        else:
+            self._taint(tool, value)
+
+    def trace(
+        self,
+        arguments: JsonObject,
+        control: Collection[str],
+        defaulted: Collection[str] = (),
+    ) -> dict[str, JsonObject]:
+        """The origin of each leaf, keyed by JSON pointer, as `context.provenance` holds it.
+
+        Args:
+            arguments: the call's arguments as JSON, defaults filled in.
+            control: names of its control arguments.
+            defaulted: names of arguments nobody gave. An argument that was given and happens
+                to equal a default is traced like any other.
+        """
+        traced: dict[str, JsonObject] = {}
+        for name, argument in arguments.items():
+            is_control = name in control
+            for pointer, leaf, keys in _leaves(argument, _token(name)):
+                found = _DEFAULT if name in defaulted else self._find(leaf)
+                for key in keys:
+                    found = self._demotes(key) or found
+                traced[pointer] = {
+                    "origin": found.origin,
+                    "source": found.source,
+                    "trusted": found.trusted,
+                    "control": is_control,
+                }
+        return traced
+
+    def said_by_user(self, value: JsonValue) -> bool:
+        """Whether each leaf of a value is the person's own."""
+        return all(self._find(each).origin == "user" for each in _values(value))
+
+    def _find(self, leaf: JsonValue) -> _Found:
+        kind = type(leaf)
+        if kind is str:
+            found = self._known.get(leaf, _UNKNOWN)
+            if found.rank == 0 or len(leaf) < _MIN_LENGTH:
+                return found
+            number = _number(leaf)
+            if number is not None:
+                found = min(found, self._known.get(number, _UNKNOWN))
+            said = found.rank and any(is_said(leaf, text) for text in self._texts)
+            return _USER if said else found
+        if kind is int or kind is float:
+            return self._known.get(leaf, _UNKNOWN)
+        return _UNKNOWN
+
+    def _demotes(self, key: str) -> _Found | None:
+        """The standing of a key that is a stranger's or unknown data, and no field's name."""
+        if not _KEY_DATA.search(key):
+            return None
+        found = self._find(key)
+        if found.trusted or (found is _UNKNOWN and key.isidentifier()):
+            return None
+        return found
+
+    def _vouch(
+        self, tool: str, value: JsonValue, fed: list[str | float], *, is_fed: bool
+    ) -> None:
+        found = _Found(2, "tool", tool, trusted=True)
+        folded = [_folded(each) for each in fed]
+        for each in _values(value):
+            if not _traceable(each) or each in self._sown or _echoes(each, fed, folded):
+                continue
+            # A tool can be made to spell a stranger's value out of what it is fed.
+            known = self._known.get(each)
+            if not (is_fed and known is not None and not known.trusted):
+                self._learn(each, found)
+
+    def _taint(self, tool: str, value: JsonValue) -> None:
+        found = _Found(6, "tool", tool, trusted=False)
+        for leaf in _values(value):
+            if _traceable(leaf):
+                for each in (leaf, *_value_words(leaf)):
+                    if each not in self._known and not self._lend_room(_size(each)):
+                        return
+                    self._learn(each, found)
+
+    def _sow(self, fed: list[str | float]) -> None:
+        for leaf in fed:
+            for value in (leaf, *_value_words(leaf)):
+                if value not in self._sown and self._make_room(_size(value)):
+                    self._sown.add(value)
+
+    def _learn(self, value: str | float, found: _Found) -> None:
+        earlier = self._known.get(value)
+        if earlier is None:
+            if self._make_room(_size(value)):
+                self._known[value] = found
+        elif found.rank < earlier.rank and not self.overflowed:
+            self._known[value] = found
+
+    def _lend_room(self, characters: int) -> bool:
+        """Whether strangers have room left.
+
+        Forgetting their values is safe, since unknown is as untrusted; a flood of them must
+        not crowd out what the person says later.
+        """
+        self._strangers_values_left -= 1
+        self._strangers_characters_left -= characters
+        return self._strangers_values_left >= 0 and self._strangers_characters_left >= 0
+
+    def _make_room(self, characters: int) -> bool:
+        """Takes the room for one more value; a full ledger never takes anything again."""
+        if self.overflowed or self._values_left < 1 or self._characters_left < characters:
+            self.overflowed = True
+            return False
+        self._values_left -= 1
+        self._characters_left -= characters
+        return True
+
+
+def pinned_by_plan(
+    provenance: Mapping[str, JsonObject], plan: str, names: Collection[str]
+) -> dict[str, JsonObject]:
+    """The same provenance once a call has matched a step that pins some arguments.
+
+    A pinned value (`Match.pinned`) is the plan's by its place, also where it is too short to
+    be traced. What the person said stays theirs.
+    """
+    tops = {_token(name) for name in names}
+    return {
+        pointer: {**entry, "origin": "plan", "source": plan, "trusted": True}
+        if entry["origin"] != "user" and "/" + pointer[1:].partition("/")[0] in tops
+        else entry
+        for pointer, entry in provenance.items()
+    }
+
+
+_NOTHING: JsonObject = {}
+
+
+def _leaves(
+    value: JsonValue, pointer: str = ""
+) -> Iterator[tuple[str, JsonValue, tuple[str, ...]]]:
+    """Scalars with their pointers and the keys above them, depth first.
+
+    An empty container counts as a leaf.
+    """
+    waiting: list[tuple[str, JsonValue, tuple[str, ...]]] = [(pointer, value, ())]
+    while waiting:
+        where, item, keys = waiting.pop()
+        if type(item) is dict and item:
+            waiting += [(where + _token(k), inner, (*keys, k)) for k, inner in item.items()]
+        elif type(item) is list and item:
+            waiting += [(f"{where}/{n}", inner, keys) for n, inner in enumerate(item)]
+        else:
+            yield where, item, keys
+
+
+def _values(value: JsonValue) -> Iterator[JsonValue]:
+    """Scalars, and keys that are data rather than names of fields."""
+    seen: set[str] = set()
+    for _, leaf, keys in _leaves(value):
+        yield leaf
+        for key in keys:
+            if key not in seen:
+                seen.add(key)
+                if _KEY_DATA.search(key):
+                    yield key
+
+
+def _token(name: str) -> str:
+    """One reference token of a JSON pointer with its slash (RFC 6901 section 3)."""
+    if "~" in name or "/" in name:
+        name = name.replace("~", "~0").replace("/", "~1")
+    return "/" + name
+
+
+def _traceable(leaf: JsonValue, digits: int = _MIN_LENGTH) -> bool:
+    kind = type(leaf)
+    if kind is str:
+        return len(leaf) >= _MIN_LENGTH
+    return (kind is int or kind is float) and _digits(leaf) >= digits
+
+
+def _digits(number: float) -> int:
+    if type(number) is float and number.is_integer():
+        number = int(number)
+    return len(repr(abs(number)))
+
+
+def _number(text: str) -> float | None:
+    if not text or text[0] not in "-0123456789" or not _DECIMAL.fullmatch(text):
+        return None
+    return float(text) if "." in text else int(text)
+
+
+def _size(value: str | float) -> int:
+    return len(value) if isinstance(value, str) else 8
+
+
+def _value_words(leaf: str | float) -> Iterator[str]:
+    """Words of a text that look like addresses, ids, paths or amounts."""
+    if isinstance(leaf, str):
+        for match in _WORD.finditer(leaf):
+            word = match[0].rstrip(".:!?")
+            if len(word) >= _MIN_LENGTH and word != leaf and _VALUE_LIKE.search(word):
+                yield word
+
+
+def _is_fed(arguments: JsonObject, provenance: Mapping[str, JsonObject]) -> bool:
+    """Whether any argument that can carry a value was untrusted, however short it is."""
+    return any(
+        leaf is not None
+        and type(leaf) is not bool
+        and leaf not in ("", [], {})
+        and not provenance.get(pointer, _NOTHING).get("trusted")
+        for pointer, leaf, _ in _leaves(arguments)
+    )
+
+
+def _echoes(leaf: str | float, fed: list[str | float], folded: list[str]) -> bool:
+    """Whether one holds the other, as they are or without spaces, signs and case."""
+    mine = leaf if isinstance(leaf, str) else repr(leaf)
+    for each in fed:
+        theirs = each if isinstance(each, str) else repr(each)
+        if mine in theirs or theirs in mine:
+            return True
+    bare = _folded(leaf)
+    return len(bare) >= _MIN_LENGTH and any(
+        len(each) >= _MIN_LENGTH and (bare in each or each in bare) for each in folded
+    )
+
+
+def _folded(leaf: str | float) -> str:
+    text = leaf if isinstance(leaf, str) else repr(leaf)
+    return "".join(char for char in text.casefold() if char.isalnum())

@@ -1,0 +1,207 @@
+"""A session: one run of one subject, and what the broker remembers of it.
+
+It holds who asks and on whose behalf, the labels that outputs left behind, where each value
+came from, and how far the declared plan has got. Only the broker changes it, and only from
+its own event loop and between two awaits, so nothing in here needs a lock.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypedDict
+
+from permissions.errors import ConfigError
+from permissions.model import Subject
+from permissions.run.provenance import pinned_by_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from permissions.model import JsonObject, JsonValue
+    from permissions.obligations.budget import BudgetLedger
+    from permissions.plan.cursor import Match, PlanCursor
+    from permissions.plan.model import Plan
+    from permissions.run.provenance import ProvenanceLedger
+    from permissions.tools.definition import Arguments, ToolDefinition
+
+HISTORY = 20
+"""How many earlier calls a policy sees."""
+
+UNTRUSTED = "untrusted"
+"""The label a session gets once an untrusted output was read."""
+
+
+@dataclass(slots=True)
+class RunState:
+    """The broker's memory of one run."""
+
+    run: str
+    subject: Subject
+    workspace: Path
+    approval_mode: Literal["wait", "suspend"]
+    budgets: BudgetLedger
+    limits: Mapping[str, int | None]
+    provenance: ProvenanceLedger
+    plan_required: bool = False
+    cursor: PlanCursor | None = None
+    labels: set[str] = field(default_factory=set)
+    history: deque[JsonObject] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    calls: int = 0
+    closed: bool = False
+    started: set[tuple[str, str]] = field(default_factory=set)
+    """Keyed calls that the trace says began: digest of the key, digest of the arguments."""
+    left: set[str] = field(default_factory=set)
+    """Tools whose kept sandbox ended with an earlier session of this run."""
+
+    def match(
+        self, definition: ToolDefinition, arguments: Arguments, *, now: int
+    ) -> tuple[Match | None, dict[str, JsonObject]]:
+        """How the call stands to the plan, and where each of its argument leaves came from.
+
+        An argument that the plan itself pins comes from the plan, wherever else it was seen.
+        """
+        provenance = self.provenance.trace(
+            arguments.document, definition.control, arguments.defaulted
+        )
+        if self.cursor is None:
+            return None, provenance
+        match = self.cursor.match(
+            definition.name,
+            arguments.document,
+            tool_digest=definition.digest,
+            now=now,
+            provenance=provenance,
+        )
+        return match, pinned_by_plan(provenance, self.cursor.plan.id, match.pinned)
+
+    def plan_document(self, match: Match | None) -> JsonObject | None:
+        """`context.plan` of the policy's input."""
+        if self.cursor is None or match is None:
+            if not self.plan_required:
+                return None
+            absent = ("id", "digest", "step", "verdict", "detail")
+            return {**dict.fromkeys(absent), "required": True, "scope_read": False}
+        return {
+            "id": self.cursor.plan.id,
+            "digest": self.cursor.plan.digest,
+            "step": match.step,
+            "verdict": match.verdict,
+            "detail": match.detail,
+            "required": self.plan_required,
+            "scope_read": match.scope_read,
+        }
+
+    def reserve_step(self, call: str, match: Match | None) -> None:
+        """Takes the call's use of the plan, if it is one the plan knows.
+
+        Raises:
+            PlanError: another call took the last use since.
+        """
+        if self.cursor is None or match is None:
+            return
+        if match.verdict == "matched" or match.scope_read:
+            self.cursor = self.cursor.reserve(match, call=call)
+
+    def release_step(self, call: str) -> None:
+        """Gives the use of a call that never ran back."""
+        if self.cursor is not None and call in self.cursor.in_flight:
+            self.cursor = self.cursor.release(call)
+
+    def settle(
+        self,
+        call: str,
+        definition: ToolDefinition,
+        arguments: JsonObject,
+        provenance: Mapping[str, JsonObject],
+        *,
+        labels: frozenset[str],
+        status: str,
+        value: JsonValue,
+    ) -> None:
+        """Remembers how a call ended: history, labels, plan, where its output came from.
+
+        Args:
+            call: its id.
+            definition: the tool that ran.
+            arguments: the effective arguments, as JSON.
+            provenance: where each argument leaf came from, by JSON pointer.
+            labels: what the policy adds to the session's labels.
+            status: `ok`, or any other word of `execution.base.Status`.
+            value: the result as JSON; None when it has no JSON form.
+        """
+        self.history.append(
+            {"tool": definition.name, "effect": definition.effect, "outcome": status}
+        )
+        self.labels |= labels
+        trusted = definition.output == "trusted"
+        if not (trusted and definition.effect == "read"):
+            self.labels.add(UNTRUSTED)
+        self.provenance.add_output(
+            definition.name,
+            value,
+            trusted=trusted,
+            effect=definition.effect,
+            arguments=arguments,
+            provenance=provenance,
+        )
+        if self.cursor is not None and call in self.cursor.in_flight:
+            self.cursor = (
+                self.cursor.complete(call, value) if status == "ok" else self.cursor.fail(call)
+            )
+
+
+_PRINCIPALS = ("user:", "agent:", "service:")
+
+
+class SessionOptions(TypedDict, total=False):
+    """Keywords of `permissions.sessions.open.open_session`, where each one is explained."""
+
+    user: str | None
+    agent: str | None
+    roles: Sequence[str]
+    run: str | None
+    prompt: str
+    plan: Plan | None
+    plan_required: bool
+    budgets: Mapping[str, int] | None
+    approval_mode: Literal["wait", "suspend"] | None
+    workspace: Path | None
+
+
+def subject_of(*, user: str | None, agent: str | None, roles: Sequence[str]) -> Subject:
+    """The subject of a session: the agent, acting for the user, or the user directly.
+
+    The delegation chain (`act`, RFC 8693 section 4.1) lists everyone the subject acts for,
+    nearest first. A session without any identity is called `anonymous`.
+
+    Raises:
+        ConfigError: a name has characters without a shape, or begins like a principal
+            (`user:`), so that it would read as somebody else's.
+    """
+    for role, name in (("user", user), ("agent", agent)):
+        _require_plain(role, name or "")
+    delegated = bool(user and agent)
+    return Subject(
+        type="agent" if agent else "user",
+        id=agent or user or "anonymous",
+        properties={
+            "roles": sorted(roles),
+            "on_behalf_of": f"user:{user}" if delegated else None,
+            "act": [{"type": "user", "id": user}] if delegated else [],
+        },
+    )
+
+
+def _require_plain(role: str, name: str) -> None:
+    if not name.isprintable():
+        raise ConfigError(
+            f"the {role} {ascii(name)[:80]} has characters without a shape; give a plain name"
+        )
+    plain = unicodedata.normalize("NFKC", name).casefold().strip()
+    if plain.startswith(_PRINCIPALS):
+        raise ConfigError(
+            f"the {role} {name[:80]!r} begins like a principal; give the name alone"
+        )

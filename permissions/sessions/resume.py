@@ -1,0 +1,135 @@
+"""Going on with a run: what an earlier session of it remembered, rebuilt from the trace.
+
+A process that waits for a person may end, and another one go on with the run. Its plan must
+not start anew, its labels not be forgotten, and values from strangers stay values from
+strangers. All of it follows from what was recorded. What cannot be read back counts against
+the run: an output without its content taints, a call without an end has used its step up.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from permissions.errors import PlanError, RunOpenError
+from permissions.plan.cursor import Match, PlanCursor
+from permissions.plan.model import parse_plan
+from permissions.plan.verifier import verify_plan
+from permissions.run.state import UNTRUSTED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from permissions.broker.ports import BrokerParts
+    from permissions.model import JsonObject
+    from permissions.run.state import RunState
+    from permissions.trace.entry import TraceEntry
+
+
+def restore(session: RunState, entries: Iterable[TraceEntry], parts: BrokerParts) -> bool:
+    """Rebuilds a session's memory; says whether there was anything to rebuild.
+
+    Raises:
+        RunOpenError: the run belongs to another subject.
+        PlanError: the run's plan no longer holds (a tool changed, it expired); the run cannot
+            go on under it.
+    """
+    known: dict[str, dict[str, TraceEntry]] = {}
+    found = False
+    for entry in entries:
+        found = True
+        if entry.type == "run.start":
+            _restore_start(session, entry)
+        elif entry.type == "plan" and entry.body["accepted"]:
+            _restore_plan(session, entry, parts)
+        elif entry.call is not None:
+            call = known.setdefault(entry.call, {})
+            if entry.type != "decision" or "start" not in call:  # later: what the run did
+                call[entry.type] = entry
+            if entry.type == "start":
+                session.calls += 1
+                if entry.body.get("enforced", {}).get("single_use") is False:
+                    session.left.add(call["intent"].body["tool"])
+                asked = call["intent"].body
+                if asked["key"] is not None:
+                    session.started.add((asked["key"], asked["args_digest"]))
+                _restore_use(session, entry.call, call)
+            elif entry.type in {"outcome", "gap"} and "start" in call:
+                _restore_ending(session, entry.call, call, entry, parts)
+                del known[entry.call]
+    return found
+
+
+def _restore_start(session: RunState, entry: TraceEntry) -> None:
+    """What a run is bound to stays bound: its subject, its limits, its need of a plan."""
+    if entry.body["subject"] != session.subject.document():
+        raise RunOpenError(
+            f"run {session.run[:80]!r} belongs to another subject; start a run of its own"
+        )
+    if not any(limit is not None for limit in session.limits.values()):
+        session.limits = dict(entry.body["budgets"])
+    session.plan_required = session.plan_required or entry.body["plan_required"]
+    session.labels |= set(entry.body["labels"])
+    session.provenance.add_user_text(entry.contents.get("prompt", b"").decode())
+
+
+def _restore_plan(session: RunState, entry: TraceEntry, parts: BrokerParts) -> None:
+    plan = parse_plan(entry.contents["plan"])
+    tools = {tool.name: tool for tool in parts.registry}
+    verdict = verify_plan(plan, tools, now=parts.clock())
+    if not verdict.accepted:
+        codes = ", ".join(sorted({problem.code for problem in verdict.problems}))
+        raise PlanError(
+            f"the plan of run {session.run} no longer holds: {codes}; start a new run"
+        )
+    session.cursor = PlanCursor.start(plan, tools, verdict)
+    session.provenance.add_plan(plan.id, plan.pinned_values())
+
+
+def _restore_use(session: RunState, name: str, call: dict[str, TraceEntry]) -> None:
+    plan = _asked(call)["plan"] or {}
+    if plan.get("verdict") is not None:
+        match = Match(plan["verdict"], plan["step"], scope_read=plan["scope_read"])
+        session.reserve_step(name, match)
+
+
+def _restore_ending(
+    session: RunState,
+    name: str,
+    call: dict[str, TraceEntry],
+    end: TraceEntry,
+    parts: BrokerParts,
+) -> None:
+    tool = call["intent"].body["tool"]
+    definition = parts.registry.find(tool)
+    status = end.body.get("status", "unknown")
+    session.labels |= set(end.body.get("labels", ()))
+    effect = call["intent"].body["effect"]
+    session.history.append({"tool": tool, "effect": effect, "outcome": status})
+    value = orjson.loads(end.contents["result"]) if "result" in end.contents else None
+    trusted = definition is not None and definition.output == "trusted"
+    if not (trusted and effect == "read" and "result" in end.contents):
+        session.labels.add(UNTRUSTED)
+    session.provenance.add_output(
+        tool,
+        value,
+        trusted=trusted,
+        effect=effect,
+        arguments=orjson.loads(call["intent"].contents.get("arguments", b"{}")),
+        provenance=_asked(call)["provenance"],
+    )
+    if session.cursor is not None and name in session.cursor.in_flight:
+        done = status == "ok" and "result" in end.contents
+        session.cursor = (
+            session.cursor.complete(name, value) if done else session.cursor.fail(name)
+        )
+
+
+def _asked(call: dict[str, TraceEntry]) -> JsonObject:
+    """The context policies were asked with, just before the call ran."""
+    decision = call.get("decision")
+    if decision is None or "input" not in decision.contents:
+        return {"plan": None, "provenance": {}}
+    context: JsonObject = orjson.loads(decision.contents["input"])["context"]
+    return context

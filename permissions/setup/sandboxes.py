@@ -1,0 +1,183 @@
+"""Which sandboxes this machine can give, by boundary, and the configured profiles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, assert_never
+
+from permissions.errors import ConfigError
+from permissions.logs import get_logger
+from sandbox import (
+    ProfileError,
+    SandboxError,
+    SandboxProfile,
+    SandboxUnavailableError,
+    SessionBounds,
+)
+from sandbox.backends.vm_kernel import KernelSandbox, kernel_runtime
+from sandbox.egress import Egress, EgressRule, HeaderSecret
+from sandbox.egress.sandbox import EgressSandbox
+from sandbox.egress.secrets import EnvironmentSecrets, FileSecrets
+from sandbox.pool.pool import ArmedPool
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AsyncExitStack
+
+    from permissions.setup.config import BrokerConfig, EgressConfig, ProfileConfig
+    from permissions.vocabulary import Isolation
+    from sandbox import Sandbox
+    from sandbox.protocol import ArmingSandbox
+
+_log = get_logger("sandboxes")
+
+MOST_ARMED = 8
+"""Armed sandboxes of one backend, of all tools together; each holds its own Python in memory."""
+
+
+async def available(config: BrokerConfig, stack: AsyncExitStack) -> dict[Isolation, Sandbox]:
+    """Opens each configured backend that can run here. The first one of a boundary wins.
+
+    Unless the configuration says otherwise, each keeps sandboxes armed for the tools in use.
+    """
+    found: dict[Isolation, Sandbox] = {}
+    folder = config.sandbox.secrets
+    secrets = EnvironmentSecrets() if folder is None else FileSecrets(folder)
+    for name in config.sandbox.backends:
+        backend = _backend(name)
+        answer = await backend.probe()
+        missing = answer.missing
+        if answer.available and name == "oci":  # else an engine, which has the image, is used
+            missing = next(filter(None, map(_unprepared, profiles(config).values())), "")
+        if missing or not answer.available:
+            _log.info("sandbox_missing", backend=name, missing=missing)
+            await backend.aclose()
+            continue
+        if (runtime := kernel_runtime(answer.facts)) is not None:
+            strong = EgressSandbox(KernelSandbox(backend, runtime), secrets=secrets)
+            found.setdefault("kernel", strong)
+        armed = config.sandbox.armed
+        if armed == 0 or backend.isolation in found:
+            stack.push_async_callback(backend.aclose)
+            found.setdefault(backend.isolation, EgressSandbox(backend, secrets=secrets))
+            continue
+        pool = ArmedPool(backend, minimum=armed, maximum=max(armed, MOST_ARMED))
+        opened = await stack.enter_async_context(pool)
+        found[backend.isolation] = EgressSandbox(opened, secrets=secrets)
+    return found
+
+
+async def unusable_profiles(named: Mapping[str, SandboxProfile]) -> dict[str, str]:
+    """Profiles whose image is missing or has another Python, by name, and what to do.
+
+    Nothing is asked when no profile names an image. An image without our label is asked for
+    its Python when a sandbox of it starts, which is before any call in it.
+    """
+    with_image = {name: each for name, each in named.items() if _unprepared(each)}
+    if not with_image:
+        return {}
+    from sandbox.backends.docker import DockerSandbox
+
+    found = {}
+    async with DockerSandbox() as docker:
+        for name, profile in with_image.items():
+            try:
+                await docker.check_image(profile)
+            except (SandboxUnavailableError, ProfileError) as err:
+                found[name] = str(err)[:500]
+                _log.warning("sandbox_profile_unusable", profile=name, fault=str(err)[:500])
+            except SandboxError as err:  # of the moment: each call is asked again
+                _log.warning("sandbox_profile_unknown", profile=name, fault=str(err)[:500])
+    return found
+
+
+def _unprepared(profile: SandboxProfile) -> str:
+    """What is missing of the root file system of a profile's image; "" when it needs none."""
+    if profile.image is None:
+        return ""
+    from sandbox.backends.oci.roots import find
+
+    try:
+        find(profile.image)
+    except SandboxUnavailableError as err:
+        return err.missing
+    return ""
+
+
+def profiles(config: BrokerConfig) -> dict[str, SandboxProfile]:
+    """The named profiles of the configuration.
+
+    Raises:
+        ConfigError: one promises what no sandbox can keep.
+    """
+    found = {}
+    for name, entry in config.sandbox.profiles.items():
+        try:
+            found[name] = _profile(entry)
+        except (ProfileError, OSError) as err:
+            raise ConfigError(f"sandbox profile {name!r}: {err}") from err
+    return found
+
+
+def session_bounds(config: BrokerConfig) -> SessionBounds:
+    """How long a sandbox is kept between the calls of a run."""
+    kept = config.sandbox.kept
+    return SessionBounds(
+        calls=kept.calls,
+        idle_seconds=kept.idle_seconds,
+        total_seconds=kept.total_seconds,
+        cpu_seconds=kept.cpu_seconds,
+    )
+
+
+def _profile(entry: ProfileConfig) -> SandboxProfile:
+    place = entry.authorities
+    return SandboxProfile(
+        image=entry.image,
+        network=Egress(
+            allow=tuple(_rule(rule) for rule in entry.egress.values()),
+            authorities="" if place is None else place.read_text("ascii", errors="replace"),
+        )
+        if entry.egress
+        else "none",
+        memory_bytes=entry.memory_mb * 1024 * 1024,
+        processes=entry.processes,
+        cpus=entry.cpus,
+        cpu_seconds=entry.cpu_seconds,
+        wall_seconds=entry.wall_seconds,
+        secret_files=entry.secret_files,
+    )
+
+
+def _rule(entry: EgressConfig) -> EgressRule:
+    secret = None
+    if entry.secret is not None:
+        secret = HeaderSecret(
+            handle=entry.secret, name=entry.secret_header, prefix=entry.secret_prefix
+        )
+    return EgressRule(
+        host=entry.host,
+        mode=entry.mode,
+        ports=() if entry.port is None else (entry.port,),
+        methods=entry.methods,
+        path_prefix=entry.path_prefix,
+        secret=secret,
+        unsafe_address=entry.unsafe_address,
+    )
+
+
+def _backend(name: Literal["oci", "docker", "bubblewrap"]) -> ArmingSandbox:
+    match name:
+        case "oci":
+            from sandbox.backends.oci import OciSandbox
+
+            return OciSandbox()
+        case "docker":
+            from sandbox.backends.docker import DockerSandbox
+
+            return DockerSandbox()
+        case "bubblewrap":
+            from sandbox.backends.bubblewrap import BubblewrapSandbox
+
+            return BubblewrapSandbox()
+        case _:
+            assert_never(name)

@@ -1,0 +1,146 @@
+"""The broker for programs without an event loop.
+
+It runs the async broker on an event loop in a thread of its own; sync tools still run in the
+thread that calls them.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio.from_thread import start_blocking_portal
+
+from permissions.tools.context import CURRENT_SESSION
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+    from typing import Self, Unpack
+
+    from anyio.from_thread import BlockingPortal
+
+    from permissions.broker.broker import PermissionBroker
+    from permissions.model import CallResult
+    from permissions.run.state import RunState, SessionOptions
+    from permissions.sessions.handle import Ring
+    from permissions.setup.config import BrokerConfig
+
+
+class Broker(AbstractContextManager["Broker"]):
+    """A permission broker for sync programs. Use it as a context manager.
+
+        with Broker(tools=[read_file]) as broker, broker.session(user="alice"):
+            read_file("notes.txt")
+
+    Args:
+        tools: decorated functions; a tool that is not among them is denied.
+        config: settings; from `wardline.toml` and the environment by default.
+
+    Raises:
+        ConfigError: on entering, a setting cannot be used.
+        PolicyLoadError: on entering, the policies must not be used.
+    """
+
+    def __init__(
+        self, tools: Iterable[object] = (), *, config: BrokerConfig | None = None
+    ) -> None:
+        self._tools = tuple(tools)
+        self._config = config
+        self._stack = ExitStack()
+        self._portal: BlockingPortal | None = None
+        self._broker: PermissionBroker | None = None
+
+    def __enter__(self) -> Self:
+        """Starts the event loop and opens everything the broker needs."""
+        # A module that only names the broker (a sandboxed tool's own, say) loads no engine.
+        from permissions.setup.config import BrokerConfig
+        from permissions.setup.factory import open_broker
+
+        with ExitStack() as stack:
+            self._portal = stack.enter_context(start_blocking_portal(name="wardline-broker"))
+            config = self._config or BrokerConfig.load()
+            self._broker = stack.enter_context(
+                self._portal.wrap_async_context_manager(open_broker(config, self._tools))
+            )
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Closes everything, the record included."""
+        self._stack.__exit__(None, None, None)
+
+    @contextmanager
+    def session(self, **options: Unpack[SessionOptions]) -> Iterator[RunState]:
+        """Opens a session in this thread; see `permissions.sessions.open.open_session`."""
+        from permissions.sessions.open import open_session
+
+        portal, broker = self._opened()
+        with portal.wrap_async_context_manager(open_session(broker, **options)) as session:
+            token = CURRENT_SESSION.set(_ring(portal, broker, session))
+            try:
+                yield session
+            finally:
+                CURRENT_SESSION.reset(token)
+
+    def call(
+        self,
+        session: RunState,
+        tool: str,
+        arguments: Mapping[str, Any],
+        *,
+        key: str | None = None,
+    ) -> CallResult:
+        """Takes one call through all steps; the result is a `Completed` or a `Denial`."""
+        from permissions.tools.call import ToolCall
+
+        portal, broker = self._opened()
+        call = ToolCall(tool, arguments, key)
+        result: CallResult = _wait_for(portal, partial(broker.call, session, call))
+        return result
+
+    @property
+    def core(self) -> PermissionBroker:
+        """The async broker, for adapters."""
+        return self._opened()[1]
+
+    def _opened(self) -> tuple[BlockingPortal, PermissionBroker]:
+        if self._portal is None or self._broker is None:
+            raise RuntimeError(
+                "use the broker as a context manager: `with Broker(...) as broker:`"
+            )
+        return self._portal, self._broker
+
+
+def _ring(portal: BlockingPortal, broker: PermissionBroker, session: RunState) -> Ring:
+    from permissions.sessions.handle import Ring
+
+    async def elsewhere(work: Callable[[], Awaitable[Any]]) -> Any:
+        return await anyio.to_thread.run_sync(portal.call, work)
+
+    return Ring(broker, session, run_sync=partial(_wait_for, portal), run_async=elsewhere)
+
+
+def _wait_for(portal: BlockingPortal, work: Callable[[], Awaitable[Any]]) -> Any:
+    """Runs `work` on the broker's loop and waits for it in this thread.
+
+    When the wait ends early (Ctrl-C), the work is cancelled and its end awaited all the same:
+    a call is recorded as given up before its session closes.
+    """
+    ended = Event()
+
+    async def to_the_end() -> Any:
+        try:
+            return await work()
+        finally:
+            ended.set()
+
+    future = portal.start_task_soon(to_the_end)
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        ended.wait()
+        raise

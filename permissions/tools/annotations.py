@@ -1,0 +1,93 @@
+"""Finding the mark of an argument in its type hint, wherever a developer may write it.
+
+A mark that is not found would leave policies without a target and provenance without a
+control argument, so a mark in a place that cannot be followed is an error, never ignored.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING, Annotated, Any
+
+from permissions.errors import ToolDefinitionError
+from permissions.tools.targets import MARKS, CommandArg
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from permissions.tools.targets import Target
+
+
+def mark_of(label: str, hint: Any) -> Target | None:
+    """The mark on an argument itself, on a member of a union, or on the items of a list.
+
+    Args:
+        label: names the argument in messages.
+
+    Raises:
+        ToolDefinitionError: there are two different marks, or one inside an object.
+    """
+    found = set(_marks(label, hint))
+    if len(found) > 1:
+        raise ToolDefinitionError(f"{label} carries {len(found)} different marks; one is read")
+    return found.pop() if found else None
+
+
+def _marks(label: str, hint: Any, *, in_list: bool = False) -> Iterator[Target]:
+    origin, members = typing.get_origin(hint), typing.get_args(hint)
+    if (value := getattr(hint, "__value__", None)) is not None:  # `type Name = ...`
+        yield from _marks(label, value, in_list=in_list)
+    elif origin is Annotated:
+        yield from _own_marks(label, hint.__metadata__, in_list=in_list)
+        yield from _marks(label, hint.__origin__, in_list=in_list)
+    elif origin in {typing.Union, types.UnionType}:
+        for member in members:
+            yield from _marks(label, member, in_list=in_list)
+    elif isinstance(origin, type) and issubclass(origin, Sequence | AbstractSet):
+        for member in members:
+            yield from _marks(label, member, in_list=True)
+    elif _is_marked(hint, seen=set()):
+        raise ToolDefinitionError(
+            f"{label} carries a mark inside {hint!r:.80}, where it is not read; make it an"
+            " argument of its own"
+        )
+
+
+def _own_marks(label: str, extras: tuple[Any, ...], *, in_list: bool) -> Iterator[Target]:
+    for extra in extras:
+        if isinstance(extra, CommandArg) and in_list:
+            raise ToolDefinitionError(
+                f"{label} is a list of commands; mark the whole list of words, or take one"
+                " command at a time"
+            )
+        if isinstance(extra, MARKS):
+            yield extra
+
+
+def _is_marked(hint: Any, *, seen: set[int]) -> bool:
+    """Whether a mark is anywhere in a type."""
+    if id(hint) in seen:
+        return False
+    seen.add(id(hint))
+    extras = getattr(hint, "__metadata__", ())
+    inner = [*typing.get_args(hint), *_members(hint)]
+    return any(isinstance(extra, MARKS) for extra in extras) or any(
+        _is_marked(each, seen=seen) for each in inner
+    )
+
+
+def _members(hint: Any) -> list[Any]:
+    if fields := getattr(hint, "model_fields", None):
+        return [
+            Annotated[(field.annotation, *field.metadata)]
+            if field.metadata
+            else field.annotation
+            for field in fields.values()
+        ]
+    if dataclasses.is_dataclass(hint) or typing.is_typeddict(hint):
+        return list(typing.get_type_hints(hint, include_extras=True).values())
+    return []

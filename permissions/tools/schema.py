@@ -1,0 +1,264 @@
+"""From a function's signature to a tool's definition.
+
+The schema comes from the signature by pydantic, so that policies, plans and approvers see the
+same names, types and defaults the function does. Parameters that a framework injects are left
+out of the schema and the digest of a call; their names are kept.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from typing import TYPE_CHECKING, Any
+
+from permissions.errors import ToolDefinitionError
+from permissions.signing.canonical import digest_of
+from permissions.tools.annotations import mark_of
+from permissions.tools.command import CommandOutput, check_command
+from permissions.tools.definition import ToolDefinition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from pydantic import BaseModel, TypeAdapter
+
+    from permissions.model import JsonObject
+    from permissions.tools.definition import Options
+    from permissions.tools.targets import Target
+
+_FRAMEWORK_MARKS = frozenset(
+    {
+        "InjectedState",
+        "InjectedStore",
+        "InjectedToolArg",
+        "InjectedToolCallId",
+        "RunnableConfig",
+        "ToolRuntime",
+    }
+)
+"""Names of annotations by which frameworks mark arguments that they fill in themselves."""
+
+
+def define(function: Callable[..., Any], options: Options) -> ToolDefinition:
+    """Builds the definition of a guarded function.
+
+    Raises:
+        ToolDefinitionError: a parameter has no usable type, or cannot be named in JSON.
+    """
+    name = options.name or function.__name__
+    hints = _hints(function)
+    parameters = {
+        parameter.name: (hints.get(parameter.name, Any), parameter.default)
+        for parameter in _parameters(function)
+    }
+    injected = frozenset(key for key, (hint, _) in parameters.items() if _is_injected(hint))
+    declared = {key: value for key, value in parameters.items() if key not in injected}
+    targets = {
+        key: mark
+        for key, (hint, _) in declared.items()
+        if (mark := mark_of(f"{name}: {key}", hint)) is not None
+    }
+    model = _model(name, declared)
+    schema = _schema(name, model)
+    adapter, output_schema = _output(hints.get("return", Any))
+    marked = frozenset(key for key, mark in targets.items() if mark.control)
+    control = marked | frozenset(options.control or ())
+    _check_requires(name, options.requires)
+    if options.command is not None:
+        _check_command(name, options, schema, targets, hints.get("return"))
+        if injected:
+            raise ToolDefinitionError(f"{name}: a command gets nothing a framework injects")
+        if options.control is None:
+            control = frozenset(declared)
+    kept = {} if options.single_use else {"single_use": False}
+    digest = digest_of(
+        {
+            **kept,
+            "name": name,
+            "schema": schema,
+            "effect": options.effect,
+            "impact": options.impact,
+            "isolation": options.sandbox,
+            "profile": options.profile,
+            "workspace": options.workspace,
+            "output": options.output,
+            "control": sorted(control),
+            "targets": {key: mark.spelling() for key, mark in targets.items()},
+            "source": _source(function),
+            "requires": sorted(options.requires),
+            "command": None if options.command is None else list(options.command),
+            "shell": options.shell,
+        }
+    )
+    return ToolDefinition(
+        name=name,
+        description=inspect.getdoc(function) or "",
+        function=function,
+        options=options,
+        model=model,
+        schema=schema,
+        output_adapter=adapter,
+        output_schema=output_schema,
+        targets=targets,
+        control=control,
+        injected=injected,
+        digest=digest,
+    )
+
+
+def _check_requires(name: str, requires: Iterable[str]) -> None:
+    if not requires:
+        return
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    for text in requires:
+        try:
+            wanted = Requirement(text)
+        except InvalidRequirement as err:
+            raise ToolDefinitionError(f"{name}: requires {text[:80]!r} is not PEP 508") from err
+        if wanted.url is not None or wanted.extras:
+            raise ToolDefinitionError(
+                f"{name}: requires {text[:80]!r} cannot be looked up; give a name and versions"
+            )
+
+
+def _check_command(
+    name: str,
+    options: Options,
+    schema: JsonObject,
+    targets: Mapping[str, Target],
+    returns: Any,
+) -> None:
+    check_command(name, options.command or (), schema, shell=options.shell)
+    if returns is not CommandOutput:
+        raise ToolDefinitionError(
+            f"{name}: a command tool returns a CommandOutput; annotate it"
+        )
+    writes = any(getattr(mark, "access", "read") != "read" for mark in targets.values())
+    if writes and options.workspace == "copy":
+        raise ToolDefinitionError(
+            f"{name}: a command tool writes no files of the workspace; take its output, or let"
+            ' it work on a layer: workspace="layer"'
+        )
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except (NameError, AttributeError, TypeError, SyntaxError) as err:
+        raise ToolDefinitionError(
+            f"{function.__qualname__}: a type hint cannot be read at run time ({err});"
+            " import the type outside `if TYPE_CHECKING:`"
+        ) from err
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    parameters = list(inspect.signature(function).parameters.values())
+    for parameter in parameters:
+        if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}:
+            raise ToolDefinitionError(
+                f"{function.__qualname__}: *{parameter.name} takes arguments no policy could"
+                " name; list them one by one"
+            )
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            raise ToolDefinitionError(
+                f"{function.__qualname__}: {parameter.name} is positional only; tools are"
+                " called by argument name"
+            )
+    return parameters
+
+
+def _is_injected(hint: Any) -> bool:
+    for candidate in (hint, *getattr(hint, "__metadata__", ())):
+        origin = typing.get_origin(candidate) or candidate
+        kind = origin if isinstance(origin, type) else type(origin)
+        if any(base.__name__ in _FRAMEWORK_MARKS for base in kind.__mro__):
+            return True
+    return False
+
+
+def _model(name: str, declared: dict[str, tuple[Any, Any]]) -> type[BaseModel]:
+    from pydantic import ConfigDict, Field, create_model
+    from pydantic.errors import PydanticUserError
+
+    # Arguments may be called `schema`, `copy` or `_x`, which a model's own fields may not:
+    # each is an alias of a field whose name collides with nothing.
+    fields: dict[str, Any] = {
+        f"argument_{key}": (
+            hint,
+            Field(alias=key)
+            if default is inspect.Parameter.empty
+            else Field(default=default, alias=key),
+        )
+        for key, (hint, default) in declared.items()
+    }
+    config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    try:
+        model = create_model(f"{name}_arguments", __config__=config, **fields)
+        _check_shown(name, model)
+    except (PydanticUserError, NameError, TypeError) as err:
+        raise ToolDefinitionError(
+            f"{name}: the signature cannot be turned into a schema: {err}"
+        ) from err
+    return model
+
+
+def _check_shown(name: str, model: type[BaseModel]) -> None:
+    """Refuses arguments that policies, approvers and the digest of a call would not see."""
+    from pydantic import TypeAdapter
+
+    for field in model.model_fields.values():
+        if field.exclude:
+            raise ToolDefinitionError(f"{name}: {field.alias} is excluded from its JSON form")
+        if field.is_required():
+            continue
+        adapter: TypeAdapter[Any] = TypeAdapter(field.annotation)  # type: ignore[arg-type]  # each has one
+        try:
+            adapter.dump_python(adapter.validate_python(field.get_default()), mode="json")
+        except (ValueError, TypeError) as err:
+            raise ToolDefinitionError(
+                f"{name}: the default of {field.alias} does not fit its type, or has no JSON"
+                " form"
+            ) from err
+
+
+def _schema(name: str, model: type[BaseModel]) -> JsonObject:
+    from pydantic.errors import PydanticInvalidForJsonSchema
+
+    try:
+        schema = model.model_json_schema()
+    except PydanticInvalidForJsonSchema as err:
+        raise ToolDefinitionError(
+            f"{name}: an argument's type has no JSON form ({err.message}); tools take JSON"
+        ) from err
+    if _is_masked(schema):
+        raise ToolDefinitionError(
+            f"{name}: a secret type shows asterisks in place of its value, so two different"
+            " calls would look the same; take the name of a secret instead"
+        )
+    return schema
+
+
+def _is_masked(schema: Any) -> bool:
+    if isinstance(schema, dict):
+        return schema.get("writeOnly") is True or any(map(_is_masked, schema.values()))
+    return isinstance(schema, list) and any(map(_is_masked, schema))
+
+
+def _output(hint: Any) -> tuple[TypeAdapter[Any], JsonObject | None]:
+    from pydantic import TypeAdapter
+    from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
+
+    try:
+        adapter = TypeAdapter(hint)
+        return adapter, None if hint is Any else adapter.json_schema(mode="serialization")
+    except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema):
+        # A result only Python knows; it is recorded if it can be turned into JSON at run time.
+        return TypeAdapter(Any), None
+
+
+def _source(function: Callable[..., Any]) -> str:
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):
+        return function.__code__.co_code.hex() + repr(function.__code__.co_consts)

@@ -1,0 +1,115 @@
+"""One started set of namespaces that waits for its job, and its end."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from sandbox.backends.bubblewrap.arguments import STAGE
+from sandbox.backends.bubblewrap.launch import launched
+from sandbox.backends.bubblewrap.workspace import ATTRIBUTES, View, upper_of
+from sandbox.backends.local_process import ArmedProcess
+from sandbox.errors import SandboxProviderError
+from sandbox.supervisor import wire
+from sandbox.workspace.host_mounts import mounted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from sandbox.backends.bubblewrap.locate import Programs
+    from sandbox.isolation.cgroup import RunGroup
+    from sandbox.lease import Lease
+    from sandbox.profile import SandboxProfile
+    from sandbox.result import ExecResult
+    from sandbox.supervisor.wire import Order
+    from sandbox.workspace import WorkspaceLayer
+
+
+class ArmedNamespaces:
+    """See `Armed`. Starting it is two steps: the launcher by `__init__`, then `set_up`.
+
+    One that keeps its interpreter can be spent again after a call that ended well.
+
+    Args:
+        programs: of this machine.
+        profile: its walls.
+        roots: real host paths of the code, already checked.
+        lease: of its owner.
+        group: made for it; removed with it.
+        enforced: the walls, for the record.
+        workspace: the layer of its job.
+        keeps: whether its interpreter is kept.
+
+    Raises:
+        SandboxProviderError: the launcher cannot be started; the group is left to the caller.
+        SandboxUnavailableError: the workspace cannot be layered; likewise.
+    """
+
+    def __init__(
+        self,
+        programs: Programs,
+        profile: SandboxProfile,
+        roots: Sequence[Path],
+        *,
+        lease: Lease,
+        group: RunGroup,
+        enforced: Mapping[str, object],
+        workspace: WorkspaceLayer | None = None,
+        keeps: bool = False,
+    ) -> None:
+        self._uncollected = None if os.geteuid() == 0 else workspace
+        with ExitStack() as stack:
+            view = None if workspace is None else _view(workspace, profile, lease, stack)
+            self._started = stack.enter_context(
+                launched(programs, profile, roots, lease=lease, view=view)
+            )
+            held = stack.pop_all()
+        self._process = ArmedProcess(
+            self._started,
+            profile,
+            group=group,
+            enforced=enforced,
+            places=roots,
+            remedy="`pip install {!r}` into a folder that is given as a code root",
+            held=held,
+            keeps=keeps,
+        )
+
+    async def set_up(self, setup: Iterable[bytes], *, seconds: float) -> None:
+        """Waits for the runner, puts it into its group, and waits until it is ready."""
+        await self._process.set_up(setup, process_id=self._process_id, seconds=seconds)
+
+    async def _process_id(self) -> int:
+        # Written before the runner was started, so it is there.
+        said = wire.parse_object(os.read(self._started.info, 4096))
+        pid = said.get("child-pid")
+        if type(pid) is not int:
+            raise SandboxProviderError("bubblewrap did not say which process it started")
+        if self._uncollected is not None:
+            self._uncollected.collect(upper_of(pid, STAGE), ATTRIBUTES)
+        return pid
+
+    def is_alive(self) -> bool:
+        """See `Armed`."""
+        return self._process.is_alive()
+
+    async def spend(self, order: Order) -> ExecResult:
+        """See `Armed`."""
+        return await self._process.spend(order)
+
+    async def destroy(self) -> None:
+        """See `Armed`."""
+        await self._process.destroy()
+
+
+def _view(
+    workspace: WorkspaceLayer, profile: SandboxProfile, lease: Lease, stack: ExitStack
+) -> View:
+    if os.geteuid() != 0:
+        return View(workspace.source, is_mounted=False, hidden=workspace.hidden)
+    mount = stack.enter_context(
+        mounted(workspace, size=profile.work_bytes, files=profile.files, lease=lease)
+    )
+    return View(mount.merged, is_mounted=True, hidden=())

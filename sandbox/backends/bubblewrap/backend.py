@@ -1,0 +1,221 @@
+"""Bubblewrap as a sandbox: namespaces without a daemon, from `pip install` alone.
+
+Protects the host's files, processes, network and environment from the job. Shares the host's
+kernel through every call the system call policy allows, like a container, and is one layer
+thinner than one: `/usr` of the host can be read, `/box` and `/tmp` are not `noexec`, and
+without a control group of its own memory and processes are limited per process only
+(`enforced` says which). Needs user namespaces for plain users, or uid 0.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from functools import partial
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio import to_thread
+from anyio.abc import AsyncResource
+
+from sandbox.backends.bubblewrap import reaper
+from sandbox.backends.bubblewrap.armed import ArmedNamespaces
+from sandbox.backends.bubblewrap.locate import Programs, locate
+from sandbox.errors import SandboxError, SandboxUnavailableError
+from sandbox.isolation.cgroup import RunGroup
+from sandbox.isolation.mounts import checked_sources
+from sandbox.isolation.seccomp import POLICY_DIGEST
+from sandbox.job import PythonJob
+from sandbox.lease import Lease
+from sandbox.profile import USER, WORK, SandboxProfile
+from sandbox.protocol import Availability
+from sandbox.supervisor.bootstrap import rlimits
+from sandbox.supervisor.wire import encode_job, encode_setup
+from sandbox.workspace import TARGET
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from sandbox.job import Job
+    from sandbox.result import ExecResult, Isolation
+    from sandbox.session import SessionBounds
+    from sandbox.workspace import WorkspaceLayer
+
+BOOT_SECONDS = 15.0
+
+
+class BubblewrapSandbox(AsyncResource):
+    """Runs each job in a fresh set of namespaces.
+
+    Finds its programs lazily: entering never fails, the first run may.
+    """
+
+    name = "bubblewrap"
+    isolation: Isolation = "process"
+
+    def __init__(self) -> None:
+        self._programs: Programs | None = None
+
+    async def probe(self) -> Availability:
+        """See `Sandbox`. Starts an empty sandbox, because only that tells."""
+        facts: dict[str, object] = {}
+        try:
+            programs = await self._open()
+            facts = {"bwrap": str(programs.bwrap), "interpreter": str(programs.interpreter)}
+            facts["bundled"] = programs.bwrap_root is not None
+            armed, group = await self._start(SandboxProfile(), (), (), keep_seconds=0)
+            await armed.destroy()
+            facts["cgroup"] = f"v{group.version}"
+            facts["controllers"] = sorted(group.folders)
+        except SandboxUnavailableError as err:
+            return Availability(
+                available=False, facts=facts, missing=err.missing, remedy=err.remedy
+            )
+        except SandboxError as err:
+            return Availability(
+                available=False,
+                facts=facts,
+                missing=f"bubblewrap does not start here: {err}",
+                remedy="allow user namespaces (kernel.unprivileged_userns_clone,"
+                " kernel.apparmor_restrict_unprivileged_userns), or use Docker",
+            )
+        return Availability(available=True, facts=facts)
+
+    async def run(
+        self,
+        job: Job,
+        profile: SandboxProfile,
+        *,
+        files: Mapping[str, bytes] | None = None,
+        workspace: WorkspaceLayer | None = None,
+    ) -> ExecResult:
+        """See `Sandbox`."""
+        order = encode_job(job, profile, files=files or {})
+        roots = job.code_roots if isinstance(job, PythonJob) else ()
+        armed, _ = await self._start(profile, roots, (), keep_seconds=0, workspace=workspace)
+        try:
+            return await armed.spend(order)
+        finally:
+            await armed.destroy()
+
+    async def arm(
+        self,
+        profile: SandboxProfile,
+        *,
+        code_roots: Sequence[Path] = (),
+        preload: Sequence[str] = (),
+        keep_seconds: float = 0.0,
+    ) -> ArmedNamespaces:
+        """See `ArmingSandbox`."""
+        armed, _ = await self._start(profile, code_roots, preload, keep_seconds=keep_seconds)
+        return armed
+
+    async def keep(
+        self,
+        profile: SandboxProfile,
+        *,
+        code_roots: Sequence[Path] = (),
+        preload: Sequence[str] = (),
+        bounds: SessionBounds,
+    ) -> ArmedNamespaces:
+        """See `KeepingSandbox`."""
+        armed, _ = await self._start(
+            profile,
+            code_roots,
+            preload,
+            keep_seconds=bounds.total_seconds,
+            bounds=bounds,
+        )
+        return armed
+
+    async def _start(
+        self,
+        profile: SandboxProfile,
+        code_roots: Sequence[Path],
+        preload: Sequence[str],
+        *,
+        keep_seconds: float,
+        workspace: WorkspaceLayer | None = None,
+        bounds: SessionBounds | None = None,
+    ) -> tuple[ArmedNamespaces, RunGroup]:
+        if profile.image is not None or profile.runtime is not None:
+            raise SandboxUnavailableError(
+                "bubblewrap has neither images nor runtimes", "use Docker for this profile"
+            )
+        roots = checked_sources(code_roots, profile, user=USER if os.geteuid() == 0 else None)
+        programs = await self._open()
+        lease = Lease.of_this_process(
+            wall_seconds=keep_seconds + profile.wall_seconds + 2 * BOOT_SECONDS
+        )
+        create = partial(RunGroup.create, profile, lease=lease, name=secrets.token_hex(8))
+        # In a thread, for the kernel takes its time; what was made has to be known.
+        with anyio.CancelScope(shield=True):
+            group = await to_thread.run_sync(create)
+        try:
+            armed = ArmedNamespaces(
+                programs,
+                profile,
+                roots,
+                lease=lease,
+                group=group,
+                enforced=enforced(profile, group, programs, layered=workspace is not None),
+                workspace=workspace,
+                keeps=bounds is not None,
+            )
+        except BaseException:
+            group.remove()
+            raise
+        setup = encode_setup(
+            profile,
+            code_roots=len(roots),
+            directory=WORK if workspace is None else TARGET,
+            preload=preload,
+            rlimits=rlimits(
+                profile,
+                memory_grouped="memory" in group.folders,
+                processes_grouped="pids" in group.folders,
+            ),
+            bounds=bounds,
+        )
+        try:
+            await armed.set_up(setup, seconds=BOOT_SECONDS)
+        except BaseException:
+            await armed.destroy()
+            raise
+        return armed, group
+
+    async def _open(self) -> Programs:
+        if self._programs is None:
+            self._programs = locate()
+            await to_thread.run_sync(reaper.reap)
+        return self._programs
+
+    async def aclose(self) -> None:
+        """See `Sandbox`."""
+        if self._programs is not None:
+            self._programs = None
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(reaper.reap)
+
+
+def enforced(
+    profile: SandboxProfile, group: RunGroup, programs: Programs, *, layered: bool
+) -> dict[str, object]:
+    """What stood around a run, as plain JSON for the record."""
+    return {
+        "backend": "bubblewrap",
+        "isolation": "process",
+        "engine": "bundled" if programs.bwrap_root is not None else str(programs.bwrap),
+        "runtime": None,
+        "cgroup": f"v{group.version}" if group.folders else None,
+        "memory": "group" if "memory" in group.folders else "per process",
+        "processes": "group" if "pids" in group.folders else "per user namespace",
+        "cpus": "group" if "cpu" in group.folders else "not limited",
+        "files": "not limited",
+        "noexec": False,
+        "uid_dropped": os.geteuid() == 0,
+        "image": None,
+        "seccomp": POLICY_DIGEST,
+        **profile.walls(layered=layered),
+    }

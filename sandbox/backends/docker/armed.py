@@ -1,0 +1,117 @@
+"""One started container that waits for its job, and its end."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
+
+import anyio
+
+from sandbox.backends.docker.stream import AttachedChannel
+from sandbox.supervisor.channel import (
+    SocketChannel,
+    check_order,
+    converse,
+    greet,
+    set_up,
+)
+from sandbox.supervisor.transcript import Transcript
+from sandbox.supervisor.verdict import Evidence, execution_result, judge
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+    from sandbox.backends.docker.engine import Engine
+    from sandbox.profile import SandboxProfile
+    from sandbox.result import ExecResult
+    from sandbox.supervisor.channel import Packages
+    from sandbox.supervisor.wire import Order
+
+
+class ArmedContainer:
+    """See `Armed`. One that keeps its interpreter can be spent again after a call.
+
+    Args:
+        engine: where it runs.
+        stream: attached to the started container; closed with it.
+        name: of the container.
+        profile: its walls.
+        enforced: the same, for the record.
+        packages: what its Python will find.
+        in_thread: runs a blocking call of the engine.
+        remove: removes the container by name, and never raises.
+        keeps: whether its interpreter is kept.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        stream: socket.socket,
+        *,
+        name: str,
+        profile: SandboxProfile,
+        enforced: Mapping[str, object],
+        packages: Packages,
+        in_thread: Callable[[Callable[[], object]], Awaitable[object]],
+        remove: Callable[[str], Awaitable[None]],
+        keeps: bool = False,
+    ) -> None:
+        self._engine = engine
+        self._stream = stream
+        self._channel = AttachedChannel(SocketChannel(stream))
+        self._transcript = Transcript(profile, keeps=keeps)
+        self._name = name
+        self._enforced = enforced
+        self._packages = packages
+        self._in_thread = in_thread
+        self._remove = remove
+        self._destroyed = False
+
+    async def set_up(self, setup: Iterable[bytes], *, seconds: float) -> None:
+        """Waits for the runner, and until it is ready for its job."""
+        await greet(self._channel, self._transcript, seconds=seconds)
+        await set_up(self._channel, self._transcript, setup, seconds=seconds)
+
+    def is_alive(self) -> bool:
+        """See `Armed`."""
+        return self._channel.is_quiet()
+
+    async def spend(self, order: Order) -> ExecResult:
+        """See `Armed`."""
+        self._transcript = transcript = self._transcript.for_order()
+        await check_order(
+            order,
+            transcript,
+            python=sys.version_info[:2],
+            packages=self._packages,
+            remedy="name {!r} among the project's dependencies and build its image again:"
+            " `wardline sandbox build PROJECT`",
+        )
+        stopped, seconds = await converse(self._channel, transcript, order)
+        if stopped is not None or not transcript.is_kept:
+            # Let go of the stream first: an engine that cannot pass on output cannot kill either.
+            self._stream.close()
+        if stopped is not None:
+            await self._in_thread(partial(self._engine.kill, self._name))
+        oom: object = False
+        if stopped is None and not transcript.is_finished:
+            oom = await self._in_thread(partial(self._engine.ended_by_oom, self._name))
+        ending = judge(
+            transcript,
+            Evidence(oom_kills=int(bool(oom))),
+            stopped=stopped,
+            returns_value=order.returns_value,
+            diagnostics=self._channel.diagnostics.decode("utf-8", "replace"),
+        )
+        return execution_result(ending, transcript, seconds=seconds, enforced=self._enforced)
+
+    async def destroy(self) -> None:
+        """See `Armed`."""
+        if self._destroyed:
+            return
+        self._destroyed = True
+        self._stream.close()
+        with anyio.CancelScope(shield=True):
+            await self._remove(self._name)

@@ -1,0 +1,324 @@
+"""Docker as a sandbox: one hardened container per job, gone when `run` returns.
+
+Protects the host by namespaces, cgroups, an empty capability set, a read-only root and our own
+system call policy, under an unprivileged user. Does not protect from a bug of the kernel in a
+call that policy allows, nor from whoever can talk to the engine: access to its socket is root.
+
+If the process dies, the runner inside reads end of file and leaves; a container that survives
+even that is removed by its lease when the next `DockerSandbox` opens or closes.
+"""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+from anyio import to_thread
+from anyio.abc import AsyncResource
+
+from sandbox.backends.docker.armed import ArmedContainer
+from sandbox.backends.docker.engine import Engine
+from sandbox.backends.docker.image import check_label, default_image
+from sandbox.backends.docker.inspect import read_sbom
+from sandbox.backends.docker.options import create_request, enforced, grouped_rlimits
+from sandbox.errors import SandboxError, SandboxUnavailableError
+from sandbox.isolation.mounts import checked_sources
+from sandbox.job import PythonJob
+from sandbox.lease import Lease
+from sandbox.logs import get_logger
+from sandbox.profile import USER, WORK
+from sandbox.protocol import Availability
+from sandbox.requirements import installed
+from sandbox.supervisor.wire import encode_job, encode_setup
+from sandbox.workspace import TARGET, host_mounts
+from sandbox.workspace.host_mounts import mounted
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from sandbox.job import Job
+    from sandbox.profile import SandboxProfile
+    from sandbox.result import ExecResult, Isolation
+    from sandbox.session import SessionBounds
+    from sandbox.workspace import WorkspaceLayer
+
+log = get_logger("docker")
+
+BOOT_SECONDS = 30.0
+CLEANUP_SECONDS = 45.0
+ENGINE_THREADS = 16
+
+_T = TypeVar("_T")
+
+
+class DockerSandbox(AsyncResource):
+    """Runs each job in a fresh container of the engine on this machine.
+
+    Connects lazily: entering never fails, the first run may.
+    """
+
+    name = "docker"
+    isolation: Isolation = "container"
+
+    def __init__(self) -> None:
+        self._limiter = anyio.CapacityLimiter(ENGINE_THREADS)
+        self._engine: Engine | None = None
+        self._facts: Mapping[str, object] = {}
+        self._opening = anyio.Lock()
+        self._owed: set[str] = set()
+        self._image_packages: dict[str, Mapping[str, str]] = {}
+
+    async def probe(self) -> Availability:
+        """See `Sandbox`."""
+        try:
+            await self._open()
+            image = await self._in_thread(partial(default_image, self._connected()))
+        except SandboxUnavailableError as err:
+            return Availability(
+                available=False, facts=dict(self._facts), missing=err.missing, remedy=err.remedy
+            )
+        except SandboxError as err:
+            return Availability(
+                available=False,
+                facts=dict(self._facts),
+                missing=str(err),
+                remedy="look at the engine's log",
+            )
+        return Availability(available=True, facts={**self._facts, "image": image})
+
+    async def run(
+        self,
+        job: Job,
+        profile: SandboxProfile,
+        *,
+        files: Mapping[str, bytes] | None = None,
+        workspace: WorkspaceLayer | None = None,
+    ) -> ExecResult:
+        """See `Sandbox`."""
+        # All of it, before anything is started: a job that cannot be written must cost nothing.
+        order = encode_job(job, profile, files=files or {})
+        roots = job.code_roots if isinstance(job, PythonJob) else ()
+        async with self._mounted(workspace, profile) as merged:
+            armed = await self._start(profile, roots, merged=merged)
+            try:
+                return await armed.spend(order)
+            finally:
+                await armed.destroy()
+
+    @asynccontextmanager
+    async def _mounted(
+        self, workspace: WorkspaceLayer | None, profile: SandboxProfile
+    ) -> AsyncIterator[Path | None]:
+        """Where the layer of a workspace lies on the host, while there is one."""
+        if workspace is None:
+            yield None
+            return
+        mount = mounted(
+            workspace,
+            size=profile.work_bytes,
+            files=profile.files,
+            lease=Lease.of_this_process(wall_seconds=profile.wall_seconds + 2 * BOOT_SECONDS),
+        )
+        # Whoever gives up meanwhile, what was mounted has to be known, to be unmounted.
+        with anyio.CancelScope(shield=True):
+            merged = (await self._in_thread(mount.__enter__)).merged
+        try:
+            yield merged
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._in_thread(partial(mount.__exit__, None, None, None))
+
+    async def arm(
+        self,
+        profile: SandboxProfile,
+        *,
+        code_roots: Sequence[Path] = (),
+        preload: Sequence[str] = (),
+        keep_seconds: float = 0.0,
+    ) -> ArmedContainer:
+        """See `ArmingSandbox`."""
+        return await self._start(
+            profile, code_roots, preload=preload, keep_seconds=keep_seconds
+        )
+
+    async def keep(
+        self,
+        profile: SandboxProfile,
+        *,
+        code_roots: Sequence[Path] = (),
+        preload: Sequence[str] = (),
+        bounds: SessionBounds,
+    ) -> ArmedContainer:
+        """See `KeepingSandbox`."""
+        return await self._start(
+            profile,
+            code_roots,
+            preload=preload,
+            keep_seconds=bounds.total_seconds,
+            bounds=bounds,
+        )
+
+    async def _start(
+        self,
+        profile: SandboxProfile,
+        code_roots: Sequence[Path],
+        *,
+        preload: Sequence[str] = (),
+        keep_seconds: float = 0.0,
+        merged: Path | None = None,
+        bounds: SessionBounds | None = None,
+    ) -> ArmedContainer:
+        roots = checked_sources(code_roots, profile, user=USER)
+        await self._open()
+        engine = self._connected()
+        for owed in tuple(self._owed):
+            await self._remove(owed)
+        image = await self._in_thread(partial(_image_id, engine, profile, self._facts))
+        lease = Lease.of_this_process(
+            wall_seconds=keep_seconds + profile.wall_seconds + 2 * BOOT_SECONDS
+        )
+        name = f"wardline-{secrets.token_hex(8)}"
+        request = create_request(
+            profile, image=image, lease=str(lease), code_roots=roots, merged=merged
+        )
+        try:
+            stream = await self._in_thread(partial(engine.launch, request, name=name))
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._remove(name)
+            raise
+        armed = ArmedContainer(
+            engine,
+            stream,
+            name=name,
+            profile=profile,
+            enforced=enforced(
+                profile, image=image, facts=self._facts, layered=merged is not None
+            ),
+            packages=partial(self._packages, image, roots),
+            in_thread=self._in_thread,
+            remove=self._remove,
+            keeps=bounds is not None,
+        )
+        setup = encode_setup(
+            profile,
+            code_roots=len(roots),
+            directory=WORK if merged is None else TARGET,
+            preload=preload,
+            rlimits=grouped_rlimits(profile),
+            bounds=bounds,
+        )
+        try:
+            await armed.set_up(setup, seconds=BOOT_SECONDS)
+        except BaseException:
+            await armed.destroy()
+            raise
+        return armed
+
+    async def _packages(self, image: str, roots: Sequence[Path]) -> Mapping[str, str]:
+        """Distributions of the code roots, then those the image's SBOM names."""
+        if image not in self._image_packages:
+            bill = await self._in_thread(partial(read_sbom, self._connected(), image))
+            self._image_packages[image] = bill.importable
+        beside = await to_thread.run_sync(installed, roots)
+        return {**self._image_packages[image], **beside}
+
+    async def check_image(self, profile: SandboxProfile) -> None:
+        """Looks beforehand at what a profile's Python jobs would meet.
+
+        Raises:
+            SandboxUnavailableError: no engine or image, or one labelled with another Python.
+        """
+        await self._open()
+        engine = self._connected()
+        image = await self._in_thread(partial(_image_id, engine, profile, self._facts))
+        await self._in_thread(partial(check_label, engine, image))
+
+    async def _remove(self, name: str) -> None:
+        try:
+            await self._in_thread(partial(self._connected().remove, name))
+        except SandboxError as err:
+            # Tried again before the next run and at the end; after that the lease is left.
+            self._owed.add(name)
+            log.warning("sandbox_not_removed", container=name, error=str(err))
+        else:
+            self._owed.discard(name)
+
+    async def _open(self) -> None:
+        async with self._opening:
+            if self._engine is not None:
+                return
+            engine = await self._in_thread(Engine.connect)
+            try:
+                self._facts = await self._in_thread(engine.facts)
+                _require_walls(self._facts)
+                await self._in_thread(partial(reap, engine))
+            except BaseException:
+                engine.close()
+                raise
+            self._engine = engine
+
+    def _connected(self) -> Engine:
+        if self._engine is None:
+            raise SandboxUnavailableError("the sandbox was closed", "open a new DockerSandbox")
+        return self._engine
+
+    async def _in_thread(self, work: Callable[[], _T]) -> _T:
+        """Runs a blocking engine call; cancellation waits for it (its own timeout bounds it)."""
+        return await to_thread.run_sync(work, limiter=self._limiter)
+
+    async def aclose(self) -> None:
+        """See `Sandbox`."""
+        engine = self._engine
+        if engine is None:
+            return
+        with anyio.move_on_after(CLEANUP_SECONDS, shield=True):
+            for owed in tuple(self._owed):
+                await self._remove(owed)
+            try:
+                await self._in_thread(partial(reap, engine))
+            except SandboxError as err:
+                log.warning("sandbox_reaper_failed", error=str(err))
+            self._engine = None
+            await self._in_thread(engine.close)
+
+
+def reap(engine: Engine) -> int:
+    """Removes containers whose owner is gone; gives their number."""
+    host_mounts.reap()
+    abandoned = [left for left in engine.leftovers() if left.is_abandoned]
+    for left in abandoned:
+        engine.remove(left.id)
+    if abandoned:
+        log.info("sandbox_leftovers_removed", containers=len(abandoned))
+    return len(abandoned)
+
+
+def _image_id(engine: Engine, profile: SandboxProfile, facts: Mapping[str, object]) -> str:
+    runtimes = facts.get("runtimes")
+    if profile.runtime and not (isinstance(runtimes, list) and profile.runtime in runtimes):
+        raise SandboxUnavailableError(
+            f"the engine has no runtime {profile.runtime!r}",
+            "install it and name it in the engine's daemon.json",
+        )
+    if profile.image is None:
+        return default_image(engine)
+    return str(engine.image(profile.image)["Id"])
+
+
+def _require_walls(facts: Mapping[str, object]) -> None:
+    for fact, what in (
+        ("memory_limit", "memory limits"),
+        ("pids_limit", "process limits"),
+        ("cpu_limit", "processor limits"),
+        ("seccomp", "system call filters"),
+    ):
+        if not facts.get(fact):
+            raise SandboxUnavailableError(
+                f"the Docker engine cannot enforce {what}",
+                "enable the cgroup controller or seccomp in the kernel it runs on",
+            )

@@ -1,0 +1,171 @@
+"""From a profile to the engine's create request. Pure, table-tested; no engine needed.
+
+Every wall is spelled out, also where it is today's default of the engine, because defaults
+differ between engines and are changed by daemon configuration.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from sandbox.backends.vm_kernel import KERNEL_RUNTIMES
+from sandbox.isolation import procfs
+from sandbox.isolation.seccomp import POLICY_DIGEST, docker_profile
+from sandbox.profile import (
+    CODE,
+    TMP,
+    USER,
+    WORK,
+)
+from sandbox.supervisor.bootstrap import ENVIRONMENT, python_arguments, rlimits
+from sandbox.workspace import TARGET
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from sandbox.profile import SandboxProfile
+
+LEASE_LABEL = "io.wardline.lease"
+"""Marks every container of ours; its value is the owner's `Lease`."""
+
+MASKED_PATHS = (
+    *procfs.MASKED,
+    *("/sys/firmware", "/sys/devices/virtual/powercap", "/dev/mqueue"),
+)
+"""The engine's own list, and `/dev/mqueue`, the one writable place it leaves in `/dev`."""
+
+CPU_PERIOD_MICROSECONDS = 100_000
+
+
+def create_request(
+    profile: SandboxProfile,
+    *,
+    image: str,
+    lease: str,
+    code_roots: Sequence[Path],
+    merged: Path | None = None,
+) -> dict[str, Any]:
+    """The body of `POST /containers/create` (Docker Engine API 1.41).
+
+    Args:
+        profile: the walls.
+        image: image id by digest, already resolved.
+        lease: text of the owner's lease.
+        code_roots: real host paths, already checked.
+        merged: the job's layer over its workspace, mounted on the host.
+    """
+    return {
+        "Image": image,
+        "Entrypoint": ["python3", *python_arguments()],
+        "Cmd": [],
+        "Env": [f"{name}={value}" for name, value in ENVIRONMENT.items()],
+        "User": f"{USER}:{USER}",
+        "WorkingDir": "/",
+        "Hostname": "sandbox",
+        "Labels": {LEASE_LABEL: lease},
+        "Tty": False,
+        "OpenStdin": True,
+        # When the attached supervisor goes away, the runner reads end of file and leaves.
+        "StdinOnce": True,
+        "AttachStdin": True,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "NetworkDisabled": True,
+        "StopSignal": "SIGKILL",
+        "Healthcheck": {"Test": ["NONE"]},
+        "HostConfig": _host_config(profile, code_roots, merged),
+    }
+
+
+def _host_config(
+    profile: SandboxProfile, code_roots: Sequence[Path], merged: Path | None
+) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "NetworkMode": "none",
+        "ReadonlyRootfs": True,
+        "Privileged": False,
+        "CapDrop": ["ALL"],
+        "SecurityOpt": [
+            "no-new-privileges:true",
+            "seccomp=" + json.dumps(docker_profile(), separators=(",", ":")),
+        ],
+        "IpcMode": "none",
+        "CgroupnsMode": "private",
+        "PidMode": "",
+        "UTSMode": "",
+        "Memory": profile.memory_bytes,
+        "MemorySwap": profile.memory_bytes,  # the sum: no swap beyond the memory limit
+        "PidsLimit": profile.processes,
+        "CpuPeriod": CPU_PERIOD_MICROSECONDS,
+        "CpuQuota": int(profile.cpus * CPU_PERIOD_MICROSECONDS),
+        "OomScoreAdj": 500,
+        "Tmpfs": {
+            WORK: _tmpfs(profile.work_bytes, profile.files),
+            TMP: _tmpfs(profile.tmp_bytes, profile.files),
+        },
+        "Mounts": [
+            *(_mount(str(root), f"{CODE}/{number}") for number, root in enumerate(code_roots)),
+            *(_mount(str(mount.source), mount.target) for mount in profile.mounts),
+            *([] if merged is None else [_mount(str(merged), TARGET) | {"ReadOnly": False}]),
+        ],
+        "Ulimits": [
+            {"Name": name, "Soft": most, "Hard": most}
+            for name, most in grouped_rlimits(profile).items()
+            if name in ("nofile", "fsize", "core")
+        ],
+        # json-file would fill the host's disk; the output is only streamed.
+        "LogConfig": {"Type": "none", "Config": {}},
+        "RestartPolicy": {"Name": "no"},
+        "AutoRemove": False,
+        "Init": False,  # the runner is process 1 and reaps
+        "Devices": [],
+        "MaskedPaths": list(MASKED_PATHS),
+        "ReadonlyPaths": list(procfs.READ_ONLY),
+    }
+    if profile.runtime is not None:
+        config["Runtime"] = profile.runtime
+    return config
+
+
+def grouped_rlimits(profile: SandboxProfile) -> Mapping[str, int | None]:
+    """Per-process limits beside the container's control group."""
+    return rlimits(profile, memory_grouped=True, processes_grouped=True)
+
+
+def enforced(
+    profile: SandboxProfile, *, image: str, facts: Mapping[str, object], layered: bool
+) -> dict[str, object]:
+    """What stood around a run, as plain JSON for the record."""
+    runtime = profile.runtime or facts.get("default_runtime")
+    return {
+        "backend": "docker",
+        "isolation": "kernel" if runtime in KERNEL_RUNTIMES else "container",
+        "engine": facts.get("engine"),
+        "runtime": runtime,
+        "cgroup": facts.get("cgroup"),
+        "swap_limited": facts.get("swap_limit"),
+        "user_namespace": facts.get("user_namespace"),
+        "image": image,
+        # Another kernel may not read the filter it is given, so nothing is claimed for it.
+        "seccomp": None if runtime in KERNEL_RUNTIMES else POLICY_DIGEST,
+        **profile.walls(layered=layered),
+    }
+
+
+def _tmpfs(size: int, files: int) -> str:
+    return (
+        f"rw,noexec,nosuid,nodev,size={size},nr_inodes={files},mode=0700,uid={USER},gid={USER}"
+    )
+
+
+def _mount(source: str, target: str) -> dict[str, Any]:
+    return {
+        "Type": "bind",
+        "Source": source,
+        "Target": target,
+        "ReadOnly": True,
+        # A file system mounted below the source would stay writable: it is left out.
+        "BindOptions": {"Propagation": "rprivate", "NonRecursive": True},
+    }

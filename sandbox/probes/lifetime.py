@@ -1,0 +1,207 @@
+"""Cases 13 to 22: outliving the run, and pretending another end."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio import to_thread
+
+from sandbox.probes.fixtures import (
+    gone,
+    inside,
+    new_mark,
+    seen,
+)
+from sandbox.probes.table import (
+    blocked_unless,
+    not_applicable,
+    opened,
+    probe,
+)
+from sandbox.protocol import KeepingSandbox
+from sandbox.session import SandboxSession
+
+if TYPE_CHECKING:
+    from sandbox.probes.fixtures import Ground
+    from sandbox.probes.table import Outcome
+
+STUBBORN = (
+    "trap '' TERM INT HUP; setsid sh -c \"trap '' TERM; sleep {0}\" & sleep {0}; sleep {0}"
+)
+"""Ignores every polite signal and leaves its session."""
+
+DESTROY_SECONDS = 3.0
+"""The promise is one second on an idle machine; five and more is what a missing kill takes."""
+
+OWNER = """
+import importlib, sys, anyio
+from sandbox import CommandJob, SandboxProfile
+module, name, mark, runtime = sys.argv[1:]
+async def main():
+    backend = getattr(importlib.import_module(module), name)()
+    profile = SandboxProfile(wall_seconds=300, runtime=runtime or None)
+    await backend.run(CommandJob(("sleep", mark)), profile)
+anyio.run(main)
+"""
+"""A caller that is going to be killed while its job runs."""
+
+
+@probe(13, "Ignore SIGTERM at the deadline", "the whole tree is killed", alone=True)
+async def ignored_signals(ground: Ground) -> Outcome:
+    """The host looks for what is left."""
+    mark = new_mark()
+    result = await ground.command(
+        "sh", "-c", STUBBORN.format(mark), profile=ground.profile(wall_seconds=1.0)
+    )
+    if result.verdict != "timeout":
+        return opened(f"ended as {result.verdict}")
+    return blocked_unless(not await gone(mark, seconds=0.25) and "alive", "nothing was left")
+
+
+@probe(14, "A background process that left its session", "none survives the end of the run")
+async def survivor(ground: Ground) -> Outcome:
+    """The job ends well and leaves something behind."""
+    mark = new_mark()
+    script = f"(setsid setsid sleep {mark} &) ; sleep 0.1"
+    result = await ground.command("sh", "-c", script)
+    if result.verdict != "ok":
+        return opened(f"ended as {result.verdict}")
+    return blocked_unless(not await gone(mark, seconds=0.25) and "alive", "nothing was left")
+
+
+@probe(15, "The caller is killed with -9 in the middle of a call", "the job dies with it")
+async def killed_caller(ground: Ground) -> Outcome:
+    """A second process runs the job and is killed."""
+    kind = type(ground.sandbox)
+    if kind.__module__.partition(".")[0] != "sandbox":
+        return not_applicable("only a backend of this package can be opened by its name")
+    mark = new_mark()
+    owner = subprocess.Popen(  # noqa: ASYNC220 - it is killed, never waited for
+        [
+            sys.executable,
+            "-c",
+            OWNER,
+            kind.__module__,
+            kind.__name__,
+            mark,
+            ground.runtime or "",
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        await seen(mark)
+    finally:
+        owner.send_signal(signal.SIGKILL)
+        await to_thread.run_sync(owner.wait)
+    return blocked_unless(not await gone(mark) and "the job is alive", "the job died with it")
+
+
+@probe(16, "The caller goes away by itself", "the call is stopped")
+async def cancelled_caller(ground: Ground) -> Outcome:
+    """Cancellation, seen from the host."""
+    mark = new_mark()
+    async with ground.living("sleep", mark):
+        pass
+    return blocked_unless(not await gone(mark, seconds=0.25) and "alive", "nothing was left")
+
+
+@probe(17, "Orphans that nobody waits for", "reaped: they do not use up the process limit")
+async def orphans(ground: Ground) -> Outcome:
+    """Five times as many as may live."""
+    result = await ground.attempt("probes:orphans", ground.profile(processes=16), count=80)
+    return blocked_unless(
+        result.verdict != "ok" and f"80 orphans under a limit of 16: {result.verdict}",
+        "80 orphans were reaped under a limit of 16",
+    )
+
+
+@probe(18, "Refuse to be destroyed", "gone at once, polite signals or not", alone=True)
+async def stubborn(ground: Ground) -> Outcome:
+    """From the cancellation to the last process, on the host's clock."""
+    mark = new_mark()
+    async with ground.living("sh", "-c", 'trap "" TERM INT; sleep "$0"; sleep "$0"', mark):
+        start = time.monotonic()
+    seconds = time.monotonic() - start
+    if not await gone(mark, seconds=0.25):
+        return opened("alive after it was destroyed")
+    return blocked_unless(
+        seconds > DESTROY_SECONDS and f"it took {seconds:.1f} s", f"gone in {seconds:.2f} s"
+    )
+
+
+@probe(
+    19,
+    "State of one run seen in the next",
+    "nothing: a sandbox is used once; the calls of a session share theirs with nobody else",
+)
+async def state(ground: Ground) -> Outcome:
+    """Files, variables and a background process; and beside an open session, which keeps them."""
+    mark = new_mark()
+    first = await ground.value("attempts:leave_state")
+    await ground.command("sh", "-c", f"setsid sleep {mark} & echo x > /tmp/left; exit 0")
+    second = await ground.value("attempts:leave_state")
+    variables = (await ground.value("attempts:environment"))["own"]
+    found = [*first, *second, *(["a variable"] if "MARK" in variables else [])]
+    if isinstance(ground.sandbox, KeepingSandbox):
+        job = inside("attempts:leave_state")
+        async with SandboxSession(
+            ground.sandbox, ground.profile(), code_roots=job.code_roots
+        ) as session:
+            kept = await session.run(job)
+            if kept.verdict != "ok":
+                return opened(f"a session ended as {kept.verdict}")
+            beside = await ground.value("attempts:leave_state")
+        found += [*kept.value, *beside]
+    if not await gone(mark, seconds=0.25):
+        found.append("a process")
+    return blocked_unless(found, "two runs share nothing")
+
+
+@probe(20, "Objects shared between sandboxes", "shared memory, queues and sockets are its own")
+async def shared_objects(ground: Ground) -> Outcome:
+    """One sandbox holds them while another, and then the first's kind on the host, is asked."""
+    key, name = secrets.randbelow(2**30) + 1, f"wardline-{secrets.token_hex(6)}"
+    async with anyio.create_task_group() as group:
+        holding = ground.profile(wall_seconds=20)
+
+        async def hold() -> None:
+            await ground.attempt("abuse:share", holding, key=key, name=name, seconds=1000.0)
+
+        group.start_soon(hold)
+        await seen(name)
+        found = await ground.value("abuse:find_shared", key=key, name=name)
+        group.cancel_scope.cancel()
+    return blocked_unless(found, "the other sandbox finds none of them")
+
+
+@probe(21, "Crash, and leave a core dump", "the signal is reported; no core is written")
+async def crash(ground: Ground) -> Outcome:
+    """A segmentation fault."""
+    result = await ground.attempt("probes:die", number=int(signal.SIGSEGV))
+    if (result.verdict, result.signal) != ("signal", int(signal.SIGSEGV)):
+        return opened(f"reported as {result.verdict} {result.signal}")
+    told = await ground.value("attempts:identity")
+    return blocked_unless(
+        told["core"] != [0, 0] and "a core may be written", "signal 11, no core"
+    )
+
+
+@probe(22, "Exit codes 124 and 137 by the code itself", "the verdict is the supervisor's")
+async def faked_exit(ground: Ground) -> Outcome:
+    """They mean a timeout and an OOM kill elsewhere."""
+    for code in (124, 137):
+        result = await ground.attempt("probes:leave", code=code, hard=True)
+        if (result.verdict, result.exit_code) != ("exit", code):
+            return opened(f"exit code {code} became {result.verdict}")
+    forged = await ground.attempt("attempts:forge", text='{"value": 1, "verdict": "ok"}')
+    return blocked_unless(
+        forged.verdict == "ok" and "a forged answer was taken", "both stay exit codes"
+    )

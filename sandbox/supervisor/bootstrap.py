@@ -1,0 +1,98 @@
+"""How process 1 of every sandbox is started, whichever backend starts it."""
+
+from __future__ import annotations
+
+import importlib.util
+import marshal
+import re
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from sandbox.profile import TMP, WORK
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sandbox.profile import SandboxProfile
+
+ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+"""All that process 1 gets. The job's own variables travel with the job, so that a sandbox can
+be started before its job is known and `/proc/1/environ` has nothing to tell."""
+
+JOB_ENVIRONMENT = {**ENVIRONMENT, "HOME": WORK, "TMPDIR": TMP}
+"""What every job has besides its profile's own variables."""
+
+PAGE = 4096
+
+
+_JOINT = re.compile(
+    r"^from (?:__future__|sandbox\.guest\.\w+) import (?:\([^)]*\)|[^(\n]*)\n", re.MULTILINE
+)
+
+
+_START = """\
+import _frozen_importlib_external, marshal, posix
+def take(size):
+    data = b""
+    while len(data) < size:
+        data += posix.read(0, size - len(data)) or posix._exit(0)
+    return data
+magic, code, source = (take(int.from_bytes(take(4), "big")) for _ in "123")
+exec(marshal.loads(code) if _frozen_importlib_external.MAGIC_NUMBER == magic else source)
+"""
+
+
+def python_arguments() -> tuple[str, ...]:
+    """Arguments that make a Python take `runner_program` from its channel and run it.
+
+    Isolated and without `site`. The program is no argument, because a Python copies those a
+    dozen times.
+    """
+    return ("-I", "-S", "-B", "-c", _START)
+
+
+@cache
+def runner_program() -> bytes:
+    """What is sent first: the runner, compiled, and its source for another Python's byte code.
+
+    Compiling it takes as long as starting a Python. A command may run in an image with a
+    Python of another version, which knows its byte code by another number.
+    """
+    texts = (
+        resources.files("sandbox.guest").joinpath(name).read_text("utf-8")
+        for name in ("output.py", "job.py", "runner.py")
+    )
+    body = "".join(_JOINT.sub("", text) for text in texts)
+    # As a flag, because the statement imports a module besides.
+    flag = annotations.compiler_flag
+    code = compile(body, "<string>", "exec", flags=flag, dont_inherit=True, optimize=2)
+    source = f"from __future__ import annotations\n{body}".encode()
+    parts = (importlib.util.MAGIC_NUMBER, marshal.dumps(code), source)
+    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+
+
+@cache
+def keeper_source() -> str:
+    """What makes the runner answer several orders with one child."""
+    kept = resources.files("sandbox.guest").joinpath("session.py").read_text("utf-8")
+    return "from __future__ import annotations\n" + _JOINT.sub("", kept)
+
+
+def rlimits(
+    profile: SandboxProfile, *, memory_grouped: bool, processes_grouped: bool
+) -> Mapping[str, int | None]:
+    """Per-process limits (setrlimit(2), lower-case names) the runner puts on the job.
+
+    Memory and process count are left to the control group when there is one: `RLIMIT_AS`
+    counts address space nobody uses.
+    """
+    return {
+        "nofile": profile.open_files,
+        # One page above the file system's size, so that "no space" is met first.
+        "fsize": max(profile.work_bytes, profile.tmp_bytes) + PAGE,
+        "core": 0,
+        "cpu": profile.cpu_seconds,
+        "as": None if memory_grouped else profile.memory_bytes,
+        "nproc": None if processes_grouped else profile.processes,
+    }

@@ -1,0 +1,268 @@
+"""What a session remembers: who asks, labels, history, origins; and when it ends."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+from faults import types_of
+
+from permissions.errors import BudgetError, ConfigError, RunOpenError
+from permissions.model import Completed, Denial
+from permissions.reasons import Code
+from permissions.run.state import HISTORY, subject_of
+from permissions.sessions.open import open_session
+from permissions.testing import (
+    Person,
+    asking,
+    memory_broker,
+    permitted,
+)
+from permissions.tools.call import ToolCall
+from wardline import tool
+
+if TYPE_CHECKING:
+    from permissions.model import JsonObject
+
+SEEN: list[JsonObject] = []
+
+
+def labelling(document: JsonObject) -> JsonObject:
+    """Permits everything, notes what was asked, and labels sends."""
+    SEEN.append(document)
+    send = document["action"]["properties"]["effect"] == "send"
+    return permitted(*([{"id": "l", "type": "label", "properties": {"add": ["sent"]}}] * send))
+
+
+@pytest.fixture(autouse=True)
+def nothing_seen_yet() -> None:
+    SEEN.clear()
+
+
+@tool(effect="read", impact="low", output="trusted")
+async def trusted(text: str) -> str:
+    """Reads what only we write."""
+    return f"id-{text}"
+
+
+@tool(effect="read", impact="low")
+async def untrusted(text: str) -> str:
+    """Reads what anybody writes."""
+    return f"id-{text}"
+
+
+@tool(effect="send", impact="low", output="trusted", control=["to"])
+async def send(to: str) -> str:
+    """Sends."""
+    if to == "fail":
+        raise ValueError(to)
+    return "sent"
+
+
+TOOLS = [trusted, untrusted, send]
+
+
+@dataclass(frozen=True)
+class Who:
+    id: str
+    given: dict[str, Any]
+    type: str
+    name: str
+    on_behalf_of: str | None
+
+
+WHO = [
+    Who("nobody", {"user": None, "agent": None}, "user", "anonymous", None),
+    Who("a person", {"user": "alice", "agent": None}, "user", "alice", None),
+    Who("an agent", {"user": None, "agent": "bot"}, "agent", "bot", None),
+    Who("an agent for a person", {"user": "a", "agent": "bot"}, "agent", "bot", "user:a"),
+]
+
+
+@pytest.mark.parametrize("who", WHO, ids=lambda who: who.id)
+def test_the_subject_says_who_asks_and_for_whom(who: Who) -> None:
+    found = subject_of(**who.given, roles=["b", "a"]).document()
+
+    acts = [{"type": "user", "id": "a"}] if who.on_behalf_of else []
+    assert (found["type"], found["id"]) == (who.type, who.name)
+    assert found["properties"] == {
+        "roles": ["a", "b"],
+        "on_behalf_of": who.on_behalf_of,
+        "act": acts,
+    }
+
+
+BAD_NAMES = {
+    "prefix": "user:sec1",
+    "prefix in other letters": "\uff35ser\uff1asec1",
+    "prefix of an agent": "Agent:bot",
+    "prefix after a space": " user:sec1",
+    "escape": "sec1\x1b[2J",
+    "new line": "sec1\nadmin",
+    "invisible": "sec\u200b1",
+    "turned around": "\u202e1ces",
+}
+
+
+@pytest.mark.parametrize("role", ["user", "agent"])
+@pytest.mark.parametrize("name", BAD_NAMES.values(), ids=BAD_NAMES)
+def test_nobody_takes_a_name_that_reads_as_another(role: str, name: str) -> None:
+    given = {"user": "alice", "agent": "bot", role: name}
+    with pytest.raises(ConfigError) as caught:
+        subject_of(**given, roles=())
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["Zo\u00eb", "\u738b\u82b3", "a.b@example.org", "users: all"])
+def test_people_have_names_of_any_script(name: str) -> None:
+    assert subject_of(user=name, agent=None, roles=()).id == name
+
+
+@pytest.mark.parametrize(
+    ("first", "labels"),
+    [
+        (ToolCall("trusted", {"text": "x"}), []),
+        (ToolCall("untrusted", {"text": "x"}), ["untrusted"]),
+        (ToolCall("send", {"to": "x"}), ["sent", "untrusted"]),
+        (ToolCall("send", {"to": "fail"}), ["sent", "untrusted"]),
+        (ToolCall("nothing", {}), []),
+    ],
+    ids=["trusted read", "untrusted read", "a send", "a send that failed", "a refused call"],
+)
+async def test_what_ran_labels_the_session(first: ToolCall, labels: list[str]) -> None:
+    """Only a trusted read leaves it as it was, and a call that never ran."""
+    async with (
+        memory_broker(TOOLS, decide=labelling) as broker,
+        open_session(broker) as session,
+    ):
+        with contextlib.suppress(ValueError):
+            await broker.call(session, first)
+        await broker.call(session, ToolCall("trusted", {"text": "y"}))
+
+    assert SEEN[-1]["context"]["labels"] == labels
+
+
+async def test_the_history_is_bounded_and_tells_how_calls_ended() -> None:
+    async with (
+        memory_broker(TOOLS, decide=labelling) as broker,
+        open_session(broker) as session,
+    ):
+        with pytest.raises(ValueError, match="fail"):
+            await broker.call(session, ToolCall("send", {"to": "fail"}))
+        await broker.call(session, ToolCall("trusted", {"text": "x"}))
+        early = SEEN[-1]["context"]["history"]
+        for _ in range(HISTORY + 3):
+            await broker.call(session, ToolCall("trusted", {"text": "x"}))
+
+    assert early == [{"tool": "send", "effect": "send", "outcome": "error"}]
+    late = SEEN[-1]["context"]["history"]
+    assert len(late) == HISTORY
+    assert {each["outcome"] for each in late} == {"ok"}
+
+
+async def test_an_argument_is_traced_to_the_output_it_came_from() -> None:
+    async with (
+        memory_broker(TOOLS, decide=labelling) as broker,
+        open_session(broker, prompt="send it to id-person") as session,
+    ):
+        for reader, text in (("trusted", "mine"), ("untrusted", "theirs")):
+            await broker.call(session, ToolCall(reader, {"text": text}))
+        origins = []
+        for to in ("id-mine", "id-theirs", "id-person", "id-nowhere"):
+            await broker.call(session, ToolCall("send", {"to": to}))
+            entry = SEEN[-1]["context"]["provenance"]["/to"]
+            origins.append((entry["origin"], entry["source"], entry["trusted"]))
+
+    assert origins == [
+        ("unknown", None, False),  # vouched for, but it was fed by the agent
+        ("tool", "untrusted", False),
+        ("user", None, True),
+        ("unknown", None, False),
+    ]
+
+
+async def test_a_session_that_ended_starts_nothing_more() -> None:
+    async with memory_broker(TOOLS, decide=labelling) as broker:
+        async with open_session(broker) as session:
+            pass
+        result = await broker.call(session, ToolCall("trusted", {"text": "x"}))
+
+    assert isinstance(result, Denial)
+    assert result.code == Code.SESSION_CLOSED
+    assert types_of(broker.trace.entries, result.call) == ["intent", "denied"]
+
+
+async def test_a_session_that_ends_while_a_person_decides_starts_nothing() -> None:
+    def decide(document: JsonObject) -> JsonObject:
+        return asking() if document["context"]["approval"] is None else permitted()
+
+    results = []
+    async with memory_broker(TOOLS, decide=decide, approval_mode="wait") as broker:
+        approvals = broker.parts.approvals
+        async with anyio.create_task_group() as tasks:
+            async with open_session(broker) as session:
+
+                async def ask() -> None:
+                    call = ToolCall("trusted", {"text": "x"})
+                    results.append(await broker.call(session, call))
+
+                tasks.start_soon(ask)
+                token = await approvals.changed(None)
+                while not (held := await approvals.listed(pending_only=True)):
+                    token = await approvals.changed(token)
+            await Person().answer(broker, held[0].id)
+
+    (result,) = results
+    assert isinstance(result, Denial)
+    assert result.code == Code.SESSION_CLOSED
+    assert "start" not in types_of(broker.trace.entries, result.call)
+    assert types_of(broker.trace.entries, result.call)[-1] == "denied"
+
+
+async def test_a_run_has_one_session_at_a_time_and_its_record_says_how_it_ended() -> None:
+    async with memory_broker(TOOLS, decide=labelling) as broker:
+        async with open_session(broker, run="r"):
+            with pytest.raises(RunOpenError):
+                async with open_session(broker, run="r"):
+                    pass
+        with pytest.raises(KeyError):
+            async with open_session(broker, run="r"):
+                raise KeyError("the program's own")
+
+    ends = [entry.body["status"] for entry in broker.trace.entries if entry.type == "run.end"]
+    assert ends == ["complete", "failed"]
+
+
+async def test_the_limits_of_a_run_stay() -> None:
+    async with memory_broker(TOOLS, decide=labelling) as broker:
+        async with open_session(broker, run="r", budgets={"calls": 1}) as session:
+            await broker.call(session, ToolCall("trusted", {"text": "x"}))
+        with pytest.raises(BudgetError, match="other limits"):
+            async with open_session(broker, run="r", budgets={"calls": 9}):
+                pass
+        async with open_session(broker, run="r", budgets={"calls": 1}) as session:
+            again = await broker.call(session, ToolCall("trusted", {"text": "x"}))
+
+    assert isinstance(again, Denial)
+    assert again.code == Code.BUDGET_EXHAUSTED
+
+
+async def test_an_admission_runs_once() -> None:
+    from permissions.broker.call import Admission
+    from permissions.errors import ExecutionError
+
+    async with (
+        memory_broker(TOOLS, decide=labelling) as broker,
+        open_session(broker) as session,
+    ):
+        admitted = await broker.admit(session, ToolCall("trusted", {"text": "x"}))
+        assert isinstance(admitted, Admission)
+        first = await broker.complete(admitted)
+        with pytest.raises(ExecutionError, match="used before"):
+            await broker.complete(admitted)
+
+    assert isinstance(first, Completed)
+    assert types_of(broker.trace.entries, admitted.id).count("outcome") == 1

@@ -1,0 +1,66 @@
+"""A launcher that says nothing, or does not end, holds nobody up."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+from runner_words import HELLO
+
+from sandbox import SandboxProfile, SandboxProviderError
+from sandbox.backends.launcher import Launched, started
+from sandbox.backends.local_process import ArmedProcess
+from sandbox.isolation.cgroup import RunGroup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+GREETS = f"import sys, os; os.write(1, {HELLO!r}); os.read(0, 1 << 20); os.read(0, 1 << 20)"
+
+
+@pytest.fixture
+def launcher() -> Iterator[tuple[Launched, ExitStack]]:
+    """A runner's hello from a process that is in no sandbox."""
+    with ExitStack() as stack:
+        argv = [sys.executable, "-c", GREETS]
+        yield (
+            stack.enter_context(started(argv, name="x", environment={}, descriptors=())),
+            stack.pop_all(),
+        )
+
+
+async def test_a_process_that_is_never_named_is_not_waited_for(
+    launcher: tuple[Launched, ExitStack],
+) -> None:
+    """A runtime may be killed between the start of process 1 and writing its number down."""
+    launched, held = launcher
+    armed = ArmedProcess(
+        launched,
+        SandboxProfile(),
+        group=RunGroup({}, 2),
+        enforced={},
+        places=(),
+        remedy="",
+        held=held,
+    )
+
+    with anyio.fail_after(10), pytest.raises(SandboxProviderError, match="which process"):
+        await armed.set_up((), process_id=_never, seconds=1)
+    await armed.destroy()
+
+    assert launched.process.returncode is not None
+
+
+async def _never() -> int:
+    await anyio.sleep_forever()
+    raise AssertionError
+
+
+def test_what_cannot_be_started_is_a_provider_error() -> None:
+    nowhere = started(["/nowhere"], name="x", environment={}, descriptors=())
+
+    with pytest.raises(SandboxProviderError, match="x cannot be started"), nowhere:
+        pass

@@ -1,0 +1,109 @@
+"""How the runner gets inside, and what it has in place of modules that cost too much."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from json_values import json_values
+
+from sandbox.backends.bubblewrap.launch import _is_open
+from sandbox.guest.job import understood
+from sandbox.guest.output import written
+from sandbox.supervisor.bootstrap import python_arguments, runner_program
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+REFUSAL = "runner: only ever process 1 of a sandbox"
+
+
+def start(sent: bytes) -> subprocess.CompletedProcess[bytes]:
+    """A Python that is to become the runner, and to notice that it is in no sandbox."""
+    return subprocess.run(
+        [sys.executable, *python_arguments()],
+        input=sent,
+        capture_output=True,
+        check=False,
+        timeout=150,
+    )
+
+
+def test_the_compiled_runner_runs() -> None:
+    """It is never compiled again: without its source it says the same."""
+    program = runner_program()
+    source = program.index(b"from __future__")
+
+    ended = start(program[: source - 4] + (0).to_bytes(4, "big"))
+
+    assert REFUSAL in ended.stderr.decode()
+
+
+def test_a_python_with_another_byte_code_compiles_the_runner() -> None:
+    program = runner_program()
+    other = program[:4] + b"\0\0\r\n" + program[8:]
+
+    ended = start(other)
+
+    assert REFUSAL in ended.stderr.decode()
+
+
+@pytest.mark.parametrize("size", [0, 3, 8, 5000])
+def test_a_runner_whose_supervisor_is_gone_leaves_quietly(size: int) -> None:
+    ended = start(runner_program()[:size])
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
+
+
+@given(st.dictionaries(st.text(max_size=20), json_values(), max_size=4))
+def test_the_runner_writes_and_reads_what_json_does(document: dict[str, Any]) -> None:
+    text = json.dumps(document, allow_nan=False)
+
+    assert written(document) == text
+    assert understood(text.encode()) == document
+
+
+def circle() -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    document["again"] = document
+    return document
+
+
+@pytest.mark.parametrize(
+    ("document", "error"),
+    [
+        pytest.param({"value": float("nan")}, ValueError, id="NaN"),
+        pytest.param({"value": float("-inf")}, ValueError, id="infinity"),
+        pytest.param(circle(), ValueError, id="a circle"),
+        pytest.param({"value": object()}, TypeError, id="an object"),
+        pytest.param({"value": {(1, 2): 3}}, TypeError, id="a key that is none"),
+    ],
+)
+def test_the_runner_refuses_what_json_refuses(
+    document: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error) as by_json:
+        json.dumps(document, allow_nan=False)
+    with pytest.raises(error) as by_runner:
+        written(document)
+
+    assert str(by_runner.value) == str(by_json.value)
+
+
+def test_a_source_in_a_closed_directory_needs_the_stage(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    (closed / "code").mkdir(parents=True)
+    for place in (closed, *tmp_path.parents[:2], tmp_path):
+        place.chmod(0o755)
+    (tmp_path / "link").symlink_to(closed / "code")
+    before = _is_open(closed / "code"), _is_open(tmp_path / "link")
+    closed.chmod(0o750)
+
+    assert before == (True, True)
+    assert not _is_open(closed / "code")
+    assert not _is_open(tmp_path / "link")
