@@ -4,7 +4,7 @@
 #   make test                     the test suite; PYTEST_ARGS="tests/unit -k plan" narrows it
 #   make check                    format, lint, types, import contracts, policies, docs
 #   make coverage                 the suite with branch coverage and its gate, on two cores
-#   make bench                    measures, and writes docs/benchmarks.md
+#   make bench                    measures, and writes docs/reference/benchmarks.md
 #   make docs                     writes the generated pages of docs/ again
 #   make fmt                      formats Python and Rego
 

@@ -3,7 +3,7 @@
 Names and shapes follow the OpenID AuthZEN Authorization API 1.0 (sections 5 and 6): a request
 is `subject`, `action`, `resource`, `context`; an answer is a boolean `decision` and a
 `context`. What the answer's context holds is this project's contract with its policies
-(docs/policy-contract.md) and follows the AuthZEN drafts on obligations and access requests.
+(docs/reference/policy-contract.md) and follows the AuthZEN drafts on obligations and access requests.
 
 Everything here is immutable and free of IO. Unknown or missing members in a policy's answer
 are refused (`PdpAnswerError`), never ignored: a typo in a policy must not mean "allow".

@@ -1,7 +1,7 @@
 """The broker's own reason codes: what it says when no policy spoke.
 
 Policies have their own codes (first word = their package). Codes that begin with one of the
-words below are the broker's, and each is documented in docs/reason-codes.md from this table.
+words below are the broker's, and each is documented in docs/reference/reason-codes.md from this table.
 """
 
 from __future__ import annotations

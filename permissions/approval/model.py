@@ -39,7 +39,7 @@ class RequestedCall:
         arguments: the effective arguments as canonical JSON text (RFC 8785): defaults filled
             in, nothing left out. Exactly what will run.
         targets: what the arguments lead to, as canonical JSON text: resolved paths, hosts,
-            recipients, amounts (docs/policy-contract.md). They can change while the arguments
+            recipients, amounts (docs/reference/policy-contract.md). They can change while the arguments
             do not, when a link is turned.
         workspace: the folder that relative paths start from, absolute and without links.
         policy_revision: digest of the bundle that asked for a person.
@@ -217,7 +217,7 @@ class Approval:
     args_digest: Digest
 
     def document(self) -> JsonObject:
-        """`context.approval` of the policy's input (docs/policy-contract.md)."""
+        """`context.approval` of the policy's input (docs/reference/policy-contract.md)."""
         return {
             "id": self.id,
             "approvers": list(self.approvers),

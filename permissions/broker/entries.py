@@ -1,7 +1,7 @@
 """What the broker writes down at each step, as entries of the trace. Pure.
 
 Bodies hold plain facts the broker itself knows; anything a caller, a tool or a person wrote
-goes into `contents`, of which the log keeps a salted commitment (docs/trace-format.md).
+goes into `contents`, of which the log keeps a salted commitment (docs/reference/trace-format.md).
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ the RFC 8785 form of `{"data": sha256, "modules": {path: sha256}}`, so two machi
 same files have the same revision, and a recorded decision can be made again under exactly
 the bundle it was made under (`save_bundle`, `load_revision`).
 
-`data/<table>.json` becomes `data.wardline.tables.<table>` (docs/policy-contract.md). Modules
+`data/<table>.json` becomes `data.wardline.tables.<table>` (docs/reference/policy-contract.md). Modules
 that end in `_test.rego` are kept apart: they are run by `permissions.pdp.rego.tests` and are
 never served.
 

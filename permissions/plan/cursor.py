@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from permissions.plan.verdict import PlanVerdict
 
 MatchVerdict = Literal["matched", "undeclared", "exhausted", "not_ready", "mismatch", "expired"]
-"""The words of `context.plan.verdict` (docs/policy-contract.md)."""
+"""The words of `context.plan.verdict` (docs/reference/policy-contract.md)."""
 
 MAX_DETAIL = 400
 

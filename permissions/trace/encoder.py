@@ -101,7 +101,7 @@ class EntryEncoder:
         """The bytes of `entry` as the log's entry number `index`.
 
         Raises:
-            TraceError: it lies outside the format (see docs/trace-format.md).
+            TraceError: it lies outside the format (see docs/reference/trace-format.md).
         """
         kind = entry.type
         if kind not in KNOWN_TYPES:

@@ -6,7 +6,7 @@
 #   is checked in main. An approval for something else is no approval at all.
 #   Not protected from: approvers who do not read what they approve.
 # related_resources:
-#   - ref: docs/policy-contract.md
+#   - ref: docs/reference/policy-contract.md
 package wardline.policies.approval
 
 _approval := input.context.approval

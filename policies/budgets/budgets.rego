@@ -7,7 +7,7 @@
 #   Not protected from: many small amounts, unless the run has a budget `amount_<currency>`
 #   (in lower case, as in `amount_eur`).
 # related_resources:
-#   - ref: docs/policy-contract.md
+#   - ref: docs/reference/policy-contract.md
 package wardline.policies.budgets
 
 import data.wardline.lib

@@ -5,7 +5,7 @@
 #   Rules that deny do not fire on what is undefined, so an input the contract does not know is
 #   refused before any of them is asked. Says nothing about whether a call is wise.
 # related_resources:
-#   - ref: docs/policy-contract.md
+#   - ref: docs/reference/policy-contract.md
 package wardline.contract
 
 # METADATA

@@ -8,7 +8,7 @@
 #   Not protected from: links changed after the decision, which a sandbox's mounts are for, and
 #   secrets under names the table does not know.
 # related_resources:
-#   - ref: docs/policy-contract.md
+#   - ref: docs/reference/policy-contract.md
 package wardline.policies.filesystem
 
 import data.wardline.lib

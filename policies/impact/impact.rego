@@ -6,7 +6,7 @@
 #   the same scale.
 #   Not protected from: a tool whose developer declared too low an impact.
 # related_resources:
-#   - ref: docs/policy-contract.md
+#   - ref: docs/reference/policy-contract.md
 package wardline.policies.impact
 
 import data.wardline.lib

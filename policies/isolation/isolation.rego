@@ -6,7 +6,7 @@
 #   it does not run. The boundary is never weakened to what happens to be there.
 #   Not protected from: a boundary with a hole; see what each backend says of itself.
 # related_resources:
-#   - ref: docs/policy-contract.md
+#   - ref: docs/reference/policy-contract.md
 package wardline.policies.isolation
 
 import data.wardline.lib

@@ -5,7 +5,7 @@
 #   Facts about the input and the tables, no opinions. A table that is missing makes a fact
 #   undefined, so whatever asks for it is not listed, not contained, not approved.
 # related_resources:
-#   - ref: docs/policy-contract.md
+#   - ref: docs/reference/policy-contract.md
 package wardline.lib
 
 # METADATA

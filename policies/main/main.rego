@@ -6,7 +6,7 @@
 #   data.wardline.layers says. Deny beats approval beats allow; nothing said means deny.
 #   Each question has packages of its own, so what allows a call allows no connection.
 # related_resources:
-#   - ref: docs/policy-contract.md
+#   - ref: docs/reference/policy-contract.md
 package wardline.main
 
 import data.wardline.lib

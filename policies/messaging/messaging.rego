@@ -7,7 +7,7 @@
 #   provenance, which denies it unless it is listed.
 #   Not protected from: harmful words to a listed recipient.
 # related_resources:
-#   - ref: docs/policy-contract.md
+#   - ref: docs/reference/policy-contract.md
 package wardline.policies.messaging
 
 import data.wardline.lib

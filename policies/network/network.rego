@@ -7,7 +7,7 @@
 #   Not protected from: a listed name that resolves to an address inside (the egress proxy
 #   checks what it dials), and data carried out in a request to a listed host.
 # related_resources:
-#   - ref: docs/policy-contract.md
+#   - ref: docs/reference/policy-contract.md
 package wardline.policies.network
 
 import data.wardline.lib

@@ -7,7 +7,7 @@
 #   allows: each of its steps needs an allowing package like any call.
 #   Not protected from: a plan made after untrusted data was read, which the verifier refuses.
 # related_resources:
-#   - ref: docs/policy-contract.md
+#   - ref: docs/reference/policy-contract.md
 package wardline.policies.plan
 
 _plan := input.context.plan

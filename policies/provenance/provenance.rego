@@ -8,7 +8,7 @@
 #   Not protected from: a genuine value used against the person, and influence through free
 #   text; the plan is what speaks about intent.
 # related_resources:
-#   - ref: docs/policy-contract.md
+#   - ref: docs/reference/policy-contract.md
 package wardline.policies.provenance
 
 import data.wardline.lib

@@ -7,7 +7,7 @@
 #   is.
 #   Not protected from: what an interpreter does with its arguments inside the sandbox.
 # related_resources:
-#   - ref: docs/policy-contract.md
+#   - ref: docs/reference/policy-contract.md
 package wardline.policies.shell
 
 import data.wardline.lib

@@ -1,4 +1,4 @@
-"""Runs every case beside its peer and writes docs/benchmarks.md.
+"""Runs every case beside its peer and writes docs/reference/benchmarks.md.
 
 Each case is a process of its own. Cases are run in rounds, so that slow drift of a shared
 machine spreads over all of them; a figure is the median over rounds. Only ratios within one
@@ -22,7 +22,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-PAGE = ROOT / "docs" / "benchmarks.md"
+PAGE = ROOT / "docs" / "reference" / "benchmarks.md"
 PEERS = {
     "toolkit": ("agent-governance-toolkit-core==5.0.0", "agt-policies==5.0.0"),
     "llm": ("llm-sandbox[docker]==0.3.46",),

@@ -74,7 +74,7 @@ def test_public_names_are_documented() -> None:
 
 def test_reason_codes_are_documented() -> None:
     """Each code the broker gives is on its page."""
-    assert missing([code.value for code in Code], page("reason-codes.md")) == []
+    assert missing([code.value for code in Code], page("reference/reason-codes.md")) == []
 
 
 def test_exceptions_are_documented() -> None:
@@ -92,7 +92,7 @@ def test_exceptions_are_documented() -> None:
 
 def test_obligations_are_documented() -> None:
     """Each type of duty a policy may attach is in the policy contract."""
-    assert missing([f"`{name}`" for name in KNOWN], page("policy-contract.md")) == []
+    assert missing([f"`{name}`" for name in KNOWN], page("reference/policy-contract.md")) == []
 
 
 def test_settings_are_documented() -> None:

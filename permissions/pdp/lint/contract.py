@@ -1,7 +1,7 @@
 """Findings about what nobody would ever ask for: packages and rules `main` does not read.
 
 `data.wardline.main` joins four rules of each package directly below `policies`, `egress`,
-`effects` and `layers` (docs/policy-contract.md). A rule of another name, or in another package,
+`effects` and `layers` (docs/reference/policy-contract.md). A rule of another name, or in another package,
 is valid Rego that decides nothing; one of another form, or an entry without its members, is a
 denial of every call.
 """

@@ -8,7 +8,7 @@
 #   not committed at all.
 #   Not protected from: harmful text in an ordinary file, and a person who does not read.
 # related_resources:
-#   - ref: docs/policy-contract.md
+#   - ref: docs/reference/policy-contract.md
 package wardline.effects.changes
 
 import data.wardline.lib

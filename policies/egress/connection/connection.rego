@@ -8,7 +8,7 @@
 #   Not protected from: what a listed host does with what it is told, and what happens inside a
 #   tunnel, which has neither method nor path.
 # related_resources:
-#   - ref: docs/policy-contract.md
+#   - ref: docs/reference/policy-contract.md
 package wardline.egress.connection
 
 import data.wardline.lib

@@ -73,7 +73,7 @@ def rfc8785(value: Any) -> bytes:
 
 
 def checked(envelope: bytes, shown: bytes, key: Ed25519PublicKey) -> JsonObject:
-    """The recipe of docs/trace-format.md, without any code of this project.
+    """The recipe of docs/reference/trace-format.md, without any code of this project.
 
     Raises:
         InvalidSignature: another key signed it, or another payload.

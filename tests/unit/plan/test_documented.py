@@ -11,7 +11,7 @@ from permissions.plan.cursor import MatchVerdict
 from permissions.plan.model import Source
 from permissions.plan.verdict import ProblemCode
 
-PAGE = (Path(__file__).parents[3] / "docs" / "concepts" / "plans.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "explanation" / "plans.md").read_text()
 
 
 @pytest.mark.parametrize(

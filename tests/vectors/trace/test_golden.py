@@ -55,7 +55,7 @@ def test_golden_log_reads_the_same(expected: dict[str, Any]):
 
 
 def test_golden_log_needs_none_of_our_code(expected: dict[str, Any]):
-    """Written from docs/trace-format.md alone."""
+    """Written from docs/reference/trace-format.md alone."""
     lines = [
         line for path in sorted(LOG.glob("*.jsonl")) for line in path.read_bytes().split(b"\n")
     ]
