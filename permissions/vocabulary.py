@@ -20,7 +20,7 @@ Isolation = Literal["none", "process", "container", "kernel"]
 """Boundaries in rising order; see `stronger_isolation`."""
 Evidence = Literal["buffered", "durable"]
 Trust = Literal["trusted", "untrusted"]
-WorkspaceUse = Literal["copy", "layer"]
+WorkspaceUse = Literal["copy", "overlay"]
 """How a sandboxed tool meets its workspace: by copies of the files its arguments name, or by a
 layer over the whole of it."""
 

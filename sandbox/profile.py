@@ -190,7 +190,7 @@ class SandboxProfile:
             "read_only_root": True,
             "network": "none",
             "mounts": [mount.target for mount in self.mounts],
-            "workspace": "layer" if layered else None,
+            "workspace": "overlay" if layered else None,
         }
 
     def document(self) -> dict[str, Any]:

@@ -139,7 +139,7 @@ class SandboxSession(AsyncResource):
         """Calls a function in the kept interpreter. `files` are put below `/box` first.
 
         A file takes the place of one with its name; what comes out of `/box/out` is gone there.
-        `enforced` has `single_use` (false), the `session`, and the number of the `call` in it.
+        `enforced` has `stateful` (true), the `session`, and the number of the `call` in it.
         Cancellation ends the session, shielded, before it returns.
 
         Args:

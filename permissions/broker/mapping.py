@@ -72,7 +72,7 @@ def question_document(
                 "args_digest": args_digest,
                 "tool_digest": definition.digest,
                 "isolation": definition.isolation,
-                "single_use": definition.options.single_use,
+                "stateful": definition.options.stateful,
                 "workspace": definition.workspace,
                 "control": sorted(definition.control),
                 "targets": list(targets),

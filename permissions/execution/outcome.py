@@ -80,7 +80,7 @@ def outcome_of(
 
 def _given_back(execution: Execution, result: ExecResult) -> tuple[Status, str]:
     """Files of a run by copy; what was done to a layer is not decided here."""
-    if execution.definition.workspace == "layer":
+    if execution.definition.workspace == "overlay":
         return "ok", ""
     try:
         put_back(execution, result.files_out)

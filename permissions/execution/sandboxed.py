@@ -3,7 +3,7 @@
 A tool with `workspace="copy"` gets files by copy: whatever the call's `path` targets of access
 `read` name. Files come out by declaration: only a `write` target of the call is put back into
 the workspace, after the run, each in one step. Anything else the tool wrote is gone with the
-sandbox. One with `workspace="layer"` works on a layer over the whole workspace, and what it
+sandbox. One with `workspace="overlay"` works on a layer over the whole workspace, and what it
 changed there is handed to the broker (`layered`); nothing is in the workspace yet.
 
 What a profile with a way out lists, the run's gate decides again, connection by connection.
@@ -125,17 +125,17 @@ class SandboxedExecutor:
                 raise ExecutionError("a sandboxed tool's paths have to be in the workspace")
             if is_within(Path(target["resolved"]), self._own):
                 raise ExecutionError("a path is the broker's own, which no tool may be given")
-        if execution.definition.workspace == "layer":
+        if execution.definition.workspace == "overlay":
             self._check_layer(execution)
         else:
             inputs_of(execution, self._own)
-        session = None if execution.definition.options.single_use else self._session(execution)
+        session = self._session(execution) if execution.definition.options.stateful else None
         return {
             "boundary": self._sandbox.isolation,
             "backend": self._sandbox.name,
             "profile": execution.profile or "default",
             "code": code,
-            "single_use": session is None,
+            "stateful": session is not None,
             "session": None if session is None else session.id,
             "workspace": execution.definition.workspace,
         }
@@ -157,14 +157,14 @@ class SandboxedExecutor:
         profile = self._profiles[execution.profile]
         seconds = min(profile.wall_seconds, execution.deadline_seconds)
         try:
-            if execution.definition.workspace == "layer":
+            if execution.definition.workspace == "overlay":
                 return await self._on_layer(execution, replace(profile, wall_seconds=seconds))
-            if execution.definition.options.single_use:
+            if execution.definition.options.stateful:
+                result = await self._run_kept(execution, seconds)
+            else:
                 profile = replace(profile, wall_seconds=seconds)
                 files = contents_of(inputs_of(execution, self._own))
                 result = await self._run(execution, profile, files=files)
-            else:
-                result = await self._run_kept(execution, seconds)
         except StateLostError as err:
             return Outcome("state_lost", detail=str(err), verdict="state_lost")
         except ProfileError as err:
@@ -236,7 +236,7 @@ class SandboxedExecutor:
         if profile.network != "none" or profile.secret_files:
             raise ExecutionError(
                 "a sandbox with a way out or secrets is not kept between calls; declare the"
-                " tool single_use=True, or a profile without them"
+                " tool stateful=False, or a profile without them"
             )
         module, qualname = import_path(definition.function)
         roots = self._roots(module)

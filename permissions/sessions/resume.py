@@ -49,7 +49,7 @@ def restore(session: RunState, entries: Iterable[TraceEntry], parts: BrokerParts
                 call[entry.type] = entry
             if entry.type == "start":
                 session.calls += 1
-                if entry.body.get("enforced", {}).get("single_use") is False:
+                if entry.body.get("enforced", {}).get("stateful") is True:
                     session.left.add(call["intent"].body["tool"])
                 asked = call["intent"].body
                 if asked["key"] is not None:

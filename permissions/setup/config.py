@@ -152,7 +152,7 @@ class ProfileConfig(_Section):
 
 
 class KeptConfig(_Section):
-    """How long the sandbox of a tool with `single_use=False` is kept in one run."""
+    """How long the sandbox of a tool with `stateful=True` is kept in one run."""
 
     calls: int = Field(default=100, ge=1, le=100_000, description="Calls in one kept sandbox.")
     idle_seconds: int = Field(
@@ -205,7 +205,7 @@ class SandboxConfig(_Section):
             ".pypirc",
             ".ssh",
         ),
-        description='Names at the top of the workspace that tools with `workspace="layer"` do not'
+        description='Names at the top of the workspace that tools with `workspace="overlay"` do not'
         " see; the broker's own places never are.",
     )
     code_roots: tuple[Path, ...] = Field(

@@ -53,7 +53,7 @@ def check(function: Any, options: Options) -> None:
         "effect": (options.effect, get_args(Effect)),
         "impact": (options.impact, get_args(Impact)),
         "sandbox": (options.sandbox, get_args(Isolation)),
-        "single_use": (options.single_use, (True, False)),
+        "stateful": (options.stateful, (True, False)),
         "workspace": (options.workspace, get_args(WorkspaceUse)),
         "output": (options.output, get_args(Trust)),
         "on_deny": (options.on_deny, ("raise", "return")),
@@ -81,16 +81,16 @@ def _check_place(label: str, options: Options) -> None:
         )
     if options.shell and options.command is None:
         raise ToolDefinitionError(f"{label}: shell=True without a command=")
-    if options.workspace == "layer" and options.sandbox == "none":
+    if options.workspace == "overlay" and options.sandbox == "none":
         raise ToolDefinitionError(
-            f"{label}: workspace='layer' lies behind a boundary, and sandbox='none' is none;"
+            f"{label}: workspace='overlay' lies behind a boundary, and sandbox='none' is none;"
             " say sandbox='process', or a stronger one"
         )
 
 
 def _check_kept(label: str, options: Options) -> None:
     """Refuses promises that a tool cannot keep whose calls share a sandbox."""
-    if options.single_use:
+    if not options.stateful:
         return
     for broken, why in (
         (options.sandbox == "none", "sandbox='none' is no sandbox that could be kept"),
@@ -99,8 +99,8 @@ def _check_kept(label: str, options: Options) -> None:
             "output='trusted' does not hold for what it was fed before",
         ),
         (options.idempotent, "idempotent=True does not hold where a call leaves something"),
-        (options.workspace == "layer", "workspace='layer' is opened for one call alone"),
+        (options.workspace == "overlay", "workspace='overlay' is opened for one call alone"),
         (options.command is not None, "command= keeps nothing that a later call could find"),
     ):
         if broken:
-            raise ToolDefinitionError(f"{label}: single_use=False, and {why}; drop one of them")
+            raise ToolDefinitionError(f"{label}: stateful=True, and {why}; drop one of them")

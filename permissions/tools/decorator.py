@@ -105,7 +105,7 @@ def tool(
     impact: Impact = "high",
     sandbox: Isolation = "none",
     profile: str | None = None,
-    single_use: bool = True,
+    stateful: bool = False,
     workspace: WorkspaceUse = "copy",
     control: Iterable[str] | None = None,
     output: Trust = "untrusted",
@@ -123,9 +123,9 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     Args:
         function: the function, when used without options.
         **options: `name` (default: the function's), `effect`, `impact`, `sandbox` (weakest
-            boundary it may run behind), `profile` (name of a sandbox profile), `single_use`
-            (false: the calls of one run share a sandbox, and what they leave in it),
-            `workspace` (`copy`: files that path arguments name go in and out by copy; `layer`:
+            boundary it may run behind), `profile` (name of a sandbox profile), `stateful`
+            (the calls of one run share a sandbox, and what they leave in it),
+            `workspace` (`copy`: files that path arguments name go in and out by copy; `overlay`:
             it works on the whole workspace, and what it changed there is decided after the
             run), `control`
             (arguments that decide where effects go; marked targets always count), `output`

@@ -40,7 +40,7 @@ class Options:
     impact: Impact = "high"
     sandbox: Isolation = "none"
     profile: str | None = None
-    single_use: bool = True
+    stateful: bool = False
     workspace: WorkspaceUse = "copy"
     control: tuple[str, ...] | None = None
     output: Trust = "untrusted"

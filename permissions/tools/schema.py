@@ -70,10 +70,8 @@ def define(function: Callable[..., Any], options: Options) -> ToolDefinition:
             raise ToolDefinitionError(f"{name}: a command gets nothing a framework injects")
         if options.control is None:
             control = frozenset(declared)
-    kept = {} if options.single_use else {"single_use": False}
     digest = digest_of(
         {
-            **kept,
             "name": name,
             "schema": schema,
             "effect": options.effect,
@@ -81,6 +79,7 @@ def define(function: Callable[..., Any], options: Options) -> ToolDefinition:
             "isolation": options.sandbox,
             "profile": options.profile,
             "workspace": options.workspace,
+            "stateful": options.stateful,
             "output": options.output,
             "control": sorted(control),
             "targets": {key: mark.spelling() for key, mark in targets.items()},
@@ -138,7 +137,7 @@ def _check_command(
     if writes and options.workspace == "copy":
         raise ToolDefinitionError(
             f"{name}: a command tool writes no files of the workspace; take its output, or let"
-            ' it work on a layer: workspace="layer"'
+            ' it work on a layer: workspace="overlay"'
         )
 
 

@@ -106,8 +106,8 @@ _resource if {
 	is_string(input.resource.properties.args_digest)
 	is_string(input.resource.properties.tool_digest)
 	_boundary(input.resource.properties.isolation)
-	is_boolean(input.resource.properties.single_use)
-	input.resource.properties.workspace in {"copy", "layer"}
+	is_boolean(input.resource.properties.stateful)
+	input.resource.properties.workspace in {"copy", "overlay"}
 	_strings(input.resource.properties.control)
 }
 

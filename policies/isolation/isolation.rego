@@ -36,15 +36,15 @@ deny contains {
 # METADATA
 # title: What an earlier call left in a sandbox decides nothing of weight
 # description: |
-#   A tool that keeps its sandbox between the calls of a run shares an interpreter with whatever
-#   they fed it. A person who approves such a call cannot see what will run.
+#   The calls of a stateful tool share an interpreter with whatever earlier ones fed it. A person
+#   who approves such a call cannot see what will run.
 deny contains {
-	"code": "isolation.single_use",
-	"agent": "This tool keeps its sandbox between calls, which no call of this impact may share.",
-	"operator": "declare the tool single_use=True, or of low or medium impact",
+	"code": "isolation.stateful",
+	"agent": "This tool shares its sandbox with earlier calls, which no call of this impact may.",
+	"operator": "declare the tool stateful=False, or of low or medium impact",
 	"nearest": null,
 } if {
-	input.resource.properties.single_use == false
+	input.resource.properties.stateful == true
 	not lib.ordinary_impact
 }
 

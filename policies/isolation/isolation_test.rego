@@ -59,21 +59,21 @@ test_a_broken_table_asks_for_the_strongest if {
 	_denied(_declared("send", "none")) == {"isolation.unavailable"}
 }
 
-_kept(impact, single_use) := object.union(
+_stateful(impact, stateful) := object.union(
 	fixture.call("execute", impact, []),
-	{"resource": {"properties": {"single_use": single_use}}},
+	{"resource": {"properties": {"stateful": stateful}}},
 )
 
-test_a_kept_sandbox_is_fine_for_ordinary_impact if {
+test_a_stateful_tool_is_fine_for_ordinary_impact if {
 	every impact in ["low", "medium"] {
-		not "isolation.single_use" in _denied(_kept(impact, false))
+		not "isolation.stateful" in _denied(_stateful(impact, true))
 	}
 }
 
-test_a_kept_sandbox_is_denied_for_more if {
+test_a_stateful_tool_is_denied_for_more if {
 	every impact in ["high", "critical"] {
-		"isolation.single_use" in _denied(_kept(impact, false))
-		not "isolation.single_use" in _denied(_kept(impact, true))
+		"isolation.stateful" in _denied(_stateful(impact, true))
+		not "isolation.stateful" in _denied(_stateful(impact, false))
 	}
 }
 

@@ -25,7 +25,7 @@ base := {
 			"args_digest": "sha256:a",
 			"tool_digest": "sha256:b",
 			"isolation": "none",
-			"single_use": true,
+			"stateful": false,
 			"workspace": "copy",
 			"control": [],
 			"targets": [],

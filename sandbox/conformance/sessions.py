@@ -262,13 +262,13 @@ async def the_record_names_the_session_and_the_call(sandbox: Sandbox) -> None:
     async with SandboxSession(sandbox, PROFILE) as session:
         for number in (1, 2):
             said = json.loads(json.dumps(dict((await session.evaluate("1")).enforced)))
-            true("not single use", said["single_use"] is False)
+            true("stateful", said["stateful"] is True)
             same("which", (said["session"], said["call"]), (session.id, number))
             same("profile", said["profile"], PROFILE.digest)
             true("system calls", said["seccomp"].startswith("sha256:"))
     alone = await attempt(sandbox, "identity")
 
-    true("single use", alone.enforced["single_use"] is True)
+    true("not stateful", alone.enforced["stateful"] is False)
 
 
 @check

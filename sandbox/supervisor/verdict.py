@@ -163,5 +163,5 @@ def execution_result(
             cpu_seconds=report.cpu_seconds if report else None,
             max_rss_bytes=report.max_rss_bytes if report else None,
         ),
-        enforced={**enforced, "single_use": not transcript.keeps},
+        enforced={**enforced, "stateful": transcript.keeps},
     )

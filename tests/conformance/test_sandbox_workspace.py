@@ -42,7 +42,7 @@ async def test_a_run_is_committed(sandbox: Sandbox, tmp_path: Path) -> None:
         layer.commit(changes)
 
     assert (result.verdict, result.stdout) == ("ok", b"/workspace\n")
-    assert result.enforced["workspace"] == "layer"
+    assert result.enforced["workspace"] == "overlay"
     assert (workspace / "a").read_text() == "one\ntwo\n"
     assert not (workspace / "d").exists()
     assert (workspace / "n/m/f").read_text() == "new\n"

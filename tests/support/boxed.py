@@ -61,7 +61,7 @@ def add(one: int, other: int) -> int:
 SEEN: list[str] = []
 
 
-@tool(effect="execute", impact="low", sandbox="process", single_use=False)
+@tool(effect="execute", impact="low", sandbox="process", stateful=True)
 def remember(word: str) -> list[str]:
     """Gives each word it was called with since its interpreter was started."""
     if word == "leave":
@@ -72,7 +72,7 @@ def remember(word: str) -> list[str]:
     return list(SEEN)
 
 
-@tool(effect="read", impact="low", sandbox="process", single_use=False)
+@tool(effect="read", impact="low", sandbox="process", stateful=True)
 async def remember_too(word: str) -> list[str]:
     """Another tool of the same module."""
     SEEN.append(word)
@@ -86,7 +86,7 @@ def forget(word: str) -> list[str]:
     return list(SEEN)
 
 
-@tool(effect="execute", impact="high", sandbox="process", single_use=False)
+@tool(effect="execute", impact="high", sandbox="process", stateful=True)
 def remember_money(word: str) -> list[str]:
     """Keeps its sandbox, and matters too much for that."""
     return [word]
@@ -95,7 +95,7 @@ def remember_money(word: str) -> list[str]:
 TABLES: dict[str, list[str]] = {}
 
 
-@tool(effect="write", impact="low", sandbox="process", single_use=False)
+@tool(effect="write", impact="low", sandbox="process", stateful=True)
 def ask(
     question: str,
     table: Annotated[str | None, PathArg("read")] = None,

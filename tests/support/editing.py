@@ -27,21 +27,23 @@ if TYPE_CHECKING:
     from sandbox import Sandbox
 
 
-@tool(effect="execute", impact="low", sandbox="process", workspace="layer", output="trusted")
+@tool(effect="execute", impact="low", sandbox="process", workspace="overlay", output="trusted")
 def change(script: str) -> str:
     """Runs a shell script in the workspace; raises when it fails."""
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
     return done.stdout
 
 
-@tool(effect="write", impact="low", sandbox="process", workspace="layer", output="trusted")
+@tool(effect="write", impact="low", sandbox="process", workspace="overlay", output="trusted")
 def note(path: Annotated[str, PathArg("write")], text: str) -> str:
     """Writes one file of the workspace."""
     Path(path).write_text(text)
     return path
 
 
-@tool(effect="execute", impact="low", sandbox="container", workspace="layer", output="trusted")
+@tool(
+    effect="execute", impact="low", sandbox="container", workspace="overlay", output="trusted"
+)
 def change_in_container(script: str) -> str:
     """The same behind a container's walls."""
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)

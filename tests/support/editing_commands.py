@@ -11,7 +11,7 @@ from wardline import CommandOutput, PathArg, tool
     effect="write",
     impact="low",
     sandbox="process",
-    workspace="layer",
+    workspace="overlay",
     command=("sed", "-i", "s/open/paid/", "--", "{path}"),
 )
 def mark_paid(path: Annotated[str, PathArg("write")]) -> CommandOutput:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from permissions.model import JsonObject
 
 
-@tool(effect="execute", impact="low", sandbox="process", workspace="layer")
+@tool(effect="execute", impact="low", sandbox="process", workspace="overlay")
 async def edit(note: str) -> str:
     """Never runs itself: its place holds the changes it would have made."""
     return note

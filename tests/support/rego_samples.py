@@ -80,7 +80,7 @@ def sample_request(tool: str, call: str = "call-1", **args: JsonValue) -> JsonOb
                 "args_digest": "sha256:a",
                 "tool_digest": "sha256:b",
                 "isolation": "none",
-                "single_use": True,
+                "stateful": False,
                 "workspace": "copy",
                 "control": [],
                 "targets": [],

@@ -95,8 +95,8 @@ async def test_calls_of_one_run_share_what_they_left_and_the_record_says_so(
     ends = [body["enforced"] for body in recorded(config, "outcome")]
 
     assert values == [["a"], ["a", "b"], ["c"], ["d"]]
-    assert [each["single_use"] for each in starts] == [False, False, True, True]
-    assert [each["single_use"] for each in ends] == [False, False, True, True]
+    assert [each["stateful"] for each in starts] == [True, True, False, False]
+    assert [each["stateful"] for each in ends] == [True, True, False, False]
     kept = starts[0]["session"]
     assert [each["session"] for each in starts] == [kept, kept, None, None]
     assert [(each["session"], each["call"]) for each in ends[:2]] == [(kept, 1), (kept, 2)]
@@ -250,7 +250,7 @@ async def test_policy_forbids_it_for_high_impact(config: BrokerConfig) -> None:
     ):
         refused = await called(broker, session, "a", name="remember_money")
 
-    assert refused == ("denied", "isolation.single_use")
+    assert refused == ("denied", "isolation.stateful")
     assert recorded(config, "start") == []
     assert recorded(config, "request") == []
 

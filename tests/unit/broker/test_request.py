@@ -105,7 +105,7 @@ async def test_the_question_has_every_key_of_the_contract(tmp_path: Path) -> Non
                 "args_digest": digest_of(args),
                 "tool_digest": definition.digest,
                 "isolation": "none",
-                "single_use": True,
+                "stateful": False,
                 "workspace": "copy",
                 "control": ["attach", "subject", "to"],
                 "targets": [

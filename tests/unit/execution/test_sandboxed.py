@@ -146,7 +146,7 @@ def test_what_cannot_be_layered_is_refused_before(
         with_secrets.enforces(replace(given, profile="web"))
     with pytest.raises(ExecutionError, match="the workspace cannot be layered"):
         executor.enforces(replace(given, workspace=Path("/etc")))
-    assert executor.enforces(given)["workspace"] == "layer"
+    assert executor.enforces(given)["workspace"] == "overlay"
 
 
 def test_what_is_the_brokers_own_is_hidden_by_the_name_at_the_top(workspace: Path) -> None:
