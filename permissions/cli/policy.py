@@ -20,7 +20,7 @@ from permissions.pdp.bundle import load_bundle
 if TYPE_CHECKING:
     from permissions.model import Decision, JsonObject
     from permissions.pdp.bundle import PolicyBundle
-    from permissions.pdp.rego.tests import LineCoverage, TestRun
+    from permissions.pdp.policy_tests import LineCoverage, TestRun
 
 app = typer.Typer(no_args_is_help=True, help="Judge, test and explain policies.")
 
@@ -71,7 +71,7 @@ def run_test_rules(
     as_json: AsJson = False,
 ) -> None:
     """Run the `test_*` rules of `*_test.rego` with the engine that decides."""
-    from permissions.pdp.rego.tests import run_tests
+    from permissions.pdp.policy_tests import run_tests
 
     bundle = _sound(folder, on_top=on_top)
     try:
@@ -165,9 +165,9 @@ def _decide(
     from permissions.errors import PdpAnswerError, PdpUndefinedError
     from permissions.model import Decision
     from permissions.pdp.base import ENTRYPOINT
-    from permissions.pdp.embedded.engine import UNDEFINED, Engine, EngineError
     from permissions.pdp.input_json import input_bytes
-    from permissions.pdp.rego.tests import read_coverage
+    from permissions.pdp.policy_tests import read_coverage
+    from permissions.pdp.regorus.engine import UNDEFINED, Engine, EngineError
 
     question = input_bytes(document).decode()
     engine = Engine(bundle.modules, json.dumps(bundle.data, ensure_ascii=False))

@@ -5,8 +5,9 @@ the RFC 8785 form of `{"data": sha256, "modules": {path: sha256}}`, so two machi
 same files have the same revision, and a recorded decision can be made again under exactly
 the bundle it was made under (`save_bundle`, `load_revision`).
 
-`data/<table>.json` becomes `data.wardline.tables.<table>` (docs/reference/policy-contract.md). Modules
-that end in `_test.rego` are kept apart: they are run by `permissions.pdp.rego.tests` and are
+`data/<table>.json` becomes `data.wardline.tables.<table>`
+(docs/reference/policy-contract.md). Modules that end in `_test.rego` are kept apart: they are
+run by `permissions.pdp.policy_tests` and are
 never served.
 
 A table that does not have the form of its schema does not load (`table_schemas`). This
@@ -89,7 +90,7 @@ def shipped_folder() -> Path:
 
 
 def load_bundle(folder: Path | None = None, *, overlay: Path | None = None) -> PolicyBundle:
-    """Reads `folder` (default: the shipped policies) and lays `overlay` on top of it.
+    """Reads `folder` (default: the shipped policies) and puts `overlay` on top of it.
 
     A file of the overlay replaces the one with the same relative path, module or table, as
     a whole: what an operator wrote is never mixed with what was shipped.

@@ -1,4 +1,4 @@
-"""The strict JSON door: the only way a request reaches a Rego engine.
+"""The strict JSON form of the input: the only way a request reaches a Rego engine.
 
 What passes means the same to every engine: no NaN or infinity, no lone surrogates, string
 keys only, integers within 64 bits, at most 64 levels deep, at most 1 MB. Beyond that the

@@ -1,7 +1,7 @@
-"""A decision point without an engine: a Python function in the place of a policy.
+"""A decision point without an engine: a Python function instead of a policy.
 
 For tests, and for programs that decide in Python. It keeps the whole contract of
-`PolicyDecisionPoint`: the strict door, an answer that is checked, errors for everything that
+`PolicyDecisionPoint`: the strict JSON form, an answer that is checked, errors for everything that
 is no clear answer. The same conformance suite holds it to that.
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class ScriptedPdp:
     """A `PolicyDecisionPoint` that answers with what `respond` returns for the input.
 
-    `respond` gets the input as it reads after the JSON door and returns the value of the
+    `respond` gets the input as it reads as plain JSON and returns the value of the
     entrypoint. It may raise any `PdpError`; `PdpUndefinedError` says that it has no answer.
     """
 

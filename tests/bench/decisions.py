@@ -13,8 +13,8 @@ from work import REQUESTS
 
 from permissions.pdp.base import ENTRYPOINT
 from permissions.pdp.bundle import load_bundle
-from permissions.pdp.embedded.engine import Engine
 from permissions.pdp.embedded.pdp import EmbeddedPdp
+from permissions.pdp.regorus.engine import Engine
 
 if TYPE_CHECKING:
     from permissions.model import JsonObject

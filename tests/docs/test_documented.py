@@ -16,7 +16,7 @@ from permissions.cli.root import app
 from permissions.obligations.obligations import KNOWN
 from permissions.pdp.bundle import load_bundle
 from permissions.pdp.lint.bundle import check_bundle
-from permissions.pdp.rego.tests import run_tests
+from permissions.pdp.policy_tests import run_tests
 from permissions.reasons import Code
 from permissions.setup.config import BrokerConfig
 

@@ -20,7 +20,7 @@ from policy_inputs import APPROVALS, JUNK, damaged, documents, questions
 from permissions.model import Decision
 from permissions.pdp.base import ENTRYPOINT
 from permissions.pdp.bundle import shipped_folder
-from permissions.pdp.embedded.engine import Engine
+from permissions.pdp.regorus.engine import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

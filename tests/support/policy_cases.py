@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from permissions.pdp.base import ENTRYPOINT
 from permissions.pdp.bundle import PolicyBundle, load_bundle
-from permissions.pdp.embedded.engine import Engine
+from permissions.pdp.regorus.engine import Engine
 
 if TYPE_CHECKING:
     from permissions.model import JsonObject, JsonValue

@@ -211,5 +211,5 @@ def _decision(kind: bytes, payload: bytes) -> Decision:
         return Decision.from_response(orjson.loads(payload))
     if kind == b"u":
         raise PdpUndefinedError(f"{ENTRYPOINT} has no value for this input")
-    place = orjson.loads(payload)["place"] if kind == b"e" else "unknown answer"
-    raise PdpAnswerError(f"the policy failed: {place}")
+    fault = orjson.loads(payload)["fault"] if kind == b"e" else "unknown answer"
+    raise PdpAnswerError(f"the policy failed: {fault}")

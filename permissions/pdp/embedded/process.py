@@ -94,7 +94,7 @@ class Evaluator:
             if kind == b"x":
                 fault = orjson.loads(payload)
                 raise PolicyLoadError(
-                    [f"{fault['place']} [rego.load]: {fault['text']}; see `policy check`"]
+                    [f"{fault['fault']} [rego.load]: {fault['text']}; see `policy check`"]
                 )
             if kind != b"r":
                 raise PdpUnavailableError("the policy evaluator did not start as it should")

@@ -11,9 +11,9 @@ payload) and `number` (8 bytes); an answer has one more byte, its kind:
 |---|---|
 | `v` | the value of the entrypoint, JSON |
 | `u` | empty: the entrypoint is undefined |
-| `e` | JSON `{"place", "text"}`: the evaluation failed; `text` may quote input values |
+| `e` | JSON `{"fault", "text"}`: the evaluation failed; `text` may quote input values |
 | `r` | ready: the entrypoint's value for an empty input, or empty when it has none |
-| `x` | JSON `{"place", "text"}`: the bundle does not load (answer to the bundle) |
+| `x` | JSON `{"fault", "text"}`: the bundle does not load (answer to the bundle) |
 
 It dies rather than misbehave: memory beyond its limit aborts it, a question that runs longer
 than the watchdog ends it by SIGALRM even when its parent is gone, and so does the end of the
@@ -29,8 +29,8 @@ import signal
 import socket
 import sys
 
-from permissions.pdp.embedded.engine import UNDEFINED, Engine, EngineError
 from permissions.pdp.embedded.frames import ANSWER, QUESTION
+from permissions.pdp.regorus.engine import UNDEFINED, Engine, EngineError
 
 MAX_FRAME = 64 * 1024 * 1024
 MAX_ANSWER_CHARACTERS = 1_000_000
@@ -70,7 +70,7 @@ class _Channel:
 
 
 def _fault(error: EngineError) -> bytes:
-    return json.dumps({"place": error.place, "text": error.text[:4000]}).encode()
+    return json.dumps({"fault": error.fault, "text": error.text[:4000]}).encode()
 
 
 def _limit(memory_bytes: int) -> None:

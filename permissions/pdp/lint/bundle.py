@@ -2,14 +2,14 @@
 
 regorus finds many faults only when a line is reached, accepts some that OPA refuses, and dies
 of a few (a function that calls itself ends the process). So nothing is served before every module passed, in
-this order: text (`lint_text`), parser, trees (`lint_rules`, `lint_calls`), compiler. Every
+this order: text (`text`), parser, trees (`rules`, `calls`), compiler. Every
 finding is an error and carries its file, line, column, and a fix.
 
 It also refuses what is silently never true: a missing entrypoint, packages and rules nobody
-reads (`lint_contract`), members and words the input never has, rules and tables that do not
+reads (`contract`), members and words the input never has, rules and tables that do not
 exist.
 
-What it cannot see: patterns and values that come from data or input. The shims refuse those
+What it cannot see: patterns and values that come from data or input. The Python builtins refuse those
 when they are met, which fails that evaluation and denies the call.
 """
 
@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 
 from permissions.errors import PolicyLoadError
 from permissions.pdp.base import ENTRYPOINT
-from permissions.pdp.embedded.engine import Engine, EngineError
 from permissions.pdp.lint.calls import check_calls
 from permissions.pdp.lint.contract import check_conflicts, check_contract
 from permissions.pdp.lint.finding import Finding
@@ -35,9 +34,10 @@ from permissions.pdp.lint.rules import (
     check_references,
 )
 from permissions.pdp.lint.text import check_text
-from permissions.pdp.rego.ast import Place
+from permissions.pdp.rego.ast import Position
 from permissions.pdp.rego.names import Names
 from permissions.pdp.rego.reader import UnknownNodeError, read_module
+from permissions.pdp.regorus.engine import Engine, EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -79,7 +79,9 @@ def check_bundle(bundle: PolicyBundle, *, entrypoint: str = ENTRYPOINT) -> list[
             findings = [*_check_trees(modules, entrypoint, _tables(bundle))]
         if not findings:
             findings = [*_compile(bundle.modules, bundle)]
-    return sorted(set(findings), key=lambda f: (f.path, f.place.line, f.place.column, f.code))
+    return sorted(
+        set(findings), key=lambda f: (f.path, f.position.line, f.position.column, f.code)
+    )
 
 
 def _parsed(path: str, text: str) -> Module:
@@ -116,7 +118,7 @@ def _check_trees(
     if not names.rules_at(tuple(entrypoint.split("."))):
         yield Finding(
             modules[0].path if modules else "policies",
-            Place(1, 1),
+            Position(1, 1),
             "rego.no_entrypoint",
             f"no module defines {entrypoint}",
             "ship main/main.rego with the folder, or load the folder as an overlay",
@@ -134,6 +136,6 @@ def _engine_finding(err: EngineError, path: str, code: str) -> Finding:
     found = _ENGINE_TEXT.search(err.text)
     if found is None:
         what = err.text.splitlines()[-1][:300]
-        return Finding(path, Place(1, 1), code, what, "mend the syntax")
+        return Finding(path, Position(1, 1), code, what, "mend the syntax")
     file, line, column, what = found.groups()
-    return Finding(file, Place(int(line), int(column)), code, what.strip()[:300], "mend it")
+    return Finding(file, Position(int(line), int(column)), code, what.strip()[:300], "mend it")

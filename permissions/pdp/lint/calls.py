@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from permissions.pdp.embedded.builtins import BANNED, compile_regex
-from permissions.pdp.embedded.glob import compile_glob
 from permissions.pdp.lint.finding import Finding
 from permissions.pdp.rego.ast import rule_terms, string_constant
-from permissions.pdp.rego.builtins import BUILTINS
+from permissions.pdp.rego.signatures import BUILTINS
 from permissions.pdp.rego.types import assigned, kinds_of, may_be
+from permissions.pdp.regorus.builtins import BANNED, compile_regex
+from permissions.pdp.regorus.glob import compile_glob
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,7 +42,7 @@ def check_calls(module: Module, rule: Rule, names: Names) -> Iterator[Finding]:
             if term.value != ":=" and not may_be(one, other):
                 yield Finding(
                     module.path,
-                    term.place,
+                    term.position,
                     "rego.never_equal",
                     f"a {_words(one)} is compared with a {_words(other)}",
                     "compare values of one kind",
@@ -57,7 +57,7 @@ def _call(
     module: Module, term: Term, names: Names, locals_: Mapping[str, Term]
 ) -> Iterator[Finding]:
     def finding(code: str, what: str, fix: str) -> Finding:
-        return Finding(module.path, term.place, code, what, fix)
+        return Finding(module.path, term.position, code, what, fix)
 
     name: str = term.value
     rules = names.called(module, name)
@@ -77,7 +77,7 @@ def _call(
         return
     signature = BUILTINS.get(name)
     if signature is None:
-        fix = "see permissions/pdp/builtins.py for the builtins both engines agree on"
+        fix = "see permissions/pdp/rego/signatures.py for the builtins both engines agree on"
         yield finding("rego.unknown_function", f"there is no function `{name}` here", fix)
         return
     wanted = {len(signature.arguments)} | ({2} if name == "walk" else set())

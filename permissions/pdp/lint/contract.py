@@ -51,7 +51,7 @@ def check_contract(module: Module) -> Iterator[Finding]:
     if len(module.package) != 3 or module.package[:2] not in _JOINED:
         yield Finding(
             module.path,
-            module.place,
+            module.position,
             "rego.unread_package",
             f"nothing reads the package {'.'.join(module.package)}",
             "name it wardline.policies.<name>, wardline.egress.<name> or wardline.effects.<name>"
@@ -132,4 +132,4 @@ def check_conflicts(modules: Sequence[Module]) -> Iterator[Finding]:
 
 
 def _at(module: Module, rule: Rule, code: str, what: str, fix: str) -> Finding:
-    return Finding(module.path, rule.place, code, what, fix)
+    return Finding(module.path, rule.position, code, what, fix)

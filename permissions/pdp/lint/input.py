@@ -66,7 +66,7 @@ class InputLinter:
                 if shape and below == ():
                     yield Finding(
                         module.path,
-                        imported.place,
+                        imported.position,
                         "rego.unknown_input",
                         f"the input has no {'.'.join(imported.path)}",
                         f"it is one of {', '.join(members(shape))}",
@@ -85,7 +85,7 @@ class InputLinter:
                 known = members(shape)
                 yield Finding(
                     scope.module.path,
-                    term.place,
+                    term.position,
                     "rego.unknown_input",
                     f"the input has no {said}{_step(name)}",
                     f"it is one of {', '.join(known)}" if known else "nothing is below it",
@@ -102,7 +102,7 @@ class InputLinter:
             known = ", ".join(sorted(self._tables)) or "none"
             yield Finding(
                 scope.module.path,
-                term.place,
+                term.position,
                 "rego.unknown_table",
                 f"there is no table {name[:80]!r}",
                 f"add data/{name[:80]}.json, or use one of: {known}",
@@ -131,7 +131,7 @@ class InputLinter:
         if known is not None and word.value not in known:
             yield Finding(
                 scope.module.path,
-                compared.place,
+                compared.position,
                 "rego.unknown_word",
                 f"this is never {word.value[:80]!r}",
                 f"it is one of {', '.join(sorted(each for each in known if each))}",

@@ -14,8 +14,8 @@ from permissions.pdp.rego.ast import (
     static_path,
     walk_terms,
 )
-from permissions.pdp.rego.builtins import BUILTINS
 from permissions.pdp.rego.names import absolute
+from permissions.pdp.rego.signatures import BUILTINS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,7 +41,7 @@ def check_imports(module: Module) -> Iterator[Finding]:
         if not known and path[:1] not in (("data",), ("input",)):
             yield Finding(
                 module.path,
-                imported.place,
+                imported.position,
                 "rego.import",
                 f"there is no {'.'.join(path)!r} to import",
                 "import a path of data or input",
@@ -49,7 +49,7 @@ def check_imports(module: Module) -> Iterator[Finding]:
         elif not known and imported.alias in seen:
             yield Finding(
                 module.path,
-                imported.place,
+                imported.position,
                 "rego.name_clash",
                 f"`{imported.alias}` is imported twice",
                 "give one of them another name with `as`",
@@ -89,7 +89,7 @@ def _is_computed(rule: Rule) -> bool:
 
 def _clash(module: Module, rule: Rule, code: str, what: str) -> Finding:
     name = ".".join(rule.path)
-    return Finding(module.path, rule.place, code, f"`{name}` {what}", "rename one of them")
+    return Finding(module.path, rule.position, code, f"`{name}` {what}", "rename one of them")
 
 
 def check_recursion(modules: Sequence[Module], names: Names) -> Iterator[Finding]:
@@ -109,7 +109,7 @@ def check_recursion(modules: Sequence[Module], names: Names) -> Iterator[Finding
         chain = " -> ".join(".".join(path) for path in reversed(cycle))
         yield Finding(
             module.path,
-            rule.place,
+            rule.position,
             "rego.recursion",
             f"a rule reaches itself: {chain}",
             "cut it",
@@ -125,7 +125,7 @@ def check_references(module: Module, rule: Rule, names: Names) -> Iterator[Findi
         if pattern[0] == "data" and (step := names.first_unknown(pattern)):
             yield Finding(
                 module.path,
-                term.place,
+                term.position,
                 "rego.unknown_rule",
                 f"nothing in that package is called `{step}`",
                 "correct the name; an undefined reference never fires",
@@ -147,7 +147,7 @@ def check_locals(module: Module, rule: Rule, names: Names) -> Iterator[Finding]:
         if term.kind == "var" and not names.is_local(module, term.value):
             yield Finding(
                 module.path,
-                term.place,
+                term.position,
                 "rego.name_clash",
                 f"the local `{term.value}` hides a rule, an import, or the input",
                 "rename the local",
@@ -157,7 +157,7 @@ def check_locals(module: Module, rule: Rule, names: Names) -> Iterator[Finding]:
         if (term.value,) not in used:
             yield Finding(
                 module.path,
-                term.place,
+                term.position,
                 "rego.unused_local",
                 f"`{term.value}` is declared and never used",
                 "remove it; OPA refuses it",
@@ -180,7 +180,7 @@ def check_negations(module: Module, rule: Rule, names: Names) -> Iterator[Findin
                 if _whole_path(term) not in needed:
                     yield Finding(
                         module.path,
-                        term.place,
+                        term.position,
                         "rego.unbound_not",
                         "a part of what `not` negates may be undefined",
                         "bind it to a variable before: `x := ...`, then `not ... x ...`",

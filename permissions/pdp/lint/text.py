@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from permissions.pdp.embedded.engine import MAX_COLUMNS, MAX_LINES
 from permissions.pdp.lint.finding import Finding
-from permissions.pdp.rego.ast import Place
+from permissions.pdp.rego.ast import Position
+from permissions.pdp.regorus.engine import MAX_COLUMNS, MAX_LINES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ def check_text(path: str, text: str) -> Iterator[Finding]:
     if len(lines) > MAX_LINES:
         yield Finding(
             path,
-            Place(MAX_LINES, 1),
+            Position(MAX_LINES, 1),
             "rego.lines",
             f"more than {MAX_LINES:,} lines",
             "split the package into files",
@@ -38,7 +38,7 @@ def check_text(path: str, text: str) -> Iterator[Finding]:
         if len(line.encode()) >= MAX_COLUMNS:
             yield Finding(
                 path,
-                Place(number, MAX_COLUMNS),
+                Position(number, MAX_COLUMNS),
                 "rego.line_length",
                 f"a line of {MAX_COLUMNS:,} bytes or more",
                 "break it; move tables to data/",
@@ -59,7 +59,7 @@ def _nesting(path: str, bare: str) -> Iterator[Finding]:
         if depth > MAX_NESTING:
             yield Finding(
                 path,
-                _place(bare, found.start()),
+                _position(bare, found.start()),
                 "rego.nesting",
                 f"brackets nested deeper than {MAX_NESTING}",
                 "name the inner parts as rules of their own",
@@ -72,12 +72,12 @@ def _newer_syntax(path: str, text: str, bare: str) -> Iterator[Finding]:
         if text[found.end() : found.end() + 1] in ('"', "`"):
             yield Finding(
                 path,
-                _place(text, found.start()),
+                _position(text, found.start()),
                 "rego.newer_syntax",
                 "string interpolation, which the embedded engine does not have",
                 'use sprintf or concat("", [..])',
             )
 
 
-def _place(text: str, at: int) -> Place:
-    return Place(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
+def _position(text: str, at: int) -> Position:
+    return Position(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))

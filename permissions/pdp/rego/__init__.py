@@ -1,4 +1,4 @@
-"""Rego as syntax trees: reading them, names and types in them, the builtins, and `test_*` rules.
+"""The Rego language: syntax trees, what names in them mean, and the builtins policies may call.
 
-Not in here: findings about a policy (`lint`), and the engine that evaluates it (`embedded`).
+Pure, and imports nothing of its neighbours. Not in here: evaluating (`regorus`) and judging (`lint`).
 """

@@ -33,7 +33,7 @@ StatementKind = Literal["expression", "not", "some", "some_in", "every"]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Position:
     """Line and column, from 1, in characters as editors count them."""
 
     line: int
@@ -51,7 +51,7 @@ class Term:
     """
 
     kind: TermKind
-    place: Place
+    position: Position
     value: JsonValue = None
     terms: tuple[Term, ...] = ()
     body: tuple[Statement, ...] = ()
@@ -67,7 +67,7 @@ class Statement:
     """
 
     kind: StatementKind
-    place: Place
+    position: Position
     terms: tuple[Term, ...] = ()
     names: tuple[Term, ...] = ()
     body: tuple[Statement, ...] = ()
@@ -78,7 +78,7 @@ class Statement:
 class Rule:
     """One rule: its head reference, its form, and its bodies with their values."""
 
-    place: Place
+    position: Position
     kind: Literal["value", "set", "function", "default"]
     head: Term
     arguments: tuple[Term, ...] = ()
@@ -101,7 +101,7 @@ class Rule:
 class Import:
     """`import path as alias`."""
 
-    place: Place
+    position: Position
     path: tuple[str, ...]
     alias: str
 
@@ -112,7 +112,7 @@ class Module:
 
     path: str
     package: tuple[str, ...]
-    place: Place
+    position: Position
     imports: tuple[Import, ...] = ()
     rules: tuple[Rule, ...] = field(default=())
 

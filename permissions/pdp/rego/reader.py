@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from permissions.pdp.rego.ast import (
     Import,
     Module,
-    Place,
+    Position,
     Rule,
     Statement,
     StatementKind,
@@ -68,7 +68,7 @@ _OPERATIONS = frozenset({"Membership", "BoolExpr", "ArithExpr", "BinExpr", "Assi
 
 
 class _Reader:
-    """Reads the nodes of one file; knows its bytes, for places and names."""
+    """Reads the nodes of one file; knows its bytes, for positions and names."""
 
     def __init__(self, source: bytes) -> None:
         self._source = source
@@ -78,33 +78,33 @@ class _Reader:
         return Module(
             path=path,
             package=static_path(self.term(package["refr"])),
-            place=self._place(package["span"]),
+            position=self._position(package["span"]),
             imports=tuple(self._import(node) for node in tree["imports"]),
             rules=tuple(self._rule(node) for node in tree["rules"]),
         )
 
-    def _place(self, span: JsonObject) -> Place:
+    def _position(self, span: JsonObject) -> Position:
         start = span["start"]
         line_start = self._source.rfind(b"\n", 0, start) + 1
         before = self._source[line_start:start].decode(errors="replace")
-        return Place(span["line"], len(before) + 1)
+        return Position(span["line"], len(before) + 1)
 
     def _name(self, span: JsonObject) -> Term:
         text = self._source[span["start"] : span["end"]].decode()
-        return Term("var", self._place(span), text)
+        return Term("var", self._position(span), text)
 
     def _import(self, node: JsonObject) -> Import:
         path = static_path(self.term(node["refr"]))
         alias = node.get("as")
         name = self._name(alias).value if alias else path[-1]
-        return Import(self._place(node["span"]), path, name)
+        return Import(self._position(node["span"]), path, name)
 
     def _rule(self, node: JsonObject) -> Rule:
         ((kind, rule),) = node.items()
-        place = self._place(rule["span"])
+        position = self._position(rule["span"])
         if kind == "Default":
             return Rule(
-                place,
+                position,
                 "default",
                 self.term(rule["refr"]),
                 arguments=self._all(rule["args"]),
@@ -124,7 +124,7 @@ class _Reader:
                 values.append(self.term(body["assign"]["value"]))
             bodies.append(self._body(body["query"]))
         return Rule(
-            place,
+            position,
             {"Compr": "value", "Set": "set", "Func": "function"}[form],  # type: ignore[arg-type]
             self.term(head["refr"]),
             arguments=self._all(head.get("args") or []),
@@ -137,28 +137,28 @@ class _Reader:
 
     def _statement(self, node: JsonObject) -> Statement:
         ((kind, literal),) = node["literal"].items()
-        place = self._place(node["span"])
+        position = self._position(node["span"])
         mocks = tuple(
             (self.term(mod["refr"]), self.term(mod["as"])) for mod in node.get("with_mods", ())
         )
         if kind in ("Expr", "NotExpr"):
             form: StatementKind = "not" if kind == "NotExpr" else "expression"
-            return Statement(form, place, (self.term(literal["expr"]),), mocks=mocks)
+            return Statement(form, position, (self.term(literal["expr"]),), mocks=mocks)
         if kind == "SomeVars":
             names = tuple(self._name(span) for span in literal["vars"])
-            return Statement("some", place, names=names, mocks=mocks)
+            return Statement("some", position, names=names, mocks=mocks)
         if kind == "SomeIn":
             given = (literal["key"], literal["value"], literal["collection"])
             terms = tuple(self.term(part) for part in given if part)
             declared = tuple(t for t in walk_terms(terms[:-1]) if t.kind == "var")
-            return Statement("some_in", place, terms, names=declared, mocks=mocks)
+            return Statement("some_in", position, terms, names=declared, mocks=mocks)
         if kind == "Every":
             names = tuple(
                 self._name(span) for span in (literal["key"], literal["value"]) if span
             )
             domain = (self.term(literal["domain"]),)
             body = self._body(literal["query"])
-            return Statement("every", place, domain, names=names, body=body, mocks=mocks)
+            return Statement("every", position, domain, names=names, body=body, mocks=mocks)
         raise UnknownNodeError(kind)
 
     def _all(self, nodes: list[JsonObject]) -> tuple[Term, ...]:
@@ -166,50 +166,50 @@ class _Reader:
 
     def term(self, node: JsonObject) -> Term:
         ((kind, body),) = node.items()
-        place = self._place(body["span"])
+        position = self._position(body["span"])
         if kind in _LITERALS:
-            return Term(_LITERALS[kind], place, body["value"])
+            return Term(_LITERALS[kind], position, body["value"])
         if kind in ("RefDot", "RefBrack"):
             return self._ref(kind, body)
         if kind == "Call":
             callee = self.term(body["fcn"])
             name = ".".join(static_path(callee))
-            return Term("call", callee.place, name, self._all(body["params"]))
+            return Term("call", callee.position, name, self._all(body["params"]))
         if kind == "UnaryExpr":
-            return Term("unary", place, "-", (self.term(body["expr"]),))
+            return Term("unary", position, "-", (self.term(body["expr"]),))
         if kind in _OPERATIONS:
             return self._infix(kind, body)
-        return self._collection(kind, place, body)
+        return self._collection(kind, position, body)
 
-    def _collection(self, kind: str, place: Place, body: JsonObject) -> Term:
+    def _collection(self, kind: str, position: Position, body: JsonObject) -> Term:
         if kind == "Array":
-            return Term("array", place, None, self._all(body["items"]))
+            return Term("array", position, None, self._all(body["items"]))
         if kind == "Set":
-            return Term("set", place, None, self._all(body["items"]))
+            return Term("set", position, None, self._all(body["items"]))
         if kind == "Object":
             pairs = [part for field_ in body["fields"] for part in field_[1:]]
-            return Term("object", place, None, self._all(pairs))
+            return Term("object", position, None, self._all(pairs))
         if kind in ("ArrayCompr", "SetCompr", "ObjectCompr"):
             heads = self._all([body[name] for name in ("term", "key", "value") if name in body])
             form = kind.removesuffix("Compr").lower()
-            return Term("comprehension", place, form, heads, self._body(body["query"]))
+            return Term("comprehension", position, form, heads, self._body(body["query"]))
         raise UnknownNodeError(kind)
 
     def _infix(self, kind: str, body: JsonObject) -> Term:
         if kind == "Membership":
             given = [body[name] for name in ("key", "value", "collection") if body[name]]
             terms = self._all(given)
-            return Term("infix", terms[0].place, "in", terms)
+            return Term("infix", terms[0].position, "in", terms)
         operator = "=" if kind == "AssignExpr" and body["op"] == "Eq" else _INFIX[body["op"]]
         sides = self._all([body["lhs"], body["rhs"]])
-        return Term("infix", sides[0].place, operator, sides)
+        return Term("infix", sides[0].position, operator, sides)
 
     def _ref(self, kind: str, body: JsonObject) -> Term:
         base = self.term(body["refr"])
         path = base.terms if base.kind == "ref" else (base,)
         if kind == "RefDot":
             span, name = body["field"]
-            step = Term("string", self._place(span), name)
+            step = Term("string", self._position(span), name)
         else:
             step = self.term(body["index"])
-        return Term("ref", path[0].place, None, (*path, step))
+        return Term("ref", path[0].position, None, (*path, step))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from permissions.pdp.rego.ast import rule_terms, static_path
-from permissions.pdp.rego.builtins import BUILTINS
+from permissions.pdp.rego.signatures import BUILTINS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,9 +17,9 @@ from rego_samples import sample_request
 
 from permissions.pdp.base import ENTRYPOINT
 from permissions.pdp.bundle import PolicyBundle, load_bundle
-from permissions.pdp.embedded.engine import UNDEFINED, Engine, EngineError
 from permissions.pdp.input_json import input_bytes
 from permissions.pdp.lint.bundle import check_bundle
+from permissions.pdp.regorus.engine import UNDEFINED, Engine, EngineError
 
 if TYPE_CHECKING:
     from permissions.model import JsonObject, JsonValue
@@ -66,7 +66,7 @@ def embedded_answers(
         try:
             value = engine.ask(rule, input_bytes(document).decode())
         except EngineError as err:
-            answers.append(err.place)
+            answers.append(err.fault)
             continue
         answers.append([] if value == UNDEFINED else [json.loads(value)])
     return answers

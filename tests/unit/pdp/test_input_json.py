@@ -1,4 +1,4 @@
-"""What passes the door reads back as the same value; everything else is refused."""
+"""What passes the check reads back as the same value; everything else is refused."""
 
 from __future__ import annotations
 

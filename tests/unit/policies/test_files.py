@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from permissions.pdp.bundle import load_bundle, shipped_folder
-from permissions.pdp.embedded.engine import Engine
 from permissions.pdp.lint.bundle import require_sound
+from permissions.pdp.regorus.engine import Engine
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -136,7 +136,7 @@ GARBAGE = {
 
 @pytest.mark.parametrize("data", GARBAGE.values(), ids=GARBAGE)
 async def test_garbage_to_an_evaluator_never_permits(data: bytes) -> None:
-    """It answers with an error or ends; the parent's door would not have sent this."""
+    """It answers with an error or ends; the parent's check would not have sent this."""
     evaluator = await started()
     try:
         peer = evaluator._peer

@@ -279,7 +279,7 @@ CASES = [
 def test_a_fault_is_found_at_its_place(case: Case) -> None:
     findings = lint(case.bad)
 
-    assert [(f.path, f.code, f.place.line, f.place.column) for f in findings] == [
+    assert [(f.path, f.code, f.position.line, f.position.column) for f in findings] == [
         ("main.rego", case.code, FIRST_LINE + case.line - 1, case.column)
     ]
 
@@ -338,7 +338,7 @@ def test_a_finding_says_where_what_and_what_to_do() -> None:
 def test_a_column_counts_characters() -> None:
     finding = lint('x if { "äöü🎉" != ""; time.now_ns() }')[0]
 
-    assert finding.place.column == 22
+    assert finding.position.column == 22
 
 
 def test_a_folder_without_the_entrypoint_is_refused() -> None:

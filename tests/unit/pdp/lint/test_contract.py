@@ -93,7 +93,7 @@ NAMES = [
 def test_what_nobody_reads_is_found_at_its_place(case: Case) -> None:
     findings = lint(case.text, case.tables)
 
-    assert [(f.path, f.code, f.place.line, f.place.column) for f in findings] == [
+    assert [(f.path, f.code, f.position.line, f.position.column) for f in findings] == [
         ("mine/mine.rego", case.code, case.line, case.column)
     ]
 
@@ -206,7 +206,7 @@ def test_what_the_input_never_has_is_found_at_its_place(case: Case) -> None:
     )
     findings = lint(text, case.tables)
 
-    assert [(f.code, f.place.line, f.place.column) for f in findings] == [
+    assert [(f.code, f.position.line, f.position.column) for f in findings] == [
         (case.code or "rego.unknown_input", case.line, case.column)
     ]
 

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from permissions.errors import PolicyLoadError
-from permissions.pdp.embedded.engine import Engine, EngineError
 from permissions.pdp.lint.finding import Finding
 from permissions.pdp.lint.text import check_text
 from permissions.pdp.rego.names import Names, absolute
 from permissions.pdp.rego.reader import read_module
+from permissions.pdp.regorus.engine import Engine, EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -86,7 +86,7 @@ def run_tests(bundle: PolicyBundle) -> TestRun:
     try:
         engine = Engine(texts, json.dumps(bundle.data, ensure_ascii=False))
     except EngineError as err:
-        raise PolicyLoadError([f"{err.place}: rego.load: {err.text}; mend it"]) from err
+        raise PolicyLoadError([f"{err.fault}: rego.load: {err.text}; mend it"]) from err
     modules = [read_module(tree) for tree in json.loads(engine.ast())]
     if unread := [str(finding) for finding in _unread(modules, bundle)]:
         raise PolicyLoadError(unread)
@@ -125,7 +125,7 @@ def _unread(modules: Sequence[Module], bundle: PolicyBundle) -> Iterator[Finding
             if not is_used:
                 yield Finding(
                     module.path,
-                    rule.place,
+                    rule.position,
                     "rego.unread_rule",
                     f"`{name}` is no test and nothing uses it",
                     "call it `test_...`, or remove it",
@@ -141,7 +141,7 @@ def _tests(modules: Sequence[Module], bundle: PolicyBundle) -> Iterator[tuple[st
             name = ".".join(("data", *module.package, *rule.path))
             if rule.path[-1].startswith("test_") and name not in seen:
                 seen.add(name)
-                yield name, module.path, rule.place.line
+                yield name, module.path, rule.position.line
 
 
 def _run(engine: Engine, name: str, path: str, line: int) -> TestResult:

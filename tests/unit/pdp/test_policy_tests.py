@@ -10,7 +10,7 @@ import pytest
 
 from permissions.errors import PolicyLoadError
 from permissions.pdp.bundle import PolicyBundle, load_bundle
-from permissions.pdp.rego.tests import LineCoverage, run_tests
+from permissions.pdp.policy_tests import LineCoverage, run_tests
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,7 +5,7 @@ anyio, because an evaluator has to start in a few tens of milliseconds.
 
 regorus panics as `PanicException`, a `BaseException` known by name only; it becomes an
 `EngineError` like every other failure of the engine. The texts of regorus quote the values it
-met: `EngineError.place` is what may be logged, `text` is not.
+met: `EngineError.fault` is what may be logged, `text` is not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from permissions.pdp.embedded.builtins import install
+from permissions.pdp.regorus.builtins import install
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,15 +42,15 @@ class EngineError(Exception):
     """The engine refused or failed.
 
     Attributes:
-        place: where and what kind of fault, made of policy paths and fixed words only.
+        fault: where and what kind of fault, made of policy paths and fixed words only.
     """
 
     def __init__(self, text: str) -> None:
         self.text = text.split("\n\nStack backtrace:", maxsplit=1)[0].strip()
         found = _PLACE.search(text)
         kind = next((words for mark, words in _KINDS if mark in text), "evaluation failed")
-        self.place = f"{found[1]}: {kind}" if found else kind
-        super().__init__(self.place)
+        self.fault = f"{found[1]}: {kind}" if found else kind
+        super().__init__(self.fault)
 
 
 def engine_error(err: BaseException) -> EngineError:

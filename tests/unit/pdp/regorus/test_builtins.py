@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from permissions.pdp.embedded.builtins import BANNED, SHIMS
-from permissions.pdp.embedded.engine import Engine, EngineError
+from permissions.pdp.regorus.builtins import BANNED, SHIMS
+from permissions.pdp.regorus.engine import Engine, EngineError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import re2
 
-from permissions.pdp.embedded.glob import glob_matches
+from permissions.pdp.regorus.glob import glob_matches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
