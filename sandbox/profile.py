@@ -14,8 +14,8 @@ from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from sandbox.egress.rules import HANDLE, Egress
 from sandbox.errors import ProfileError
+from sandbox.network.rules import HANDLE, Egress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sandbox.egress.decision import EgressReport
+    from sandbox.network.decision import EgressReport
 
 Isolation = Literal["process", "container", "kernel"]
 """Boundaries in rising order: one kernel shared by namespaces, by a container engine, or not

@@ -22,8 +22,8 @@ from anyio import to_thread
 from permissions.errors import ExecutionError
 from permissions.execution.pending_changes import GONE, Changes, Obstacle
 from permissions.vocabulary import Digest
-from sandbox.errors import CommitError
 from sandbox.workspace import WorkspaceLayer
+from sandbox.workspace.errors import CommitError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable

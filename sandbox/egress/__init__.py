@@ -10,13 +10,13 @@ that is anything TLS carries, another site of the same front included (domain fr
 
 from __future__ import annotations
 
-from sandbox.egress.decision import (
+from sandbox.network.decision import (
     EgressDecision,
     EgressReport,
     EgressRequest,
     Gate,
 )
-from sandbox.egress.rules import Egress, EgressRule, HeaderSecret
+from sandbox.network.rules import Egress, EgressRule, HeaderSecret
 
 __all__ = [
     "Egress",

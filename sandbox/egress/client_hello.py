@@ -8,7 +8,7 @@ here can see.
 
 from __future__ import annotations
 
-from sandbox.egress.hosts import HostError, parse_host
+from sandbox.network.hosts import HostError, parse_host
 
 MAX_HELLO = 16384
 """Bytes of a ClientHello: one record's worth, RFC 8446 section 5.1."""

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from anyio.abc import ByteStream
 
-    from sandbox.egress.decision import EgressRequest, EndReason
     from sandbox.egress.requests import ProxyRequest
+    from sandbox.network.decision import EgressRequest, EndReason
 
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import anyio
 from anyio.abc import SocketAttribute
 
-from sandbox.egress.addresses import Address, parse_address, refusal
+from sandbox.network.addresses import Address, parse_address, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -37,7 +37,7 @@ from sandbox.egress.server import Server
 from sandbox.isolation.bpf import program
 
 if TYPE_CHECKING:
-    from sandbox.egress.decision import EgressRequest, EndReason
+    from sandbox.network.decision import EgressRequest, EndReason
 
 NOBODY = 65534
 MEMORY_BYTES = 1024 * 1024 * 1024

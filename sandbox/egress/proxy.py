@@ -21,7 +21,10 @@ from anyio.abc import UNIXSocketStream
 
 import sandbox
 from sandbox.egress.control import Control, ControlError
-from sandbox.egress.decision import (
+from sandbox.egress.socket_folder import door
+from sandbox.errors import SandboxError, SandboxProviderError, SandboxUnavailableError
+from sandbox.logs import get_logger
+from sandbox.network.decision import (
     EgressDecision,
     EgressReport,
     EgressRequest,
@@ -29,18 +32,15 @@ from sandbox.egress.decision import (
     matching_rule,
     nearest_refusal,
 )
-from sandbox.egress.socket_folder import door
-from sandbox.errors import SandboxError, SandboxProviderError, SandboxUnavailableError
-from sandbox.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from anyio.abc import TaskGroup
 
-    from sandbox.egress.decision import Gate
-    from sandbox.egress.rules import Egress, EgressRule
     from sandbox.egress.secrets import SecretStore
+    from sandbox.network.decision import Gate
+    from sandbox.network.rules import Egress, EgressRule
 
 log = get_logger("egress")
 

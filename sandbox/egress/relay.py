@@ -10,7 +10,7 @@ import anyio
 if TYPE_CHECKING:
     from anyio.abc import ByteStream
 
-    from sandbox.egress.decision import EndReason
+    from sandbox.network.decision import EndReason
 
 CHUNK = 65536
 

@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sandbox.egress.decision import EgressRequest
-from sandbox.egress.hosts import HostError, parse_authority
+from sandbox.network.decision import EgressRequest
+from sandbox.network.hosts import HostError, parse_authority
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

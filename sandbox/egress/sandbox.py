@@ -31,10 +31,10 @@ from sandbox.result import RaisedError, RefusedFile
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from sandbox.egress.decision import EgressReport, Gate
-    from sandbox.egress.rules import Egress
     from sandbox.egress.secrets import SecretStore
     from sandbox.job import Job
+    from sandbox.network.decision import EgressReport, Gate
+    from sandbox.network.rules import Egress
     from sandbox.profile import SandboxProfile
     from sandbox.protocol import Armed, Availability, Sandbox
     from sandbox.result import ExecResult, Isolation

@@ -10,8 +10,8 @@ import os
 import stat
 from typing import TYPE_CHECKING, Protocol
 
-from sandbox.egress.rules import HANDLE
 from sandbox.errors import SandboxUnavailableError
+from sandbox.network.rules import HANDLE
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from anyio.abc import ByteStream, SocketListener, TaskGroup
 
     from sandbox.egress.conversation import Order
-    from sandbox.egress.decision import EgressRequest, EndReason
+    from sandbox.network.decision import EgressRequest, EndReason
 
 TOO_MANY = (
     b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain\r\nContent-Length: 35\r\n"

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import anyio
 
 from sandbox.egress import Egress, EgressRule, HeaderSecret
-from sandbox.egress.addresses import parse_address
 from sandbox.egress.dial import DialError, dial
 from sandbox.egress.proxy import open_proxy
 from sandbox.egress.sandbox import EgressSandbox
 from sandbox.egress.secrets import MemorySecrets
 from sandbox.job import CommandJob
+from sandbox.network.addresses import parse_address
 from sandbox.probes.egress_target import (
     HANDLE,
     HERE,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import ByteStream
 
-    from sandbox.egress.addresses import Address
+    from sandbox.network.addresses import Address
     from sandbox.probes.fixtures import Ground
     from sandbox.probes.table import Outcome
 

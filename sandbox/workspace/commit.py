@@ -21,7 +21,6 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sandbox.errors import CommitError
 from sandbox.workspace import kernel
 from sandbox.workspace.at import (
     FOLDER,
@@ -34,6 +33,7 @@ from sandbox.workspace.at import (
     pieces,
     status,
 )
+from sandbox.workspace.errors import CommitError
 from sandbox.workspace.journal import (
     COMMIT,
     Journal,

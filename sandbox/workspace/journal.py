@@ -18,7 +18,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self, assert_never, get_args
 
-from sandbox.errors import CommitError
 from sandbox.workspace import kernel
 from sandbox.workspace.at import (
     FOLDER,
@@ -27,6 +26,7 @@ from sandbox.workspace.at import (
     parent,
     status,
 )
+from sandbox.workspace.errors import CommitError
 from sandbox.workspace.model import Fault
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from sandbox import PythonJob, SandboxError, SandboxProfile
 from sandbox.backends.bubblewrap import BubblewrapSandbox
 from sandbox.conformance import CHECKS
 from sandbox.conformance.harness import probe_code
-from sandbox.egress.rules import Egress, EgressRule
+from sandbox.network.rules import Egress, EgressRule
 from sandbox.pool.pool import ArmedPool
 
 if TYPE_CHECKING:

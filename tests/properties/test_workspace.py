@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from layers import has_leftovers, needs_root, over, tree
 
-from sandbox.errors import CommitError
 from sandbox.workspace import WorkspaceLayer
+from sandbox.workspace.errors import CommitError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from sandbox.egress.dial import DialError, dial
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sandbox.egress.addresses import Address
+    from sandbox.network.addresses import Address
 
 PUBLIC = "8.8.4.4"
 

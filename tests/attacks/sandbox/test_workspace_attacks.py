@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 from layers import fill, needs_root, over, tree
 
-from sandbox.errors import CommitError
 from sandbox.workspace import ChangeSet, WorkspaceLayer
 from sandbox.workspace.at import FOLDER
 from sandbox.workspace.capture import Upper, capture
+from sandbox.workspace.errors import CommitError
 from sandbox.workspace.model import Limits
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ from sandbox import (
     SandboxProfile,
 )
 from sandbox.backends.bubblewrap import BubblewrapSandbox
-from sandbox.egress.decision import EgressReport, EgressRequest
+from sandbox.network.decision import EgressReport, EgressRequest
 from wardline import CommandOutput
 
 if TYPE_CHECKING:

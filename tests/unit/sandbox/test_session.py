@@ -12,8 +12,8 @@ from sandbox import (
     SandboxSession,
     SandboxUnavailableError,
 )
-from sandbox.egress.rules import Egress, EgressRule
 from sandbox.egress.sandbox import EgressSandbox
+from sandbox.network.rules import Egress, EgressRule
 from sandbox.session import SessionBounds
 
 

@@ -11,21 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.egress.addresses import REFUSED, Address, refusal
 from sandbox.egress.client_hello import MAX_HELLO, HelloError, server_name
-from sandbox.egress.decision import EgressRequest
-from sandbox.egress.hosts import (
-    Authority,
-    HostError,
-    parse_authority,
-    parse_host,
-)
 from sandbox.egress.requests import (
     MAX_HEAD,
     ProxyRequest,
     RequestError,
     cut_head,
     understand,
+)
+from sandbox.network.addresses import REFUSED, Address, refusal
+from sandbox.network.decision import EgressRequest
+from sandbox.network.hosts import (
+    Authority,
+    HostError,
+    parse_authority,
+    parse_host,
 )
 
 HOSTILE_HOSTS = {

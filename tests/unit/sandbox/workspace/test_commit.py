@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 from layers import fill, has_leftovers, needs_root, over, tree
 
-from sandbox.errors import CommitError
 from sandbox.workspace import WorkspaceLayer
 from sandbox.workspace.at import FOLDER
 from sandbox.workspace.commit import locked, recover
+from sandbox.workspace.errors import CommitError
 from sandbox.workspace.journal import COMMIT
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from sandbox.egress.rules import plain_path
+from sandbox.network.rules import plain_path
 
 if TYPE_CHECKING:
-    from sandbox.egress.rules import Egress, EgressRule
+    from sandbox.network.rules import Egress, EgressRule
 
 Kind = Literal["connect", "http"]
 """How the job asked: for a tunnel, or for one plain request."""

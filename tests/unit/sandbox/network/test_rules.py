@@ -13,7 +13,7 @@ from sandbox.egress import (
     EgressRule,
     HeaderSecret,
 )
-from sandbox.egress.decision import matching_rule, nearest_refusal
+from sandbox.network.decision import matching_rule, nearest_refusal
 
 SECRET = HeaderSecret(handle="secret://forge")
 

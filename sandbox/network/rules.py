@@ -11,9 +11,9 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from sandbox.egress.addresses import parse_address
-from sandbox.egress.hosts import HostError, parse_host
 from sandbox.errors import ProfileError
+from sandbox.network.addresses import parse_address
+from sandbox.network.hosts import HostError, parse_host
 
 Mode = Literal["tunnel", "http", "https"]
 """`tunnel`: CONNECT, TLS from inside to the host. `http`: plain all the way. `https`: the job
