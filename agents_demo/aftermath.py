@@ -27,20 +27,20 @@ def examine(job: Job) -> list[str]:
     """Verifies, flips one byte of a copy, replays; gives what did not come out as it must."""
     wrong: list[str] = []
     state = job.places.root
-    kept = job.workspace / "known-heads"
+    kept = job.workspace / "known-checkpoints"
     shutil.rmtree(kept, ignore_errors=True)
     heading("The record")
-    if _wardline("trace", "verify", "--dir", str(state), heads=kept) != 0:
+    if _wardline("trace", "verify", "--dir", str(state), known=kept) != 0:
         wrong.append("the trace does not verify")
     heading("One byte of a copy is flipped")
     copy = job.workspace / f"{state.name}-altered"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(state, copy)
-    place = segments(copy / "trace")[0]
-    data = bytearray(place.read_bytes())
+    segment = segments(copy / "trace")[0]
+    data = bytearray(segment.read_bytes())
     data[len(data) // 2] ^= 1
-    place.write_bytes(data)
-    if _wardline("trace", "verify", "--dir", str(copy), heads=kept) != 5:
+    segment.write_bytes(data)
+    if _wardline("trace", "verify", "--dir", str(copy), known=kept) != 5:
         wrong.append("the altered trace was not found out")
     shutil.rmtree(copy)
     heading("Every decision is made again, under its own policies")
@@ -79,7 +79,7 @@ def judge(job: Job, narrator: Narrator) -> list[str]:
     return wrong
 
 
-def _wardline(*arguments: str, heads: Path | None = None) -> int:
+def _wardline(*arguments: str, known: Path | None = None) -> int:
     say(f"  $ wardline {' '.join(arguments)}")
     done = subprocess.run(
         [sys.executable, "-m", "permissions", *arguments],
@@ -87,7 +87,7 @@ def _wardline(*arguments: str, heads: Path | None = None) -> int:
         text=True,
         check=False,
         # The demo makes its state anew each time, which a verifier's memory must not forgive.
-        env=os.environ | ({"WARDLINE_KNOWN_HEADS": str(heads)} if heads else {}),
+        env=os.environ | ({"WARDLINE_KNOWN_CHECKPOINTS": str(known)} if known else {}),
     )
     for line in (done.stdout + done.stderr).splitlines():
         say(f"    {line}")

@@ -45,7 +45,7 @@ _OPEN_RETRY_SECONDS = 0.01
 class Schema:
     """The tables of one module.
 
-    `migrations` are numbered by their place, from 1; each is a tuple of single statements
+    `migrations` are numbered by their position, from 1; each is a tuple of single statements
     that run together or not at all. A migration that was ever released is never edited.
     """
 

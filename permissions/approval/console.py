@@ -183,9 +183,9 @@ def _effects(shown: JsonObject, *, full: bool, width: int) -> tuple[list[str], b
     diffs = {each["path"]: each["diff"].split("\n")[2:] for each in shown["diffs"]}
     lines: list[str] = []
     truncated = False
-    for place, entry in enumerate(entries):
-        if place == MAX_ARGUMENTS and not full:
-            lines += _notice(f"{len(entries) - place} more are not shown; use --full", width)
+    for position, entry in enumerate(entries):
+        if position == MAX_ARGUMENTS and not full:
+            lines += _notice(f"{len(entries) - position} more are not shown; use --full", width)
             return lines, True
         lines += _wrapped(_change(entry), first="  ", then="  | ", width=width)
         for caution in _cautions(f"{entry['path']}{entry['target'] or ''}"):
@@ -245,10 +245,10 @@ def _values(
 ) -> tuple[list[str], bool]:
     lines: list[str] = []
     truncated = False
-    for place, (name, value) in enumerate(named):
-        if place == MAX_ARGUMENTS and not full:
+    for position, (name, value) in enumerate(named):
+        if position == MAX_ARGUMENTS and not full:
             truncated = True
-            left_out = f"{len(named) - place} more are not shown; use --full"
+            left_out = f"{len(named) - position} more are not shown; use --full"
             lines += _notice(left_out, width)
             break
         whole = literal(value)

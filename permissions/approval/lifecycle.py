@@ -8,7 +8,7 @@
        └────── the asker withdraws ───────────> cancelled
 
 `pending` is left once and the ends are final. Whether a vote is genuine is not decided here
-(`ballot`, which checks signatures) but whether its voter may answer is.
+(`votes`, which checks signatures) but whether its voter may answer is.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ SCHEMA = Schema(
         (
             """
             CREATE TABLE access_request (
-                place INTEGER PRIMARY KEY,
+                position INTEGER PRIMARY KEY,
                 id TEXT NOT NULL UNIQUE,
                 binding TEXT NOT NULL,
                 shown TEXT NOT NULL,
@@ -103,10 +103,10 @@ SCHEMA = Schema(
             """
             CREATE TABLE access_vote (
                 request TEXT NOT NULL REFERENCES access_request (id),
-                place INTEGER NOT NULL,
+                position INTEGER NOT NULL,
                 approver TEXT NOT NULL,
                 envelope TEXT NOT NULL,
-                PRIMARY KEY (request, place),
+                PRIMARY KEY (request, position),
                 UNIQUE (request, approver)
             ) STRICT
             """,
@@ -190,11 +190,12 @@ def _one(connection: sqlite3.Connection, request_id: str) -> AccessRequest:
 
 
 def _load(connection: sqlite3.Connection, where: str, *values: Any) -> list[AccessRequest]:
-    rows = connection.execute(f"{_COLUMNS} WHERE {where} ORDER BY place", values).fetchall()
+    rows = connection.execute(f"{_COLUMNS} WHERE {where} ORDER BY position", values).fetchall()
     requests = []
     for request_id, binding, shown, status, consumed_at in rows:
         votes = connection.execute(
-            "SELECT envelope FROM access_vote WHERE request = ? ORDER BY place", (request_id,)
+            "SELECT envelope FROM access_vote WHERE request = ? ORDER BY position",
+            (request_id,),
         ).fetchall()
         request = AccessRequest.from_shown(
             shown,
@@ -219,9 +220,9 @@ def _save(connection: sqlite3.Connection, before: AccessRequest, after: AccessRe
         "UPDATE access_request SET shown = ?, status = ?, consumed_at = ? WHERE id = ?",
         (after.shown, after.status, after.consumed_at, before.id),
     )
-    for place in range(len(before.votes), len(after.votes)):
-        vote = after.votes[place]
+    for position in range(len(before.votes), len(after.votes)):
+        vote = after.votes[position]
         connection.execute(
-            "INSERT INTO access_vote (request, place, approver, envelope) VALUES (?, ?, ?, ?)",
-            (before.id, place, vote.approver, vote.envelope),
+            "INSERT INTO access_vote (request, position, approver, envelope) VALUES (?, ?, ?, ?)",
+            (before.id, position, vote.approver, vote.envelope),
         )

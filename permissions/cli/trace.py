@@ -17,7 +17,7 @@ import anyio
 import typer
 
 from permissions.cli import trace_text
-from permissions.cli.trace_source import Places, find_pin, remember
+from permissions.cli.trace_source import TraceSource, find_pin, remember
 from permissions.errors import (
     ConfigError,
     PolicyLoadError,
@@ -30,7 +30,7 @@ from permissions.replay import (
     recorded_decisions,
     replay,
 )
-from permissions.trace.known_checkpoints import KnownHeads, read_head
+from permissions.trace.known_checkpoints import KnownCheckpoints, read_checkpoint
 from permissions.trace.reader import RecordedEntry, log_origin, read_entries
 from permissions.trace.verify import verify_trace
 
@@ -69,7 +69,7 @@ def list_(
     """Lists the calls, one line each, in the order in which they ended."""
 
     def work() -> None:
-        for call in _calls(read_entries(Places(folder, config).trace), run):
+        for call in _calls(read_entries(TraceSource(folder, config).trace), run):
             typer.echo(json.dumps(call) if as_json else trace_text.call_line(call))
 
     _guarded(work)
@@ -91,13 +91,13 @@ def show(
     """Shows the entries of a call, or one entry. Unverified: run `trace verify` first."""
 
     def work() -> None:
-        places = Places(folder, config)
-        vault = places.vault() if opened else None
+        source = TraceSource(folder, config)
+        vault = source.vault() if opened else None
         if opened and vault is None:
             raise ConfigError("the vault's key is not here; contents cannot be opened")
         index = int(what) if what.isdecimal() else None
         found = False
-        for entry in read_entries(places.trace):
+        for entry in read_entries(source.trace):
             if entry.call != what and entry.index != index:
                 continue
             found = True
@@ -125,15 +125,15 @@ def verify(
             " nothing.",
         ),
     ] = None,
-    head: Annotated[
+    checkpoint: Annotated[
         list[Path] | None,
-        typer.Option("--head", help="A signed checkpoint kept outside; may be repeated."),
+        typer.Option("--checkpoint", help="A signed checkpoint kept outside; may be repeated."),
     ] = None,
-    known_heads: Annotated[
+    known_checkpoints: Annotated[
         Path | None,
         typer.Option(
-            envvar="WARDLINE_KNOWN_HEADS",
-            help="Folder, outside of the log, which remembers the last head of each log, and"
+            envvar="WARDLINE_KNOWN_CHECKPOINTS",
+            help="Folder, outside of the log, which remembers the last checkpoint of each log, and"
             " which log signed by which key a folder held (trust on first use).",
         ),
     ] = None,
@@ -144,24 +144,24 @@ def verify(
     """Verifies the log: integrity, which decides the exit code, and completeness."""
 
     def work() -> None:
-        places = Places(folder, config)
-        kept = known_heads or _state_home() / "wardline" / "known-heads"
-        if places.holds(kept):
+        source = TraceSource(folder, config)
+        kept = known_checkpoints or _state_home() / "wardline" / "known-checkpoints"
+        if source.holds(kept):
             raise ConfigError(
-                f"--known-heads {kept} lies in what is verified; keep it elsewhere"
+                f"--known-checkpoints {kept} lies in what is verified; keep it elsewhere"
             )
-        known = KnownHeads(kept)
-        pin = find_pin(places, known, key)
-        heads = {str(path): read_head(path) for path in head or ()}
-        for origin in {log_origin(places.trace), pin.origin} - {None}:
+        known = KnownCheckpoints(kept)
+        pin = find_pin(source, known, key)
+        checkpoints = {str(path): read_checkpoint(path) for path in checkpoint or ()}
+        for origin in {log_origin(source.trace), pin.origin} - {None}:
             if (last := known.get(str(origin))) is not None:
-                heads[str(known.path(str(origin)))] = last
+                checkpoints[str(known.path(str(origin)))] = last
         report = verify_trace(
-            places.trace,
+            source.trace,
             key=pin.key,
             is_pinned=pin.is_outside,
-            heads=heads,
-            vault=places.vault(),
+            known=checkpoints,
+            vault=source.vault(),
         )
         if as_json:
             typer.echo(json.dumps({**report.document(), "key": pin.source}))
@@ -175,7 +175,7 @@ def verify(
                     err=True,
                 )
             raise typer.Exit(EXIT_INTEGRITY)
-        for warning in remember(known, places, report, pin):
+        for warning in remember(known, source, report, pin):
             typer.echo(f"warning: {warning}", err=True)
 
     _guarded(work)
@@ -208,10 +208,10 @@ def replay_(
     from permissions.pdp.bundle import load_bundle
 
     def work() -> None:
-        places = Places(folder, config)
+        source = TraceSource(folder, config)
         what_if = policy is not None or overlay is not None
         bundle = load_bundle(policy, overlay=overlay) if what_if else None
-        summary, rows = anyio.run(_replay, places, bundle)
+        summary, rows = anyio.run(_replay, source, bundle)
         if as_json:
             typer.echo(json.dumps({**summary.document(), "rows": rows}))
         else:
@@ -224,14 +224,14 @@ def replay_(
 
 
 async def _replay(
-    places: Places, candidate: PolicyBundle | None
+    source: TraceSource, candidate: PolicyBundle | None
 ) -> tuple[Summary, list[JsonObject]]:
     """Replays under the candidate, or each recorded bundle; gives the rows to look at."""
     from permissions.pdp.bundle import load_revision
     from permissions.pdp.embedded.pdp import EmbeddedPdp
 
     def decisions() -> Iterator[RecordedDecision]:
-        return recorded_decisions(read_entries(places.trace), places.vault())
+        return recorded_decisions(read_entries(source.trace), source.vault())
 
     async with AsyncExitStack() as stack:
 
@@ -248,7 +248,7 @@ async def _replay(
             by_revision: dict[str, PolicyDecisionPoint] = {}
             for revision in sorted({each.revision for each in decisions()}):
                 try:
-                    bundle = load_revision(places.bundles, _as_digest(revision))
+                    bundle = load_revision(source.bundles, _as_digest(revision))
                 except PolicyLoadError:
                     continue  # its decisions are listed as not replayable
                 by_revision[revision] = await opened(bundle)

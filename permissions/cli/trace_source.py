@@ -15,24 +15,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from permissions.trace.known_checkpoints import KnownHeads
+    from permissions.trace.known_checkpoints import KnownCheckpoints
     from permissions.trace.report import Report
 
 
-class Places:
-    """Where the log and what belongs to it are."""
+class TraceSource:
+    """A log and what belongs to it: its folder, keys and bundles."""
 
     def __init__(self, folder: Path | None, config: Path | None) -> None:
         from permissions.setup import factory  # pulls in every backend; not for --help
 
         alone = folder is not None and folder.is_dir() and bool(segments(folder))
         overrides = {"state": folder} if folder is not None and not alone else {}
-        places = factory.Places(BrokerConfig.load(config, **overrides).state)
-        self.trace = folder if alone and folder is not None else places.trace
-        self._root = folder if alone and folder is not None else places.root
-        self.bundles = places.bundles
-        self._kek = None if alone else places.kek
-        self._key = None if alone else places.log_key.with_name(places.log_key.name + ".pub")
+        layout = factory.Places(BrokerConfig.load(config, **overrides).state)
+        self.trace = folder if alone and folder is not None else layout.trace
+        self._root = folder if alone and folder is not None else layout.root
+        self.bundles = layout.bundles
+        self._kek = None if alone else layout.kek
+        self._key = None if alone else layout.log_key.with_name(layout.log_key.name + ".pub")
         if not self.trace.is_dir() or not segments(self.trace):
             raise ConfigError(f"there is no trace in {self.trace}; give --dir")
 
@@ -66,7 +66,7 @@ class Pin(NamedTuple):
         return "no key" if self.key is None else f"key {self.key.keyid[:16]}"
 
 
-def find_pin(places: Places, known: KnownHeads, given: Path | None) -> Pin:
+def find_pin(source: TraceSource, known: KnownCheckpoints, given: Path | None) -> Pin:
     """The key that was given from outside; else the one remembered; else the one beside the log.
 
     Raises:
@@ -76,24 +76,26 @@ def find_pin(places: Places, known: KnownHeads, given: Path | None) -> Pin:
     """
     if given is not None and not given.exists():
         raise ConfigError(f"there is no public key {given}")
-    if given is not None and not places.holds(given):
+    if given is not None and not source.holds(given):
         return Pin(PublicKey.read(given), str(given), is_outside=True)
-    if (before := known.log_in(places.trace)) is not None:
-        kept = str(known.place(places.trace))
+    if (before := known.log_in(source.trace)) is not None:
+        kept = str(known.log_path(source.trace))
         return Pin(before.key, kept, is_outside=True, origin=before.origin)
-    beside = given or places.key_beside()
+    beside = given or source.key_beside()
     if beside is None:
         return Pin(None, "named by the log itself", is_outside=False)
     return Pin(PublicKey.read(beside), str(beside), is_outside=False)
 
 
-def remember(known: KnownHeads, places: Places, report: Report, pin: Pin) -> Iterator[str]:
-    """Keeps the head, and which log this is; yields what somebody has to be told."""
+def remember(
+    known: KnownCheckpoints, source: TraceSource, report: Report, pin: Pin
+) -> Iterator[str]:
+    """Keeps the checkpoint, and which log this is; yields what somebody has to be told."""
     found = report.integrity
-    if report.head is None or report.key is None or found.origin is None:
+    if report.checkpoint is None or report.key is None or found.origin is None:
         return
     try:
-        before = known.log_in(places.trace)
+        before = known.log_in(source.trace)
         now = Known(found.origin, report.key)
         if before is not None and before != now:
             yield (
@@ -101,7 +103,7 @@ def remember(known: KnownHeads, places: Places, report: Report, pin: Pin) -> Ite
                 f" key {before.key.keyid[:16]}"
             )
         if before is None or pin.is_outside:
-            known.remember_log(places.trace, now)
-        known.remember(report.head)
+            known.remember_log(source.trace, now)
+        known.remember(report.checkpoint)
     except TraceError as err:
         yield str(err)

@@ -60,7 +60,7 @@ def entry_text(entry: RecordedEntry, opened: JsonObject) -> str:
         )
     lines.extend(f"  {_text(name)}: {_value(value)}" for name, value in entry.body.items())
     for name, facts in entry.facts.items():
-        kept = "sealed" if name in entry.sealed else "not kept here"
+        kept = "sealed" if name in entry.sealed else "not here"
         lines.append(
             f"  {_text(name)}: content of at most {facts['size']} bytes, {kept},"
             f" commitment {_text(facts['commitment'])[:16]}"
@@ -144,10 +144,10 @@ def _completeness(found: Completeness, size: int) -> Iterator[str]:
     reason = f" ({_text(found.close_reason)})" if found.closed else ""
     yield f"  closed      {'yes' if found.closed else 'no: still written, or it died'}{reason}"
     if found.anchor is None:
-        yield "  tail        NOT anchored: no head of this log is known, so a cut at a checkpoint would not show"
+        yield "  tail        NOT anchored: no checkpoint of this log is known, so a cut at a checkpoint would not show"
     else:
         yield (
-            f"  tail        anchored up to {found.anchor.size} of {size} entries by the head"
+            f"  tail        anchored up to {found.anchor.size} of {size} entries by the checkpoint"
             f" kept in {_text(found.anchor.source)}"
         )
     if found.unsigned_bytes:
@@ -177,17 +177,17 @@ def _completeness(found: Completeness, size: int) -> Iterator[str]:
 def _row(row: JsonObject) -> str:
     tool = _text(row["tool"]) if row["tool"] else "(not registered)"
     about = "" if row["action"] == "tools/call" else f" {_text(row['action'])}"
-    place = f"{row['index']:>8}  {tool}{about}  {_text(row['call'])}"
+    call = f"{row['index']:>8}  {tool}{about}  {_text(row['call'])}"
     if row["problem"]:
-        return f"{place}  not replayable: {_text(row['problem'])}"
+        return f"{call}  not replayable: {_text(row['problem'])}"
     after = ", ".join(row["reasons_after"]) or "no reason"
     note = "  (conditional: its run had changed before)" if row["conditional"] else ""
     if row["terms"]:
         changed = _text(", ".join(row["terms_changed"]))
-        return f"{place}  {row['before']} on {row['terms']} terms: {changed}{note}"
+        return f"{call}  {row['before']} on {row['terms']} terms: {changed}{note}"
     if row["before"] == row["after"]:
-        return f"{place}  {row['before']} with another answer  [{_text(after)}]{note}"
-    return f"{place}  {row['before']} -> {row['after']}  [{_text(after)}]{note}"
+        return f"{call}  {row['before']} with another answer  [{_text(after)}]{note}"
+    return f"{call}  {row['before']} -> {row['after']}  [{_text(after)}]{note}"
 
 
 def _content(found: JsonObject | None) -> list[str]:

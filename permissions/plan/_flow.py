@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     )
 
 Taint = Literal["clean", "extracted", "tainted"]
-"""How much a stranger decides: nothing, a choice within an extractor, or anything."""
+"""How much an untrusted source decides: nothing, a choice within an extractor, or anything."""
 
 _ORDER: tuple[Taint, ...] = get_args(Taint)
 
@@ -84,14 +84,14 @@ class Flow:
                 yield PlanProblem(
                     "plan.tainted_control",
                     step.id,
-                    f"text of a stranger can reach {shown(name)}, which controls what"
+                    f"untrusted text can reach {shown(name)}, which controls what"
                     f" {shown(tool.name)} does",
                     "pin it with a user value, take it from a trusted tool, or declare a"
                     " narrow extractor (enum, bounded number, pattern with maxLength)",
                 )
 
     def vouched(self, step: PlanStep) -> frozenset[str]:
-        """Arguments bound to a field of an output in which no stranger had a say."""
+        """Arguments bound to a field of an output in which no untrusted source had a say."""
         return frozenset(
             name
             for name, argument in step.arguments.items()

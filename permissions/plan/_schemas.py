@@ -166,7 +166,7 @@ def is_extractor(schema: JsonObject) -> bool:
     (prose, paths that climb, URLs with a query, shell and markup); an array with `maxItems`
     <= 100 whose items are one of these.
 
-    It bounds what a stranger can say, not what is true: another person's account number
+    It bounds what an untrusted source can say, not what is true: another person's account number
     fits the pattern of an account number.
     """
     if "const" in schema or "enum" in schema:

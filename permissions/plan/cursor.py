@@ -62,7 +62,7 @@ class Match:
 
     `detail` says in words what the nearest declared call is; it holds no argument value.
     `pinned` names the arguments whose value the plan itself fixed, as a value or as a field of
-    an output in which no stranger had a say. `scope_read` means the
+    an output in which no untrusted source had a say. `scope_read` means the
     call is no step but an undeclared read that the plan's scope covers.
     """
 
@@ -75,7 +75,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class PlanCursor:
-    """A run's place in its plan. Build it with `start`."""
+    """How far a run is in its plan. Build it with `start`."""
 
     plan: Plan
     _tools: Mapping[str, CompiledTool]
@@ -205,18 +205,9 @@ class PlanCursor:
         return replace(self, _held=held, _spent=spent)
 
     @property
-    def completed(self) -> frozenset[str]:
-        """Steps that have succeeded at least once."""
-        return frozenset(self._outputs)
-
-    @property
     def in_flight(self) -> frozenset[str]:
         """Calls that hold a use."""
         return frozenset(self._held)
-
-    def uses_left(self) -> dict[str, int]:
-        """Per step, the uses neither spent nor held."""
-        return {step: self._left(step) for step in self._steps}
 
     def _left(self, step: str) -> int:
         held = sum(1 for holder in self._held.values() if holder == step)

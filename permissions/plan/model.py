@@ -1,4 +1,4 @@
-"""A plan: the calls an agent declares before it reads anything a stranger wrote.
+"""A plan: the calls an agent declares before it reads untrusted content.
 
 A plan is one JSON object. Its steps form a directed graph through `needs`; each argument of
 a step is one of four forms, told apart by their first key:
@@ -175,7 +175,7 @@ class Hole(_Form):
 
     @property
     def admits_untrusted(self) -> bool:
-        """Whether a stranger's words may fill it, directly or through the agent."""
+        """Whether untrusted content may fill it, directly or through the agent."""
         return "untrusted" in self.sources or "unknown" in self.sources
 
 

@@ -5,7 +5,7 @@
 - is acyclic, and every step of it can run (no need can stay unmet),
 - names known tools by the definitions they have now,
 - fits the tools' schemas as far as that can be told before the run,
-- lets nothing a stranger wrote reach a control argument but through a declared extractor,
+- lets no untrusted content reach a control argument but through a declared extractor,
 - cannot make more calls than its budget.
 
 Taint is pushed along the edges, for a tool may repeat what it was given: an output is as

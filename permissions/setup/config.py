@@ -288,7 +288,7 @@ class BrokerConfig(BaseSettings):
 
 
 _OTHER_VARIABLES = frozenset(
-    {"WARDLINE_APPROVER_KEY", "WARDLINE_DEMO_MODEL", "WARDLINE_KNOWN_HEADS"}
+    {"WARDLINE_APPROVER_KEY", "WARDLINE_DEMO_MODEL", "WARDLINE_KNOWN_CHECKPOINTS"}
 )
 """Variables of the command line and the demo, which are no settings."""
 

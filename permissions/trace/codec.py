@@ -13,15 +13,12 @@ from typing import TYPE_CHECKING
 import orjson
 
 from permissions.errors import TraceError
+from permissions.signing.canonical import outside_profile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from permissions.model import JsonObject, JsonValue
+    from permissions.model import JsonObject
 
 MAX_LINE = 60 * 1024
-MAX_DEPTH = 32
-MAX_INTEGER = 2**53 - 1
 
 _OPTIONS = (
     orjson.OPT_SORT_KEYS
@@ -43,7 +40,7 @@ def encode(document: JsonObject, *, limit: int = MAX_LINE) -> bytes:
         raise TraceError(f"not a trace document: {str(err)[:120]}") from err
     if len(line) > limit:
         raise TraceError(f"a line of {len(line)} bytes is longer than {limit}")
-    check(document, 1, ascii_names=line.isascii())
+    require_profile(document, ascii_names=line.isascii())
     return line
 
 
@@ -54,7 +51,7 @@ def decode(line: bytes, *, limit: int = MAX_LINE) -> JsonObject:
         TraceError: it is not the canonical form of an object within the profile.
     """
     document = parse(line, limit=limit)
-    check(document, 1, ascii_names=line.isascii())
+    require_profile(document, ascii_names=line.isascii())
     return document
 
 
@@ -77,8 +74,8 @@ def parse(line: bytes, *, limit: int = MAX_LINE) -> JsonObject:
     return document
 
 
-def check(value: JsonObject | list[JsonValue], depth: int, *, ascii_names: bool) -> None:
-    """Refuses what has more than one spelling. The hot path of reader and writer.
+def require_profile(value: JsonObject, *, depth: int = 1, ascii_names: bool) -> None:
+    """Refuses what has more than one spelling.
 
     Args:
         value: what stands at level `depth` of a line.
@@ -88,22 +85,5 @@ def check(value: JsonObject | list[JsonValue], depth: int, *, ascii_names: bool)
     Raises:
         TraceError: a value lies outside the profile.
     """
-    if depth > MAX_DEPTH:
-        raise TraceError(f"nested deeper than {MAX_DEPTH} levels")
-    if type(value) is dict:
-        if not ascii_names and not all(map(str.isascii, value)):
-            raise TraceError("the name of a member is not ASCII")
-        items: Iterable[JsonValue] = value.values()
-    else:
-        items = value
-    for item in items:
-        kind = type(item)
-        if kind is str or kind is bool or item is None:
-            continue
-        if kind is dict or kind is list:
-            if item:
-                check(item, depth + 1, ascii_names=ascii_names)
-        elif kind is not int:
-            raise TraceError(f"a {kind.__name__} has no place in a trace; write it as a string")
-        elif not -MAX_INTEGER <= item <= MAX_INTEGER:
-            raise TraceError("an integer lies beyond 2^53 - 1; write it as a string")
+    if (found := outside_profile(value, depth=depth, ascii_names=ascii_names)) is not None:
+        raise TraceError(found)

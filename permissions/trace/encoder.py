@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from permissions.errors import TraceError, TraceIntegrityError
+from permissions.signing.canonical import MAX_INTEGER
 from permissions.trace import codec
 from permissions.trace.merkle import leaf_hash
 from permissions.trace.rules import KNOWN_TYPES
@@ -80,12 +81,12 @@ def decode_entry(line: bytes) -> JsonObject:
             and _is_count(facts["size"])
         ):
             raise TraceIntegrityError("the facts about a content are malformed")
-    codec.check(entry["body"], 2, ascii_names=line.isascii())
+    codec.require_profile(entry["body"], depth=2, ascii_names=line.isascii())
     return entry
 
 
 def _is_count(value: object) -> bool:
-    return type(value) is int and 0 <= value <= codec.MAX_INTEGER
+    return type(value) is int and 0 <= value <= MAX_INTEGER
 
 
 class EntryEncoder:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def read_head(path: Path) -> str:
+def read_checkpoint(path: Path) -> str:
     """A signed checkpoint from a file. Its signature is checked where it is used.
 
     Raises:
@@ -36,7 +36,7 @@ def read_head(path: Path) -> str:
     try:
         note = path.read_bytes()[: MAX_NOTE + 1].decode()
     except (OSError, UnicodeDecodeError) as err:
-        raise TraceError(f"the head {path} cannot be read: {err}") from err
+        raise TraceError(f"the checkpoint {path} cannot be read: {err}") from err
     parse_checkpoint(note)
     return note
 
@@ -48,35 +48,35 @@ class Known(NamedTuple):
     key: PublicKey
 
 
-class KnownHeads:
-    """A folder of heads, by origin, and of logs, by the folder they lie in."""
+class KnownCheckpoints:
+    """A folder of checkpoints, by origin, and of logs, by the folder they lie in."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def path(self, origin: str) -> Path:
-        """Where the head of this log is kept."""
+        """The file that holds the checkpoint of this log."""
         return self._folder / f"{_name(origin)}.checkpoint"
 
     def get(self, origin: str) -> str | None:
-        """The head seen last, if any was.
+        """The checkpoint seen last, if any was.
 
         Raises:
             TraceError: there is one, but it cannot be read or is not a checkpoint.
         """
         path = self.path(origin)
-        return read_head(path) if path.exists() else None
+        return read_checkpoint(path) if path.exists() else None
 
     def remember(self, note: str) -> None:
-        """Keeps a head that was verified together with the one before it.
+        """Keeps a checkpoint that was verified together with the one before it.
 
         Raises:
             TraceError: it cannot be written.
         """
         self._keep(self.path(parse_checkpoint(note).origin), note.encode())
 
-    def place(self, directory: Path) -> Path:
-        """Where it is kept which log lies in this folder."""
+    def log_path(self, directory: Path) -> Path:
+        """The file that says which log lies in this folder."""
         return self._folder / f"{_name(str(directory.resolve()))}.log"
 
     def log_in(self, directory: Path) -> Known | None:
@@ -85,7 +85,7 @@ class KnownHeads:
         Raises:
             TraceError: something is kept, but cannot be read.
         """
-        path = self.place(directory)
+        path = self.log_path(directory)
         try:
             document = codec.decode(path.read_bytes())
             return Known(str(document["origin"]), PublicKey.parse(str(document["key"])))
@@ -101,7 +101,7 @@ class KnownHeads:
             TraceError: it cannot be written.
         """
         document = {"key": str(known.key), "origin": known.origin}
-        self._keep(self.place(directory), codec.encode(document))
+        self._keep(self.log_path(directory), codec.encode(document))
 
     def _keep(self, path: Path, data: bytes) -> None:
         draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")

@@ -29,7 +29,7 @@ from permissions.trace.entry import TraceEntry
 from permissions.trace.recovery import recover
 from permissions.trace.store import Store
 from permissions.trace.vault import Vault
-from permissions.trace.wakeup import Bell
+from permissions.trace.wakeup import Wakeup
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -61,9 +61,9 @@ class SignedLog:
     ) -> None:
         self.origin = origin
         self._disk_seconds = disk_seconds
-        self._bell_of_loop: WeakKeyDictionary[object, Bell] = WeakKeyDictionary()
-        self._bells: tuple[Bell, ...] = ()
-        self._committer = start(self._ring)
+        self._wakeup_of_loop: WeakKeyDictionary[object, Wakeup] = WeakKeyDictionary()
+        self._wakeups: tuple[Wakeup, ...] = ()
+        self._committer = start(self._notify)
 
     @property
     def durable(self) -> int:
@@ -95,23 +95,23 @@ class SignedLog:
         committer = self._committer
         if committer.position() < size:
             with anyio.move_on_after(self._disk_seconds):
-                await self._own_bell().wait(size)
+                await self._own_wakeup().wait(size)
         if committer.durable < size:
             late = f"the disk did not take the record within {self._disk_seconds} seconds"
             raise TraceWriteError(committer.failure or late)
 
-    def _own_bell(self) -> Bell:
+    def _own_wakeup(self) -> Wakeup:
         loop = current_token().native_token
-        bell = self._bell_of_loop.get(loop)
-        if bell is None:
-            bell = self._bell_of_loop[loop] = Bell(self._committer.position)
+        wakeup = self._wakeup_of_loop.get(loop)
+        if wakeup is None:
+            wakeup = self._wakeup_of_loop[loop] = Wakeup(self._committer.position)
             # Replaced, never changed: the committing thread walks over it.
-            self._bells = tuple(self._bell_of_loop.values())
-        return bell
+            self._wakeups = tuple(self._wakeup_of_loop.values())
+        return wakeup
 
-    def _ring(self) -> None:
-        for bell in self._bells:
-            bell.ring()
+    def _notify(self) -> None:
+        for wakeup in self._wakeups:
+            wakeup.notify()
 
 
 @asynccontextmanager
@@ -160,13 +160,13 @@ async def open_log(
             log = SignedLog(
                 origin=origin,
                 disk_seconds=disk_seconds,
-                start=lambda ring: Committer(
+                start=lambda notify: Committer(
                     store=store,
                     frontier=resumed.frontier,
                     encoder=EntryEncoder(origin=origin, vault=vault, clock=clock),
                     vault=vault,
                     signer=CheckpointSigner(origin, signer),
-                    on_progress=ring,
+                    on_progress=notify,
                 ),
             )
         except BaseException:

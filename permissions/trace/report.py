@@ -42,7 +42,7 @@ class Integrity:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """A head kept outside the log, which it extends."""
+    """A checkpoint kept outside the log, which it extends."""
 
     source: str
     size: int
@@ -134,11 +134,11 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Both verdicts, the head to keep for next time, and where the signed part ends."""
+    """Both verdicts, the checkpoint to keep for next time, and where the signed part ends."""
 
     integrity: Integrity
     completeness: Completeness
-    head: str | None
+    checkpoint: str | None
     end: End | None
     key: PublicKey | None
     """The key everything was checked against."""
@@ -156,5 +156,5 @@ class Report:
                 **asdict(self.completeness),
                 "whole": self.completeness.is_whole,
             },
-            "head": self.head,
+            "checkpoint": self.checkpoint,
         }

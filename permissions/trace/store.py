@@ -245,5 +245,5 @@ def _same_file(descriptor: int, path: Path) -> os.stat_result:
     """What `path` is now, if that is the open file."""
     found = path.lstat()
     if not os.path.samestat(found, os.fstat(descriptor)):
-        raise FileNotFoundError(errno.ENOENT, "another file is in its place")
+        raise FileNotFoundError(errno.ENOENT, "another file has its name")
     return found

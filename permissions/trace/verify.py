@@ -7,7 +7,7 @@ In one pass and in constant memory per open run (RFC 6962 roots need one hash pe
 2. each sealed content must be one its entry names by digest, and, with the vault's key, must
    open to what the entry commits to;
 3. at each checkpoint the root over the line bytes must be the signed one;
-4. heads kept outside must be roots of this very log: that finds a cut tail, a rewritten or
+4. checkpoints kept outside must be of this very log: that finds a cut tail, a rewritten or
    restored log, and a fork;
 5. the entries under a checkpoint must tell a story that may happen (`rules.Story`).
 
@@ -70,7 +70,7 @@ def verify_trace(
     *,
     key: PublicKey | None = None,
     is_pinned: bool = True,
-    heads: Mapping[str, str] | None = None,
+    known: Mapping[str, str] | None = None,
     vault: VaultReader | None = None,
     signatures: Literal["all", "last"] = "all",
 ) -> Report:
@@ -82,7 +82,7 @@ def verify_trace(
             the verdict is never better than `consistent`.
         is_pinned: whether the key comes from outside of what is verified; one that lies beside
             the log must fit, and proves as little as one the log names.
-        heads: signed checkpoints kept outside the log, by where they came from.
+        known: signed checkpoints kept outside the log, by where they came from.
         vault: opens the sealed contents.
         signatures: `last` checks the signature of the last checkpoint only, whose root covers
             every entry; the roots of all others are checked all the same.
@@ -96,7 +96,7 @@ def verify_trace(
         directory,
         key=key,
         is_pinned=is_pinned and key is not None,
-        heads=heads or {},
+        known=known or {},
         vault=vault,
         signatures=signatures,
     )
@@ -114,15 +114,15 @@ class _Auditor:
         *,
         key: PublicKey | None,
         is_pinned: bool,
-        heads: Mapping[str, str],
+        known: Mapping[str, str],
         vault: VaultReader | None,
         signatures: Literal["all", "last"],
     ) -> None:
         self._directory = directory
         self._pinned = is_pinned
         self._key = key
-        self._notes = heads
-        self._heads: dict[str, Checkpoint] = {}
+        self._notes = known
+        self._known: dict[str, Checkpoint] = {}
         self._vault = vault
         self._all_signatures = signatures == "all"
         self._origin: str | None = None
@@ -135,7 +135,7 @@ class _Auditor:
         self._story = Story()
         self._findings: list[Finding] = []
         self._findings_count = 0
-        self._head: str | None = None
+        self._last: str | None = None
         self._verified: Checkpoint | None = None
         self._checkpoints = 0
         self._end: End | None = None
@@ -172,7 +172,7 @@ class _Auditor:
     def finish(self) -> Report:
         """Both verdicts over everything that was fed."""
         self._check_last_signature()
-        anchor = self._check_heads() if self.failure is None else None
+        anchor = self._check_known() if self.failure is None else None
         verified, failed = self._verified, self.failure
         verdict: Literal["failed", "consistent", "signed"] = (
             "failed"
@@ -208,7 +208,7 @@ class _Auditor:
                     self._checked, self._sealed, self._absent, self._erased, self._locked
                 ),
             ),
-            head=self._head,
+            checkpoint=self._last,
             end=self._end,
             key=self._key,
         )
@@ -239,19 +239,25 @@ class _Auditor:
                 self._key = PublicKey.parse(str(document["body"].get("key")))
             except SigningError as err:
                 raise TraceIntegrityError("log.open names no public key") from err
-        self._open_heads(self._key)
+        self._open_known(self._key)
 
-    def _open_heads(self, key: PublicKey) -> None:
+    def _open_known(self, key: PublicKey) -> None:
         for source, note in self._notes.items():
             try:
-                head = open_checkpoint(note, key)
+                checkpoint = open_checkpoint(note, key)
             except TraceIntegrityError as err:
-                self.failure = 0, f"the head kept in {source} does not fit this log: {err}"
+                self.failure = (
+                    0,
+                    f"the checkpoint kept in {source} does not fit this log: {err}",
+                )
                 return
-            if head.origin != self._origin:
-                self.failure = 0, f"the head kept in {source} is of another log: {head.origin}"
+            if checkpoint.origin != self._origin:
+                self.failure = (
+                    0,
+                    f"the checkpoint kept in {source} is of another log: {checkpoint.origin}",
+                )
                 return
-            self._heads[source] = head
+            self._known[source] = checkpoint
 
     def _merge(self, subtree: bytes) -> None:
         self._count += 1
@@ -261,8 +267,8 @@ class _Auditor:
             subtree = hashlib.sha256(b"\x01" + left + subtree).digest()
             width *= 2
         self._subtrees.append((width, subtree))
-        if self._heads:
-            self._compare_heads()
+        if self._known:
+            self._compare_known()
 
     def _root(self) -> bytes:
         folded = b""
@@ -312,7 +318,7 @@ class _Auditor:
         except TraceIntegrityError as err:
             self.failure = start, str(err)
             return
-        self._head, self._verified = note, checkpoint
+        self._last, self._verified = note, checkpoint
         self._checkpoints += 1
         self._end = End(line.segment, line.offset + len(line.data) + 1)
         self._unsigned = 0
@@ -338,34 +344,35 @@ class _Auditor:
         self.failure = self._broken
 
     def _check_last_signature(self) -> None:
-        if self._all_signatures or self._head is None or self._key is None:
+        if self._all_signatures or self._last is None or self._key is None:
             return
         try:
-            open_checkpoint(self._head, self._key)
+            open_checkpoint(self._last, self._key)
         except TraceIntegrityError as err:
             self.failure = self.failure or (0, str(err))
 
-    def _compare_heads(self) -> None:
-        for source, head in self._heads.items():
-            if head.size == self._count and head.root != self._root():
+    def _compare_known(self) -> None:
+        for source, checkpoint in self._known.items():
+            if checkpoint.size == self._count and checkpoint.root != self._root():
                 other = "signed over other entries: one of two histories was rewritten"
-                self.failure = 0, f"the head kept in {source} is {other}"
+                self.failure = 0, f"the checkpoint kept in {source} is {other}"
 
-    def _check_heads(self) -> Anchor | None:
+    def _check_known(self) -> Anchor | None:
         size = self._verified.size if self._verified else 0
         if self._origin is None and self._notes:
-            self.failure = 0, "a head of this log was kept, and nothing of the log is here"
+            self.failure = (
+                0,
+                "a checkpoint of this log was kept, and nothing of the log is here",
+            )
             return None
         anchor: Anchor | None = None
-        for source, head in self._heads.items():
-            if head.size > size:
-                counts = (
-                    f"the head kept in {source} counts {head.size} entries, {size} are here"
-                )
+        for source, checkpoint in self._known.items():
+            if checkpoint.size > size:
+                counts = f"the checkpoint kept in {source} counts {checkpoint.size} entries, {size} are here"
                 self.failure = size, f"the tail was cut: {counts}"
                 return None
-            if anchor is None or head.size > anchor.size:
-                anchor = Anchor(source, head.size)
+            if anchor is None or checkpoint.size > anchor.size:
+                anchor = Anchor(source, checkpoint.size)
         return anchor
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Bell:
+class Wakeup:
     """Where the tasks of one event loop wait for a growing position."""
 
     def __init__(self, position: Callable[[], float]) -> None:
@@ -32,7 +32,7 @@ class Bell:
         self._led = False
         self._sleepers: deque[tuple[float, anyio.Event]] = deque()
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Tells that the position has grown. Called from the committing thread."""
         # `wait` counts itself before it looks at the position, and the position grows before
         # the count is read here, so that one of the two always sees the other.

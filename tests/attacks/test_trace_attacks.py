@@ -8,13 +8,24 @@ from typing import TYPE_CHECKING
 
 import orjson
 import pytest
-from logs import CONFIG, KEK, NAME, SIGNER, STRANGER, record_run, seeded, ticking, write_log
+from logs import (
+    CONFIG,
+    KEK,
+    NAME,
+    SIGNER,
+    STRANGER,
+    record_run,
+    seeded,
+    ticking,
+    tree_root,
+    write_log,
+)
 
 from permissions.errors import TraceIntegrityError, TraceWriteError
 from permissions.trace.checkpoint import CheckpointSigner
 from permissions.trace.encoder import CHECKPOINT_PREFIX, CONTENT_PREFIX, ENTRY_PREFIX
 from permissions.trace.log import open_log
-from permissions.trace.merkle import leaf_hash, tree_root
+from permissions.trace.merkle import leaf_hash
 from permissions.trace.store import segment_path
 from permissions.trace.vault import VaultReader
 from permissions.trace.verify import verify_trace
@@ -239,11 +250,11 @@ def test_splice_from_another_run_fails(tmp_path: Path):
 def test_splice_of_a_whole_log_fails_on_its_name(tmp_path: Path):
     write_log(tmp_path / "one", runs=["run-a"])
     write_log(tmp_path / "two", runs=["run-b"], seed="two")
-    head = verified(tmp_path / "one").head
-    assert head is not None
+    checkpoint = verified(tmp_path / "one").checkpoint
+    assert checkpoint is not None
     segment(tmp_path / "one").write_bytes(segment(tmp_path / "two").read_bytes())
 
-    report = verified(tmp_path / "one", heads={"kept": head})
+    report = verified(tmp_path / "one", known={"kept": checkpoint})
 
     assert report.integrity.verdict == "failed"
     assert "another log" in (report.integrity.reason or "")
@@ -267,11 +278,11 @@ def test_cut_tail_without_a_head_is_said_to_be_possible(tmp_path: Path):
 
 def test_cut_tail_with_a_head_fails(tmp_path: Path):
     write_log(tmp_path)
-    head = verified(tmp_path).head
-    assert head is not None
+    checkpoint = verified(tmp_path).checkpoint
+    assert checkpoint is not None
     for lines in cut_at_every_checkpoint(tmp_path):
         write(tmp_path, lines)
-        report = verified(tmp_path, heads={"kept": head})
+        report = verified(tmp_path, known={"kept": checkpoint})
 
         assert report.integrity.verdict == "failed"
         assert "cut" in (report.integrity.reason or "")
@@ -280,14 +291,14 @@ def test_cut_tail_with_a_head_fails(tmp_path: Path):
 def test_cut_and_continue_with_a_head_fails(tmp_path: Path):
     """Whoever restores a backup, or cuts, and then lets the real writer go on."""
     write_log(tmp_path)
-    head = verified(tmp_path).head
-    assert head is not None
+    checkpoint = verified(tmp_path).checkpoint
+    assert checkpoint is not None
     lines = read(tmp_path)
     write(tmp_path, lines[: places(lines, CHECKPOINT_PREFIX)[2] + 1])
     write_log(tmp_path, runs=["run-z"], calls=4, seed="later")
     assert verified(tmp_path).integrity.verdict == "signed"
 
-    report = verified(tmp_path, heads={"kept": head})
+    report = verified(tmp_path, known={"kept": checkpoint})
 
     assert report.integrity.verdict == "failed"
     assert "rewritten" in (report.integrity.reason or "")
@@ -296,10 +307,10 @@ def test_cut_and_continue_with_a_head_fails(tmp_path: Path):
 def test_an_honest_continuation_extends_the_head(tmp_path: Path):
     write_log(tmp_path)
     first = verified(tmp_path)
-    assert first.head is not None
+    assert first.checkpoint is not None
     write_log(tmp_path, runs=["run-b"], seed="later")
 
-    report = verified(tmp_path, heads={"kept": first.head})
+    report = verified(tmp_path, known={"kept": first.checkpoint})
 
     assert report.integrity.verdict == "signed"
     assert report.completeness.anchor is not None
@@ -323,11 +334,11 @@ def test_log_made_anew_by_a_stranger_is_only_consistent(tmp_path: Path):
 def test_log_made_anew_does_not_fit_a_kept_head(tmp_path: Path):
     """Also when nobody pinned a key."""
     write_log(tmp_path / "real")
-    head = verified(tmp_path / "real").head
-    assert head is not None
+    checkpoint = verified(tmp_path / "real").checkpoint
+    assert checkpoint is not None
     write_log(tmp_path / "fake", signer=STRANGER)
 
-    report = verify_trace(tmp_path / "fake", heads={"kept": head})
+    report = verify_trace(tmp_path / "fake", known={"kept": checkpoint})
 
     assert report.integrity.verdict == "failed"
 

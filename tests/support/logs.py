@@ -11,6 +11,7 @@ import anyio
 from permissions.signing.keys import memory_signer
 from permissions.trace.entry import TraceEntry
 from permissions.trace.log import open_log
+from permissions.trace.merkle import node_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,6 +72,16 @@ async def record_run(log: SignedLog, run: str, calls: int) -> None:
         await log.append(before(run, f"{run}-{number}"), evidence="durable")
         await log.append([outcome(run, f"{run}-{number}")], evidence="durable")
     await log.append([run_end(run, calls)], evidence="durable")
+
+
+def tree_root(leaves: Sequence[bytes]) -> bytes:
+    """The root over leaf hashes, as RFC 6962 defines it (2.1)."""
+    if not leaves:
+        return hashlib.sha256().digest()
+    if len(leaves) == 1:
+        return leaves[0]
+    split = 1 << (len(leaves) - 1).bit_length() - 1
+    return node_hash(tree_root(leaves[:split]), tree_root(leaves[split:]))
 
 
 def write_log(

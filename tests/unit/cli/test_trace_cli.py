@@ -147,7 +147,7 @@ def test_show_what_is_not_there(run: Any):
 
 
 def test_verify_says_consistent_and_not_anchored_then_signed_and_anchored(run: Any):
-    """The first verification keeps head and key for the second: trust on first use."""
+    """The first verification keeps checkpoint and key for the second: trust on first use."""
     first, second = run("verify"), run("verify")
 
     assert first.exit_code == second.exit_code == 0
@@ -192,13 +192,13 @@ def test_verify_finds_a_cut_tail_by_the_head_it_kept(run: Any, state: Path):
 
 
 def test_verify_with_a_head_of_ones_own(run: Any, state: Path, tmp_path: Path):
-    head = tmp_path / "head"
-    head.write_text(json.loads(run("verify", "--json").stdout)["head"])
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.write_text(json.loads(run("verify", "--json").stdout)["checkpoint"])
     kept = tmp_path / "elsewhere"
 
-    shown = run("verify", "--head", str(head), "--known-heads", str(kept))
+    shown = run("verify", "--checkpoint", str(checkpoint), "--known-checkpoints", str(kept))
 
-    assert f"kept in {head}" in shown.stdout
+    assert f"kept in {checkpoint}" in shown.stdout
     assert list(kept.iterdir())
 
 
@@ -287,7 +287,7 @@ def test_a_new_log_under_the_remembered_key_is_found(run: Any, state: Path, tmp_
 
 
 def test_a_memory_within_what_is_verified_is_refused(run: Any, state: Path):
-    assert run("verify", "--known-heads", str(state / "heads")).exit_code == 2
+    assert run("verify", "--known-checkpoints", str(state / "checkpoints")).exit_code == 2
 
 
 def test_verify_a_folder_of_segments_alone(run: Any, state: Path, tmp_path: Path):

@@ -6,6 +6,7 @@ import base64
 from dataclasses import dataclass
 
 import pytest
+from logs import tree_root
 
 from permissions.errors import TraceIntegrityError
 from permissions.signing.keys import PublicKey, memory_signer
@@ -16,12 +17,7 @@ from permissions.trace.checkpoint import (
     open_checkpoint,
     parse_checkpoint,
 )
-from permissions.trace.merkle import (
-    EMPTY_ROOT,
-    leaf_hash,
-    node_hash,
-    tree_root,
-)
+from permissions.trace.merkle import EMPTY_ROOT, leaf_hash, node_hash
 
 SIGNER = memory_signer(bytes(32))
 ORIGIN = "example.com/log"

@@ -5,22 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from logs import SIGNER, START, write_log
+from logs import SIGNER, START, tree_root, write_log
 
 from permissions.cli.trace_text import report_text
 from permissions.errors import TraceError, TraceIntegrityError
 from permissions.trace import codec
 from permissions.trace.checkpoint import CheckpointSigner
 from permissions.trace.encoder import ENTRY_PREFIX, checkpoint_line
-from permissions.trace.known_checkpoints import KnownHeads, read_head
-from permissions.trace.merkle import (
-    consistency_proof,
-    inclusion_proof,
-    leaf_hash,
-    tree_root,
-    verify_consistency,
-    verify_inclusion,
-)
+from permissions.trace.known_checkpoints import KnownCheckpoints, read_checkpoint
+from permissions.trace.merkle import leaf_hash
 from permissions.trace.reader import log_origin, read_entries
 from permissions.trace.store import segment_path
 from permissions.trace.verify import MAX_BATCH, verify_trace
@@ -180,8 +173,8 @@ def test_a_content_that_is_not_there_cannot_be_opened(tmp_path: Path):
         found.open("other", None)  # type: ignore[arg-type]
 
 
-def test_known_heads_keep_one_head_a_log(tmp_path: Path):
-    known = KnownHeads(tmp_path / "heads")
+def test_known_checkpoints_keep_one_checkpoint_a_log(tmp_path: Path):
+    known = KnownCheckpoints(tmp_path / "checkpoints")
     first = CheckpointSigner(ORIGIN, SIGNER).sign(1, bytes(32))
     second = CheckpointSigner(ORIGIN, SIGNER).sign(2, bytes(32))
 
@@ -190,33 +183,19 @@ def test_known_heads_keep_one_head_a_log(tmp_path: Path):
     known.remember(second)
 
     assert known.get(ORIGIN) == second
-    assert [path.name for path in (tmp_path / "heads").iterdir()] == [known.path(ORIGIN).name]
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [
+        known.path(ORIGIN).name
+    ]
 
 
 def test_what_is_no_head_is_refused(tmp_path: Path):
-    (tmp_path / "head").write_text("no")
+    (tmp_path / "checkpoint").write_text("no")
     (tmp_path / "file").write_text("")
 
-    for path in (tmp_path / "head", tmp_path / "absent"):
+    for path in (tmp_path / "checkpoint", tmp_path / "absent"):
         with pytest.raises(TraceError):
-            read_head(path)
+            read_checkpoint(path)
     with pytest.raises(TraceError, match="could not be kept"):
-        KnownHeads(tmp_path / "file").remember(
+        KnownCheckpoints(tmp_path / "file").remember(
             CheckpointSigner(ORIGIN, SIGNER).sign(1, bytes(32))
         )
-
-
-def test_proofs_of_what_is_not_there():
-    leaves = [leaf_hash(b"a"), leaf_hash(b"b"), leaf_hash(b"c")]
-    root = tree_root(leaves)
-
-    for index in (-1, 3):
-        with pytest.raises(ValueError, match="no leaf"):
-            inclusion_proof(leaves, index)
-        assert not verify_inclusion(leaves[0], index=index, size=3, root=root, proof=[])
-    for old in (0, 4):
-        with pytest.raises(ValueError, match="no prefix"):
-            consistency_proof(leaves, old)
-        assert not verify_consistency(old=old, old_root=root, size=3, root=root, proof=[])
-    assert not verify_consistency(old=3, old_root=bytes(32), size=3, root=root, proof=[])
-    assert not verify_consistency(old=1, old_root=leaves[1], size=3, root=root, proof=[])

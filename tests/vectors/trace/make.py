@@ -33,7 +33,7 @@ def main() -> None:
             "origin": report.integrity.origin,
             "size": report.integrity.size,
             "root": report.integrity.root,
-            "head": report.head,
+            "checkpoint": report.checkpoint,
             "leaves": [entry.leaf.hex() for entry in read_entries(log)],
             "contents": {
                 f"{entry.index}/{name}": entry.open(name, vault).hex()

@@ -37,7 +37,7 @@ def test_golden_log_verifies(expected: dict[str, Any]):
     assert report.integrity.verdict == "signed"
     assert report.integrity.size == expected["size"]
     assert report.integrity.root == expected["root"]
-    assert report.head == expected["head"]
+    assert report.checkpoint == expected["checkpoint"]
     assert report.completeness.is_whole
     assert report.completeness.contents.checked == len(expected["contents"])
 
