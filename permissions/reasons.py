@@ -106,7 +106,7 @@ _AGENT_TEXT: dict[Code, str] = {
     " paths.",
     Code.EFFECTS_TOO_MANY: "A person would have to see these changes, and they are more than can"
     " be shown. Change less in one call.",
-    Code.EFFECTS_NEED_WAIT: "A person would have to see these changes while they are held, and"
+    Code.EFFECTS_NEED_WAIT: "A person would have to see these changes while they are pending, and"
     " this session does not wait. Ask for the call in a session that waits for people.",
     Code.EFFECTS_CONFLICT: "Others changed the same paths while the tool ran. Read them again,"
     " then make the call again.",

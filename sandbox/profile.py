@@ -30,7 +30,7 @@ OUT = "/box/out"
 """What a job leaves here comes back as `files_out`."""
 TMP = "/tmp"  # noqa: S108 - a path inside the sandbox, on a file system of its own
 EGRESS = "/egress"
-"""The folder with the socket of the proxy, in a sandbox with a way out."""
+"""The folder with the socket of the proxy, in a sandbox with egress."""
 CODE = "/code"
 """Code roots are mounted below it, read-only: `/code/0`, `/code/1`, ..."""
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sandbox.result import ExecResult, Isolation
     from sandbox.session import SessionBounds
     from sandbox.supervisor.wire import Order
-    from sandbox.workspace import WorkspaceLayer
+    from sandbox.workspace import WorkspaceOverlay
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Availability:
     """Whether a backend can run on this machine, and with what.
 
     `missing` and `remedy` are empty when it can. `facts` are plain JSON: versions, runtimes,
-    cgroup, and each layer that is weaker here than it could be.
+    cgroup, and each measure that is weaker here than it could be.
     """
 
     available: bool
@@ -56,12 +56,12 @@ class Sandbox(Protocol):
         profile: SandboxProfile,
         *,
         files: Mapping[str, bytes] | None = None,
-        workspace: WorkspaceLayer | None = None,
+        workspace: WorkspaceOverlay | None = None,
     ) -> ExecResult:
         """Runs one job. `files` are put below `/box`, its working directory, first.
 
-        With a `workspace` its layer is at `/workspace`, and that is the working directory. What
-        the job changed there is for the layer's owner to judge when this has returned.
+        With a `workspace` its overlay is at `/workspace`, and that is the working directory. What
+        the job changed there is for the overlay's owner to judge when this has returned.
 
         Cancellation kills the sandbox and waits, shielded, until it is gone.
 

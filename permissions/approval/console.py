@@ -104,7 +104,11 @@ def page(request: AccessRequest, *, now: int, full: bool = False, width: int = W
     document = json.loads(call.arguments)
     named = document if isinstance(document, dict) else {"(arguments)": document}
     arguments, truncated = _values([*named.items()], " = ", full=full, width=width)
-    heading = "What will run" if call.effects is None else "What ran, its changes being held"
+    heading = (
+        "What will run"
+        if call.effects is None
+        else "What ran, its changes not yet in the workspace"
+    )
     lines += ["", f"{heading}, exactly:", *(arguments or ["  (no arguments)"])]
     if call.effects is not None:
         changes, cut = _effects(json.loads(call.effects), full=full, width=width)

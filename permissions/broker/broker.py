@@ -13,7 +13,7 @@ Every call goes through these steps, in this order, and this file reads like it:
  8. append the signed intent and start; if they cannot be made durable, nothing runs
  9. execute where the obligations say, under a deadline; each connection a sandboxed run wants
     to make is a question to the policy of its own
-10. decide what becomes of the changes to the workspace, if it worked on a layer: commit or
+10. decide what becomes of the changes to the workspace, if it worked in an overlay: commit or
     discard; then apply the duties on the result; a failure withholds it
 11. append the outcome, shielded from cancellation; return the result, or a denial as data
 
@@ -167,7 +167,9 @@ class PermissionBroker:
             outcome = await self._execute(admission, injected or {})
             admission.attempt.entries += entries.effects(admission, outcome)
             # What was seen of the run stays, whoever gives up now.
-            given_up = replace(outcome, status="cancelled", value=None, error=None, held=None)
+            given_up = replace(
+                outcome, status="cancelled", value=None, error=None, pending=None
+            )
             outcome = await conclude(self.parts, admission, outcome)  # 10
         except BaseException:
             await self.settle(admission, given_up)

@@ -1,4 +1,4 @@
-"""What becomes of the changes a run made in its layer: committed, or discarded whole.
+"""What becomes of the changes a run made in its overlay: committed, or discarded whole.
 
 After the run and before its outcome is final the change set is a question of its own
 (`effects/commit`): policy commits it, discards it, or wants a person who sees the diff; with
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from permissions.broker.entries import Fate
     from permissions.broker.ports import BrokerParts
     from permissions.execution.base import Outcome, Status
-    from permissions.execution.pending_changes import Changes, HeldChanges
+    from permissions.execution.pending_changes import Changes, PendingChanges
     from permissions.model import (
         AccessRequestTerms,
         Decision,
@@ -53,24 +53,24 @@ async def conclude(parts: BrokerParts, admission: Admission, outcome: Outcome) -
 
     What is not recorded yet is noted on the admission's attempt, also when the caller gives up.
     """
-    held = outcome.held
-    if held is None:
+    pending = outcome.pending
+    if pending is None:
         return outcome
     try:
-        return await _conclude(parts, admission, replace(outcome, held=None), held)
+        return await _conclude(parts, admission, replace(outcome, pending=None), pending)
     finally:
-        await held.discard()
+        await pending.discard()
 
 
 async def _conclude(
-    parts: BrokerParts, admission: Admission, outcome: Outcome, held: HeldChanges
+    parts: BrokerParts, admission: Admission, outcome: Outcome, pending: PendingChanges
 ) -> Outcome:
-    attempt, changes = admission.attempt, held.changes
+    attempt, changes = admission.attempt, pending.changes
     if changes is None:
         return outcome
     attempt.entries.append(entries.changes(admission, changes))
     try:
-        request = await _commit(parts, admission, held, changes, outcome.status)
+        request = await _commit(parts, admission, pending, changes, outcome.status)
     except Refusal as refusal:
         return _discarded(admission, outcome, changes, refusal)
     except Exception as err:  # noqa: BLE001 - the boundary: whatever went wrong discards
@@ -89,7 +89,7 @@ async def _conclude(
 async def _commit(
     parts: BrokerParts,
     admission: Admission,
-    held: HeldChanges,
+    pending: PendingChanges,
     changes: Changes,
     status: Status,
 ) -> str | None:
@@ -118,14 +118,14 @@ async def _commit(
             await parts.approvals.consume(approval.id, binding=approval.binding)
         await flush(parts, admission.attempt, "durable")
         admission.terms = replace(admission.terms, labels=admission.terms.labels | terms.labels)
-        if (obstacle := await _committed(held)) is not None:
+        if (obstacle := await _committed(pending)) is not None:
             raise _blocked(obstacle)
     return None if approval is None else approval.id
 
 
-async def _committed(held: HeldChanges) -> Obstacle | None:
+async def _committed(pending: PendingChanges) -> Obstacle | None:
     try:
-        return await held.commit()
+        return await pending.commit()
     except Exception as err:  # noqa: BLE001 - the boundary: how far it came is not known
         return Obstacle("unknown", (type(err).__name__,))
 

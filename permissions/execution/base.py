@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from permissions.execution.pending_changes import HeldChanges
+    from permissions.execution.pending_changes import PendingChanges
     from permissions.model import Denial, JsonObject
     from permissions.tools.definition import Arguments, ToolDefinition
 
@@ -59,7 +59,7 @@ class Outcome:
         streams: bounded output of a sandbox by name (`stdout`, `stderr`).
         enforced: what the place really enforced, for the record.
         effects: what it saw the run do, in order.
-        held: what it would change in its workspace, still to be decided.
+        pending: what it would change in its workspace, still to be decided.
         denial: why nothing of it is handed out, when that was decided.
     """
 
@@ -71,7 +71,7 @@ class Outcome:
     streams: dict[str, bytes] = field(default_factory=dict)
     enforced: JsonObject = field(default_factory=dict)
     effects: tuple[ObservedEffect, ...] = ()
-    held: HeldChanges | None = None
+    pending: PendingChanges | None = None
     denial: Denial | None = None
 
 

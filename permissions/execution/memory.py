@@ -1,6 +1,6 @@
-"""Changes of a run that never was, over a workspace in memory. Twin of the held layer.
+"""Changes of a run that never was, over a workspace in memory. Twin of the real overlay.
 
-It describes, blocks and conflicts as a layer does, and can be told what its commit comes to.
+It describes, blocks and conflicts as an overlay does, and can be told what its commit comes to.
 Only files, and only their text: for tests of what becomes of changes, without a sandbox.
 """
 
@@ -22,7 +22,7 @@ _MODE = 0o644
 
 
 class InMemoryChanges:
-    """`HeldChanges` that make a workspace, texts by path, into another one.
+    """`PendingChanges` that make a workspace, texts by path, into another one.
 
     Args:
         workspace: as it is; a commit changes it.
@@ -56,7 +56,7 @@ class InMemoryChanges:
         self.changes = described(ChangeSet(changes=tuple(changes), diffs=diffs))
 
     async def commit(self) -> Obstacle | None:
-        """See `HeldChanges`."""
+        """See `PendingChanges`."""
         if self._ended:
             return GONE
         self._ended = True
@@ -77,7 +77,7 @@ class InMemoryChanges:
         return None
 
     async def discard(self) -> None:
-        """See `HeldChanges`."""
+        """See `PendingChanges`."""
         self._ended = True
 
 

@@ -16,7 +16,7 @@ from permissions.execution.file_copy import put_back
 
 if TYPE_CHECKING:
     from permissions.execution.base import Execution, Status
-    from permissions.execution.pending_changes import HeldChanges
+    from permissions.execution.pending_changes import PendingChanges
     from permissions.model import JsonObject
     from sandbox import ExecResult, SandboxError
     from sandbox.egress import EgressReport
@@ -33,14 +33,14 @@ def failed(err: SandboxError, *, verdict: str) -> Outcome:
 
 
 def outcome_of(
-    execution: Execution, result: ExecResult, changed: HeldChanges | None = None
+    execution: Execution, result: ExecResult, changed: PendingChanges | None = None
 ) -> Outcome:
     """How a run ended. What it gives back by copy is in the workspace then.
 
     Args:
         execution: what was to be run.
         result: as its supervisor saw it.
-        changed: what it did to its layer, if it worked on one.
+        changed: what it did to its overlay, if it worked on one.
     """
     status: Status = "stopped"
     error: Exception | None = None
@@ -74,12 +74,12 @@ def outcome_of(
         streams={"stdout": result.stdout, "stderr": result.stderr},
         enforced=_exact(dict(result.enforced)),
         effects=tuple(_connection(report) for report in result.egress),
-        held=changed,
+        pending=changed,
     )
 
 
 def _given_back(execution: Execution, result: ExecResult) -> tuple[Status, str]:
-    """Files of a run by copy; what was done to a layer is not decided here."""
+    """Files of a run by copy; what was done to an overlay is not decided here."""
     if execution.definition.workspace == "overlay":
         return "ok", ""
     try:

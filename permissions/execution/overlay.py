@@ -1,7 +1,7 @@
-"""A run over a layer of its workspace, and what it changed there until somebody has decided.
+"""A run in an overlay of its workspace, and what it changed there until somebody has decided.
 
-The tool finds the whole workspace at `/workspace`, its working directory, and writes into a
-layer over it. What is the broker's own and lies in the workspace (state, secrets, the log's
+The tool finds the whole workspace at `/workspace`, its working directory, and writes into an
+overlay over it. What is the broker's own and lies in the workspace (state, secrets, the log's
 key, policies) is not seen: its owner appears as the run's own user inside, so that modes protect
 nothing.
 
@@ -22,7 +22,7 @@ from anyio import to_thread
 from permissions.errors import ExecutionError
 from permissions.execution.pending_changes import GONE, Changes, Obstacle
 from permissions.vocabulary import Digest
-from sandbox.workspace import WorkspaceLayer
+from sandbox.workspace import WorkspaceOverlay
 from sandbox.workspace.errors import CommitError
 
 if TYPE_CHECKING:
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     from sandbox.workspace import ChangeSet, Fault
 
 
-class HeldLayer:
-    """`HeldChanges` of a layer whose run has ended. It holds the layer open."""
+class PendingOverlay:
+    """`PendingChanges` of an overlay whose run has ended. It holds the overlay open."""
 
-    def __init__(self, layer: WorkspaceLayer, found: ChangeSet) -> None:
-        self._layer, self._found = layer, found
+    def __init__(self, overlay: WorkspaceOverlay, found: ChangeSet) -> None:
+        self._overlay, self._found = overlay, found
         self.changes = described(found)
         self._ended = False
 
     async def commit(self) -> Obstacle | None:
-        """See `HeldChanges`."""
+        """See `PendingChanges`."""
         if self._ended:
             return GONE
         self._ended = True
@@ -48,7 +48,7 @@ class HeldLayer:
 
     def _commit(self) -> Obstacle | None:
         try:
-            self._layer.commit(self._found)
+            self._overlay.commit(self._found)
         except CommitError as err:
             return Obstacle("unknown" if err.kind == "torn" else err.kind, _said(err.faults))
         except OSError as err:
@@ -57,35 +57,35 @@ class HeldLayer:
         return None
 
     async def discard(self) -> None:
-        """See `HeldChanges`."""
+        """See `PendingChanges`."""
         self._ended = True
         with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(self._layer.discard)
+            await to_thread.run_sync(self._overlay.discard)
 
 
 @asynccontextmanager
-async def opened_layer(
+async def opened_overlay(
     workspace: Path, hidden: tuple[str, ...]
-) -> AsyncIterator[WorkspaceLayer]:
-    """A layer for one run. It is forgotten when the run fails, and else is the caller's.
+) -> AsyncIterator[WorkspaceOverlay]:
+    """An overlay for one run. It is forgotten when the run fails, and else is the caller's.
 
     Raises:
         ProfileError: the workspace must not be shown.
         CommitError: a killed commit cannot be undone, or another goes on for too long.
     """
-    layer = WorkspaceLayer(workspace, hidden=hidden)
+    overlay = WorkspaceOverlay(workspace, hidden=hidden)
     try:
-        await to_thread.run_sync(layer.__enter__)
-        yield layer
+        await to_thread.run_sync(overlay.__enter__)
+        yield overlay
     except BaseException:
         with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(layer.discard)
+            await to_thread.run_sync(overlay.discard)
         raise
 
 
-async def held(layer: WorkspaceLayer) -> HeldLayer:
-    """What the run over this layer changed; every process of it is dead."""
-    return HeldLayer(layer, await to_thread.run_sync(layer.changes))
+async def pending_in(overlay: WorkspaceOverlay) -> PendingOverlay:
+    """What the run in this overlay changed; every process of it is dead."""
+    return PendingOverlay(overlay, await to_thread.run_sync(overlay.changes))
 
 
 def hidden_names(workspace: Path, private: Iterable[Path]) -> tuple[str, ...]:

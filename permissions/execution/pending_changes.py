@@ -52,7 +52,7 @@ GONE = Obstacle("failed", ("the changes were ended before",))
 """What a second commit meets, and one after they were discarded."""
 
 
-class HeldChanges(Protocol):
+class PendingChanges(Protocol):
     """The changes of one run, in nobody's workspace yet. Whoever has them ends them once."""
 
     @property

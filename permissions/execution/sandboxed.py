@@ -3,10 +3,10 @@
 A tool with `workspace="copy"` gets files by copy: whatever the call's `path` targets of access
 `read` name. Files come out by declaration: only a `write` target of the call is put back into
 the workspace, after the run, each in one step. Anything else the tool wrote is gone with the
-sandbox. One with `workspace="overlay"` works on a layer over the whole workspace, and what it
+sandbox. One with `workspace="overlay"` works in an overlay of the whole workspace, and what it
 changed there is handed to the broker (`layered`); nothing is in the workspace yet.
 
-What a profile with a way out lists, the run's gate decides again, connection by connection.
+What a profile with egress lists, the run's gate decides again, connection by connection.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from permissions.execution.file_copy import (
     relocated,
 )
 from permissions.execution.outcome import failed, outcome_of, unreadable
-from permissions.execution.overlay import held, hidden_names, opened_layer
+from permissions.execution.overlay import hidden_names, opened_overlay, pending_in
 from permissions.execution.session_pool import KeptSandboxes, Walls
 from permissions.tools.command import argv_of
 from sandbox import (
@@ -57,9 +57,9 @@ if TYPE_CHECKING:
         SessionBounds,
     )
     from sandbox.egress import EgressRequest
-    from sandbox.workspace import WorkspaceLayer
+    from sandbox.workspace import WorkspaceOverlay
 
-ENTRY = "permissions.execution._inside:run_tool"
+ENTRY = "permissions.execution.guest_entry:run_tool"
 
 
 class SandboxedExecutor:
@@ -74,7 +74,7 @@ class SandboxedExecutor:
         kept: those kept between calls, of this executor and of others.
         bounds: of each of them.
         private: places of the broker's own, which go into no sandbox.
-        hidden: names at the top of a workspace that no layer of it shows either.
+        hidden: names at the top of a workspace that no overlay of it shows either.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class SandboxedExecutor:
             if is_within(Path(target["resolved"]), self._own):
                 raise ExecutionError("a path is the broker's own, which no tool may be given")
         if execution.definition.workspace == "overlay":
-            self._check_layer(execution)
+            self._check_overlay(execution)
         else:
             inputs_of(execution, self._own)
         session = self._session(execution) if execution.definition.options.stateful else None
@@ -140,7 +140,7 @@ class SandboxedExecutor:
             "workspace": execution.definition.workspace,
         }
 
-    def _check_layer(self, execution: Execution) -> None:
+    def _check_overlay(self, execution: Execution) -> None:
         hidden_names(execution.workspace, self._private)
         if self._profiles[execution.profile].secret_files:
             raise ExecutionError(
@@ -150,7 +150,7 @@ class SandboxedExecutor:
         try:
             checked_source(execution.workspace)
         except ProfileError as err:
-            raise ExecutionError(f"the workspace cannot be layered: {err}") from err
+            raise ExecutionError(f"the workspace cannot be overlaid: {err}") from err
 
     async def execute(self, execution: Execution) -> Outcome:
         """Runs the tool once, in a sandbox of its own or in the one kept for it."""
@@ -158,7 +158,7 @@ class SandboxedExecutor:
         seconds = min(profile.wall_seconds, execution.deadline_seconds)
         try:
             if execution.definition.workspace == "overlay":
-                return await self._on_layer(execution, replace(profile, wall_seconds=seconds))
+                return await self._on_overlay(execution, replace(profile, wall_seconds=seconds))
             if execution.definition.options.stateful:
                 result = await self._run_kept(execution, seconds)
             else:
@@ -175,13 +175,13 @@ class SandboxedExecutor:
             return failed(err, verdict="provider_error")
         return outcome_of(execution, result)
 
-    async def _on_layer(self, execution: Execution, profile: SandboxProfile) -> Outcome:
+    async def _on_overlay(self, execution: Execution, profile: SandboxProfile) -> Outcome:
         hidden = (*hidden_names(execution.workspace, self._private), *self._hidden)
         result = None
         try:
-            async with opened_layer(execution.workspace, hidden) as layer:
-                result = await self._run(execution, profile, workspace=layer)
-                return outcome_of(execution, result, await held(layer))
+            async with opened_overlay(execution.workspace, hidden) as overlay:
+                result = await self._run(execution, profile, workspace=overlay)
+                return outcome_of(execution, result, await pending_in(overlay))
         except OSError as err:
             if result is None:
                 raise
@@ -235,7 +235,7 @@ class SandboxedExecutor:
         definition, profile = execution.definition, self._profiles[execution.profile]
         if profile.network != "none" or profile.secret_files:
             raise ExecutionError(
-                "a sandbox with a way out or secrets is not kept between calls; declare the"
+                "a sandbox with egress or secrets is not kept between calls; declare the"
                 " tool stateful=False, or a profile without them"
             )
         module, qualname = import_path(definition.function)
@@ -263,14 +263,14 @@ class SandboxedExecutor:
         profile: SandboxProfile,
         *,
         files: Mapping[str, bytes] | None = None,
-        workspace: WorkspaceLayer | None = None,
+        workspace: WorkspaceOverlay | None = None,
     ) -> ExecResult:
-        """Never with a way out that nobody decides."""
+        """Never with egress that nobody decides."""
         sandbox, job = self._sandbox, self._job(execution)
         if profile.network == "none":
             return await sandbox.run(job, profile, files=files, workspace=workspace)
         if not isinstance(sandbox, EgressSandbox):
-            raise ProfileError("this place takes no gate, so it may not have a way out")
+            raise ProfileError("this backend takes no gate, so it may have no egress")
         gate = _Gate(execution.gate)
         return await sandbox.run(job, profile, files=files, workspace=workspace, gate=gate)
 

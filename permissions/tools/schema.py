@@ -137,7 +137,7 @@ def _check_command(
     if writes and options.workspace == "copy":
         raise ToolDefinitionError(
             f"{name}: a command tool writes no files of the workspace; take its output, or let"
-            ' it work on a layer: workspace="overlay"'
+            ' it work in an overlay: workspace="overlay"'
         )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sandbox.protocol import Armed, Availability, Sandbox
     from sandbox.result import ExecResult, Isolation
     from sandbox.session import SessionBounds
-    from sandbox.workspace import WorkspaceLayer
+    from sandbox.workspace import WorkspaceOverlay
 
 
 KERNEL_RUNTIMES = frozenset({"runsc", "kata", "kata-runtime", "io.containerd.kata.v2"})
@@ -61,7 +61,7 @@ class KernelSandbox:
         profile: SandboxProfile,
         *,
         files: Mapping[str, bytes] | None = None,
-        workspace: WorkspaceLayer | None = None,
+        workspace: WorkspaceOverlay | None = None,
     ) -> ExecResult:
         """See `Sandbox`.
 

@@ -1,4 +1,4 @@
-"""The one way out of a sandbox: an allowlist, kept by a proxy in a process of its own.
+"""Network access out of a sandbox: an allowlist, enforced by a proxy in a process of its own.
 
 `Egress` in a profile's `network` opens it. Inside there is no route and no name service; a
 forwarder passes connections to a unix socket, behind which the proxy reads them, asks, looks

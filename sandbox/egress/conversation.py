@@ -6,7 +6,7 @@ time, silence in either direction, the whole connection, and the bytes of all co
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
@@ -34,38 +34,18 @@ if TYPE_CHECKING:
 
     from anyio.abc import ByteStream
 
+    from sandbox.egress.instruction import Instruction
     from sandbox.egress.requests import ProxyRequest
     from sandbox.network.decision import EgressRequest, EndReason
 
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """The parent's answer to one request.
-
-    Attributes:
-        port: to dial.
-        tls: True to open TLS to the host.
-        pinned: address to dial unchecked.
-        header: name and value to add, which replaces the job's own.
-        secrets: to mask in what comes back.
-    """
-
-    permitted: bool
-    reason: str
-    port: int = 0
-    tls: bool = False
-    pinned: str | None = None
-    header: tuple[bytes, bytes] | None = field(default=None, repr=False)
-    secrets: tuple[bytes, ...] = field(default=(), repr=False)
-
-
 class Ask(Protocol):
     """Asks the parent about a request."""
 
-    async def __call__(self, request: EgressRequest) -> Order:
-        """Its order."""
+    async def __call__(self, request: EgressRequest) -> Instruction:
+        """Its instruction."""
         ...
 
 
@@ -105,11 +85,11 @@ class Conversation:
         head, rest = await self._head()
         parser = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
         request = self._understood(parser, head)
-        order = await self._ask(request.asked)
-        self.reason = order.reason
-        if not order.permitted:
-            raise Ended("refused", 403, order.reason)
-        upstream = await self._dialled(request, order)
+        instruction = await self._ask(request.asked)
+        self.reason = instruction.reason
+        if not instruction.permitted:
+            raise Ended("refused", 403, instruction.reason)
+        upstream = await self._dialled(request, instruction)
         try:
             if request.asked.kind == "connect":
                 await self._tunnel(request, upstream, rest)
@@ -117,7 +97,7 @@ class Conversation:
                 if rest:
                     parser.receive_data(rest)
                 exchange = Exchange(self._client, parser, self.relay, trust=self._means.trust)
-                await exchange.forward(request, order, upstream)
+                await exchange.forward(request, instruction, upstream)
         finally:
             await upstream.aclose()
 
@@ -149,10 +129,13 @@ class Conversation:
         except RequestError as err:
             raise Ended("malformed", 400, "egress.malformed", str(err)) from err
 
-    async def _dialled(self, request: ProxyRequest, order: Order) -> Line:
+    async def _dialled(self, request: ProxyRequest, instruction: Instruction) -> Line:
         try:
             stream, self.address = await dial(
-                self._means.resolve, request.asked.host, order.port, pinned=order.pinned
+                self._means.resolve,
+                request.asked.host,
+                instruction.port,
+                pinned=instruction.pinned,
             )
         except DialError as err:
             if err.refused:

@@ -21,7 +21,7 @@ from sandbox.egress.scrub import Scrubber
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox.egress.conversation import Order
+    from sandbox.egress.instruction import Instruction
     from sandbox.egress.relay import Relay
     from sandbox.egress.requests import Headers, ProxyRequest
     from sandbox.egress.scrub import ScrubbedStream
@@ -49,16 +49,18 @@ class Exchange:
         self._relay = relay
         self._trust = trust
 
-    async def forward(self, request: ProxyRequest, order: Order, upstream: Line) -> None:
+    async def forward(
+        self, request: ProxyRequest, instruction: Instruction, upstream: Line
+    ) -> None:
         """Sends the request and relays the answer.
 
         Raises:
             Ended: TLS failed, a side broke, or the answer may not be passed on.
         """
-        if order.tls:
+        if instruction.tls:
             upstream = await self._secured(request, upstream)
-        await self._send_request(request, order, upstream)
-        await self._relay_answer(upstream, Scrubber(order.secrets))
+        await self._send_request(request, instruction, upstream)
+        await self._relay_answer(upstream, Scrubber(instruction.secrets))
 
     async def _secured(self, request: ProxyRequest, upstream: Line) -> Line:
         try:
@@ -74,13 +76,15 @@ class Exchange:
             raise Ended("upstream", 502, "egress.tls_failed") from err
         return Line(stream, upstream.idle_seconds, side="upstream")
 
-    async def _send_request(self, request: ProxyRequest, order: Order, upstream: Line) -> None:
+    async def _send_request(
+        self, request: ProxyRequest, instruction: Instruction, upstream: Line
+    ) -> None:
         try:
             head = self._outside.send(
                 h11.Request(
                     method=request.asked.method or "",
                     target=request.target,
-                    headers=outgoing_headers(request, order),
+                    headers=outgoing_headers(request, instruction),
                 )
             )
         except h11.LocalProtocolError as err:
@@ -174,20 +178,20 @@ class Exchange:
         return Ended("upstream", 0 if begun else 502, reason)
 
 
-def outgoing_headers(request: ProxyRequest, order: Order) -> Headers:
+def outgoing_headers(request: ProxyRequest, instruction: Instruction) -> Headers:
     """The headers of the request to the host: its own Host, one framing, the credential."""
-    usual = 443 if order.tls else 80
+    usual = 443 if instruction.tls else 80
     host = request.asked.host.encode("ascii")
-    if order.port != usual:
-        host += b":%d" % order.port
+    if instruction.port != usual:
+        host += b":%d" % instruction.port
     headers = [(b"host", host)]
     dropped: tuple[bytes, ...] = ()
-    if order.secrets:
+    if instruction.secrets:
         dropped = NOT_BESIDE_A_SECRET
         headers.append((b"accept-encoding", b"identity"))
-    if order.header is not None:
-        dropped += (order.header[0].lower(),)
-        headers.append(order.header)
+    if instruction.header is not None:
+        dropped += (instruction.header[0].lower(),)
+        headers.append(instruction.header)
     headers += [(name, value) for name, value in request.headers if name not in dropped]
     if request.chunked:
         headers.append((b"transfer-encoding", b"chunked"))

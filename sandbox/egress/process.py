@@ -30,8 +30,9 @@ import anyio._backends._asyncio
 from anyio.abc import SocketListener, UNIXSocketStream
 
 from sandbox.egress.control import Control, ControlError
-from sandbox.egress.conversation import Conversation, Means, Order
+from sandbox.egress.conversation import Conversation, Means
 from sandbox.egress.dial import system_resolver
+from sandbox.egress.instruction import Instruction
 from sandbox.egress.relay import Budget
 from sandbox.egress.server import Server
 from sandbox.isolation.bpf import program
@@ -51,11 +52,11 @@ class ParentProcess:
 
     def __init__(self, control: Control) -> None:
         self._control = control
-        self._waiting: dict[int, tuple[anyio.Event, list[Order]]] = {}
+        self._waiting: dict[int, tuple[anyio.Event, list[Instruction]]] = {}
 
-    async def ask(self, number: int, request: EgressRequest) -> Order:
+    async def ask(self, number: int, request: EgressRequest) -> Instruction:
         """See `server.Parent`."""
-        answered, orders = self._waiting[number] = anyio.Event(), []
+        answered, instructions = self._waiting[number] = anyio.Event(), []
         try:
             await self._control.send(
                 {
@@ -70,7 +71,7 @@ class ParentProcess:
             await answered.wait()
         finally:
             del self._waiting[number]
-        return orders[0]
+        return instructions[0]
 
     async def ended(self, number: int, conversation: Conversation, end: EndReason) -> None:
         """See `server.Parent`."""
@@ -89,14 +90,14 @@ class ParentProcess:
         """Hands the parent's answer to the conversation that waits for it."""
         waiting = self._waiting.get(message["answer"])
         if waiting is not None:
-            waiting[1].append(read_order(message))
+            waiting[1].append(read_instruction(message))
             waiting[0].set()
 
 
-def read_order(message: dict[str, Any]) -> Order:
-    """The order in a message of the parent."""
+def read_instruction(message: dict[str, Any]) -> Instruction:
+    """The instruction in a message of the parent."""
     header = message["header"]
-    return Order(
+    return Instruction(
         permitted=message["permitted"],
         reason=message["reason"],
         port=message["port"],

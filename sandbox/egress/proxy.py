@@ -21,7 +21,7 @@ from anyio.abc import UNIXSocketStream
 
 import sandbox
 from sandbox.egress.control import Control, ControlError
-from sandbox.egress.socket_folder import door
+from sandbox.egress.socket_folder import socket_folder
 from sandbox.errors import SandboxError, SandboxProviderError, SandboxUnavailableError
 from sandbox.logs import get_logger
 from sandbox.network.decision import (
@@ -161,13 +161,15 @@ class EgressProxy:
             )
         else:
             decision = await self._gated(request)
-        order = {"answer": number, **self._order(request, rule, decision)}
+        instruction = {"answer": number, **self._instruction(request, rule, decision)}
         entry = self._open.get(number)
         if entry is not None:
-            entry.permitted = bool(order["permitted"])
+            entry.permitted = bool(instruction["permitted"])
             entry.number = decision.number
-        log.info("egress_decided", host=request.host, port=request.port, reason=order["reason"])
-        await self._control.send(order)
+        log.info(
+            "egress_decided", host=request.host, port=request.port, reason=instruction["reason"]
+        )
+        await self._control.send(instruction)
 
     async def _gated(self, request: EgressRequest) -> EgressDecision:
         if self._gate is None:
@@ -183,10 +185,10 @@ class EgressProxy:
         log.warning("egress_gate_failed", host=request.host, fault=fault)
         return EgressDecision(permitted=False, reason="egress.gate_failed")
 
-    def _order(
+    def _instruction(
         self, request: EgressRequest, rule: EgressRule | None, decision: EgressDecision
     ) -> dict[str, Any]:
-        order: dict[str, Any] = {
+        instruction: dict[str, Any] = {
             "permitted": decision.permitted is True and rule is not None,
             "reason": decision.reason,
             "port": 0,
@@ -195,22 +197,22 @@ class EgressProxy:
             "header": None,
             "secrets": [],
         }
-        if rule is None or not order["permitted"]:
-            return order
-        order["tls"] = rule.mode == "https"
-        order["port"] = rule.ports[0] if rule.mode == "https" else request.port
-        order["pinned"] = rule.unsafe_address
+        if rule is None or not instruction["permitted"]:
+            return instruction
+        instruction["tls"] = rule.mode == "https"
+        instruction["port"] = rule.ports[0] if rule.mode == "https" else request.port
+        instruction["pinned"] = rule.unsafe_address
         if rule.secret is None:
-            return order
+            return instruction
         try:
             value = self._secret(rule.secret.handle)
         except SandboxError as err:
             log.warning("egress_secret_missing", handle=rule.secret.handle, fault=str(err))
-            return {**order, "permitted": False, "reason": "egress.secret_missing"}
+            return {**instruction, "permitted": False, "reason": "egress.secret_missing"}
         header = base64.b64encode(rule.secret.prefix.encode() + value).decode()
-        order["header"] = [rule.secret.name, header]
-        order["secrets"] = [base64.b64encode(value).decode()]
-        return order
+        instruction["header"] = [rule.secret.name, header]
+        instruction["secrets"] = [base64.b64encode(value).decode()]
+        return instruction
 
     def _secret(self, handle: str) -> bytes:
         if self._secrets is None:
@@ -284,7 +286,7 @@ async def open_proxy(
     """
     if any(rule.unsafe_address is not None for rule in egress.allow):
         log.warning("egress_unsafe_address", hosts=len(egress.allow))
-    with door(wall_seconds=wall_seconds) as opened:
+    with socket_folder(wall_seconds=wall_seconds) as opened:
         ours, process = _start(opened.listener)
         opened.listener.close()
         try:

@@ -1,4 +1,4 @@
-"""A sandbox with a way out: any backend, with a proxy around each run that may reach a host.
+"""A sandbox with egress: any backend, with a proxy around each run that may reach a host.
 
 The backend itself knows nothing of it. It is given one more mount, the folder with the proxy's
 socket, and the variables that programs look for; the runner finds a forwarder in that folder
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from sandbox.protocol import Armed, Availability, Sandbox
     from sandbox.result import ExecResult, Isolation
     from sandbox.session import SessionBounds
-    from sandbox.workspace.layer import WorkspaceLayer
+    from sandbox.workspace.overlay import WorkspaceOverlay
 
 START_SECONDS = 60.0
 """Added to a run's own time for the lease of the socket's folder."""
@@ -95,14 +95,14 @@ class EgressSandbox(AsyncResource):
         preload: Sequence[str],
         bounds: SessionBounds,
     ) -> Armed:
-        """See `KeepingSandbox`. A way out and secrets are opened for one run, and not kept.
+        """See `KeepingSandbox`. Egress and secrets are opened for one run, never for a session.
 
         Raises:
             SandboxUnavailableError: the profile has either.
         """
         if profile.network != "none" or profile.secret_files:
             raise SandboxUnavailableError(
-                "a session has no way out and no secrets",
+                "a session has no egress and no secrets",
                 "give it a profile without them, or use a sandbox once",
             )
         return await keeping(self._backend).keep(
@@ -115,7 +115,7 @@ class EgressSandbox(AsyncResource):
         profile: SandboxProfile,
         *,
         files: Mapping[str, bytes] | None = None,
-        workspace: WorkspaceLayer | None = None,
+        workspace: WorkspaceOverlay | None = None,
         gate: Gate | None = None,
     ) -> ExecResult:
         """See `Sandbox`. `gate` may refuse, per connection, what the profile allows.
@@ -197,7 +197,7 @@ def _furnish(folder: Path, egress: Egress) -> None:
             place.write_text(content, "utf-8")
             place.chmod(0o644)
     except OSError as err:
-        raise SandboxProviderError(f"the way out cannot be laid: {err.strerror}") from err
+        raise SandboxProviderError(f"egress cannot be set up: {err.strerror}") from err
 
 
 def _finished(

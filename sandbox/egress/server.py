@@ -12,7 +12,7 @@ from sandbox.egress.conversation import Conversation, Means
 if TYPE_CHECKING:
     from anyio.abc import ByteStream, SocketListener, TaskGroup
 
-    from sandbox.egress.conversation import Order
+    from sandbox.egress.instruction import Instruction
     from sandbox.network.decision import EgressRequest, EndReason
 
 TOO_MANY = (
@@ -25,8 +25,8 @@ FAREWELL_SECONDS = 0.5
 class Parent(Protocol):
     """The process that decides and keeps the record."""
 
-    async def ask(self, number: int, request: EgressRequest) -> Order:
-        """Its order for the request of connection `number`."""
+    async def ask(self, number: int, request: EgressRequest) -> Instruction:
+        """Its instruction for the request of connection `number`."""
         ...
 
     async def ended(self, number: int, conversation: Conversation, end: EndReason) -> None:
@@ -112,7 +112,7 @@ class Server:
             await anyio.aclose_forcefully(stream)
 
     async def _see_to_its_end(self, number: int, stream: ByteStream) -> None:
-        async def ask(request: EgressRequest) -> Order:
+        async def ask(request: EgressRequest) -> Instruction:
             return await self._parent.ask(number, request)
 
         conversation = Conversation(stream, self._means, ask)

@@ -29,7 +29,7 @@ BACKLOG = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class SocketFolder:
     """A listening socket and the folder that shows it."""
 
     folder: Path
@@ -37,8 +37,8 @@ class Door:
 
 
 @contextmanager
-def door(*, wall_seconds: float) -> Iterator[Door]:
-    """Makes a door for one run and removes it; also those of owners that are gone.
+def socket_folder(*, wall_seconds: float) -> Iterator[SocketFolder]:
+    """Makes the folder for one run and removes it; also those of owners that are gone.
 
     Raises:
         SandboxProviderError: there is no room for one.
@@ -50,7 +50,7 @@ def door(*, wall_seconds: float) -> Iterator[Door]:
         stack.callback(partial(shutil.rmtree, outer, ignore_errors=True))
         try:
             outer.mkdir(0o700)
-            inner = outer / "door"
+            inner = outer / "shown"
             inner.mkdir()
             inner.chmod(0o755)
             listener = stack.enter_context(socket.socket(socket.AF_UNIX))
@@ -59,7 +59,7 @@ def door(*, wall_seconds: float) -> Iterator[Door]:
             raise SandboxProviderError(
                 f"no socket can be made for the egress proxy: {err.strerror}"
             ) from err
-        yield Door(inner, listener)
+        yield SocketFolder(inner, listener)
 
 
 def _listen(listener: socket.socket, folder: Path) -> None:
@@ -74,7 +74,7 @@ def _listen(listener: socket.socket, folder: Path) -> None:
 
 
 def reap() -> None:
-    """Removes the doors whose owner is gone."""
+    """Removes the folders whose owner is gone."""
     for outer in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         lease = Lease.parse(outer.name.removeprefix(PREFIX).rpartition("-")[0])
         with suppress(OSError):

@@ -68,7 +68,7 @@ def checked_sources(
 
     Raises:
         ProfileError: as `checked_source`; or a code root is no directory, or closed to `user`;
-            or the profile has a way out or secrets, which no backend gives by itself.
+            or the profile has egress or secrets, which no backend gives by itself.
     """
     has_way = any(mount.target == EGRESS for mount in profile.mounts)
     if profile.secret_files or (profile.network != "none") != has_way:

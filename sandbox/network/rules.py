@@ -112,7 +112,7 @@ class EgressRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Egress:
-    """A sandbox's way out: these hosts through the proxy, within these bounds.
+    """A sandbox's egress: these hosts through the proxy, within these bounds.
 
     Attributes:
         allow: the rules; what none of them covers is refused.

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sandbox.protocol import Armed, ArmingSandbox, Availability
     from sandbox.result import ExecResult, Isolation
     from sandbox.session import SessionBounds
-    from sandbox.workspace import WorkspaceLayer
+    from sandbox.workspace import WorkspaceOverlay
 
 log = get_logger("pool")
 
@@ -218,11 +218,11 @@ class ArmedPool:
         profile: SandboxProfile,
         *,
         files: Mapping[str, bytes] | None = None,
-        workspace: WorkspaceLayer | None = None,
+        workspace: WorkspaceOverlay | None = None,
     ) -> ExecResult:
         """See `Sandbox`. `enforced` says whether the sandbox was `armed`.
 
-        A layer is mounted before a sandbox starts, so a job with a `workspace` is run cold.
+        An overlay is mounted before a sandbox starts, so a job with a `workspace` is run cold.
         """
         order = encode_job(job, profile, files=files or {})
         armed = self._take(job, profile) if workspace is None else None
@@ -347,5 +347,5 @@ def _is_alive(armed: Armed) -> bool:
 
 
 def _may_wait(profile: SandboxProfile) -> bool:
-    """False for what is opened or handed in for one run: a way out, a secret's file."""
+    """False for what is opened or handed in for one run: egress, a secret's file."""
     return profile.network == "none" and not profile.secret_files

@@ -1,4 +1,4 @@
-"""Cases 56 to 68 as far as they need a way out: a job with one tries to get further than it.
+"""Cases 56 to 68 as far as they need egress: a job that has it tries to get further than it.
 
 The host that is allowed is a listener of this machine's loopback; what it was sent tells what
 came through. Each case first looks that what is allowed does come through.

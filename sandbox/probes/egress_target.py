@@ -1,4 +1,4 @@
-"""The outside of a way out: an allowed host that keeps what it was sent, and words for a proxy."""
+"""The outside of a sandbox with egress: an allowed host that keeps what it was sent, and words for a proxy."""
 
 from __future__ import annotations
 

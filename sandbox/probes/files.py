@@ -1,4 +1,4 @@
-"""Cases 23 to 34: files, on the way in and on the way out."""
+"""Cases 23 to 34: files, going in and coming out."""
 
 from __future__ import annotations
 

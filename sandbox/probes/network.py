@@ -130,7 +130,7 @@ async def other_protocols(ground: Ground) -> Outcome:
     return blocked_unless([*routes, *(["ping"] if ping.verdict == "ok" else [])], "no route")
 
 
-@probe(61, "Ignore or unset the proxy's variables", "there is no other way out")
+@probe(61, "Ignore or unset the proxy's variables", "there is no other way to the network")
 async def no_proxy(ground: Ground) -> Outcome:
     """A direct connection needs no variable."""
     variables = (await ground.value("attempts:environment"))["own"]

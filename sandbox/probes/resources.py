@@ -36,7 +36,7 @@ async def fork_bomb(ground: Ground) -> Outcome:
     return opened(f"64 processes under a limit of 16 ended as {result.verdict}")
 
 
-@probe(2, "Memory bomb, swap as a way out", "killed, verdict `oom`; no swap beyond the limit")
+@probe(2, "Memory bomb, swap as an escape", "killed, verdict `oom`; no swap beyond the limit")
 async def memory_bomb(ground: Ground) -> Outcome:
     """Four times the limit, touched page by page."""
     result = await ground.attempt(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from sandbox.workspace.layer import TARGET, WorkspaceLayer
 from sandbox.workspace.model import (
     Base,
     Change,
@@ -10,5 +9,6 @@ from sandbox.workspace.model import (
     Fault,
     Limits,
 )
+from sandbox.workspace.overlay import TARGET, WorkspaceOverlay
 
-__all__ = ["TARGET", "Base", "Change", "ChangeSet", "Fault", "Limits", "WorkspaceLayer"]
+__all__ = ["TARGET", "Base", "Change", "ChangeSet", "Fault", "Limits", "WorkspaceOverlay"]

@@ -1,11 +1,11 @@
-"""From an upper layer to a change set. Runs on the host, after every process of the job is dead.
+"""From an overlay to a change set. Runs on the host, after every process of the job is dead.
 
-What lies in the layer was written by the job and is not believed: nothing is opened by path or
+What lies in the overlay was written by the job and is not believed: nothing is opened by path or
 through a link, everything is bounded before it is read, and what cannot be named, or must not
 leave a sandbox, is refused with its reason. Costs as much as the changes, never as much as the
-workspace: of the workspace only what the layer touches is looked at.
+workspace: of the workspace only what the overlay touches is looked at.
 
-Layers are overlayfs's (Documentation/filesystems/overlayfs.rst, "whiteouts and opaque
+Overlays are overlayfs's (Documentation/filesystems/overlayfs.rst, "whiteouts and opaque
 directories"): a character device 0/0 is a deletion, a folder marked opaque hides what lay
 below it, and a file copied up for writing names its origin.
 
@@ -53,7 +53,7 @@ FAULTS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Upper:
-    """What a layer collected.
+    """What an overlay collected.
 
     Attributes:
         folder: descriptor of the upper directory.
@@ -65,17 +65,17 @@ class Upper:
 
 
 class _TooMuchError(Exception):
-    """The layer holds more than is looked at."""
+    """The overlay holds more than is looked at."""
 
 
 def capture(
     upper: Upper, workspace: int, *, since_ns: int, hidden: Collection[str], limits: Limits
 ) -> ChangeSet:
-    """What a layer changes.
+    """What an overlay changes.
 
     Args:
-        upper: the layer; nothing may write to it any more.
-        workspace: descriptor of the folder the layer lay over.
+        upper: the overlay; nothing may write to it any more.
+        workspace: descriptor of the folder the overlay covers.
         since_ns: when it was opened, by the clock of the workspace's file system.
         hidden: names in the workspace that the run could not see.
         limits: how much to look at.
@@ -113,7 +113,7 @@ class _Walk:
         self.diffs = Diffs(self.limits.diff_bytes)
 
     def folder(self, above: int, below: int | None, prefix: str, *, opaque: bool) -> None:
-        """One directory of the layer, over the one below it, if there is one."""
+        """One directory of the overlay, over the one below it, if there is one."""
         if prefix.count("/") > self.limits.depth:
             self._refuse(prefix, "it is nested too deeply")
             return
@@ -190,7 +190,7 @@ class _Walk:
             os.close(number)
 
     def _below(self, below: int | None, name: str, path: str) -> _Below:
-        """The folder a folder of the layer lies over; another thing there is removed."""
+        """The folder a folder of the overlay lies over; another thing there is removed."""
         old = None if below is None else status(below, name)
         if below is None or old is None:
             return _Below(None)
@@ -328,7 +328,7 @@ class _Walk:
         (self.deletions if kind == "deleted" else self.others).append(change)
 
     def _is_younger(self, folder: int) -> bool:
-        """Whether entries of a folder were made or removed since the layer was opened."""
+        """Whether entries of a folder were made or removed since the overlay was opened."""
         return os.fstat(folder).st_mtime_ns >= self.since_ns
 
     def _marked(self, number: int, name: str) -> bool:

@@ -54,10 +54,10 @@ _WRITABLE = 0o700
 
 
 def commit(changes: ChangeSet, upper: int, workspace: int) -> None:
-    """Makes the workspace as the run left its layer.
+    """Makes the workspace as the run left its overlay.
 
     Args:
-        changes: from `capture` of the same layer.
+        changes: from `capture` of the same overlay.
         upper: descriptor of the upper directory.
         workspace: descriptor of the workspace.
 
@@ -130,7 +130,7 @@ def _recover(workspace: int) -> tuple[Fault, ...]:
 
 
 def _conflicts(changes: ChangeSet, workspace: int) -> tuple[Fault, ...]:
-    """Paths that are not what the layer lay over."""
+    """Paths that are not what the overlay covers."""
     removed = {change.path for change in changes.changes if change.kind == "deleted"}
     found = []
     for change in changes.changes:
@@ -285,11 +285,11 @@ def _copy(change: Change, slot: str, upper: int, journal: Journal) -> None:
     finally:
         os.close(target)
     if f"sha256:{total.hexdigest()}" != change.digest:
-        raise NotPlainError("the layer is not what the change set says")
+        raise NotPlainError("the overlay is not what the change set says")
 
 
 def _do(step: Step, change: Change, journal: Journal) -> None:
-    """One step; what it took out has to be what the layer lay over.
+    """One step; what it took out has to be what the overlay covers.
 
     Raises:
         CommitError: it is not.

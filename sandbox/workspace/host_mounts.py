@@ -1,7 +1,7 @@
-"""A layer mounted by uid 0, on the host, for a sandbox whose user is nobody.
+"""An overlay mounted by uid 0, on the host, for a sandbox whose user is nobody.
 
 Nobody owns nothing in a workspace. So the workspace is first shown through an id map, in which
-its owner appears as nobody (mount_setattr(2), Linux 5.12), and the layer lies over that; the
+its owner appears as nobody (mount_setattr(2), Linux 5.12), and the overlay lies over that; the
 host's own files keep their owner. The upper directory is on a file system in memory of bounded
 size. All of it lies in a folder only root can enter, named by its owner's lease, and goes when
 the run ends or with the next reaping.
@@ -28,9 +28,9 @@ from sandbox.workspace import kernel
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandbox.workspace.layer import WorkspaceLayer
+    from sandbox.workspace.overlay import WorkspaceOverlay
 
-FOLDER = Path("/run/wardline/layers")
+FOLDER = Path("/run/wardline/overlays")
 OWNER_SECONDS = 5.0
 _UNSHARE = "/usr/bin/unshare"
 _MOUNTS = ("merged", "lower", "memory")
@@ -40,19 +40,19 @@ ATTRIBUTES = "trusted.overlay."
 
 @dataclass(frozen=True, slots=True)
 class HostMount:
-    """Where a mounted layer can be reached, for as long as it is held."""
+    """Where a mounted overlay can be reached, for as long as it is held."""
 
     merged: Path
 
 
 @contextmanager
 def mounted(
-    layer: WorkspaceLayer, *, size: int, files: int, lease: Lease, folder: Path = FOLDER
+    overlay: WorkspaceOverlay, *, size: int, files: int, lease: Lease, folder: Path = FOLDER
 ) -> Iterator[HostMount]:
-    """Mounts a layer; afterwards only the upper directory's descriptor is left of it.
+    """Mounts an overlay; afterwards only the upper directory's descriptor is left of it.
 
     Args:
-        layer: open, and not yet used.
+        overlay: open, and not yet used.
         size: bytes that may be written.
         files: entries that may be made.
         lease: of the run.
@@ -60,11 +60,11 @@ def mounted(
 
     Raises:
         SandboxUnavailableError: this machine or the workspace's file system cannot.
-        ProfileError: the layer was used before.
+        ProfileError: the overlay was used before.
     """
     if os.geteuid() != 0:
         raise SandboxUnavailableError(
-            "a workspace layer for this backend is mounted by uid 0",
+            "a workspace overlay for this backend is mounted by uid 0",
             "run the broker as root, or use bubblewrap, where a plain user can do it",
         )
     place = folder / f"{lease}_{secrets.token_hex(8)}"
@@ -72,21 +72,21 @@ def mounted(
     folder.chmod(0o700)
     try:
         try:
-            upper = _mount(place, layer, size=size, files=files)
+            upper = _mount(place, overlay, size=size, files=files)
         except OSError as err:
             raise SandboxUnavailableError(
-                f"the workspace cannot be layered: {err.strerror}",
+                f"the workspace cannot be overlaid: {err.strerror}",
                 "it needs Linux 5.12 with overlayfs, and a file system that maps owners (ext4,"
                 " xfs, btrfs, tmpfs of Linux 6.3)",
             ) from err
-        layer.collect(upper, ATTRIBUTES)
+        overlay.collect(upper, ATTRIBUTES)
         yield HostMount(place / "merged")
     finally:
         _remove(place)
 
 
 def reap(folder: Path = FOLDER) -> int:
-    """Unmounts layers whose owner is gone; gives their number."""
+    """Unmounts overlays whose owner is gone; gives their number."""
     abandoned = []
     with suppress(OSError):
         abandoned = [place for place in folder.iterdir() if _is_abandoned(place)]
@@ -95,14 +95,14 @@ def reap(folder: Path = FOLDER) -> int:
     return len(abandoned)
 
 
-def _mount(place: Path, layer: WorkspaceLayer, *, size: int, files: int) -> int:
+def _mount(place: Path, overlay: WorkspaceOverlay, *, size: int, files: int) -> int:
     paths = {name: place / name for name in _MOUNTS}
     for path in paths.values():
         path.mkdir(mode=0o700)
-    found = layer.source.stat()
+    found = overlay.source.stat()
     owners = _owners(found.st_uid, found.st_gid)
     try:
-        tree = kernel.clone_tree(str(layer.source), owners=owners)
+        tree = kernel.clone_tree(str(overlay.source), owners=owners)
     finally:
         os.close(owners)
     try:
@@ -115,7 +115,7 @@ def _mount(place: Path, layer: WorkspaceLayer, *, size: int, files: int) -> int:
         path.mkdir(mode=0o755)
     os.chown(upper, USER, USER)
     upper.chmod(found.st_mode & 0o777)
-    for name in layer.hidden:
+    for name in overlay.hidden:
         os.mknod(mask / name, 0o020000, 0)  # a whiteout: nothing lies below it
     number = _open(upper)
     try:
@@ -164,7 +164,7 @@ def _owners(user: int, group: int) -> int:
             deadline = time.monotonic() + OWNER_SECONDS
             while (proc / "ns/user").readlink() == own:
                 if time.monotonic() > deadline or holder.poll() is not None:
-                    raise SandboxProviderError("no user namespace can be made for a layer")
+                    raise SandboxProviderError("no user namespace can be made for an overlay")
                 time.sleep(0.0005)
             (proc / "uid_map").write_text(f"{user} {USER} 1")
             (proc / "gid_map").write_text(f"{group} {USER} 1")

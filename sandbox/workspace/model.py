@@ -13,7 +13,7 @@ Type = Literal["file", "directory", "link"]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much of an upper layer is looked at before the whole change set is refused.
+    """How much of an overlay is looked at before the whole change set is refused.
 
     Attributes:
         entries: changes, and entries looked at, each.
@@ -30,7 +30,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What lay at a path below the layer, exactly enough to find that it is another now."""
+    """What lay at a path below the overlay, exactly enough to find that it is another now."""
 
     type: Type
     mode: int
@@ -104,7 +104,7 @@ class ChangeSet:
     Attributes:
         changes: deletions first, deepest first; then the rest, shallowest first.
         refused: entries that must not come out of a sandbox (devices, planted links, ...).
-        conflicts: paths that others changed since the layer was opened.
+        conflicts: paths that others changed since the overlay was opened.
         diffs: unified diffs by path, of small text files only.
     """
 

@@ -1,4 +1,4 @@
-"""What a workspace layer costs, against the size of the tree and against copying it.
+"""What a workspace overlay costs, against the size of the tree and against copying it.
 
     python tests/bench/workspaces.py        as root; prints a table in milliseconds
 
@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from sandbox.lease import Lease
-from sandbox.workspace import WorkspaceLayer
+from sandbox.workspace import WorkspaceOverlay
 from sandbox.workspace.host_mounts import mounted
 
 TREES = (100, 10_000, 100_000)
@@ -37,24 +37,24 @@ def layered(workspace: Path, changes: int, mark: int) -> list[float]:
     """Seconds to open and mount, to read the change set, and to commit it."""
     lease = Lease.of_this_process(wall_seconds=60)
     times = [time.perf_counter()]
-    with WorkspaceLayer(workspace) as layer:
-        with mounted(layer, size=64 << 20, files=10_000, lease=lease) as mount:
+    with WorkspaceOverlay(workspace) as overlay:
+        with mounted(overlay, size=64 << 20, files=10_000, lease=lease) as mount:
             times.append(time.perf_counter())
             for number in range(changes):
                 (mount.merged / f"d0/f{number}").write_text(f"changed {mark}\n")
         began = time.perf_counter()
-        found = layer.changes()
+        found = overlay.changes()
         times.append(times[-1] + time.perf_counter() - began)
         if len(found.changes) != changes:
             raise SystemExit(f"{len(found.changes)} changes, not {changes}")
         began = time.perf_counter()
-        layer.commit(found)
+        overlay.commit(found)
         times.append(times[-1] + time.perf_counter() - began)
     return [after - before for before, after in pairwise(times)]
 
 
 def copied(workspace: Path) -> float:
-    """Seconds to copy the tree, which is what there would be without a layer."""
+    """Seconds to copy the tree, which is what there would be without an overlay."""
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=workspace.parent) as other:
         shutil.copytree(workspace, Path(other, "copy"))

@@ -1,4 +1,4 @@
-"""A way out behaves the same on each backend: the list is reached, everything else is not."""
+"""Egress behaves the same on each backend: the list is reached, everything else is not."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ SECRETS = MemorySecrets({"secret://forge": SECRET})
 
 @pytest.fixture(params=BACKENDS)
 async def opened(request: pytest.FixtureRequest) -> AsyncIterator[EgressSandbox]:
-    """Each backend with a way out."""
+    """Each backend with egress."""
     async with EgressSandbox(request.param(), secrets=SECRETS) as sandbox:
         yield sandbox
 
@@ -290,7 +290,7 @@ async def test_a_secret_without_a_value_runs_nothing(
 
 @pytest.mark.parametrize("backend", BACKENDS)
 async def test_a_backend_alone_refuses_what_it_cannot_give(backend: type, plain: Host) -> None:
-    """A way out or a secret is never silently dropped."""
+    """Egress or a secret is never silently dropped."""
     job = PythonJob("egress_probes:fetch", {"urls": []}, (INSIDE,))
     async with backend() as sandbox:
         with pytest.raises(ProfileError, match="EgressSandbox"):
@@ -301,7 +301,7 @@ async def test_a_backend_alone_refuses_what_it_cannot_give(backend: type, plain:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 async def test_a_pool_never_mixes_ways_out(backend: type, plain: Host) -> None:
-    """Armed sandboxes have no network; a run with a way out is cold and has its own."""
+    """Armed sandboxes have no network; a run with egress is cold and has its own."""
     job = PythonJob(
         "egress_probes:fetch", {"urls": [f"http://plain.example:{plain.port}/"]}, (INSIDE,)
     )

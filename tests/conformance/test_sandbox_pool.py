@@ -151,7 +151,7 @@ async def test_a_job_with_other_code_is_not_served(nimble: ArmedPool, tmp_path: 
         SandboxProfile(network=Egress(allow=(EgressRule(host="example.org"),))),
         SandboxProfile(secret_files={"token": "secret://token"}),
     ],
-    ids=["way out", "secret file"],
+    ids=["egress", "secret file"],
 )
 async def test_what_is_opened_for_one_run_never_waits(
     nimble: ArmedPool, profile: SandboxProfile

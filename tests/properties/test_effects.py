@@ -15,14 +15,14 @@ from editing import editor, script
 from faults import findings
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layers import fill, has_leftovers, tree
+from overlays import fill, has_leftovers, tree
 
 from permissions.errors import PdpTimeoutError, ToolFailedError
 from permissions.model import Completed
 from permissions.testing import asking, denied, permitted
 
 if TYPE_CHECKING:
-    from layers import Tree
+    from overlays import Tree
 
     from permissions.model import CallResult, JsonObject
     from permissions.trace.entry import TraceEntry

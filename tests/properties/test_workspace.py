@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layers import has_leftovers, needs_root, over, tree
+from overlays import has_leftovers, needs_root, over, tree
 
-from sandbox.workspace import WorkspaceLayer
+from sandbox.workspace import WorkspaceOverlay
 from sandbox.workspace.errors import CommitError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def apply(root: Path, edits: list[tuple[str, str, object]]) -> None:  # noqa: C9
                     place.symlink_to(str(with_))
                 case "mode" if not place.is_symlink():
                     place.chmod(int(str(with_)))
-                # A folder of the workspace cannot be renamed in a layer (EXDEV).
+                # A folder of the workspace cannot be renamed in an overlay (EXDEV).
                 case "rename" if place.is_file() or place.is_symlink():
                     place.rename(root / str(with_))
                 case "touch":
@@ -75,7 +75,7 @@ def apply(root: Path, edits: list[tuple[str, str, object]]) -> None:  # noqa: C9
 
 @contextmanager
 def folders() -> Iterator[tuple[Path, Path]]:
-    """A workspace, and a second folder that is edited without any layer."""
+    """A workspace, and a second folder that is edited without any overlay."""
     with tempfile.TemporaryDirectory() as place:
         workspace, plain = Path(place, "workspace"), Path(place, "plain")
         workspace.mkdir()
@@ -87,28 +87,31 @@ def folders() -> Iterator[tuple[Path, Path]]:
 def test_a_commit_makes_the_workspace_what_the_run_saw(before: list, edits: list) -> None:
     with (
         folders() as (workspace, plain),
-        WorkspaceLayer(workspace_of(workspace, before)) as layer,
+        WorkspaceOverlay(workspace_of(workspace, before)) as overlay,
     ):
         apply(plain, [*before, *edits])
-        with over(layer) as merged:
+        with over(overlay) as merged:
             apply(merged, edits)
-        changes = layer.changes()
+        changes = overlay.changes()
 
         assert changes.refused == ()
-        layer.commit(changes)
+        overlay.commit(changes)
         assert tree(workspace) == tree(plain)
         assert not has_leftovers(workspace)
-        assert layer.changes().document() is not None
+        assert overlay.changes().document() is not None
 
 
 @given(before=EDITS, edits=EDITS)
 def test_without_a_commit_the_workspace_stays(before: list, edits: list) -> None:
-    with folders() as (workspace, _), WorkspaceLayer(workspace_of(workspace, before)) as layer:
+    with (
+        folders() as (workspace, _),
+        WorkspaceOverlay(workspace_of(workspace, before)) as overlay,
+    ):
         was = tree(workspace)
-        with over(layer) as merged:
+        with over(overlay) as merged:
             apply(merged, edits)
-        layer.changes()
-        layer.discard()
+        overlay.changes()
+        overlay.discard()
 
         assert tree(workspace) == was
 
@@ -125,22 +128,25 @@ def test_a_touched_path_that_others_change_is_a_conflict(
     before: list, edits: list, pick: int, how: str, *, late: bool
 ) -> None:
     """Rewritten, deleted or created meanwhile: before the change set is made, or after."""
-    with folders() as (workspace, _), WorkspaceLayer(workspace_of(workspace, before)) as layer:
-        with over(layer) as merged:
+    with (
+        folders() as (workspace, _),
+        WorkspaceOverlay(workspace_of(workspace, before)) as overlay,
+    ):
+        with over(overlay) as merged:
             apply(merged, edits)
-        touched = [c for c in layer.changes().changes if c.type == "file"]
+        touched = [c for c in overlay.changes().changes if c.type == "file"]
         if not touched:
             return
         path = workspace / touched[pick % len(touched)].path
-        changes = layer.changes()
+        changes = overlay.changes()
         if not meddle(path, how):
             return
         was = tree(workspace)
         if not late:
-            changes = layer.changes()
+            changes = overlay.changes()
 
         with pytest.raises(CommitError) as caught:
-            layer.commit(changes)
+            overlay.commit(changes)
         assert caught.value.kind == "conflict"
         assert tree(workspace) == was
         assert not has_leftovers(workspace)

@@ -1,6 +1,6 @@
-"""Tools that work on a layer of the workspace, and a broker that runs them for real.
+"""Tools that work in an overlay of the workspace, and a broker that runs them for real.
 
-Only the decision is scripted; the sandbox, the layer and the commit are the real ones.
+Only the decision is scripted; the sandbox, the overlay and the commit are the real ones.
 """
 
 from __future__ import annotations

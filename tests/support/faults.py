@@ -113,7 +113,7 @@ class Yielding:
 
 
 class Rewrapped:
-    """An executor whose held changes are what `wrap` makes of them."""
+    """An executor whose pending changes are what `wrap` makes of them."""
 
     def __init__(self, executor: Any, wrap: Callable[[Any], Any]) -> None:
         self._executor, self._wrap = executor, wrap
@@ -127,11 +127,11 @@ class Rewrapped:
 
     async def execute(self, execution: Execution) -> Outcome:
         outcome: Outcome = await self._executor.execute(execution)
-        return replace(outcome, held=self._wrap(outcome.held))
+        return replace(outcome, pending=self._wrap(outcome.pending))
 
 
 def rewrapped(broker: PermissionBroker, wrap: Callable[[Any], Any]) -> PermissionBroker:
-    """The same broker on executors whose held changes are wrapped."""
+    """The same broker on executors whose pending changes are wrapped."""
     executors: Any = {
         level: Rewrapped(executor, wrap) for level, executor in broker.parts.executors.items()
     }

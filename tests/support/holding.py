@@ -1,4 +1,4 @@
-"""A place for tools that only holds changes: what a run over a layer leaves, without one."""
+"""A place for tools that only holds changes: what a run over an overlay leaves, without one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wardline import tool
 
 if TYPE_CHECKING:
     from permissions.execution.base import Execution, Status
-    from permissions.execution.pending_changes import HeldChanges
+    from permissions.execution.pending_changes import PendingChanges
     from permissions.model import JsonObject
 
 
@@ -29,8 +29,8 @@ class HoldingPlace:
     It said something, and was refused a connection.
     """
 
-    def __init__(self, held: HeldChanges, status: Status = "ok") -> None:
-        self._held, self._status = held, status
+    def __init__(self, pending: PendingChanges, status: Status = "ok") -> None:
+        self._held, self._status = pending, status
 
     def enforces(self, execution: Execution) -> JsonObject:
         """See `ToolExecutor`."""
@@ -45,7 +45,7 @@ class HoldingPlace:
             verdict="exit",
             streams={"stdout": b"said"},
             effects=(ObservedEffect({"kind": "connection", "permitted": False}, {}),),
-            held=self._held,
+            pending=self._held,
         )
 
     async def end_run(self, run: str) -> None:

@@ -3,7 +3,7 @@
     mortal_effects.py STATE WORKSPACE POINT     dies at POINT, or prints what the call came to
     mortal_effects.py STATE WORKSPACE none      makes the same call again and prints that
 
-The call has a key; its tool works on a layer in a real sandbox, and a person approves what it
+The call has a key; its tool works in an overlay in a real sandbox, and a person approves what it
 would change while it waits. Only the policy is scripted.
 """
 
@@ -48,8 +48,8 @@ POINTS: dict[str, tuple[str, str, int, str]] = {
     "approval_evaluated": ("pdp", "evaluate", 3, "after"),
     "approval_consumed": ("approvals", "consume", 1, "after"),
     "decision_recorded": ("trace", "append", 3, "after"),
-    "before_commit": ("held", "commit", 1, "before"),
-    "after_commit": ("held", "commit", 1, "after"),
+    "before_commit": ("pending", "commit", 1, "before"),
+    "after_commit": ("pending", "commit", 1, "after"),
     "before_outcome": ("trace", "append", 4, "before"),
     "outcome_recorded": ("trace", "append", 4, "after"),
     "after_journal": ("journal", "finish", 1, "after"),
@@ -106,8 +106,8 @@ def doomed(broker: PermissionBroker, point: str) -> PermissionBroker:
     if point not in POINTS:
         return broker
     port, method, nth, side = POINTS[point]
-    if port == "held":
-        return rewrapped(broker, lambda held: DyingAt(held, method, nth, side))
+    if port == "pending":
+        return rewrapped(broker, lambda pending: DyingAt(pending, method, nth, side))
     dying: Any = DyingAt(getattr(broker.parts, port), method, nth, side)
     return PermissionBroker(replace(broker.parts, **{port: dying}))
 

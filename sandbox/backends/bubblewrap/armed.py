@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sandbox.profile import SandboxProfile
     from sandbox.result import ExecResult
     from sandbox.supervisor.wire import Order
-    from sandbox.workspace import WorkspaceLayer
+    from sandbox.workspace import WorkspaceOverlay
 
 
 class ArmedNamespaces:
@@ -39,12 +39,12 @@ class ArmedNamespaces:
         lease: of its owner.
         group: made for it; removed with it.
         enforced: the walls, for the record.
-        workspace: the layer of its job.
+        workspace: the overlay of its job.
         keeps: whether its interpreter is kept.
 
     Raises:
         SandboxProviderError: the launcher cannot be started; the group is left to the caller.
-        SandboxUnavailableError: the workspace cannot be layered; likewise.
+        SandboxUnavailableError: the workspace cannot be overlaid; likewise.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class ArmedNamespaces:
         lease: Lease,
         group: RunGroup,
         enforced: Mapping[str, object],
-        workspace: WorkspaceLayer | None = None,
+        workspace: WorkspaceOverlay | None = None,
         keeps: bool = False,
     ) -> None:
         self._uncollected = None if os.geteuid() == 0 else workspace
@@ -105,7 +105,7 @@ class ArmedNamespaces:
 
 
 def _view(
-    workspace: WorkspaceLayer, profile: SandboxProfile, lease: Lease, stack: ExitStack
+    workspace: WorkspaceOverlay, profile: SandboxProfile, lease: Lease, stack: ExitStack
 ) -> View:
     if os.geteuid() != 0:
         return View(workspace.source, is_mounted=False, hidden=workspace.hidden)

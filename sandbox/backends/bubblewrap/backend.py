@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sandbox.job import Job
     from sandbox.result import ExecResult, Isolation
     from sandbox.session import SessionBounds
-    from sandbox.workspace import WorkspaceLayer
+    from sandbox.workspace import WorkspaceOverlay
 
 BOOT_SECONDS = 15.0
 
@@ -88,7 +88,7 @@ class BubblewrapSandbox(AsyncResource):
         profile: SandboxProfile,
         *,
         files: Mapping[str, bytes] | None = None,
-        workspace: WorkspaceLayer | None = None,
+        workspace: WorkspaceOverlay | None = None,
     ) -> ExecResult:
         """See `Sandbox`."""
         order = encode_job(job, profile, files=files or {})
@@ -136,7 +136,7 @@ class BubblewrapSandbox(AsyncResource):
         preload: Sequence[str],
         *,
         keep_seconds: float,
-        workspace: WorkspaceLayer | None = None,
+        workspace: WorkspaceOverlay | None = None,
         bounds: SessionBounds | None = None,
     ) -> tuple[ArmedNamespaces, RunGroup]:
         if profile.image is not None or profile.runtime is not None:

@@ -1,6 +1,6 @@
-"""A workspace layer in bubblewrap's terms: what the launcher stages, what is mounted inside.
+"""A workspace overlay in bubblewrap's terms: what the launcher stages, what is mounted inside.
 
-For uid 0 the layer is mounted on the host (`sandbox.workspace.host_mounts`) and only shown. A
+For uid 0 the overlay is mounted on the host (`sandbox.workspace.host_mounts`) and only shown. A
 plain user cannot mount there, but owns what the launch makes: a bubblewrap of its own first
 makes a user and mount namespace with a file system in memory of bounded size, and the sandbox
 proper, started in there, lays its overlay over the workspace with the upper directory on that.
@@ -28,10 +28,10 @@ _HIDE = 'while [ "$1" != / ]; do mknod "$0/$1" c 0 0 || exit; shift; done; shift
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What of a layer a launch has to know.
+    """What of an overlay a launch has to know.
 
     Attributes:
-        source: the layer mounted by the host, or else the workspace to lay one over.
+        source: the overlay mounted by the host, or else the workspace to lay one over.
         is_mounted: which of them.
         hidden: names at the top that must not be seen; already done when mounted.
     """
@@ -46,24 +46,24 @@ def staged(view: View, profile: SandboxProfile, stage: str) -> list[str]:
     if view.is_mounted:
         return ["--bind", str(view.source), f"{stage}/workspace"]
     argv = ["--ro-bind", str(view.source), f"{stage}/workspace"]
-    argv += ["--size", str(profile.work_bytes), "--tmpfs", f"{stage}/layer"]
+    argv += ["--size", str(profile.work_bytes), "--tmpfs", f"{stage}/overlay"]
     for name in ("upper", "work", "mask"):
-        argv += ["--dir", f"{stage}/layer/{name}"]
+        argv += ["--dir", f"{stage}/overlay/{name}"]
     return argv
 
 
 def hiding(view: View, stage: str) -> list[str]:
     """A command to put in front of the sandbox's own: hides names of the workspace."""
-    return ["/bin/sh", "-c", _HIDE, f"{stage}/layer/mask", *view.hidden, "/"]
+    return ["/bin/sh", "-c", _HIDE, f"{stage}/overlay/mask", *view.hidden, "/"]
 
 
 def inside(view: View, stage: str) -> list[str]:
     """Arguments of the sandbox's own bubblewrap."""
     if view.is_mounted:
         return ["--bind", f"{stage}/workspace", TARGET]
-    layer = f"{stage}/layer"
-    below = ["--overlay-src", f"{stage}/workspace", "--overlay-src", f"{layer}/mask"]
-    return [*below, "--overlay", f"{layer}/upper", f"{layer}/work", TARGET]
+    overlay = f"{stage}/overlay"
+    below = ["--overlay-src", f"{stage}/workspace", "--overlay-src", f"{overlay}/mask"]
+    return [*below, "--overlay", f"{overlay}/upper", f"{overlay}/work", TARGET]
 
 
 def upper_of(runner: int, stage: str) -> int:
@@ -76,8 +76,8 @@ def upper_of(runner: int, stage: str) -> int:
         stat = Path(f"/proc/{runner}/stat").read_text("ascii", errors="replace")
         launcher = int(stat.rpartition(")")[2].split()[1])
         return os.open(
-            f"/proc/{launcher}/root{stage}/layer/upper",
+            f"/proc/{launcher}/root{stage}/overlay/upper",
             os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC,
         )
     except (OSError, ValueError, IndexError) as err:
-        raise SandboxProviderError("the layer of the workspace cannot be reached") from err
+        raise SandboxProviderError("the overlay of the workspace cannot be reached") from err

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from sandbox.profile import SandboxProfile
     from sandbox.result import ExecResult, Isolation
     from sandbox.session import SessionBounds
-    from sandbox.workspace import WorkspaceLayer
+    from sandbox.workspace import WorkspaceOverlay
 
 log = get_logger("docker")
 
@@ -96,7 +96,7 @@ class DockerSandbox(AsyncResource):
         profile: SandboxProfile,
         *,
         files: Mapping[str, bytes] | None = None,
-        workspace: WorkspaceLayer | None = None,
+        workspace: WorkspaceOverlay | None = None,
     ) -> ExecResult:
         """See `Sandbox`."""
         # All of it, before anything is started: a job that cannot be written must cost nothing.
@@ -111,9 +111,9 @@ class DockerSandbox(AsyncResource):
 
     @asynccontextmanager
     async def _mounted(
-        self, workspace: WorkspaceLayer | None, profile: SandboxProfile
+        self, workspace: WorkspaceOverlay | None, profile: SandboxProfile
     ) -> AsyncIterator[Path | None]:
-        """Where the layer of a workspace lies on the host, while there is one."""
+        """Where the overlay of a workspace lies on the host, while there is one."""
         if workspace is None:
             yield None
             return

@@ -54,7 +54,7 @@ def create_request(
         image: image id by digest, already resolved.
         lease: text of the owner's lease.
         code_roots: real host paths, already checked.
-        merged: the job's layer over its workspace, mounted on the host.
+        merged: the job's overlay over its workspace, mounted on the host.
     """
     return {
         "Image": image,

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from sandbox.job import Job
     from sandbox.result import ExecResult, Isolation
     from sandbox.session import SessionBounds
-    from sandbox.workspace import WorkspaceLayer
+    from sandbox.workspace import WorkspaceOverlay
 
 log = get_logger("oci")
 
@@ -104,7 +104,7 @@ class OciSandbox(AsyncResource):
         profile: SandboxProfile,
         *,
         files: Mapping[str, bytes] | None = None,
-        workspace: WorkspaceLayer | None = None,
+        workspace: WorkspaceOverlay | None = None,
     ) -> ExecResult:
         """See `Sandbox`."""
         order = encode_job(job, profile, files=files or {})
@@ -122,7 +122,7 @@ class OciSandbox(AsyncResource):
         code_roots: Sequence[Path] = (),
         preload: Sequence[str] = (),
         keep_seconds: float = 0.0,
-        workspace: WorkspaceLayer | None = None,
+        workspace: WorkspaceOverlay | None = None,
     ) -> ArmedProcess:
         """See `ArmingSandbox`. A `workspace` is for a job that follows at once."""
         real = checked_sources(code_roots, profile, user=USER)
@@ -181,7 +181,7 @@ class OciSandbox(AsyncResource):
 
 
 def reap() -> int:
-    """Removes containers, layers and groups whose owner is gone; gives the containers' number."""
+    """Removes containers, overlays and groups whose owner is gone; gives the containers' number."""
     number = containers.reap()
     host_mounts.reap()
     cgroup.reap()
@@ -263,7 +263,7 @@ async def _start(
     *,
     preload: Sequence[str] = (),
     keep_seconds: float = 0.0,
-    workspace: WorkspaceLayer | None = None,
+    workspace: WorkspaceOverlay | None = None,
     bounds: SessionBounds | None = None,
 ) -> ArmedProcess:
     lease = Lease.of_this_process(
@@ -311,7 +311,7 @@ def _launch(  # noqa: PLR0917 - private, called once
     container: Container,
     lease: Lease,
     group: RunGroup,
-    workspace: WorkspaceLayer | None,
+    workspace: WorkspaceOverlay | None,
     *,
     keeps: bool,
 ) -> ArmedProcess:
@@ -319,10 +319,10 @@ def _launch(  # noqa: PLR0917 - private, called once
         root = stack.enter_context(roots.held(profile.image))
         merged = None
         if workspace is not None:
-            layer = mounted(
+            overlay = mounted(
                 workspace, size=profile.work_bytes, files=profile.files, lease=lease
             )
-            merged = stack.enter_context(layer).merged
+            merged = stack.enter_context(overlay).merged
         asked = configuration(
             profile,
             runtime=runtime.name,
@@ -337,7 +337,7 @@ def _launch(  # noqa: PLR0917 - private, called once
             files=[mount.source.is_file() for mount in profile.mounts],
             layered=workspace is not None,
         )
-        # After the layer was mounted: a view has what was mounted before it.
+        # After the overlay was mounted: a view has what was mounted before it.
         view = opened.views.get(root.files, wanted)
         started = stack.enter_context(
             launched(container, runtime, asked, view=view, group=group)

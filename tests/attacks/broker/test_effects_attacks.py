@@ -11,14 +11,14 @@ import anyio
 import pytest
 from editing import change, editor, on_effects, script
 from faults import findings, rewrapped
-from layers import fill, tree
+from overlays import fill, tree
 from people import KEYS, first_pending, swap_questions
 
 from permissions.approval.votes import sign_vote
 from permissions.broker.broker import PermissionBroker
 from permissions.broker.ports import now_us
 from permissions.database import STATE_FILE
-from permissions.execution.overlay import HeldLayer
+from permissions.execution.overlay import PendingOverlay
 from permissions.model import Completed, Denial
 from permissions.pdp.memory import ScriptedPdp
 from permissions.sessions.open import open_session
@@ -144,15 +144,15 @@ async def test_two_runs_over_one_file_never_both_win(workspace: Path, tmp_path: 
 
 
 class Tampered:
-    """Held changes over a layer that is not what was looked at any more."""
+    """Held changes over an overlay that is not what was looked at any more."""
 
     def __init__(self, held: Any, text: bytes) -> None:
         self._held, self._text = held, text
         self.changes = held.changes
 
     async def commit(self) -> Any:
-        assert isinstance(self._held, HeldLayer)
-        upper = self._held._layer._upper
+        assert isinstance(self._held, PendingOverlay)
+        upper = self._held._overlay._upper
         assert upper is not None
         number = os.open("a", os.O_WRONLY, dir_fd=upper.folder)
         os.pwrite(number, self._text, 0)

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from layers import fill, has_leftovers, tree
 from mortal_effects import FILES
+from overlays import fill, has_leftovers, tree
 
 from permissions.signing.keys import signer_from_uri
 from permissions.trace.verify import verify_trace
-from sandbox.workspace import WorkspaceLayer
+from sandbox.workspace import WorkspaceOverlay
 from sandbox.workspace.journal import COMMIT
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def test_killed_in_the_middle_of_a_commit(workspace: Path, tmp_path: Path) -> No
     assert {name: found for name, found in tree(workspace).items() if name in BEFORE} != before
 
     assert again(tmp_path) == IN_DOUBT
-    with WorkspaceLayer(workspace):
+    with WorkspaceOverlay(workspace):
         pass
 
     assert tree(workspace) == before

@@ -1,4 +1,4 @@
-"""What hostile code leaves in its layer: nothing of it is followed, waited for or believed."""
+"""What hostile code leaves in its overlay: nothing of it is followed, waited for or believed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from layers import fill, needs_root, over, tree
+from overlays import fill, needs_root, over, tree
 
-from sandbox.workspace import ChangeSet, WorkspaceLayer
+from sandbox.workspace import ChangeSet, WorkspaceOverlay
 from sandbox.workspace.at import FOLDER
 from sandbox.workspace.capture import Upper, capture
 from sandbox.workspace.errors import CommitError
@@ -91,16 +91,16 @@ PLANTED: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 def layered(folder: Path, plant: Callable[[Path], object]) -> tuple[ChangeSet, CommitError]:
-    """The change set of a layer, and why its commit was refused; checks nothing went in."""
+    """The change set of an overlay, and why its commit was refused; checks nothing went in."""
     workspace = fill(folder / "workspace", BEFORE)
     was = tree(workspace)
-    with WorkspaceLayer(workspace) as layer:
-        with over(layer, files=40_000) as merged:
+    with WorkspaceOverlay(workspace) as overlay:
+        with over(overlay, files=40_000) as merged:
             plant(merged)
         began = time.monotonic()
-        changes = layer.changes()
+        changes = overlay.changes()
         with pytest.raises(CommitError) as caught:
-            layer.commit(changes)
+            overlay.commit(changes)
 
     assert time.monotonic() - began < 5
     assert tree(workspace) == was
@@ -132,11 +132,11 @@ def test_protected_paths_hold_whatever_the_way(
 def test_marks_of_the_layer_cannot_be_forged(tmp_path: Path, attribute: str) -> None:
     """A folder the job marks opaque by itself would delete what lies below it."""
     workspace = fill(tmp_path / "workspace", BEFORE)
-    with WorkspaceLayer(workspace) as layer:
-        with over(layer) as merged:
+    with WorkspaceOverlay(workspace) as overlay:
+        with over(overlay) as merged:
             (merged / "d/y").write_text("y")
             os.setxattr(merged / "d", attribute, b"y")
-        changes = layer.changes()
+        changes = overlay.changes()
 
     assert [(c.kind, c.path) for c in changes.changes] == [("created", "d/y")]
 
@@ -145,8 +145,8 @@ def test_a_whiteout_cannot_be_made_by_hand(tmp_path: Path) -> None:
     """Nor would it do more than a deletion does."""
     workspace = fill(tmp_path / "workspace", BEFORE)
     with (
-        WorkspaceLayer(workspace) as layer,
-        over(layer) as merged,
+        WorkspaceOverlay(workspace) as overlay,
+        over(overlay) as merged,
         pytest.raises(PermissionError),
     ):
         os.mknod(merged / "w", stat.S_IFCHR, 0)
@@ -192,25 +192,25 @@ def test_a_folder_swapped_under_a_commit_is_not_followed(tmp_path: Path) -> None
     """A folder of the workspace becomes a link between the judgement and the commit."""
     workspace = fill(tmp_path / "workspace", BEFORE)
     outside = fill(tmp_path / "outside", {"x": "x\n"})
-    with WorkspaceLayer(workspace) as layer:
-        with over(layer) as merged:
+    with WorkspaceOverlay(workspace) as overlay:
+        with over(overlay) as merged:
             (merged / "d/x").write_text("evil")
             (merged / "d/new").write_text("evil")
-        changes = layer.changes()
+        changes = overlay.changes()
         (workspace / "d").rename(workspace / "kept")
         (workspace / "d").symlink_to(outside)
         with pytest.raises(CommitError):
-            layer.commit(changes)
+            overlay.commit(changes)
 
     assert tree(outside) == {"x": ("file", 0o644, b"x\n")}
 
 
 def test_a_run_cannot_plant_a_journal(tmp_path: Path) -> None:
     workspace = fill(tmp_path / "workspace", BEFORE)
-    with WorkspaceLayer(workspace) as layer:
-        with over(layer) as merged:
+    with WorkspaceOverlay(workspace) as overlay:
+        with over(overlay) as merged:
             fill(merged, {".wardline-commit/journal": "{}"})
-        changes = layer.changes()
+        changes = overlay.changes()
 
     assert [fault.path for fault in changes.refused] == [".wardline-commit"]
 
@@ -237,7 +237,7 @@ def test_a_forged_journal_is_not_obeyed(tmp_path: Path, name: str) -> None:
     (workspace / ".wardline-commit").chmod(0o700)
     (workspace / ".wardline-commit/new").mkdir(mode=0o700)
     was = tree(tmp_path)
-    with pytest.raises(CommitError), WorkspaceLayer(workspace):
+    with pytest.raises(CommitError), WorkspaceOverlay(workspace):
         pass
 
     assert tree(tmp_path) == was
@@ -251,7 +251,7 @@ def test_a_commit_folder_of_somebody_else_is_not_touched(tmp_path: Path) -> None
     (workspace / "a").unlink()
     (workspace / ".wardline-commit").chmod(0o700)
     os.chown(workspace / ".wardline-commit", 4711, 4711)
-    with pytest.raises(CommitError), WorkspaceLayer(workspace):
+    with pytest.raises(CommitError), WorkspaceOverlay(workspace):
         pass
 
     assert not (workspace / "a").exists()

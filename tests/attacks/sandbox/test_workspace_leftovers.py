@@ -1,4 +1,4 @@
-"""A layer's owner that is killed leaves no mount, and one without privileges needs none."""
+"""An overlay's owner that is killed leaves no mount, and one without privileges needs none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from layers import fill, needs_root, tree
+from overlays import fill, needs_root, tree
 
 import sandbox
 from sandbox.workspace.host_mounts import reap
@@ -24,11 +24,11 @@ MOUNTS = """
 import sys, time
 from pathlib import Path
 from sandbox.lease import Lease
-from sandbox.workspace import WorkspaceLayer
+from sandbox.workspace import WorkspaceOverlay
 from sandbox.workspace.host_mounts import mounted
-with WorkspaceLayer(Path(sys.argv[1])) as layer:
+with WorkspaceOverlay(Path(sys.argv[1])) as overlay:
     lease = Lease.of_this_process(wall_seconds=60)
-    with mounted(layer, size=1 << 20, files=100, lease=lease, folder=Path(sys.argv[2])) as mount:
+    with mounted(overlay, size=1 << 20, files=100, lease=lease, folder=Path(sys.argv[2])) as mount:
         (mount.merged / "a").write_text("changed")
         print("mounted", flush=True)
         time.sleep(60)
@@ -39,23 +39,23 @@ import anyio, os, sys
 from pathlib import Path
 from sandbox import CommandJob, SandboxProfile
 from sandbox.backends.bubblewrap import BubblewrapSandbox
-from sandbox.workspace import WorkspaceLayer
+from sandbox.workspace import WorkspaceOverlay
 assert os.geteuid() != 0
 SCRIPT = "pwd; ls -A; echo two >> a; rm -r d; mkdir d; echo n > d/n; cat /proc/mounts"
 async def main():
     async with BubblewrapSandbox() as backend:
-        with WorkspaceLayer(Path(sys.argv[1])) as layer:
+        with WorkspaceOverlay(Path(sys.argv[1])) as overlay:
             job = CommandJob(("sh", "-c", SCRIPT))
-            result = await backend.run(job, SandboxProfile(), workspace=layer)
+            result = await backend.run(job, SandboxProfile(), workspace=overlay)
             assert result.verdict == "ok", result
             assert result.stdout.startswith(b"/workspace\\na\\nd\\n"), result.stdout
             assert sys.argv[1].encode() not in result.stdout
-            layer.commit(layer.changes())
-        with WorkspaceLayer(Path(sys.argv[1])) as layer:
+            overlay.commit(overlay.changes())
+        with WorkspaceOverlay(Path(sys.argv[1])) as overlay:
             job = CommandJob(("sh", "-c", "cat /dev/zero > full"))
-            result = await backend.run(job, SandboxProfile(work_bytes=1 << 20), workspace=layer)
+            result = await backend.run(job, SandboxProfile(work_bytes=1 << 20), workspace=overlay)
             assert result.verdict == "disk", result
-            assert layer.changes().changes[0].size <= 1 << 20
+            assert overlay.changes().changes[0].size <= 1 << 20
 anyio.run(main)
 """
 
@@ -68,21 +68,21 @@ def mounts_below(folder: Path) -> list[str]:
 
 def test_a_killed_owner_leaves_nothing_after_the_next_reaping(tmp_path: Path) -> None:
     workspace = fill(tmp_path / "workspace", {"a": "one"})
-    layers = tmp_path / "layers"
+    overlays = tmp_path / "overlays"
     child = subprocess.Popen(
-        [sys.executable, "-c", MOUNTS, str(workspace), str(layers)], stdout=subprocess.PIPE
+        [sys.executable, "-c", MOUNTS, str(workspace), str(overlays)], stdout=subprocess.PIPE
     )
     assert child.stdout is not None
     assert child.stdout.readline() == b"mounted\n"
-    assert reap(layers) == 0  # its owner lives
-    assert mounts_below(layers)
+    assert reap(overlays) == 0  # its owner lives
+    assert mounts_below(overlays)
     child.send_signal(signal.SIGKILL)
     child.wait()
     child.stdout.close()
 
-    assert reap(layers) == 1
-    assert mounts_below(layers) == []
-    assert list(layers.iterdir()) == []
+    assert reap(overlays) == 1
+    assert mounts_below(overlays) == []
+    assert list(overlays.iterdir()) == []
     assert (workspace / "a").read_text() == "one"
 
 

@@ -10,7 +10,7 @@ import anyio
 import pytest
 from editing import editor, script
 from faults import Point, findings, tapped, types_of
-from layers import fill, has_leftovers, tree
+from overlays import fill, has_leftovers, tree
 from people import first_pending
 
 from permissions.broker.broker import PermissionBroker

@@ -1,4 +1,4 @@
-"""A governed tool on a layer on each backend, as root and as a user, or refused."""
+"""A governed tool on an overlay on each backend, as root and as a user, or refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from backends import leftovers
 from editing import editor, script
 from faults import findings
-from layers import fill, needs_root, tree
+from overlays import fill, needs_root, tree
 
 from permissions.model import Completed
 from sandbox.backends.bubblewrap import BubblewrapSandbox
@@ -61,7 +61,7 @@ async def test_as_root(backend: Any, tool: str, tmp_path: Path) -> None:
     assert tree(workspace) == AFTER
     assert findings(broker.trace.entries) == []
     assert leftovers() == []
-    mine = f".{os.getpid()}."  # others of this machine may have layers, too
+    mine = f".{os.getpid()}."  # others of this machine may have overlays, too
     assert [left for left in FOLDER.glob("*") if mine in left.name] == []
 
 
@@ -78,7 +78,7 @@ def test_as_a_plain_user_on_bubblewrap() -> None:
 @needs_root
 @pytest.mark.docker
 def test_as_a_plain_user_on_docker_it_is_refused_and_nothing_ran() -> None:
-    """Only uid 0 can mount a layer for a container; a copy in its place would be a weaker one."""
+    """Only uid 0 can mount an overlay for a container; a copy in its place would be a weaker one."""
     with owned_by_a_user() as (workspace, code):
         socket = Path("/var/run/docker.sock")
         if "DOCKER_HOST" in os.environ or not socket.exists():

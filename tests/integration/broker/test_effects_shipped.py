@@ -11,7 +11,7 @@ import pytest
 from anyio import to_thread
 from editing import change, note, script
 from editing_commands import mark_paid
-from layers import fill, tree
+from overlays import fill, tree
 from people import KEYS, first_pending
 from typer.testing import CliRunner
 

@@ -279,7 +279,7 @@ def test_the_page_of_changes_shows_each_with_its_diff() -> None:
 
     page = text(asked(effects=shown))
 
-    assert "What ran, its changes being held, exactly:" in page
+    assert "What ran, its changes not yet in the workspace, exactly:" in page
     assert below(page, CHANGED) == [
         '  deleted file (was mode 0644, 8 bytes): "old"',
         '  created file, mode 0755, 18 bytes, executable: "bin/run"',

@@ -18,7 +18,7 @@ from permissions.testing import asking, memory_broker, permitted
 
 if TYPE_CHECKING:
     from permissions.execution.base import Status
-    from permissions.execution.pending_changes import HeldChanges
+    from permissions.execution.pending_changes import PendingChanges
     from permissions.model import CallResult, JsonObject
     from permissions.testing import MemoryBroker
 
@@ -27,7 +27,7 @@ AFTER = {"a": "two\n", "n": "new\n"}
 
 
 async def called(
-    held: HeldChanges, answer: Any = None, status: Status = "ok"
+    held: PendingChanges, answer: Any = None, status: Status = "ok"
 ) -> tuple[CallResult, MemoryBroker]:
     """What a call came to whose run holds these changes, and the broker with its record."""
     async with memory_broker(

@@ -39,7 +39,7 @@ from wardline import CommandOutput
 
 if TYPE_CHECKING:
     from permissions.tools.definition import ToolDefinition
-    from sandbox.workspace import WorkspaceLayer
+    from sandbox.workspace import WorkspaceOverlay
 
 USED = Resources(wall_seconds=0.5, cpu_seconds=0.1, max_rss_bytes=1)
 
@@ -130,7 +130,7 @@ def test_an_unknown_profile_or_an_injected_argument_is_refused(
         executor.enforces(execution(workspace, {"text": "a"}, definition=definition))
 
 
-def test_what_cannot_be_layered_is_refused_before(
+def test_what_cannot_be_overlaid_is_refused_before(
     executor: SandboxedExecutor, workspace: Path, tmp_path: Path
 ) -> None:
     """A profile whose secrets would come out as changes, and a place that is never shown."""
@@ -144,7 +144,7 @@ def test_what_cannot_be_layered_is_refused_before(
     given = execution(workspace, arguments, definition=definition)
     with pytest.raises(ExecutionError, match="cannot be given secrets as files"):
         with_secrets.enforces(replace(given, profile="web"))
-    with pytest.raises(ExecutionError, match="the workspace cannot be layered"):
+    with pytest.raises(ExecutionError, match="the workspace cannot be overlaid"):
         executor.enforces(replace(given, workspace=Path("/etc")))
     assert executor.enforces(given)["workspace"] == "overlay"
 
@@ -350,7 +350,7 @@ class Unreadable:
     def __init__(self, upper: Path) -> None:
         self._upper = upper
 
-    async def run(self, *_: Any, workspace: WorkspaceLayer, **__: Any) -> ExecResult:
+    async def run(self, *_: Any, workspace: WorkspaceOverlay, **__: Any) -> ExecResult:
         self._upper.touch()
         workspace.collect(os.open(self._upper, os.O_RDONLY), "user.overlay.")
         return ExecResult(verdict="ok", value="n", **MADE)
@@ -368,7 +368,7 @@ async def test_changes_that_cannot_be_read_lose_nothing_else_of_the_run(
         execution(workspace, arguments, definition=note.guard.definition)
     )
 
-    assert (outcome.status, outcome.value, outcome.held) == ("provider_failed", None, None)
+    assert (outcome.status, outcome.value, outcome.pending) == ("provider_failed", None, None)
     assert outcome.detail == "what it changed cannot be read: Not a directory"
     assert [each.body["connection"] for each in outcome.effects] == [1]
 

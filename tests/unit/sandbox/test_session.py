@@ -57,10 +57,10 @@ def test_a_backend_that_keeps_nothing_is_refused_at_once() -> None:
         SandboxProfile(network=Egress(allow=(EgressRule(host="example.org"),))),
         SandboxProfile(secret_files={"token": "secret://token"}),
     ],
-    ids=["way out", "secret file"],
+    ids=["egress", "secret file"],
 )
 async def test_what_is_opened_for_one_run_is_not_kept(profile: SandboxProfile) -> None:
     session = SandboxSession(EgressSandbox(UsedOnce()), profile)
 
-    with pytest.raises(SandboxUnavailableError, match="no way out and no secrets"):
+    with pytest.raises(SandboxUnavailableError, match="no egress and no secrets"):
         await session.evaluate("1")

@@ -1,4 +1,4 @@
-"""What a run did to its workspace, as the host reads it off the layer."""
+"""What a run did to its workspace, as the host reads it off the overlay."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from layers import fill, needs_root, over
+from overlays import fill, needs_root, over
 
 from sandbox.errors import ProfileError
-from sandbox.workspace import ChangeSet, Limits, WorkspaceLayer
+from sandbox.workspace import ChangeSet, Limits, WorkspaceOverlay
 from sandbox.workspace.capture import stays_inside
 from sandbox.workspace.protected import is_protected
 
@@ -26,10 +26,10 @@ def change_set(
     folder: Path, edit: Callable[[Path], object], limits: Limits | None = None
 ) -> ChangeSet:
     workspace = fill(folder / "workspace", BEFORE)
-    with WorkspaceLayer(workspace, limits=limits) as layer:
-        with over(layer) as merged:
+    with WorkspaceOverlay(workspace, limits=limits) as overlay:
+        with over(overlay) as merged:
             edit(merged)
-        return layer.changes()
+        return overlay.changes()
 
 
 @dataclass(frozen=True)
@@ -231,16 +231,16 @@ def test_a_system_directory_is_no_workspace(tmp_path: Path, place: str) -> None:
     link = tmp_path / "link"
     link.symlink_to(place)
 
-    with pytest.raises(ProfileError), WorkspaceLayer(link):
+    with pytest.raises(ProfileError), WorkspaceOverlay(link):
         pass
 
 
 @needs_root
 def test_a_layer_is_used_once(tmp_path: Path) -> None:
-    with WorkspaceLayer(fill(tmp_path / "workspace", BEFORE)) as layer:
-        with over(layer):
+    with WorkspaceOverlay(fill(tmp_path / "workspace", BEFORE)) as overlay:
+        with over(overlay):
             pass
-        with pytest.raises(ProfileError), over(layer):
+        with pytest.raises(ProfileError), over(overlay):
             pass
 
 
@@ -248,12 +248,12 @@ def test_a_layer_is_used_once(tmp_path: Path) -> None:
 def test_the_brokers_own_folder_is_not_there(tmp_path: Path) -> None:
     """Hidden while the run looks, refused when it makes one of its own."""
     workspace = fill(tmp_path / "workspace", {**BEFORE, ".wardline/key": "k", "state/s": "s"})
-    with WorkspaceLayer(workspace, hidden=("state",)) as layer:
-        with over(layer) as merged:
+    with WorkspaceOverlay(workspace, hidden=("state",)) as overlay:
+        with over(overlay) as merged:
             seen = {place.name for place in merged.iterdir()}
             (merged / ".wardline").mkdir()
             (merged / ".wardline/key").write_text("mine")
-        found = layer.changes()
+        found = overlay.changes()
 
     assert seen == {"a", "d"}
     assert [fault.path for fault in found.refused] == [".wardline"]

@@ -9,9 +9,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from layers import fill, has_leftovers, needs_root, over, tree
+from overlays import fill, has_leftovers, needs_root, over, tree
 
-from sandbox.workspace import WorkspaceLayer
+from sandbox.workspace import WorkspaceOverlay
 from sandbox.workspace.at import FOLDER
 from sandbox.workspace.commit import locked, recover
 from sandbox.workspace.errors import CommitError
@@ -39,10 +39,10 @@ def test_owner_and_mode_of_a_replaced_file_stay(tmp_path: Path) -> None:
     for place in (workspace, *workspace.rglob("*")):
         os.chown(place, 4711, 4712)
     (workspace / "a").chmod(0o640)
-    with WorkspaceLayer(workspace) as layer:
-        with over(layer) as merged:
+    with WorkspaceOverlay(workspace) as overlay:
+        with over(overlay) as merged:
             edit(merged)
-        layer.commit(layer.changes())
+        overlay.commit(overlay.changes())
 
     for name in ("a", "new", "new/f"):
         found = (workspace / name).stat()
@@ -54,14 +54,14 @@ def test_two_runs_over_one_workspace(tmp_path: Path) -> None:
     """Of two runs that changed one file the later commit is a conflict; others go in."""
     workspace = fill(tmp_path / "w", BEFORE)
     with (
-        WorkspaceLayer(workspace) as one,
-        WorkspaceLayer(workspace) as two,
-        WorkspaceLayer(workspace) as three,
+        WorkspaceOverlay(workspace) as one,
+        WorkspaceOverlay(workspace) as two,
+        WorkspaceOverlay(workspace) as three,
     ):
-        for layer, name in ((one, "a"), (two, "a"), (three, "keep")):
-            with over(layer) as merged:
+        for overlay, name in ((one, "a"), (two, "a"), (three, "keep")):
+            with over(overlay) as merged:
                 (merged / name).write_text(f"by {name}")
-        sets = [layer.changes() for layer in (one, two, three)]
+        sets = [overlay.changes() for overlay in (one, two, three)]
         one.commit(sets[0])
         three.commit(sets[2])
         with pytest.raises(CommitError) as caught:
@@ -74,15 +74,15 @@ def test_two_runs_over_one_workspace(tmp_path: Path) -> None:
 def test_a_conflict_in_the_last_moment_undoes_all_before_it(tmp_path: Path) -> None:
     """A new entry in a folder that is to go: found only when the folder is taken away."""
     workspace = fill(tmp_path / "w", BEFORE)
-    with WorkspaceLayer(workspace) as layer:
-        with over(layer) as merged:
+    with WorkspaceOverlay(workspace) as overlay:
+        with over(overlay) as merged:
             edit(merged)
-        changes = layer.changes()
+        changes = overlay.changes()
         (workspace / "d/late").write_text("by another")
         was = tree(workspace)
 
         with pytest.raises(CommitError) as caught:
-            layer.commit(changes)
+            overlay.commit(changes)
 
     assert caught.value.kind == "conflict"
     assert tree(workspace) == was
@@ -94,13 +94,13 @@ def test_a_conflict_in_the_last_moment_undoes_all_before_it(tmp_path: Path) -> N
 )
 def test_a_protected_path_refuses_the_whole_set(tmp_path: Path, path: str) -> None:
     workspace = fill(tmp_path / "w", BEFORE)
-    with WorkspaceLayer(workspace) as layer:
-        with over(layer) as merged:
+    with WorkspaceOverlay(workspace) as overlay:
+        with over(overlay) as merged:
             fill(merged, {path: "#!/bin/sh\n", "fine": "fine"})
-        changes = layer.changes()
+        changes = overlay.changes()
 
         with pytest.raises(CommitError) as caught:
-            layer.commit(changes)
+            overlay.commit(changes)
 
     assert caught.value.kind == "refused"
     assert path in changes.protected
@@ -110,13 +110,13 @@ def test_a_protected_path_refuses_the_whole_set(tmp_path: Path, path: str) -> No
 def test_a_layer_changed_after_its_change_set_is_not_committed(tmp_path: Path) -> None:
     """What goes in is what was judged: contents are checked against their digests."""
     workspace = fill(tmp_path / "w", BEFORE)
-    with WorkspaceLayer(workspace) as layer:
-        with over(layer) as merged:
+    with WorkspaceOverlay(workspace) as overlay:
+        with over(overlay) as merged:
             edit(merged)
-            changes = layer.changes()
+            changes = overlay.changes()
             (merged / "a").write_text("222\n")
         with pytest.raises(CommitError) as caught:
-            layer.commit(changes)
+            overlay.commit(changes)
 
     assert caught.value.kind == "failed"
     assert tree(workspace) == tree(fill(tmp_path / "again", BEFORE))
@@ -133,12 +133,12 @@ def test_a_full_disk_leaves_everything_as_it_was(tmp_path: Path) -> None:
     try:
         workspace = fill(small / "w", BEFORE)
         was = tree(workspace)
-        with WorkspaceLayer(workspace) as layer:
-            with over(layer) as merged:
+        with WorkspaceOverlay(workspace) as overlay:
+            with over(overlay) as merged:
                 edit(merged)
                 (merged / "big").write_bytes(b"x" * 300_000)
             with pytest.raises(CommitError) as caught:
-                layer.commit(layer.changes())
+                overlay.commit(overlay.changes())
 
         assert caught.value.kind == "failed"
         assert tree(workspace) == was
@@ -182,18 +182,18 @@ KILLED = """
 import sys
 from pathlib import Path
 from dying import die_at
-from layers import over
-from sandbox.workspace import WorkspaceLayer
+from overlays import over
+from sandbox.workspace import WorkspaceOverlay
 each = int(sys.argv[3])
-with WorkspaceLayer(Path(sys.argv[1])) as layer:
-    with over(layer) as merged:
+with WorkspaceOverlay(Path(sys.argv[1])) as overlay:
+    with over(overlay) as merged:
         for number in range(each):
             (merged / f"f{number}").write_text("after")
             (merged / f"n{number}").mkdir()
             (merged / f"n{number}/x").write_text("after")
             (merged / f"g{number}").unlink()
     calls = die_at(int(sys.argv[2]), begin="os.mkdir", of=".wardline-commit")
-    layer.commit(layer.changes())
+    overlay.commit(overlay.changes())
     print(calls.count, flush=True)
 """
 
@@ -227,7 +227,7 @@ def test_a_killed_commit_is_all_or_nothing_at_the_next_opening(tmp_path: Path) -
         assert died.returncode == -signal.SIGKILL, died.stdout + died.stderr
         seen["undone"] += (workspace / COMMIT / "journal").exists()
 
-        with WorkspaceLayer(workspace):
+        with WorkspaceOverlay(workspace):
             pass
 
         found = tree(workspace)
@@ -276,12 +276,12 @@ def growing(tmp_path: Path) -> Iterator[Path]:
 
 def test_what_cannot_be_undone_is_told(growing: Path) -> None:
     """A commit that failed with a part of it in the workspace is no failed one."""
-    with WorkspaceLayer(growing) as layer:
-        with over(layer) as merged:
+    with WorkspaceOverlay(growing) as overlay:
+        with over(overlay) as merged:
             (merged / "log/added").write_text("2")
             (merged / "log/first").write_text("changed")
         with pytest.raises(CommitError) as caught:
-            layer.commit(layer.changes())
+            overlay.commit(overlay.changes())
 
     assert caught.value.kind == "torn"
     assert [fault.path for fault in caught.value.faults] == ["log/added", "."]

@@ -1,4 +1,4 @@
-"""Layers over real overlayfs mounts, and folders as values to compare."""
+"""Overlays over real overlayfs mounts, and folders as values to compare."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sandbox.workspace import WorkspaceLayer
+    from sandbox.workspace import WorkspaceOverlay
 
 needs_root = pytest.mark.skipif(
-    os.geteuid() != 0, reason="only uid 0 mounts a layer on the host; run the tests as root"
+    os.geteuid() != 0, reason="only uid 0 mounts an overlay on the host; run the tests as root"
 )
 
 Tree = dict[str, tuple[str, int, bytes]]
@@ -63,11 +63,13 @@ def empty(folder: Path) -> None:
 
 
 @contextmanager
-def over(layer: WorkspaceLayer, *, size: int = 8 << 20, files: int = 20_000) -> Iterator[Path]:
-    """The layer's merged view, while it is mounted. A visible skip where it cannot be."""
+def over(
+    overlay: WorkspaceOverlay, *, size: int = 8 << 20, files: int = 20_000
+) -> Iterator[Path]:
+    """The overlay's merged view, while it is mounted. A visible skip where it cannot be."""
     lease = Lease.of_this_process(wall_seconds=60)
     try:
-        with mounted(layer, size=size, files=files, lease=lease) as mount:
+        with mounted(overlay, size=size, files=files, lease=lease) as mount:
             yield mount.merged
     except SandboxUnavailableError as err:
         pytest.skip(str(err))

@@ -1,4 +1,4 @@
-"""What whoever holds the changes of a run must do, over a real layer or in memory."""
+"""What whoever holds the changes of a run must do, over a real overlay or in memory."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
-from layers import fill, has_leftovers
+from overlays import fill, has_leftovers
 
 from permissions.execution.memory import InMemoryChanges
-from permissions.execution.overlay import held
+from permissions.execution.overlay import pending_in
 from permissions.execution.pending_changes import GONE
-from sandbox.workspace import WorkspaceLayer
+from sandbox.workspace import WorkspaceOverlay
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from permissions.execution.pending_changes import HeldChanges
+    from permissions.execution.pending_changes import PendingChanges
 
 pytestmark = pytest.mark.both_backends
 
@@ -28,7 +28,7 @@ AFTER = {**BEFORE, "a": "one\ntwo\n", "n": "new\n"}
 class Place(Protocol):
     """A workspace that a run was over."""
 
-    async def hold(self, after: dict[str, str]) -> HeldChanges:
+    async def hold(self, after: dict[str, str]) -> PendingChanges:
         """What a run holds that left these texts, and deleted nothing."""
         ...
 
@@ -45,7 +45,7 @@ class Place(Protocol):
 class Memory:
     files: dict[str, str] = field(default_factory=lambda: dict(BEFORE))
 
-    async def hold(self, after: dict[str, str]) -> HeldChanges:
+    async def hold(self, after: dict[str, str]) -> PendingChanges:
         return InMemoryChanges(self.files, after)
 
     def write(self, path: str, text: str) -> None:
@@ -55,21 +55,21 @@ class Memory:
         return dict(self.files)
 
 
-class Layer:
-    """A real layer, whose upper directory is filled by hand where a run would have."""
+class Overlay:
+    """A real overlay, whose upper directory is filled by hand where a run would have."""
 
     def __init__(self, folder: Path) -> None:
         self._workspace, self._upper = fill(folder / "w", BEFORE), folder / "upper"
         for each in BEFORE:
             (self._workspace / each).chmod(0o644)
 
-    async def hold(self, after: dict[str, str]) -> HeldChanges:
-        layer = WorkspaceLayer(self._workspace).__enter__()
+    async def hold(self, after: dict[str, str]) -> PendingChanges:
+        overlay = WorkspaceOverlay(self._workspace).__enter__()
         fill(self._upper, {p: text for p, text in after.items() if BEFORE.get(p) != text})
         for each in self._upper.rglob("*"):
             each.chmod(0o755 if each.is_dir() else 0o644)
-        layer.collect(os.open(self._upper, os.O_RDONLY | os.O_DIRECTORY), "user.overlay.")
-        return await held(layer)
+        overlay.collect(os.open(self._upper, os.O_RDONLY | os.O_DIRECTORY), "user.overlay.")
+        return await pending_in(overlay)
 
     def write(self, path: str, text: str) -> None:
         (self._workspace / path).write_text(text)
@@ -80,91 +80,91 @@ class Layer:
         return {str(each.relative_to(self._workspace)): each.read_text() for each in files}
 
 
-@pytest.fixture(params=["memory", "layer"])
+@pytest.fixture(params=["memory", "overlay"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    return Memory() if request.param == "memory" else Layer(tmp_path)
+    return Memory() if request.param == "memory" else Overlay(tmp_path)
 
 
 async def test_what_changed_nothing_has_no_changes(place: Place) -> None:
-    held = await place.hold(BEFORE)
+    pending = await place.hold(BEFORE)
 
-    assert held.changes is None
-    assert await held.commit() is None
-    await held.discard()
+    assert pending.changes is None
+    assert await pending.commit() is None
+    await pending.discard()
 
 
 async def test_changes_are_described_before_any_is_there(place: Place) -> None:
-    held = await place.hold(AFTER)
+    pending = await place.hold(AFTER)
 
-    assert held.changes is not None
+    assert pending.changes is not None
     assert place.texts() == BEFORE
-    document = held.changes.document
+    document = pending.changes.document
     assert {each["path"]: each["kind"] for each in document["entries"]} == {
         "a": "changed",
         "n": "created",
     }
     assert (document["changed"], document["created"], document["deleted"]) == (1, 1, 0)
     assert document["bytes"] == len("one\ntwo\n") + len("new\n")
-    assert document["digest"] == held.changes.digest
-    assert held.changes.is_listed
-    assert held.changes.diffs["a"].endswith("\n+two")
-    assert held.changes.obstacle is None
-    await held.discard()
+    assert document["digest"] == pending.changes.digest
+    assert pending.changes.is_listed
+    assert pending.changes.diffs["a"].endswith("\n+two")
+    assert pending.changes.obstacle is None
+    await pending.discard()
 
 
 async def test_a_commit_brings_all_of_them_once(place: Place) -> None:
-    held = await place.hold(AFTER)
+    pending = await place.hold(AFTER)
 
-    assert await held.commit() is None
+    assert await pending.commit() is None
     assert place.texts() == AFTER
-    assert await held.commit() == GONE
-    await held.discard()
+    assert await pending.commit() == GONE
+    await pending.discard()
     assert place.texts() == AFTER
 
 
 async def test_what_was_discarded_cannot_be_committed(place: Place) -> None:
     """Not even by a success that says nothing was to be done."""
-    held = await place.hold(AFTER)
-    await held.discard()
-    await held.discard()
+    pending = await place.hold(AFTER)
+    await pending.discard()
+    await pending.discard()
 
-    assert await held.commit() == GONE
+    assert await pending.commit() == GONE
     assert place.texts() == BEFORE
 
 
 async def test_what_others_changed_meanwhile_stays_and_nothing_else_comes(
     place: Place,
 ) -> None:
-    held = await place.hold(AFTER)
+    pending = await place.hold(AFTER)
     place.write("a", "theirs\n")
 
-    obstacle = await held.commit()
+    obstacle = await pending.commit()
 
     assert obstacle is not None
     assert obstacle.kind == "conflict"
     assert obstacle.faults == ("a: it was changed meanwhile",)
     assert place.texts() == {**BEFORE, "a": "theirs\n"}
-    await held.discard()
+    await pending.discard()
 
 
 async def test_what_can_never_be_committed_says_so_beforehand(place: Place) -> None:
-    held = await place.hold({**AFTER, ".git/config": "x\n"})
+    pending = await place.hold({**AFTER, ".git/config": "x\n"})
 
-    assert held.changes is not None
-    assert held.changes.obstacle is not None
-    assert held.changes.obstacle.kind == "protected"
-    assert await held.commit() is not None
+    assert pending.changes is not None
+    assert pending.changes.obstacle is not None
+    assert pending.changes.obstacle.kind == "protected"
+    assert await pending.commit() is not None
     assert place.texts() == BEFORE
-    await held.discard()
+    await pending.discard()
 
 
 async def test_the_twin_describes_what_a_layer_does_to_the_letter(place: Place) -> None:
-    held = await place.hold(AFTER)
+    pending = await place.hold(AFTER)
     same = InMemoryChanges(dict(BEFORE), AFTER).changes
     other = InMemoryChanges(dict(BEFORE), {**AFTER, "n": "NEW\n"}).changes
 
     assert same is not None
-    assert held.changes == same
+    assert pending.changes == same
     assert other is not None
     assert other.digest != same.digest
-    await held.discard()
+    await pending.discard()

@@ -1,16 +1,16 @@
-"""A run's own view of a workspace: reads go through, writes stay in a layer until committed.
+"""A run's own view of a workspace: reads go through, writes stay in an overlay until committed.
 
-    with WorkspaceLayer(Path("project")) as layer:
-        result = await sandbox.run(job, profile, workspace=layer)
-        changes = layer.changes()
-        layer.commit(changes)            # or leave: what is not committed is gone
+    with WorkspaceOverlay(Path("project")) as overlay:
+        result = await sandbox.run(job, profile, workspace=overlay)
+        changes = overlay.changes()
+        overlay.commit(changes)            # or leave: what is not committed is gone
 
 Nothing is copied to begin with and nothing is scanned in the end: opening, running and
 committing cost as much as what the run changes, whatever the size of the tree. A workspace may
 be used by people and other runs meanwhile; what both touched is found as a conflict.
 
 Not found: that a run *read* something which changed before its own changes were committed.
-The kernel does not define what a run sees of a file that is changed under its layer.
+The kernel does not define what a run sees of a file that is changed under its overlay.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ STATE = ".wardline"
 """The broker's own folder, when it lies in the workspace: keys, requests and the trace."""
 
 TARGET = "/workspace"
-"""Where the layer is mounted inside."""
+"""Where the overlay is mounted inside."""
 
 
-class WorkspaceLayer:
-    """A workspace, and the layer of one run over it. Used once, by one run.
+class WorkspaceOverlay:
+    """A workspace, and the overlay of one run over it. Used once, by one run.
 
     Entering it undoes a commit that was killed. Its methods block.
 
@@ -97,18 +97,18 @@ class WorkspaceLayer:
         self.discard()
 
     def collect(self, upper: int, attributes: str) -> None:
-        """Called by a backend once, when the layer is mounted.
+        """Called by a backend once, when the overlay is mounted.
 
         Args:
-            upper: descriptor of the upper directory, from now on the layer's own.
+            upper: descriptor of the upper directory, from now on the overlay's own.
             attributes: prefix of overlayfs's extended attributes in it.
 
         Raises:
-            ProfileError: the layer has been used before.
+            ProfileError: the overlay has been used before.
         """
         if self._upper is not None or self._root < 0:
             os.close(upper)
-            raise ProfileError("a workspace layer is open for one run, and used once")
+            raise ProfileError("a workspace overlay is open for one run, and used once")
         self._upper = Upper(upper, attributes)
 
     def changes(self) -> ChangeSet:
@@ -133,7 +133,7 @@ class WorkspaceLayer:
             commit.commit(changes, self._upper.folder, self._root)
 
     def discard(self) -> None:
-        """Forgets the layer. Safe to call twice."""
+        """Forgets the overlay. Safe to call twice."""
         if self._upper is not None:
             os.close(self._upper.folder)
             self._upper = None
