@@ -11,7 +11,7 @@ import pytest
 
 from permissions.errors import ExecutionError
 from permissions.execution import code
-from permissions.execution.code import CodeStage, import_path, installed_roots
+from permissions.execution.code import OURS, CodeStage, import_path, installed_roots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +85,7 @@ def test_only_the_package_itself_is_staged(stage: CodeStage, project: Path) -> N
         "deep/data.json",
         "tools.py",
     ]
-    assert {each.name for each in root.iterdir()} == {project.name, "permissions", "sandbox"}
+    assert {each.name for each in root.iterdir()} == {project.name, *OURS}
     assert not any(each.is_symlink() for each in root.rglob("*"))
     assert not any(
         b"x-secret" in each.read_bytes() for each in (root / project.name).rglob("*.*")
