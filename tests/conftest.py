@@ -2,7 +2,8 @@
 
 A test that needs a service carries its marker. Without the service the test is skipped, with
 the way to get it; `--require docker,opa,bwrap,oci` turns every skip of such a test into a failure,
-and fails the run when a required marker was on no test at all.
+and fails the run when a required marker was on no test at all. A run ends with each reason for
+a skip, once, and with what it left out by its markers.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import os
 import shutil
 import signal
 import subprocess
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -24,7 +26,7 @@ from sandbox.backends.oci.runtimes import installed
 from sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
 
 NOBODY = 65534
 PROBE_SECONDS = 20
@@ -39,13 +41,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long a draw takes says how busy the machine is.
 PATIENT = hypothesis.settings(
-    deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
-hypothesis.settings.register_profile("dev", PATIENT, max_examples=50)
-hypothesis.settings.register_profile(
-    "ci", PATIENT, max_examples=200, derandomize=True, print_blob=True
-)
-hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
+hypothesis.settings.register_profile("quick", PATIENT, max_examples=20)
+hypothesis.settings.register_profile("full", PATIENT, max_examples=200)
+hypothesis.settings.load_profile("quick")
 
 
 def _docker_problem() -> str | None:
@@ -134,6 +137,12 @@ SERVICES = {
 }
 
 
+LEFT_OUT = {"slow": "make test-all", "long": "make test-long"}
+"""Markers that a shorter command leaves out, and the command that runs them."""
+
+_left_out = pytest.StashKey[Counter[str]]()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--require",
@@ -153,6 +162,42 @@ def pytest_configure(config: pytest.Config) -> None:
     if unknown:
         raise pytest.UsageError(
             f"--require knows {', '.join(SERVICES)}, not {', '.join(sorted(unknown))}"
+        )
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    for item in items:
+        known = item.config.stash.setdefault(_left_out, Counter())
+        known.update(name for name in LEFT_OUT if item.get_closest_marker(name))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if (said := getattr(session.config, "workeroutput", None)) is not None:
+        said["left_out"] = dict(session.config.stash.get(_left_out, Counter()))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Each worker of a parallel run left the same tests out."""
+    told = getattr(node, "workeroutput", {}).get("left_out", {})
+    node.config.stash.setdefault(_left_out, Counter()).update(
+        told if not node.config.stash.get(_left_out, None) else {}
+    )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line for each reason, however many tests it kept from running."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    for why, count in Counter(map(_skip_reason, skipped)).most_common():
+        terminalreporter.write_line(f"SKIPPED {count}: {why.removeprefix('Skipped: ')}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    left = config.stash.get(_left_out, Counter[str]())
+    if left and not hasattr(config, "workeroutput"):
+        print(  # noqa: T201 - the last line, after pytest's own
+            "left out: " + "; ".join(f"{left[name]} {name} ({LEFT_OUT[name]})" for name in left)
         )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.lowlevel
 import pytest
+from effort import tries
 from faults import Point, findings, tapped, types_of, yielding
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
@@ -429,7 +430,7 @@ async def test_an_approval_is_used_once_by_fifty_racers(key: str | None) -> None
 # -- budgets ---------------------------------------------------------------------------------
 
 
-@settings(max_examples=40)
+@settings(max_examples=tries(40))
 @example(0, 0)
 @example(RACERS, RACERS)
 @example(RACERS - 1, RACERS + 1)

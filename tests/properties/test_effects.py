@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from editing import editor, script
+from effort import tries
 from faults import findings
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -69,7 +70,7 @@ def answer(said: Any) -> Any:
     return decide
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=tries(25))
 @given(
     st.lists(st.sampled_from([*EDITS, *BLOCKED, *FAILS, *EDITS]), min_size=1, max_size=4),
     ANSWERS,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 import rfc8785
+from effort import tries
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from json_values import json_values
@@ -127,7 +128,7 @@ def test_a_prefix_is_never_taken_for_the_whole(cut: int):
     assert report.integrity.verdict == "failed"
 
 
-@settings(max_examples=50)  # each opens a log and waits for the disk
+@settings(max_examples=tries(50))  # each opens a log and waits for the disk
 @given(
     st.lists(
         st.tuples(

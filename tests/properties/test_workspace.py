@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from overlays import has_leftovers, needs_root, over, tree
@@ -123,7 +124,7 @@ def test_without_a_commit_the_workspace_stays(before: list, edits: list) -> None
     how=st.sampled_from("wdc"),
     late=st.booleans(),
 )
-@settings(max_examples=100)
+@settings(max_examples=tries(100))
 def test_a_touched_path_that_others_change_is_a_conflict(
     before: list, edits: list, pick: int, how: str, *, late: bool
 ) -> None:

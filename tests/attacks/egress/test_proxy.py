@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from effort import tries
 from hosts import Host, plain_host, tls_host
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -546,7 +547,7 @@ async def test_no_bytes_reach_a_host_that_is_not_listed_or_end_the_proxy(host: H
     seeds: list[list[bytes]] = []
 
     @settings(
-        max_examples=150,
+        max_examples=tries(150),
         database=None,
         suppress_health_check=list(HealthCheck),
     )

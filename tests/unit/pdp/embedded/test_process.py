@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import anyio
 import orjson
 import pytest
+from effort import tries
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rego_samples import SAMPLE
@@ -102,7 +103,7 @@ async def test_a_closed_socket_is_a_death() -> None:
             await evaluator.ask(b"{}")
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=tries(40), suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(min_size=1, max_size=200))
 def test_random_bytes_from_an_evaluator_are_never_an_answer(data: bytes) -> None:
     """Unless they happen to be the frame of exactly this question."""

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 import pytest
+from effort import tries
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -101,7 +102,7 @@ class Shelves(RuleBasedStateMachine):
 
 
 TestShelves = Shelves.TestCase
-TestShelves.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestShelves.settings = settings(max_examples=tries(60), stateful_step_count=30)
 
 
 def test_the_emptiest_key_is_filled_first() -> None:
