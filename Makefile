@@ -1,9 +1,10 @@
-# Every target lays .venv first (see .ci/setup); a second run finds it ready.
+# Every target sets up .venv first (see .ci/setup); a second run finds it ready.
 #
 #   make demo                     the whole path of a governed call, on real files
-#   make test                     the test suite; PYTEST_ARGS="tests/unit -k plan" narrows it
-#   make check                    format, lint, types, import contracts, policies, docs
-#   make coverage                 the suite with branch coverage and its gate, on two cores
+#   make test                     every part in under five minutes; PYTEST_ARGS="-k plan" narrows it
+#   make test-all                 every test, with all examples and the coverage gate
+#   make test-long                what grows without end: soaks, whole differentials
+#   make check                    format, lint, types, tree, words, policies, docs
 #   make bench                    measures, and writes docs/reference/benchmarks.md
 #   make docs                     writes the generated pages of docs/ again
 #   make fmt                      formats Python and Rego
@@ -14,8 +15,8 @@ PATH := $(CURDIR)/$(BIN):$(PATH)
 export PATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench docs fmt coverage clean
-.PHONY: check-format check-lint check-types check-imports check-policies check-docs
+.PHONY: help setup demo test test-all test-long check bench docs fmt clean
+.PHONY: check-format check-lint check-types check-imports check-project check-policies check-docs
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -29,13 +30,19 @@ $(STAMP): pyproject.toml uv.lock .ci/setup
 demo: $(STAMP)
 	wardline demo $(DEMO_ARGS)
 
+# Many tests wait for a process more than they compute: one worker more than there are cores.
+JOBS ?= $(shell expr $$(nproc) + 1)
+
 test: $(STAMP)
-	pytest $(PYTEST_ARGS)
+	pytest -n $(JOBS) -m "not slow and not long" $(PYTEST_ARGS)
 
-coverage: $(STAMP)
-	./.ci/coverage $(PYTEST_ARGS)
+test-all: $(STAMP)
+	JOBS=$(JOBS) ./.ci/test-all $(PYTEST_ARGS)
 
-check: check-format check-lint check-types check-imports check-policies check-docs
+test-long: $(STAMP)
+	pytest --hypothesis-profile=full -m long $(PYTEST_ARGS)
+
+check: check-format check-lint check-types check-imports check-project check-policies check-docs
 
 check-format: $(STAMP)
 	ruff format --check .
@@ -49,6 +56,10 @@ check-types: $(STAMP)
 
 check-imports: $(STAMP)
 	lint-imports
+
+# The tree, the words of the glossary, the public names.
+check-project: $(STAMP)
+	pytest -q tests/project
 
 # Our loader's lints and tests always; OPA's own when it is there, and said so when it is not.
 check-policies: $(STAMP)

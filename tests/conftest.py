@@ -15,6 +15,7 @@ import signal
 import subprocess
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
@@ -26,8 +27,9 @@ from sandbox.backends.oci.runtimes import installed
 from sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
+UNIT = Path(__file__).parent / "unit"
 NOBODY = 65534
 PROBE_SECONDS = 20
 
@@ -140,7 +142,9 @@ SERVICES = {
 LEFT_OUT = {"slow": "make test-all", "long": "make test-long"}
 """Markers that a shorter command leaves out, and the command that runs them."""
 
-_left_out = pytest.StashKey[Counter[str]]()
+_left_out = pytest.StashKey["Counter[str]"]()
+_unmarked = pytest.StashKey["list[str]"]()
+_NOTHING: Counter[str] = Counter()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -165,6 +169,13 @@ def pytest_configure(config: pytest.Config) -> None:
         )
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """A unit test that needs no service gets no network either (`.ci/test-all`)."""
+    services = SERVICES.keys() & {mark.name for mark in item.iter_markers()}
+    if UNIT in item.path.parents and not services:
+        item.add_marker("hermetic")
+
+
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
     for item in items:
         known = item.config.stash.setdefault(_left_out, Counter())
@@ -172,17 +183,22 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if (said := getattr(session.config, "workeroutput", None)) is not None:
-        said["left_out"] = dict(session.config.stash.get(_left_out, Counter()))
+    config = session.config
+    if (said := getattr(config, "workeroutput", None)) is not None:
+        left = config.stash.get(_left_out, _NOTHING)
+        said["left_out"] = dict(left)
+        said["absent"] = sorted(_absent(session))
+    elif absent := config.stash.get(_unmarked, None):
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        raise pytest.UsageError(_proves_nothing(absent))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Each worker of a parallel run left the same tests out."""
-    told = getattr(node, "workeroutput", {}).get("left_out", {})
-    node.config.stash.setdefault(_left_out, Counter()).update(
-        told if not node.config.stash.get(_left_out, None) else {}
-    )
+    """Each worker of a parallel run collected the same tests; the last one's word stands."""
+    said = getattr(node, "workeroutput", {})
+    node.config.stash[_left_out] = Counter(said.get("left_out", {}))
+    node.config.stash[_unmarked] = said.get("absent", [])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -194,20 +210,27 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    left = config.stash.get(_left_out, Counter[str]())
+    left = config.stash.get(_left_out, _NOTHING)
     if left and not hasattr(config, "workeroutput"):
         print(  # noqa: T201 - the last line, after pytest's own
             "left out: " + "; ".join(f"{left[name]} {name} ({LEFT_OUT[name]})" for name in left)
         )
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
+def _absent(session: pytest.Session) -> frozenset[str]:
+    """Required markers that no test of this run carries."""
     marked = {mark.name for item in session.items for mark in item.iter_markers()}
-    absent = required(session.config) - marked
-    if absent:
-        raise pytest.UsageError(
-            f"no test is marked {', '.join(sorted(absent))}, so --require proves nothing"
-        )
+    return required(session.config) - marked
+
+
+def _proves_nothing(absent: Iterable[str]) -> str:
+    return f"no test is marked {', '.join(sorted(absent))}, so --require proves nothing"
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    parallel = hasattr(session.config, "workerinput") or session.config.getoption("tx", None)
+    if not parallel and (absent := _absent(session)):
+        raise pytest.UsageError(_proves_nothing(absent))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from backends import leftovers
+from backends import REPEATED, leftovers
 from pools import PROFILE, code, fmean, until
 
 from sandbox import PythonJob, SandboxError, SandboxProfile
@@ -50,6 +50,7 @@ class Prepared:
         await self._pool.aclose()
 
 
+@pytest.mark.parametrize("pool", REPEATED, indirect=True)
 @pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS.keys())
 async def test_conforms(pool: ArmedPool, check: Callable[[Sandbox], Awaitable[None]]) -> None:
     """Each check of the contract, with a sandbox armed beforehand for each of its jobs."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from backends import leftovers
+from backends import REPEATED, leftovers
 
 from sandbox import (
     PythonJob,
@@ -64,6 +64,7 @@ FORGES = "the_job_cannot_pretend"
 """Its forged answers are an exception of a run, and end a session: see below."""
 
 
+@pytest.mark.parametrize("sandbox", REPEATED, indirect=True)
 @pytest.mark.parametrize("name", sorted(CHECKS.keys() - {FORGES}))
 async def test_a_session_has_the_walls_and_limits_of_a_run(sandbox: Sandbox, name: str) -> None:
     """Every check of a sandbox that is used once, for a call that is not the first."""

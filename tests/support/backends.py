@@ -29,6 +29,13 @@ BACKENDS = [
     pytest.param(OciSandbox, id="oci", marks=pytest.mark.oci),
 ]
 
+REPEATED = [
+    pytest.param(DockerSandbox, id="docker", marks=[pytest.mark.docker, pytest.mark.slow]),
+    pytest.param(BubblewrapSandbox, id="bubblewrap", marks=pytest.mark.bwrap),
+    pytest.param(OciSandbox, id="oci", marks=[pytest.mark.oci, pytest.mark.slow]),
+]
+"""For what every backend has to pass once more: bubblewrap always, the others in the full run."""
+
 
 @pytest.fixture(params=BACKENDS)
 async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from effort import sampled
 from mortal_effects import FILES
 from overlays import fill, has_leftovers, tree
 
@@ -93,7 +94,14 @@ def verified(tmp_path: Path) -> Report:
     return report
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.point)
+QUICK = {"decision_recorded", "after_commit"}
+
+
+@pytest.mark.parametrize(
+    "case",
+    sampled(CASES, QUICK, named=lambda case: case.point),
+    ids=lambda case: case.point,
+)
 def test_killed_at_each_point(case: Case, workspace: Path, tmp_path: Path) -> None:
     died = mortal(tmp_path, case.point)
     out, err = died.communicate(timeout=150)

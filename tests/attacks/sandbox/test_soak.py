@@ -147,13 +147,22 @@ def volumes() -> set[str]:
     return {volume["Name"] for volume in unused}
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     ("backend", "calls"),
     [
-        pytest.param(DockerSandbox, 120, id="docker", marks=pytest.mark.docker),
-        pytest.param(BubblewrapSandbox, 1880, id="bubblewrap", marks=pytest.mark.bwrap),
+        pytest.param(
+            DockerSandbox, 120, id="docker", marks=[pytest.mark.docker, pytest.mark.long]
+        ),
+        pytest.param(
+            BubblewrapSandbox,
+            1880,
+            id="bubblewrap",
+            marks=[pytest.mark.bwrap, pytest.mark.long],
+        ),
+        pytest.param(
+            BubblewrapSandbox, 240, id="short", marks=[pytest.mark.bwrap, pytest.mark.slow]
+        ),
     ],
 )
 async def test_a_soak_leaves_nothing(

@@ -23,7 +23,7 @@ DEMO = [sys.executable, "-m", "permissions", "demo"]
 QUESTION = "approve / deny / later / full > "
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_an_interrupt_at_the_question_ends_the_demo(tmp_path: Path) -> None:
     with on_a_terminal(DEMO, cwd=tmp_path) as terminal:
         terminal.read_until(QUESTION)
@@ -37,7 +37,7 @@ def test_an_interrupt_at_the_question_ends_the_demo(tmp_path: Path) -> None:
     assert report.completeness.closed
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_a_denial_is_told_as_the_persons_and_is_no_failure(tmp_path: Path) -> None:
     with on_a_terminal(DEMO, cwd=tmp_path) as terminal:
         terminal.read_until(QUESTION)
@@ -49,7 +49,6 @@ def test_a_denial_is_told_as_the_persons_and_is_no_failure(tmp_path: Path) -> No
     assert "WRONG" not in terminal.screen
 
 
-@pytest.mark.timeout(300)
 def test_later_leaves_the_request_open_to_the_command_it_shows(tmp_path: Path) -> None:
     with on_a_terminal(DEMO, cwd=tmp_path) as terminal:
         terminal.read_until(QUESTION)
@@ -66,7 +65,7 @@ def test_later_leaves_the_request_open_to_the_command_it_shows(tmp_path: Path) -
     assert "a person approved" in terminal.screen
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_the_end_of_input_is_later_and_the_wait_can_be_ended(tmp_path: Path) -> None:
     with on_a_terminal(DEMO, cwd=tmp_path) as terminal:
         terminal.read_until(QUESTION)
