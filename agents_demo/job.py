@@ -6,6 +6,7 @@ import shlex
 import shutil
 import sys
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from permissions.approval.service import ApprovalService
 from permissions.approval.store import SCHEMA, SqliteRequestStore
 from permissions.approval.votes import sign_vote
 from permissions.broker.ports import now_us, random_id
+from permissions.cli import interrupt
 from permissions.cli.prompt import ask_person
 from permissions.database import StateDatabase
 from permissions.errors import ConfigError
@@ -142,7 +144,7 @@ def work(job: Job) -> Narrator:
                 narrator.catch_up()
             while held := pending(agent, config_of_graph):
                 for each in held:
-                    anyio.run(_answer, job, config, key, each.access_request)
+                    interrupt.run(partial(_answer, job, config, key, each.access_request))
                 resume(agent, config_of_graph)
                 narrator.catch_up()
             last = agent.get_state(config_of_graph).values["messages"][-1]

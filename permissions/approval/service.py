@@ -99,12 +99,24 @@ class ApprovalService:
     async def wait(self, request_id: str, timeout_seconds: float) -> AccessRequest:
         """Waits until a request leaves `pending`, or the timeout passes.
 
-        Answers from other processes count. Cancelling leaves the request open.
+        Answers from other processes count. Cancelling leaves the request open. The log says as
+        a warning that somebody waits here, for whom, and how to answer.
         """
+        said = False
         with anyio.move_on_after(timeout_seconds):
             token = await self._store.changed(None)
             while (request := await self.get(request_id)).status == "pending":
                 left = (request.expires_at - self._clock()) / 1_000_000
+                if not said:
+                    said = True
+                    _log.warning(
+                        "waiting_for_approval",
+                        request=request.id,
+                        tool=request.call.tool,
+                        groups=", ".join(request.call.terms.approvers),
+                        seconds=int(min(left, timeout_seconds)),
+                        answer=f"wardline request show {request.id}",
+                    )
                 with anyio.move_on_after(left):
                     token = await self._store.changed(token)
             return request

@@ -22,6 +22,7 @@ from permissions.approval.service import ApprovalService
 from permissions.approval.store import SCHEMA, SqliteRequestStore
 from permissions.approval.votes import sign_vote
 from permissions.broker.ports import now_us, random_id
+from permissions.cli import interrupt
 from permissions.cli.prompt import ask_person, terminal_width
 from permissions.database import STATE_FILE, StateDatabase
 from permissions.errors import (
@@ -151,7 +152,10 @@ def watch(
     folder: Dir = None,
     config: Config = None,
 ) -> None:
-    """Follows requests as they come and end; asks you about each on a terminal with a key."""
+    """Follows requests as they come and end; asks you about each on a terminal with a key.
+
+    Waits for the state folder when no broker has made it yet.
+    """
     person = not as_json and sys.stdin.isatty() and sys.stdout.isatty()
     asks = person and bool(key)
     if person and not asks:
@@ -173,7 +177,7 @@ def watch(
             with anyio.move_on_after(_LOOK_SECONDS):
                 token = await service.changed(token)
 
-    _run(work, folder, config)
+    _run(work, folder, config, wait_for_state=True)
 
 
 async def _ask(
@@ -236,7 +240,9 @@ def _sign(
     )
 
 
-def _run(work: _Work, folder: Path | None, config: Path | None) -> None:
+def _run(
+    work: _Work, folder: Path | None, config: Path | None, *, wait_for_state: bool = False
+) -> None:
     """Runs `work` on the opened state, and turns errors into exit codes."""
 
     async def main() -> None:
@@ -244,7 +250,13 @@ def _run(work: _Work, folder: Path | None, config: Path | None) -> None:
         approvers = Approvers.from_config(settings.approvers)
         path = settings.state / STATE_FILE
         if not path.exists():
-            raise ConfigError(f"there is no state at {path}; give --dir the broker's folder")
+            if not wait_for_state:
+                raise ConfigError(
+                    f"there is no state at {path}; give --dir the broker's folder"
+                )
+            typer.echo(f"waiting for a broker to open {path}", err=True)
+            while not path.exists():  # noqa: ASYNC110 - another process makes it
+                await anyio.sleep(_LOOK_SECONDS)
         async with StateDatabase(path, [SCHEMA]) as database:
             service = ApprovalService(
                 SqliteRequestStore(database),
@@ -255,7 +267,7 @@ def _run(work: _Work, folder: Path | None, config: Path | None) -> None:
             await work(service, approvers)
 
     try:
-        anyio.run(main)
+        interrupt.run(main)
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
     except BrokerError as err:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from people import APPROVERS, GROUPS, KEYS, REASON, SECOND, Clock, ballot, desk, payment
+from people import APPROVERS, GROUPS, KEYS, REASON, SECOND, Clock, desk, payment, signed_vote
 
 from permissions.approval.approvers import Approver, Approvers
 from permissions.approval.memory import InMemoryRequestStore
@@ -60,7 +60,7 @@ def service(store: RequestStore, clock: Clock) -> ApprovalService:
 
 async def approved(service: ApprovalService, call: RequestedCall) -> AccessRequest:
     request = await service.submit(call, [REASON])
-    return await service.vote(ballot(request, "bob"))
+    return await service.vote(signed_vote(request, "bob"))
 
 
 async def test_an_approval_for_changed_arguments_is_refused(service: ApprovalService) -> None:
@@ -85,7 +85,7 @@ async def test_a_vote_moved_to_another_request_is_refused(service: ApprovalServi
     """The attacker relabels the request in a vote; the signature no longer holds."""
     harmless = await service.submit(payment(), [REASON])
     harmful = await service.submit(payment(key="call-2", arguments='{"amount":"1"}'), [REASON])
-    given = ballot(harmless, "bob")
+    given = signed_vote(harmless, "bob")
 
     envelope = json.loads(given)
     said = json.loads(base64.b64decode(envelope["payload"]))
@@ -106,7 +106,7 @@ async def test_a_vote_replayed_on_the_same_call_asked_again_is_refused(
 ) -> None:
     """Same call, same binding; the request and the text shown are others."""
     first = await service.submit(payment(), [REASON])
-    given = ballot(first, "bob")
+    given = signed_vote(first, "bob")
     clock.advance(900)
     second = await service.submit(payment(), [REASON])
 
@@ -118,10 +118,10 @@ async def test_a_vote_replayed_on_the_same_call_asked_again_is_refused(
 
 async def test_a_vote_is_counted_once(service: ApprovalService) -> None:
     request = await service.submit(payment(quorum=2), [REASON])
-    given = ballot(request, "bob")
+    given = signed_vote(request, "bob")
     await service.vote(given)
 
-    for again in (given, ballot(request, "bob", note="me again")):
+    for again in (given, signed_vote(request, "bob", note="me again")):
         with pytest.raises(ApproverRefusedError, match="already answered"):
             await service.vote(again)
     assert (await service.get(request.id)).status == "pending"
@@ -131,36 +131,36 @@ async def test_a_forged_key_is_refused(service: ApprovalService) -> None:
     request = await service.submit(payment(), [REASON])
 
     with pytest.raises(ApprovalInvalidError, match="not signed by the key"):
-        await service.vote(ballot(request, "bob", key="mallory"))
+        await service.vote(signed_vote(request, "bob", key="mallory"))
 
 
 async def test_another_approvers_key_is_refused(service: ApprovalService) -> None:
     request = await service.submit(payment(quorum=2), [REASON])
-    await service.vote(ballot(request, "bob"))
+    await service.vote(signed_vote(request, "bob"))
 
     with pytest.raises(ApprovalInvalidError, match="not signed by the key"):
-        await service.vote(ballot(request, "carol", key="bob"))
+        await service.vote(signed_vote(request, "carol", key="bob"))
 
 
 async def test_an_unknown_approver_is_refused(service: ApprovalService) -> None:
     request = await service.submit(payment(), [REASON])
 
     with pytest.raises(ApproverRefusedError, match="no registered approver"):
-        await service.vote(ballot(request, "mallory"))
+        await service.vote(signed_vote(request, "mallory"))
 
 
 async def test_approving_ones_own_call_is_refused(service: ApprovalService) -> None:
     request = await service.submit(payment(), [REASON])
 
     with pytest.raises(ApproverRefusedError, match="somebody else"):
-        await service.vote(ballot(request, "alice"))
+        await service.vote(signed_vote(request, "alice"))
 
 
 async def test_an_approver_of_another_group_is_refused(service: ApprovalService) -> None:
     request = await service.submit(payment(), [REASON])
 
     with pytest.raises(ApproverRefusedError, match="none of the groups"):
-        await service.vote(ballot(request, "dave"))
+        await service.vote(signed_vote(request, "dave"))
 
 
 async def test_a_late_vote_with_an_early_date_is_refused(
@@ -170,7 +170,7 @@ async def test_a_late_vote_with_an_early_date_is_refused(
     clock.advance(900)
 
     with pytest.raises(RequestClosedError, match="expired"):
-        await service.vote(ballot(request, "bob"))
+        await service.vote(signed_vote(request, "bob"))
     assert (await service.get(request.id)).status == "expired"
 
 
@@ -181,7 +181,7 @@ async def test_a_vote_dated_outside_the_request_is_refused(
     request = await service.submit(payment(), [REASON])
 
     with pytest.raises(ApprovalInvalidError, match="check the clocks"):
-        await service.vote(ballot(request, "bob", at=clock.now + seconds * SECOND))
+        await service.vote(signed_vote(request, "bob", at=clock.now + seconds * SECOND))
 
 
 async def test_an_approval_kept_past_its_expiry_is_refused(
@@ -228,7 +228,7 @@ async def test_a_statement_signed_as_another_type_is_no_vote(
 ) -> None:
     """A signature made for something else must not turn into an approval."""
     request = await service.submit(payment(), [REASON])
-    payload = dsse.Envelope.parse(ballot(request, "bob").encode()).payload
+    payload = dsse.Envelope.parse(signed_vote(request, "bob").encode()).payload
     signed = dsse.sign(payload, payload_type="text/plain", signers=[KEYS["bob"]])
     renamed = replace(signed, payload_type=PAYLOAD_TYPE)
 
@@ -251,7 +251,7 @@ async def test_a_statement_of_another_form_is_refused(
     service: ApprovalService, extra: dict[str, object]
 ) -> None:
     request = await service.submit(payment(), [REASON])
-    payload = dsse.Envelope.parse(ballot(request, "bob").encode()).payload
+    payload = dsse.Envelope.parse(signed_vote(request, "bob").encode()).payload
     signed = dsse.sign(
         canonical(json.loads(payload) | extra),
         payload_type=PAYLOAD_TYPE,
@@ -280,7 +280,10 @@ async def test_a_deny_among_the_votes_outweighs_the_status(
 ) -> None:
     call = payment()
     request = await service.submit(call, [REASON])
-    votes = (read_vote(ballot(request, "bob")), read_vote(ballot(request, "carol", "deny")))
+    votes = (
+        read_vote(signed_vote(request, "bob")),
+        read_vote(signed_vote(request, "carol", "deny")),
+    )
     await store.update(request.id, lambda r: replace(r, status="approved", votes=votes))
 
     with pytest.raises(ApprovalInvalidError, match="a denial among them"):
@@ -292,7 +295,7 @@ async def test_a_stored_vote_by_another_key_is_refused(
 ) -> None:
     call = payment()
     request = await service.submit(call, [REASON])
-    vote = read_vote(ballot(request, "bob", key="mallory"))
+    vote = read_vote(signed_vote(request, "bob", key="mallory"))
     await store.update(request.id, lambda r: replace(r, status="approved", votes=(vote,)))
 
     with pytest.raises(ApprovalInvalidError, match="not signed by the key"):
@@ -307,7 +310,7 @@ async def test_a_vote_that_says_other_than_its_envelope_is_refused(
     service = desk(store, clock)
     call = payment()
     request = await service.submit(call, [REASON])
-    denied = read_vote(ballot(request, "bob", "deny"))
+    denied = read_vote(signed_vote(request, "bob", "deny"))
     turned = replace(denied, verdict="approve")
     await store.update(request.id, lambda r: replace(r, status="approved", votes=(turned,)))
 
@@ -333,8 +336,8 @@ async def test_a_request_altered_after_the_votes_is_refused(
     async with StateDatabase(path, [SCHEMA]) as database:
         service = desk(SqliteRequestStore(database), clock)
         request = await service.submit(call, [REASON])
-        await service.vote(ballot(request, "bob"))
-        await service.vote(ballot(request, "carol"))
+        await service.vote(signed_vote(request, "bob"))
+        await service.vote(signed_vote(request, "carol"))
         await service.verify(request.id, call.binding)
 
         old, new = ALTERATIONS[alteration]

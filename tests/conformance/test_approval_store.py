@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
-from people import REASON, START, ballot, payment
+from people import REASON, START, payment, signed_vote
 
 from permissions.approval.memory import InMemoryRequestStore
 from permissions.approval.model import AccessRequest
@@ -116,7 +116,7 @@ async def test_listing_keeps_the_order_and_filters(store: RequestStore) -> None:
 
 async def test_an_update_keeps_votes_state_and_order(store: RequestStore) -> None:
     request = await store.add(asked())
-    votes = tuple(read_vote(ballot(request, name)) for name in ("carol", "bob"))
+    votes = tuple(read_vote(signed_vote(request, name)) for name in ("carol", "bob"))
     for vote in votes:
         await store.update("ar-1", lambda r, vote=vote: replace(r, votes=(*r.votes, vote)))
     await store.update("ar-1", lambda r: replace(r, status="approved"))
@@ -142,7 +142,7 @@ async def test_concurrent_updates_lose_nothing(store: RequestStore) -> None:
     names = ("alice", "bob", "carol", "dave")
 
     async def vote(name: str) -> None:
-        cast = read_vote(ballot(request, name))
+        cast = read_vote(signed_vote(request, name))
         await store.update("ar-1", lambda r: replace(r, votes=(*r.votes, cast)))
 
     async with anyio.create_task_group() as tasks:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import racer
-from people import REASON, START, Clock, ballot, desk, payment
+from people import REASON, START, Clock, desk, payment, signed_vote
 
 from permissions.approval.store import SqliteRequestStore
 from permissions.database import StateDatabase
@@ -78,7 +78,7 @@ async def test_of_fifty_racers_in_five_processes_one_uses_the_approval(
 ) -> None:
     call = payment()
     request = await service.submit(call, [REASON])
-    await service.vote(ballot(request, "bob"))
+    await service.vote(signed_vote(request, "bob"))
 
     won = race([start("consume", path, "10", request.id, call.binding) for _ in range(5)])
 
@@ -90,7 +90,7 @@ async def test_an_approval_is_gone_when_its_user_is_killed_before_the_start(
 ) -> None:
     call = payment()
     request = await service.submit(call, [REASON])
-    await service.vote(ballot(request, "bob"))
+    await service.vote(signed_vote(request, "bob"))
 
     run_until_killed("consume", path, request.id, call.binding)
 

@@ -18,7 +18,7 @@ from effort import tries
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from people import GROUPS, REASON, Clock, ballot, desk, payment
+from people import GROUPS, REASON, Clock, desk, payment, signed_vote
 
 from permissions.approval.memory import InMemoryRequestStore
 from permissions.approval.store import SCHEMA, SqliteRequestStore
@@ -102,7 +102,7 @@ class People(RuleBasedStateMachine):
     @rule(name=NAMES, key=KEYHOLDERS, verdict=st.sampled_from(["approve", "approve", "deny"]))
     def answer(self, name: str, key: str | None, verdict: Any) -> None:
         if self.request is not None:
-            envelope = ballot(self.request, name, verdict, key=key)
+            envelope = signed_vote(self.request, name, verdict, key=key)
             self.both(lambda d: d.vote(envelope))
 
     @rule(seconds=st.sampled_from([1, 450, 899]))

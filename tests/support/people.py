@@ -110,7 +110,7 @@ def swap_questions(state: Path, by: AccessRequest) -> None:
     attacker.close()
 
 
-def ballot(
+def signed_vote(
     request: AccessRequest,
     name: str,
     verdict: Verdict = "approve",

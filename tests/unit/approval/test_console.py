@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from people import REASON, START, ballot, payment
+from people import REASON, START, payment, signed_vote
 
 from permissions.approval import console
 from permissions.approval.model import AccessRequest
@@ -35,7 +35,7 @@ def text(request: AccessRequest, *, full: bool = False, width: int = console.WID
 
 
 def test_the_page_says_who_what_why_and_until_when() -> None:
-    vote = read_vote(ballot(asked(), "bob", note="looks fine"))
+    vote = read_vote(signed_vote(asked(), "bob", note="looks fine"))
     page = text(replace(asked(), votes=(vote,)))
 
     assert page == "\n".join(
@@ -96,7 +96,7 @@ def test_hostile_text_is_escaped_wherever_it_stands(name: str) -> None:
         subject=evil,
         on_behalf_of=evil,
     )
-    vote = read_vote(ballot(request, "bob", note=evil))
+    vote = read_vote(signed_vote(request, "bob", note=evil))
     reasons = (Reason(code="a.b", agent=evil, operator=evil),)
     page = text(replace(request, reasons=reasons, votes=(vote,)))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
-from people import APPROVERS, REASON, START, ballot, payment
+from people import APPROVERS, REASON, START, payment, signed_vote
 
 from permissions.approval import lifecycle
 from permissions.approval.model import AccessRequest
@@ -38,7 +38,7 @@ def asked(call: RequestedCall | None = None, **state: object) -> AccessRequest:
 def cast(
     request: AccessRequest, name: str, verdict: Verdict = "approve", *, now: int = START
 ) -> AccessRequest:
-    vote = read_vote(ballot(request, name, verdict))
+    vote = read_vote(signed_vote(request, name, verdict))
     return lifecycle.cast(request, vote, APPROVERS.get(name), now=now)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
-from people import APPROVERS, REASON, Clock, ballot, desk, payment
+from people import APPROVERS, REASON, Clock, desk, payment, signed_vote
 
 from permissions.approval.memory import InMemoryRequestStore
 from permissions.errors import ApprovalError, ApprovalUsedError, RequestClosedError
@@ -32,7 +32,7 @@ async def test_an_approval_goes_from_question_to_single_use(
 ) -> None:
     call = payment()
     request = await service.submit(call, [REASON])
-    await service.vote(ballot(request, "bob", note="checked the invoice"))
+    await service.vote(signed_vote(request, "bob", note="checked the invoice"))
 
     approval = await service.verify(request.id, call.binding)
     assert approval.document() == {
@@ -55,8 +55,8 @@ async def test_an_approval_goes_from_question_to_single_use(
 async def test_groups_name_only_those_that_count(service: ApprovalService) -> None:
     call = payment(groups=("security", "finance"), quorum=2)
     request = await service.submit(call, [REASON])
-    await service.vote(ballot(request, "carol"))
-    await service.vote(ballot(request, "bob"))
+    await service.vote(signed_vote(request, "carol"))
+    await service.vote(signed_vote(request, "bob"))
 
     approval = await service.verify(request.id, call.binding)
     assert (approval.approvers, approval.groups) == (("bob", "carol"), ("finance", "security"))
@@ -100,7 +100,7 @@ async def test_the_same_call_finds_its_request_in_any_state(
 async def test_after_a_use_the_call_needs_a_new_approval(service: ApprovalService) -> None:
     call = payment()
     request = await service.submit(call, [REASON])
-    await service.vote(ballot(request, "bob"))
+    await service.vote(signed_vote(request, "bob"))
     await service.consume(request.id, call.binding)
 
     again = await service.submit(call, [REASON])
@@ -111,10 +111,30 @@ async def test_a_waiter_gets_the_answer(service: ApprovalService) -> None:
     request = await service.submit(payment(), [REASON])
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(service.vote, ballot(request, "bob"))
+        tasks.start_soon(service.vote, signed_vote(request, "bob"))
         answered = await service.wait(request.id, 30)
 
     assert answered.status == "approved"
+
+
+async def test_who_waits_says_so_once_and_for_what(
+    service: ApprovalService, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = await service.submit(payment(groups=("finance", "security")), [REASON])
+
+    await service.wait(request.id, 0.2)
+
+    (said,) = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert all(
+        word in said.message
+        for word in (
+            "waiting_for_approval",
+            "request=ar-1",
+            "tool=send_payment",
+            "finance, security",
+            "wardline request show ar-1",
+        )
+    )
 
 
 async def test_every_waiter_is_woken(service: ApprovalService) -> None:
@@ -127,7 +147,7 @@ async def test_every_waiter_is_woken(service: ApprovalService) -> None:
     async with anyio.create_task_group() as tasks:
         for _ in range(10):
             tasks.start_soon(wait)
-        tasks.start_soon(service.vote, ballot(request, "bob", "deny"))
+        tasks.start_soon(service.vote, signed_vote(request, "bob", "deny"))
 
     assert got == ["denied"] * 10
 
@@ -166,7 +186,7 @@ async def test_a_cancelled_wait_leaves_the_request_open(service: ApprovalService
         await service.wait(request.id, 30)
 
     assert gave_up.cancelled_caught
-    assert (await service.vote(ballot(request, "bob"))).status == "approved"
+    assert (await service.vote(signed_vote(request, "bob"))).status == "approved"
 
 
 async def test_a_withdrawn_request_takes_no_answer(service: ApprovalService) -> None:
@@ -174,7 +194,7 @@ async def test_a_withdrawn_request_takes_no_answer(service: ApprovalService) -> 
     assert (await service.cancel(request.id)).status == "cancelled"
 
     with pytest.raises(RequestClosedError, match="cancelled"):
-        await service.vote(ballot(request, "bob"))
+        await service.vote(signed_vote(request, "bob"))
 
 
 async def test_listing_tells_what_the_clock_ended(
@@ -197,7 +217,7 @@ async def test_of_two_approvers_at_once_one_decides_and_the_other_is_told(
 
     async def vote(name: str, verdict: str) -> None:
         try:
-            voted = await service.vote(ballot(request, name, verdict))  # type: ignore[arg-type]
+            voted = await service.vote(signed_vote(request, name, verdict))  # type: ignore[arg-type]
             got.append(voted.status)
         except RequestClosedError as err:
             got.append(str(err))

@@ -251,6 +251,30 @@ def test_an_interrupt_ends_the_question(desk: Desk, typed: str) -> None:
     assert desk.do(lambda service: service.get(request.id)).status == "pending"
 
 
+def test_watch_waits_for_a_state_that_is_not_there_yet(desk: Desk) -> None:
+    where = ["--dir", str(desk.folder), "--config", str(desk.config)]
+    command = [sys.executable, "-m", "permissions", "request", "watch"]
+    with on_a_terminal([*command, *where, "--key", desk.keys["bob"]]) as terminal:
+        terminal.read_until("waiting for a broker")
+        desk.ask()
+        terminal.read_until("full > ")
+        terminal.type("deny\r")
+        terminal.read_until("denied")
+        terminal.type("\x03")
+        assert terminal.exit_code() == 130
+
+
+def test_an_interrupt_ends_the_wait_for_a_state(desk: Desk) -> None:
+    where = ["--dir", str(desk.folder), "--config", str(desk.config)]
+    command = [sys.executable, "-m", "permissions", "request", "watch"]
+    with on_a_terminal([*command, *where]) as terminal:
+        terminal.read_until("waiting for a broker")
+        terminal.type("\x03")
+        assert terminal.exit_code() == 130
+
+    assert not desk.folder.exists()
+
+
 def test_an_answer_on_the_terminal_is_signed(desk: Desk) -> None:
     request = desk.ask()
     where = ["--dir", str(desk.folder), "--config", str(desk.config)]
