@@ -13,11 +13,14 @@ import argparse
 import inspect
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import ModuleType
 
     from pydantic import BaseModel
 
@@ -70,18 +73,28 @@ def errors() -> Iterator[str]:
             yield f"| `{name}` | {_cell(inspect.getdoc(error) or '')} |"
 
 
-def public_names() -> Iterator[str]:
-    """Each name the two packages export, and its first sentence."""
-    import sandbox
+def public_modules() -> list[ModuleType]:
+    """`wardline` and the modules of its folder."""
     import wardline
 
-    for package in (wardline, sandbox):
-        yield f"## `{package.__name__}`"
+    names = sorted(each.name for each in iter_modules(wardline.__path__))
+    return [
+        wardline,
+        *(import_module(f"wardline.{name}") for name in names if not name.startswith("_")),
+    ]
+
+
+def public_names() -> Iterator[str]:
+    """Each name the public modules export, and its first sentence."""
+    for module in public_modules():
+        yield f"## `{module.__name__}`"
+        yield ""
+        yield (inspect.getdoc(module) or "").partition("\n\n")[0]
         yield ""
         yield "| name | what it is |"
         yield "|---|---|"
-        for name in package.__all__:
-            yield f"| `{name}` | {_cell(_sentence(getattr(package, name)))} |"
+        for name in module.__all__:
+            yield f"| `{name}` | {_cell(_sentence(getattr(module, name)))} |"
         yield ""
 
 

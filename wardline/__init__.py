@@ -1,14 +1,18 @@
 """Wardline: the permission broker between AI agents and their tools.
 
-`tool` marks a function; `Broker` (sync) or `PermissionBroker` (async) decides, records and
-runs its calls inside a session. Names are loaded on first use, so that decorating a function
-costs a program no more than a few milliseconds of import.
+`tool` puts a function under the broker; `Broker` (sync) or `open_broker` (async) decides,
+records and runs its calls inside a session. Names are loaded on first use, so that decorating
+a function costs a program a few milliseconds of import.
+
+This folder is the public surface: `wardline` and its modules re-export, and hold nothing of
+their own. What is in no `__all__` here may change without a word.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from wardline._loading import from_homes, require_own_packages
 
 if TYPE_CHECKING:
     from permissions.broker.broker import PermissionBroker
@@ -23,57 +27,18 @@ if TYPE_CHECKING:
         ToolFailedError,
         TraceError,
     )
-    from permissions.model import (
-        CallResult,
-        Completed,
-        Decision,
-        Denial,
-        Reason,
-        Subject,
-    )
+    from permissions.model import CallResult, Completed, Decision, Denial, Reason, Subject
+    from permissions.run.state import RunState
+    from permissions.sessions.open import open_session
     from permissions.setup.config import BrokerConfig
+    from permissions.setup.factory import open_broker
     from permissions.sync import Broker
+    from permissions.tools.call import ToolCall
     from permissions.tools.command import CommandOutput
     from permissions.tools.decorator import tool
     from permissions.tools.definition import ToolDefinition
     from permissions.tools.denied import CallDenied
-    from permissions.tools.targets import (
-        AmountArg,
-        CommandArg,
-        HostArg,
-        PathArg,
-        RecipientArg,
-    )
-
-_HOME = {
-    "AmountArg": "permissions.tools.targets",
-    "ApprovalError": "permissions.errors",
-    "ArgumentsError": "permissions.errors",
-    "Broker": "permissions.sync",
-    "BrokerConfig": "permissions.setup.config",
-    "BrokerError": "permissions.errors",
-    "CallDenied": "permissions.tools.denied",
-    "CallResult": "permissions.model",
-    "CommandArg": "permissions.tools.targets",
-    "CommandOutput": "permissions.tools.command",
-    "Completed": "permissions.model",
-    "ConfigError": "permissions.errors",
-    "Decision": "permissions.model",
-    "Denial": "permissions.model",
-    "HostArg": "permissions.tools.targets",
-    "NoSessionError": "permissions.errors",
-    "PathArg": "permissions.tools.targets",
-    "PermissionBroker": "permissions.broker.broker",
-    "PolicyLoadError": "permissions.errors",
-    "Reason": "permissions.model",
-    "RecipientArg": "permissions.tools.targets",
-    "Subject": "permissions.model",
-    "ToolDefinition": "permissions.tools.definition",
-    "ToolDefinitionError": "permissions.errors",
-    "ToolFailedError": "permissions.errors",
-    "TraceError": "permissions.errors",
-    "tool": "permissions.tools.decorator",
-}
+    from permissions.tools.targets import AmountArg, CommandArg, HostArg, PathArg, RecipientArg
 
 __all__ = [
     "AmountArg",
@@ -97,17 +62,53 @@ __all__ = [
     "PolicyLoadError",
     "Reason",
     "RecipientArg",
+    "RunState",
     "Subject",
+    "ToolCall",
     "ToolDefinition",
     "ToolDefinitionError",
     "ToolFailedError",
     "TraceError",
+    "open_broker",
+    "open_session",
     "tool",
 ]
 
+_HOMES = {
+    "AmountArg": "permissions.tools.targets",
+    "ApprovalError": "permissions.errors",
+    "ArgumentsError": "permissions.errors",
+    "Broker": "permissions.sync",
+    "BrokerConfig": "permissions.setup.config",
+    "BrokerError": "permissions.errors",
+    "CallDenied": "permissions.tools.denied",
+    "CallResult": "permissions.model",
+    "CommandArg": "permissions.tools.targets",
+    "CommandOutput": "permissions.tools.command",
+    "Completed": "permissions.model",
+    "ConfigError": "permissions.errors",
+    "Decision": "permissions.model",
+    "Denial": "permissions.model",
+    "HostArg": "permissions.tools.targets",
+    "NoSessionError": "permissions.errors",
+    "PathArg": "permissions.tools.targets",
+    "PermissionBroker": "permissions.broker.broker",
+    "PolicyLoadError": "permissions.errors",
+    "Reason": "permissions.model",
+    "RecipientArg": "permissions.tools.targets",
+    "RunState": "permissions.run.state",
+    "Subject": "permissions.model",
+    "ToolCall": "permissions.tools.call",
+    "ToolDefinition": "permissions.tools.definition",
+    "ToolDefinitionError": "permissions.errors",
+    "ToolFailedError": "permissions.errors",
+    "TraceError": "permissions.errors",
+    "open_broker": "permissions.setup.factory",
+    "open_session": "permissions.sessions.open",
+    "tool": "permissions.tools.decorator",
+}
 
-def __getattr__(name: str) -> Any:
-    """Loads a public name from its module (PEP 562)."""
-    if home := _HOME.get(name):
-        return getattr(import_module(home), name)
-    raise AttributeError(f"module 'wardline' has no attribute {name!r}")
+require_own_packages(__file__)
+
+if not TYPE_CHECKING:  # a checker would otherwise let any name pass
+    __getattr__ = from_homes(__name__, _HOMES)

@@ -1,0 +1,19 @@
+"""Plans: read one, and verify it against the tools it uses."""
+
+from __future__ import annotations
+
+from permissions.plan.model import Plan, parse_plan, plan_from, plan_schema
+from permissions.plan.verdict import PlanProblem, PlanVerdict
+from permissions.plan.verifier import verify_plan
+from permissions.tools.registry import ToolRegistry
+
+__all__ = [
+    "Plan",
+    "PlanProblem",
+    "PlanVerdict",
+    "ToolRegistry",
+    "parse_plan",
+    "plan_from",
+    "plan_schema",
+    "verify_plan",
+]

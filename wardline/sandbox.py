@@ -1,0 +1,119 @@
+"""Disposable sandboxes without the broker: a job in, a value and a verdict out.
+
+Names are loaded on first use, so that no backend costs the import of another one's SDK.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wardline._loading import from_homes
+
+if TYPE_CHECKING:
+    from sandbox.backends.bubblewrap import BubblewrapSandbox
+    from sandbox.backends.docker import DockerSandbox
+    from sandbox.backends.oci import OciSandbox
+    from sandbox.egress import Egress, EgressRule, HeaderSecret
+    from sandbox.egress.sandbox import EgressSandbox
+    from sandbox.egress.secrets import EnvironmentSecrets, FileSecrets, MemorySecrets
+    from sandbox.errors import (
+        FrameError,
+        ProfileError,
+        SandboxError,
+        SandboxProviderError,
+        SandboxUnavailableError,
+        SessionEndedError,
+    )
+    from sandbox.job import CommandJob, Job, PythonJob
+    from sandbox.pool.pool import ArmedPool
+    from sandbox.profile import Mount, SandboxProfile
+    from sandbox.protocol import Availability, Sandbox
+    from sandbox.result import (
+        ExecResult,
+        Isolation,
+        RaisedError,
+        RefusedFile,
+        Resources,
+        Verdict,
+    )
+    from sandbox.session import SandboxSession, SessionBounds
+    from sandbox.workspace import Change, ChangeSet, WorkspaceOverlay
+
+__all__ = [
+    "ArmedPool",
+    "Availability",
+    "BubblewrapSandbox",
+    "Change",
+    "ChangeSet",
+    "CommandJob",
+    "DockerSandbox",
+    "Egress",
+    "EgressRule",
+    "EgressSandbox",
+    "EnvironmentSecrets",
+    "ExecResult",
+    "FileSecrets",
+    "FrameError",
+    "HeaderSecret",
+    "Isolation",
+    "Job",
+    "MemorySecrets",
+    "Mount",
+    "OciSandbox",
+    "ProfileError",
+    "PythonJob",
+    "RaisedError",
+    "RefusedFile",
+    "Resources",
+    "Sandbox",
+    "SandboxError",
+    "SandboxProfile",
+    "SandboxProviderError",
+    "SandboxSession",
+    "SandboxUnavailableError",
+    "SessionBounds",
+    "SessionEndedError",
+    "Verdict",
+    "WorkspaceOverlay",
+]
+
+_HOMES = {
+    "ArmedPool": "sandbox.pool.pool",
+    "Availability": "sandbox.protocol",
+    "BubblewrapSandbox": "sandbox.backends.bubblewrap",
+    "Change": "sandbox.workspace",
+    "ChangeSet": "sandbox.workspace",
+    "CommandJob": "sandbox.job",
+    "DockerSandbox": "sandbox.backends.docker",
+    "Egress": "sandbox.egress",
+    "EgressRule": "sandbox.egress",
+    "EgressSandbox": "sandbox.egress.sandbox",
+    "EnvironmentSecrets": "sandbox.egress.secrets",
+    "ExecResult": "sandbox.result",
+    "FileSecrets": "sandbox.egress.secrets",
+    "FrameError": "sandbox.errors",
+    "HeaderSecret": "sandbox.egress",
+    "Isolation": "sandbox.result",
+    "Job": "sandbox.job",
+    "MemorySecrets": "sandbox.egress.secrets",
+    "Mount": "sandbox.profile",
+    "OciSandbox": "sandbox.backends.oci",
+    "ProfileError": "sandbox.errors",
+    "PythonJob": "sandbox.job",
+    "RaisedError": "sandbox.result",
+    "RefusedFile": "sandbox.result",
+    "Resources": "sandbox.result",
+    "Sandbox": "sandbox.protocol",
+    "SandboxError": "sandbox.errors",
+    "SandboxProfile": "sandbox.profile",
+    "SandboxProviderError": "sandbox.errors",
+    "SandboxSession": "sandbox.session",
+    "SandboxUnavailableError": "sandbox.errors",
+    "SessionBounds": "sandbox.session",
+    "SessionEndedError": "sandbox.errors",
+    "Verdict": "sandbox.result",
+    "WorkspaceOverlay": "sandbox.workspace",
+}
+
+if not TYPE_CHECKING:  # a checker would otherwise let any name pass
+    __getattr__ = from_homes(__name__, _HOMES)
