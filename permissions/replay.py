@@ -233,7 +233,7 @@ async def _decide_again(
     changed: tuple[str, ...] = ()
     pdp = under(recorded.revision)
     if pdp is None:
-        problem = problem or f"the bundle {recorded.revision[:23]} is not kept here"
+        problem = problem or f"the bundle {recorded.revision[:23]} is not in the state folder"
     if problem is None and pdp is not None and recorded.document is not None:
         try:
             decided = await pdp.evaluate(recorded.document)

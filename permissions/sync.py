@@ -6,7 +6,7 @@ thread that calls them.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from permissions.broker.broker import PermissionBroker
     from permissions.model import CallResult
     from permissions.run.state import RunState, SessionOptions
-    from permissions.sessions.handle import Ring
+    from permissions.sessions.handle import LocalSession
     from permissions.setup.config import BrokerConfig
 
 
@@ -79,11 +79,12 @@ class Broker(AbstractContextManager["Broker"]):
 
         portal, broker = self._opened()
         with portal.wrap_async_context_manager(open_session(broker, **options)) as session:
-            token = CURRENT_SESSION.set(_ring(portal, broker, session))
+            token = CURRENT_SESSION.set(_handle(portal, broker, session))
             try:
                 yield session
             finally:
-                CURRENT_SESSION.reset(token)
+                with suppress(ValueError):  # left from another thread or context
+                    CURRENT_SESSION.reset(token)
 
     def call(
         self,
@@ -114,13 +115,20 @@ class Broker(AbstractContextManager["Broker"]):
         return self._portal, self._broker
 
 
-def _ring(portal: BlockingPortal, broker: PermissionBroker, session: RunState) -> Ring:
-    from permissions.sessions.handle import Ring
+def _handle(
+    portal: BlockingPortal, broker: PermissionBroker, session: RunState
+) -> LocalSession:
+    from permissions.sessions.handle import InTask, InThread, LocalSession
 
     async def elsewhere(work: Callable[[], Awaitable[Any]]) -> Any:
         return await anyio.to_thread.run_sync(portal.call, work)
 
-    return Ring(broker, session, run_sync=partial(_wait_for, portal), run_async=elsewhere)
+    return LocalSession(
+        broker,
+        session,
+        in_thread=InThread(partial(_wait_for, portal)),
+        in_task=InTask(elsewhere),
+    )
 
 
 def _wait_for(portal: BlockingPortal, work: Callable[[], Awaitable[Any]]) -> Any:

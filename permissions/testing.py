@@ -118,7 +118,7 @@ class Person:
 
 
 def permitted(*obligations: JsonObject) -> JsonObject:
-    """The answer of a policy that permits, under these duties."""
+    """The answer of a policy that permits, with these obligations."""
     return _response(decision=True, obligations=[*obligations])
 
 
@@ -172,13 +172,13 @@ async def memory_broker(
 
     Args:
         tools: decorated functions.
-        decide: answers in the place of the policies; see `permitted`, `denied`, `asking`.
+        decide: answers instead of the policies; see `permitted`, `denied`, `asking`.
         policies: folder of policies instead of the shipped ones.
         overlay: folder laid over the policies, as in the settings.
         people: who may approve.
         workspace: folder that relative paths start from.
         approval_mode: whether a call that needs a person waits or comes back pending.
-        executors: places behind a boundary; without any, tools that need one are refused.
+        executors: what runs tools behind a boundary; without any, tools that need one are refused.
 
     Raises:
         ToolDefinitionError: a tool cannot be defined, or two share a name.

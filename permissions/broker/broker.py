@@ -14,12 +14,12 @@ Every call goes through these steps, in this order, and this file reads like it:
  9. execute where the obligations say, under a deadline; each connection a sandboxed run wants
     to make is a question to the policy of its own
 10. decide what becomes of the changes to the workspace, if it worked in an overlay: commit or
-    discard; then apply the duties on the result; a failure withholds it
+    discard; then fulfil the obligations on the result; a failure withholds it
 11. append the outcome, shielded from cancellation; return the result, or a denial as data
 
-`admit` does 1 to 8 and gives leave to run one call once; `complete` does 9 to 11. The rings
-(`permissions.sessions.handle`) use them apart where a framework runs the function in between; `call`
-does both.
+`admit` does 1 to 8 and gives an `Admission`: permission to run one call once; `complete` does 9
+to 11. A session's handle (`permissions.sessions.handle`) and the adapters use them apart where the
+function runs in between, in its caller's own thread or task; `call` does both.
 
 A refusal at any step is recorded before it is returned. If even that cannot be recorded, the
 call is still refused. Not protected from: code in this process that calls the undecorated
@@ -45,8 +45,8 @@ from permissions.broker.denial import Refusal, refusal_of
 from permissions.broker.egress import CallConnections
 from permissions.broker.explanation import Explanation
 from permissions.broker.idempotency import begin, earlier_run
-from permissions.broker.recorder import RECORDING_SECONDS, flush
-from permissions.broker.request import understand
+from permissions.broker.recorder import Recorder, recording
+from permissions.broker.request import understand, understand_again
 from permissions.broker.result import (
     Delivery,
     deliver,
@@ -85,7 +85,7 @@ if TYPE_CHECKING:
     from permissions.run.state import RunState
     from permissions.tools.call import ToolCall
 
-_log = get_logger("broker")
+_log = get_logger("broker.broker")
 
 
 class PermissionBroker:
@@ -117,7 +117,7 @@ class PermissionBroker:
 
     async def explain(self, session: RunState, call: ToolCall) -> Explanation:
         """What steps 1 to 5 would say, without recording, asking or running anything."""
-        attempt = Attempt(self.parts.ids("explain"), session, call)
+        attempt = self._attempt("explain", session, call)
         try:
             question = await understand(attempt, self.parts, self.isolation)
             decided = await decision.evaluate(self.parts, attempt, question.document)
@@ -128,12 +128,12 @@ class PermissionBroker:
         return Explanation.of_decision(call.tool, decided, question.document)
 
     async def admit(self, session: RunState, call: ToolCall) -> Admission | CallResult:
-        """Steps 1 to 8: leave to run the call once, the result of its earlier run, or a denial.
+        """Steps 1 to 8: an admission, the result of an earlier run of the call, or a denial.
 
         Raises:
             ToolFailedError: an earlier run of this very call ended by the tool's exception.
         """
-        attempt = Attempt(self.parts.ids("call"), session, call)
+        attempt = self._attempt("call", session, call)
         try:
             return await self._admit(attempt)
         except ToolFailedError:
@@ -156,16 +156,16 @@ class PermissionBroker:
             injected: arguments a framework fills in, by name; no policy saw them.
 
         Raises:
-            ExecutionError: the leave was used before.
+            ExecutionError: the admission was used before.
             Exception: whatever the tool itself raised, once that is recorded.
         """
         if admission.taken:
-            raise ExecutionError(f"the leave to run call {admission.id} was used before")
+            raise ExecutionError(f"the admission of call {admission.id} was used before")
         admission.taken = True
         given_up = Outcome("cancelled", enforced=admission.enforced)
         try:
             outcome = await self._execute(admission, injected or {})
-            admission.attempt.entries += entries.effects(admission, outcome)
+            admission.attempt.record.note(*entries.effects(admission, outcome))
             # What was seen of the run stays, whoever gives up now.
             given_up = replace(
                 outcome, status="cancelled", value=None, error=None, pending=None
@@ -175,6 +175,9 @@ class PermissionBroker:
             await self.settle(admission, given_up)
             raise
         return await self.settle(admission, outcome)
+
+    def _attempt(self, prefix: str, session: RunState, call: ToolCall) -> Attempt:
+        return Attempt(self.parts.ids(prefix), session, call, Recorder(self.parts.trace))
 
     # -- steps 1 to 8 ---------------------------------------------------------------------
 
@@ -209,12 +212,10 @@ class PermissionBroker:
         """
         asked_for = requested_call(attempt, question, terms, self.parts.pdp.revision)
         asked = await decision.answered(self.parts, attempt, asked_for, reasons)
-        given = question.arguments.given
-        again = Attempt(attempt.id, attempt.session, replace(attempt.call, arguments=given))
-        question = await understand(again, self.parts, self.isolation)
-        now_asks = requested_call(again, question, terms, self.parts.pdp.revision)
+        question = await understand_again(attempt, question, self.parts, self.isolation)
+        now_asks = requested_call(attempt, question, terms, self.parts.pdp.revision)
         approval = await self.parts.approvals.verify(asked.id, binding=now_asks.binding)
-        attempt.entries.append(entries.approval(attempt, approval, asked.votes))
+        attempt.record.note(entries.approval(attempt, approval, asked.votes))
         context = {**question.document["context"], "approval": approval.document()}
         document = {**question.document, "context": context}
         return approval, question, await decision.evaluate(self.parts, attempt, document)
@@ -245,10 +246,11 @@ class PermissionBroker:
             run=attempt.session.run,
             gate=gate,
         )
-        if definition.name in attempt.session.left:  # told once, as by the place itself
-            attempt.session.left.discard(definition.name)
-            raise StateLostError(f"the run was resumed; what {definition.name} kept is gone")
-        executor, enforced = self._place(execution, terms)
+        if definition.name in attempt.session.lost:
+            raise StateLostError(
+                f"the run was resumed; the sandbox of {definition.name} is gone"
+            )
+        executor, enforced = self._executor(execution, terms)
         return Admission(
             attempt=attempt,
             question=question,
@@ -259,10 +261,10 @@ class PermissionBroker:
             request=None if approval is None else approval.id,
         )
 
-    def _place(
+    def _executor(
         self, execution: Execution, terms: Terms
     ) -> tuple[ToolExecutor | None, JsonObject]:
-        """The weakest place at hand that is strong enough; never a weaker one."""
+        """The weakest executor at hand that is strong enough; never a weaker one."""
         if terms.isolation == "none":
             if terms.deadline_seconds is not None and not execution.definition.is_async:
                 said = "a sync function in this process cannot be stopped; declare a sandbox"
@@ -292,8 +294,8 @@ class PermissionBroker:
                 await parts.approvals.consume(approval.id, binding=approval.binding)
             await begin(self.parts, admission)
             admission.started = parts.clock()
-            attempt.entries.append(entries.start(admission))
-            await flush(self.parts, attempt, admission.terms.evidence)
+            attempt.record.note(entries.start(admission))
+            await attempt.record.flush(admission.terms.evidence)
         except BaseException:
             with anyio.CancelScope(shield=True):
                 session.release_step(attempt.id)
@@ -310,9 +312,11 @@ class PermissionBroker:
             reasons=refusal.reasons,
             access_request=refusal.access_request,
         )
-        attempt.entries.append(entries.denied(attempt, denial, refusal.votes))
+        if refusal.reasons[0].code == Code.EXECUTION_STATE_LOST:
+            attempt.session.lost.discard(attempt.call.tool)  # told, and told once
+        attempt.record.note(entries.denied(attempt, denial, refusal.votes))
         try:
-            await flush(self.parts, attempt, self.parts.evidence)
+            await attempt.record.flush(self.parts.evidence)
         except Exception as err:  # noqa: BLE001 - whatever fails, it stays a denial
             _log.error("denial_not_recorded", call=attempt.id, fault=_fault(err))
         return denial
@@ -324,11 +328,11 @@ class PermissionBroker:
             return await run_async(admission.execution, injected)
         try:
             return await admission.executor.execute(admission.execution)
-        except Exception as err:  # noqa: BLE001 - a place that fails is no reason to lose the end
+        except Exception as err:  # noqa: BLE001 - an executor that fails is no reason to lose the end
             return Outcome("provider_failed", detail=_fault(err), verdict="provider_error")
 
     async def settle(self, admission: Admission, outcome: Outcome) -> CallResult:
-        """Steps 10 and 11 for a call that was executed, here or by a ring.
+        """Steps 10 and 11 for a call that was executed, here or by whoever was admitted.
 
         Raises:
             Exception: `outcome.error`, once it is recorded.
@@ -336,15 +340,12 @@ class PermissionBroker:
         try:
             delivery = deliver(admission, outcome)  # 10
         except Exception as err:  # noqa: BLE001 - it has run: whatever fails, the end is recorded
-            delivery = withheld(admission, f"{type(err).__name__} in its duties")
-        with anyio.move_on_after(RECORDING_SECONDS, shield=True) as scope:
-            try:
-                await self._record_outcome(admission, outcome, delivery)  # 11
-            except Exception as err:  # noqa: BLE001 - without a record there is no result
-                _log.error("outcome_not_recorded", call=admission.id, fault=_fault(err))
-                delivery = withheld(admission, _fault(err), kind="unavailable")
-        if scope.cancelled_caught:
-            delivery = withheld(admission, "recording hung", kind="unavailable")
+            delivery = withheld(admission, f"{type(err).__name__} in its obligations")
+        try:
+            await self._record_outcome(admission, outcome, delivery)  # 11
+        except Exception as err:  # noqa: BLE001 - without a record there is no result
+            _log.error("outcome_not_recorded", call=admission.id, fault=_fault(err))
+            delivery = withheld(admission, _fault(err), kind="unavailable")
         if delivery.denial is None and outcome.error is not None:
             raise outcome.error
         name = admission.definition.name
@@ -354,17 +355,16 @@ class PermissionBroker:
     async def _record_outcome(
         self, admission: Admission, outcome: Outcome, delivery: Delivery
     ) -> None:
-        parts, session = self.parts, admission.session
-        took = parts.clock() - admission.started
+        parts, session, record = self.parts, admission.session, admission.attempt.record
         entry = entries.outcome(
             admission,
             outcome,
             result=delivery.record,
             withheld=delivery.denial is not None,
-            duration_us=took,
+            duration_us=parts.clock() - admission.started,
         )
-        noted = [*admission.attempt.entries, entry]
-        await parts.trace.append(noted, evidence=admission.terms.evidence)
+        record.note(entry)
+        await record.flush(admission.terms.evidence)
         session.settle(
             admission.id,
             admission.definition,
@@ -374,11 +374,12 @@ class PermissionBroker:
             status=outcome.status,
             value=delivery.document,
         )
-        if admission.reserved is not None:
-            await session.budgets.settle(admission.reserved, admission.reserved.amounts)
-        if (key := admission.key) is not None:
-            result, status = journal_form(outcome, delivery)
-            await parts.journal.finish(key, result=result, status=status)
+        with recording():
+            if admission.reserved is not None:
+                await session.budgets.settle(admission.reserved, admission.reserved.amounts)
+            if (key := admission.key) is not None:
+                result, status = journal_form(outcome, delivery)
+                await parts.journal.finish(key, result=result, status=status)
 
 
 def _fault(err: Exception) -> str:

@@ -1,8 +1,8 @@
-"""A call on its way through the broker, and the leave to run that comes out of it."""
+"""A call on its way through the broker, and the admission that comes out of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from permissions.approval.model import RequestedCall
@@ -12,6 +12,7 @@ from permissions.signing.canonical import canonical
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from permissions.broker.recorder import Recorder
     from permissions.execution.base import Execution, ToolExecutor
     from permissions.model import (
         AccessRequestTerms,
@@ -25,17 +26,16 @@ if TYPE_CHECKING:
     from permissions.run.state import RunState
     from permissions.tools.call import ToolCall
     from permissions.tools.definition import Arguments, ToolDefinition
-    from permissions.trace.entry import TraceEntry
 
 
 @dataclass(slots=True)
 class Attempt:
-    """One attempt at one call, with the entries that are not yet recorded."""
+    """One attempt at one call, and its record."""
 
     id: str
     session: RunState
     call: ToolCall
-    entries: list[TraceEntry] = field(default_factory=list)
+    record: Recorder
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +60,10 @@ class Question:
 
 @dataclass(slots=True)
 class Admission:
-    """Leave to run exactly one call, once.
+    """Permission to run exactly one call, once.
 
     Attributes:
-        attempt: what asked for it; its entries are those not yet recorded.
+        attempt: what asked for it, and its record.
         executor: where it runs; None means in the caller's own process.
         request: id of the access request whose approval is used up by it.
         reserved: what the call took from the run's budgets.

@@ -25,7 +25,6 @@ from permissions.broker import decision, entries
 from permissions.broker.call import requested_call
 from permissions.broker.denial import Refusal, refusal_of
 from permissions.broker.mapping import change_set_question
-from permissions.broker.recorder import flush
 from permissions.errors import ApprovalError, PdpInputError, StateError
 from permissions.execution.pending_changes import Obstacle
 from permissions.model import Denial
@@ -68,7 +67,7 @@ async def _conclude(
     attempt, changes = admission.attempt, pending.changes
     if changes is None:
         return outcome
-    attempt.entries.append(entries.changes(admission, changes))
+    attempt.record.note(entries.changes(admission, changes))
     try:
         request = await _commit(parts, admission, pending, changes, outcome.status)
     except Refusal as refusal:
@@ -82,7 +81,7 @@ async def _conclude(
     except BaseException:  # an interrupt, anywhere
         _discarded(admission, outcome, changes, _blocked(Obstacle("unknown", ())))
         raise
-    attempt.entries.append(entries.fate(admission, changes, "committed", request=request))
+    attempt.record.note(entries.fate(admission, changes, "committed", request=request))
     return outcome
 
 
@@ -109,14 +108,14 @@ async def _commit(
         approval, decided = await _ask(parts, admission, changes, asks, decided)
     if not decided.permitted:
         raise Refusal("denied", *decided.reasons)
-    terms = prepare_late(decided.obligations, kept=("evidence", "label"), evidence="durable")
+    terms = prepare_late(decided.obligations, still=("evidence", "label"), evidence="durable")
     if admission.session.closed:  # while a person was asked
         raise Refusal("denied", reason(Code.SESSION_CLOSED))
     # From here on nobody who gives up can tear it apart.
     with anyio.CancelScope(shield=True):
         if approval is not None:
             await parts.approvals.consume(approval.id, binding=approval.binding)
-        await flush(parts, admission.attempt, "durable")
+        await admission.attempt.record.flush("durable")
         admission.terms = replace(admission.terms, labels=admission.terms.labels | terms.labels)
         if (obstacle := await _committed(pending)) is not None:
             raise _blocked(obstacle)
@@ -151,7 +150,7 @@ async def _evaluate(
     )
     try:
         return await decision.evaluate(parts, admission.attempt, document)
-    except PdpInputError as err:  # the call itself went through the same door
+    except PdpInputError as err:  # the call itself was let through the same check
         raise Refusal("denied", reason(Code.EFFECTS_TOO_LARGE, str(err))) from err
 
 
@@ -183,7 +182,7 @@ async def _ask(
         raise
     # Of the question as it was put, not of what a store may have made of it.
     approval = await parts.approvals.verify(asked.id, binding=call.binding)
-    attempt.entries.append(entries.approval(attempt, approval, asked.votes))
+    attempt.record.note(entries.approval(attempt, approval, asked.votes))
     return approval, await _evaluate(parts, admission, changes, approval)
 
 
@@ -230,7 +229,7 @@ def _discarded(
 ) -> Outcome:
     """The outcome of a run whose changes are gone."""
     fate = _FATES.get(refusal.reasons[0].code, "discarded")
-    admission.attempt.entries.append(
+    admission.attempt.record.note(
         entries.fate(admission, changes, fate, reasons=refusal.reasons, votes=refusal.votes)
     )
     if outcome.status != "ok":

@@ -1,7 +1,7 @@
 """What each question of the broker does: ask the policy, ask people, and record both.
 
-A call is one question, and what it would change in its workspace may be another; both are
-asked here, so that neither is asked otherwise, or unrecorded.
+A call is one question; each connection it makes and what it would change in its workspace may
+be others. All are asked here, so that none is asked otherwise, or unrecorded.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, assert_never
 
 from permissions.broker import entries
 from permissions.broker.denial import Refusal
-from permissions.broker.recorder import flush
 from permissions.reasons import Code, reason
 
 if TYPE_CHECKING:
@@ -24,17 +23,32 @@ if TYPE_CHECKING:
     )
 
 
-async def evaluate(parts: BrokerParts, attempt: Attempt, document: JsonObject) -> Decision:
+async def evaluate(
+    parts: BrokerParts,
+    attempt: Attempt,
+    document: JsonObject,
+    *,
+    connection: int | None = None,
+) -> Decision:
     """What the decision point says, noted on the attempt.
+
+    Args:
+        connection: its number within the call, when it is asked about one.
 
     Raises:
         PdpError: no clear answer.
     """
     pdp = parts.pdp
     decided = await pdp.evaluate(document)
-    attempt.entries.append(
-        entries.decision(attempt, decided, document, revision=pdp.revision, engine=pdp.engine)
+    entry = entries.decision(
+        attempt,
+        decided,
+        document,
+        revision=pdp.revision,
+        engine=pdp.engine,
+        connection=connection,
     )
+    attempt.record.note(entry)
     return decided
 
 
@@ -50,8 +64,8 @@ async def answered(
         TraceError: that people are asked cannot be recorded.
     """
     asked = await parts.approvals.submit(call, reasons)
-    attempt.entries.append(entries.request(attempt, asked))
-    await flush(parts, attempt, "durable")
+    attempt.record.note(entries.request(attempt, asked))
+    await attempt.record.flush("durable")
     if asked.status == "pending" and attempt.session.approval_mode == "wait":
         asked = await parts.approvals.wait(
             asked.id, timeout_seconds=parts.approval_wait_seconds

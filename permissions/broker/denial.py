@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from permissions.approval.model import Vote
     from permissions.model import DenialKind, Reason
 
-_log = get_logger("refusal")
+_log = get_logger("broker.denial")
 
 
 class Refusal(Exception):  # noqa: N818 - ends the flow early; never leaves the broker

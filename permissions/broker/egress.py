@@ -2,8 +2,8 @@
 
 A sandbox's profile lists hosts; this decides, per connection, whether the call at hand may use
 one now: with its subject, plan and approval, and the labels of the session by then. Anything
-but a permit that is on record is a refusal with a code: an engine that is down or unclear, a
-duty it cannot keep, a session that was closed, a record that cannot be written.
+but a permit that is on record is a refusal with a code: an engine that is down or unclear, an
+obligation it cannot fulfil, a session that was closed, a record that cannot be written.
 
 Nobody is asked meanwhile. A connection that needs a person is refused, unless the approval of
 its call meets what the policy asks for, which the policy itself says.
@@ -15,12 +15,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import anyio
-
-from permissions.broker import entries
+from permissions.broker import decision
 from permissions.broker.denial import Refusal, refusal_of
 from permissions.broker.mapping import connection_question
-from permissions.errors import TraceWriteError
 from permissions.execution.base import ConnectionAnswer
 from permissions.logs import get_logger
 from permissions.obligations.obligations import (
@@ -35,13 +32,10 @@ if TYPE_CHECKING:
     from permissions.broker.ports import BrokerParts
     from permissions.model import Decision, Evidence, JsonObject
 
-_log = get_logger("connections")
+_log = get_logger("broker.egress")
 
 PERMITTED = "egress.allowed"
 """The sandbox's own word for a connection nothing stands against."""
-
-RECORDING_SECONDS = 5.0
-"""How long one record may take; less than a sandbox waits for an answer."""
 
 
 class CallConnections:
@@ -80,7 +74,7 @@ class CallConnections:
             return ConnectionAnswer(permitted=False, code=code, number=None)
 
     async def _decided(self, connection: JsonObject) -> ConnectionAnswer:
-        session, pdp = self._attempt.session, self._parts.pdp
+        session = self._attempt.session
         if session.closed:
             raise Refusal("denied", reason(Code.SESSION_CLOSED))
         question = connection_question(
@@ -90,32 +84,22 @@ class CallConnections:
             labels=session.labels,
             now=self._parts.clock(),
         )
-        decided = await pdp.evaluate(question)
-        code, evidence = _duties(decided, self._evidence)
         self._decisions += 1
         number = self._decisions
-        entry = entries.decision(
-            self._attempt,
-            decided,
-            question,
-            revision=pdp.revision,
-            engine=pdp.engine,
-            connection=number,
+        decided = await decision.evaluate(
+            self._parts, self._attempt, question, connection=number
         )
-        # A run that ends meanwhile does not tear the record apart.
-        with anyio.move_on_after(RECORDING_SECONDS, shield=True) as scope:
-            await self._parts.trace.append([entry], evidence=evidence)
-        if scope.cancelled_caught:
-            raise TraceWriteError(f"the trace gave no answer in {RECORDING_SECONDS:g} s")
+        code, evidence = _unfulfilled(decided, self._evidence)
+        await self._attempt.record.flush(evidence)
         if not decided.permitted:
             code = decided.reasons[0].code
         return ConnectionAnswer(permitted=code is None, code=code or PERMITTED, number=number)
 
 
-def _duties(decided: Decision, evidence: Evidence) -> tuple[str | None, Evidence]:
-    """The code of a duty that cannot be kept for a connection, and how durable its record is."""
+def _unfulfilled(decided: Decision, evidence: Evidence) -> tuple[str | None, Evidence]:
+    """The code of an obligation no connection can fulfil, and how durable its record is."""
     try:
-        terms = prepare_late(decided.obligations, kept=("evidence",), evidence=evidence)
+        terms = prepare_late(decided.obligations, still=("evidence",), evidence=evidence)
     except (ObligationFailedError, ObligationUnknownError) as err:
         return refusal_of(err).reasons[0].code, evidence
     return None, terms.evidence

@@ -276,7 +276,7 @@ def start(admission: Admission) -> TraceEntry:
 
 
 def effects(admission: Admission, ended: Outcome) -> list[TraceEntry]:
-    """What the place saw the run do, each an entry."""
+    """What the executor saw the run do, each an entry."""
     run = admission.session.run
     return [
         TraceEntry("effect", run, admission.id, effect.body, effect.contents)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from permissions.broker.ports import BrokerParts
     from permissions.model import CallResult
 
-_log = get_logger("once")
+_log = get_logger("broker.idempotency")
 
 
 async def earlier_run(

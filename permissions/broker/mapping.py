@@ -2,7 +2,7 @@
 
 The mapping follows the default of the AuthZEN MCP binding draft (action `tools/call`, the
 tool as resource). Of a permitted call two further questions may follow: while it runs, may it
-make this connection (`egress/connect`); after it, may what it changed be kept
+make this connection (`egress/connect`); after it, may what it changed be committed
 (`effects/commit`). Who asks, which tool and why stay what they were.
 
 Nothing a caller passes can name its own action, tool, role or label: these come from the

@@ -1,7 +1,16 @@
-"""Records what an attempt has noted: shielded from whoever gives up, with a deadline."""
+"""Notes what happens, entry by entry, and records it: shielded, in order, under one deadline.
+
+Every entry that the broker writes goes through a `Recorder`: one for each attempt at a call,
+one for what a session itself has to say. Nobody who gives up meanwhile tears a record apart,
+and a trace that hangs is a trace that failed.
+
+Not protected from: a trace that takes what it was given after the deadline. Such an entry may
+stand in the record although its caller was told that it could not be recorded.
+"""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import anyio
@@ -9,27 +18,53 @@ import anyio
 from permissions.errors import TraceWriteError
 
 if TYPE_CHECKING:
-    from permissions.broker.call import Attempt
-    from permissions.broker.ports import BrokerParts
+    from collections.abc import Iterator
+
     from permissions.model import Evidence
+    from permissions.trace.entry import TraceEntry, TraceLog
 
-RECORDING_SECONDS = 10.0
-"""How long one record may take, whoever has given up meanwhile."""
+RECORDING_SECONDS = 8.0
+"""How long one record may take. A sandbox waits 10 s for the answer about a connection, which
+has to be on record by then."""
 
 
-async def flush(parts: BrokerParts, attempt: Attempt, evidence: Evidence) -> None:
-    """Records what the attempt has noted. Nobody who gives up can tear it apart.
+class Recorder:
+    """The entries of one attempt or one session that are noted and not yet recorded."""
+
+    def __init__(self, trace: TraceLog) -> None:
+        self._trace = trace
+        self._noted: list[TraceEntry] = []
+
+    def note(self, *entries: TraceEntry) -> None:
+        """Keeps entries for the next `flush`."""
+        self._noted += entries
+
+    async def flush(self, evidence: Evidence) -> None:
+        """Records what is noted.
+
+        Raises:
+            TraceError: it cannot be recorded, or the trace gave no answer in time. What the
+                trace refused stays noted for the next record, except that a call was about to
+                start: it does not.
+        """
+        entries, self._noted = self._noted, []
+        with recording():
+            try:
+                await self._trace.append(entries, evidence=evidence)
+            except Exception:
+                refused = [entry for entry in entries if entry.type != "start"]
+                self._noted = refused + self._noted
+                raise
+
+
+@contextmanager
+def recording() -> Iterator[None]:
+    """Shields what is kept of a call from whoever gives up, for `RECORDING_SECONDS` at most.
 
     Raises:
-        TraceError: it cannot be recorded. What was refused is noted again for the record of
-            the denial, except that the call was about to start.
+        TraceWriteError: it took longer.
     """
-    entries, attempt.entries = attempt.entries, []
     with anyio.move_on_after(RECORDING_SECONDS, shield=True) as scope:
-        try:
-            await parts.trace.append(entries, evidence=evidence)
-        except Exception:
-            attempt.entries = [entry for entry in entries if entry.type != "start"]
-            raise
+        yield
     if scope.cancelled_caught:
         raise TraceWriteError(f"the trace gave no answer in {RECORDING_SECONDS:g} s")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from permissions.broker import entries
 from permissions.broker.call import Question
@@ -13,7 +13,7 @@ from permissions.reasons import Code, reason
 from permissions.signing.canonical import canonical, digest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from permissions.broker.call import Attempt
     from permissions.broker.ports import BrokerParts
@@ -34,8 +34,54 @@ async def understand(
     Raises:
         Refusal: the call cannot be put to a policy, with the reason why.
     """
-    session = attempt.session
-    definition, arguments, encoded = _look_up(attempt, parts)  # 1
+    found, encoded = parts.registry.find(attempt.call.tool), None
+    try:
+        checked = _checked(attempt, found, attempt.call.arguments)  # 1
+        encoded = checked.canonical
+    finally:
+        attempt.record.note(entries.intent(attempt, found, encoded))
+    return await _question(attempt, checked, parts, isolation)
+
+
+async def understand_again(
+    attempt: Attempt, question: Question, parts: BrokerParts, isolation: Sequence[Isolation]
+) -> Question:
+    """The same call as it stands by now; nothing is noted.
+
+    Raises:
+        Refusal: it cannot be put to a policy any more.
+    """
+    found = parts.registry.find(attempt.call.tool)
+    checked = _checked(attempt, found, question.arguments.given)
+    return await _question(attempt, checked, parts, isolation)
+
+
+class _Checked(NamedTuple):
+    definition: ToolDefinition
+    arguments: Arguments
+    canonical: bytes
+
+
+def _checked(
+    attempt: Attempt, found: ToolDefinition | None, given: Mapping[str, Any]
+) -> _Checked:
+    if found is None:
+        raise Refusal("denied", reason(Code.TOOL_UNREGISTERED))
+    if attempt.session.closed:
+        raise Refusal("denied", reason(Code.SESSION_CLOSED))
+    try:
+        arguments = found.validate(given)
+        return _Checked(found, arguments, canonical(arguments.document))
+    except ArgumentsError as err:
+        raise _invalid(err) from err
+    except SigningError as err:
+        raise Refusal("denied", reason(Code.ARGUMENTS_UNREPRESENTABLE, str(err))) from err
+
+
+async def _question(
+    attempt: Attempt, checked: _Checked, parts: BrokerParts, isolation: Sequence[Isolation]
+) -> Question:
+    session, (definition, arguments, encoded) = attempt.session, checked
     args_digest = digest(encoded)  # 2
     try:
         targets = targets_of(definition, arguments, session.workspace)
@@ -62,26 +108,6 @@ async def understand(
         context=context,
     )
     return Question(definition, arguments, encoded, args_digest, document, provenance, match)
-
-
-def _look_up(attempt: Attempt, parts: BrokerParts) -> tuple[ToolDefinition, Arguments, bytes]:
-    definition: ToolDefinition | None = None
-    encoded: bytes | None = None
-    try:
-        definition = parts.registry.find(attempt.call.tool)
-        if definition is None:
-            raise Refusal("denied", reason(Code.TOOL_UNREGISTERED))
-        if attempt.session.closed:
-            raise Refusal("denied", reason(Code.SESSION_CLOSED))
-        arguments = definition.validate(attempt.call.arguments)
-        encoded = canonical(arguments.document)
-    except ArgumentsError as err:
-        raise _invalid(err) from err
-    except SigningError as err:
-        raise Refusal("denied", reason(Code.ARGUMENTS_UNREPRESENTABLE, str(err))) from err
-    finally:
-        attempt.entries.append(entries.intent(attempt, definition, encoded))
-    return definition, arguments, encoded
 
 
 def _invalid(err: ArgumentsError) -> Refusal:

@@ -1,7 +1,7 @@
 """Step 10 of the flow: what an execution came to, and what of it may be handed out. Pure.
 
-A result goes out only after every duty on it was done. A duty that fails withholds the whole
-result: the tool has run, and the denial says so.
+A result goes out only after every obligation on it is fulfilled. One that fails withholds the
+whole result: the tool has run, and the denial says so.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Delivery:
     """What is handed out for an execution.
 
     Attributes:
-        value: the result as Python, duties done.
+        value: the result as Python, obligations fulfilled.
         document: the whole result as JSON, before redaction; None when it has no JSON form.
         record: the same as bytes, for the sealed record.
         shown: what is handed out, as JSON bytes, for the journal.
@@ -56,7 +56,7 @@ class Delivery:
 
 
 def deliver(admission: Admission, outcome: Outcome) -> Delivery:
-    """Applies the duties on the result of one execution."""
+    """Fulfils the obligations on the result of one execution."""
     if outcome.status in _ENDINGS:
         kind, code = _ENDINGS[outcome.status]
         said = f"{outcome.verdict}: {outcome.detail}"
@@ -79,7 +79,7 @@ def _deliver_value(admission: Admission, returned: Any) -> Delivery:
         record = json_bytes(document)
     except (PydanticSerializationError, TypeError, ValueError, RecursionError) as err:
         if pointers or admission.call.key is not None:
-            said = f"the result has no JSON form ({type(err).__name__}), which its duties need"
+            said = f"the result has no JSON form ({type(err).__name__}), which its obligations need"
             return withheld(admission, said)
         return Delivery(value=returned)
     if not pointers:

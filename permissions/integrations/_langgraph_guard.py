@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeGuard
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
@@ -22,7 +23,7 @@ from permissions.integrations._langgraph_calls import (
 )
 from permissions.model import Completed, Denial
 from permissions.reasons import Code, reason
-from permissions.sessions.handle import Ring
+from permissions.sessions.handle import LocalSession, at_once
 from permissions.tools.context import CURRENT_SESSION, granting
 from permissions.tools.decorator import guard_of
 from permissions.tools.denied import CallDenied
@@ -34,13 +35,13 @@ if TYPE_CHECKING:
     from langgraph.prebuilt.tool_node import ToolCallRequest
     from langgraph.types import Command
 
-    from permissions.model import CallResult
+    from permissions.sessions.handle import Bridge
     from permissions.tools.call import ToolCall
     from permissions.tools.definition import ToolDefinition
 
 
 class CallGuard:
-    """The outer ring: both forms of the wrapper that hosts of a tool node ask for.
+    """The outer ring, in both forms of the wrapper that hosts of a tool node ask for.
 
     `guard_node` uses it; a LangChain middleware may hand its own calls over to it, as the last
     of `middleware=[...]`, so that nothing comes between the decision and the tool.
@@ -62,21 +63,16 @@ class CallGuard:
             ToolDefinitionError: the tool is not guarded, or not the one its broker knows.
             Exception: whatever the tool raised, for `handle_tool_errors` to handle.
         """
-        ring, call = _asked(request)
-        while _is_held(decided := ring.admit(call), request):
-            interrupt(question(decided))
-        if isinstance(decided, Denial):
-            return denial_message(decided, request)
-        with granting(call.tool, decided) as grant:
-            try:
-                message = execute(request)
-            except CallDenied as err:
-                message = denial_message(err.denial, request)
-            finally:
-                unreached = grant.take()
-                if unreached and isinstance(decided, Admission):
-                    ring.withdraw(decided)
-        return _delivered(message, decided, request, unreached=unreached)
+        handle, call = _asked(request)
+
+        async def run() -> ToolMessage | Command[Any]:
+            return execute(request)
+
+        while True:
+            answer = at_once(_answer(handle, call, request, run, handle.in_thread))
+            if not isinstance(answer, Denial):
+                return answer
+            interrupt(question(answer))
 
     async def awrap_tool_call(
         self,
@@ -84,36 +80,40 @@ class CallGuard:
         execute: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
     ) -> ToolMessage | Command[Any]:
         """`wrap_tool_call` for graphs that are awaited; raises the same."""
-        ring, call = _asked(request)
+        handle, call = _asked(request)
         info = request.runtime.execution_info
         task = "" if info is None else info.task_id
+        run = partial(execute, request)
         while True:
             async with self._siblings.running(task):
-                decided = await ring.aadmit(call)
-                if not _is_held(decided, request):
-                    return await _arun(ring, call, decided, request, execute)
+                answer = await _answer(handle, call, request, run, handle.in_task)
+            if not isinstance(answer, Denial):
+                return answer
             await self._siblings.idle(task)
-            interrupt(question(decided))
+            interrupt(question(answer))
 
 
-async def _arun(
-    ring: Ring,
+async def _answer(
+    handle: LocalSession,
     call: ToolCall,
-    decided: Admission | CallResult,
     request: ToolCallRequest,
-    execute: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
-) -> ToolMessage | Command[Any]:
+    run: Callable[[], Awaitable[ToolMessage | Command[Any]]],
+    via: Bridge,
+) -> ToolMessage | Command[Any] | Denial:
+    """What the call comes to; a denial when the graph has to be suspended for a person."""
+    decided = await handle.admit(call, via)
     if isinstance(decided, Denial):
-        return denial_message(decided, request)
+        waits = decided.kind == "pending" and can_suspend(request)
+        return decided if waits else denial_message(decided, request)
     with granting(call.tool, decided) as grant:
         try:
-            message = await execute(request)
+            message = await run()
         except CallDenied as err:
             message = denial_message(err.denial, request)
         finally:
             unreached = grant.take()
             if unreached and isinstance(decided, Admission):
-                await ring.awithdraw(decided)
+                await handle.withdraw(decided, via)
     return _delivered(message, decided, request, unreached=unreached)
 
 
@@ -148,33 +148,28 @@ class _Siblings:
             await self._idle.setdefault(task, anyio.Event()).wait()
 
 
-def _asked(request: ToolCallRequest) -> tuple[Ring, ToolCall]:
-    """The ring of the session around the graph, and the call to put to it.
+def _asked(request: ToolCallRequest) -> tuple[LocalSession, ToolCall]:
+    """The session around the graph, and the call to put to it.
 
     Raises:
         NoSessionError: no session is open, or one of another run.
         ToolDefinitionError: the tool is not guarded, or not the one its broker knows.
     """
-    ring = CURRENT_SESSION.get()
-    if not isinstance(ring, Ring):
+    handle = CURRENT_SESSION.get()
+    if not isinstance(handle, LocalSession):
         raise NoSessionError(
             f"the graph was run outside a broker session, so {request.tool_call['name'][:64]!r}"
             " was not called; run it inside `with broker.session(user=..., run=thread_id):`"
         )
     if request.tool is not None:
         definition = definition_of(request.tool)
-        known = ring.broker.parts.registry.find(definition.name)
+        known = handle.broker.parts.registry.find(definition.name)
         if known is not None and known is not definition:
             raise ToolDefinitionError(
                 f"the broker knows another function as {definition.name!r} than the tool node;"
                 " give both the same decorated function"
             )
-    return ring, tool_call(request, ring.session)
-
-
-def _is_held(decided: Admission | CallResult, request: ToolCallRequest) -> TypeGuard[Denial]:
-    waits = isinstance(decided, Denial) and decided.kind == "pending"
-    return waits and can_suspend(request)
+    return handle, tool_call(request, handle.session)
 
 
 def _delivered(

@@ -1,6 +1,6 @@
 """Whether two answers of the same verdict bind a call alike.
 
-They bind by the people who must agree and by the duties of the broker.
+They bind by the people who must agree and by the obligations of the broker.
 
 Pure. `weaker` when the later answer asks for less in any respect, whatever else it asks more
 of; `other` when it asks for something else or more. Ids of obligations and words of reasons

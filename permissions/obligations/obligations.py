@@ -1,4 +1,4 @@
-"""Duties a policy attaches to a permit, prepared before the call and applied after it.
+"""What a policy attaches to a permit, prepared before the call and fulfilled after it.
 
 An obligation that is unknown, malformed or cannot be fulfilled is a denial (AuthZEN
 obligations draft 1, section 4). Preparing is pure: it turns the list into `Terms`, in which
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 class ObligationUnknownError(BrokerError):
-    """The policy attached a duty of a type this broker does not know."""
+    """The policy attached one of a type this broker does not know."""
 
 
 class ObligationFailedError(BrokerError):
-    """A known duty that is malformed, or that cannot be fulfilled for this call."""
+    """One of a known type is malformed, or cannot be fulfilled for this call."""
 
 
 class _Properties(BaseModel):
@@ -104,7 +104,7 @@ def prepare(
 
     Raises:
         ObligationUnknownError: a type outside `KNOWN`.
-        ObligationFailedError: wrong properties, or two duties that contradict each other.
+        ObligationFailedError: wrong properties, or two that contradict each other.
     """
     redact: list[str] = []
     labels: set[str] = set()
@@ -112,19 +112,19 @@ def prepare(
     deadline: int | None = None
     for obligation in obligations:
         match _parse(obligation):
-            case _Sandbox() as duty:
-                isolation = stronger_isolation(isolation, duty.isolation)
-                profile = _one_profile(profile, duty.profile)
-            case _Redact() as duty:
-                redact.extend(duty.fields)
-            case _Evidence() as duty:
-                evidence = "durable" if "durable" in {evidence, duty.level} else "buffered"
-            case _Label() as duty:
-                labels.update(duty.add)
-            case _Budget() as duty:
-                reservations[duty.name] = reservations.get(duty.name, 0) + duty.amount
-            case _Deadline() as duty:
-                deadline = duty.seconds if deadline is None else min(deadline, duty.seconds)
+            case _Sandbox() as asked:
+                isolation = stronger_isolation(isolation, asked.isolation)
+                profile = _one_profile(profile, asked.profile)
+            case _Redact() as asked:
+                redact.extend(asked.fields)
+            case _Evidence() as asked:
+                evidence = "durable" if "durable" in {evidence, asked.level} else "buffered"
+            case _Label() as asked:
+                labels.update(asked.add)
+            case _Budget() as asked:
+                reservations[asked.name] = reservations.get(asked.name, 0) + asked.amount
+            case _Deadline() as asked:
+                deadline = asked.seconds if deadline is None else min(deadline, asked.seconds)
     return Terms(
         isolation=isolation,
         profile=profile,
@@ -137,24 +137,24 @@ def prepare(
 
 
 def prepare_late(
-    obligations: Collection[Obligation], *, kept: Collection[str], evidence: Evidence
+    obligations: Collection[Obligation], *, still: Collection[str], evidence: Evidence
 ) -> Terms:
     """Joins the obligations of a permit for something that a started run does, or did.
 
     Args:
         obligations: as the policy gave them.
-        kept: the types that can still be kept; all others are about how a tool is run.
+        still: the types that can still be fulfilled; all others are about how a tool is run.
         evidence: the weakest evidence level of the run.
 
     Raises:
         ObligationUnknownError: a type outside `KNOWN`.
-        ObligationFailedError: wrong properties, or a type outside `kept`.
+        ObligationFailedError: wrong properties, or a type outside `still`.
     """
     terms = prepare(obligations, isolation="none", profile=None, evidence=evidence)
-    if late := sorted({each.type for each in obligations} - {*kept}):
+    if late := sorted({each.type for each in obligations} - {*still}):
         raise ObligationFailedError(
-            f"{', '.join(late)}: a duty about how a tool is run, which has begun;"
-            f" {' and '.join(sorted(kept))} can still be kept"
+            f"{', '.join(late)}: an obligation about how a tool is run, which has begun;"
+            f" {' and '.join(sorted(still))} can still be fulfilled"
         )
     return terms
 

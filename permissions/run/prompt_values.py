@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_OCCURRENCES: Final = 200
-"""Places of a text looked at for one value."""
+"""Occurrences in a text looked at for one value."""
 
 _OPENERS = " \t\r\n\"'`“”\u2018\u2019«»([{<,;:=|#$€£¥"
 _CLOSERS = " \t\r\n\"'`“”\u2018\u2019«»)]}>,;|€%"
@@ -74,7 +74,7 @@ def _is_piece(text: str, start: int, end: int) -> bool:
 
 
 def _goes_on(left: str, right: str) -> bool:
-    """Whether a number or an account runs across the place where two texts meet."""
+    """Whether a number or an account runs across the point where two texts meet."""
     if left[-1:] and left[-1] in _JOINTS + _SPACES:
         sign, left = left[-1], left[:-1]
     elif right[:1] and right[0] in _JOINTS + _SPACES:

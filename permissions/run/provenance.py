@@ -3,14 +3,14 @@
 No model is asked. A leaf of the arguments is compared with what was seen before, in this
 order, and the first that holds is its origin:
 
-    user      the person said it: whole in their prompt, or among the values they gave
+    user      the person said it: whole in their prompt
     plan      a literal of the accepted plan
     tool      a whole field of an earlier output; `trusted` when the call was vouched for,
               else also a word of it that looks like a value (digits, or one of @ / . _ - :)
     default   nobody gave it; the tool's own default stands
     unknown   anything else: composed, cut, re-spelt, or too short to tell
 
-A value found both in the person's words and in a stranger's text is the person's. Keys inside
+A value found both in the person's words and in an untrusted text is the person's. Keys inside
 an argument or an output count as values when they hold more than letters and underscores; a
 leaf below an untrusted key is as untrusted as the key.
 
@@ -18,12 +18,12 @@ Only a read of a trusted tool vouches, and never for what it was fed: an output 
 contains or is contained in an untrusted argument of that very call, also with other spaces,
 signs or case, keeps the standing it had, and so does a value that went untrusted into an
 earlier call with an effect (echoes, and notes that are written and read back). A value known
-as a stranger's stays one, unless the tool was fed nothing untrusted at all. A piece of a
+as untrusted stays so, unless the tool was fed nothing untrusted at all. A piece of a
 number or of a spaced account number that the person said is not what they said. Numbers and decimal strings compare by value, strings by code
 points. Booleans, nulls, strings under three characters and numbers under three (from the
 person: two) are never traced, since meeting them by chance proves nothing: they are unknown.
 
-It does not protect from: a stranger's idea put into the agent's own words (unknown, which is
+It does not protect from: an untrusted idea put into the agent's own words (unknown, which is
 untrusted, but nothing says whose); secrets leaking through free text; values planted where a
 trusted tool reads them from; re-encoded echoes (base64, another order); genuine values
 turned against the person (the right address, the wrong mail); a plain word used as a key,
@@ -52,9 +52,6 @@ _MIN_LENGTH: Final = 3
 _MIN_DIGITS_SAID: Final = 2
 
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,12})?", re.ASCII)
-_WORD = re.compile(r"([0-9A-Za-z.,]+)\Z")
-_FIRST_WORD = re.compile(r"[0-9A-Za-z.,]+")
-_THOUSANDS = re.compile(r"[0-9]{3}(?:[.,][0-9]{1,12})?|[0-9]{3}")
 _WORD = re.compile(r"[^\s\"'`<>()\[\]{},;|]{3,200}")
 _VALUE_LIKE = re.compile(r"[0-9@/._:-]")
 _KEY_DATA = re.compile(r"[^A-Za-z_]")
@@ -87,8 +84,8 @@ class ProvenanceLedger:
         self.overflowed = False
         self._values_left = max_values
         self._characters_left = max_characters
-        self._strangers_values_left = max_values // 2
-        self._strangers_characters_left = max_characters // 2
+        self._untrusted_values_left = max_values // 2
+        self._untrusted_characters_left = max_characters // 2
         self._texts: list[str] = []
         self._known: dict[str | float, _Found] = {}
         self._sown: set[str | float] = set()
@@ -103,16 +100,10 @@ class ProvenanceLedger:
             if number is not None and _digits(number) >= _MIN_DIGITS_SAID:
                 self._learn(number, _USER)
 
-    def add_user_values(self, value: JsonValue) -> None:
-        """Records values the person gave outside the prompt (a form, a flag)."""
-        for each in _values(value):
-            if _traceable(each, digits=_MIN_DIGITS_SAID):
-                self._learn(each, _USER)
-
     def add_plan(self, plan: str, values: Iterable[JsonValue]) -> None:
         """Records the pinned values of an accepted plan.
 
-        Only of an accepted one: a plan made after strangers were heard vouches for nothing.
+        Only of an accepted one: a plan made after untrusted content was read vouches for nothing.
         """
         found = _Found(1, "plan", plan, trusted=True)
         for value in values:
@@ -204,7 +195,7 @@ class ProvenanceLedger:
         return _UNKNOWN
 
     def _demotes(self, key: str) -> _Found | None:
-        """The standing of a key that is a stranger's or unknown data, and no field's name."""
+        """The standing of a key that is untrusted or unknown data, and no field's name."""
         if not _KEY_DATA.search(key):
             return None
         found = self._find(key)
@@ -220,7 +211,7 @@ class ProvenanceLedger:
         for each in _values(value):
             if not _traceable(each) or each in self._sown or _echoes(each, fed, folded):
                 continue
-            # A tool can be made to spell a stranger's value out of what it is fed.
+            # A tool can be made to spell an untrusted value out of what it is fed.
             known = self._known.get(each)
             if not (is_fed and known is not None and not known.trusted):
                 self._learn(each, found)
@@ -249,14 +240,14 @@ class ProvenanceLedger:
             self._known[value] = found
 
     def _lend_room(self, characters: int) -> bool:
-        """Whether strangers have room left.
+        """Whether untrusted values have room left.
 
         Forgetting their values is safe, since unknown is as untrusted; a flood of them must
         not crowd out what the person says later.
         """
-        self._strangers_values_left -= 1
-        self._strangers_characters_left -= characters
-        return self._strangers_values_left >= 0 and self._strangers_characters_left >= 0
+        self._untrusted_values_left -= 1
+        self._untrusted_characters_left -= characters
+        return self._untrusted_values_left >= 0 and self._untrusted_characters_left >= 0
 
     def _make_room(self, characters: int) -> bool:
         """Takes the room for one more value; a full ledger never takes anything again."""
@@ -273,7 +264,7 @@ def pinned_by_plan(
 ) -> dict[str, JsonObject]:
     """The same provenance once a call has matched a step that pins some arguments.
 
-    A pinned value (`Match.pinned`) is the plan's by its place, also where it is too short to
+    A pinned value (`Match.pinned`) is the plan's by its position, also where it is too short to
     be traced. What the person said stays theirs.
     """
     tops = {_token(name) for name in names}

@@ -53,8 +53,8 @@ class RunState:
     closed: bool = False
     started: set[tuple[str, str]] = field(default_factory=set)
     """Keyed calls that the trace says began: digest of the key, digest of the arguments."""
-    left: set[str] = field(default_factory=set)
-    """Tools whose kept sandbox ended with an earlier session of this run."""
+    lost: set[str] = field(default_factory=set)
+    """Stateful tools whose sandbox ended with an earlier session of this run; not told yet."""
 
     def match(
         self, definition: ToolDefinition, arguments: Arguments, *, now: int

@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from permissions.broker.broker import PermissionBroker
+    from permissions.broker.recorder import Recorder
     from permissions.plan.model import Plan
     from permissions.run.state import RunState
 
 
-async def declare(broker: PermissionBroker, session: RunState, plan: Plan) -> None:
+async def declare(
+    broker: PermissionBroker, session: RunState, plan: Plan, record: Recorder
+) -> None:
     """Holds the session to a plan from now on.
 
     The plan is verified without any model; steps whose arguments are all known are put to
@@ -37,7 +40,7 @@ async def declare(broker: PermissionBroker, session: RunState, plan: Plan) -> No
     verdict = verify_plan(
         plan, tools, now=parts.clock(), said_by_user=session.provenance.said_by_user
     )
-    problems = [*_strangers(session, plan)]
+    problems = [*_other_principals(session, plan)]
     problems += [
         f"{problem.step or 'plan'}: {problem.text} [{problem.code}]; {problem.fix}"
         for problem in verdict.problems
@@ -45,16 +48,15 @@ async def declare(broker: PermissionBroker, session: RunState, plan: Plan) -> No
     if not problems:
         session.cursor = PlanCursor.start(plan, tools, verdict)
         problems += await _denied_steps(broker, session, plan)
-    await parts.trace.append(
-        [entries.plan(session, plan, verdict, accepted=not problems)], evidence="durable"
-    )
+    record.note(entries.plan(session, plan, verdict, accepted=not problems))
+    await record.flush("durable")
     if problems:
         session.cursor = None
         raise PlanError("the plan was not accepted:\n  " + "\n  ".join(problems))
     session.provenance.add_plan(plan.id, plan.pinned_values())
 
 
-def _strangers(session: RunState, plan: Plan) -> Iterator[str]:
+def _other_principals(session: RunState, plan: Plan) -> Iterator[str]:
     """A plan holds for those it names, and for nobody else."""
     subject = session.subject
     for name, declared, actual in (

@@ -1,22 +1,27 @@
-"""The innermost ring: what happens when a decorated function is called.
+"""What happens when a decorated function is called in a session: the innermost ring.
 
 With a grant of an outer ring the function runs, once, if it is exactly the call that was
 decided. Without one the call is decided here. Sync functions run in their caller's own
 thread, async ones in their caller's own task; only what runs in a sandbox runs elsewhere.
+
+There is one way through, written once as coroutines. How the caller waits is a `Bridge`: with
+`InTask` it awaits; with `InThread` nothing in the coroutine ever suspends, and `at_once` runs
+it to its end like a function.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import anyio
 
 from permissions.broker.call import Admission
-from permissions.errors import ArgumentsError
+from permissions.errors import ArgumentsError, SigningError
 from permissions.execution.base import Outcome
 from permissions.execution.in_process import run_async, run_sync
 from permissions.model import Completed
+from permissions.signing.canonical import digest_of
 from permissions.tools.call import ToolCall
 from permissions.tools.context import take_grant
 from permissions.tools.denied import CallDenied
@@ -25,133 +30,172 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from permissions.broker.broker import PermissionBroker
-    from permissions.broker.explanation import Explanation
+    from permissions.execution.base import Execution
     from permissions.model import CallResult
     from permissions.run.state import RunState
-    from permissions.tools.definition import Arguments, ToolDefinition
+    from permissions.tools.definition import ToolDefinition
+
+T = TypeVar("T")
+Work: TypeAlias = "Callable[[], Coroutine[Any, Any, Any]]"
+"""Something to be run on the broker's event loop."""
 
 
-class Ring:
-    """A session as decorated functions reach it.
+class Bridge(Protocol):
+    """How a caller reaches the broker's event loop, and where its in-process tools run."""
+
+    async def ask(self, work: Work) -> Any:
+        """Runs `work` on the broker's loop and gives its result.
+
+        Raises:
+            NoSessionError: the loop cannot be reached from here.
+        """
+        ...
+
+    async def finish(self, work: Work) -> Any:
+        """`ask` for what ends a call: a caller that was cancelled waits for it all the same."""
+        ...
+
+    async def run(self, execution: Execution, injected: Mapping[str, Any]) -> Outcome:
+        """Runs the tool's function where its caller is."""
+        ...
+
+
+class InThread:
+    """A `Bridge` for callers that block; none of its coroutines suspends.
 
     Args:
-        run_sync: runs a coroutine function on the broker's event loop and waits, for callers
-            in another thread; raises `NoSessionError` when called on that loop itself.
-        run_async: the same for callers that can await.
+        wait: runs `work` on the broker's loop and waits for it in this thread.
     """
+
+    def __init__(self, wait: Callable[[Work], Any]) -> None:
+        self._wait = wait
+
+    async def ask(self, work: Work) -> Any:
+        """See `Bridge`."""
+        return self._wait(work)
+
+    async def finish(self, work: Work) -> Any:
+        """See `Bridge`."""
+        return self._wait(work)
+
+    async def run(self, execution: Execution, injected: Mapping[str, Any]) -> Outcome:
+        """See `Bridge`."""
+        return run_sync(execution, injected)
+
+
+class InTask:
+    """A `Bridge` for callers that await.
+
+    Args:
+        wait: runs `work` on the broker's loop, which may be another one.
+    """
+
+    def __init__(self, wait: Callable[[Work], Awaitable[Any]]) -> None:
+        self._wait = wait
+
+    async def ask(self, work: Work) -> Any:
+        """See `Bridge`."""
+        return await self._wait(work)
+
+    async def finish(self, work: Work) -> Any:
+        """See `Bridge`."""
+        with anyio.CancelScope(shield=True):
+            return await self._wait(work)
+
+    async def run(self, execution: Execution, injected: Mapping[str, Any]) -> Outcome:
+        """See `Bridge`."""
+        return await run_async(execution, injected)
+
+
+def at_once(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that waits by an `InThread` only, so that it never suspends."""
+    try:
+        work.send(None)
+    except StopIteration as ended:
+        result: T = ended.value
+        return result
+    work.close()
+    raise RuntimeError("a coroutine for blocking callers was about to suspend")
+
+
+class LocalSession:
+    """A session as decorated functions and adapters reach it, with the broker in this process."""
 
     def __init__(
         self,
         broker: PermissionBroker,
         session: RunState,
         *,
-        run_sync: Callable[[Callable[[], Coroutine[Any, Any, Any]]], Any],
-        run_async: Callable[[Callable[[], Coroutine[Any, Any, Any]]], Awaitable[Any]],
+        in_thread: InThread,
+        in_task: InTask,
     ) -> None:
         self.broker = broker
         self.session = session
-        self._run_sync = run_sync
-        self._run_async = run_async
-
-    def admit(self, call: ToolCall) -> Admission | CallResult:
-        """Decides a call for an outer ring, which then grants it; see `PermissionBroker`."""
-        admitted: Admission | CallResult = self._run_sync(
-            partial(self.broker.admit, self.session, call)
-        )
-        return admitted
-
-    async def aadmit(self, call: ToolCall) -> Admission | CallResult:
-        """`admit` for callers that can await."""
-        admitted: Admission | CallResult = await self._run_async(
-            partial(self.broker.admit, self.session, call)
-        )
-        return admitted
-
-    def withdraw(self, admitted: Admission) -> CallResult:
-        """Ends an admitted call whose grant nobody took; nothing was run."""
-        settled: CallResult = self._run_sync(partial(self.broker.settle, admitted, UNREACHED))
-        return settled
-
-    async def awithdraw(self, admitted: Admission) -> CallResult:
-        """`withdraw` for callers that can await; a cancelled caller still waits for it."""
-        with anyio.CancelScope(shield=True):
-            settled: CallResult = await self._run_async(
-                partial(self.broker.settle, admitted, UNREACHED)
-            )
-        return settled
+        self.in_thread = in_thread
+        self.in_task = in_task
 
     def call_guarded(
         self, definition: ToolDefinition, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
-        """Decides, records and runs a sync tool in this thread."""
-        declared, injected = split(definition, args, kwargs)
-        admitted = granted(definition) or self.admit(ToolCall(definition.name, declared))
-        if not isinstance(admitted, Admission):
-            return unwrap(definition, admitted)
-        if not same_call(definition, admitted, declared):
-            settled = self._run_sync(partial(self.broker.settle, admitted, CHANGED))
-        elif admitted.executor is not None:
-            settled = self._run_sync(partial(self.broker.complete, admitted))
-        else:
-            settled = self._finish_here(admitted, injected)
-        return unwrap(definition, settled)
+        """Decides, records and runs a call; for an async tool, an awaitable of that."""
+        if definition.is_async:
+            return self._call(definition, args, kwargs, self.in_task)
+        return at_once(self._call(definition, args, kwargs, self.in_thread))
 
-    def _finish_here(self, admitted: Admission, injected: Mapping[str, Any]) -> CallResult:
-        try:
-            outcome = run_sync(admitted.execution, injected)
-        except BaseException:
-            gave_up = Outcome("cancelled", enforced=admitted.enforced)
-            self._run_sync(partial(self.broker.settle, admitted, gave_up))
-            raise
-        settled: CallResult = self._run_sync(partial(self.broker.settle, admitted, outcome))
-        return settled
+    def explain(self, definition: ToolDefinition, arguments: Mapping[str, Any]) -> Any:
+        """What would be decided for a call; for an async tool, an awaitable of that."""
+        call = ToolCall(definition.name, arguments)
+        work = partial(self.broker.explain, self.session, call)
+        if definition.is_async:
+            return self.in_task.ask(work)
+        return at_once(self.in_thread.ask(work))
 
-    async def acall_guarded(
-        self, definition: ToolDefinition, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    async def admit(self, call: ToolCall, via: Bridge) -> Admission | CallResult:
+        """Decides a call; an outer ring then grants it. See `PermissionBroker.admit`."""
+        admitted: Admission | CallResult = await via.ask(
+            partial(self.broker.admit, self.session, call)
+        )
+        return admitted
+
+    async def withdraw(self, admitted: Admission, via: Bridge) -> CallResult:
+        """Ends an admitted call whose grant nobody took; nothing was run."""
+        return await self._settle(admitted, UNREACHED, via)
+
+    async def _call(
+        self,
+        definition: ToolDefinition,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        via: Bridge,
     ) -> Any:
-        """Decides, records and runs an async tool in this task."""
         declared, injected = split(definition, args, kwargs)
-        admitted = granted(definition) or await self.aadmit(ToolCall(definition.name, declared))
+        admitted: Admission | CallResult | None = granted(definition)
+        if admitted is None:
+            admitted = await self.admit(ToolCall(definition.name, declared), via)
         if not isinstance(admitted, Admission):
             return unwrap(definition, admitted)
         if not same_call(definition, admitted, declared):
-            settled = await self._run_async(partial(self.broker.settle, admitted, CHANGED))
+            settled = await self._settle(admitted, CHANGED, via)
         elif admitted.executor is not None:
-            settled = await self._run_async(partial(self.broker.complete, admitted))
+            settled = await via.ask(partial(self.broker.complete, admitted))
         else:
-            settled = await self._afinish_here(admitted, injected)
+            settled = await self._run_here(admitted, injected, via)
         return unwrap(definition, settled)
 
-    async def _afinish_here(
-        self, admitted: Admission, injected: Mapping[str, Any]
+    async def _run_here(
+        self, admitted: Admission, injected: Mapping[str, Any], via: Bridge
     ) -> CallResult:
         try:
-            outcome = await run_async(admitted.execution, injected)
+            outcome = await via.run(admitted.execution, injected)
         except BaseException:
             gave_up = Outcome("cancelled", enforced=admitted.enforced)
-            with anyio.CancelScope(shield=True):
-                await self._run_async(partial(self.broker.settle, admitted, gave_up))
+            await self._settle(admitted, gave_up, via)
             raise
-        settled: CallResult = await self._run_async(
-            partial(self.broker.settle, admitted, outcome)
-        )
+        return await self._settle(admitted, outcome, via)
+
+    async def _settle(self, admitted: Admission, outcome: Outcome, via: Bridge) -> CallResult:
+        settled: CallResult = await via.finish(partial(self.broker.settle, admitted, outcome))
         return settled
-
-    def explain(self, definition: ToolDefinition, arguments: Mapping[str, Any]) -> Explanation:
-        """What would be decided for a call."""
-        explained: Explanation = self._run_sync(
-            partial(self.broker.explain, self.session, ToolCall(definition.name, arguments))
-        )
-        return explained
-
-    async def aexplain(
-        self, definition: ToolDefinition, arguments: Mapping[str, Any]
-    ) -> Explanation:
-        """What would be decided for a call, for callers that can await."""
-        explained: Explanation = await self._run_async(
-            partial(self.broker.explain, self.session, ToolCall(definition.name, arguments))
-        )
-        return explained
 
 
 CHANGED = Outcome(
@@ -187,15 +231,16 @@ def same_call(
 ) -> bool:
     """Whether what reached the function is what was decided, defaults and coercions included.
 
-    A function that only shares its name with the registered one is another tool.
+    A function that only shares its name with the registered one is another tool. Arguments are
+    compared by digest, as everywhere else; Python takes 1 and True for equal.
     """
     if admitted.definition is not definition:
         return False
     try:
-        arguments: Arguments = definition.validate(declared)
-    except ArgumentsError:
+        reached = digest_of(definition.validate(declared).document)
+    except (ArgumentsError, SigningError):
         return False
-    return arguments.document == admitted.question.arguments.document
+    return reached == admitted.question.args_digest
 
 
 def unwrap(definition: ToolDefinition, result: CallResult) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from threading import Event
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -10,7 +10,7 @@ import anyio
 from anyio.lowlevel import current_token
 
 from permissions.broker import entries
-from permissions.broker.recorder import RECORDING_SECONDS
+from permissions.broker.recorder import Recorder
 from permissions.errors import ConfigError, NoSessionError, RunOpenError
 from permissions.logs import get_logger
 from permissions.obligations.budget import InMemoryBudgetLedger
@@ -18,7 +18,7 @@ from permissions.plan.model import Plan
 from permissions.run.provenance import ProvenanceLedger
 from permissions.run.state import RunState, subject_of
 from permissions.sessions.declare_plan import declare
-from permissions.sessions.handle import Ring
+from permissions.sessions.handle import InTask, InThread, LocalSession
 from permissions.sessions.resume import restore
 from permissions.tools.context import CURRENT_SESSION
 
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from permissions.broker.ports import BrokerParts
     from permissions.trace.entry import TraceEntry
 
-_log = get_logger("sessions")
+_log = get_logger("sessions.open")
 
 ENDING_SECONDS = 60.0
-"""For sandboxes that were kept to be removed; what is left then, the next start removes."""
+"""For the sandboxes of stateful tools to be removed; what is left then, the next start removes."""
 
 LOOP_SECONDS = 5.0
 """How long a thread waits for a sign of life of the broker's event loop."""
@@ -113,11 +113,12 @@ async def open_session(
         if any(limit is not None for limit in session.limits.values()):
             session.budgets = parts.budgets  # what is limited is counted durably
         await session.budgets.open(session.run, session.limits)
-        started = entries.run_start(session, prompt=prompt, resumed=resumed)
-        await parts.trace.append([started], evidence="durable")
-        async with _current(broker, session):
+        record = Recorder(parts.trace)
+        record.note(entries.run_start(session, prompt=prompt, resumed=resumed))
+        await record.flush("durable")
+        async with _current(broker, session, record):
             if plan is not None and not _is_the_same(session, plan):
-                await declare(broker, session, plan)
+                await declare(broker, session, plan, record)
             yield session
 
 
@@ -144,33 +145,36 @@ def _is_the_same(session: RunState, plan: Plan) -> bool:
 
 
 @asynccontextmanager
-async def _current(broker: PermissionBroker, session: RunState) -> AsyncIterator[None]:
+async def _current(
+    broker: PermissionBroker, session: RunState, record: Recorder
+) -> AsyncIterator[None]:
     status = "failed"
-    token = CURRENT_SESSION.set(_ring(broker, session))
+    token = CURRENT_SESSION.set(_handle(broker, session))
     try:
         yield
         status = "complete"
     finally:
-        CURRENT_SESSION.reset(token)
         session.closed = True
-        await _end_kept(broker, session.run)
-        with anyio.move_on_after(RECORDING_SECONDS, shield=True):
-            await broker.parts.trace.append(
-                [entries.run_end(session, status)], evidence="durable"
-            )
+        await _end_sandboxes(broker, session.run)
+        record.note(entries.run_end(session, status))
+        try:
+            await record.flush("durable")
+        finally:
+            with suppress(ValueError):  # left from another task, where it never was current
+                CURRENT_SESSION.reset(token)
 
 
-async def _end_kept(broker: PermissionBroker, run: str) -> None:
+async def _end_sandboxes(broker: PermissionBroker, run: str) -> None:
     """Nothing a run left in a sandbox is there for another one, or for itself when resumed."""
     with anyio.move_on_after(ENDING_SECONDS, shield=True):
         for executor in broker.parts.executors.values():
             try:
                 await executor.end_run(run)
             except Exception as err:  # noqa: BLE001 - the end of the run is recorded all the same
-                _log.error("kept_sandbox_not_ended", run=run, fault=type(err).__name__)
+                _log.error("sandboxes_not_ended", run=run, fault=type(err).__name__)
 
 
-def _ring(broker: PermissionBroker, session: RunState) -> Ring:
+def _handle(broker: PermissionBroker, session: RunState) -> LocalSession:
     token = current_token()
 
     def from_thread(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
@@ -188,7 +192,7 @@ def _ring(broker: PermissionBroker, session: RunState) -> Ring:
     async def here(work: Callable[[], Awaitable[Any]]) -> Any:
         return await work()
 
-    return Ring(broker, session, run_sync=from_thread, run_async=here)
+    return LocalSession(broker, session, in_thread=InThread(from_thread), in_task=InTask(here))
 
 
 def _require_answer(token: EventLoopToken) -> None:

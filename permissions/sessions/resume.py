@@ -1,8 +1,7 @@
 """Going on with a run: what an earlier session of it remembered, rebuilt from the trace.
 
 A process that waits for a person may end, and another one go on with the run. Its plan must
-not start anew, its labels not be forgotten, and values from strangers stay values from
-strangers. All of it follows from what was recorded. What cannot be read back counts against
+not start anew, its labels not be forgotten, and untrusted values stay untrusted. All of it follows from what was recorded. What cannot be read back counts against
 the run: an output without its content taints, a call without an end has used its step up.
 """
 
@@ -50,7 +49,7 @@ def restore(session: RunState, entries: Iterable[TraceEntry], parts: BrokerParts
             if entry.type == "start":
                 session.calls += 1
                 if entry.body.get("enforced", {}).get("stateful") is True:
-                    session.left.add(call["intent"].body["tool"])
+                    session.lost.add(call["intent"].body["tool"])
                 asked = call["intent"].body
                 if asked["key"] is not None:
                     session.started.add((asked["key"], asked["args_digest"]))

@@ -25,21 +25,11 @@ class SessionHandle(Protocol):
     def call_guarded(
         self, definition: ToolDefinition, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
-        """Decides, records and runs a sync tool."""
-        ...
-
-    async def acall_guarded(
-        self, definition: ToolDefinition, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> Any:
-        """Decides, records and runs an async tool."""
+        """Decides, records and runs a call; for an async tool, an awaitable of that."""
         ...
 
     def explain(self, definition: ToolDefinition, arguments: Mapping[str, Any]) -> Any:
-        """What would be decided."""
-        ...
-
-    async def aexplain(self, definition: ToolDefinition, arguments: Mapping[str, Any]) -> Any:
-        """What would be decided, for async callers."""
+        """What would be decided; for an async tool, an awaitable of that."""
         ...
 
 

@@ -88,8 +88,6 @@ class Guard(Generic[P, R_co]):
         if session is None:
             raise NoSessionError(_no_session(self.definition.name))
         arguments = self.definition.bind(args, kwargs)
-        if self.definition.is_async:
-            return session.aexplain(self.definition, arguments)
         return session.explain(self.definition, arguments)
 
 
@@ -169,7 +167,7 @@ def _decorate(function: Callable[..., Any], options: Options) -> Any:
             session = CURRENT_SESSION.get()
             if session is None:
                 raise NoSessionError(_no_session(guard.definition.name))
-            return await session.acall_guarded(guard.definition, args, kwargs)
+            return await session.call_guarded(guard.definition, args, kwargs)
 
         wrapper: Any = guarded_async
     else:

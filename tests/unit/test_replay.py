@@ -329,7 +329,7 @@ async def test_what_cannot_be_replayed_says_why(directory: Path):
     decisions = recorded_decisions(read_entries(directory), None)
     without_key = [row async for row in replay(decisions, under=lambda _: None)]
 
-    assert all("is not kept here" in (row.problem or "") for row in without_bundle)
+    assert all("is not in the state folder" in (row.problem or "") for row in without_bundle)
     assert all("vault's key" in (row.problem or "") for row in without_key)
     assert summed(without_bundle).unreplayable == len(AMOUNTS)
     assert summed(without_bundle).fails("newly_allowed"), "nothing replayed proves nothing"

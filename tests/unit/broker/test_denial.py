@@ -86,7 +86,7 @@ def test_a_fault_nobody_announced_denies_and_its_text_is_told_to_nobody(
         refusal = refusal_of(raised.value)
 
     assert (refusal.kind, refusal.reasons[0].code) == ("unavailable", Code.BROKER_FAULT)
-    assert "test_refusal.py" in caplog.text
+    assert "test_denial.py" in caplog.text
     assert type(err).__name__ in caplog.text
     assert "secret" not in caplog.text + str(refusal.reasons)
 

@@ -252,7 +252,7 @@ ANSWERS = st.one_of(
 
 
 @given(ANSWERS)
-def test_only_a_well_formed_permit_without_other_duties_lets_a_connection_through(
+def test_only_a_well_formed_permit_without_other_obligations_lets_a_connection_through(
     answer: Any,
 ) -> None:
     (given_answer,), _ = anyio.run(answers_of, lambda _: answer)

@@ -125,7 +125,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
-async def test_a_result_goes_out_after_its_duties_and_is_sealed_whole(case: Case) -> None:
+async def test_a_result_goes_out_after_its_obligations_and_is_sealed_whole(case: Case) -> None:
     result, entries = await called(case.tool, case.value, *case.pointers)
 
     assert isinstance(result, Completed)
@@ -138,8 +138,8 @@ async def test_a_result_goes_out_after_its_duties_and_is_sealed_whole(case: Case
 WITHHELD: dict[str, tuple[str, Any, tuple[str, ...], str | None]] = {
     "redacted, it is of another type": ("page", PAGE, ("/when",), None),
     "redacted as a whole": ("page", PAGE, ("",), None),
-    "a duty that is no pointer": ("anything", {"a": 1}, ("a",), None),
-    "a duty on what is not JSON": ("anything", ODD, ("/a",), None),
+    "an obligation that is no pointer": ("anything", {"a": 1}, ("a",), None),
+    "an obligation on what is not JSON": ("anything", ODD, ("/a",), None),
     "a key needs a JSON form": ("anything", ODD, (), "key"),
 }
 

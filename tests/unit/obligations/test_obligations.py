@@ -24,14 +24,14 @@ from permissions.obligations.obligations import (
 
 
 def terms(
-    *duties: tuple[str, Any],
+    *attached: tuple[str, Any],
     isolation: Isolation = "none",
     profile: str | None = None,
     evidence: Evidence = "buffered",
 ) -> Terms:
     obligations = [
         Obligation(id=f"t.{index}", type=kind, properties=properties)
-        for index, (kind, properties) in enumerate(duties)
+        for index, (kind, properties) in enumerate(attached)
     ]
     return prepare(obligations, isolation=isolation, profile=profile, evidence=evidence)
 
@@ -201,15 +201,15 @@ LATE = {
 @pytest.mark.parametrize("kind", KNOWN)
 def test_a_duty_about_running_comes_too_late_for_a_run_that_has_begun(kind: str) -> None:
     """Also one that asks for nothing: its author believes that something is done."""
-    duties = [Obligation(id="a", type=kind, properties=LATE[kind])]
+    late = [Obligation(id="a", type=kind, properties=LATE[kind])]
 
     if kind in ("evidence", "label"):
-        found = prepare_late(duties, kept=("evidence", "label"), evidence="buffered")
+        found = prepare_late(late, still=("evidence", "label"), evidence="buffered")
         assert (found.evidence == "durable") == (kind == "evidence")
         assert found.labels == ({"edited"} if kind == "label" else set())
         return
     with pytest.raises(ObligationFailedError, match=f"{kind}: .*evidence and label can still"):
-        prepare_late(duties, kept=("evidence", "label"), evidence="buffered")
+        prepare_late(late, still=("evidence", "label"), evidence="buffered")
 
 
 TREES = st.recursive(

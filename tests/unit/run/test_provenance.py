@@ -52,7 +52,8 @@ def ledger() -> ProvenanceLedger:
     """A session in which the person spoke, a directory answered and a stranger wrote."""
     found = ProvenanceLedger()
     found.add_user_text(PROMPT)
-    found.add_user_values({"form": ["ORDER-7", 31]})
+    found.add_user_text("ORDER-7")
+    found.add_user_text("31")
     found.add_plan("plan-1", ["march.pdf", {"deep": [123]}])
     record(
         found,
@@ -277,7 +278,7 @@ def test_said_by_user_needs_every_leaf(ledger: ProvenanceLedger) -> None:
 def test_full_ledger_trusts_nothing_new() -> None:
     """What was known stays known; what comes later is unknown."""
     ledger = ProvenanceLedger(max_values=4)
-    ledger.add_user_values(["early-bird"])
+    ledger.add_user_text("early-bird")
     record(ledger, "contacts", [f"contact-{n}" for n in range(9)], trusted=True)
     ledger.add_user_text("and now late-comer")
 
@@ -289,7 +290,8 @@ def test_full_ledger_trusts_nothing_new() -> None:
 def test_full_ledger_cannot_be_used_to_launder() -> None:
     """With no room left to remember what was fed, nothing is vouched for any more."""
     ledger = ProvenanceLedger(max_values=2)
-    ledger.add_user_values(["one-1", "two-2"])
+    ledger.add_user_text("one-1 two-2")
+    ledger.add_user_text("three-3")
     record(ledger, "write_note", "ok", effect="write", arguments={"text": "DE99666"})
     record(ledger, "read_note", "DE99666", trusted=True)
 

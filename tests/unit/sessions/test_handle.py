@@ -14,7 +14,7 @@ import pytest
 
 from permissions.broker.call import Admission
 from permissions.model import Completed, Denial
-from permissions.sessions.handle import Ring
+from permissions.sessions.handle import LocalSession, at_once
 from permissions.sessions.open import open_session
 from permissions.setup.config import BrokerConfig
 from permissions.setup.factory import open_broker
@@ -93,7 +93,7 @@ def configured(folder: Path) -> BrokerConfig:
 
 
 @asynccontextmanager
-async def in_session(folder: Path) -> AsyncIterator[Ring]:
+async def in_session(folder: Path) -> AsyncIterator[LocalSession]:
     """A session of an async broker."""
     async with (
         open_broker(configured(folder), TOOLS) as broker,
@@ -103,7 +103,7 @@ async def in_session(folder: Path) -> AsyncIterator[Ring]:
 
 
 @contextmanager
-def in_sync_session(folder: Path) -> Iterator[Ring]:
+def in_sync_session(folder: Path) -> Iterator[LocalSession]:
     """A session of the broker for sync programs."""
     with (
         Broker(TOOLS, config=configured(folder)) as broker,
@@ -112,14 +112,14 @@ def in_sync_session(folder: Path) -> Iterator[Ring]:
         yield current()
 
 
-def current() -> Ring:
-    ring = CURRENT_SESSION.get()
-    assert isinstance(ring, Ring)
-    return ring
+def current() -> LocalSession:
+    handle = CURRENT_SESSION.get()
+    assert isinstance(handle, LocalSession)
+    return handle
 
 
-def admitted(ring: Ring, name: str, /, **arguments: Any) -> Admission:
-    decided = ring.admit(ToolCall(name, arguments))
+def admitted(handle: LocalSession, name: str, /, **arguments: Any) -> Admission:
+    decided = at_once(handle.admit(ToolCall(name, arguments), handle.in_thread))
     assert isinstance(decided, Admission), decided
     return decided
 
@@ -218,8 +218,8 @@ def test_function_with_a_registered_tools_name_is_another_tool(tmp_path: Path) -
 
 
 def test_grant_runs_the_decided_call_without_deciding_again(tmp_path: Path) -> None:
-    with in_sync_session(tmp_path) as ring:
-        admission = admitted(ring, "note", text="x")
+    with in_sync_session(tmp_path) as handle:
+        admission = admitted(handle, "note", text="x")
         with granting("note", admission):
             assert note("x") == "x"
 
@@ -228,8 +228,8 @@ def test_grant_runs_the_decided_call_without_deciding_again(tmp_path: Path) -> N
 
 
 async def test_grant_reaches_an_async_tool(tmp_path: Path) -> None:
-    async with in_session(tmp_path) as ring:
-        admission = await ring.aadmit(ToolCall("anote", {"text": "x"}))
+    async with in_session(tmp_path) as handle:
+        admission = await handle.admit(ToolCall("anote", {"text": "x"}), handle.in_task)
         assert isinstance(admission, Admission)
         with granting("anote", admission):
             assert await anote("x") == "x"
@@ -239,8 +239,8 @@ async def test_grant_reaches_an_async_tool(tmp_path: Path) -> None:
 
 def test_grant_is_used_once(tmp_path: Path) -> None:
     """The second call of the same function is decided by itself."""
-    with in_sync_session(tmp_path) as ring:
-        admission = admitted(ring, "note", text="x")
+    with in_sync_session(tmp_path) as handle:
+        admission = admitted(handle, "note", text="x")
         with granting("note", admission):
             note("x")
             note("x")
@@ -253,8 +253,8 @@ def test_grant_is_used_once(tmp_path: Path) -> None:
 def test_grant_is_no_use_to_another_tool(tmp_path: Path) -> None:
     """A tool that needs people finds no leave in what was granted to another."""
     with (
-        in_sync_session(tmp_path) as ring,
-        granting("note", admitted(ring, "note", text="x")),
+        in_sync_session(tmp_path) as handle,
+        granting("note", admitted(handle, "note", text="x")),
     ):
         with pytest.raises(CallDenied) as refused:
             wipe("x")
@@ -266,8 +266,8 @@ def test_grant_is_no_use_to_another_tool(tmp_path: Path) -> None:
 
 def test_grant_is_no_use_with_other_arguments(tmp_path: Path) -> None:
     """Not even a second try with the right ones: the grant is gone."""
-    with in_sync_session(tmp_path) as ring:
-        admission = admitted(ring, "note", text="x")
+    with in_sync_session(tmp_path) as handle:
+        admission = admitted(handle, "note", text="x")
         with granting("note", admission) as grant:
             with pytest.raises(CallDenied) as refused:
                 note("y")
@@ -287,8 +287,8 @@ def test_grant_fits_any_spelling_of_the_same_call(
 ) -> None:
     """Defaults and coercions make no difference between the rings."""
     with (
-        in_sync_session(tmp_path) as ring,
-        granting("note", admitted(ring, "note", text="x")),
+        in_sync_session(tmp_path) as handle,
+        granting("note", admitted(handle, "note", text="x")),
     ):
         assert note(**reached) == "x"
 
@@ -304,8 +304,8 @@ def test_grant_of_an_earlier_result_gives_it_without_running(tmp_path: Path) -> 
 
 def test_racing_threads_use_a_grant_once(tmp_path: Path) -> None:
     """Of eight threads that inherit one grant, one runs by it; the others ask anew."""
-    with in_sync_session(tmp_path) as ring:
-        admission = admitted(ring, "note", text="x")
+    with in_sync_session(tmp_path) as handle:
+        admission = admitted(handle, "note", text="x")
         gate = threading.Barrier(8)
 
         def run() -> None:
@@ -328,11 +328,11 @@ def test_racing_threads_use_a_grant_once(tmp_path: Path) -> None:
 
 def test_parallel_threads_each_find_their_own_grant(tmp_path: Path) -> None:
     """Grants of calls with different arguments never meet."""
-    with in_sync_session(tmp_path) as ring:
+    with in_sync_session(tmp_path) as handle:
         gate = threading.Barrier(4)
 
         def run(text: str) -> None:
-            admission = admitted(ring, "note", text=text)
+            admission = admitted(handle, "note", text=text)
             with granting("note", admission):
                 gate.wait()
                 assert note(text) == text
@@ -354,17 +354,17 @@ async def test_parallel_tasks_each_find_their_own_grant(tmp_path: Path) -> None:
     """Each task has a context of its own, however they take turns."""
     results = {}
 
-    async def run(ring: Ring, text: str) -> None:
-        admission = await ring.aadmit(ToolCall("anote", {"text": text}))
+    async def run(handle: LocalSession, text: str) -> None:
+        admission = await handle.admit(ToolCall("anote", {"text": text}), handle.in_task)
         assert isinstance(admission, Admission)
         with granting("anote", admission):
             await anyio.lowlevel.checkpoint()
             results[text] = await anote(text)
         assert isinstance(admission.result, Completed)
 
-    async with in_session(tmp_path) as ring, anyio.create_task_group() as group:
+    async with in_session(tmp_path) as handle, anyio.create_task_group() as group:
         for text in "abcd":
-            group.start_soon(run, ring, text)
+            group.start_soon(run, handle, text)
 
     assert results == {text: text for text in "abcd"}
     assert len(entries(tmp_path, "start")) == 4
@@ -374,13 +374,13 @@ async def test_parallel_tasks_each_find_their_own_grant(tmp_path: Path) -> None:
 
 
 def test_withdrawn_call_is_recorded_as_not_run_and_stays_so(tmp_path: Path) -> None:
-    """Asking again by the same key does not bring the leave back."""
-    with in_sync_session(tmp_path) as ring:
+    """Asking again by the same key admits nothing."""
+    with in_sync_session(tmp_path) as handle:
         call = ToolCall("note", {"text": "x"}, key="k")
-        admission = ring.admit(call)
+        admission = at_once(handle.admit(call, handle.in_thread))
         assert isinstance(admission, Admission)
-        withdrawn = ring.withdraw(admission)
-        again = ring.admit(call)
+        withdrawn = at_once(handle.withdraw(admission, handle.in_thread))
+        again = at_once(handle.admit(call, handle.in_thread))
 
     assert isinstance(withdrawn, Denial)
     assert isinstance(again, Denial)
@@ -391,14 +391,14 @@ def test_withdrawn_call_is_recorded_as_not_run_and_stays_so(tmp_path: Path) -> N
 
 def test_failure_of_an_earlier_run_reaches_the_caller_again(tmp_path: Path) -> None:
     """A tool that raised is not run again under the same key, and says what it said."""
-    with in_sync_session(tmp_path) as ring:
+    with in_sync_session(tmp_path) as handle:
         call = ToolCall("fail", {"text": "x"}, key="k")
-        admission = ring.admit(call)
+        admission = at_once(handle.admit(call, handle.in_thread))
         assert isinstance(admission, Admission)
         with granting("fail", admission), pytest.raises(LookupError):
             fail("x")
 
         with pytest.raises(ToolFailedError, match="LookupError: no x"):
-            ring.admit(call)
+            at_once(handle.admit(call, handle.in_thread))
 
     assert RAN == ["x"]
