@@ -60,7 +60,7 @@ class Explanation:
         if self.rules:
             lines.append(f"  rules   {', '.join(self.rules)}")
         if self.obligations:
-            lines.append(f"  obliged {', '.join(o.type for o in self.obligations)}")
+            lines.append(f"  must    {', '.join(o.type for o in self.obligations)}")
         if self.approvers:
             lines.append(f"  ask     {', '.join(self.approvers)}")
         return "\n".join(lines)

@@ -34,8 +34,10 @@ async def understand(
     Raises:
         Refusal: the call cannot be put to a policy, with the reason why.
     """
-    found, encoded = parts.registry.find(attempt.call.tool), None
+    found: ToolDefinition | None = None
+    encoded: bytes | None = None
     try:
+        found = parts.registry.find(attempt.call.tool)
         checked = _checked(attempt, found, attempt.call.arguments)  # 1
         encoded = checked.canonical
     finally:

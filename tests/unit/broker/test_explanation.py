@@ -109,7 +109,7 @@ async def test_it_reads_well() -> None:
         allowed = await broker.explain(session, ToolCall("act", {"text": "permit"}))
         asks = await broker.explain(session, ToolCall("act", {"text": "ask"}))
 
-    assert str(allowed) == "act: allow\n  obliged evidence"
+    assert str(allowed) == "act: allow\n  must    evidence"
     assert str(asks).splitlines() == [
         "act: ask",
         "  because A person has to look. [test.needs_person]",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import asyncio  # noqa: TID251 - a task in a context of its own
 from contextvars import Context
 from typing import TYPE_CHECKING
 
