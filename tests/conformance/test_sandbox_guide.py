@@ -9,14 +9,20 @@ from pathlib import Path
 
 import pytest
 
-GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "sandbox.md"
-FENCES = re.findall(r"```python[^\n]*\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-EXAMPLES = [source for source in FENCES if "from permissions" not in source]
+GUIDES = sorted((Path(__file__).parents[2] / "docs" / "guides" / "sandbox").glob("*.md"))
+EXAMPLES = [
+    pytest.param(source, id=f"{guide.stem}-{number}")
+    for guide in GUIDES
+    for number, source in enumerate(
+        re.findall(r"```python[^\n]*\n(.*?)```", guide.read_text(), re.DOTALL)
+    )
+    if "from wardline import" not in source
+]
 """Of the package alone; those of governed tools run with the rest of the documentation."""
 
 
 @pytest.mark.bwrap
-@pytest.mark.parametrize("source", EXAMPLES, ids=range(len(EXAMPLES)))
+@pytest.mark.parametrize("source", EXAMPLES)
 def test_the_guides_examples_print_what_they_say(tmp_path: Path, source: str) -> None:
     """In a process of its own, with no import of the broker."""
     alone = "\nimport sys\nassert 'permissions' not in sys.modules\n"
