@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING, Any, cast
 from langchain_core.tools import BaseTool
 from langchain_core.tools import tool as framework_tool
 from langgraph.graph import END
-from langgraph.prebuilt import ToolNode
 from langgraph.types import Command, Send
 
 from permissions.integrations._langgraph_calls import HeldCall, held_calls
 from permissions.integrations._langgraph_guard import CallGuard, definition_of
+from permissions.integrations._langgraph_node import GuardedToolNode
 from permissions.tools.decorator import guard_of
 
 if TYPE_CHECKING:
@@ -50,23 +50,19 @@ __all__ = [
 ]
 
 
-def guard_node(tools: Iterable[object], **options: Any) -> ToolNode:
+def guard_node(tools: Iterable[object], **options: Any) -> GuardedToolNode:
     """A `ToolNode` whose calls go through the broker of the session around the graph's run.
 
     Args:
         tools: functions decorated with `permissions.tool`, or LangChain tools made from them.
         **options: of `ToolNode` (`name`, `handle_tool_errors`, `messages_key`, ...).
+            `wrap_tool_call` and `awrap_tool_call` go around the broker; `handle_tool_errors` is
+            asked about exceptions of tools only, never about those of the broker.
 
     Raises:
         ToolDefinitionError: a tool is not guarded, or has another name here than there.
     """
-    guard = CallGuard()
-    return ToolNode(
-        [_as_framework_tool(each) for each in tools],
-        wrap_tool_call=guard.wrap_tool_call,
-        awrap_tool_call=guard.awrap_tool_call,
-        **options,
-    )
+    return GuardedToolNode([_as_framework_tool(each) for each in tools], **options)
 
 
 def fan_out(node: str = "tools", *, messages_key: str = "messages") -> Callable[[Any], Any]:
