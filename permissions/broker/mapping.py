@@ -44,7 +44,7 @@ def targets_of(
     if (template := definition.options.command) is not None:
         shell = definition.options.shell
         argv = argv_of(template, arguments.document, shell=shell)
-        found.append(command_target(argv, shell=shell))
+        found.append(command_target(template, argv, shell=shell))
     return found
 
 

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from permissions.errors import ArgumentsError, ToolDefinitionError
+from permissions.tools.shell.reading import read_argv, read_text, read_words
+from permissions.tools.shell.text import Word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,9 +26,6 @@ if TYPE_CHECKING:
     from permissions.vocabulary import JsonObject
 
 _PLACE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_SHELLS = frozenset(
-    {"ash", "bash", "busybox", "csh", "dash", "fish", "ksh", "mksh", "sh", "tcsh", "zsh"}
-)
 _TYPES = frozenset({"string", "integer"})
 
 
@@ -66,11 +65,8 @@ def check_command(
                 f'{name}: with shell=True command= is one text, and arguments are its "$1", "$2"'
             )
         used = set(properties)
-    elif _PLACE.search(template[0]) or os.path.basename(template[0]) in _SHELLS:  # noqa: PTH119
-        raise ToolDefinitionError(
-            f"{name}: the program {template[0]!r:.80} has to be fixed, and a shell is declared"
-            " with shell=True"
-        )
+    else:
+        _check_programs(name, template)
     if different := used ^ set(properties):
         raise ToolDefinitionError(
             f"{name}: {', '.join(sorted(different))}: command= has to name each argument of the"
@@ -79,6 +75,25 @@ def check_command(
     for argument, each in properties.items():
         if each.get("type") not in _TYPES:
             raise ToolDefinitionError(f"{name}: {argument} of a command is a str or an int")
+
+
+def _check_programs(name: str, template: tuple[str, ...]) -> None:
+    """Refuses a template whose programs an argument names, or that starts a shell unsaid."""
+    reading = read_words(_words_of(template))
+    for command in reading.commands:
+        if not command.program or _PLACE.search(command.program):
+            raise ToolDefinitionError(
+                f"{name}: each program of command= has to be fixed, and an argument or the"
+                f" environment names one: {template!r:.120}"
+            )
+    if reading.shell:
+        raise ToolDefinitionError(
+            f"{name}: {template!r:.120} starts a shell, which is declared with shell=True"
+        )
+
+
+def _words_of(template: tuple[str, ...]) -> list[Word]:
+    return [Word(part, fixed=_PLACE.search(part) is None) for part in template]
 
 
 def argv_of(
@@ -111,12 +126,17 @@ def argv_of(
     return words
 
 
-def command_target(argv: list[str], *, shell: bool) -> JsonObject:
-    """The command as policies see it: the same document as that of a `CommandArg`."""
+def command_target(template: tuple[str, ...], argv: list[str], *, shell: bool) -> JsonObject:
+    """The command as policies see it: the same document as that of a `CommandArg`.
+
+    It is `declared` when the developer fixed everything that runs, as far as it can be read.
+    """
+    reading = read_text(argv[2]) if shell else read_argv(argv)
     return {
         "kind": "command",
         "argument": "command",
         "argv": [argv[2]] if shell else argv,
         "program": None if shell else os.path.basename(argv[0]),  # noqa: PTH119
-        "shell": shell,
+        **reading.document(),
+        "declared": shell or not read_words(_words_of(template)).doubts,
     }

@@ -220,6 +220,10 @@ class AmountArg:
         return {"kind": self.kind, "currency": self.currency, "decimals": self.decimals}
 
 
+_MAX_WORD = 65536
+"""Characters of a command's word."""
+
+
 @dataclass(frozen=True, slots=True)
 class CommandArg:
     """A command to run: a list of words, or one text that a shell would read."""
@@ -228,14 +232,25 @@ class CommandArg:
     control = True
 
     def parse(self, value: JsonValue, workspace: Path) -> JsonObject:  # noqa: ARG002
-        """`shell` is true for a text, whose words nobody but the shell can know."""
+        """`shell` is true where a shell reads a text, also one that the argv starts.
+
+        `commands` is every program that will run, `complete` whether these are all
+        (`permissions.tools.shell`).
+        """
+        from permissions.tools.shell.reading import read_argv, read_text
+
         if isinstance(value, str):
-            text = _text(value, "a command", 65536)
-            return {"argv": [text], "program": None, "shell": True}
-        if not isinstance(value, list) or not value:
+            text = _text(value, "a command", _MAX_WORD, lines=True)
+            reading, argv, program = read_text(text), [text], None
+        elif isinstance(value, list) and value:
+            argv = [
+                _text(word, "a word of a command", _MAX_WORD, lines=True, empty=place > 0)
+                for place, word in enumerate(value)
+            ]
+            reading, program = read_argv(argv), os.path.basename(argv[0])  # noqa: PTH119
+        else:
             raise TargetError("is neither a text nor a list of words with a program first")
-        argv = [_text(word, "a word of a command", 65536) for word in value]
-        return {"argv": argv, "program": os.path.basename(argv[0]), "shell": False}  # noqa: PTH119
+        return {"argv": argv, "program": program, **reading.document(), "declared": False}
 
     def spelling(self) -> JsonObject:
         """The mark as JSON."""
@@ -262,14 +277,20 @@ def parse_targets(
     ]
 
 
-def _text(value: JsonValue, what: str, limit: int) -> str:
-    if not isinstance(value, str) or not value:
+def _text(
+    value: JsonValue, what: str, limit: int, *, lines: bool = False, empty: bool = False
+) -> str:
+    """A text without characters that have no shape; with `lines` it may have several lines."""
+    if not isinstance(value, str) or not (value or empty):
         raise TargetError(f"is not {what}")
     if len(value) > limit:
         raise TargetError(f"is longer than {limit} characters")
     if value.isascii() and value.isprintable():
         return value
-    if any(unicodedata.category(char) in {"Cc", "Cf", "Cs"} for char in value):
+    if any(
+        unicodedata.category(char) in {"Cc", "Cf", "Cs"} and not (lines and char in "\n\t")
+        for char in value
+    ):
         raise TargetError("holds control, invisible or broken characters")
     return value
 

@@ -215,6 +215,13 @@ _target_of("command", target) if {
 	_strings(target.argv)
 	_nullable_string(target.program)
 	is_boolean(target.shell)
+	is_boolean(target.complete)
+	is_boolean(target.declared)
+	is_array(target.commands)
+	every command in target.commands {
+		is_string(command.program)
+		_strings(command.argv)
+	}
 }
 
 _context if {

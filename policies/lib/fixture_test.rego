@@ -235,4 +235,7 @@ command(argv) := {
 	"argv": argv,
 	"program": argv[0],
 	"shell": false,
+	"commands": [{"program": argv[0], "argv": argv}],
+	"complete": true,
+	"declared": false,
 }

@@ -2,10 +2,11 @@
 # scope: package
 # title: Commands
 # description: |
-#   A command is a list of words for one program, run in a sandbox. The list of denied programs
-#   stops what a sandbox makes useless anyway and says so early; it is no boundary, the sandbox
-#   is.
-#   Not protected from: what an interpreter does with its arguments inside the sandbox.
+#   A command is a list of words for one program, run in a sandbox. Programs that start others
+#   (timeout, env, find -exec) are looked through, so the list of denied ones holds for what will
+#   run; it is no boundary, the sandbox is. Where what will run cannot be told (program text for
+#   an interpreter), a person sees it first.
+#   Not protected from: what a program, a script or a build file does inside the sandbox.
 # related_resources:
 #   - ref: docs/reference/policy-contract.md
 package wardline.policies.shell
@@ -46,7 +47,36 @@ deny contains {
 } if {
 	some target in _commands
 	target.shell == false
-	not _program_allowed(target)
+	not _programs_allowed(target)
+}
+
+# METADATA
+# title: A command can do anything, so its tool is declared to execute
+# description: A command that the developer declared as a whole does what its tool says.
+deny contains {
+	"code": "shell.effect_understated",
+	"agent": "This tool is declared to do less than run commands, so it cannot be used.",
+	"operator": concat("", ["argument ", target.argument, " is a command under effect ", _effect]),
+	"nearest": null,
+} if {
+	some target in _commands
+	target.declared == false
+	not _effect in {"execute", "irreversible"}
+}
+
+# METADATA
+# title: What cannot be told before it runs is seen by a person
+require_approval contains {
+	"code": "shell.unseen",
+	"agent": "What this command will run cannot be told before, so a person has to approve. Name the program and its words instead.",
+	"operator": concat("", ["argument ", target.argument, " starts what only running it would show"]),
+	"nearest": {"argument": target.argument, "form": ["program", "word", "..."]},
+	"terms": lib.approval_terms(input.action.properties.impact),
+} if {
+	some target in _commands
+	target.shell == false
+	target.declared == false
+	target.complete == false
 }
 
 # METADATA
@@ -71,7 +101,9 @@ obligations contains {
 	count(_commands) > 0
 }
 
-_program_allowed(target) if {
+_effect := input.action.properties.effect
+
+_programs_allowed(target) if {
 	denied := {name | some name in _table.denied_programs}
 	count(denied) > 0
 	is_string(target.program)
@@ -81,8 +113,12 @@ _program_allowed(target) if {
 	}
 }
 
-# A program by its name, and with an extension taken off (`mount.cifs`, `python3.12`).
-_program_words(target) := {lower(target.program), split(lower(target.program), ".")[0]}
+# Every program that will run by its name, and with an extension taken off (`mount.cifs`).
+_program_words(target) := {word |
+	names := {target.program} | {command.program | some command in target.commands}
+	some name in names
+	some word in {lower(name), split(lower(name), ".")[0]}
+}
 
 _sandbox if {
 	count(_commands) > 0

@@ -71,3 +71,38 @@ test_nothing_said_about_calls_without_commands if {
 	count(shell.deny) == 0 with input as fixture.base with data.wardline.tables as {}
 	count(shell.obligations) == 0 with input as fixture.base
 }
+
+test_denied_program_behind_another if {
+	wrapped := object.union(
+		fixture.command(["timeout", "5", "sudo", "id"]),
+		{"commands": [{"program": "timeout", "argv": ["timeout"]}, {"program": "SUDO", "argv": ["SUDO"]}]},
+	)
+	_denied(wrapped) == {"shell.denied_program"}
+}
+
+test_denied_below_an_effect_that_is_no_execution if {
+	every effect in ["read", "write", "send"] {
+		denied := shell.deny with input as fixture.call(effect, "low", [fixture.command(["ls"])])
+			with data.wardline.tables.shell as _tables
+		fixture.codes(denied) == {"shell.effect_understated"}
+	}
+}
+
+test_a_declared_command_may_read if {
+	declared := object.union(fixture.command(["ls"]), {"declared": true})
+	denied := shell.deny with input as fixture.call("read", "low", [declared])
+		with data.wardline.tables.shell as _tables
+	denied == set()
+}
+
+test_asked_for_what_only_running_it_would_show if {
+	open := object.union(fixture.command(["python3", "-c", "x"]), {"complete": false})
+	asked := shell.require_approval with input as fixture.call("execute", "low", [open])
+		with data.wardline.tables.approval.terms as {"low": fixture.terms}
+	fixture.codes(asked) == {"shell.unseen"}
+	plain := shell.require_approval with input as fixture.call(
+		"execute", "low",
+		[fixture.command(["ls"]), object.union(open, {"declared": true})],
+	)
+	count(plain) == 0
+}

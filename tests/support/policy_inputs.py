@@ -88,6 +88,17 @@ _TARGETS: st.SearchStrategy[JsonObject] = st.one_of(
             "argv": st.lists(WORDS, max_size=2),
             "program": _one(_PROGRAMS) | WORDS,
             "shell": st.booleans(),
+            "commands": st.lists(
+                st.fixed_dictionaries(
+                    {
+                        "program": _one(["ls", "sudo", "SSH", ""]) | WORDS,
+                        "argv": st.lists(WORDS, max_size=2),
+                    }
+                ),
+                max_size=2,
+            ),
+            "complete": st.booleans(),
+            "declared": st.booleans(),
         }
     ),
 )

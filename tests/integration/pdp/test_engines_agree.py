@@ -176,6 +176,9 @@ def random_target(rng: random.Random, argument: str) -> JsonObject:
                 "argv": rng.choice([["ls"], ["rm", "-rf", "/"], ["python3", "x.py"]]),
                 "program": rng.choice(["ls", "rm", "python3"]),
                 "shell": rng.random() < 0.3,
+                "commands": [{"program": rng.choice(["ls", "ssh"]), "argv": []}],
+                "complete": rng.random() < 0.7,
+                "declared": rng.random() < 0.3,
             },
         ]
     )

@@ -45,6 +45,14 @@ def test_policies_see_the_command(tmp_path: Path) -> None:
         "argv": ["grep", "-c", "--max-count=3", "--", "$(id); x", "a.txt"],
         "program": "grep",
         "shell": False,
+        "commands": [
+            {
+                "program": "grep",
+                "argv": ["grep", "-c", "--max-count=3", "--", "$(id); x", "a.txt"],
+            }
+        ],
+        "complete": True,
+        "declared": True,
     }
 
 
@@ -165,6 +173,16 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
         _string,
         {"command": ("ls", "{a}"), "sandbox": "process"},
         "CommandOutput",
+    ),
+    "a shell behind a wrapper": (
+        _text,
+        {"command": ("timeout", "5", "sh", "-c", "cat {a}"), "sandbox": "process"},
+        "starts a shell",
+    ),
+    "a program that an argument names": (
+        _text,
+        {"command": ("nice", "{a}"), "sandbox": "process"},
+        "has to be fixed",
     ),
     "a list": (_list, {"command": ("ls", "{a}"), "sandbox": "process"}, "a str or an int"),
     "a flag": (_flag, {"command": ("ls", "{a}"), "sandbox": "process"}, "a str or an int"),

@@ -220,13 +220,30 @@ ACCEPTED = [
         "words",
         CommandArg(),
         ["/usr/bin/git", "log"],
-        {"argv": ["/usr/bin/git", "log"], "program": "git", "shell": False},
+        {
+            "argv": ["/usr/bin/git", "log"],
+            "program": "git",
+            "shell": False,
+            "commands": [{"program": "git", "argv": ["/usr/bin/git", "log"]}],
+            "complete": True,
+            "declared": False,
+        },
     ),
     Case(
         "a text for a shell",
         CommandArg(),
         "ls; rm x",
-        {"argv": ["ls; rm x"], "program": None, "shell": True},
+        {
+            "argv": ["ls; rm x"],
+            "program": None,
+            "shell": True,
+            "commands": [
+                {"program": "ls", "argv": ["ls"]},
+                {"program": "rm", "argv": ["rm", "x"]},
+            ],
+            "complete": True,
+            "declared": False,
+        },
     ),
 ]
 
@@ -331,7 +348,7 @@ REFUSED = {
     "command: nul": Refused(CommandArg(), ["ls", "a\0b"]),
     "command: number": Refused(CommandArg(), ["sleep", 5]),
     "command: object": Refused(CommandArg(), {"argv": ["ls"]}),
-    "command: lines": Refused(CommandArg(), "ls\nrm x"),
+    "command: control characters": Refused(CommandArg(), "ls\rrm x"),
 }
 
 

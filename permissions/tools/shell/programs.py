@@ -1,0 +1,324 @@
+"""Programs that start other programs, and how their own words end. Data.
+
+From the manual pages of coreutils, util-linux, findutils, sudo, doas and shadow. An option that
+is not listed leaves open where the started command begins, which is a doubt and no guess.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapper:
+    """How to find the command in the words of a program that starts one.
+
+    `flags` and `values` are short options without and with a value, `long_flags` and
+    `long_values` the long ones; `skip` operands stand before the command. `alone` says what
+    runs when no command is given. `shell_flags` start a shell; `text` options hold text for one.
+    `joins`: the words are joined to a text for a shell. `assigns`: NAME=VALUE may stand first.
+    """
+
+    flags: str = ""
+    values: str = ""
+    long_flags: str = ""
+    long_values: str = ""
+    skip: int = 0
+    alone: Literal["nothing", "shell"] = "nothing"
+    shell_flags: str = ""
+    text: str = ""
+    joins: bool = False
+    assigns: bool = False
+    idle_flags: str = ""
+    """With one of these nothing is started."""
+
+
+_SUDO: Final = Wrapper(
+    flags="ABbEHKknPSV",
+    values="CDghpRrTtUu",
+    long_flags="askpass background bell preserve-env set-home remove-timestamp reset-timestamp"
+    " non-interactive preserve-groups stdin",
+    long_values="close-from chdir group host prompt chroot role type command-timeout other-user"
+    " user",
+    shell_flags="i s login shell",
+    alone="shell",
+    assigns=True,
+)
+_LOADER: Final = Wrapper(
+    long_flags="verify list inhibit-cache list-tunables list-diagnostics",
+    long_values="library-path preload audit argv0 inhibit-rpath glibc-hwcaps-prepend"
+    " glibc-hwcaps-mask",
+)
+_UNSHARE: Final = Wrapper(
+    flags="imnpuUCTrcf",
+    values="RSGw",
+    long_flags="mount uts ipc net pid user cgroup time fork map-root-user map-current-user"
+    " map-auto keep-caps mount-proc kill-child forward-signals",
+    long_values="root wd setuid setgid propagation setgroups monotonic boottime map-user"
+    " map-group map-users map-groups",
+    alone="shell",
+)
+
+WRAPPERS: Final[dict[str, Wrapper]] = {
+    "builtin": Wrapper(),
+    "catchsegv": Wrapper(),
+    "chroot": Wrapper(
+        long_flags="skip-chdir", long_values="groups userspec", skip=1, alone="shell"
+    ),
+    "chrt": Wrapper(
+        flags="abdfioRrv",
+        values="DPT",
+        long_flags="all-tasks batch deadline fifo idle other reset-on-fork rr verbose",
+        long_values="sched-deadline sched-period sched-runtime",
+        skip=1,
+    ),
+    "command": Wrapper(flags="p", idle_flags="Vv"),
+    "coproc": Wrapper(),
+    "dbus-run-session": Wrapper(long_values="config-file dbus-daemon"),
+    "doas": Wrapper(flags="Ln", values="aCu", shell_flags="s", assigns=True, alone="shell"),
+    "dumb-init": Wrapper(flags="cv", values="r", long_flags="single-child verbose"),
+    "eatmydata": Wrapper(),
+    "env": Wrapper(
+        flags="i0v",
+        values="uCa",
+        long_flags="ignore-environment null debug list-signal-handling block-signal"
+        " default-signal ignore-signal",
+        long_values="unset chdir argv0",
+        assigns=True,
+    ),
+    "exec": Wrapper(flags="cl", values="a"),
+    "fakeroot": Wrapper(flags="u", values="lsib", long_flags="unknown-is-real"),
+    "faketime": Wrapper(flags="fm", skip=1),
+    "flock": Wrapper(
+        flags="esxnuoFv",
+        values="wE",
+        long_flags="shared exclusive unlock nonblock close no-fork verbose",
+        long_values="timeout wait conflict-exit-code",
+        skip=1,
+        text="c command",
+    ),
+    "gosu": Wrapper(skip=1),
+    "ionice": Wrapper(
+        flags="t", values="cn", long_flags="ignore", long_values="class classdata"
+    ),
+    "ld.so": _LOADER,
+    "linux32": Wrapper(flags="3BFILRSTXZv"),
+    "linux64": Wrapper(flags="3BFILRSTXZv"),
+    "ltrace": Wrapper(flags="CfhiLrStTV", values="aAdDeFlnopsuwx"),
+    "nice": Wrapper(flags="0123456789", values="n", long_values="adjustment"),
+    "nohup": Wrapper(),
+    "nsenter": Wrapper(
+        flags="aFecCimnpTUuZ",
+        values="tSGW",
+        long_flags="all mount uts ipc net pid cgroup user time no-fork preserve-credentials"
+        " follow-context env join-cgroup root wd",
+        long_values="target setuid setgid wdns",
+        alone="shell",
+    ),
+    "numactl": Wrapper(
+        flags="als",
+        values="CNipmP",
+        long_flags="all localalloc show",
+        long_values="interleave membind cpunodebind physcpubind preferred",
+    ),
+    "pkexec": Wrapper(
+        long_flags="disable-internal-agent keep-cwd", long_values="user", alone="shell"
+    ),
+    "prlimit": Wrapper(
+        long_flags="noheadings raw verbose",
+        long_values="as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio"
+        " rttime sigpending stack",
+    ),
+    "run0": Wrapper(
+        long_flags="no-ask-password",
+        long_values="user group unit property description slice nice chdir setenv background",
+        values="ugpD",
+        alone="shell",
+    ),
+    "runuser": Wrapper(
+        flags="lmfP",
+        values="uGgsw",
+        long_flags="login preserve-environment fast pty",
+        long_values="user group supp-group shell whitelist-environment",
+        text="c command session-command",
+        alone="shell",
+    ),
+    "script": Wrapper(
+        flags="aefqR",
+        values="BEIOTmo",
+        long_flags="append return flush force quiet",
+        long_values="log-io echo log-in log-out log-timing logging-format output-limit",
+        text="c command",
+        alone="shell",
+        skip=1,
+    ),
+    "setarch": Wrapper(flags="3BFILRSTXZv", skip=1, alone="shell"),
+    "setpriv": Wrapper(
+        flags="d",
+        long_flags="clear-groups keep-groups init-groups no-new-privs nnp dump reset-env",
+        long_values="ambient-caps inh-caps bounding-set ruid euid rgid egid reuid regid groups"
+        " securebits pdeathsig selinux-label apparmor-profile",
+    ),
+    "setsid": Wrapper(flags="cfw", long_flags="ctty fork wait"),
+    "stdbuf": Wrapper(values="ioe", long_values="input output error"),
+    "strace": Wrapper(
+        flags="ACcDdFfhiknqrTttVvwxyYzZ", values="aAbeEIoOPpsSuUX", long_flags="follow-forks"
+    ),
+    "su": Wrapper(
+        flags="flmpP",
+        values="gGsw",
+        long_flags="fast login preserve-environment pty",
+        long_values="group supp-group shell whitelist-environment",
+        text="c command session-command",
+        alone="shell",
+        shell_flags="l login",
+        skip=1,
+    ),
+    "su-exec": Wrapper(skip=1),
+    "sudo": _SUDO,
+    "sudo-rs": _SUDO,
+    "systemd-run": Wrapper(
+        flags="tPdqrG",
+        values="uprM",
+        long_flags="scope user system pty pipe quiet wait collect no-block no-ask-password"
+        " same-dir",
+        long_values="unit property description slice uid gid nice working-directory setenv"
+        " machine host service-type",
+        shell_flags="S shell",
+    ),
+    "taskset": Wrapper(flags="ac", long_flags="all-tasks cpu-list", skip=1),
+    "time": Wrapper(
+        flags="apqv",
+        values="fo",
+        long_flags="append portability quiet verbose",
+        long_values="format output",
+    ),
+    "timeout": Wrapper(
+        flags="fpv",
+        values="ks",
+        long_flags="foreground preserve-status verbose",
+        long_values="kill-after signal",
+        skip=1,
+    ),
+    "tini": Wrapper(flags="gsvw", values="e"),
+    "torsocks": Wrapper(flags="iq", long_flags="isolate quiet"),
+    "unbuffer": Wrapper(flags="p"),
+    "unshare": _UNSHARE,
+    "valgrind": Wrapper(flags="qv", long_flags="quiet verbose"),
+    "watch": Wrapper(
+        flags="bcdegprtw",
+        values="nqs",
+        long_flags="beep color differences errexit chgexit precise no-title no-wrap",
+        long_values="interval equexit",
+        joins=True,
+    ),
+    "xargs": Wrapper(
+        flags="0eiloprtx",
+        values="EILPadns",
+        long_flags="null exit interactive no-run-if-empty verbose open-tty eof replace"
+        " max-lines show-limits",
+        long_values="arg-file delimiter max-args max-chars max-procs process-slot-var",
+    ),
+    "xvfb-run": Wrapper(flags="al", values="nesfpw", long_flags="auto-servernum"),
+}
+"""By the name of the program; `reading` knows `find`, `busybox`, `eval` and others by hand."""
+
+RUNNERS: Final[dict[str, str]] = {
+    "bundle": "exec",
+    "conda": "run",
+    "direnv": "exec",
+    "hatch": "run",
+    "mise": "exec",
+    "npm": "exec",
+    "pdm": "run",
+    "pipenv": "run",
+    "pnpm": "exec",
+    "poetry": "run",
+    "rye": "run",
+    "uv": "run",
+    "yarn": "exec",
+}
+"""Programs with a subcommand that starts the command after it."""
+
+SHELLS: Final = frozenset({"ash", "bash", "dash", "ksh", "mksh", "rbash", "sh", "yash"})
+"""Their `-c` text is of the grammar that `text` reads."""
+OTHER_SHELLS: Final = frozenset(
+    {"csh", "elvish", "fish", "nu", "powershell", "pwsh", "tcsh", "xonsh", "zsh"}
+)
+"""Their text is of another grammar."""
+MULTI_CALL: Final = frozenset({"busybox", "toybox"})
+
+INLINE_CODE: Final[dict[str, str]] = {
+    "Rscript": "e",
+    "bun": "e",
+    "deno": "eval",
+    "emacs": "eval f l",
+    "erl": "eval",
+    "expect": "c",
+    "gdb": "ex eval-command x command",
+    "groovy": "e",
+    "guile": "c",
+    "jshell": "",
+    "julia": "e E eval print",
+    "lua": "e",
+    "luajit": "e",
+    "node": "e p eval print r require import",
+    "nodejs": "e p eval print r require import",
+    "osascript": "e",
+    "perl": "e E M m",
+    "php": "r B E R",
+    "pypy": "c",
+    "python": "c",
+    "ruby": "e r",
+    "vi": "c cmd S",
+    "view": "c cmd S",
+    "vim": "c cmd S",
+    "nvim": "c cmd S",
+}
+"""Interpreters, and their options that hold program text of a language nobody reads here."""
+
+STARTING_OPTIONS: Final[dict[str, str]] = {
+    "cpio": "rsh-command",
+    "fd": "x X exec exec-batch",
+    "fdfind": "x X exec exec-batch",
+    "git": "config-env exec-path upload-pack receive-pack exec extcmd open-files-in-pager",
+    "make": "eval",
+    "gmake": "eval",
+    "man": "P H pager html",
+    "rg": "pre hostname-bin",
+    "rsync": "e rsh rsync-path",
+    "sort": "compress-program",
+    "split": "filter",
+    "sqlite3": "cmd init",
+    "tar": "I F checkpoint-action to-command use-compress-program rsh-command info-script"
+    " new-volume-script",
+    "bsdtar": "use-compress-program",
+    "wget": "use-askpass e execute",
+    "zip": "TT unzip-command",
+}
+"""Options by which an ordinary program starts one that an argument names."""
+
+STARTING_WORDS: Final[dict[str, frozenset[str]]] = {
+    "git": frozenset({"foreach", "bisect", "filter-branch", "difftool", "mergetool"}),
+    "ip": frozenset({"exec"}),
+}
+
+DOUBTFUL_BUILTINS: Final = frozenset(
+    {
+        ".", "alias", "bind", "compgen", "complete", "enable", "fc", "hash", "mapfile",
+        "parallel", "readarray", "source",
+    }
+)  # fmt: skip
+"""What they run is named by something outside of their words."""
+
+STEERING_VARIABLES: Final = frozenset(
+    {
+        "BASH_ENV", "BROWSER", "EDITOR", "ENV", "GCONV_PATH", "IFS", "LD_AUDIT",
+        "LD_LIBRARY_PATH", "LD_PRELOAD", "LESSCLOSE", "LESSOPEN", "MANPAGER", "NODE_OPTIONS",
+        "PAGER", "PATH", "PERL5LIB", "PERL5OPT", "PROMPT_COMMAND", "PS4", "PYTHONHOME",
+        "PYTHONPATH", "PYTHONSTARTUP", "RUBYLIB", "RUBYOPT", "SHELL", "SHELLOPTS", "SUDO_ASKPASS",
+        "TAR_OPTIONS", "VISUAL",
+    }
+)  # fmt: skip
+"""Variables that decide what a program starts or loads; `GIT_...` and `BASH_FUNC_...` as well."""

@@ -1,0 +1,207 @@
+"""What a command will run: read by rule here, and held against real shells."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from permissions.tools.shell.reading import read_argv, read_text
+from permissions.tools.shell.text import parse
+from permissions.tools.targets import CommandArg, TargetError, parse_targets
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+THROUGH: dict[str, tuple[str, list[str]]] = {
+    "timeout": ("timeout -k 3 --signal=KILL 5 ssh a", ["timeout", "ssh"]),
+    "timeout, abbreviated": ("timeout --sig KILL 5 ssh a", ["timeout", "ssh"]),
+    "nice": ("nice -n 5 ssh a", ["nice", "ssh"]),
+    "nice, old": ("nice -5 sudo id", ["nice", "sudo", "id"]),
+    "nohup": ("nohup ssh a", ["nohup", "ssh"]),
+    "env": ("env -i -u HOME A=1 ssh a", ["env", "ssh"]),
+    "stdbuf": ("stdbuf -o0 -eL ssh a", ["stdbuf", "ssh"]),
+    "time": ("time ssh a", ["time", "ssh"]),
+    "setsid": ("setsid -w ssh a", ["setsid", "ssh"]),
+    "ionice": ("ionice -c 2 -n 0 ssh a", ["ionice", "ssh"]),
+    "chroot": ("chroot --userspec=a:b / ssh a", ["chroot", "ssh"]),
+    "unshare": ("unshare -rm --fork ssh a", ["unshare", "ssh"]),
+    "taskset": ("taskset -c 0 ssh a", ["taskset", "ssh"]),
+    "sudo": ("sudo -u bob A=1 ssh a", ["sudo", "ssh"]),
+    "sudo-rs": ("sudo-rs -n ssh a", ["sudo-rs", "ssh"]),
+    "doas": ("doas -u bob ssh a", ["doas", "ssh"]),
+    "one in another": ("timeout 5 nice env A=1 ssh a", ["timeout", "nice", "env", "ssh"]),
+    "xargs": ("xargs -n1 -P 4 ssh a", ["xargs", "ssh"]),
+    "find": ("find . -name x -exec ssh {} ;", ["find", "ssh"]),
+    "find, twice": ("find . -exec ls {} + -execdir ssh ;", ["find", "ls", "ssh"]),
+    "loader": ("/lib64/ld-linux-x86-64.so.2 --library-path /x /usr/bin/ssh a",
+               ["ld-linux-x86-64.so.2", "ssh"]),
+    "busybox": ("busybox wget a", ["busybox", "wget"]),
+    "runner": ("uv run ssh a", ["uv", "ssh"]),
+    "folders": ("/usr/bin/timeout 5 /usr/bin/ssh", ["timeout", "ssh"]),
+    "an argument only": ("grep -r ssh .", ["grep"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "programs"), THROUGH.values(), ids=THROUGH)
+def test_a_program_that_starts_another_is_looked_through(
+    words: str, programs: list[str]
+) -> None:
+    reading = read_argv(words.split())
+
+    assert [each.program for each in reading.commands] == programs
+    assert (reading.doubts, reading.shell) == ([], False)
+
+
+SHELLS: dict[str, tuple[list[str], list[str]]] = {
+    "bash -c": (["bash", "-c", "cd x && ssh a"], ["bash", "cd", "ssh"]),
+    "sh -ec --": (["/bin/sh", "-ec", "--", "ssh a"], ["sh", "ssh"]),
+    "bash -lc": (["bash", "--norc", "-lc", "ssh a"], ["bash", "ssh"]),
+    "behind a wrapper": (["timeout", "5", "bash", "-c", "ssh a"], ["timeout", "bash", "ssh"]),
+    "in itself": (["sh", "-c", "bash -c 'sh -c \"ssh a\"'"], ["sh", "bash", "sh", "ssh"]),
+    "su -c": (["su", "bob", "-c", "ssh a"], ["su", "ssh"]),
+    "script": (["script", "-qc", "ssh a", "/dev/null"], ["script", "ssh"]),
+    "flock": (["flock", "/tmp/x", "-c", "ssh a"], ["flock", "ssh"]),
+    "watch": (["watch", "-n", "1", "ssh a"], ["watch", "ssh"]),
+    "busybox sh": (["busybox", "sh", "-c", "ssh a"], ["busybox", "sh", "ssh"]),
+    "xargs sh": (["find", ".", "-exec", "sh", "-c", "ssh $1", ";"], ["find", "sh", "ssh"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("argv", "programs"), SHELLS.values(), ids=SHELLS)
+def test_an_argv_that_starts_a_shell_is_a_text_for_a_shell(
+    argv: list[str], programs: list[str]
+) -> None:
+    reading = read_argv(argv)
+
+    assert reading.shell
+    assert [each.program for each in reading.commands] == programs
+
+
+OPEN = [
+    "python3 -c pass", "python3.12 -Ic pass", "perl -ne 1", "ruby -e 1", "node --eval=1", "php -r 1",
+    "python3", "python3 -", "awk BEGIN{system(x)}", "sed 1e", "sed s/a/b/e x", "git -c a.b=c fetch",
+    "git bisect run x", "tar --checkpoint-action=exec=x -cf a b", "tar -I x -cf a b",
+    "rsync -e x a b", "find . -exec {} ;", "xargs env", "xargs sh -c", "bash", "bash x.sh",
+    "zsh -c ls", "parallel ssh ::: a", "env -S ssh", "timeout --unknown 5 ssh", "sudo -s", "",
+    "ssh/", "env LD_PRELOAD=x ls", "unshare -r", "sudo -X y ls",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", OPEN)
+def test_what_only_running_it_would_show_is_a_doubt(words: str) -> None:
+    assert read_argv(words.split(" ")).doubts
+
+
+OPEN_TEXTS = [
+    "$x a", "`echo ssh` a", "s*h a", "{ssh,a}", "~/bin/x", "echo '", "eval $x", ". ./x", "source x",
+    "alias ls=ssh; ls", "PATH=/x ls", "export LD_PRELOAD=x", "trap $x EXIT", "bash <<< 'ssh a'",
+    "cat x | sh", "x='$(ssh)'; echo $((x))", "echo ${x@P}", "hash -p ssh ls", "if", "env $x ls",
+    "timeout $x ssh", "python3 -c $x", "find . $x", "exec $x", "command $x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", OPEN_TEXTS)
+def test_a_text_that_is_not_all_in_view_is_a_doubt(text: str) -> None:
+    assert read_text(text).doubts
+
+
+def test_a_word_is_what_the_shell_makes_of_it() -> None:
+    words = parse(r"""gi\t 'a b'"c"d "x\"y" 3 -x a\ b $z *.py 'a'\ b""").commands[0]
+
+    assert [word.text for word in words] == [
+        "git", "a bcd", 'x"y', "3", "-x", "a b", "$z", "*.py", "a b",
+    ]  # fmt: skip
+    assert [word.fixed for word in words] == [True] * 6 + [False] * 3
+
+
+NEVER_ENDING = ["(" * 5_000, "$(" * 2_000, "a" * 70_000, "sh -c " * 30 + "'ls'", "{" * 9_000]
+
+
+@pytest.mark.parametrize("text", NEVER_ENDING, ids=range(len(NEVER_ENDING)))
+def test_a_text_that_is_too_much_is_a_doubt_and_no_fault(text: str) -> None:
+    assert read_text(text).doubts
+
+
+def nested(depth: int) -> list[str]:
+    return ["timeout", "1"] * depth + ["ssh"]
+
+
+def test_what_lies_too_deep_is_a_doubt() -> None:
+    assert read_argv(nested(5)).doubts == []
+    assert read_argv(nested(50)).doubts
+
+
+# What a shell ran, by programs that write their own name down.
+
+RUNS = [
+    "ssh a", "ssh a && sudo b; curl c | wget d & git e; wait", "s\\sh a", "s''sh a", '"ss"h a',
+    "if ssh; then sudo; else curl; fi", "for i in 1 2; do ssh $i; done", "echo $(ssh a) `sudo b`",
+    "f() { ssh a; }; f", "echo \"x $(ssh 'a')\"", "cat <(ssh) <<E\n$(sudo)\nE", "(cd /; ssh a)",
+    "timeout 5 nice -n 1 env A=1 nohup ssh a", "echo a | xargs -n1 ssh", "xargs -a /dev/null -r ssh",
+    "find / -maxdepth 0 -exec ssh {} ;", "find / -maxdepth 0 -exec ssh {} \\; -exec sudo {} +",
+    "eval 'ssh a; sudo b'", "trap 'ssh a' EXIT", "bash -c 'ssh a; sh -c \"sudo b\"'",
+    "A=1 B=2 ssh a", ">/dev/null ssh a 2>&1", "while ssh; do break; done", "case x in x) ssh;; esac",
+    "[[ a == a ]] && ssh", "[ a = b ] || ssh", "! ssh", "{ ssh; }", "time ssh", "exec ssh a",
+    "command ssh a", "x=$(ssh); y=${z:-$(sudo)}", "export A=$(ssh)", "echo ssh; #sudo\ncurl",
+    "stdbuf -o0 ssh a", "setsid -w ssh", "a=(1 $(ssh)); echo $((1+1))", "sudo\\\n x", "ss\\\nh a", ">/dev/2>&1l ssh a", "env =1 ssh a", "\\\nssh",
+    "$'ssh' a", "$'\\x73sh' a", "x=ssh; $x a", "ss{h,h} a", 'e=ssh; eval "$e a"', "env -S 'ssh a'",
+    "printf ssh | sh", "sh <<< ssh", "coproc ssh", "select x in a; do ssh; done </dev/null", "ssh;",
+    "echo 'ssh' \"sudo\" # curl", "echo ${x:=`ssh`}", "env -u A -C / ssh", "until ssh; do :; done",
+]  # fmt: skip
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+@pytest.mark.parametrize("text", RUNS)
+def test_nothing_ran_that_was_not_read(text: str, tmp_path: Path) -> None:
+    """A reading without doubts names each program that a real bash then started."""
+    log, programs = tmp_path / "log", tmp_path / "bin"
+    programs.mkdir()
+    for name in ("ssh", "sudo", "curl", "wget", "git"):
+        (programs / name).write_text(f"#!/bin/sh\necho {name} >> {log}\n")
+        (programs / name).chmod(0o755)
+    reading = read_text(text)
+    subprocess.run(
+        ["bash", "-c", text],
+        env={"PATH": f"{programs}:{os.environ['PATH']}", "HOME": str(tmp_path)},
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+    )
+    ran = set(log.read_text().split()) if log.exists() else set()
+
+    assert reading.doubts or ran <= {each.program for each in reading.commands}
+    assert ran or "echo 'ssh'" in text or "wait" in text or reading.commands
+
+
+def test_policies_get_the_reading(tmp_path: Path) -> None:
+    (found,) = parse_targets(CommandArg(), "command", ["timeout", "5", "ssh", "a"], tmp_path)
+
+    assert found == {
+        "kind": "command",
+        "argument": "command",
+        "argv": ["timeout", "5", "ssh", "a"],
+        "program": "timeout",
+        "shell": False,
+        "commands": [
+            {"program": "timeout", "argv": ["timeout", "5", "ssh", "a"]},
+            {"program": "ssh", "argv": ["ssh", "a"]},
+        ],
+        "complete": True,
+        "declared": False,
+    }
+
+
+def test_a_text_of_several_lines_is_a_command_and_other_controls_are_none(
+    tmp_path: Path,
+) -> None:
+    (found,) = parse_targets(CommandArg(), "command", "ls\n\tssh a", tmp_path)
+    assert [each["program"] for each in found["commands"]] == ["ls", "ssh"]
+    for text in ("ls\rssh", "ls\x1b[2K", "ls\u202e"):
+        with pytest.raises(TargetError):
+            parse_targets(CommandArg(), "command", text, tmp_path)
