@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,10 @@ for name in [name for name in os.environ if name.startswith("WARDLINE_")]:
     del os.environ[name]  # a developer's own settings must not decide a test
 # Nor must a busy machine: one late answer of the evaluator is a denial, as it has to be.
 os.environ["WARDLINE_PDP__HARD_DEADLINE_MS"] = "20000"
+
+# What belongs to a user of this machine is this run's own, and gone with it.
+_STATE = tempfile.TemporaryDirectory(prefix="wardline-tests-")
+os.environ["XDG_STATE_HOME"] = _STATE.name
 
 # A run that was started in the background ignores Ctrl-C, and so would each program it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -65,15 +65,23 @@ class PendingOverlay:
 
 @asynccontextmanager
 async def opened_overlay(
-    workspace: Path, hidden: tuple[str, ...]
+    workspace: Path, hidden: tuple[str, ...], journals: Path | None = None
 ) -> AsyncIterator[WorkspaceOverlay]:
     """An overlay for one run. It is forgotten when the run fails, and else is the caller's.
+
+    Args:
+        workspace: absolute, without links.
+        hidden: names at its top that the run must not see.
+        journals: where what undoes a killed commit is kept; a folder in the workspace is not
+            believed, then it is one in the user's state folder.
 
     Raises:
         ProfileError: the workspace must not be shown.
         CommitError: a killed commit cannot be undone, or another goes on for too long.
     """
-    overlay = WorkspaceOverlay(workspace, hidden=hidden)
+    overlay = WorkspaceOverlay(
+        workspace, hidden=hidden, journals=_believed(journals, workspace)
+    )
     try:
         await to_thread.run_sync(overlay.__enter__)
         yield overlay
@@ -81,6 +89,12 @@ async def opened_overlay(
         with anyio.CancelScope(shield=True):
             await to_thread.run_sync(overlay.discard)
         raise
+
+
+def _believed(journals: Path | None, workspace: Path) -> Path | None:
+    if journals is None or journals.resolve().is_relative_to(workspace.resolve()):
+        return None
+    return journals
 
 
 async def pending_in(overlay: WorkspaceOverlay) -> PendingOverlay:

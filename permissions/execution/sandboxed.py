@@ -75,6 +75,7 @@ class SandboxedExecutor:
         bounds: of each of them.
         private: places of the broker's own, which go into no sandbox.
         hidden: names at the top of a workspace that no overlay of it shows either.
+        journals: folder for what undoes a commit that is killed; never in the workspace.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class SandboxedExecutor:
         bounds: SessionBounds | None = None,
         private: tuple[Path, ...] = (),
         hidden: tuple[str, ...] = (),
+        journals: Path | None = None,
     ) -> None:
         self._sandbox = sandbox
         self._stage = stage
@@ -101,6 +103,7 @@ class SandboxedExecutor:
         self._private = private
         self._own = tuple(place.resolve() for place in private)
         self._hidden = hidden
+        self._journals = journals
 
     def enforces(self, execution: Execution) -> JsonObject:
         """Backend, profile and digest of the code, or why it cannot run here.
@@ -179,7 +182,7 @@ class SandboxedExecutor:
         hidden = (*hidden_names(execution.workspace, self._private), *self._hidden)
         result = None
         try:
-            async with opened_overlay(execution.workspace, hidden) as overlay:
+            async with opened_overlay(execution.workspace, hidden, self._journals) as overlay:
                 result = await self._run(execution, profile, workspace=overlay)
                 return outcome_of(execution, result, await pending_in(overlay))
         except OSError as err:

@@ -141,6 +141,7 @@ class Places:
         self.trace = root / "trace"
         self.bundles = root / "bundles"
         self.code = root / "code"
+        self.commits = root / "commits"
         self.state = root / STATE_FILE
 
     def make(self) -> None:
@@ -222,6 +223,7 @@ async def _executors(
             bounds=session_bounds(config),
             private=_private(config, places),
             hidden=config.sandbox.hidden,
+            journals=places.commits,
         )
         for isolation, sandbox in sandboxes.items()
     }

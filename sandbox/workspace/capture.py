@@ -34,6 +34,7 @@ from sandbox.workspace.at import (
     status,
 )
 from sandbox.workspace.diffs import Diffs
+from sandbox.workspace.journal import COMMIT
 from sandbox.workspace.model import (
     Change,
     ChangeSet,
@@ -120,7 +121,7 @@ class _Walk:
         names = self._names(above)
         for name in names:
             path = prefix + name
-            if not prefix and name in self.hidden:
+            if not prefix and self._is_hidden(name):
                 self._refuse(path, "it lies where the run could not see")
             elif not is_plain(path) or len(os.fsencode(name)) > NAME_BYTES:
                 self._refuse(path, "its name is not plain printable UTF-8, or too long")
@@ -128,8 +129,11 @@ class _Walk:
                 self._entry(above, below, name, path)
         if opaque and below is not None:
             for name in self._names(below):
-                if name not in names and (prefix or name not in self.hidden):
+                if name not in names and (prefix or not self._is_hidden(name)):
                     self._removed(below, name, prefix + name)
+
+    def _is_hidden(self, name: str) -> bool:
+        return name in self.hidden or name.startswith(COMMIT)
 
     def _names(self, number: int) -> list[str]:
         names = []

@@ -35,7 +35,6 @@ from sandbox.workspace.at import (
 )
 from sandbox.workspace.errors import CommitError
 from sandbox.workspace.journal import (
-    COMMIT,
     Journal,
     Step,
     Undone,
@@ -45,6 +44,7 @@ from sandbox.workspace.model import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from sandbox.workspace.journal import Do
     from sandbox.workspace.model import Base, Change, ChangeSet
@@ -53,13 +53,14 @@ LOCK_SECONDS = 30.0
 _WRITABLE = 0o700
 
 
-def commit(changes: ChangeSet, upper: int, workspace: int) -> None:
+def commit(changes: ChangeSet, upper: int, workspace: int, journals: Path) -> None:
     """Makes the workspace as the run left its overlay.
 
     Args:
         changes: from `capture` of the same overlay.
         upper: descriptor of the upper directory.
         workspace: descriptor of the workspace.
+        journals: folder outside of the workspace for what undoes a commit that is killed.
 
     Raises:
         CommitError: nothing of it is there, unless its `kind` is `torn`.
@@ -70,20 +71,20 @@ def commit(changes: ChangeSet, upper: int, workspace: int) -> None:
     if not changes.changes:
         return
     with locked(workspace):
-        _recover(workspace)
+        _recover(workspace, journals)
         if conflicts := _conflicts(changes, workspace):
             raise CommitError("conflict", conflicts)
-        _commit(changes, upper, workspace)
+        _commit(changes, upper, workspace, journals)
 
 
-def recover(workspace: int) -> tuple[Fault, ...]:
+def recover(workspace: int, journals: Path) -> tuple[Fault, ...]:
     """Undoes a commit that was killed; gives the paths it could not put back.
 
     Raises:
         CommitError: another commit is under way for too long, or the journal is damaged.
     """
     with locked(workspace):
-        return _recover(workspace)
+        return _recover(workspace, journals)
 
 
 @contextmanager
@@ -119,14 +120,17 @@ def _blocked(changes: ChangeSet) -> CommitError | None:
     return CommitError("conflict", changes.conflicts) if changes.conflicts else None
 
 
-def _recover(workspace: int) -> tuple[Fault, ...]:
-    if status(workspace, COMMIT) is None:
-        return ()
-    journal = _begin(workspace)
-    undone = journal.undo(journal.read() or ())
-    kept = (*undone.stuck, *undone.theirs)
-    journal.close(keep=bool(kept))
-    return kept
+def _recover(workspace: int, journals: Path) -> tuple[Fault, ...]:
+    kept: list[Fault] = []
+    try:
+        for journal, steps in Journal.unfinished(workspace, journals):
+            undone = journal.undo(steps)
+            left = (*undone.stuck, *undone.theirs)
+            journal.close(keep=bool(left))
+            kept += left
+    except OSError as err:
+        raise CommitError("failed", (Fault(".", f"{err.strerror}: {journals}"),)) from err
+    return tuple(kept)
 
 
 def _conflicts(changes: ChangeSet, workspace: int) -> tuple[Fault, ...]:
@@ -159,8 +163,8 @@ def _is_still(base: Base, here: Base | None, *, renamed: bool = False) -> bool:
     return same and (renamed or here.changed_ns == base.changed_ns)
 
 
-def _commit(changes: ChangeSet, upper: int, workspace: int) -> None:
-    journal = _begin(workspace)
+def _commit(changes: ChangeSet, upper: int, workspace: int, journals: Path) -> None:
+    journal = _begin(workspace, journals)
     steps: list[Step] = []
     written = False
     try:
@@ -177,11 +181,13 @@ def _commit(changes: ChangeSet, upper: int, workspace: int) -> None:
     journal.close()
 
 
-def _begin(workspace: int) -> Journal:
+def _begin(workspace: int, journals: Path) -> Journal:
     try:
-        return Journal.begin(workspace)
+        return Journal.begin(workspace, journals)
     except OSError as err:
-        raise CommitError("failed", (Fault(COMMIT, f"{err.strerror}"),)) from err
+        raise CommitError(
+            "failed", (Fault(".", f"no commit can begin: {err.strerror}"),)
+        ) from err
 
 
 def _failure(err: Exception, undone: Undone) -> CommitError:

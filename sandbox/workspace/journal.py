@@ -1,10 +1,18 @@
 """The steps of a commit, how each is undone, and the record that survives a kill.
 
-While a commit works, its folder `.wardline-commit` lies in the workspace: `new/` with what is
-to be put in place, `old/` with what was taken away, and the journal. Every step is one rename
-(or one change of a folder's mode), so that what has been done can be read off the disk: undoing
-asks the disk, not the journal, how far it came, and may itself be killed and begun again.
-Taking the journal away is the commit.
+While a commit works, a folder `.wardline-commit-<random>` lies in the workspace: `new/` with
+what is to be put in place, `old/` with what was taken away. Every step is one rename (or one
+change of a folder's mode), so that what has been done can be read off the disk: undoing asks
+the disk, not the journal, how far it came, and may itself be killed and begun again. Taking the
+journal away is the commit.
+
+The journal itself lies outside of the workspace, in a folder of the committing user's own:
+whatever a workspace brings along (a cloned repository with a journal in it) is never read. It
+names the commit's folder and both inodes, so it is about this workspace and no other; and no
+step of it may touch a protected path, since no commit does.
+
+Not protected from: a journal folder that is lost with a commit under way. Nobody can undo that
+commit then; its folder stays in the workspace, unseen by runs, with the originals in `old`.
 """
 
 from __future__ import annotations
@@ -14,6 +22,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self, assert_never, get_args
@@ -28,15 +37,17 @@ from sandbox.workspace.at import (
 )
 from sandbox.workspace.errors import CommitError
 from sandbox.workspace.model import Fault
+from sandbox.workspace.protected import is_protected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
-COMMIT = ".wardline-commit"
-"""Name of the commit's folder, at the top of the workspace."""
+COMMIT = ".wardline-commit-"
+"""How the names of commit folders begin, at the top of the workspace."""
 
-_JOURNAL, _NEW, _OLD, _LOST = "journal", "new", "old", "lost"
-_SAVED = f"the original is in {COMMIT}/{_LOST}"
+_NEW, _OLD, _LOST = "new", "old", "lost"
+MAX_JOURNAL = 64 * 1024 * 1024
 
 Do = Literal["put", "swap", "take", "mode"]
 
@@ -85,74 +96,93 @@ class Undone:
 
 
 class Journal:
-    """An open commit folder. Only its holder may touch the workspace (see `commit`).
+    """An open commit. Only its holder may touch the workspace (see `commit`).
 
     Args:
         workspace: descriptor of the workspace.
-        number: descriptor of the commit folder.
-        new: descriptor of what is to be put in place.
-        old: descriptor of what was taken away.
+        file: where its steps are written, outside of the workspace.
+        name: of the commit folder.
+        numbers: descriptors of it, of `new` and of `old`.
     """
 
-    def __init__(self, workspace: int, number: int, new: int, old: int) -> None:
-        self.workspace, self._number, self.new, self.old = workspace, number, new, old
+    def __init__(
+        self, workspace: int, file: Path, name: str, numbers: tuple[int, int, int]
+    ) -> None:
+        self.workspace, self.name, self._file = workspace, name, file
+        self._number, self.new, self.old = numbers
 
     @classmethod
-    def begin(cls, workspace: int) -> Self:
-        """Makes the folder.
+    def begin(cls, workspace: int, journals: Path) -> Self:
+        """Makes a folder for a new commit.
+
+        Args:
+            workspace: descriptor of the workspace.
+            journals: folder of this user's own, outside of it; made when it is missing.
 
         Raises:
-            OSError: something else lies there.
+            OSError: one of them cannot be made, or others may write to `journals`.
         """
-        with suppress(FileExistsError):
-            os.mkdir(COMMIT, 0o700, dir_fd=workspace)
+        _make_private(journals)
+        mark = secrets.token_hex(8)
+        name = f"{COMMIT}{mark}"
+        file = journals / f"{os.fstat(workspace).st_ino}-{mark}"
+        _write(file, name, 0, ())  # so that a folder that is left by a kill is known as ours
+        os.mkdir(name, 0o700, dir_fd=workspace)
+        return cls._open(workspace, file, name)
+
+    @classmethod
+    def _open(cls, workspace: int, file: Path, name: str) -> Self:
         numbers: list[int] = []
         try:
-            numbers.append(os.open(COMMIT, FOLDER, dir_fd=workspace))
-            _check_owner(numbers[0])
-            for name in (_NEW, _OLD):
+            numbers.append(os.open(name, FOLDER, dir_fd=workspace))
+            for each in (_NEW, _OLD):
                 with suppress(FileExistsError):
-                    os.mkdir(name, 0o700, dir_fd=numbers[0])
-                numbers.append(os.open(name, FOLDER, dir_fd=numbers[0]))
+                    os.mkdir(each, 0o700, dir_fd=numbers[0])
+                numbers.append(os.open(each, FOLDER, dir_fd=numbers[0]))
         except BaseException:
-            for each in numbers:
-                os.close(each)
+            for number in numbers:
+                os.close(number)
             raise
-        return cls(workspace, *numbers)
+        return cls(workspace, file, name, (numbers[0], numbers[1], numbers[2]))
+
+    @classmethod
+    def unfinished(
+        cls, workspace: int, journals: Path
+    ) -> Iterator[tuple[Self, tuple[Step, ...]]]:
+        """The commits of this workspace that were begun and not ended, opened, with their steps.
+
+        Raises:
+            CommitError: a journal is in a form this version does not know.
+            OSError: `journals` is open to others.
+        """
+        if not journals.is_dir():
+            return
+        _make_private(journals)
+        inode = os.fstat(workspace).st_ino
+        for file in sorted(journals.glob(f"{inode}-*")):
+            if file.suffix == _DRAFT:
+                continue
+            name, folder, steps = _read(file)
+            found = status(workspace, name)
+            # An inode's number is no identity across file systems; name and folder are.
+            if found is not None and (found.st_ino == folder or not steps):
+                yield cls._open(workspace, file, name), steps
+            elif not steps:
+                file.unlink(missing_ok=True)
 
     def write(self, steps: Iterable[Step]) -> None:
         """Makes the steps durable. From here on, whoever comes next undoes what was begun."""
-        for each in (self.new, self.old):
+        for each in (self.new, self.old, self._number, self.workspace):
             os.fsync(each)
-        text = json.dumps({"steps": [asdict(step) for step in steps]})
-        draft = os.open(
-            "draft", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600, dir_fd=self._number
-        )
-        with os.fdopen(draft, "w") as target:
-            target.write(text)
-            target.flush()
-            os.fsync(target.fileno())
-        os.rename("draft", _JOURNAL, src_dir_fd=self._number, dst_dir_fd=self._number)
-        os.fsync(self._number)
-        os.fsync(self.workspace)
+        _write(self._file, self.name, os.fstat(self._number).st_ino, steps)
+        self._settle()
 
-    def read(self) -> tuple[Step, ...] | None:
-        """The steps of an unfinished commit; None when there is none.
-
-        Raises:
-            CommitError: there is one, in a form this version does not know.
-        """
+    def _settle(self) -> None:
+        folder = os.open(self._file.parent, FOLDER)
         try:
-            source = os.open(_JOURNAL, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=self._number)
-        except FileNotFoundError:
-            return None
-        try:
-            with os.fdopen(source) as text:
-                document = json.load(text)
-            return tuple(_formed(step) for step in document["steps"])
-        except (ValueError, KeyError, TypeError) as err:
-            said = f"its journal cannot be read; look into {COMMIT} and put its `old` back"
-            raise CommitError("failed", (Fault(COMMIT, said),)) from err
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     def undo(self, steps: Iterable[Step]) -> Undone:
         """Undoes what was done of the steps."""
@@ -163,7 +193,7 @@ class Journal:
                     theirs.append(Fault(step.path, reason))
             except OSError as err:
                 if self._is_done(step):
-                    saved = f"; {_SAVED}" if step.do in {"swap", "take"} else ""
+                    saved = f"; {self._saved}" if step.do in {"swap", "take"} else ""
                     said = f"it could not be undone: {err.strerror}{saved}"
                     stuck.append(Fault(step.path, said))
         return Undone(tuple(theirs), tuple(stuck))
@@ -211,7 +241,7 @@ class Journal:
         if staged is None or step.made(staged):
             return ""
         if here is None or not step.made(here):
-            return f"another entry is there; {_SAVED}"
+            return f"another entry is there; {self._saved}"
         kernel.exchange(self.new, step.slot, folder, name)
         return ""
 
@@ -221,8 +251,12 @@ class Journal:
         try:
             kernel.move(self.old, step.slot, folder, name)
         except FileExistsError:
-            return f"another entry is there; {_SAVED}"
+            return f"another entry is there; {self._saved}"
         return ""
+
+    @property
+    def _saved(self) -> str:
+        return f"the original is in {self.name}/{_LOST}"
 
     def close(self, *, keep: bool = False) -> None:
         """Takes the journal away, which ends the commit, and then the folder.
@@ -232,17 +266,14 @@ class Journal:
         """
         if keep:
             self._keep()
-        with suppress(FileNotFoundError):
-            os.unlink(_JOURNAL, dir_fd=self._number)
-        os.fsync(self._number)
+        self._file.unlink(missing_ok=True)
+        self._settle()
         for number, name in ((self.new, _NEW), (self.old, _OLD)):
             os.close(number)
             shutil.rmtree(name, dir_fd=self._number)
-        with suppress(FileNotFoundError):
-            os.unlink("draft", dir_fd=self._number)
         os.close(self._number)
-        with suppress(OSError):  # `lost` of this or an earlier commit keeps it
-            os.rmdir(COMMIT, dir_fd=self.workspace)
+        with suppress(OSError):  # `lost` keeps it
+            os.rmdir(self.name, dir_fd=self.workspace)
 
     def _keep(self) -> None:
         with suppress(FileExistsError):
@@ -265,15 +296,53 @@ def set_mode(folder: int, name: str, mode: int) -> None:
         os.close(number)
 
 
-def _check_owner(folder: int) -> None:
-    """Whoever else can write to the workspace must not say what is moved where."""
-    found = os.fstat(folder)
-    if found.st_uid != os.geteuid() or found.st_mode & 0o077:
-        raise PermissionError(errno.EPERM, "the commit folder is somebody else's")
+_DRAFT = ".draft"
+
+
+def _make_private(folder: Path) -> None:
+    """Whoever else can write there would say what is moved where."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise PermissionError(errno.EPERM, f"{folder} is open to others, or somebody else's")
+
+
+def _write(file: Path, name: str, inode: int, steps: Iterable[Step]) -> None:
+    document = {"folder": name, "inode": inode, "steps": [asdict(step) for step in steps]}
+    draft = file.with_suffix(_DRAFT)
+    number = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(number, "w") as target:
+        target.write(json.dumps(document))
+        target.flush()
+        os.fsync(target.fileno())
+    draft.replace(file)
+
+
+def _read(file: Path) -> tuple[str, int, tuple[Step, ...]]:
+    """Name and inode of a commit's folder, and its steps.
+
+    Raises:
+        CommitError: the journal is in no form this version knows.
+    """
+    try:
+        number = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(number) as text:
+            document = json.loads(text.read(MAX_JOURNAL))
+        name = _folder_name(document["folder"])
+        return name, int(document["inode"]), tuple(map(_formed, document["steps"]))
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        said = f"the journal {file} cannot be read; put back what its folder holds in `old`"
+        raise CommitError("failed", (Fault(".", said),)) from err
+
+
+def _folder_name(name: object) -> str:
+    if isinstance(name, str) and name.startswith(COMMIT) and "/" not in name:
+        return name
+    raise ValueError("folder")
 
 
 def _formed(document: dict[str, Any]) -> Step:
-    """A step read from disk; it can only be about an entry of the workspace.
+    """A step read from disk; it can only be about an entry that a commit may touch.
 
     Raises:
         ValueError: it says more.
@@ -285,6 +354,7 @@ def _formed(document: dict[str, Any]) -> Step:
         or not all(isinstance(each, str) for each in (step.path, step.slot))
         or any(part in {"", ".", ".."} for part in step.path.split("/"))
         or not (step.slot.isdecimal() or (step.do == "mode" and not step.slot))
+        or is_protected(step.path, whole=step.do != "mode")
     ):
-        raise ValueError(_JOURNAL)
+        raise ValueError(step.path)
     return step

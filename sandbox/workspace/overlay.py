@@ -17,18 +17,18 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from sandbox.errors import ProfileError
 from sandbox.isolation.mounts import checked_source
 from sandbox.workspace import commit
-from sandbox.workspace.at import FOLDER
+from sandbox.workspace.at import FOLDER, names_of
 from sandbox.workspace.capture import Upper, capture
 from sandbox.workspace.journal import COMMIT
 from sandbox.workspace.model import ChangeSet, Limits
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import TracebackType
 
 STATE = ".wardline"
@@ -48,16 +48,25 @@ class WorkspaceOverlay:
         hidden: further names at its top that the run must not see. The broker's own are
             always hidden.
         limits: of the change set.
+        journals: folder outside of the workspace, of this user's own, for what undoes a commit
+            that is killed: the same one each time. Else one in the user's state folder
+            (`XDG_STATE_HOME`).
     """
 
     def __init__(
-        self, workspace: Path, *, hidden: tuple[str, ...] = (), limits: Limits | None = None
+        self,
+        workspace: Path,
+        *,
+        hidden: tuple[str, ...] = (),
+        limits: Limits | None = None,
+        journals: Path | None = None,
     ) -> None:
-        self.hidden = tuple(dict.fromkeys((STATE, COMMIT, *hidden)))
+        self.hidden = tuple(dict.fromkeys((STATE, *hidden)))
         if any("/" in name or name in {"", ".", ".."} for name in self.hidden):
             raise ProfileError("hidden: only names at the top of the workspace can be hidden")
         self._given = workspace
         self._limits = limits or Limits()
+        self._journals = journals or _journals()
         self._root = -1
         self._since_ns = 0
         self._upper: Upper | None = None
@@ -75,12 +84,20 @@ class WorkspaceOverlay:
             CommitError: a killed commit cannot be undone, or another goes on for too long.
         """
         self._source = checked_source(self._given)
+        if self._journals.resolve().is_relative_to(self._source):
+            raise ProfileError(
+                f"journals: {str(self._journals)!r:.200} lies in the workspace, and what lies"
+                " there is not believed; name a folder outside of it"
+            )
         try:
             self._root = os.open(self._source, FOLDER)
         except OSError as err:
             raise ProfileError(f"workspace {str(self._given)!r:.200} is no directory") from err
         try:
-            commit.recover(self._root)
+            commit.recover(self._root, self._journals)
+            # Commit folders of others, or of nobody: no run sees them.
+            left = tuple(name for name in names_of(self._root) if name.startswith(COMMIT))
+            self.hidden = tuple(dict.fromkeys((*self.hidden, *left)))
         except BaseException:
             self.discard()
             raise
@@ -130,7 +147,7 @@ class WorkspaceOverlay:
             CommitError: see its `kind`.
         """
         if self._upper is not None:
-            commit.commit(changes, self._upper.folder, self._root)
+            commit.commit(changes, self._upper.folder, self._root, self._journals)
 
     def discard(self) -> None:
         """Forgets the overlay. Safe to call twice."""
@@ -140,6 +157,12 @@ class WorkspaceOverlay:
         if self._root >= 0:
             os.close(self._root)
             self._root = -1
+
+
+def _journals() -> Path:
+    """In the user's state folder (XDG base directory specification 0.8)."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state, "wardline", "commits")
 
 
 def _next_tick() -> int:

@@ -138,7 +138,10 @@ def test_a_touched_path_that_others_change_is_a_conflict(
         touched = [c for c in overlay.changes().changes if c.type == "file"]
         if not touched:
             return
-        path = workspace / touched[pick % len(touched)].path
+        change = touched[pick % len(touched)]
+        if (change.kind, how, late) == ("deleted", "d", False):
+            return  # both took it away, and there is nothing left to do
+        path = workspace / change.path
         changes = overlay.changes()
         if not meddle(path, how):
             return

@@ -19,7 +19,7 @@ class Calls:
     count: int = 0
 
 
-def die_at(call: int, *, begin: str, of: str) -> Calls:
+def die_at(call: int, *, begin: str, of: str, nth: int = 1) -> Calls:
     """Counts a thread's calls of functions from a first one on; dies before the `call`-th.
 
     What a program leaves on a disk changes in such calls alone, so whoever dies before each of
@@ -27,8 +27,9 @@ def die_at(call: int, *, begin: str, of: str) -> Calls:
 
     Args:
         call: 0 never dies.
-        begin: the event of `sys.audit` by which the first call is known.
-        of: what that call is about: the event's first argument.
+        begin: the event of `sys.audit` after which calls are counted.
+        of: what that event is about: a part of its first argument.
+        nth: which of these events.
     """
     calls = Calls()
 
@@ -39,7 +40,11 @@ def die_at(call: int, *, begin: str, of: str) -> Calls:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if event == begin and arguments[0] == of:
+        nonlocal nth
+        if event != begin or of not in str(arguments[0]):
+            return
+        nth -= 1
+        if nth == 0:
             sys.setprofile(count)
 
     sys.addaudithook(hook)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 FILES = 150
 IN_COMMIT = 2000
-"""Calls after the commit's journal was put in its place; about fifty files are in theirs by then."""
+"""Calls after the commit's journal was written; about fifty files are in theirs by then."""
 SCRIPT = f"for i in $(seq {FILES}); do echo after > f$i; done"
 
 POINTS: dict[str, tuple[str, str, int, str]] = {
@@ -102,7 +102,7 @@ async def approve(broker: PermissionBroker) -> None:
 def doomed(broker: PermissionBroker, point: str) -> PermissionBroker:
     """The same broker with one mortal part."""
     if point == "in_commit":
-        die_at(IN_COMMIT, begin="os.rename", of="draft")
+        die_at(IN_COMMIT, begin="os.rename", of=".draft", nth=2)
     if point not in POINTS:
         return broker
     port, method, nth, side = POINTS[point]

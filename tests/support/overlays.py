@@ -77,4 +77,9 @@ def over(
 
 def has_leftovers(workspace: Path) -> bool:
     """Whether a commit left its folder behind."""
-    return (workspace / COMMIT).exists()
+    return bool(commit_folders(workspace))
+
+
+def commit_folders(workspace: Path) -> list[Path]:
+    """The folders of commits that have not ended."""
+    return sorted(workspace.glob(f"{COMMIT}*"))

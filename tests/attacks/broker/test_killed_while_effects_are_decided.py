@@ -23,7 +23,6 @@ from overlays import fill, has_leftovers, tree
 from permissions.signing.keys import signer_from_uri
 from permissions.trace.verify import verify_trace
 from sandbox.workspace import WorkspaceOverlay
-from sandbox.workspace.journal import COMMIT
 
 if TYPE_CHECKING:
     from permissions.trace.report import Report
@@ -117,16 +116,15 @@ def test_killed_at_each_point(case: Case, workspace: Path, tmp_path: Path) -> No
 
 def test_killed_in_the_middle_of_a_commit(workspace: Path, tmp_path: Path) -> None:
     """The next opening of the workspace undoes what was begun; a mixture is never left."""
-    journal = workspace / COMMIT / "journal"
     before = tree(workspace)
     died = mortal(tmp_path, "in_commit")
     out, err = died.communicate(timeout=150)
     assert died.returncode == -signal.SIGKILL, out + err
-    assert journal.exists()
+    assert has_leftovers(workspace)
     assert {name: found for name, found in tree(workspace).items() if name in BEFORE} != before
 
     assert again(tmp_path) == IN_DOUBT
-    with WorkspaceOverlay(workspace):
+    with WorkspaceOverlay(workspace, journals=tmp_path / "state" / "commits"):
         pass
 
     assert tree(workspace) == before

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from overlays import fill, needs_root, over, tree
 
+from sandbox.errors import ProfileError
 from sandbox.workspace import ChangeSet, WorkspaceOverlay
 from sandbox.workspace.at import FOLDER
 from sandbox.workspace.capture import Upper, capture
@@ -205,14 +206,14 @@ def test_a_folder_swapped_under_a_commit_is_not_followed(tmp_path: Path) -> None
     assert tree(outside) == {"x": ("file", 0o644, b"x\n")}
 
 
-def test_a_run_cannot_plant_a_journal(tmp_path: Path) -> None:
+def test_a_run_cannot_plant_a_commit(tmp_path: Path) -> None:
     workspace = fill(tmp_path / "workspace", BEFORE)
     with WorkspaceOverlay(workspace) as overlay:
         with over(overlay) as merged:
-            fill(merged, {".wardline-commit/journal": "{}"})
+            fill(merged, {".wardline-commit-00/old/0": "x"})
         changes = overlay.changes()
 
-    assert [fault.path for fault in changes.refused] == [".wardline-commit"]
+    assert [fault.path for fault in changes.refused] == [".wardline-commit-00"]
 
 
 STEP = {"do": "take", "path": "a", "slot": "0", "inode": 0, "modified_ns": 0, "modes": [0, 0]}
@@ -223,35 +224,72 @@ FORGED = {
     "climbs": json.dumps({"steps": [STEP | {"path": "../outside/x"}]}),
     "absolute": json.dumps({"steps": [STEP | {"path": "/etc/shadow"}]}),
     "slot that climbs": json.dumps({"steps": [STEP | {"slot": "../../b"}]}),
+    "a hook": json.dumps({"steps": [STEP | {"path": ".git/hooks/pre-commit"}]}),
+    "a plain file": json.dumps({"steps": [STEP]}),
 }
 
 
 @pytest.mark.parametrize("name", FORGED)
-def test_a_forged_journal_is_not_obeyed(tmp_path: Path, name: str) -> None:
-    """Undoing moves files; a journal by somebody else must not say which, or where to."""
+@pytest.mark.parametrize("folder", [".wardline-commit", ".wardline-commit-00"])
+@pytest.mark.parametrize("mode", [0o700, 0o755])
+def test_a_workspace_that_brings_a_journal_achieves_nothing(
+    tmp_path: Path, name: str, folder: str, mode: int
+) -> None:
+    """A cloned repository may hold anything; it opens, and nothing in it is moved or obeyed."""
     fill(tmp_path / "outside", {"x": "x\n"})
     workspace = fill(tmp_path / "workspace", BEFORE)
-    fill(
-        workspace, {".wardline-commit/old/0": "evil", ".wardline-commit/journal": FORGED[name]}
-    )
-    (workspace / ".wardline-commit").chmod(0o700)
-    (workspace / ".wardline-commit/new").mkdir(mode=0o700)
+    for journal in ("journal", "1-00"):
+        fill(workspace, {f"{folder}/old/0": "evil", f"{folder}/{journal}": FORGED[name]})
+    (workspace / folder).chmod(mode)
+    (workspace / folder / "new").mkdir(mode=0o700)
+    (workspace / "a").unlink()
     was = tree(tmp_path)
-    with pytest.raises(CommitError), WorkspaceOverlay(workspace):
-        pass
+    with WorkspaceOverlay(workspace, journals=tmp_path / "state" / "journals") as overlay:
+        assert (folder in overlay.hidden) is folder.endswith("-00")
 
     assert tree(tmp_path) == was
 
 
-def test_a_commit_folder_of_somebody_else_is_not_touched(tmp_path: Path) -> None:
-    """Root must not move files at the word of whoever can write to the workspace."""
+def test_a_journal_is_not_looked_for_in_the_workspace(tmp_path: Path) -> None:
     workspace = fill(tmp_path / "workspace", BEFORE)
-    forged = json.dumps({"steps": [STEP]})
-    fill(workspace, {".wardline-commit/old/0": "evil", ".wardline-commit/journal": forged})
-    (workspace / "a").unlink()
-    (workspace / ".wardline-commit").chmod(0o700)
-    os.chown(workspace / ".wardline-commit", 4711, 4711)
-    with pytest.raises(CommitError), WorkspaceOverlay(workspace):
+    with (
+        pytest.raises(ProfileError, match="lies in the workspace"),
+        WorkspaceOverlay(workspace, journals=workspace / "journals"),
+    ):
         pass
 
-    assert not (workspace / "a").exists()
+
+@pytest.mark.parametrize(
+    "path", [".git/hooks/pre-commit", ".git", "../x", ".vscode/tasks.json"]
+)
+def test_an_undo_touches_no_path_that_a_commit_may_not(tmp_path: Path, path: str) -> None:
+    """Also one whose journal is where journals are: a protected path was never committed."""
+    workspace = fill(tmp_path / "workspace", {**BEFORE, ".git/config": "c\n"})
+    journals = tmp_path / "journals"
+    journals.mkdir(mode=0o700)
+    folder = workspace / ".wardline-commit-00"
+    fill(folder, {"old/0": "evil"})
+    document = {
+        "folder": folder.name,
+        "inode": folder.stat().st_ino,
+        "steps": [STEP | {"path": path}],
+    }
+    (journals / f"{workspace.stat().st_ino}-00").write_text(json.dumps(document))
+    was = tree(workspace)
+    with pytest.raises(CommitError), WorkspaceOverlay(workspace, journals=journals):
+        pass
+
+    assert tree(workspace) == was
+
+
+@needs_root
+def test_journals_that_others_may_write_are_not_believed(tmp_path: Path) -> None:
+    """Root must not move files at the word of whoever can write to the folder."""
+    workspace = fill(tmp_path / "workspace", BEFORE)
+    journals = tmp_path / "journals"
+    for mode, owner in ((0o777, 0), (0o700, 4711)):
+        journals.mkdir(exist_ok=True)
+        journals.chmod(mode)
+        os.chown(journals, owner, owner)
+        with pytest.raises(CommitError), WorkspaceOverlay(workspace, journals=journals):
+            pass

@@ -44,14 +44,14 @@ assert os.geteuid() != 0
 SCRIPT = "pwd; ls -A; echo two >> a; rm -r d; mkdir d; echo n > d/n; cat /proc/mounts"
 async def main():
     async with BubblewrapSandbox() as backend:
-        with WorkspaceOverlay(Path(sys.argv[1])) as overlay:
+        with WorkspaceOverlay(Path(sys.argv[1]), journals=Path(sys.argv[2])) as overlay:
             job = CommandJob(("sh", "-c", SCRIPT))
             result = await backend.run(job, SandboxProfile(), workspace=overlay)
             assert result.verdict == "ok", result
             assert result.stdout.startswith(b"/workspace\\na\\nd\\n"), result.stdout
             assert sys.argv[1].encode() not in result.stdout
             overlay.commit(overlay.changes())
-        with WorkspaceOverlay(Path(sys.argv[1])) as overlay:
+        with WorkspaceOverlay(Path(sys.argv[1]), journals=Path(sys.argv[2])) as overlay:
             job = CommandJob(("sh", "-c", "cat /dev/zero > full"))
             result = await backend.run(job, SandboxProfile(work_bytes=1 << 20), workspace=overlay)
             assert result.verdict == "disk", result
@@ -107,10 +107,12 @@ def test_a_plain_user_needs_no_privilege() -> None:
         ):
             _bring(name, packages)
         workspace = fill(Path(place, "workspace"), {"a": "one\n", "d/x": "x\n"})
-        for each in (workspace, *workspace.rglob("*")):
+        journals = Path(place, "journals")
+        journals.mkdir(mode=0o700)
+        for each in (journals, workspace, *workspace.rglob("*")):
             os.chown(each, USER, USER)
         done = subprocess.run(
-            [python, "-W", "error", "-c", RUNS, str(workspace)],
+            [python, "-W", "error", "-c", RUNS, str(workspace), str(journals)],
             env={"PYTHONPATH": str(packages), "PATH": os.defpath, "HOME": "/nonexistent"},
             user=USER,
             group=USER,

@@ -15,7 +15,6 @@ from sandbox.workspace import WorkspaceOverlay
 from sandbox.workspace.at import FOLDER
 from sandbox.workspace.commit import locked, recover
 from sandbox.workspace.errors import CommitError
-from sandbox.workspace.journal import COMMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,7 +155,7 @@ def test_a_commit_waits_for_another(tmp_path: Path) -> None:
     )
     assert holder.stdout is not None
     holder.stdout.readline()
-    recover(root)
+    recover(root, tmp_path / "journals")
     was_done = (workspace / "done").exists()
     os.close(root)
     holder.stdout.close()
@@ -185,23 +184,25 @@ from dying import die_at
 from overlays import over
 from sandbox.workspace import WorkspaceOverlay
 each = int(sys.argv[3])
-with WorkspaceOverlay(Path(sys.argv[1])) as overlay:
+with WorkspaceOverlay(Path(sys.argv[1]), journals=Path(sys.argv[4])) as overlay:
     with over(overlay) as merged:
         for number in range(each):
             (merged / f"f{number}").write_text("after")
             (merged / f"n{number}").mkdir()
             (merged / f"n{number}/x").write_text("after")
             (merged / f"g{number}").unlink()
-    calls = die_at(int(sys.argv[2]), begin="os.mkdir", of=".wardline-commit")
+    calls = die_at(int(sys.argv[2]), begin="os.mkdir", of=".wardline-commit-")
     overlay.commit(overlay.changes())
     print(calls.count, flush=True)
 """
 
 
-def committed(workspace: Path, *, dying_at: int) -> subprocess.CompletedProcess[str]:
+def committed(
+    workspace: Path, journals: Path, *, dying_at: int
+) -> subprocess.CompletedProcess[str]:
     """A commit in a process of its own; without a death it says how many calls it took."""
     return subprocess.run(
-        [sys.executable, "-c", KILLED, str(workspace), str(dying_at), str(EACH)],
+        [sys.executable, "-c", KILLED, str(workspace), str(dying_at), str(EACH), str(journals)],
         capture_output=True,
         check=False,
         text=True,
@@ -219,17 +220,19 @@ def test_a_killed_commit_is_all_or_nothing_at_the_next_opening(tmp_path: Path) -
     after |= {f"n{n}": ("directory", 0o755, b"") for n in range(EACH)}
     after |= {f"n{n}/x": ("file", 0o644, b"after") for n in range(EACH)}
     seen = {"before": 0, "after": 0, "undone": 0}
-    whole = committed(fill(tmp_path / "whole", files), dying_at=0)
+    journals = tmp_path / "journals"
+    whole = committed(fill(tmp_path / "whole", files), journals, dying_at=0)
     calls = int(whole.stdout)
     for at in (*range(1, calls, calls // 12), calls):
         workspace = fill(tmp_path / f"w{at}", files)
-        died = committed(workspace, dying_at=at)
+        died = committed(workspace, journals, dying_at=at)
         assert died.returncode == -signal.SIGKILL, died.stdout + died.stderr
-        seen["undone"] += (workspace / COMMIT / "journal").exists()
+        seen["undone"] += any('"steps": [{' in each.read_text() for each in journals.iterdir())
 
-        with WorkspaceOverlay(workspace):
+        with WorkspaceOverlay(workspace, journals=journals):
             pass
 
+        assert list(journals.iterdir()) == []
         found = tree(workspace)
         assert found in (before, after), f"killed before call {at}: a mixture"
         assert not has_leftovers(workspace)
@@ -246,20 +249,20 @@ def test_what_others_did_to_a_killed_commit_is_kept(tmp_path: Path) -> None:
 
     workspace = fill(tmp_path / "w", {"a": "original"})
     root = os.open(workspace, FOLDER)
-    journal = Journal.begin(root)
-    staged = workspace / COMMIT / "new/0"
+    journal = Journal.begin(root, tmp_path / "journals")
+    staged = workspace / journal.name / "new/0"
     staged.write_text("ours")
     journal.write([Step("swap", "a", "0", staged.stat().st_ino, staged.stat().st_mtime_ns)])
     kernel.exchange(journal.new, "0", root, "a")
     (workspace / "a").unlink()
     (workspace / "a").write_text("theirs")
 
-    kept = recover(root)
+    kept = recover(root, tmp_path / "journals")
     os.close(root)
 
     assert [fault.path for fault in kept] == ["a"]
     assert (workspace / "a").read_text() == "theirs"
-    lost = list((workspace / COMMIT / "lost").iterdir())
+    lost = list((workspace / journal.name / "lost").iterdir())
     assert [place.read_text() for place in lost] == ["original"]
 
 
