@@ -14,13 +14,14 @@ from sandbox.errors import (
     FrameError,
     ProfileError,
     SandboxError,
+    SandboxGoneError,
     SandboxProviderError,
     SandboxUnavailableError,
     SessionEndedError,
 )
 from sandbox.job import CommandJob, Job, PythonJob
 from sandbox.profile import Mount, SandboxProfile
-from sandbox.protocol import Availability, Sandbox
+from sandbox.protocol import Availability, RunRequest, Sandbox, StartedSandbox
 from sandbox.result import (
     ExecResult,
     Isolation,
@@ -29,7 +30,8 @@ from sandbox.result import (
     Resources,
     Verdict,
 )
-from sandbox.session import SandboxSession, SessionBounds
+from sandbox.session import SandboxSession
+from sandbox.session_limits import SessionLimits
 
 __all__ = [
     "Availability",
@@ -44,13 +46,16 @@ __all__ = [
     "RaisedError",
     "RefusedFile",
     "Resources",
+    "RunRequest",
     "Sandbox",
     "SandboxError",
+    "SandboxGoneError",
     "SandboxProfile",
     "SandboxProviderError",
     "SandboxSession",
     "SandboxUnavailableError",
-    "SessionBounds",
     "SessionEndedError",
+    "SessionLimits",
+    "StartedSandbox",
     "Verdict",
 ]

@@ -8,6 +8,7 @@
     │     └── SbomTamperedError        an image's SBOM is not the one its label names
     ├── SessionEndedError          the caller: a session that is over, its state gone
     ├── SandboxProviderError       the provider failed under a call (daemon gone, channel broken)
+    │     ├── SandboxGoneError         the sandbox ended before it took its job; nothing ran
     │     └── FrameError               the channel out of the sandbox broke its own grammar
     ├── ImageRefusedError          the user: a project, lock or wheel no image is made of, and why
     └── CommitError                a change set that does not go into its workspace, and why
@@ -63,6 +64,10 @@ class SessionEndedError(SandboxError):
 
 class SandboxProviderError(SandboxError):
     """The sandbox provider failed before or while the job ran; the job's end is unknown."""
+
+
+class SandboxGoneError(SandboxProviderError):
+    """The sandbox ended before it took its job: nothing ran."""
 
 
 class FrameError(SandboxProviderError):

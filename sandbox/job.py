@@ -33,7 +33,7 @@ class PythonJob:
     """Imports `module`, calls `qualname(**arguments)`, gives back its JSON value.
 
     With `source` the entry is the name of a function in that text, which is run as a module
-    of its own first (`__name__` is `__source__`). An armed sandbox is not bound to a text: one
+    of its own first (`__name__` is `__source__`). A prewarmed sandbox is not bound to a text: one
     serves the next job whatever its source.
 
     A coroutine function is run to its end. `code_roots` are host directories, shown read-only

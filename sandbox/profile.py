@@ -1,6 +1,6 @@
 """What a sandbox may use, as one frozen value. The default is the tightest that runs Python.
 
-A profile is the whole promise: two runs with the same `digest` had the same walls, and
+A profile is the whole promise: two runs with the same `digest` had the same isolation, and
 anything kept ready for a run must be kept by that digest, so that no rule is lost on the way.
 """
 
@@ -91,7 +91,7 @@ _OWN_DIRECTORIES = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxProfile:
-    """Limits and walls of one run.
+    """Limits and isolation of one run.
 
     Attributes:
         image: container image by digest (`sha256:...` or `name@sha256:...`); None is the
@@ -175,11 +175,11 @@ class SandboxProfile:
             if not HANDLE.fullmatch(handle):
                 raise ProfileError(f"profile: {handle!r:.80} is no handle (secret://name)")
 
-    def walls(self, *, layered: bool) -> dict[str, object]:
+    def enforced(self, *, has_workspace: bool) -> dict[str, object]:
         """What every backend puts around a run, as plain JSON for the record.
 
         Args:
-            layered: whether the job has a workspace.
+            has_workspace: whether the job works on one.
         """
         return {
             "profile": self.digest,
@@ -190,7 +190,7 @@ class SandboxProfile:
             "read_only_root": True,
             "network": "none",
             "mounts": [mount.target for mount in self.mounts],
-            "workspace": "overlay" if layered else None,
+            "workspace": "overlay" if has_workspace else None,
         }
 
     def document(self) -> dict[str, Any]:

@@ -1,21 +1,30 @@
-"""The port every sandbox backend implements; `sandbox.conformance` is its contract as tests."""
+"""The port every sandbox backend implements; `sandbox.conformance` is its contract as tests.
+
+A backend has one verb: `start` makes a sandbox for what a `RunRequest` says. Whether its job
+follows at once, later (prewarmed), or is one of several (a session) is a field of the request.
+"""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
-from sandbox.errors import SandboxUnavailableError
+from anyio.abc import AsyncResource
+
+from sandbox.job import PythonJob
+from sandbox.supervisor.wire import encode_job
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from sandbox.job import Job
+    from sandbox.network.decision import Gate
     from sandbox.profile import SandboxProfile
     from sandbox.result import ExecResult, Isolation
-    from sandbox.session import SessionBounds
-    from sandbox.supervisor.wire import Order
+    from sandbox.session_limits import SessionLimits
+    from sandbox.supervisor.wire import EncodedJob
     from sandbox.workspace import WorkspaceOverlay
 
 
@@ -33,22 +42,102 @@ class Availability:
     remedy: str = ""
 
 
-class Sandbox(Protocol):
-    """Runs jobs, each in a sandbox of its own that is gone when `run` returns."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """All that a sandbox is started from; its job is handed over afterwards.
+
+    Attributes:
+        profile: its limits and isolation.
+        code_roots: host directories shown read-only, as of the `PythonJob` to come.
+        preload: `module` or `module:attribute.path` that the job looks up.
+        workspace: its overlay is at `/workspace`, the working directory. What the job changed
+            there is for the overlay's owner to judge once the sandbox is destroyed.
+        gate: may refuse, per connection, what the profile allows.
+        session: of a stateful session: the interpreter lives on after a job, within these
+            limits. None for a single-use sandbox.
+        wait_seconds: how long a prewarmed one may wait for its job; 0 when that comes at once.
+    """
+
+    profile: SandboxProfile
+    code_roots: tuple[Path, ...] = ()
+    preload: tuple[str, ...] = ()
+    workspace: WorkspaceOverlay | None = None
+    gate: Gate | None = None
+    session: SessionLimits | None = None
+    wait_seconds: float = 0.0
 
     @property
-    def name(self) -> str:
-        """The backend: `docker`, `oci`, `bubblewrap`."""
-        ...
+    def lease_seconds(self) -> float:
+        """Longest time between its start and the end of its last job."""
+        session = 0.0 if self.session is None else self.session.total_seconds
+        return self.wait_seconds + session + self.profile.wall_seconds
 
     @property
-    def isolation(self) -> Isolation:
-        """The boundary this backend gives with the default runtime."""
+    def imports(self) -> tuple[str, ...]:
+        """What is looked up inside before there is a job: nothing when that comes at once.
+
+        The same limits and isolation hold for it; what cannot be found is left to the job to tell.
+        """
+        return self.preload if self.wait_seconds or self.session is not None else ()
+
+
+class StartedSandbox(Protocol):
+    """A sandbox that waits for a job. Whoever started it destroys it."""
+
+    def is_alive(self) -> bool:
+        """True while it waits. Looks without waiting; a dead one must not be given a job."""
         ...
 
+    async def run(self, job: EncodedJob) -> ExecResult:
+        """Hands over the job and gives its end.
+
+        Once only, unless it was started for a session: then again, one job at a time, as long
+        as the last one ended as `ok` or `raised` and it `is_alive`. Between two of them
+        everything inside is stopped, and it leaves by itself when none comes in time.
+
+        When it returns or raises, no process of a single-use sandbox's job is left; what is
+        left of the sandbox itself is for `destroy`.
+
+        Raises:
+            SandboxUnavailableError: it runs another Python than the caller; nothing ran.
+            SandboxGoneError: it ended before it took the job; nothing ran.
+            SandboxProviderError: the provider failed; whether the job ran is unknown.
+        """
+        ...
+
+    async def destroy(self) -> None:
+        """Removes what is left, used or not, shielded from cancellation. Safe to call twice."""
+        ...
+
+
+class Sandbox(AsyncResource):
+    """Runs jobs, each in a sandbox of its own that is gone when `run` returns.
+
+    Entering one starts nothing and never fails.
+    """
+
+    name: str
+    """The backend: `docker`, `oci`, `bubblewrap`."""
+    isolation: Isolation
+    """The boundary this backend gives with the default runtime."""
+
+    @abstractmethod
     async def probe(self) -> Availability:
         """Looks whether this machine has what the backend needs. Never raises for a lack."""
-        ...
+
+    @abstractmethod
+    async def start(self, request: RunRequest) -> StartedSandbox:
+        """Starts a sandbox up to the point where its job is handed over.
+
+        Raises:
+            ProfileError: a mount, code root or workspace may not be shown.
+            SandboxUnavailableError: something is missing here.
+            SandboxProviderError: the provider failed, or a module ended the interpreter.
+        """
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Removes whatever is left, also of owners that died. Safe to call twice."""
 
     async def run(
         self,
@@ -57,113 +146,39 @@ class Sandbox(Protocol):
         *,
         files: Mapping[str, bytes] | None = None,
         workspace: WorkspaceOverlay | None = None,
+        gate: Gate | None = None,
     ) -> ExecResult:
         """Runs one job. `files` are put below `/box`, its working directory, first.
 
-        With a `workspace` its overlay is at `/workspace`, and that is the working directory. What
-        the job changed there is for the overlay's owner to judge when this has returned.
-
-        Cancellation kills the sandbox and waits, shielded, until it is gone.
+        `workspace` and `gate` are as of a `RunRequest`. Cancellation kills the sandbox and
+        waits, shielded, until it is gone.
 
         Raises:
             ProfileError: the job, a file name or a mount may not be run as written.
             SandboxUnavailableError: something is missing here; nothing ran.
             SandboxProviderError: the provider failed; whether the job ran is unknown.
         """
-        ...
-
-    async def aclose(self) -> None:
-        """Removes whatever is left, also of owners that died. Safe to call twice."""
-        ...
-
-
-class Armed(Protocol):
-    """A started sandbox that waits for its one job. Whoever has it destroys it."""
-
-    def is_alive(self) -> bool:
-        """True while it waits. Looks without waiting; a dead one must not be spent."""
-        ...
-
-    async def spend(self, order: Order) -> ExecResult:
-        """Hands over the job and gives its end. Once only, unless its interpreter is kept.
-
-        When it returns or raises, no process of the job is left; what is left of the sandbox
-        itself is for `destroy`.
-
-        Raises:
-            SandboxUnavailableError: it runs another Python than the caller; nothing ran.
-            SandboxProviderError: the provider failed; whether the job ran is unknown.
-        """
-        ...
-
-    async def destroy(self) -> None:
-        """Removes what is left, spent or not, shielded from cancellation. Safe to call twice."""
-        ...
+        # All of it, before anything is started: a job that cannot be written costs nothing.
+        encoded = encode_job(job, profile, files=files or {})
+        started = await self.start(request_for(job, profile, workspace=workspace, gate=gate))
+        try:
+            return await started.run(encoded)
+        finally:
+            await started.destroy()
 
 
-class ArmingSandbox(Sandbox, Protocol):
-    """A sandbox whose start can be had apart from its job (`sandbox.pool.pool`)."""
-
-    async def arm(
-        self,
-        profile: SandboxProfile,
-        *,
-        code_roots: Sequence[Path],
-        preload: Sequence[str],
-        keep_seconds: float,
-    ) -> Armed:
-        """Starts a sandbox up to the point where its job is handed over.
-
-        Args:
-            profile: its walls.
-            code_roots: as of the `PythonJob` to come.
-            preload: `module` or `module:attribute.path`, looked up inside beforehand, within
-                the same walls; what cannot be found is left to the job to tell.
-            keep_seconds: how long it may be kept until it is spent.
-
-        Raises:
-            ProfileError: a mount or code root may not be shown.
-            SandboxUnavailableError: something is missing here.
-            SandboxProviderError: the provider failed, or a module ended the interpreter.
-        """
-        ...
-
-
-@runtime_checkable
-class KeepingSandbox(Sandbox, Protocol):
-    """A sandbox that can keep one interpreter for several orders (`sandbox.session`)."""
-
-    async def keep(
-        self,
-        profile: SandboxProfile,
-        *,
-        code_roots: Sequence[Path],
-        preload: Sequence[str],
-        bounds: SessionBounds,
-    ) -> Armed:
-        """Starts a sandbox as `arm` does, whose interpreter lives on after an order.
-
-        `spend` may be called again, one call at a time, as long as the last one ended as `ok` or
-        `raised` and it `is_alive`. Between two orders everything inside is stopped. It leaves
-        by itself when no order comes within `bounds`.
-
-        Raises:
-            ProfileError: as `arm`.
-            SandboxUnavailableError: something is missing here.
-            SandboxProviderError: as `arm`.
-        """
-        ...
-
-
-def keeping(sandbox: Sandbox) -> KeepingSandbox:
-    """The same sandbox, as one that keeps interpreters.
-
-    Raises:
-        SandboxUnavailableError: it does not.
-    """
-    if not isinstance(sandbox, KeepingSandbox):
-        raise SandboxUnavailableError(
-            f"the backend {sandbox.name!r} keeps no interpreter between calls",
-            "use a sandbox once, or another backend",
-        )
-    return sandbox
+def request_for(
+    job: Job,
+    profile: SandboxProfile,
+    *,
+    workspace: WorkspaceOverlay | None = None,
+    gate: Gate | None = None,
+) -> RunRequest:
+    """What one job needs to be started."""
+    return RunRequest(
+        profile=profile,
+        code_roots=tuple(job.code_roots) if isinstance(job, PythonJob) else (),
+        preload=job.wanted if isinstance(job, PythonJob) else (),
+        workspace=workspace,
+        gate=gate,
+    )

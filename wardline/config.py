@@ -7,10 +7,10 @@ from permissions.setup.config import (
     ApproverConfig,
     BrokerConfig,
     EgressConfig,
-    KeptConfig,
     PdpConfig,
     ProfileConfig,
     SandboxConfig,
+    SessionConfig,
     TraceConfig,
 )
 
@@ -19,9 +19,9 @@ __all__ = [
     "ApproverConfig",
     "BrokerConfig",
     "EgressConfig",
-    "KeptConfig",
     "PdpConfig",
     "ProfileConfig",
     "SandboxConfig",
+    "SessionConfig",
     "TraceConfig",
 ]

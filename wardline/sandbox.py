@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         SessionEndedError,
     )
     from sandbox.job import CommandJob, Job, PythonJob
-    from sandbox.pool.pool import ArmedPool
+    from sandbox.pool.pool import PrewarmedPool
     from sandbox.profile import Mount, SandboxProfile
     from sandbox.protocol import Availability, Sandbox
     from sandbox.result import (
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
         Resources,
         Verdict,
     )
-    from sandbox.session import SandboxSession, SessionBounds
+    from sandbox.session import SandboxSession
+    from sandbox.session_limits import SessionLimits
     from sandbox.workspace import Change, ChangeSet, WorkspaceOverlay
 
 __all__ = [
-    "ArmedPool",
     "Availability",
     "BubblewrapSandbox",
     "Change",
@@ -60,6 +60,7 @@ __all__ = [
     "MemorySecrets",
     "Mount",
     "OciSandbox",
+    "PrewarmedPool",
     "ProfileError",
     "PythonJob",
     "RaisedError",
@@ -71,14 +72,14 @@ __all__ = [
     "SandboxProviderError",
     "SandboxSession",
     "SandboxUnavailableError",
-    "SessionBounds",
     "SessionEndedError",
+    "SessionLimits",
     "Verdict",
     "WorkspaceOverlay",
 ]
 
 _HOMES = {
-    "ArmedPool": "sandbox.pool.pool",
+    "PrewarmedPool": "sandbox.pool.pool",
     "Availability": "sandbox.protocol",
     "BubblewrapSandbox": "sandbox.backends.bubblewrap",
     "Change": "sandbox.workspace",
@@ -109,7 +110,7 @@ _HOMES = {
     "SandboxProviderError": "sandbox.errors",
     "SandboxSession": "sandbox.session",
     "SandboxUnavailableError": "sandbox.errors",
-    "SessionBounds": "sandbox.session",
+    "SessionLimits": "sandbox.session_limits",
     "SessionEndedError": "sandbox.errors",
     "Verdict": "sandbox.result",
     "WorkspaceOverlay": "sandbox.workspace",

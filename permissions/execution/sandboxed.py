@@ -28,7 +28,7 @@ from permissions.execution.file_copy import (
 )
 from permissions.execution.outcome import failed, outcome_of, unreadable
 from permissions.execution.overlay import hidden_names, opened_overlay, pending_in
-from permissions.execution.session_pool import KeptSandboxes, Walls
+from permissions.execution.session_pool import SessionPool, StartedFor
 from permissions.tools.command import argv_of
 from sandbox import (
     CommandJob,
@@ -41,7 +41,6 @@ from sandbox import (
     SessionEndedError,
 )
 from sandbox.egress import EgressDecision
-from sandbox.egress.sandbox import EgressSandbox
 from sandbox.isolation.mounts import checked_source
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ if TYPE_CHECKING:
         ExecResult,
         Job,
         Sandbox,
-        SessionBounds,
+        SessionLimits,
     )
     from sandbox.egress import EgressRequest
     from sandbox.workspace import WorkspaceOverlay
@@ -71,9 +70,9 @@ class SandboxedExecutor:
         profiles: by name; the tightest one needs no name.
         code_roots: further folders that sandboxed tools may import from.
         unusable: profiles that were looked at beforehand, and what is wrong with each.
-        kept: those kept between calls, of this executor and of others.
-        bounds: of each of them.
-        private: places of the broker's own, which go into no sandbox.
+        sessions: of stateful tools, of this executor and of others.
+        limits: of each session.
+        private: paths of the broker's own, which go into no sandbox.
         hidden: names at the top of a workspace that no overlay of it shows either.
         journals: folder for what undoes a commit that is killed; never in the workspace.
     """
@@ -86,8 +85,8 @@ class SandboxedExecutor:
         profiles: Mapping[str, SandboxProfile],
         code_roots: tuple[Path, ...] = (),
         unusable: Mapping[str, str] = MappingProxyType({}),
-        kept: KeptSandboxes | None = None,
-        bounds: SessionBounds | None = None,
+        sessions: SessionPool | None = None,
+        limits: SessionLimits | None = None,
         private: tuple[Path, ...] = (),
         hidden: tuple[str, ...] = (),
         journals: Path | None = None,
@@ -98,8 +97,8 @@ class SandboxedExecutor:
         self._profiles.update(profiles)
         self._code_roots = code_roots
         self._unusable = unusable
-        self._kept = kept or KeptSandboxes()
-        self._bounds = bounds
+        self._sessions = sessions or SessionPool()
+        self._limits = limits
         self._private = private
         self._own = tuple(place.resolve() for place in private)
         self._hidden = hidden
@@ -108,7 +107,7 @@ class SandboxedExecutor:
     def enforces(self, execution: Execution) -> JsonObject:
         """Backend, profile and digest of the code, or why it cannot run here.
 
-        For a tool that keeps its sandbox, which one that is.
+        For a stateful tool, which session that is.
         """
         if execution.profile not in self._profiles:
             raise ExecutionUnavailableError(
@@ -156,14 +155,14 @@ class SandboxedExecutor:
             raise ExecutionError(f"the workspace cannot be overlaid: {err}") from err
 
     async def execute(self, execution: Execution) -> Outcome:
-        """Runs the tool once, in a sandbox of its own or in the one kept for it."""
+        """Runs the tool once, in a sandbox of its own or in its session."""
         profile = self._profiles[execution.profile]
         seconds = min(profile.wall_seconds, execution.deadline_seconds)
         try:
             if execution.definition.workspace == "overlay":
                 return await self._on_overlay(execution, replace(profile, wall_seconds=seconds))
             if execution.definition.options.stateful:
-                result = await self._run_kept(execution, seconds)
+                result = await self._run_in_session(execution, seconds)
             else:
                 profile = replace(profile, wall_seconds=seconds)
                 files = contents_of(inputs_of(execution, self._own))
@@ -216,49 +215,49 @@ class SandboxedExecutor:
     def _roots(self, module: str) -> tuple[Path, ...]:
         return (*self._stage.stage(module), *self._code_roots)
 
-    async def _run_kept(self, execution: Execution, seconds: float) -> ExecResult:
+    async def _run_in_session(self, execution: Execution, seconds: float) -> ExecResult:
         files = contents_of(inputs_of(execution, self._own))
-        await self._kept.clear()
+        await self._sessions.clear()
         session = self._session(execution)
         try:
             job = self._python_job(execution)
             return await session.run(job, files=files, wall_seconds=seconds)
         except SessionEndedError as err:
             # Since the decision. With this the caller is told, so it is not told again.
-            self._kept.forget(session)
+            self._sessions.forget(session)
             raise StateLostError(str(err)) from err
 
     def _session(self, execution: Execution) -> SandboxSession:
-        """The sandbox kept for this run's tool.
+        """The session of this run's tool.
 
         Raises:
             StateLostError: it is over.
-            ExecutionError: it cannot be kept.
+            ExecutionError: there can be none.
         """
         definition, profile = execution.definition, self._profiles[execution.profile]
         if profile.network != "none" or profile.secret_files:
             raise ExecutionError(
-                "a sandbox with egress or secrets is not kept between calls; declare the"
+                "a sandbox with egress or secrets cannot be stateful; declare the"
                 " tool stateful=False, or a profile without them"
             )
         module, qualname = import_path(definition.function)
         roots = self._roots(module)
-        return self._kept.find(
+        return self._sessions.find(
             execution.run,
             definition.name,
-            Walls(self._sandbox.name, self._sandbox.isolation, execution.profile, roots),
+            StartedFor(self._sandbox.name, self._sandbox.isolation, execution.profile, roots),
             lambda: SandboxSession(
                 self._sandbox,
                 profile,
                 code_roots=roots,
                 preload=_preload(module, qualname, is_async=definition.is_async),
-                bounds=self._bounds,
+                limits=self._limits,
             ),
         )
 
     async def end_run(self, run: str) -> None:
         """See `ToolExecutor`."""
-        await self._kept.end_run(run)
+        await self._sessions.end_run(run)
 
     async def _run(
         self,
@@ -269,13 +268,10 @@ class SandboxedExecutor:
         workspace: WorkspaceOverlay | None = None,
     ) -> ExecResult:
         """Never with egress that nobody decides."""
-        sandbox, job = self._sandbox, self._job(execution)
-        if profile.network == "none":
-            return await sandbox.run(job, profile, files=files, workspace=workspace)
-        if not isinstance(sandbox, EgressSandbox):
-            raise ProfileError("this backend takes no gate, so it may have no egress")
-        gate = _Gate(execution.gate)
-        return await sandbox.run(job, profile, files=files, workspace=workspace, gate=gate)
+        gate = None if profile.network == "none" else _Gate(execution.gate)
+        return await self._sandbox.run(
+            self._job(execution), profile, files=files, workspace=workspace, gate=gate
+        )
 
 
 class _Gate:

@@ -151,10 +151,10 @@ class ProfileConfig(_Section):
     )
 
 
-class KeptConfig(_Section):
-    """How long the sandbox of a tool with `stateful=True` is kept in one run."""
+class SessionConfig(_Section):
+    """How long the sandbox of a tool with `stateful=True` lives in one run."""
 
-    calls: int = Field(default=100, ge=1, le=100_000, description="Calls in one kept sandbox.")
+    calls: int = Field(default=100, ge=1, le=100_000, description="Calls in one sandbox.")
     idle_seconds: int = Field(
         default=300, ge=1, le=86_400, description="Without a call, then it ends."
     )
@@ -172,15 +172,15 @@ class SandboxConfig(_Section):
     backends: tuple[Literal["oci", "docker", "bubblewrap"], ...] = Field(
         default=("oci", "docker", "bubblewrap"), description="Backends to look for."
     )
-    armed: int = Field(
+    prewarmed: int = Field(
         default=1,
         ge=0,
         le=64,
-        description="Sandboxes kept ready for each tool in use, its module imported; 0 keeps"
+        description="Sandboxes started ahead for each tool in use, its module imported; 0 starts"
         " none.",
     )
-    kept: KeptConfig = Field(
-        default=KeptConfig(), description="Sandboxes kept between the calls of a run."
+    session: SessionConfig = Field(
+        default=SessionConfig(), description="Sandboxes of stateful tools, within a run."
     )
     secrets: Path | None = Field(
         default=None,

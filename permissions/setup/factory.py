@@ -24,14 +24,14 @@ from permissions.errors import ConfigError
 from permissions.execution import journal
 from permissions.execution.code import CodeStage
 from permissions.execution.sandboxed import SandboxedExecutor
-from permissions.execution.session_pool import KeptSandboxes
+from permissions.execution.session_pool import SessionPool
 from permissions.obligations import budget
 from permissions.pdp.bundle import load_bundle, save_bundle
 from permissions.pdp.embedded.pdp import EmbeddedPdp
 from permissions.setup.sandboxes import (
     available,
     profiles,
-    session_bounds,
+    session_limits,
     unusable_profiles,
 )
 from permissions.signing.keys import Signer, generate, signer_from_uri
@@ -210,8 +210,8 @@ async def _executors(
     named = profiles(config)
     unusable = await unusable_profiles(named)
     sandboxes = await available(config, stack)
-    kept = KeptSandboxes()
-    stack.push_async_callback(kept.aclose)  # before the backends it runs on
+    sessions = SessionPool()
+    stack.push_async_callback(sessions.aclose)  # before the backends it runs on
     return {
         isolation: SandboxedExecutor(
             sandbox,
@@ -219,8 +219,8 @@ async def _executors(
             profiles=named,
             code_roots=config.sandbox.code_roots,
             unusable=unusable,
-            kept=kept,
-            bounds=session_bounds(config),
+            sessions=sessions,
+            limits=session_limits(config),
             private=_private(config, places),
             hidden=config.sandbox.hidden,
             journals=places.commits,

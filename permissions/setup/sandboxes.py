@@ -11,13 +11,13 @@ from sandbox import (
     SandboxError,
     SandboxProfile,
     SandboxUnavailableError,
-    SessionBounds,
+    SessionLimits,
 )
 from sandbox.backends.vm_kernel import KernelSandbox, kernel_runtime
 from sandbox.egress import Egress, EgressRule, HeaderSecret
 from sandbox.egress.sandbox import EgressSandbox
 from sandbox.egress.secrets import EnvironmentSecrets, FileSecrets
-from sandbox.pool.pool import ArmedPool
+from sandbox.pool.pool import PrewarmedPool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,18 +26,17 @@ if TYPE_CHECKING:
     from permissions.setup.config import BrokerConfig, EgressConfig, ProfileConfig
     from permissions.vocabulary import Isolation
     from sandbox import Sandbox
-    from sandbox.protocol import ArmingSandbox
 
 _log = get_logger("sandboxes")
 
-MOST_ARMED = 8
-"""Armed sandboxes of one backend, of all tools together; each holds its own Python in memory."""
+MOST_PREWARMED = 8
+"""Prewarmed sandboxes of one backend, of all tools together; each holds its own Python in memory."""
 
 
 async def available(config: BrokerConfig, stack: AsyncExitStack) -> dict[Isolation, Sandbox]:
     """Opens each configured backend that can run here. The first one of a boundary wins.
 
-    Unless the configuration says otherwise, each keeps sandboxes armed for the tools in use.
+    Unless the configuration says otherwise, each prewarms sandboxes for the tools in use.
     """
     found: dict[Isolation, Sandbox] = {}
     folder = config.sandbox.secrets
@@ -55,12 +54,12 @@ async def available(config: BrokerConfig, stack: AsyncExitStack) -> dict[Isolati
         if (runtime := kernel_runtime(answer.facts)) is not None:
             strong = EgressSandbox(KernelSandbox(backend, runtime), secrets=secrets)
             found.setdefault("kernel", strong)
-        armed = config.sandbox.armed
-        if armed == 0 or backend.isolation in found:
+        prewarmed = config.sandbox.prewarmed
+        if prewarmed == 0 or backend.isolation in found:
             stack.push_async_callback(backend.aclose)
             found.setdefault(backend.isolation, EgressSandbox(backend, secrets=secrets))
             continue
-        pool = ArmedPool(backend, minimum=armed, maximum=max(armed, MOST_ARMED))
+        pool = PrewarmedPool(backend, minimum=prewarmed, maximum=max(prewarmed, MOST_PREWARMED))
         opened = await stack.enter_async_context(pool)
         found[backend.isolation] = EgressSandbox(opened, secrets=secrets)
     return found
@@ -118,14 +117,14 @@ def profiles(config: BrokerConfig) -> dict[str, SandboxProfile]:
     return found
 
 
-def session_bounds(config: BrokerConfig) -> SessionBounds:
-    """How long a sandbox is kept between the calls of a run."""
-    kept = config.sandbox.kept
-    return SessionBounds(
-        calls=kept.calls,
-        idle_seconds=kept.idle_seconds,
-        total_seconds=kept.total_seconds,
-        cpu_seconds=kept.cpu_seconds,
+def session_limits(config: BrokerConfig) -> SessionLimits:
+    """How long the sandbox of a stateful tool lives."""
+    session = config.sandbox.session
+    return SessionLimits(
+        calls=session.calls,
+        idle_seconds=session.idle_seconds,
+        total_seconds=session.total_seconds,
+        cpu_seconds=session.cpu_seconds,
     )
 
 
@@ -165,7 +164,7 @@ def _rule(entry: EgressConfig) -> EgressRule:
     )
 
 
-def _backend(name: Literal["oci", "docker", "bubblewrap"]) -> ArmingSandbox:
+def _backend(name: Literal["oci", "docker", "bubblewrap"]) -> Sandbox:
     match name:
         case "oci":
             from sandbox.backends.oci import OciSandbox

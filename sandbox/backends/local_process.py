@@ -1,4 +1,4 @@
-"""One sandbox started by a launcher of this machine, in a control group of its own: see `Armed`.
+"""One sandbox started by a launcher of this machine, in a control group of its own.
 
 What differs between the launchers is how one learns which process is the sandbox's first.
 """
@@ -19,7 +19,7 @@ from sandbox.logs import get_logger
 from sandbox.requirements import installed
 from sandbox.supervisor.channel import (
     SocketChannel,
-    check_order,
+    check_job,
     converse,
     greet,
     set_up,
@@ -36,23 +36,23 @@ if TYPE_CHECKING:
     from sandbox.isolation.cgroup import RunGroup
     from sandbox.profile import SandboxProfile
     from sandbox.result import ExecResult
-    from sandbox.supervisor.wire import Order
+    from sandbox.supervisor.wire import EncodedJob
 
-log = get_logger("armed")
+log = get_logger("local_process")
 
 
-class ArmedProcess:
-    """See `Armed`. Starting it is two steps: the launcher by its backend, then `set_up`.
+class LocalProcess:
+    """See `StartedSandbox`. Starting it is two steps: the launcher by its backend, then `set_up`.
 
     Args:
         launched: the running launcher.
-        profile: its walls.
+        profile: its limits and isolation.
         group: made for it; removed with it.
-        enforced: the walls, for the record.
-        places: real host paths of the import folders whose packages a job may require.
+        enforced: the same, for the record.
+        import_folders: real host paths of the folders whose packages a job may require.
         remedy: what to do about one that is missing, with `{!r}` where it stands in it.
         held: closed when it is destroyed, after every process is dead; collects the launcher.
-        keeps: whether its interpreter is kept.
+        stateful: whether several jobs may follow each other in it.
     """
 
     def __init__(
@@ -62,19 +62,19 @@ class ArmedProcess:
         *,
         group: RunGroup,
         enforced: Mapping[str, object],
-        places: Sequence[Path],
+        import_folders: Sequence[Path],
         remedy: str,
         held: ExitStack,
-        keeps: bool = False,
+        stateful: bool = False,
     ) -> None:
         self._launched = launched
         self._group = group
         self._enforced = enforced
-        self._places = tuple(places)
+        self._import_folders = tuple(import_folders)
         self._remedy = remedy
         self._held = held
         self._channel = SocketChannel(launched.stream)
-        self._transcript = Transcript(profile, keeps=keeps)
+        self._transcript = Transcript(profile, stateful=stateful)
         self._counted = Evidence()
         self._runner: int | None = None
         self._has_ended = False
@@ -120,27 +120,27 @@ class ArmedProcess:
             raise SandboxProviderError(f"{err}: {self._launched.diagnostics()!r:.600}") from err
 
     async def _packages(self) -> Mapping[str, str]:
-        return await to_thread.run_sync(installed, self._places)
+        return await to_thread.run_sync(installed, self._import_folders)
 
     def is_alive(self) -> bool:
-        """See `Armed`. The launchers hold the channel for a moment after the runner is dead."""
+        """See `StartedSandbox`. The launchers hold the channel for a moment after the runner is dead."""
         ended = select.poll()
         if self._runner is not None:
             ended.register(self._runner, select.POLLIN)
         return self._channel.is_quiet() and not ended.poll(0)
 
-    async def spend(self, order: Order) -> ExecResult:
-        """See `Armed`."""
-        self._transcript = transcript = self._transcript.for_order()
-        await check_order(
-            order,
+    async def run(self, job: EncodedJob) -> ExecResult:
+        """See `StartedSandbox`."""
+        self._transcript = transcript = self._transcript.for_job()
+        await check_job(
+            job,
             transcript,
             python=sys.version_info[:2],
             packages=self._packages,
             remedy=self._remedy,
         )
         try:
-            stopped, seconds = await converse(self._channel, transcript, order)
+            stopped, seconds = await converse(self._channel, transcript, job)
         finally:
             # The runner reports after everything else is dead, so only then it may go alone.
             if not transcript.is_finished:
@@ -151,7 +151,7 @@ class ArmedProcess:
             transcript,
             counted.since(before),
             stopped=stopped,
-            returns_value=order.returns_value,
+            returns_value=job.returns_value,
             diagnostics=self._launched.diagnostics(),
         )
         return execution_result(ending, transcript, seconds=seconds, enforced=self._enforced)
@@ -163,13 +163,13 @@ class ArmedProcess:
                 await end(self._launched, self._runner, leaves=leaves)
 
     async def destroy(self) -> None:
-        """See `Armed`."""
+        """See `StartedSandbox`."""
         if self._destroyed:
             return
         self._destroyed = True
         with anyio.CancelScope(shield=True):
             try:
-                leaves = self._transcript.is_finished and not self._transcript.is_kept
+                leaves = self._transcript.is_finished and not self._transcript.awaits_next
                 await self._end(leaves=leaves)
             finally:
                 try:

@@ -11,18 +11,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxUnavailableError
-from sandbox.protocol import keeping
+from sandbox.protocol import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Mapping
 
-    from sandbox.job import Job
     from sandbox.profile import SandboxProfile
-    from sandbox.protocol import Armed, Availability, Sandbox
-    from sandbox.result import ExecResult, Isolation
-    from sandbox.session import SessionBounds
-    from sandbox.workspace import WorkspaceOverlay
+    from sandbox.protocol import Availability, RunRequest, StartedSandbox
+    from sandbox.result import Isolation
 
 
 KERNEL_RUNTIMES = frozenset({"runsc", "kata", "kata-runtime", "io.containerd.kata.v2"})
@@ -36,7 +32,7 @@ def kernel_runtime(facts: Mapping[str, object]) -> str | None:
     return min(KERNEL_RUNTIMES.intersection(known), default=None)
 
 
-class KernelSandbox:
+class KernelSandbox(Sandbox):
     """A `Sandbox` whose jobs never run on the host's kernel.
 
     Args:
@@ -55,38 +51,14 @@ class KernelSandbox:
         """See `Sandbox`."""
         return await self._backend.probe()
 
-    async def run(
-        self,
-        job: Job,
-        profile: SandboxProfile,
-        *,
-        files: Mapping[str, bytes] | None = None,
-        workspace: WorkspaceOverlay | None = None,
-    ) -> ExecResult:
+    async def start(self, request: RunRequest) -> StartedSandbox:
         """See `Sandbox`.
 
         Raises:
             SandboxUnavailableError: the profile names a runtime on the host's own kernel.
         """
-        inner = self._on_its_kernel(profile)
-        return await self._backend.run(job, inner, files=files, workspace=workspace)
-
-    async def keep(
-        self,
-        profile: SandboxProfile,
-        *,
-        code_roots: Sequence[Path],
-        preload: Sequence[str],
-        bounds: SessionBounds,
-    ) -> Armed:
-        """See `KeepingSandbox`.
-
-        Raises:
-            SandboxUnavailableError: as `run`.
-        """
-        return await keeping(self._backend).keep(
-            self._on_its_kernel(profile), code_roots=code_roots, preload=preload, bounds=bounds
-        )
+        inner = replace(request, profile=self._on_its_kernel(request.profile))
+        return await self._backend.start(inner)
 
     def _on_its_kernel(self, profile: SandboxProfile) -> SandboxProfile:
         runtime = profile.runtime or self._runtime

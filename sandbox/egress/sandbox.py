@@ -8,13 +8,12 @@ and starts it. Everything that leaves the sandbox is scrubbed of the profile's s
 from __future__ import annotations
 
 import ssl
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
-
-from anyio.abc import AsyncResource
 
 from sandbox.egress.proxy import open_proxy
 from sandbox.egress.scrub import Scrubber
@@ -25,21 +24,21 @@ from sandbox.errors import (
     SandboxUnavailableError,
 )
 from sandbox.profile import EGRESS, Mount
-from sandbox.protocol import keeping
+from sandbox.protocol import Sandbox
 from sandbox.result import RaisedError, RefusedFile
+from sandbox.supervisor.wire import encode_job
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import Mapping
 
+    from sandbox.egress.proxy import EgressProxy
     from sandbox.egress.secrets import SecretStore
-    from sandbox.job import Job
     from sandbox.network.decision import EgressReport, Gate
     from sandbox.network.rules import Egress
     from sandbox.profile import SandboxProfile
-    from sandbox.protocol import Armed, Availability, Sandbox
-    from sandbox.result import ExecResult, Isolation
-    from sandbox.session import SessionBounds
-    from sandbox.workspace.overlay import WorkspaceOverlay
+    from sandbox.protocol import Availability, RunRequest, StartedSandbox
+    from sandbox.result import ExecResult
+    from sandbox.supervisor.wire import EncodedJob
 
 START_SECONDS = 60.0
 """Added to a run's own time for the lease of the socket's folder."""
@@ -60,10 +59,10 @@ VARIABLES = {
         ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"), f"{EGRESS}/{AUTHORITIES}"
     ),
 }
-"""Conveniences, not walls: a job that ignores them reaches nothing."""
+"""Conveniences, no boundary: a job that ignores them reaches nothing."""
 
 
-class EgressSandbox(AsyncResource):
+class EgressSandbox(Sandbox):
     """A `Sandbox` over another one, which it owns; it also runs profiles with an `Egress`.
 
     Entering it starts nothing.
@@ -75,7 +74,7 @@ class EgressSandbox(AsyncResource):
 
     def __init__(self, backend: Sandbox, *, secrets: SecretStore | None = None) -> None:
         self.name = backend.name
-        self.isolation: Isolation = backend.isolation
+        self.isolation = backend.isolation
         self._backend = backend
         self._secrets = secrets
 
@@ -87,80 +86,67 @@ class EgressSandbox(AsyncResource):
         """See `Sandbox`."""
         await self._backend.aclose()
 
-    async def keep(
-        self,
-        profile: SandboxProfile,
-        *,
-        code_roots: Sequence[Path],
-        preload: Sequence[str],
-        bounds: SessionBounds,
-    ) -> Armed:
-        """See `KeepingSandbox`. Egress and secrets are opened for one run, never for a session.
-
-        Raises:
-            SandboxUnavailableError: the profile has either.
-        """
-        if profile.network != "none" or profile.secret_files:
-            raise SandboxUnavailableError(
-                "a session has no egress and no secrets",
-                "give it a profile without them, or use a sandbox once",
-            )
-        return await keeping(self._backend).keep(
-            profile, code_roots=code_roots, preload=preload, bounds=bounds
-        )
-
-    async def run(
-        self,
-        job: Job,
-        profile: SandboxProfile,
-        *,
-        files: Mapping[str, bytes] | None = None,
-        workspace: WorkspaceOverlay | None = None,
-        gate: Gate | None = None,
-    ) -> ExecResult:
+    async def start(self, request: RunRequest) -> StartedSandbox:
         """See `Sandbox`. `gate` may refuse, per connection, what the profile allows.
+
+        Egress and secrets are opened for one run, so a session has neither.
 
         Raises:
             ProfileError: secrets as files beside a workspace, which would take them out unseen.
-            SandboxUnavailableError: a secret of the profile has no value; nothing ran.
+            SandboxUnavailableError: a secret of the profile has no value, or a session is
+                asked to have one, or egress; nothing ran.
         """
-        if workspace is not None and profile.secret_files:
+        profile = request.profile
+        if profile.network == "none" and not profile.secret_files:
+            started = await self._backend.start(replace(request, gate=None))
+            return started if request.session is not None else _Watched(started, profile)
+        if request.session is not None:
+            raise SandboxUnavailableError(
+                "a session has no egress and no secrets",
+                "give it a profile without them, or use a single-use sandbox",
+            )
+        if request.workspace is not None and profile.secret_files:
             raise ProfileError("secret files and a workspace cannot be given to one run")
         values = self._values(profile)
-        given = dict(files or {})
-        for path, handle in profile.secret_files.items():
-            if path in given:
-                raise ProfileError(f"file {path!r:.120} is a secret of the profile")
-            given[path] = values[handle]
-        scrubber = Scrubber(values.values())
-        if profile.network == "none":
-            inner = replace(profile, secret_files={})
-            result = await self._backend.run(job, inner, files=given, workspace=workspace)
-            return _finished(result, profile, scrubber, [])
+        secret_files = {path: values[name] for path, name in profile.secret_files.items()}
+        inner = replace(profile, secret_files={})
+        async with AsyncExitStack() as stack:
+            reports: list[EgressReport] = []
+            if profile.network != "none":
+                proxy = await self._proxy(profile, profile.network, request.gate, stack)
+                reports = proxy.reports
+                inner = replace(
+                    inner,
+                    environment={**VARIABLES, **profile.environment},
+                    mounts=(*profile.mounts, Mount(proxy.folder, EGRESS)),
+                )
+            started = await self._backend.start(replace(request, profile=inner, gate=None))
+            return _Watched(
+                started,
+                profile,
+                inner=inner,
+                secret_files=secret_files,
+                scrubber=Scrubber(values.values()),
+                reports=reports,
+                held=stack.pop_all(),
+            )
+
+    async def _proxy(
+        self, profile: SandboxProfile, egress: Egress, gate: Gate | None, stack: AsyncExitStack
+    ) -> EgressProxy:
+        """Starts the proxy of one run, until `stack` is closed."""
         if any(mount.target == EGRESS for mount in profile.mounts):
             raise ProfileError(f"mount target {EGRESS!r} is the sandbox's own")
-        async with self._way(profile, profile.network, gate) as (inner, reports):
-            result = await self._backend.run(job, inner, files=given, workspace=workspace)
-        return _finished(result, profile, scrubber, reports)
-
-    @asynccontextmanager
-    async def _way(
-        self, profile: SandboxProfile, egress: Egress, gate: Gate | None
-    ) -> AsyncIterator[tuple[SandboxProfile, list[EgressReport]]]:
-        async with open_proxy(
-            egress,
-            wall_seconds=profile.wall_seconds + START_SECONDS,
-            secrets=self._secrets,
-            gate=gate,
-        ) as proxy:
-            _furnish(proxy.folder, egress)
-            inner = replace(
-                profile,
-                environment={**VARIABLES, **profile.environment},
-                mounts=(*profile.mounts, Mount(proxy.folder, EGRESS)),
-                secret_files={},
+        proxy = await stack.enter_async_context(
+            open_proxy(
+                egress,
+                wall_seconds=profile.wall_seconds + START_SECONDS,
+                secrets=self._secrets,
+                gate=gate,
             )
-            yield inner, proxy.reports
+        )
+        _furnish(proxy.folder, egress)
+        return proxy
 
     def _values(self, profile: SandboxProfile) -> dict[str, bytes]:
         handles = set(profile.secret_files.values())
@@ -176,6 +162,58 @@ class EgressSandbox(AsyncResource):
             for handle in sorted(handles)
             if self._secrets is not None
         }
+
+
+class _Watched:
+    """See `StartedSandbox`. Its secrets go in with the job, and never come out.
+
+    Used once: when `run` returns, sandbox and proxy are gone and every connection is reported.
+    """
+
+    def __init__(
+        self,
+        started: StartedSandbox,
+        profile: SandboxProfile,
+        *,
+        inner: SandboxProfile | None = None,
+        secret_files: Mapping[str, bytes] = MappingProxyType({}),
+        scrubber: Scrubber | None = None,
+        reports: list[EgressReport] | None = None,
+        held: AsyncExitStack | None = None,
+    ) -> None:
+        self._started = started
+        self._profile = profile
+        self._inner = inner or profile
+        self._secret_files = secret_files
+        self._scrubber = scrubber or Scrubber(())
+        self._reports = [] if reports is None else reports
+        self._held = held or AsyncExitStack()
+
+    def is_alive(self) -> bool:
+        return self._started.is_alive()
+
+    async def run(self, job: EncodedJob) -> ExecResult:
+        if self._secret_files:
+            job = self._with_secrets(job)
+        try:
+            result = await self._started.run(job)
+        finally:
+            await self.destroy()
+        return _finished(result, self._profile, self._scrubber, self._reports)
+
+    def _with_secrets(self, job: EncodedJob) -> EncodedJob:
+        for path in self._secret_files:
+            if path in job.files:
+                raise ProfileError(f"file {path!r:.120} is a secret of the profile")
+        files = {**job.files, **self._secret_files}
+        whole = encode_job(job.job, self._inner, files=files)
+        return replace(whole, wall_seconds=job.wall_seconds)
+
+    async def destroy(self) -> None:
+        try:
+            await self._started.destroy()
+        finally:
+            await self._held.aclose()
 
 
 def _furnish(folder: Path, egress: Egress) -> None:
@@ -197,7 +235,9 @@ def _furnish(folder: Path, egress: Egress) -> None:
             place.write_text(content, "utf-8")
             place.chmod(0o644)
     except OSError as err:
-        raise SandboxProviderError(f"egress cannot be set up: {err.strerror}") from err
+        raise SandboxProviderError(
+            f"the folder of the proxy cannot be written: {err.strerror}"
+        ) from err
 
 
 def _finished(
@@ -206,7 +246,7 @@ def _finished(
     scrubber: Scrubber,
     reports: list[EgressReport],
 ) -> ExecResult:
-    """The result with its connections, the walls as they were asked for, and no secret.
+    """The result with its connections, what was enforced as it was asked for, and no secret.
 
     Raises:
         FrameError: the value is nested too deeply to be looked through.

@@ -7,7 +7,7 @@ Every start of every sandbox pays for what is imported here: `json`, `signal`, `
 costs nothing.
 
 It forks before it knows the job: the child imports what it was told to and waits on a pipe until
-it becomes the job, so a sandbox can be kept armed, and code of the job's is never imported here.
+it becomes the job, so a sandbox can be prewarmed, and code of the job's is never imported here.
 The child has no handle on the channel. Process 1 is not dumpable, so the child (same user) can
 neither open its descriptors through /proc nor read or write its memory, and the kernel drops
 signals the job sends to it. When the job ends, process 1 kills whatever is left, and only then
@@ -298,9 +298,9 @@ def main() -> NoReturn:
     if os.path.exists(WAY_OUT):  # noqa: PTH110
         with open(WAY_OUT) as source:  # only a supervisor can put a file there
             exec(source.read(), {"__name__": "__main__"})  # noqa: S102
-    if "keeper" in setup:  # `session`, for a session: the supervisor's words as well
-        exec(setup["keeper"]["source"], globals())  # noqa: S102
-        globals()["keep"](setup, channel_in, channel_out)
+    if "session" in setup:  # the supervisor's words as well
+        exec(setup["session"]["source"], globals())  # noqa: S102
+        globals()["serve"](setup, channel_in, channel_out)
     child = Child(setup, become_job)
     child.wait(child.ready, channel_in)
     if not os.read(child.ready, 1):
@@ -308,7 +308,9 @@ def main() -> NoReturn:
     os.close(child.ready)
     send(channel_out, b"A")
     child.wait(channel_in, channel_in)
-    child.hand_over(receive(channel_in, child.stdin), channel_in)
+    text = receive(channel_in, child.stdin)
+    send(channel_out, b"j")
+    child.hand_over(text, channel_in)
     ended = supervise(child, channel_in, channel_out)
     send_out_folder(channel_out, setup)
     say(channel_out, b"z", report(setup, ended))

@@ -1,7 +1,7 @@
-"""Process 1 of a session: one child that answers several orders, each judged by itself.
+"""Process 1 of a session: one child that answers several calls, each judged by itself.
 
-Its source goes to the runner with the setup (`sandbox.supervisor.bootstrap`), so that a sandbox which is used
-once neither carries nor compiles it. Only the standard library exists here.
+Its source goes to the runner with the setup (`sandbox.supervisor.bootstrap`), so that a
+single-use sandbox neither carries nor compiles it. Only the standard library exists here.
 
 The child keeps its interpreter, and with it whatever a call left there: objects, threads,
 processes, files. Between two calls all of that is stopped (SIGSTOP). What a call left may forge
@@ -63,8 +63,8 @@ DIGITS = 12
 # -- the child ----------------------------------------------------------------------------
 
 
-def become_kept(setup: dict[str, Any], ends: tuple[int, ...]) -> NoReturn:
-    """Turns the forked child into the kept interpreter. Never returns."""
+def become_session(setup: dict[str, Any], ends: tuple[int, ...]) -> NoReturn:
+    """Turns the forked child into the session's interpreter. Never returns."""
     import types
 
     move_in(setup, ends)
@@ -143,10 +143,10 @@ def refuse(why: str) -> NoReturn:
     raise SystemExit("runner: " + why)
 
 
-def keep(setup: dict[str, Any], channel_in: int, channel_out: int) -> NoReturn:
-    """Answers orders until the child ends, the supervisor goes, or the time is over."""
-    keeper = setup["keeper"]
-    child = Child(setup, become_kept)
+def serve(setup: dict[str, Any], channel_in: int, channel_out: int) -> NoReturn:
+    """Answers calls until the child ends, the supervisor goes, or the time is over."""
+    limits = setup["session"]
+    child = Child(setup, become_session)
     os.close(child.stdin)
     child.wait(child.ready, channel_in)
     if not os.read(child.ready, 1):
@@ -154,12 +154,13 @@ def keep(setup: dict[str, Any], channel_in: int, channel_out: int) -> NoReturn:
     os.close(child.ready)
     everyone(signal.SIGSTOP)
     send(channel_out, b"A")
-    over = time.monotonic() + keeper["total_seconds"]
+    over = time.monotonic() + limits["total_seconds"]
     before = counters(setup, child)
     while True:
         left = max(over - time.monotonic(), 0)
-        child.wait(channel_in, channel_in, min(left, keeper["idle_seconds"]))
+        child.wait(channel_in, channel_in, min(left, limits["idle_seconds"]))
         text = receive_call(channel_in)
+        send(channel_out, b"j")
         everyone(signal.SIGCONT)
         child.pour(b"%d\n%s" % (len(text), text), channel_in)
         ended = listen(child, channel_in, channel_out)

@@ -22,7 +22,7 @@ REST_SECONDS = 30.0
 
 
 @dataclass(slots=True)
-class _Place(Generic[T]):
+class _Slot(Generic[T]):
     """One key's things, oldest first, each with the time it was put away."""
 
     used: float
@@ -31,7 +31,7 @@ class _Place(Generic[T]):
     rests_until: float = float("-inf")
 
 
-class Shelf(Generic[K, T]):
+class Inventory(Generic[K, T]):
     """Things by key. Every time is in seconds of one clock that never goes back.
 
     Args:
@@ -48,18 +48,18 @@ class Shelf(Generic[K, T]):
         self._total = total
         self._idle = idle_seconds
         self._lifetime = lifetime_seconds
-        self._places: dict[K, _Place[T]] = {}
+        self._slots: dict[K, _Slot[T]] = {}
         self._discarded: list[T] = []
 
     @property
     def waiting(self) -> int:
         """Things that can be taken."""
-        return sum(len(place.waiting) for place in self._places.values())
+        return sum(len(slot.waiting) for slot in self._slots.values())
 
     @property
     def reserved(self) -> int:
         """Things that are on their way."""
-        return sum(place.reserved for place in self._places.values())
+        return sum(slot.reserved for slot in self._slots.values())
 
     @property
     def is_full(self) -> bool:
@@ -68,16 +68,16 @@ class Shelf(Generic[K, T]):
 
     def use(self, key: K, now: float) -> int:
         """Puts a key in use; gives how many things wait under it."""
-        place = self._places.setdefault(key, _Place(now))
-        place.used = now
-        return len(place.waiting)
+        slot = self._slots.setdefault(key, _Slot(now))
+        slot.used = now
+        return len(slot.waiting)
 
     def take(self, key: K, now: float, *, is_sound: Callable[[T], bool]) -> T | None:
         """The oldest sound thing under `key`, None if there is none; puts the key in use."""
         self.use(key, now)
-        place = self._places[key]
-        while place.waiting:
-            put, thing = place.waiting.popleft()
+        slot = self._slots[key]
+        while slot.waiting:
+            put, thing = slot.waiting.popleft()
             if now - put < self._lifetime and is_sound(thing):
                 return thing
             self._discarded.append(thing)
@@ -88,49 +88,49 @@ class Shelf(Generic[K, T]):
         if self.waiting + self.reserved >= self._total:
             return None
         lacking = [
-            (len(place.waiting) + place.reserved, key)
-            for key, place in self._places.items()
-            if len(place.waiting) + place.reserved < self._each
-            and now >= place.rests_until
-            and now - place.used < self._idle
+            (len(slot.waiting) + slot.reserved, key)
+            for key, slot in self._slots.items()
+            if len(slot.waiting) + slot.reserved < self._each
+            and now >= slot.rests_until
+            and now - slot.used < self._idle
         ]
         if not lacking:
             return None
         _, key = min(lacking, key=lambda pair: pair[0])
-        self._places[key].reserved += 1
+        self._slots[key].reserved += 1
         return key
 
     def put(self, key: K, thing: T, now: float) -> None:
         """Puts away what was reserved."""
-        place = self._places[key]
-        place.reserved -= 1
-        place.waiting.append((now, thing))
+        slot = self._slots[key]
+        slot.reserved -= 1
+        slot.waiting.append((now, thing))
 
     def fail(self, key: K, now: float) -> None:
         """Nothing came of what was reserved; the key rests for `REST_SECONDS`."""
-        place = self._places[key]
-        place.reserved -= 1
-        place.rests_until = now + REST_SECONDS
+        slot = self._slots[key]
+        slot.reserved -= 1
+        slot.rests_until = now + REST_SECONDS
 
     def discard(self, now: float, *, is_sound: Callable[[T], bool]) -> list[T]:
         """Gives up what is too old, unsound or of an idle key: the caller's to destroy."""
-        for key, place in list(self._places.items()):
-            idle = now - place.used >= self._idle
+        for key, slot in list(self._slots.items()):
+            idle = now - slot.used >= self._idle
             kept: deque[tuple[float, T]] = deque()
-            for put, thing in place.waiting:
+            for put, thing in slot.waiting:
                 if idle or now - put >= self._lifetime or not is_sound(thing):
                     self._discarded.append(thing)
                 else:
                     kept.append((put, thing))
-            place.waiting = kept
-            if idle and not place.reserved:
-                del self._places[key]
+            slot.waiting = kept
+            if idle and not slot.reserved:
+                del self._slots[key]
         discarded, self._discarded = self._discarded, []
         return discarded
 
     def clear(self) -> list[T]:
         """Gives up everything that waits and forgets every key: nothing may be owed by now."""
-        left = [thing for place in self._places.values() for _, thing in place.waiting]
+        left = [thing for slot in self._slots.values() for _, thing in slot.waiting]
         left += self._discarded
-        self._places, self._discarded = {}, []
+        self._slots, self._discarded = {}, []
         return left

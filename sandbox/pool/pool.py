@@ -1,12 +1,12 @@
-"""Sandboxes kept armed: started, its imports done, waiting on a pipe; used once, destroyed.
+"""Prewarmed sandboxes: started, imports done, waiting on a pipe; used once, destroyed.
 
-A job gets an armed sandbox only if it was made for exactly what the job asks for: the whole
+A job gets a prewarmed sandbox only if it was made for exactly what the job asks for: the whole
 profile, the code roots and mounts (the same directories, unchanged at their top), and the
 imports. Otherwise, and whenever none is ready, the job is run cold by the backend. So no rule
 can be lost on the way through the pool, and nothing of one job is there for the next.
 
 What it changes: the modules are imported before there is a call, and before the call's files
-are in `/box`. They are imported within the walls of the profile, so code that is not trusted
+are in `/box`. They are imported under the limits and isolation of the profile, so code that is not trusted
 can gain nothing by it, but what a module does when it is imported happens without a call.
 When `run` returns, every process of the job is dead; the empty shell is removed behind it, at
 the latest by `aclose`. An image that is rebuilt under its name is met by the next refill;
@@ -21,24 +21,20 @@ from typing import TYPE_CHECKING, Self
 
 import anyio
 
-from sandbox.errors import SandboxError
-from sandbox.job import PythonJob
+from sandbox.errors import SandboxError, SandboxGoneError
 from sandbox.logs import get_logger
-from sandbox.pool.inventory import Shelf
-from sandbox.protocol import keeping
-from sandbox.supervisor.wire import encode_job
+from sandbox.pool.inventory import Inventory
+from sandbox.protocol import Sandbox, request_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable
     from types import TracebackType
 
     from sandbox.job import Job
     from sandbox.profile import SandboxProfile
-    from sandbox.protocol import Armed, ArmingSandbox, Availability
-    from sandbox.result import ExecResult, Isolation
-    from sandbox.session import SessionBounds
-    from sandbox.workspace import WorkspaceOverlay
+    from sandbox.protocol import Availability, RunRequest, StartedSandbox
+    from sandbox.result import ExecResult
+    from sandbox.supervisor.wire import EncodedJob
 
 log = get_logger("pool")
 
@@ -47,7 +43,7 @@ REFILLS = 2
 RETIRING = 8
 """Spent ones being removed at once; a call that would be one more removes its own."""
 HEAD_START_SECONDS = 0.01
-"""For the call that emptied the place, before its refill takes processor time from it."""
+"""For the call that took the last one, before its refill takes processor time from it."""
 LOOK_SECONDS = 5.0
 """Between two looks at what waits."""
 REPORT_SECONDS = 60.0
@@ -56,30 +52,26 @@ REPORT_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """All that an armed sandbox was made from: the key it is kept by.
+    """All that a prewarmed sandbox was made from: the key it is kept by.
 
-    `places` tells a directory from another one that took its name (device, inode, time of
+    `sources` tells a directory from another one that took its name (device, inode, time of
     change), for the code roots and then the mounts.
     """
 
-    profile: SandboxProfile
-    code_roots: tuple[Path, ...]
-    preload: tuple[str, ...]
-    places: tuple[tuple[int, int, int], ...]
+    request: RunRequest
+    sources: tuple[tuple[int, int, int], ...]
 
     @classmethod
-    def of(cls, job: Job, profile: SandboxProfile) -> Recipe:
-        """What a job needs.
+    def of(cls, request: RunRequest) -> Recipe:
+        """What a request needs.
 
         Raises:
             OSError: a code root or mount is not there.
         """
-        roots = job.code_roots if isinstance(job, PythonJob) else ()
-        preload = job.wanted if isinstance(job, PythonJob) else ()
-        sources = [*roots, *(mount.source for mount in profile.mounts)]
-        facts = [source.stat() for source in sources]
-        places = tuple((fact.st_dev, fact.st_ino, fact.st_mtime_ns) for fact in facts)
-        return cls(profile, tuple(roots), preload, places)
+        mounts = (mount.source for mount in request.profile.mounts)
+        facts = [source.stat() for source in (*request.code_roots, *mounts)]
+        sources = tuple((fact.st_dev, fact.st_ino, fact.st_mtime_ns) for fact in facts)
+        return cls(request, sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,39 +79,39 @@ class PoolMetrics:
     """What a pool has done so far. Also in the log, as `sandbox_pool`, now and then and at the end.
 
     Attributes:
-        waiting: armed now.
-        hits: jobs that got an armed sandbox.
+        waiting: prewarmed now.
+        hits: jobs that got a prewarmed sandbox.
         misses: jobs that were run cold.
-        armed: sandboxes armed in all.
+        prewarmed: sandboxes prewarmed in all.
         failed: starts nothing came of.
-        discarded: armed ones that were never used: too old, idle, or found dead.
+        discarded: prewarmed ones that were never used: too old, idle, or found dead.
         refill_seconds: of one start, on average; None before the first.
     """
 
     waiting: int
     hits: int
     misses: int
-    armed: int
+    prewarmed: int
     failed: int
     discarded: int
     refill_seconds: float | None
 
 
-class ArmedPool:
-    """A `Sandbox` over another one, which it owns. Armed only between enter and exit.
+class PrewarmedPool(Sandbox):
+    """A `Sandbox` over another one, which it owns. Prewarms only between enter and exit.
 
     Args:
         backend: what starts the sandboxes; closed with the pool.
         minimum: kept ready for each recipe in use. One is in use from its first job on.
         maximum: waiting and starting ones, of all recipes.
         idle_seconds: a recipe without a job for so long is given up.
-        lifetime_seconds: an armed sandbox of that age is replaced.
+        lifetime_seconds: a prewarmed sandbox of that age is replaced.
         clock: seconds that never go back.
     """
 
     def __init__(
         self,
-        backend: ArmingSandbox,
+        backend: Sandbox,
         *,
         minimum: int = 1,
         maximum: int = 8,
@@ -128,11 +120,11 @@ class ArmedPool:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = backend.name
-        self.isolation: Isolation = backend.isolation
+        self.isolation = backend.isolation
         self._backend = backend
         self._clock = clock
         self._lifetime = lifetime_seconds
-        self._shelf: Shelf[Recipe, Armed] = Shelf(
+        self._inventory: Inventory[Recipe, StartedSandbox] = Inventory(
             each=minimum,
             total=maximum,
             idle_seconds=idle_seconds,
@@ -141,11 +133,11 @@ class ArmedPool:
         self._is_open = False
         self._wake = anyio.Event()
         self._refilled = anyio.Event()
-        self._keeping = anyio.CancelScope()
-        self._kept = anyio.Event()
+        self._filling = anyio.CancelScope()
+        self._filled = anyio.Event()
         self._retiring = 0
         self._retired = anyio.Event()
-        self._hits = self._misses = self._armed = self._failed = self._discarded = 0
+        self._hits = self._misses = self._prewarmed = self._failed = self._discarded = 0
         self._refill_seconds = 0.0
         self._reported: PoolMetrics | None = None
         self._reports_at = clock() + REPORT_SECONDS
@@ -154,7 +146,7 @@ class ArmedPool:
         """Starts nothing yet: the first job of a recipe is run cold."""
         self._group = anyio.create_task_group()
         await self._group.__aenter__()
-        self._group.start_soon(self._keep)
+        self._group.start_soon(self._fill)
         self._is_open = True
         return self
 
@@ -174,13 +166,13 @@ class ArmedPool:
     def metrics(self) -> PoolMetrics:
         """A snapshot."""
         return PoolMetrics(
-            waiting=self._shelf.waiting,
+            waiting=self._inventory.waiting,
             hits=self._hits,
             misses=self._misses,
-            armed=self._armed,
+            prewarmed=self._prewarmed,
             failed=self._failed,
             discarded=self._discarded,
-            refill_seconds=self._refill_seconds / self._armed if self._armed else None,
+            refill_seconds=self._refill_seconds / self._prewarmed if self._prewarmed else None,
         )
 
     def _report(self) -> None:
@@ -194,102 +186,87 @@ class ArmedPool:
         return await self._backend.probe()
 
     async def prepare(self, job: Job, profile: SandboxProfile) -> bool:
-        """Waits until a sandbox is armed for such a job, before there is one.
+        """Waits until a sandbox is prewarmed for such a job, before there is one.
 
         Gives False when none can be: nothing could be started, or there is no room for it.
 
         Raises:
             OSError: a code root or mount is not there.
         """
-        recipe = Recipe.of(job, profile)
-        failed = self._failed
-        if not _may_wait(profile):
+        request = request_for(job, profile)
+        if not _may_wait(request):
             return False
-        while self._is_open and not self._shelf.use(recipe, self._clock()):
-            if self._failed > failed or self._shelf.is_full:
+        recipe = Recipe.of(request)
+        failed = self._failed
+        while self._is_open and not self._inventory.use(recipe, self._clock()):
+            if self._failed > failed or self._inventory.is_full:
                 return False
             self._wake.set()
             await self._refilled.wait()
         return self._is_open
 
-    async def run(
-        self,
-        job: Job,
-        profile: SandboxProfile,
-        *,
-        files: Mapping[str, bytes] | None = None,
-        workspace: WorkspaceOverlay | None = None,
-    ) -> ExecResult:
-        """See `Sandbox`. `enforced` says whether the sandbox was `armed`.
+    async def start(self, request: RunRequest) -> StartedSandbox:
+        """See `Sandbox`. `enforced` says whether the sandbox was `prewarmed`.
 
-        An overlay is mounted before a sandbox starts, so a job with a `workspace` is run cold.
+        A session is started for the purpose: what waits here is used once. An overlay is mounted
+        before a sandbox starts, so a job with a `workspace` is run cold.
         """
-        order = encode_job(job, profile, files=files or {})
-        armed = self._take(job, profile) if workspace is None else None
-        if armed is None:
+        if request.session is not None:
+            return await self._backend.start(request)
+        found = self._take(request)
+        if found is None:
             self._misses += 1
-            result = await self._backend.run(job, profile, files=files, workspace=workspace)
-            return replace(result, enforced={**result.enforced, "armed": False})
+            return _Pooled(self, request, await self._backend.start(request), prewarmed=False)
         self._hits += 1
-        try:
-            result = await armed.spend(order)
-        except BaseException:
-            await armed.destroy()
-            raise
-        await self._retire(armed)
-        return replace(result, enforced={**result.enforced, "armed": True})
+        return _Pooled(self, request, found, prewarmed=True)
 
-    async def keep(
-        self,
-        profile: SandboxProfile,
-        *,
-        code_roots: Sequence[Path],
-        preload: Sequence[str],
-        bounds: SessionBounds,
-    ) -> Armed:
-        """See `KeepingSandbox`. Started for the purpose: what waits here is used once."""
-        return await keeping(self._backend).keep(
-            profile, code_roots=code_roots, preload=preload, bounds=bounds
-        )
+    async def start_cold(self, request: RunRequest) -> StartedSandbox:
+        """For a job whose prewarmed sandbox was gone when it came."""
+        self._hits -= 1
+        self._misses += 1
+        self._discarded += 1
+        return await self._backend.start(request)
 
-    def _take(self, job: Job, profile: SandboxProfile) -> Armed | None:
-        """A living armed sandbox for this job; None when it has to be run cold."""
-        if not self._is_open or not _may_wait(profile):
+    def _take(self, request: RunRequest) -> StartedSandbox | None:
+        """A living prewarmed sandbox for this job; None when it has to be run cold."""
+        if not self._is_open or not _may_wait(request):
             return None
         try:
-            recipe = Recipe.of(job, profile)
+            recipe = Recipe.of(request)
         except OSError:
             return None  # the backend says what is wrong with it
-        armed = self._shelf.take(recipe, self._clock(), is_sound=_is_alive)
+        found = self._inventory.take(recipe, self._clock(), is_sound=_is_alive)
         self._wake.set()
-        return armed
+        return found
 
-    async def _retire(self, armed: Armed) -> None:
+    async def retire(self, used: StartedSandbox) -> None:
         """Destroys one, off the caller's path unless too many are being destroyed already."""
         if self._is_open and self._retiring < RETIRING:
             self._retiring += 1
-            self._group.start_soon(self._destroy, armed)
+            self._group.start_soon(self._destroy, used)
         else:
-            await armed.destroy()
+            await used.destroy()
 
-    async def _destroy(self, armed: Armed) -> None:
+    async def _destroy(self, used: StartedSandbox) -> None:
         try:
-            await armed.destroy()
+            await used.destroy()
         finally:
             self._retiring -= 1
             self._retired.set()
 
-    async def _keep(self) -> None:
+    async def _fill(self) -> None:
         """Fills up what is lacking and gives up what is too old, until the pool is closed."""
         try:
-            with self._keeping:
+            with self._filling:
                 async with anyio.create_task_group() as refills:
                     while True:
-                        for unused in self._shelf.discard(self._clock(), is_sound=_is_alive):
+                        for unused in self._inventory.discard(
+                            self._clock(), is_sound=_is_alive
+                        ):
                             self._discarded += 1
-                            await self._retire(unused)
-                        while self._shelf.reserved < REFILLS and (
-                            recipe := self._shelf.reserve(self._clock())
+                            await self.retire(unused)
+                        while self._inventory.reserved < REFILLS and (
+                            recipe := self._inventory.reserve(self._clock())
                         ):
                             refills.start_soon(self._refill, recipe)
                         if self._clock() >= self._reports_at:
@@ -300,26 +277,23 @@ class ArmedPool:
                             await anyio.sleep(HEAD_START_SECONDS)
                         self._wake = anyio.Event()
         finally:
-            self._kept.set()
+            self._filled.set()
 
     async def _refill(self, recipe: Recipe) -> None:
         started = self._clock()
         try:
-            armed = await self._backend.arm(
-                recipe.profile,
-                code_roots=recipe.code_roots,
-                preload=recipe.preload,
-                keep_seconds=self._lifetime + LOOK_SECONDS,
+            found = await self._backend.start(
+                replace(recipe.request, wait_seconds=self._lifetime + LOOK_SECONDS)
             )
         except (SandboxError, OSError) as err:
             self._failed += 1
-            self._shelf.fail(recipe, self._clock())
-            log.warning("sandbox_not_armed", backend=self.name, error=str(err))
+            self._inventory.fail(recipe, self._clock())
+            log.warning("sandbox_not_prewarmed", backend=self.name, error=str(err))
         else:
             now = self._clock()
-            self._armed += 1
+            self._prewarmed += 1
             self._refill_seconds += now - started
-            self._shelf.put(recipe, armed, now)
+            self._inventory.put(recipe, found, now)
         self._refilled.set()
         self._refilled = anyio.Event()
         self._wake.set()
@@ -331,21 +305,69 @@ class ArmedPool:
                 self._is_open = False
                 self._report()
                 self._refilled.set()
-                self._keeping.cancel()
-                await self._kept.wait()
+                self._filling.cancel()
+                await self._filled.wait()
                 async with anyio.create_task_group() as last:
-                    for armed in self._shelf.clear():
-                        last.start_soon(armed.destroy)
+                    for unused in self._inventory.clear():
+                        last.start_soon(unused.destroy)
                 while self._retiring:
                     self._retired = anyio.Event()
                     await self._retired.wait()
             await self._backend.aclose()
 
 
-def _is_alive(armed: Armed) -> bool:
-    return armed.is_alive()
+class _Pooled:
+    """See `StartedSandbox`. Handed out by a pool, which destroys it off the caller's path."""
+
+    def __init__(
+        self,
+        pool: PrewarmedPool,
+        request: RunRequest,
+        inner: StartedSandbox,
+        *,
+        prewarmed: bool,
+    ) -> None:
+        self._pool = pool
+        self._request = request
+        self._inner = inner
+        self._prewarmed = prewarmed
+        self._may_retire = False
+
+    def is_alive(self) -> bool:
+        return self._inner.is_alive()
+
+    async def run(self, job: EncodedJob) -> ExecResult:
+        try:
+            result = await self._inner.run(job)
+        except SandboxGoneError:
+            if not self._prewarmed:
+                raise
+            # It had ended while it waited, which was not to be seen when it was taken.
+            await self._inner.destroy()
+            self._prewarmed = False
+            self._inner = await self._pool.start_cold(self._request)
+            result = await self._inner.run(job)
+        self._may_retire = self._prewarmed
+        return replace(result, enforced={**result.enforced, "prewarmed": self._prewarmed})
+
+    async def destroy(self) -> None:
+        if self._may_retire:
+            self._may_retire = False
+            await self._pool.retire(self._inner)
+        else:
+            await self._inner.destroy()
 
 
-def _may_wait(profile: SandboxProfile) -> bool:
-    """False for what is opened or handed in for one run: egress, a secret's file."""
-    return profile.network == "none" and not profile.secret_files
+def _is_alive(found: StartedSandbox) -> bool:
+    return found.is_alive()
+
+
+def _may_wait(request: RunRequest) -> bool:
+    """False for what is opened or handed in for one run: an overlay, egress, a secret's file."""
+    profile = request.profile
+    return (
+        request.workspace is None
+        and request.gate is None
+        and profile.network == "none"
+        and not profile.secret_files
+    )

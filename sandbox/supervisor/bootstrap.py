@@ -73,10 +73,10 @@ def runner_program() -> bytes:
 
 
 @cache
-def keeper_source() -> str:
-    """What makes the runner answer several orders with one child."""
-    kept = resources.files("sandbox.guest").joinpath("session.py").read_text("utf-8")
-    return "from __future__ import annotations\n" + _JOINT.sub("", kept)
+def session_program() -> str:
+    """What makes the runner give one child several jobs."""
+    text = resources.files("sandbox.guest").joinpath("session.py").read_text("utf-8")
+    return "from __future__ import annotations\n" + _JOINT.sub("", text)
 
 
 def rlimits(

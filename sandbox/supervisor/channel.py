@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sandbox.supervisor.transcript import Transcript
     from sandbox.supervisor.verdict import Stopped
-    from sandbox.supervisor.wire import Order
+    from sandbox.supervisor.wire import EncodedJob
 
 RECEIVE_BYTES = 262144
 
@@ -111,24 +111,25 @@ async def greet(channel: Channel, transcript: Transcript, *, seconds: float) -> 
 async def set_up(
     channel: Channel, transcript: Transcript, setup: Iterable[bytes], *, seconds: float
 ) -> None:
-    """Sends the setup, and waits until the sandbox is armed: its job may come.
+    """Sends the setup, and waits until the sandbox is ready: its job may come.
 
     Raises:
-        SandboxProviderError: the sandbox ended first, or was not armed within `seconds`.
+        SandboxProviderError: the sandbox ended first, or was not ready within `seconds`.
     """
     with anyio.move_on_after(seconds):
-        for piece in setup:
-            await channel.send(piece)
-        while not transcript.is_armed:
+        with suppress(SandboxProviderError):  # as in `greet`
+            for piece in setup:
+                await channel.send(piece)
+        while not transcript.is_ready:
             await _hear(channel, transcript)
         return
-    raise SandboxProviderError(f"the sandbox was not armed within {seconds} seconds")
+    raise SandboxProviderError(f"the sandbox was not ready within {seconds} seconds")
 
 
 async def _hear(channel: Channel, transcript: Transcript) -> None:
     data = await channel.receive()
     if not data:
-        raise SandboxProviderError("the sandbox ended before it was up")
+        raise SandboxProviderError("the sandbox ended before it was ready")
     transcript.feed(data)
 
 
@@ -136,8 +137,8 @@ Packages: TypeAlias = "Callable[[], Awaitable[Mapping[str, str]]]"
 """Tells which distributions a sandbox's Python will find: version by normalised name."""
 
 
-async def check_order(
-    order: Order,
+async def check_job(
+    job: EncodedJob,
     transcript: Transcript,
     *,
     python: tuple[int, int],
@@ -147,7 +148,7 @@ async def check_order(
     """Refuses to hand over a job that does not fit what is inside: the last look before it.
 
     Args:
-        order: the job.
+        job: what is to be handed over.
         transcript: of the sandbox, which has said hello.
         python: the caller's minor version, which a Python job needs.
         packages: asked only by a job with requirements.
@@ -156,10 +157,10 @@ async def check_order(
     Raises:
         SandboxUnavailableError: another Python, or a requirement that is not met.
     """
-    if order.returns_value:
+    if job.returns_value:
         _check_python(transcript, python)
-    if order.requires:
-        check_requirements(order.requires, await packages(), remedy=remedy)
+    if job.requires:
+        check_requirements(job.requires, await packages(), remedy=remedy)
 
 
 def _check_python(transcript: Transcript, wanted: tuple[int, int]) -> None:
@@ -173,7 +174,7 @@ def _check_python(transcript: Transcript, wanted: tuple[int, int]) -> None:
 
 
 async def converse(
-    channel: Channel, transcript: Transcript, order: Order
+    channel: Channel, transcript: Transcript, job: EncodedJob
 ) -> tuple[Stopped | None, float]:
     """Hands over the job and listens until it has ended or has to be stopped.
 
@@ -182,9 +183,11 @@ async def converse(
     """
     start = time.monotonic()
     stopped: Stopped | None = "timeout"
-    with anyio.move_on_after(order.wall_seconds):
-        for piece in order.pieces:
-            await channel.send(piece)
+    with anyio.move_on_after(job.wall_seconds):
+        # A sandbox that has gone takes nothing more; what it said before tells how it ended.
+        with suppress(SandboxProviderError):
+            for piece in job.pieces:
+                await channel.send(piece)
         stopped = await _listen(channel, transcript)
     return stopped, time.monotonic() - start
 

@@ -1,7 +1,8 @@
 """Everything one run said, kept within its bounds. Pure: bytes in, state out.
 
-The legal order is hello, armed, then output and value, then files, then one report, then nothing.
-In a session a transcript holds one call, which ends with a report and leaves room for the next.
+The legal order is hello, ready, the job taken, then output and value, then files, then one report,
+then nothing. In a session a transcript holds one call, which ends with a report and leaves room
+for the next.
 Anything else is a `FrameError`. Going over the output or value limit is no error: it is the
 run's own doing, `overflowed` says so, and what fitted is kept.
 """
@@ -39,10 +40,10 @@ class Report:
 class Transcript:
     """Collects one run's frames."""
 
-    def __init__(self, profile: SandboxProfile, *, keeps: bool = False) -> None:
+    def __init__(self, profile: SandboxProfile, *, stateful: bool = False) -> None:
         self._profile = profile
-        self.keeps = keeps
-        """Whether the interpreter may be kept for another order: true in a session."""
+        self.stateful = stateful
+        """Whether another job may follow in the same interpreter: true in a session."""
         self._reader = FrameReader()
         self._file: tuple[str, int, bytearray] | None = None
         self._files_bytes = 0
@@ -62,31 +63,36 @@ class Transcript:
         return self.report is not None
 
     @property
-    def is_kept(self) -> bool:
-        """True once one call has ended and the sandbox waits for the next."""
-        return self._phase == "kept"
+    def awaits_next(self) -> bool:
+        """True once one call of a session has ended and the sandbox waits for the next."""
+        return self._phase == "between"
 
-    def for_order(self) -> Transcript:
-        """Where the next order's words go: this one while it is unused, else one of its own.
+    def for_job(self) -> Transcript:
+        """Where the next job's words go: this one while it is unused, else one of its own.
 
         Raises:
             FrameError: the sandbox spoke after the end of a call.
             SandboxProviderError: it is used up.
         """
-        if self._phase == "output":
+        if self._phase == "ready":
             return self
-        if not self.is_kept:
+        if not self.awaits_next:
             raise SandboxProviderError("the sandbox was used before, and is used once")
         if not self._reader.is_between_frames:
             raise FrameError("the sandbox spoke after the end of a call")
-        following = Transcript(self._profile, keeps=True)
-        following.python, following._phase = self.python, "output"
+        following = Transcript(self._profile, stateful=True)
+        following.python, following._phase = self.python, "ready"
         return following
 
     @property
-    def is_armed(self) -> bool:
-        """True once the runner waits for its job."""
+    def is_ready(self) -> bool:
+        """True once the runner waits for its job, or is beyond that."""
         return self._phase not in ("hello", "setup")
+
+    @property
+    def took_job(self) -> bool:
+        """True once the job was there whole; before that nothing of it has run."""
+        return self._phase not in ("hello", "setup", "ready")
 
     def feed(self, data: bytes) -> None:
         """Takes bytes off the channel.
@@ -102,6 +108,8 @@ class Transcript:
             case "H" if self._phase == "hello":
                 self._hello(payload)
             case "A" if self._phase == "setup" and not payload:
+                self._phase = "ready"
+            case "j" if self._phase == "ready" and not payload:
                 self._phase = "output"
             case "o" | "e" | "v" if self._phase == "output":
                 self._keep(kind, payload)
@@ -115,10 +123,10 @@ class Transcript:
                 self.report = _report(payload)
                 self._phase = "finished"
             case "c" if (
-                self.keeps and self._phase in ("output", "files") and self._file is None
+                self.stateful and self._phase in ("output", "files") and self._file is None
             ):
                 self.report = _report(payload)
-                self._phase = "kept"
+                self._phase = "between"
             case _:
                 raise FrameError(f"the sandbox sent {kind!r} where it may not ({self._phase})")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from sandbox.errors import FrameError, SandboxProviderError
+from sandbox.errors import FrameError, SandboxGoneError, SandboxProviderError
 from sandbox.result import ExecResult, RaisedError, Resources
 from sandbox.supervisor.wire import parse_object
 
@@ -71,7 +71,8 @@ def judge(
         diagnostics: what the provider wrote, for the message of a failure.
 
     Raises:
-        SandboxProviderError: the sandbox ended without a report and no limit explains it.
+        SandboxGoneError: the sandbox ended before it took the job, and no limit explains it.
+        SandboxProviderError: it ended without a report, and no limit explains it.
     """
     report = transcript.report
     oom = evidence.oom_kills + (report.oom_kills if report else 0) > 0
@@ -95,9 +96,10 @@ def judge(
     if report is None:
         if oom:
             return Ending("oom", None, 9, None, None, hit)
-        raise SandboxProviderError(
-            f"the sandbox ended without a report: {diagnostics or 'it said nothing'!r:.600}"
-        )
+        said = repr(diagnostics or "it said nothing")[:600]
+        if not transcript.took_job:
+            raise SandboxGoneError(f"the sandbox ended before it took its job: {said}")
+        raise SandboxProviderError(f"the sandbox ended without a report: {said}")
     value, error, answered = _answer(bytes(transcript.value), returns_value=returns_value)
     ended = _by_itself(report.exit_code, answered=answered, returns_value=returns_value)
     if error is not None and ended == "ok":
@@ -143,12 +145,12 @@ def _answer(text: bytes, *, returns_value: bool) -> tuple[Any, RaisedError | Non
 def execution_result(
     ending: Ending, transcript: Transcript, *, seconds: float, enforced: Mapping[str, object]
 ) -> ExecResult:
-    """Ending, kept output and walls in one value."""
+    """Ending, output and what was enforced, in one value."""
     report = transcript.report
     return ExecResult(
         verdict=ending.verdict,
-        # Of a kept interpreter nothing has exited.
-        exit_code=None if transcript.is_kept else ending.exit_code,
+        # Of a session that goes on nothing has exited.
+        exit_code=None if transcript.awaits_next else ending.exit_code,
         signal=ending.signal,
         value=ending.value,
         error=ending.error,
@@ -163,5 +165,5 @@ def execution_result(
             cpu_seconds=report.cpu_seconds if report else None,
             max_rss_bytes=report.max_rss_bytes if report else None,
         ),
-        enforced={**enforced, "stateful": transcript.keeps},
+        enforced={**enforced, "stateful": transcript.stateful},
     )

@@ -2,10 +2,11 @@
 
 A frame is one kind byte, a 32-bit big-endian length, and the payload. Into the sandbox: `S`
 the setup as JSON (what is known before the job), then `J` the job as JSON, `F` file bytes in
-the order the job lists them, `I` standard input, `E` end. Out of it: `H` hello, `A` armed (the
-setup is done and the job may come), then `o` stdout, `e` stderr and `v` value chunks, then `f` a file (path
-and size) with its `d` chunks or `r` a refusal, and last `z` the report; or in a session, while
-its interpreter is kept, `c` the same after one call of several, and the next order may come.
+the order the job lists them, `I` standard input, `E` end. Out of it: `H` hello, `A` (the setup
+is done and the job may come), `j` (the job is there whole, and starts now), then `o` stdout, `e`
+stderr and `v` value chunks, then `f` a file (path and size) with its `d` chunks or `r` a
+refusal, and last `z` the report; or in a session `c`, the same after one job of several, and the
+next may come. Without a `j` nothing of a job has run.
 
 What comes out is read as hostile input, although the sandboxed code has no handle on the
 channel: the grammar, every length and every path are checked before anything is kept.
@@ -21,21 +22,21 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import FrameError, ProfileError
 from sandbox.job import CommandJob, PythonJob, checked_path
-from sandbox.supervisor.bootstrap import JOB_ENVIRONMENT, keeper_source
+from sandbox.supervisor.bootstrap import JOB_ENVIRONMENT, session_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sandbox.job import Job
     from sandbox.profile import SandboxProfile
-    from sandbox.session import SessionBounds
+    from sandbox.session_limits import SessionLimits
 
 HEADER = struct.Struct(">cI")
 CHUNK = 65536
 MAX_FRAME = CHUNK
 GRACE_SECONDS = 5.0
-"""Beyond the bounds of a session, after which its runner leaves whatever the supervisor does."""
-KINDS_OUT = frozenset(b"HAoevfdrzc")
+"""Beyond the limits of a session, after which its runner leaves whatever the supervisor does."""
+KINDS_OUT = frozenset(b"HAjoevfdrzc")
 
 
 class FrameReader:
@@ -84,7 +85,7 @@ def encode_setup(
     directory: str,
     preload: Sequence[str],
     rlimits: Mapping[str, int | None],
-    bounds: SessionBounds | None = None,
+    session: SessionLimits | None = None,
 ) -> Iterator[bytes]:
     """The frames that make a runner ready for a job of this profile.
 
@@ -94,7 +95,7 @@ def encode_setup(
         directory: what the job starts in.
         preload: `module` or `module:attribute.path`, looked up before the job comes.
         rlimits: resource limits the runner sets on the job; None leaves one alone.
-        bounds: of a session, which keeps its interpreter for several orders.
+        session: limits of a session, whose interpreter lives on after a job.
     """
     document: dict[str, Any] = {
         "environment": {**JOB_ENVIRONMENT, **profile.environment},
@@ -106,34 +107,44 @@ def encode_setup(
         "preload": list(preload),
         "value_bytes": profile.value_bytes,
     }
-    if bounds is not None:
-        document["keeper"] = {
-            "source": keeper_source(),
-            "idle_seconds": bounds.idle_seconds + GRACE_SECONDS,
-            "total_seconds": bounds.total_seconds + GRACE_SECONDS,
+    if session is not None:
+        document["session"] = {
+            "source": session_program(),
+            "idle_seconds": session.idle_seconds + GRACE_SECONDS,
+            "total_seconds": session.total_seconds + GRACE_SECONDS,
         }
     yield from _chunks("S", json.dumps(document).encode("ascii"))
     yield frame("S", b"")
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class EncodedJob:
     """A job as the frames that hand it to a runner.
 
     Attributes:
+        job: what they were written from.
+        files: likewise, put below the working directory.
         pieces: the frames.
-        returns_value: whether it has to give a value.
         wall_seconds: time from handing it over to the kill.
-        requires: distributions that have to be inside (PEP 508).
     """
 
+    job: Job
+    files: Mapping[str, bytes]
     pieces: tuple[bytes, ...]
-    returns_value: bool
     wall_seconds: float
-    requires: tuple[str, ...] = ()
+
+    @property
+    def returns_value(self) -> bool:
+        """Whether it has to give a value."""
+        return isinstance(self.job, PythonJob)
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """Distributions that have to be inside (PEP 508)."""
+        return self.job.requires if isinstance(self.job, PythonJob) else ()
 
 
-def encode_job(job: Job, profile: SandboxProfile, *, files: Mapping[str, bytes]) -> Order:
+def encode_job(job: Job, profile: SandboxProfile, *, files: Mapping[str, bytes]) -> EncodedJob:
     """Writes a job down, in pieces of bounded size, before anything is started for it.
 
     Args:
@@ -168,12 +179,8 @@ def encode_job(job: Job, profile: SandboxProfile, *, files: Mapping[str, bytes])
     pieces = [*_chunks("J", _job_text(document)), frame("J", b"")]
     for name in names:
         pieces += _chunks("F", files[name])
-    return Order(
-        (*pieces, *_chunks("I", stdin), frame("E", b"")),
-        returns_value=isinstance(job, PythonJob),
-        wall_seconds=profile.wall_seconds,
-        requires=job.requires if isinstance(job, PythonJob) else (),
-    )
+    pieces += [*_chunks("I", stdin), frame("E", b"")]
+    return EncodedJob(job, files, tuple(pieces), profile.wall_seconds)
 
 
 def _job_text(document: dict[str, Any]) -> bytes:

@@ -107,10 +107,12 @@ WORKS = (
             ),
             Case("llm-sandbox 0.3.46, Docker: from its pool", "llm", "pool", "docker"),
             Case("agt-sandbox 5, Docker: execute in a session", "agt", "session", "docker"),
-            Case("Wardline, Docker, armed", "sandboxes", "docker-armed", "docker"),
-            Case("Wardline, OCI runtime, armed", "sandboxes", "oci-armed", "crun"),
-            Case("Wardline, Docker with gVisor, armed", "sandboxes", "runsc-armed", RUNSC),
-            Case("Wardline, bubblewrap, armed", "sandboxes", "bubblewrap-armed"),
+            Case("Wardline, Docker, prewarmed", "sandboxes", "docker-prewarmed", "docker"),
+            Case("Wardline, OCI runtime, prewarmed", "sandboxes", "oci-prewarmed", "crun"),
+            Case(
+                "Wardline, Docker with gVisor, prewarmed", "sandboxes", "runsc-prewarmed", RUNSC
+            ),
+            Case("Wardline, bubblewrap, prewarmed", "sandboxes", "bubblewrap-prewarmed"),
         ),
     ),
     Work(

@@ -1,6 +1,6 @@
-"""`print(1)` in Python: by this project's sandboxes, cold and armed, and by what people do today.
+"""`print(1)` in Python: by this project's sandboxes, cold and prewarmed, and by what people do today.
 
-An armed call is timed alone: the sandbox is there before, and the next one is started after.
+A prewarmed call is timed alone: the sandbox is there before, and the next one is started after.
 With several callers the starts are within the time, and some calls find none and run cold.
 """
 
@@ -23,14 +23,13 @@ from sandbox.backends.bubblewrap import BubblewrapSandbox
 from sandbox.backends.docker import DockerSandbox
 from sandbox.backends.docker.options import LEASE_LABEL
 from sandbox.backends.oci import OciSandbox
-from sandbox.pool.pool import ArmedPool
+from sandbox.pool.pool import PrewarmedPool
 
 if TYPE_CHECKING:
     from sandbox import Sandbox
-    from sandbox.protocol import ArmingSandbox
 
 CALLS = 12
-ARMED_CALLS = 25
+PREWARMED_CALLS = 25
 CALLERS = 4
 CALLS_EACH = 60
 PRINT = PythonJob("builtins:print", {"end": "1\n"})
@@ -86,27 +85,27 @@ def ours(box: Sandbox, profile: SandboxProfile = PROFILE) -> Timed:
     return anyio.run(run)
 
 
-async def prints(pool: ArmedPool, profile: SandboxProfile = PROFILE) -> int:
+async def prints(pool: PrewarmedPool, profile: SandboxProfile = PROFILE) -> int:
     """Nanoseconds of one run through the pool, which has to print 1."""
     before = time.perf_counter_ns()
     result = await pool.run(PRINT, profile)
     latency = time.perf_counter_ns() - before
     if result.stdout != b"1\n":
-        raise WrongAnswerError("an armed sandbox answered wrongly")
+        raise WrongAnswerError("a prewarmed sandbox answered wrongly")
     return latency
 
 
-def armed(backend: ArmingSandbox, profile: SandboxProfile = PROFILE) -> Timed:
-    """Times runs that find a sandbox armed; it is waited for in between."""
+def prewarmed(backend: Sandbox, profile: SandboxProfile = PROFILE) -> Timed:
+    """Times runs that find a sandbox prewarmed; it is waited for in between."""
 
     async def run() -> Timed:
         latencies = []
         memory = 0.0
-        async with ArmedPool(backend) as pool:
+        async with PrewarmedPool(backend) as pool:
             started = time.perf_counter_ns()
-            for _ in range(ARMED_CALLS):
+            for _ in range(PREWARMED_CALLS):
                 if not await pool.prepare(PRINT, profile):
-                    raise WrongAnswerError("no sandbox could be armed")
+                    raise WrongAnswerError("no sandbox could be prewarmed")
                 memory = memory or waiting()
                 latencies.append(await prints(pool, profile))
             return Timed(latencies, time.perf_counter_ns() - started, memory)
@@ -132,12 +131,12 @@ def waiting() -> float:
     return memory_of(*map(int, children.split()))
 
 
-def sustained(backend: ArmingSandbox) -> Timed:
+def sustained(backend: Sandbox) -> Timed:
     """Times callers that never pause, with every start and removal among them."""
 
     async def run() -> Timed:
         latencies: list[int] = []
-        async with ArmedPool(backend, minimum=CALLERS) as pool:
+        async with PrewarmedPool(backend, minimum=CALLERS) as pool:
             await pool.prepare(PRINT, PROFILE)
 
             async def caller() -> None:
@@ -162,12 +161,12 @@ if __name__ == "__main__":
             "docker": lambda: ours(DockerSandbox()),
             "bubblewrap": lambda: ours(BubblewrapSandbox()),
             "runsc": lambda: ours(DockerSandbox(), KERNEL),
-            "runsc-armed": lambda: armed(DockerSandbox(), KERNEL),
+            "runsc-prewarmed": lambda: prewarmed(DockerSandbox(), KERNEL),
             "oci": lambda: ours(OciSandbox()),
-            "oci-armed": lambda: armed(OciSandbox()),
+            "oci-prewarmed": lambda: prewarmed(OciSandbox()),
             "oci-sustained": lambda: sustained(OciSandbox()),
-            "docker-armed": lambda: armed(DockerSandbox()),
-            "bubblewrap-armed": lambda: armed(BubblewrapSandbox()),
+            "docker-prewarmed": lambda: prewarmed(DockerSandbox()),
+            "bubblewrap-prewarmed": lambda: prewarmed(BubblewrapSandbox()),
             "docker-sustained": lambda: sustained(DockerSandbox()),
             "bubblewrap-sustained": lambda: sustained(BubblewrapSandbox()),
         }

@@ -30,7 +30,7 @@ from sandbox.egress import (
 from sandbox.egress.sandbox import EgressSandbox
 from sandbox.egress.secrets import MemorySecrets
 from sandbox.egress.socket_folder import PREFIX
-from sandbox.pool.pool import ArmedPool
+from sandbox.pool.pool import PrewarmedPool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -301,11 +301,11 @@ async def test_a_backend_alone_refuses_what_it_cannot_give(backend: type, plain:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 async def test_a_pool_never_mixes_ways_out(backend: type, plain: Host) -> None:
-    """Armed sandboxes have no network; a run with egress is cold and has its own."""
+    """Prewarmed sandboxes have no network; a run with a way out is cold and has its own."""
     job = PythonJob(
         "egress_probes:fetch", {"urls": [f"http://plain.example:{plain.port}/"]}, (INSIDE,)
     )
-    async with ArmedPool(backend()) as pool:
+    async with PrewarmedPool(backend()) as pool:
         sandbox = EgressSandbox(pool)
         first = await sandbox.run(job, SandboxProfile())
         with anyio.fail_after(40):
@@ -316,6 +316,6 @@ async def test_a_pool_never_mixes_ways_out(backend: type, plain: Host) -> None:
 
     assert "URLError" in first.value[0]
     assert "plain.example" in reaching.value[0]
-    assert reaching.enforced["armed"] is False
-    assert closed.enforced["armed"] is True
+    assert reaching.enforced["prewarmed"] is False
+    assert closed.enforced["prewarmed"] is True
     assert "URLError" in closed.value[0]

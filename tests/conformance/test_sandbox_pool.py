@@ -1,4 +1,4 @@
-"""A pool keeps the contract of what it pools, armed or not, and loses no rule on the way."""
+"""A pool keeps the contract of what it pools, prewarmed or not, and loses no rule on the way."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 from backends import REPEATED, leftovers
 from pools import PROFILE, code, fmean, until
 
-from sandbox import PythonJob, SandboxError, SandboxProfile
+from sandbox import PythonJob, Sandbox, SandboxError, SandboxProfile
 from sandbox.backends.bubblewrap import BubblewrapSandbox
 from sandbox.conformance import CHECKS
 from sandbox.conformance.harness import probe_code
 from sandbox.network.rules import Egress, EgressRule
-from sandbox.pool.pool import ArmedPool
+from sandbox.pool.pool import PrewarmedPool
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -23,27 +23,30 @@ if TYPE_CHECKING:
     from sandbox import (
         Availability,
         ExecResult,
-        Isolation,
         Job,
-        Sandbox,
+        RunRequest,
+        StartedSandbox,
     )
 
 
-class Prepared:
-    """A pool whose every job finds a sandbox armed for it."""
+class Prepared(Sandbox):
+    """A pool whose every job finds a sandbox prewarmed for it."""
 
-    def __init__(self, pool: ArmedPool) -> None:
+    def __init__(self, pool: PrewarmedPool) -> None:
         self.name = pool.name
-        self.isolation: Isolation = pool.isolation
+        self.isolation = pool.isolation
         self._pool = pool
 
     async def probe(self) -> Availability:
         return await self._pool.probe()
 
+    async def start(self, request: RunRequest) -> StartedSandbox:
+        return await self._pool.start(request)
+
     async def run(self, job: Job, profile: SandboxProfile, **more: Any) -> ExecResult:
         prepared = await self._pool.prepare(job, profile)
         result = await self._pool.run(job, profile, **more)
-        assert result.enforced["armed"] or not prepared
+        assert result.enforced["prewarmed"] or not prepared
         return result
 
     async def aclose(self) -> None:
@@ -52,29 +55,31 @@ class Prepared:
 
 @pytest.mark.parametrize("pool", REPEATED, indirect=True)
 @pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS.keys())
-async def test_conforms(pool: ArmedPool, check: Callable[[Sandbox], Awaitable[None]]) -> None:
-    """Each check of the contract, with a sandbox armed beforehand for each of its jobs."""
+async def test_conforms(
+    pool: PrewarmedPool, check: Callable[[Sandbox], Awaitable[None]]
+) -> None:
+    """Each check of the contract, with a sandbox prewarmed beforehand for each of its jobs."""
     await check(Prepared(pool))
 
     if check.__name__ != "forbidden_file_names_are_refused_before_anything_runs":
         assert pool.metrics.hits
 
 
-async def test_the_first_job_is_cold_and_the_next_armed(pool: ArmedPool) -> None:
+async def test_the_first_job_is_cold_and_the_next_armed(pool: PrewarmedPool) -> None:
     """The record says which; the values are the same."""
     first = await pool.run(fmean(1, 2), PROFILE)
     assert await pool.prepare(fmean(), PROFILE)
     second = await pool.run(fmean(1, 2), PROFILE)
 
     assert (first.value, second.value) == (1.5, 1.5)
-    assert (first.enforced["armed"], second.enforced["armed"]) == (False, True)
-    same = dict.fromkeys(("armed",))
+    assert (first.enforced["prewarmed"], second.enforced["prewarmed"]) == (False, True)
+    same = dict.fromkeys(("prewarmed",))
     assert {**first.enforced, **same} == {**second.enforced, **same}
     assert (pool.metrics.hits, pool.metrics.misses) == (1, 1)
 
 
-async def test_nothing_of_one_job_is_there_for_the_next(pool: ArmedPool) -> None:
-    """Files, processes, variables and loaded modules of ten jobs, each in an armed sandbox."""
+async def test_nothing_of_one_job_is_there_for_the_next(pool: PrewarmedPool) -> None:
+    """Files, processes, variables and loaded modules of ten jobs, each in a prewarmed sandbox."""
     found = []
     for _ in range(10):
         job = PythonJob("wardline_attempts:leave_state", {}, (probe_code(),))
@@ -85,8 +90,8 @@ async def test_nothing_of_one_job_is_there_for_the_next(pool: ArmedPool) -> None
     assert pool.metrics.hits == 10
 
 
-async def test_an_armed_sandbox_serves_any_source(pool: ArmedPool) -> None:
-    """It was armed before the text was known, and with what the text will import."""
+async def test_an_armed_sandbox_serves_any_source(pool: PrewarmedPool) -> None:
+    """It was prewarmed before the text was known, and with what the text will import."""
     first = PythonJob("f", source="def f():\n    return 1\n", preload=("statistics",))
     assert await pool.prepare(first, PROFILE)
     source = "import statistics\ndef g(x):\n    return statistics.fmean(x)\n"
@@ -95,7 +100,7 @@ async def test_an_armed_sandbox_serves_any_source(pool: ArmedPool) -> None:
         PythonJob("g", {"x": [1, 2]}, source=source, preload=("statistics",)), PROFILE
     )
 
-    assert (result.value, result.enforced["armed"]) == (1.5, True)
+    assert (result.value, result.enforced["prewarmed"]) == (1.5, True)
 
 
 CHANGES: dict[str, Any] = {
@@ -117,20 +122,24 @@ CHANGES: dict[str, Any] = {
 
 @pytest.mark.bwrap
 @pytest.mark.parametrize("name", CHANGES)
-async def test_a_job_with_another_profile_is_not_served(nimble: ArmedPool, name: str) -> None:
+async def test_a_job_with_another_profile_is_not_served(
+    nimble: PrewarmedPool, name: str
+) -> None:
     """No single rule of a profile may differ from that of the sandbox that waits."""
     assert await nimble.prepare(fmean(), PROFILE)
     profile = SandboxProfile(**{name: CHANGES[name]})
 
     result = await nimble.run(fmean(1), profile)
 
-    assert not result.enforced["armed"]
+    assert not result.enforced["prewarmed"]
     assert result.enforced["profile"] == profile.digest
     assert nimble.metrics.hits == 0
 
 
 @pytest.mark.bwrap
-async def test_a_job_with_other_code_is_not_served(nimble: ArmedPool, tmp_path: Path) -> None:
+async def test_a_job_with_other_code_is_not_served(
+    nimble: PrewarmedPool, tmp_path: Path
+) -> None:
     """Neither from another folder, nor from one that was changed or replaced meanwhile."""
     root = code(tmp_path / "code", "def f():\n    return 1\n")
     job = PythonJob("tool:f", {}, (root,))
@@ -141,8 +150,8 @@ async def test_a_job_with_other_code_is_not_served(nimble: ArmedPool, tmp_path: 
     replaced = await nimble.run(job, PROFILE)
     other = await nimble.run(PythonJob("tool:f", {}, (tmp_path / "old",)), PROFILE)
 
-    assert (replaced.value, replaced.enforced["armed"]) == (2, False)
-    assert (other.value, other.enforced["armed"]) == (1, False)
+    assert (replaced.value, replaced.enforced["prewarmed"]) == (2, False)
+    assert (other.value, other.enforced["prewarmed"]) == (1, False)
 
 
 @pytest.mark.bwrap
@@ -155,9 +164,9 @@ async def test_a_job_with_other_code_is_not_served(nimble: ArmedPool, tmp_path: 
     ids=["egress", "secret file"],
 )
 async def test_what_is_opened_for_one_run_never_waits(
-    nimble: ArmedPool, profile: SandboxProfile
+    nimble: PrewarmedPool, profile: SandboxProfile
 ) -> None:
-    """Neither is it armed, nor is a job that needs it served by one that lacks it."""
+    """Neither is it prewarmed, nor is a job that needs it served by one that lacks it."""
     assert await nimble.prepare(fmean(), PROFILE)
     prepared = await nimble.prepare(fmean(), profile)
     with suppress(SandboxError):
@@ -185,9 +194,9 @@ def test_every_rule_of_a_profile_has_its_case() -> None:
     ids=["leaves", "raises", "exits", "is killed", "prints"],
 )
 async def test_what_a_module_does_on_import_is_the_jobs_to_tell(
-    nimble: ArmedPool, tmp_path: Path, source: str, verdict: str
+    nimble: PrewarmedPool, tmp_path: Path, source: str, verdict: str
 ) -> None:
-    """Armed or not, the verdict is that of a cold run."""
+    """Prewarmed or not, the verdict is that of a cold run."""
     job = PythonJob("tool:f", {}, (code(tmp_path / "code", source),))
 
     await nimble.prepare(job, PROFILE)
@@ -198,7 +207,7 @@ async def test_what_a_module_does_on_import_is_the_jobs_to_tell(
 
 
 @pytest.mark.bwrap
-async def test_a_large_job_goes_through_a_pipe(nimble: ArmedPool) -> None:
+async def test_a_large_job_goes_through_a_pipe(nimble: PrewarmedPool) -> None:
     """More than a pipe holds, and more than the disk of the sandbox."""
     profile = SandboxProfile(work_bytes=65536, tmp_bytes=65536)
     job = fmean(*range(100_000))
@@ -206,7 +215,7 @@ async def test_a_large_job_goes_through_a_pipe(nimble: ArmedPool) -> None:
 
     result = await nimble.run(job, profile)
 
-    assert (result.value, result.enforced["armed"]) == (49_999.5, True)
+    assert (result.value, result.enforced["prewarmed"]) == (49_999.5, True)
 
 
 @pytest.mark.bwrap
@@ -216,16 +225,16 @@ async def test_it_reports_what_it_keeps_and_replaces_what_is_old(
     """Age, by a clock of the test's own."""
     caplog.set_level("INFO", "sandbox.pool")
     now = [0.0]
-    async with ArmedPool(
+    async with PrewarmedPool(
         BubblewrapSandbox(), minimum=2, lifetime_seconds=50, clock=lambda: now[0]
     ) as pool:
         await pool.prepare(fmean(), PROFILE)
         await until(lambda: pool.metrics.waiting == 2)
         now[0] = 50.0
         result = await pool.run(fmean(1), PROFILE)
-        await until(lambda: pool.metrics.armed == 4 and pool.metrics.waiting == 2)
+        await until(lambda: pool.metrics.prewarmed == 4 and pool.metrics.waiting == 2)
 
-        assert not result.enforced["armed"]
+        assert not result.enforced["prewarmed"]
         assert pool.metrics.discarded == 2
         assert pool.metrics.refill_seconds is not None
     assert pool.metrics.waiting == 0
@@ -236,23 +245,23 @@ async def test_it_reports_what_it_keeps_and_replaces_what_is_old(
 @pytest.mark.bwrap
 async def test_a_closed_pool_runs_nothing_armed() -> None:
     """Also one that was never opened: without its keeper nothing would be removed."""
-    pool = ArmedPool(BubblewrapSandbox())
+    pool = PrewarmedPool(BubblewrapSandbox())
     before = await pool.run(fmean(1), PROFILE)
     async with pool:
         assert await pool.prepare(fmean(), PROFILE)
     after = await pool.run(fmean(1), PROFILE)
     await pool.aclose()
 
-    assert not before.enforced["armed"]
-    assert not after.enforced["armed"]
+    assert not before.enforced["prewarmed"]
+    assert not after.enforced["prewarmed"]
     assert leftovers() == []
 
 
 @pytest.mark.bwrap
-async def test_a_living_owners_armed_ones_are_not_reaped(nimble: ArmedPool) -> None:
+async def test_a_living_owners_armed_ones_are_not_reaped(nimble: PrewarmedPool) -> None:
     """Another broker's start looks for what dead ones left, and leaves these alone."""
     assert await nimble.prepare(fmean(), PROFILE)
     async with BubblewrapSandbox() as other:
         await other.run(fmean(1), PROFILE)
 
-    assert (await nimble.run(fmean(1), PROFILE)).enforced["armed"]
+    assert (await nimble.run(fmean(1), PROFILE)).enforced["prewarmed"]

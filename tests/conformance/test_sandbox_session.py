@@ -9,6 +9,7 @@ from backends import REPEATED, leftovers
 
 from sandbox import (
     PythonJob,
+    Sandbox,
     SandboxProfile,
     SandboxProviderError,
     SandboxSession,
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from sandbox import (
         Availability,
         ExecResult,
-        Isolation,
         Job,
-        Sandbox,
+        RunRequest,
+        StartedSandbox,
     )
 
 
@@ -36,16 +37,19 @@ async def test_conforms(sandbox: Sandbox, check: Callable[[Sandbox], Awaitable[N
     assert leftovers() == []
 
 
-class SecondCall:
+class SecondCall(Sandbox):
     """A `Sandbox` that runs each Python job as the second call of a session of its own."""
 
     def __init__(self, backend: Sandbox) -> None:
         self.name = backend.name
-        self.isolation: Isolation = backend.isolation
+        self.isolation = backend.isolation
         self._backend = backend
 
     async def probe(self) -> Availability:
         return await self._backend.probe()
+
+    async def start(self, request: RunRequest) -> StartedSandbox:
+        return await self._backend.start(request)
 
     async def run(self, job: Job, profile: SandboxProfile, **more: Any) -> ExecResult:
         if not isinstance(job, PythonJob):

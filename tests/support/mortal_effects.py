@@ -64,7 +64,7 @@ async def main(state: Path, workspace: Path, point: str) -> None:
     config = configured(state, workspace).model_copy(
         update={
             "sandbox": configured(state, workspace).sandbox.model_copy(
-                update={"backends": ("bubblewrap",), "armed": 0}
+                update={"backends": ("bubblewrap",), "prewarmed": 0}
             )
         }
     )

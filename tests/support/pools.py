@@ -9,7 +9,7 @@ import signal
 from collections import Counter
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.lowlevel
@@ -18,41 +18,40 @@ import pytest
 from backends import BACKENDS, leftovers
 from docker.errors import NotFound
 
-from sandbox import PythonJob, SandboxProfile, SandboxProviderError
+from sandbox import PythonJob, Sandbox, SandboxProfile, SandboxProviderError
 from sandbox.backends.bubblewrap import BubblewrapSandbox
 from sandbox.backends.docker.engine import Engine
 from sandbox.errors import SandboxUnavailableError
-from sandbox.pool.pool import ArmedPool
+from sandbox.pool.pool import PrewarmedPool
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable
 
     from sandbox import (
         Availability,
-        ExecResult,
-        Isolation,
-        Job,
     )
-    from sandbox.protocol import Armed, ArmingSandbox
+    from sandbox.protocol import RunRequest, StartedSandbox
 
 WAIT_SECONDS = 40.0
 PROFILE = SandboxProfile()
 
 
 @pytest.fixture(params=BACKENDS)
-async def pool(request: pytest.FixtureRequest) -> AsyncIterator[ArmedPool]:
+async def pool(request: pytest.FixtureRequest) -> AsyncIterator[PrewarmedPool]:
     """A pool over each backend in turn."""
-    async with ArmedPool(request.param()) as opened:
+    async with PrewarmedPool(request.param()) as opened:
         yield opened
-    assert leftovers() == []
+    left = leftovers()
+    assert left == [], left
 
 
 @pytest.fixture
-async def nimble() -> AsyncIterator[ArmedPool]:
+async def nimble() -> AsyncIterator[PrewarmedPool]:
     """A pool over the quicker backend, for what is the pool's own."""
-    async with ArmedPool(BubblewrapSandbox()) as opened:
+    async with PrewarmedPool(BubblewrapSandbox()) as opened:
         yield opened
-    assert leftovers() == []
+    left = leftovers()
+    assert left == [], left
 
 
 def fmean(*data: float) -> PythonJob:
@@ -151,46 +150,36 @@ def belongings() -> Counter[str]:
     return held
 
 
-class Faulty:
+class Faulty(Sandbox):
     """A backend whose every third start fails, in the provider or in this process."""
 
-    def __init__(self, backend: ArmingSandbox) -> None:
+    def __init__(self, backend: Sandbox) -> None:
         self.name = backend.name
-        self.isolation: Isolation = backend.isolation
+        self.isolation = backend.isolation
         self._backend = backend
         self._starts = 0
 
     async def probe(self) -> Availability:
         return await self._backend.probe()
 
-    async def arm(
-        self,
-        profile: SandboxProfile,
-        *,
-        code_roots: Sequence[Path],
-        preload: Sequence[str],
-        keep_seconds: float,
-    ) -> Armed:
+    async def start(self, request: RunRequest) -> StartedSandbox:
+        if not request.wait_seconds:
+            return await self._backend.start(request)
         self._starts += 1
         if self._starts % 6 == 3:
             raise SandboxProviderError("the engine is away")
         if self._starts % 6 == 0:
             raise OSError(24, "too many open files")
-        return await self._backend.arm(
-            profile, code_roots=code_roots, preload=preload, keep_seconds=keep_seconds
-        )
-
-    async def run(self, job: Job, profile: SandboxProfile, **more: Any) -> ExecResult:
-        return await self._backend.run(job, profile, **more)
+        return await self._backend.start(request)
 
     async def aclose(self) -> None:
         await self._backend.aclose()
 
 
-def restless(backend: ArmingSandbox) -> ArmedPool:
+def restless(backend: Sandbox) -> PrewarmedPool:
     """A pool whose recipes rest, after a start that failed, for thirty looks at the clock."""
     ticks = itertools.count(1.0)
-    return ArmedPool(
+    return PrewarmedPool(
         backend,
         minimum=3,
         idle_seconds=1e9,

@@ -8,9 +8,12 @@ from typing import Any
 from sandbox.supervisor.wire import frame
 
 GREETING = frame("H", b'{"python": [3, 11, 2]}')
-ARMED = frame("A", b"")
-HELLO = GREETING + ARMED
+READY = frame("A", b"")
+HELLO = GREETING + READY
 """All a runner says before its job."""
+TAKEN = frame("j", b"")
+BEGUN = HELLO + TAKEN
+"""All a runner says until its job starts."""
 
 
 def report(kind: str = "z", **changes: Any) -> bytes:

@@ -16,36 +16,28 @@ from typing import TYPE_CHECKING
 
 import anyio
 from anyio import to_thread
-from anyio.abc import AsyncResource
 
 from sandbox.backends.bubblewrap import reaper
-from sandbox.backends.bubblewrap.armed import ArmedNamespaces
 from sandbox.backends.bubblewrap.locate import Programs, locate
+from sandbox.backends.bubblewrap.namespaces import Namespaces
 from sandbox.errors import SandboxError, SandboxUnavailableError
 from sandbox.isolation.cgroup import RunGroup
 from sandbox.isolation.mounts import checked_sources
 from sandbox.isolation.seccomp import POLICY_DIGEST
-from sandbox.job import PythonJob
 from sandbox.lease import Lease
 from sandbox.profile import USER, WORK, SandboxProfile
-from sandbox.protocol import Availability
+from sandbox.protocol import Availability, RunRequest, Sandbox
 from sandbox.supervisor.bootstrap import rlimits
-from sandbox.supervisor.wire import encode_job, encode_setup
+from sandbox.supervisor.wire import encode_setup
 from sandbox.workspace import TARGET
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from sandbox.job import Job
-    from sandbox.result import ExecResult, Isolation
-    from sandbox.session import SessionBounds
-    from sandbox.workspace import WorkspaceOverlay
+    from sandbox.result import Isolation
 
 BOOT_SECONDS = 15.0
 
 
-class BubblewrapSandbox(AsyncResource):
+class BubblewrapSandbox(Sandbox):
     """Runs each job in a fresh set of namespaces.
 
     Finds its programs lazily: entering never fails, the first run may.
@@ -64,8 +56,8 @@ class BubblewrapSandbox(AsyncResource):
             programs = await self._open()
             facts = {"bwrap": str(programs.bwrap), "interpreter": str(programs.interpreter)}
             facts["bundled"] = programs.bwrap_root is not None
-            armed, group = await self._start(SandboxProfile(), (), (), keep_seconds=0)
-            await armed.destroy()
+            namespaces, group = await self._start(RunRequest(profile=SandboxProfile()))
+            await namespaces.destroy()
             facts["cgroup"] = f"v{group.version}"
             facts["controllers"] = sorted(group.folders)
         except SandboxUnavailableError as err:
@@ -82,86 +74,35 @@ class BubblewrapSandbox(AsyncResource):
             )
         return Availability(available=True, facts=facts)
 
-    async def run(
-        self,
-        job: Job,
-        profile: SandboxProfile,
-        *,
-        files: Mapping[str, bytes] | None = None,
-        workspace: WorkspaceOverlay | None = None,
-    ) -> ExecResult:
+    async def start(self, request: RunRequest) -> Namespaces:
         """See `Sandbox`."""
-        order = encode_job(job, profile, files=files or {})
-        roots = job.code_roots if isinstance(job, PythonJob) else ()
-        armed, _ = await self._start(profile, roots, (), keep_seconds=0, workspace=workspace)
-        try:
-            return await armed.spend(order)
-        finally:
-            await armed.destroy()
+        namespaces, _ = await self._start(request)
+        return namespaces
 
-    async def arm(
-        self,
-        profile: SandboxProfile,
-        *,
-        code_roots: Sequence[Path] = (),
-        preload: Sequence[str] = (),
-        keep_seconds: float = 0.0,
-    ) -> ArmedNamespaces:
-        """See `ArmingSandbox`."""
-        armed, _ = await self._start(profile, code_roots, preload, keep_seconds=keep_seconds)
-        return armed
-
-    async def keep(
-        self,
-        profile: SandboxProfile,
-        *,
-        code_roots: Sequence[Path] = (),
-        preload: Sequence[str] = (),
-        bounds: SessionBounds,
-    ) -> ArmedNamespaces:
-        """See `KeepingSandbox`."""
-        armed, _ = await self._start(
-            profile,
-            code_roots,
-            preload,
-            keep_seconds=bounds.total_seconds,
-            bounds=bounds,
-        )
-        return armed
-
-    async def _start(
-        self,
-        profile: SandboxProfile,
-        code_roots: Sequence[Path],
-        preload: Sequence[str],
-        *,
-        keep_seconds: float,
-        workspace: WorkspaceOverlay | None = None,
-        bounds: SessionBounds | None = None,
-    ) -> tuple[ArmedNamespaces, RunGroup]:
+    async def _start(self, request: RunRequest) -> tuple[Namespaces, RunGroup]:
+        profile = request.profile
         if profile.image is not None or profile.runtime is not None:
             raise SandboxUnavailableError(
                 "bubblewrap has neither images nor runtimes", "use Docker for this profile"
             )
-        roots = checked_sources(code_roots, profile, user=USER if os.geteuid() == 0 else None)
-        programs = await self._open()
-        lease = Lease.of_this_process(
-            wall_seconds=keep_seconds + profile.wall_seconds + 2 * BOOT_SECONDS
+        roots = checked_sources(
+            request.code_roots, profile, user=USER if os.geteuid() == 0 else None
         )
+        programs = await self._open()
+        lease = Lease.of_this_process(wall_seconds=request.lease_seconds + 2 * BOOT_SECONDS)
         create = partial(RunGroup.create, profile, lease=lease, name=secrets.token_hex(8))
         # In a thread, for the kernel takes its time; what was made has to be known.
         with anyio.CancelScope(shield=True):
             group = await to_thread.run_sync(create)
+        has_workspace = request.workspace is not None
         try:
-            armed = ArmedNamespaces(
+            namespaces = Namespaces(
                 programs,
-                profile,
+                request,
                 roots,
                 lease=lease,
                 group=group,
-                enforced=enforced(profile, group, programs, layered=workspace is not None),
-                workspace=workspace,
-                keeps=bounds is not None,
+                enforced=enforced(profile, group, programs, has_workspace=has_workspace),
             )
         except BaseException:
             group.remove()
@@ -169,21 +110,21 @@ class BubblewrapSandbox(AsyncResource):
         setup = encode_setup(
             profile,
             code_roots=len(roots),
-            directory=WORK if workspace is None else TARGET,
-            preload=preload,
+            directory=TARGET if has_workspace else WORK,
+            preload=request.imports,
             rlimits=rlimits(
                 profile,
                 memory_grouped="memory" in group.folders,
                 processes_grouped="pids" in group.folders,
             ),
-            bounds=bounds,
+            session=request.session,
         )
         try:
-            await armed.set_up(setup, seconds=BOOT_SECONDS)
+            await namespaces.set_up(setup, seconds=BOOT_SECONDS)
         except BaseException:
-            await armed.destroy()
+            await namespaces.destroy()
             raise
-        return armed, group
+        return namespaces, group
 
     async def _open(self) -> Programs:
         if self._programs is None:
@@ -200,9 +141,9 @@ class BubblewrapSandbox(AsyncResource):
 
 
 def enforced(
-    profile: SandboxProfile, group: RunGroup, programs: Programs, *, layered: bool
+    profile: SandboxProfile, group: RunGroup, programs: Programs, *, has_workspace: bool
 ) -> dict[str, object]:
-    """What stood around a run, as plain JSON for the record."""
+    """What held a run, as plain JSON for the record."""
     return {
         "backend": "bubblewrap",
         "isolation": "process",
@@ -217,5 +158,5 @@ def enforced(
         "uid_dropped": os.geteuid() == 0,
         "image": None,
         "seccomp": POLICY_DIGEST,
-        **profile.walls(layered=layered),
+        **profile.enforced(has_workspace=has_workspace),
     }

@@ -11,39 +11,37 @@ even that is removed by its lease when the next `DockerSandbox` opens or closes.
 from __future__ import annotations
 
 import secrets
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 from anyio import to_thread
-from anyio.abc import AsyncResource
 
-from sandbox.backends.docker.armed import ArmedContainer
+from sandbox.backends.docker.container import Container
 from sandbox.backends.docker.engine import Engine
 from sandbox.backends.docker.image import check_label, default_image
 from sandbox.backends.docker.inspect import read_sbom
 from sandbox.backends.docker.options import create_request, enforced, grouped_rlimits
 from sandbox.errors import SandboxError, SandboxUnavailableError
 from sandbox.isolation.mounts import checked_sources
-from sandbox.job import PythonJob
 from sandbox.lease import Lease
 from sandbox.logs import get_logger
 from sandbox.profile import USER, WORK
-from sandbox.protocol import Availability
+from sandbox.protocol import Availability, Sandbox
 from sandbox.requirements import installed
-from sandbox.supervisor.wire import encode_job, encode_setup
+from sandbox.supervisor.wire import encode_setup
 from sandbox.workspace import TARGET, host_mounts
 from sandbox.workspace.host_mounts import mounted
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from sandbox.job import Job
     from sandbox.profile import SandboxProfile
-    from sandbox.result import ExecResult, Isolation
-    from sandbox.session import SessionBounds
+    from sandbox.protocol import RunRequest
+    from sandbox.result import Isolation
     from sandbox.workspace import WorkspaceOverlay
 
 log = get_logger("docker")
@@ -55,7 +53,7 @@ ENGINE_THREADS = 16
 _T = TypeVar("_T")
 
 
-class DockerSandbox(AsyncResource):
+class DockerSandbox(Sandbox):
     """Runs each job in a fresh container of the engine on this machine.
 
     Connects lazily: entering never fails, the first run may.
@@ -90,134 +88,82 @@ class DockerSandbox(AsyncResource):
             )
         return Availability(available=True, facts={**self._facts, "image": image})
 
-    async def run(
-        self,
-        job: Job,
-        profile: SandboxProfile,
-        *,
-        files: Mapping[str, bytes] | None = None,
-        workspace: WorkspaceOverlay | None = None,
-    ) -> ExecResult:
+    async def start(self, request: RunRequest) -> Container:
         """See `Sandbox`."""
-        # All of it, before anything is started: a job that cannot be written must cost nothing.
-        order = encode_job(job, profile, files=files or {})
-        roots = job.code_roots if isinstance(job, PythonJob) else ()
-        async with self._mounted(workspace, profile) as merged:
-            armed = await self._start(profile, roots, merged=merged)
-            try:
-                return await armed.spend(order)
-            finally:
-                await armed.destroy()
-
-    @asynccontextmanager
-    async def _mounted(
-        self, workspace: WorkspaceOverlay | None, profile: SandboxProfile
-    ) -> AsyncIterator[Path | None]:
-        """Where the overlay of a workspace lies on the host, while there is one."""
-        if workspace is None:
-            yield None
-            return
-        mount = mounted(
-            workspace,
-            size=profile.work_bytes,
-            files=profile.files,
-            lease=Lease.of_this_process(wall_seconds=profile.wall_seconds + 2 * BOOT_SECONDS),
-        )
-        # Whoever gives up meanwhile, what was mounted has to be known, to be unmounted.
-        with anyio.CancelScope(shield=True):
-            merged = (await self._in_thread(mount.__enter__)).merged
-        try:
-            yield merged
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self._in_thread(partial(mount.__exit__, None, None, None))
-
-    async def arm(
-        self,
-        profile: SandboxProfile,
-        *,
-        code_roots: Sequence[Path] = (),
-        preload: Sequence[str] = (),
-        keep_seconds: float = 0.0,
-    ) -> ArmedContainer:
-        """See `ArmingSandbox`."""
-        return await self._start(
-            profile, code_roots, preload=preload, keep_seconds=keep_seconds
-        )
-
-    async def keep(
-        self,
-        profile: SandboxProfile,
-        *,
-        code_roots: Sequence[Path] = (),
-        preload: Sequence[str] = (),
-        bounds: SessionBounds,
-    ) -> ArmedContainer:
-        """See `KeepingSandbox`."""
-        return await self._start(
-            profile,
-            code_roots,
-            preload=preload,
-            keep_seconds=bounds.total_seconds,
-            bounds=bounds,
-        )
-
-    async def _start(
-        self,
-        profile: SandboxProfile,
-        code_roots: Sequence[Path],
-        *,
-        preload: Sequence[str] = (),
-        keep_seconds: float = 0.0,
-        merged: Path | None = None,
-        bounds: SessionBounds | None = None,
-    ) -> ArmedContainer:
-        roots = checked_sources(code_roots, profile, user=USER)
+        profile, workspace = request.profile, request.workspace
+        roots = checked_sources(request.code_roots, profile, user=USER)
         await self._open()
         engine = self._connected()
         for owed in tuple(self._owed):
             await self._remove(owed)
         image = await self._in_thread(partial(_image_id, engine, profile, self._facts))
-        lease = Lease.of_this_process(
-            wall_seconds=keep_seconds + profile.wall_seconds + 2 * BOOT_SECONDS
-        )
+        lease = Lease.of_this_process(wall_seconds=request.lease_seconds + 2 * BOOT_SECONDS)
         name = f"wardline-{secrets.token_hex(8)}"
-        request = create_request(
-            profile, image=image, lease=str(lease), code_roots=roots, merged=merged
-        )
-        try:
-            stream = await self._in_thread(partial(engine.launch, request, name=name))
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self._remove(name)
-            raise
-        armed = ArmedContainer(
+        async with AsyncExitStack() as stack:
+            merged = await self._merged(workspace, profile, lease, stack)
+            stack.push_async_callback(self._removed, name)
+            stream = await self._in_thread(
+                partial(
+                    engine.launch,
+                    create_request(
+                        profile, image=image, lease=str(lease), code_roots=roots, merged=merged
+                    ),
+                    name=name,
+                )
+            )
+            held = stack.pop_all()
+        container = Container(
             engine,
             stream,
             name=name,
             profile=profile,
             enforced=enforced(
-                profile, image=image, facts=self._facts, layered=merged is not None
+                profile, image=image, facts=self._facts, has_workspace=workspace is not None
             ),
             packages=partial(self._packages, image, roots),
             in_thread=self._in_thread,
-            remove=self._remove,
-            keeps=bounds is not None,
+            held=held,
+            stateful=request.session is not None,
         )
         setup = encode_setup(
             profile,
             code_roots=len(roots),
-            directory=WORK if merged is None else TARGET,
-            preload=preload,
+            directory=WORK if workspace is None else TARGET,
+            preload=request.imports,
             rlimits=grouped_rlimits(profile),
-            bounds=bounds,
+            session=request.session,
         )
         try:
-            await armed.set_up(setup, seconds=BOOT_SECONDS)
+            await container.set_up(setup, seconds=BOOT_SECONDS)
         except BaseException:
-            await armed.destroy()
+            await container.destroy()
             raise
-        return armed
+        return container
+
+    async def _merged(
+        self,
+        workspace: WorkspaceOverlay | None,
+        profile: SandboxProfile,
+        lease: Lease,
+        stack: AsyncExitStack,
+    ) -> Path | None:
+        """Mounts the overlay of a workspace on the host, until `stack` is closed."""
+        if workspace is None:
+            return None
+        mount = mounted(workspace, size=profile.work_bytes, files=profile.files, lease=lease)
+        # Whoever gives up meanwhile, what was mounted has to be known, to be unmounted.
+        with anyio.CancelScope(shield=True):
+            merged = (await self._in_thread(mount.__enter__)).merged
+            stack.push_async_callback(self._unmounted, mount)
+        return merged
+
+    async def _unmounted(self, mount: AbstractContextManager[object]) -> None:
+        with anyio.CancelScope(shield=True):
+            await self._in_thread(partial(mount.__exit__, None, None, None))
+
+    async def _removed(self, name: str) -> None:
+        with anyio.CancelScope(shield=True):
+            await self._remove(name)
 
     async def _packages(self, image: str, roots: Sequence[Path]) -> Mapping[str, str]:
         """Distributions of the code roots, then those the image's SBOM names."""
@@ -255,7 +201,7 @@ class DockerSandbox(AsyncResource):
             engine = await self._in_thread(Engine.connect)
             try:
                 self._facts = await self._in_thread(engine.facts)
-                _require_walls(self._facts)
+                _require_limits(self._facts)
                 await self._in_thread(partial(reap, engine))
             except BaseException:
                 engine.close()
@@ -310,7 +256,7 @@ def _image_id(engine: Engine, profile: SandboxProfile, facts: Mapping[str, objec
     return str(engine.image(profile.image)["Id"])
 
 
-def _require_walls(facts: Mapping[str, object]) -> None:
+def _require_limits(facts: Mapping[str, object]) -> None:
     for fact, what in (
         ("memory_limit", "memory limits"),
         ("pids_limit", "process limits"),

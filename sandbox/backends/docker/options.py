@@ -135,7 +135,7 @@ def grouped_rlimits(profile: SandboxProfile) -> Mapping[str, int | None]:
 
 
 def enforced(
-    profile: SandboxProfile, *, image: str, facts: Mapping[str, object], layered: bool
+    profile: SandboxProfile, *, image: str, facts: Mapping[str, object], has_workspace: bool
 ) -> dict[str, object]:
     """What stood around a run, as plain JSON for the record."""
     runtime = profile.runtime or facts.get("default_runtime")
@@ -150,7 +150,7 @@ def enforced(
         "image": image,
         # Another kernel may not read the filter it is given, so nothing is claimed for it.
         "seccomp": None if runtime in KERNEL_RUNTIMES else POLICY_DIGEST,
-        **profile.walls(layered=layered),
+        **profile.enforced(has_workspace=has_workspace),
     }
 
 

@@ -1,9 +1,9 @@
-"""A container per job by an OCI runtime itself: the walls of Docker without a daemon's time.
+"""A container per job by an OCI runtime itself: the isolation of Docker without a daemon's time.
 
 Protects the host by namespaces (a user namespace among them, so that container root is nobody
 here), a control group, an empty capability set, a read-only root and our own system call
 policy, under an unprivileged user. Does not protect from a bug of the kernel in a call that
-policy allows, nor from a bug of the runtime, which runs as root until the job's walls stand.
+policy allows, nor from a bug of the runtime, which runs as root until the job is isolated.
 
 Needs uid 0, a runtime, the memory, pids and cpu controllers, and a prepared root file system.
 If any of it is missing nothing runs: there is no container without its user namespace or its
@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 from anyio import to_thread
-from anyio.abc import AsyncResource
 
-from sandbox.backends.local_process import ArmedProcess
+from sandbox.backends.local_process import LocalProcess
 from sandbox.backends.oci import containers, roots, runtimes
 from sandbox.backends.oci.configuration import configuration, enforced, points
 from sandbox.backends.oci.containers import Container, launched
@@ -32,13 +31,12 @@ from sandbox.images.layer import PACKAGES
 from sandbox.isolation import cgroup
 from sandbox.isolation.cgroup import RunGroup
 from sandbox.isolation.mounts import checked_sources
-from sandbox.job import PythonJob
 from sandbox.lease import Lease
 from sandbox.logs import get_logger
 from sandbox.profile import USER, WORK, SandboxProfile
-from sandbox.protocol import Availability
+from sandbox.protocol import Availability, RunRequest, Sandbox
 from sandbox.supervisor.bootstrap import rlimits
-from sandbox.supervisor.wire import encode_job, encode_setup
+from sandbox.supervisor.wire import encode_setup
 from sandbox.workspace import TARGET, host_mounts
 from sandbox.workspace.host_mounts import mounted
 
@@ -47,10 +45,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sandbox.backends.oci.runtimes import Runtime
-    from sandbox.job import Job
-    from sandbox.result import ExecResult, Isolation
-    from sandbox.session import SessionBounds
-    from sandbox.workspace import WorkspaceOverlay
+    from sandbox.result import Isolation
 
 log = get_logger("oci")
 
@@ -69,7 +64,7 @@ class _Opened:
     views: Views = field(default_factory=Views)
 
 
-class OciSandbox(AsyncResource):
+class OciSandbox(Sandbox):
     """Runs each job in a fresh container of its own.
 
     Finds its runtime lazily: entering never fails, the first run may.
@@ -98,66 +93,11 @@ class OciSandbox(AsyncResource):
         facts |= {"image": root.image, "root": root.content, "origin": root.origin}
         return Availability(available=True, facts=facts)
 
-    async def run(
-        self,
-        job: Job,
-        profile: SandboxProfile,
-        *,
-        files: Mapping[str, bytes] | None = None,
-        workspace: WorkspaceOverlay | None = None,
-    ) -> ExecResult:
+    async def start(self, request: RunRequest) -> LocalProcess:
         """See `Sandbox`."""
-        order = encode_job(job, profile, files=files or {})
-        code_roots = job.code_roots if isinstance(job, PythonJob) else ()
-        armed = await self.arm(profile, code_roots=code_roots, workspace=workspace)
-        try:
-            return await armed.spend(order)
-        finally:
-            await armed.destroy()
-
-    async def arm(
-        self,
-        profile: SandboxProfile,
-        *,
-        code_roots: Sequence[Path] = (),
-        preload: Sequence[str] = (),
-        keep_seconds: float = 0.0,
-        workspace: WorkspaceOverlay | None = None,
-    ) -> ArmedProcess:
-        """See `ArmingSandbox`. A `workspace` is for a job that follows at once."""
-        real = checked_sources(code_roots, profile, user=USER)
+        roots = checked_sources(request.code_roots, request.profile, user=USER)
         opened = await self._open()
-        runtime = _runtime(opened, profile)
-        return await _start(
-            opened,
-            runtime,
-            profile,
-            real,
-            preload=preload,
-            keep_seconds=keep_seconds,
-            workspace=workspace,
-        )
-
-    async def keep(
-        self,
-        profile: SandboxProfile,
-        *,
-        code_roots: Sequence[Path] = (),
-        preload: Sequence[str] = (),
-        bounds: SessionBounds,
-    ) -> ArmedProcess:
-        """See `KeepingSandbox`."""
-        real = checked_sources(code_roots, profile, user=USER)
-        opened = await self._open()
-        return await _start(
-            opened,
-            _runtime(opened, profile),
-            profile,
-            real,
-            preload=preload,
-            keep_seconds=bounds.total_seconds,
-            bounds=bounds,
-        )
+        return await _start(opened, _runtime(opened, request.profile), request, roots)
 
     async def _open(self) -> _Opened:
         async with self._opening:
@@ -220,8 +160,8 @@ async def _choose(opened: _Opened) -> None:
             continue
         try:
             runtimes.require_sound(name, runtime.version)
-            armed = await _start(opened, runtime, SandboxProfile(), [])
-            await armed.destroy()
+            empty = await _start(opened, runtime, RunRequest(profile=SandboxProfile()), [])
+            await empty.destroy()
         except SandboxError as err:
             lacking = err if isinstance(err, SandboxUnavailableError) else lacking
             opened.refused[name] = f"{err!s:.400}"
@@ -256,65 +196,44 @@ def _runtime(opened: _Opened, profile: SandboxProfile) -> Runtime:
 
 
 async def _start(
-    opened: _Opened,
-    runtime: Runtime,
-    profile: SandboxProfile,
-    code_roots: Sequence[Path],
-    *,
-    preload: Sequence[str] = (),
-    keep_seconds: float = 0.0,
-    workspace: WorkspaceOverlay | None = None,
-    bounds: SessionBounds | None = None,
-) -> ArmedProcess:
-    lease = Lease.of_this_process(
-        wall_seconds=keep_seconds + profile.wall_seconds + 2 * BOOT_SECONDS
-    )
+    opened: _Opened, runtime: Runtime, request: RunRequest, code_roots: Sequence[Path]
+) -> LocalProcess:
+    profile = request.profile
+    lease = Lease.of_this_process(wall_seconds=request.lease_seconds + 2 * BOOT_SECONDS)
     container = Container(f"wardline-{secrets.token_hex(8)}", str(lease))
     group = RunGroup.create(profile, lease=lease, name=container.name)
     try:
-        _require_walls(group)
-        armed = _launch(
-            opened,
-            runtime,
-            profile,
-            code_roots,
-            container,
-            lease,
-            group,
-            workspace,
-            keeps=bounds is not None,
-        )
+        _require_controllers(group)
+        process = _launch(opened, runtime, request, code_roots, container, lease, group)
     except BaseException:
         group.remove()
         raise
     setup = encode_setup(
         profile,
         code_roots=len(code_roots),
-        directory=WORK if workspace is None else TARGET,
-        preload=preload,
+        directory=WORK if request.workspace is None else TARGET,
+        preload=request.imports,
         rlimits=rlimits(profile, memory_grouped=True, processes_grouped=True),
-        bounds=bounds,
+        session=request.session,
     )
     try:
-        await armed.set_up(setup, process_id=container.process_id, seconds=BOOT_SECONDS)
+        await process.set_up(setup, process_id=container.process_id, seconds=BOOT_SECONDS)
     except BaseException:
-        await armed.destroy()
+        await process.destroy()
         raise
-    return armed
+    return process
 
 
 def _launch(  # noqa: PLR0917 - private, called once
     opened: _Opened,
     runtime: Runtime,
-    profile: SandboxProfile,
+    request: RunRequest,
     code_roots: Sequence[Path],
     container: Container,
     lease: Lease,
     group: RunGroup,
-    workspace: WorkspaceOverlay | None,
-    *,
-    keeps: bool,
-) -> ArmedProcess:
+) -> LocalProcess:
+    profile, workspace = request.profile, request.workspace
     with ExitStack() as stack:
         root = stack.enter_context(roots.held(profile.image))
         merged = None
@@ -335,14 +254,14 @@ def _launch(  # noqa: PLR0917 - private, called once
             profile,
             code_roots=len(code_roots),
             files=[mount.source.is_file() for mount in profile.mounts],
-            layered=workspace is not None,
+            has_workspace=workspace is not None,
         )
         # After the overlay was mounted: a view has what was mounted before it.
         view = opened.views.get(root.files, wanted)
         started = stack.enter_context(
             launched(container, runtime, asked, view=view, group=group)
         )
-        return ArmedProcess(
+        return LocalProcess(
             started,
             profile,
             group=group,
@@ -352,18 +271,18 @@ def _launch(  # noqa: PLR0917 - private, called once
                 root=root,
                 cgroup=group.version,
                 swap_limited=group.swap_limited,
-                layered=workspace is not None,
+                has_workspace=workspace is not None,
             ),
             # The runner puts them on the path in this order.
-            places=(*code_roots, root.files / PACKAGES),
+            import_folders=(*code_roots, root.files / PACKAGES),
             remedy="name {!r} among the project's dependencies and build its image again:"
             " `wardline sandbox build PROJECT`",
             held=stack.pop_all(),
-            keeps=keeps,
+            stateful=request.session is not None,
         )
 
 
-def _require_walls(group: RunGroup) -> None:
+def _require_controllers(group: RunGroup) -> None:
     lacking = sorted(set(cgroup.CONTROLLERS) - set(group.folders))
     if lacking:
         raise SandboxUnavailableError(

@@ -58,7 +58,7 @@ def configuration(
         lease: text of the owner's lease.
         name: of the container; unique.
         code_roots: real host paths, already checked.
-        merged: the job's layer over its workspace, mounted on the host.
+        merged: the job's overlay over its workspace, mounted on the host.
     """
     namespaces = [{"type": kind} for kind in NAMESPACES]
     linux: dict[str, Any] = {
@@ -102,7 +102,7 @@ def configuration(
 
 
 def points(
-    profile: SandboxProfile, *, code_roots: int, files: Sequence[bool], layered: bool
+    profile: SandboxProfile, *, code_roots: int, files: Sequence[bool], has_workspace: bool
 ) -> list[Point]:
     """The mount points a root file system has to have.
 
@@ -110,7 +110,7 @@ def points(
         profile: whose mounts to place.
         code_roots: how many.
         files: of each mount of the profile, whether it is a file.
-        layered: whether the job has a workspace.
+        has_workspace: whether the job has a workspace.
     """
     folders = [
         WORK,
@@ -119,7 +119,7 @@ def points(
         "/dev",
         *(f"{CODE}/{number}" for number in range(code_roots)),
     ]
-    folders += [TARGET] if layered else []
+    folders += [TARGET] if has_workspace else []
     found = [(folder.removeprefix("/"), True) for folder in folders]
     for mount, is_file in zip(profile.mounts, files, strict=True):
         found.append((mount.target.removeprefix("/"), not is_file))
@@ -171,7 +171,7 @@ def enforced(
     root: Root,
     cgroup: int,
     swap_limited: bool,
-    layered: bool,
+    has_workspace: bool,
 ) -> dict[str, object]:
     """What stood around a run, as plain JSON for the record."""
     is_kernel = runtime.name == KERNEL_RUNTIME
@@ -187,5 +187,5 @@ def enforced(
         "root": root.content,
         # Another kernel may not read the filter it is given, so nothing is claimed for it.
         "seccomp": None if is_kernel else POLICY_DIGEST,
-        **profile.walls(layered=layered),
+        **profile.enforced(has_workspace=has_workspace),
     }

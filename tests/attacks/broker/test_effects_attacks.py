@@ -211,7 +211,7 @@ async def test_a_question_swapped_in_the_state_file_commits_nothing(
             "bob": ApproverConfig(groups=("operators",), public_key=str(KEYS["bob"].public)),
             "dave": ApproverConfig(groups=("kitchen",), public_key=str(KEYS["dave"].public)),
         },
-        sandbox={"backends": ("bubblewrap",), "armed": 0},
+        sandbox={"backends": ("bubblewrap",), "prewarmed": 0},
     )
     got: list[CallResult] = []
     async with (

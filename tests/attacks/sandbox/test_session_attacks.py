@@ -18,8 +18,8 @@ from sandbox import (
     SandboxError,
     SandboxProfile,
     SandboxSession,
-    SessionBounds,
     SessionEndedError,
+    SessionLimits,
 )
 from sandbox.backends.bubblewrap import BubblewrapSandbox
 from sandbox.conformance import call, survivors
@@ -157,7 +157,7 @@ async def test_many_sessions_with_faults_leave_nothing(backend: type) -> None:
 
     async def client(sandbox: Sandbox, numbers: Iterable[int]) -> None:
         for number in numbers:
-            session = SandboxSession(sandbox, PROFILE, bounds=SessionBounds(calls=4))
+            session = SandboxSession(sandbox, PROFILE, limits=SessionLimits(calls=4))
             async with session:
                 with anyio.move_on_after(0.3 if number % 5 == 3 else WAIT_SECONDS):
                     try:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sandbox import ExecResult, Job
-    from sandbox.pool.pool import ArmedPool
+    from sandbox.pool.pool import PrewarmedPool
 
 MEBIBYTE = 1024 * 1024
 CLIENTS = 6
@@ -71,7 +71,7 @@ HURT = {"provider", "signal", "exit", "raised"}
 """What a call ends as when its sandbox was killed by us."""
 
 
-async def run(pool: ArmedPool, fault: Fault, number: int) -> ExecResult:
+async def run(pool: PrewarmedPool, fault: Fault, number: int) -> ExecResult:
     """One call with its fault."""
     profile, arguments = PROFILE, {}
     match fault.name:
@@ -91,7 +91,7 @@ async def run(pool: ArmedPool, fault: Fault, number: int) -> ExecResult:
     return await call(pool, fault.name, profile, **arguments)
 
 
-async def ended(pool: ArmedPool, fault: Fault, number: int) -> str:
+async def ended(pool: PrewarmedPool, fault: Fault, number: int) -> str:
     """How that call ended, in one word."""
     # Anywhere between its first step and its running.
     patience = 0.01 * (number % 23) if fault is CANCEL else float("inf")
@@ -107,7 +107,7 @@ async def ended(pool: ArmedPool, fault: Fault, number: int) -> str:
 
 
 async def client(
-    pool: ArmedPool, numbers: Iterable[int], ends: Counter[tuple[str, str]]
+    pool: PrewarmedPool, numbers: Iterable[int], ends: Counter[tuple[str, str]]
 ) -> None:
     """Calls one after the other, and kills others' sandboxes meanwhile."""
     for number in numbers:

@@ -31,7 +31,7 @@ def configured(tmp_path: Path, backend: str) -> BrokerConfig:
     return BrokerConfig.load(
         state=tmp_path / "state",
         workspace=tmp_path / "work",
-        sandbox={"backends": (backend,), "armed": 0},
+        sandbox={"backends": (backend,), "prewarmed": 0},
     )
 
 
@@ -92,8 +92,8 @@ async def test_a_container_is_the_quickest_at_hand_that_has_the_profiles_images(
     (tmp_path / "work").mkdir()
     profiles = {"own": {"image": "sha256:" + "0" * 64}}
     places = {"state": tmp_path / "state", "workspace": tmp_path / "work"}
-    plain = BrokerConfig.load(**places, sandbox={"armed": 0})
-    own = BrokerConfig.load(**places, sandbox={"armed": 0, "profiles": profiles})
+    plain = BrokerConfig.load(**places, sandbox={"prewarmed": 0})
+    own = BrokerConfig.load(**places, sandbox={"prewarmed": 0, "profiles": profiles})
     found = []
     for config in (plain, own):
         async with AsyncExitStack() as stack:

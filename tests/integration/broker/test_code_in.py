@@ -36,7 +36,7 @@ def configured(tmp_path: Path, backend: str, **sandbox: Any) -> BrokerConfig:
     return BrokerConfig.load(
         state=tmp_path / "state",
         workspace=tmp_path / "work",
-        sandbox={"backends": (backend,), "armed": 0, **sandbox},
+        sandbox={"backends": (backend,), "prewarmed": 0, **sandbox},
     )
 
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from permissions.run.state import RunState
     from permissions.trace.reader import RecordedEntry
-    from sandbox import ExecResult, Job, Sandbox
+    from sandbox import Sandbox
 
 BACKENDS = [
     pytest.param("bubblewrap", marks=pytest.mark.bwrap),
@@ -107,7 +107,7 @@ def configured(folder: Path, host: Host, backend: str, **pdp: Any) -> BrokerConf
         pdp={"hard_deadline_ms": 5000, **pdp},
         sandbox={
             "backends": (backend,),
-            "armed": 0,
+            "prewarmed": 0,
             "profiles": {"web": {"wall_seconds": 120, "egress": {"plain": plain}}},
         },
     )
@@ -267,29 +267,3 @@ async def test_a_run_without_a_gate_makes_no_connection(tmp_path: Path, host: Ho
 
     assert outcome.value == ["403 egress refused: egress.undecided"]
     assert host.requests == []
-
-
-@pytest.mark.bwrap
-async def test_a_place_that_takes_no_gate_runs_nothing_with_a_way_out(
-    tmp_path: Path, host: Host
-) -> None:
-    """Whatever stands behind it, nobody could decide its connections."""
-    async with EgressSandbox(BubblewrapSandbox()) as sandbox:
-        executor, execution = ungated(tmp_path, host, Wrapped(sandbox))
-        outcome = await executor.execute(execution)
-
-    assert (outcome.status, outcome.verdict) == ("provider_failed", "profile")
-    assert host.requests == []
-
-
-class Wrapped:
-    """A sandbox inside of another object, which knows nothing of gates."""
-
-    def __init__(self, sandbox: EgressSandbox) -> None:
-        self.name, self.isolation = sandbox.name, sandbox.isolation
-        self.probe, self.aclose = sandbox.probe, sandbox.aclose
-        self._sandbox = sandbox
-
-    async def run(self, job: Job, profile: SandboxProfile, **given: Any) -> ExecResult:
-        """See `Sandbox`."""
-        return await self._sandbox.run(job, profile, **given)

@@ -47,7 +47,7 @@ def config(tmp_path: Path) -> BrokerConfig:
         approvers={
             "bob": ApproverConfig(groups=("operators",), public_key=str(KEYS["bob"].public))
         },
-        sandbox={"backends": ("bubblewrap",), "armed": 0},
+        sandbox={"backends": ("bubblewrap",), "prewarmed": 0},
     )
 
 

@@ -45,7 +45,7 @@ from sandbox.backends.docker.project_image import Built, build_project
 from sandbox.backends.oci import OciSandbox, roots
 from sandbox.errors import ImageRefusedError, SbomTamperedError
 from sandbox.images.layer import SBOM
-from sandbox.pool.pool import ArmedPool
+from sandbox.pool.pool import PrewarmedPool
 from sandbox.preparation import prepare_image
 
 if TYPE_CHECKING:
@@ -186,14 +186,14 @@ async def test_a_command_finds_the_packages_and_the_real_python(shop: Shop) -> N
     assert result.stdout.decode() == f"1 {version}\n"
 
 
-@pytest.mark.parametrize("pooled", [False, True], ids=["cold", "armed"])
+@pytest.mark.parametrize("pooled", [False, True], ids=["cold", "prewarmed"])
 async def test_what_the_image_lacks_is_refused_before_the_call(
     shop: Shop, *, pooled: bool
 ) -> None:
-    """Also by a sandbox that was armed for another job's requirements."""
+    """Also by a sandbox that was prewarmed for another job's requirements."""
     fine = PythonJob("f", source="def f():\n    return 1\n", requires=("small",))
     lacking = PythonJob("f", source="def f():\n    return 1\n", requires=("small>=2",))
-    async with ArmedPool(DockerSandbox()) as pool:
+    async with PrewarmedPool(DockerSandbox()) as pool:
         if pooled:
             assert await pool.prepare(fine, shop.profile)
         with pytest.raises(SandboxUnavailableError) as caught:

@@ -33,7 +33,7 @@ async def test_kept_changes_are_its_result_and_discarded_ones_its_error(tmp_path
         state=tmp_path / "state",
         workspace=workspace,
         approvers={"olga": ApproverConfig(groups=("operators",), public_key=str(OLGA.public))},
-        sandbox={"backends": ("bubblewrap",), "armed": 0},
+        sandbox={"backends": ("bubblewrap",), "prewarmed": 0},
     )
     asked = [
         Asked("change", {"script": "echo two >> a; cat a"}, "keeps"),

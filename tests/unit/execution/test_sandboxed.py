@@ -31,6 +31,8 @@ from sandbox import (
     ProfileError,
     RaisedError,
     Resources,
+    RunRequest,
+    Sandbox,
     SandboxProfile,
 )
 from sandbox.backends.bubblewrap import BubblewrapSandbox
@@ -341,7 +343,7 @@ def test_a_type_whose_own_code_fails_loses_nothing_of_the_run(workspace: Path) -
     assert outcome.streams["stdout"] == b"said"
 
 
-class Unreadable:
+class Unreadable(Sandbox):
     """A sandbox whose run leaves a layer that cannot be read."""
 
     name = "unreadable"
@@ -350,10 +352,19 @@ class Unreadable:
     def __init__(self, upper: Path) -> None:
         self._upper = upper
 
-    async def run(self, *_: Any, workspace: WorkspaceOverlay, **__: Any) -> ExecResult:
+    async def probe(self) -> Any: ...
+
+    async def start(self, request: RunRequest) -> Any:
+        assert request.workspace is not None
         self._upper.touch()
-        workspace.collect(os.open(self._upper, os.O_RDONLY), "user.overlay.")
+        request.workspace.collect(os.open(self._upper, os.O_RDONLY), "user.overlay.")
+        return self
+
+    async def run(self, *_: Any, workspace: WorkspaceOverlay, **__: Any) -> ExecResult:
+        await self.start(RunRequest(profile=SandboxProfile(), workspace=workspace))
         return ExecResult(verdict="ok", value="n", **MADE)
+
+    async def aclose(self) -> None: ...
 
 
 async def test_changes_that_cannot_be_read_lose_nothing_else_of_the_run(

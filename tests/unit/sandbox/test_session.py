@@ -1,4 +1,4 @@
-"""Bounds of a session, and backends that keep nothing."""
+"""Limits of a session, and backends that have none."""
 
 from __future__ import annotations
 
@@ -8,30 +8,34 @@ import pytest
 
 from sandbox import (
     ProfileError,
+    RunRequest,
+    Sandbox,
     SandboxProfile,
     SandboxSession,
     SandboxUnavailableError,
 )
 from sandbox.egress.sandbox import EgressSandbox
 from sandbox.network.rules import Egress, EgressRule
-from sandbox.session import SessionBounds
+from sandbox.session_limits import SessionLimits
 
 
-class UsedOnce:
-    """A `Sandbox` of somebody's own, which keeps no interpreter."""
+class SingleUse(Sandbox):
+    """A `Sandbox` of somebody's own, which has no sessions."""
 
-    name = "used-once"
+    name = "single-use"
     isolation = "process"
 
     async def probe(self) -> Any: ...
 
-    async def run(self, job: Any, profile: Any, **more: Any) -> Any: ...
+    async def start(self, request: RunRequest) -> Any:
+        assert request.session is not None
+        raise SandboxUnavailableError("the backend 'single-use' has no sessions", "use another")
 
     async def aclose(self) -> None: ...
 
 
 @pytest.mark.parametrize(
-    "bound",
+    "limit",
     [
         {"calls": 0},
         {"idle_seconds": -1},
@@ -40,15 +44,17 @@ class UsedOnce:
     ],
     ids=str,
 )
-def test_a_bound_that_bounds_nothing_is_refused(bound: dict[str, Any]) -> None:
-    with pytest.raises(ProfileError, match=next(iter(bound))):
-        SessionBounds(**bound)
+def test_a_limit_that_limits_nothing_is_refused(limit: dict[str, Any]) -> None:
+    with pytest.raises(ProfileError, match=next(iter(limit))):
+        SessionLimits(**limit)
 
 
-def test_a_backend_that_keeps_nothing_is_refused_at_once() -> None:
-    """Before anything is started, and with its name."""
-    with pytest.raises(SandboxUnavailableError, match="'used-once' keeps no interpreter"):
-        SandboxSession(UsedOnce(), SandboxProfile())
+async def test_a_backend_without_sessions_says_so() -> None:
+    """With its name, and no call has run."""
+    session = SandboxSession(SingleUse(), SandboxProfile())
+
+    with pytest.raises(SandboxUnavailableError, match="'single-use' has no sessions"):
+        await session.evaluate("1")
 
 
 @pytest.mark.parametrize(
@@ -60,7 +66,7 @@ def test_a_backend_that_keeps_nothing_is_refused_at_once() -> None:
     ids=["egress", "secret file"],
 )
 async def test_what_is_opened_for_one_run_is_not_kept(profile: SandboxProfile) -> None:
-    session = SandboxSession(EgressSandbox(UsedOnce()), profile)
+    session = SandboxSession(EgressSandbox(SingleUse()), profile)
 
     with pytest.raises(SandboxUnavailableError, match="no egress and no secrets"):
         await session.evaluate("1")

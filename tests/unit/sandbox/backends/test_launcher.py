@@ -12,7 +12,7 @@ from runner_words import HELLO
 
 from sandbox import SandboxProfile, SandboxProviderError
 from sandbox.backends.launcher import Launched, started
-from sandbox.backends.local_process import ArmedProcess
+from sandbox.backends.local_process import LocalProcess
 from sandbox.isolation.cgroup import RunGroup
 
 if TYPE_CHECKING:
@@ -37,19 +37,19 @@ async def test_a_process_that_is_never_named_is_not_waited_for(
 ) -> None:
     """A runtime may be killed between the start of process 1 and writing its number down."""
     launched, held = launcher
-    armed = ArmedProcess(
+    prewprocess = LocalProcess(
         launched,
         SandboxProfile(),
         group=RunGroup({}, 2),
         enforced={},
-        places=(),
+        import_folders=(),
         remedy="",
         held=held,
     )
 
     with anyio.fail_after(10), pytest.raises(SandboxProviderError, match="which process"):
-        await armed.set_up((), process_id=_never, seconds=1)
-    await armed.destroy()
+        await prewprocess.set_up((), process_id=_never, seconds=1)
+    await prewprocess.destroy()
 
     assert launched.process.returncode is not None
 

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from sandbox.pool.inventory import REST_SECONDS, Shelf
+from sandbox.pool.inventory import REST_SECONDS, Inventory
 
 pytestmark = pytest.mark.both_backends
 
@@ -29,8 +29,8 @@ def sound(thing: Thing) -> bool:
     return thing.is_sound
 
 
-def shelf(*, each: int = 1, total: int = 4) -> Shelf[str, Thing]:
-    return Shelf(each=each, total=total, idle_seconds=100, lifetime_seconds=50)
+def inventory(*, each: int = 1, total: int = 4) -> Inventory[str, Thing]:
+    return Inventory(each=each, total=total, idle_seconds=100, lifetime_seconds=50)
 
 
 class Shelves(RuleBasedStateMachine):
@@ -38,7 +38,7 @@ class Shelves(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.shelf = shelf(each=2, total=3)
+        self.inventory = inventory(each=2, total=3)
         self.now = 0.0
         self.owed: list[str] = []
         self.made: list[Thing] = []
@@ -50,7 +50,7 @@ class Shelves(RuleBasedStateMachine):
 
     @rule(key=KEYS)
     def take(self, key: str) -> None:
-        thing = self.shelf.take(key, self.now, is_sound=sound)
+        thing = self.inventory.take(key, self.now, is_sound=sound)
         if thing is not None:
             assert thing.key == key
             assert thing.is_sound
@@ -59,7 +59,7 @@ class Shelves(RuleBasedStateMachine):
 
     @rule()
     def reserve(self) -> None:
-        key = self.shelf.reserve(self.now)
+        key = self.inventory.reserve(self.now)
         if key is not None:
             self.owed.append(key)
 
@@ -68,12 +68,12 @@ class Shelves(RuleBasedStateMachine):
     def put(self) -> None:
         thing = Thing(self.owed.pop(), self.now)
         self.made.append(thing)
-        self.shelf.put(thing.key, thing, self.now)
+        self.inventory.put(thing.key, thing, self.now)
 
     @precondition(lambda self: self.owed)
     @rule()
     def fail(self) -> None:
-        self.shelf.fail(self.owed.pop(), self.now)
+        self.inventory.fail(self.owed.pop(), self.now)
 
     @precondition(lambda self: self.made)
     @rule(data=st.data())
@@ -82,12 +82,12 @@ class Shelves(RuleBasedStateMachine):
 
     @rule()
     def discard(self) -> None:
-        self.gone += self.shelf.discard(self.now, is_sound=sound)
+        self.gone += self.inventory.discard(self.now, is_sound=sound)
 
     @invariant()
     def holds_no_more_than_it_may(self) -> None:
-        assert self.shelf.reserved == len(self.owed)
-        assert self.shelf.waiting + self.shelf.reserved <= 3
+        assert self.inventory.reserved == len(self.owed)
+        assert self.inventory.waiting + self.inventory.reserved <= 3
 
     @invariant()
     def gives_nothing_twice(self) -> None:
@@ -97,7 +97,7 @@ class Shelves(RuleBasedStateMachine):
         """Everything that was put away has come out again, once."""
         while self.owed:
             self.put()
-        self.gone += self.shelf.clear()
+        self.gone += self.inventory.clear()
         assert sorted(map(id, self.gone)) == sorted(map(id, self.made))
 
 
@@ -106,7 +106,7 @@ TestShelves.settings = settings(max_examples=tries(60), stateful_step_count=30)
 
 
 def test_the_emptiest_key_is_filled_first() -> None:
-    kept = shelf(each=2, total=4)
+    kept = inventory(each=2, total=4)
     kept.use("a", 0)
     kept.use("b", 0)
 
@@ -115,7 +115,7 @@ def test_the_emptiest_key_is_filled_first() -> None:
 
 def test_a_key_that_failed_rests() -> None:
     """Or a tool that cannot be imported would keep the machine busy."""
-    kept = shelf()
+    kept = inventory()
     kept.use("a", 0)
     assert kept.reserve(0) == "a"
     kept.fail("a", 1)
@@ -125,7 +125,7 @@ def test_a_key_that_failed_rests() -> None:
 
 
 def test_an_idle_key_is_given_up() -> None:
-    kept = shelf()
+    kept = inventory()
     kept.use("a", 0)
     thing = Thing("a", 0)
     assert kept.reserve(60) == "a"
@@ -137,7 +137,7 @@ def test_an_idle_key_is_given_up() -> None:
 
 
 def test_what_is_too_old_is_replaced_while_its_key_is_in_use() -> None:
-    kept = shelf()
+    kept = inventory()
     kept.use("a", 0)
     thing = Thing("a", 0)
     kept.reserve(0)

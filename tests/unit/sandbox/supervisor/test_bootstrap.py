@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +20,7 @@ from sandbox.guest.output import written
 from sandbox.supervisor.bootstrap import python_arguments, runner_program
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 REFUSAL = "runner: only ever process 1 of a sandbox"
 
@@ -95,15 +97,22 @@ def test_the_runner_refuses_what_json_refuses(
     assert str(by_runner.value) == str(by_json.value)
 
 
-def test_a_source_in_a_closed_directory_needs_the_stage(tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
+@pytest.fixture
+def passable() -> Iterator[Path]:
+    """A folder of this test's own that everybody may pass through, which pytest's are not."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
+
+
+def test_a_source_in_a_closed_directory_needs_the_stage(passable: Path) -> None:
+    closed = passable / "closed"
     (closed / "code").mkdir(parents=True)
-    for place in (closed, *tmp_path.parents[:2], tmp_path):
-        place.chmod(0o755)
-    (tmp_path / "link").symlink_to(closed / "code")
-    before = _is_open(closed / "code"), _is_open(tmp_path / "link")
+    closed.chmod(0o755)
+    (passable / "link").symlink_to(closed / "code")
+    before = _is_open(closed / "code"), _is_open(passable / "link")
     closed.chmod(0o750)
 
     assert before == (True, True)
     assert not _is_open(closed / "code")
-    assert not _is_open(tmp_path / "link")
+    assert not _is_open(passable / "link")

@@ -8,24 +8,26 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 import pytest
-from runner_words import ARMED, GREETING, HELLO, report
+from runner_words import GREETING, HELLO, READY, TAKEN, report
 
 from sandbox import (
     CommandJob,
     PythonJob,
+    SandboxGoneError,
     SandboxProfile,
     SandboxProviderError,
     SandboxUnavailableError,
 )
 from sandbox.supervisor.channel import (
     SocketChannel,
-    check_order,
+    check_job,
     converse,
     greet,
     set_up,
 )
 from sandbox.supervisor.transcript import Transcript
-from sandbox.supervisor.wire import Order, encode_job, frame
+from sandbox.supervisor.verdict import Evidence, judge
+from sandbox.supervisor.wire import EncodedJob, encode_job, frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,8 +37,8 @@ pytestmark = pytest.mark.both_backends
 PROFILE = SandboxProfile(wall_seconds=5, output_bytes=100)
 
 
-def order(pieces: Iterable[bytes], profile: SandboxProfile = PROFILE) -> Order:
-    return Order(tuple(pieces), returns_value=True, wall_seconds=profile.wall_seconds)
+def order(pieces: Iterable[bytes], profile: SandboxProfile = PROFILE) -> EncodedJob:
+    return EncodedJob(PythonJob("m:f"), {}, tuple(pieces), profile.wall_seconds)
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ async def test_a_sandbox_that_ends_before_its_hello(
     ours, theirs = ends
     theirs.close()
 
-    with pytest.raises(SandboxProviderError, match="before it was up"):
+    with pytest.raises(SandboxProviderError, match="before it was ready"):
         await greet(SocketChannel(ours), Transcript(PROFILE), seconds=5)
 
 
@@ -81,25 +83,25 @@ async def test_a_sandbox_that_never_says_hello(
 async def test_the_setup_is_sent_and_waited_for(
     ends: tuple[socket.socket, socket.socket],
 ) -> None:
-    """The sandbox is armed when its runner says so, and quiet from then on."""
+    """The sandbox is ready when its runner says so, and quiet from then on."""
     ours, theirs = ends
     channel, transcript = SocketChannel(ours), Transcript(PROFILE)
     transcript.feed(GREETING)
-    theirs.sendall(ARMED)
+    theirs.sendall(READY)
 
     await set_up(channel, transcript, iter([b"setup"]), seconds=5)
 
-    assert transcript.is_armed
+    assert transcript.is_ready
     assert theirs.recv(100) == b"setup"
     assert channel.is_quiet()
 
 
-async def test_a_runner_that_is_never_armed(ends: tuple[socket.socket, socket.socket]) -> None:
+async def test_a_runner_that_is_never_ready(ends: tuple[socket.socket, socket.socket]) -> None:
     """A module that imports for ever holds nobody up for ever."""
     transcript = Transcript(PROFILE)
     transcript.feed(GREETING)
 
-    with pytest.raises(SandboxProviderError, match="not armed"):
+    with pytest.raises(SandboxProviderError, match="not ready"):
         await set_up(SocketChannel(ends[0]), transcript, iter([b"setup"]), seconds=0.01)
 
 
@@ -152,9 +154,7 @@ async def checked(job: PythonJob | CommandJob, transcript: Transcript) -> None:
         return {"other": "1.5"}
 
     order = encode_job(job, PROFILE, files={})
-    await check_order(
-        order, transcript, python=(3, 11), packages=packages, remedy="install {!r}"
-    )
+    await check_job(order, transcript, python=(3, 11), packages=packages, remedy="install {!r}")
 
 
 async def test_a_run_ends_with_its_report(ends: tuple[socket.socket, socket.socket]) -> None:
@@ -168,7 +168,7 @@ async def test_a_run_ends_with_its_report(ends: tuple[socket.socket, socket.sock
     def runner() -> None:
         while len(heard) < 40 * 65536:
             heard.extend(theirs.recv(65536))
-        theirs.sendall(frame("o", b"done") + report())
+        theirs.sendall(TAKEN + frame("o", b"done") + report())
 
     async with anyio.create_task_group() as group:
         group.start_soon(anyio.to_thread.run_sync, runner)
@@ -184,8 +184,8 @@ async def test_a_run_ends_with_its_report(ends: tuple[socket.socket, socket.sock
     ("said", "profile", "stopped"),
     [
         (b"", SandboxProfile(wall_seconds=0.05), "timeout"),
-        (frame("o", b"x" * 101), PROFILE, "output"),
-        (frame("o", b"x" * 100) + report(), PROFILE, None),
+        (TAKEN + frame("o", b"x" * 101), PROFILE, "output"),
+        (TAKEN + frame("o", b"x" * 100) + report(), PROFILE, None),
     ],
     ids=["says nothing", "says too much", "says just enough"],
 )
@@ -220,14 +220,34 @@ async def test_a_job_nobody_takes_does_not_hang(
     assert reason == "timeout"
 
 
-async def test_a_runner_that_hangs_up_is_a_provider_error(
-    ends: tuple[socket.socket, socket.socket],
+@pytest.mark.parametrize("size", [1, 1000], ids=["a small job", "a large job"])
+async def test_a_runner_that_was_gone_before_the_job_took_none(
+    ends: tuple[socket.socket, socket.socket], size: int
 ) -> None:
-    """While the job is handed over."""
+    """Whichever end of it is seen first: that nothing takes the job, or that nobody answers."""
     ours, theirs = ends
     theirs.close()
     transcript = Transcript(PROFILE)
     transcript.feed(HELLO)
 
-    with pytest.raises(SandboxProviderError, match="broke"):
-        await converse(SocketChannel(ours), transcript, order([b"job"]))
+    stopped, _ = await converse(SocketChannel(ours), transcript, order([b"x" * 65536] * size))
+
+    with pytest.raises(SandboxGoneError, match="before it took its job"):
+        judge(transcript, Evidence(), stopped=stopped, returns_value=True)
+
+
+async def test_what_a_runner_said_before_it_hung_up_counts(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
+    """A job that was taken may have run: its end is unknown."""
+    ours, theirs = ends
+    theirs.sendall(TAKEN)
+    theirs.close()
+    transcript = Transcript(PROFILE)
+    transcript.feed(HELLO)
+
+    stopped, _ = await converse(SocketChannel(ours), transcript, order([b"job"]))
+
+    with pytest.raises(SandboxProviderError, match="without a report") as caught:
+        judge(transcript, Evidence(), stopped=stopped, returns_value=True)
+    assert not isinstance(caught.value, SandboxGoneError)

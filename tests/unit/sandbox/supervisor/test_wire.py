@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from runner_words import GREETING, HELLO, report
+from runner_words import BEGUN, GREETING, HELLO, TAKEN, report
 
 from sandbox import (
     CommandJob,
@@ -53,51 +53,56 @@ class Case:
 
 REFUSED = [
     Case("output before the hello", (frame("o", b"x"),)),
-    Case("a second hello", (HELLO, HELLO)),
-    Case("output before it is armed", (GREETING, frame("o", b"x"))),
-    Case("a report before it is armed", (GREETING, report())),
-    Case("armed before the hello", (frame("A", b""),)),
-    Case("armed twice", (HELLO, frame("A", b""))),
-    Case("armed with a text", (GREETING, frame("A", b"x"))),
+    Case("a second hello", (BEGUN, BEGUN)),
+    Case("output before it is ready", (GREETING, frame("o", b"x"))),
+    Case("a report before it is ready", (GREETING, report())),
+    Case("ready before the hello", (frame("A", b""),)),
+    Case("ready twice", (HELLO, frame("A", b""))),
+    Case("ready with a text", (GREETING, frame("A", b"x"))),
+    Case("output before the job is taken", (HELLO, frame("o", b"x"))),
+    Case("a report before the job is taken", (HELLO, report())),
+    Case("a job taken before it is ready", (GREETING, TAKEN)),
+    Case("a job taken twice", (BEGUN, TAKEN)),
+    Case("a job taken with a text", (HELLO, frame("j", b"x"))),
     Case("a hello without a version", (frame("H", b"{}"),)),
     Case("a hello of text", (frame("H", b'{"python": ["3", "11"]}'),)),
-    Case("an unknown kind", (HELLO, b"Q\0\0\0\0")),
-    Case("a frame that is too long", (HELLO, struct.pack(">cI", b"o", MAX_FRAME + 1))),
+    Case("an unknown kind", (BEGUN, b"Q\0\0\0\0")),
+    Case("a frame that is too long", (BEGUN, struct.pack(">cI", b"o", MAX_FRAME + 1))),
     Case("a frame of four gigabytes", (struct.pack(">cI", b"H", 2**32 - 1),)),
-    Case("file bytes without a file", (HELLO, frame("d", b"x"))),
-    Case("more bytes than announced", (HELLO, file("a", 1), frame("d", b"xy"))),
-    Case("an empty chunk", (HELLO, file("a", 1), frame("d", b""))),
-    Case("a report within a file", (HELLO, file("a", 1), report())),
-    Case("a file within a file", (HELLO, file("a", 1), file("b", 1))),
-    Case("the same file twice", (HELLO, file("a", 0), file("a", 0))),
-    Case("output after a file", (HELLO, file("a", 0), frame("o", b"x"))),
-    Case("an absolute path", (HELLO, file("/etc/passwd", 0))),
-    Case("a parent", (HELLO, file("a/../../b", 0))),
-    Case("a control character", (HELLO, file("a\nb", 0))),
-    Case("a lone surrogate", (HELLO, file("a\ud800", 0))),
-    Case("an empty path", (HELLO, file("", 0))),
-    Case("a negative size", (HELLO, file("a", -1))),
-    Case("a size that is a truth value", (HELLO, frame("f", b'{"path": "a", "size": true}'))),
-    Case("a file over the limit", (HELLO, file("a", 51))),
-    Case("files over the limit together", (HELLO, file("a", 0), file("b", 51))),
-    Case("too many files", (HELLO, *(file(f"f{n}", 0) for n in range(17)))),
+    Case("file bytes without a file", (BEGUN, frame("d", b"x"))),
+    Case("more bytes than announced", (BEGUN, file("a", 1), frame("d", b"xy"))),
+    Case("an empty chunk", (BEGUN, file("a", 1), frame("d", b""))),
+    Case("a report within a file", (BEGUN, file("a", 1), report())),
+    Case("a file within a file", (BEGUN, file("a", 1), file("b", 1))),
+    Case("the same file twice", (BEGUN, file("a", 0), file("a", 0))),
+    Case("output after a file", (BEGUN, file("a", 0), frame("o", b"x"))),
+    Case("an absolute path", (BEGUN, file("/etc/passwd", 0))),
+    Case("a parent", (BEGUN, file("a/../../b", 0))),
+    Case("a control character", (BEGUN, file("a\nb", 0))),
+    Case("a lone surrogate", (BEGUN, file("a\ud800", 0))),
+    Case("an empty path", (BEGUN, file("", 0))),
+    Case("a negative size", (BEGUN, file("a", -1))),
+    Case("a size that is a truth value", (BEGUN, frame("f", b'{"path": "a", "size": true}'))),
+    Case("a file over the limit", (BEGUN, file("a", 51))),
+    Case("files over the limit together", (BEGUN, file("a", 0), file("b", 51))),
+    Case("too many files", (BEGUN, *(file(f"f{n}", 0) for n in range(17)))),
     Case(
         "too many refusals",
-        (HELLO, *[frame("r", b'{"path": "a", "reason": "b"}')] * (MAX_REFUSALS + 1)),
+        (BEGUN, *[frame("r", b'{"path": "a", "reason": "b"}')] * (MAX_REFUSALS + 1)),
     ),
-    Case("a refusal without a reason", (HELLO, frame("r", b'{"path": "a"}'))),
-    Case("no JSON", (HELLO, frame("z", b"{"))),
-    Case("NaN", (HELLO, frame("z", b'{"exit_code": NaN}'))),
-    Case("an infinite number", (HELLO, frame("z", b'{"exit_code": 1e999}'))),
-    Case("deep nesting", (HELLO, frame("z", b"[" * 60_000))),
-    Case("a list", (HELLO, frame("z", b"[]"))),
-    Case("a report with a key too many", (HELLO, report(more=1))),
-    Case("a report of another type", (HELLO, report(oom_kills="0"))),
-    Case("a report that ended twice", (HELLO, report(signal=9))),
-    Case("a report that never ended", (HELLO, report(exit_code=None))),
-    Case("a word after the report", (HELLO, report(), frame("o", b"x"))),
-    Case("a second report", (HELLO, report(), report())),
-    Case("a call's end of a sandbox that is used once", (HELLO, report("c"))),
+    Case("a refusal without a reason", (BEGUN, frame("r", b'{"path": "a"}'))),
+    Case("no JSON", (BEGUN, frame("z", b"{"))),
+    Case("NaN", (BEGUN, frame("z", b'{"exit_code": NaN}'))),
+    Case("an infinite number", (BEGUN, frame("z", b'{"exit_code": 1e999}'))),
+    Case("deep nesting", (BEGUN, frame("z", b"[" * 60_000))),
+    Case("a list", (BEGUN, frame("z", b"[]"))),
+    Case("a report with a key too many", (BEGUN, report(more=1))),
+    Case("a report of another type", (BEGUN, report(oom_kills="0"))),
+    Case("a report that ended twice", (BEGUN, report(signal=9))),
+    Case("a report that never ended", (BEGUN, report(exit_code=None))),
+    Case("a word after the report", (BEGUN, report(), frame("o", b"x"))),
+    Case("a second report", (BEGUN, report(), report())),
+    Case("a call's end of a sandbox that is used once", (BEGUN, report("c"))),
 ]
 
 
@@ -108,18 +113,18 @@ def test_what_a_runner_may_not_say_is_refused(case: Case) -> None:
 
 
 def kept(*pieces: bytes) -> Transcript:
-    transcript = Transcript(PROFILE, keeps=True)
-    transcript.feed(b"".join((HELLO, *pieces)))
+    transcript = Transcript(PROFILE, stateful=True)
+    transcript.feed(b"".join((BEGUN, *pieces)))
     return transcript
 
 
 def test_each_call_of_a_session_has_its_own_transcript() -> None:
     """Nothing of one is in the next, and each has the whole of every limit."""
     first = kept(frame("o", b"x" * 90), file("a", 2), frame("d", b"ab"), report("c"))
-    second = first.for_order()
-    second.feed(frame("o", b"y" * 90) + file("a", 0) + report("c"))
+    second = first.for_job()
+    second.feed(TAKEN + frame("o", b"y" * 90) + file("a", 0) + report("c"))
 
-    assert (first.is_kept, second.is_kept, second.is_finished) == (True, True, True)
+    assert (first.awaits_next, second.awaits_next, second.is_finished) == (True, True, True)
     assert (bytes(second.stdout), second.files) == (b"y" * 90, {"a": b""})
     assert not second.overflowed
     assert second.python == (3, 11)
@@ -131,7 +136,7 @@ def test_each_call_of_a_session_has_its_own_transcript() -> None:
         (report("c"), frame("o", b"x")),
         (report("c"), report("c")),
         (report("c"), report()),
-        (report("c"), HELLO),
+        (report("c"), BEGUN),
         (file("a", 1), report("c")),
     ],
     ids=["output", "a second end", "a report", "a hello", "within a file"],
@@ -145,15 +150,15 @@ def test_half_a_word_after_the_end_of_a_call_is_noticed() -> None:
     transcript = kept(report("c"), b"o\0")
 
     with pytest.raises(FrameError, match="after the end"):
-        transcript.for_order()
+        transcript.for_job()
 
 
-def test_what_is_used_up_takes_no_order() -> None:
+def test_what_is_used_up_takes_no_job() -> None:
     """A sandbox that is used once, and a session whose interpreter has ended."""
-    assert fed(HELLO).for_order()
-    for transcript in (fed(HELLO, report()), kept(report())):
+    assert fed(HELLO).for_job()
+    for transcript in (fed(BEGUN, report()), kept(report())):
         with pytest.raises(SandboxProviderError, match="used once"):
-            transcript.for_order()
+            transcript.for_job()
 
 
 @given(st.binary(max_size=3000))
@@ -161,7 +166,7 @@ def test_no_bytes_do_more_than_be_refused(data: bytes) -> None:
     """Whatever comes, the only failure is `FrameError`, and what is kept stays bounded."""
     transcript = Transcript(PROFILE)
     with contextlib.suppress(FrameError):
-        transcript.feed(HELLO + data)
+        transcript.feed(BEGUN + data)
     assert len(transcript.stdout) + len(transcript.stderr) <= PROFILE.output_bytes
     assert len(transcript.value) <= PROFILE.value_bytes
     assert sum(map(len, transcript.files.values())) <= PROFILE.files_out_bytes
@@ -182,7 +187,7 @@ def test_no_order_of_frames_breaks_a_bound(frames: list[bytes]) -> None:
     """As above, with frames that look right."""
     transcript = Transcript(PROFILE)
     with contextlib.suppress(FrameError):
-        for piece in [HELLO, *frames]:
+        for piece in [BEGUN, *frames]:
             transcript.feed(piece)
     assert len(transcript.stdout) + len(transcript.stderr) <= PROFILE.output_bytes
     assert sum(map(len, transcript.files.values())) <= PROFILE.files_out_bytes
@@ -192,7 +197,7 @@ def test_no_order_of_frames_breaks_a_bound(frames: list[bytes]) -> None:
 @given(st.lists(st.integers(1, 40), max_size=60))
 def test_how_the_stream_is_cut_makes_no_difference(cuts: list[int]) -> None:
     """Frames are found whatever the pieces they come in."""
-    stream = HELLO + frame("o", b"out") + frame("e", b"err") + file("a", 3)
+    stream = BEGUN + frame("o", b"out") + frame("e", b"err") + file("a", 3)
     stream += frame("d", b"ab") + frame("d", b"c") + report()
     transcript = Transcript(PROFILE)
     for cut in cuts:
@@ -207,7 +212,7 @@ def test_how_the_stream_is_cut_makes_no_difference(cuts: list[int]) -> None:
 
 def test_output_over_the_limit_is_cut_and_said() -> None:
     """The two streams share one limit."""
-    transcript = fed(HELLO, frame("o", b"x" * 60), frame("e", b"y" * 60))
+    transcript = fed(BEGUN, frame("o", b"x" * 60), frame("e", b"y" * 60))
 
     assert (len(transcript.stdout), len(transcript.stderr)) == (60, 40)
     assert transcript.overflowed
@@ -217,7 +222,7 @@ def test_refused_names_are_made_printable() -> None:
     """Terminal escapes in a file name do not reach a terminal."""
     said = json.dumps({"path": "a\x1b[2J\u202e", "reason": "x\n"}).encode()
 
-    (refused,) = fed(HELLO, frame("r", said)).refused
+    (refused,) = fed(BEGUN, frame("r", said)).refused
 
     assert refused.path == "a\\x1b[2J\\u202e"
     assert refused.reason == "x\\n"
@@ -358,7 +363,7 @@ ENDINGS = [
 @pytest.mark.parametrize("case", ENDINGS, ids=lambda case: case.id)
 def test_an_end_has_its_verdict(case: Ended) -> None:
     ending = judge(
-        fed(HELLO, *case.frames),
+        fed(BEGUN, *case.frames),
         case.evidence,
         stopped=case.stopped,
         returns_value=case.returns_value,
@@ -371,4 +376,4 @@ def test_an_end_has_its_verdict(case: Ended) -> None:
 
 def test_an_end_that_nothing_explains_is_the_providers_fault() -> None:
     with pytest.raises(SandboxProviderError, match="died of x"):
-        judge(fed(HELLO), Evidence(), stopped=None, returns_value=True, diagnostics="died of x")
+        judge(fed(BEGUN), Evidence(), stopped=None, returns_value=True, diagnostics="died of x")

@@ -125,7 +125,7 @@ def test_only_the_layer_of_a_workspace_is_writable() -> None:
 
 def test_every_mount_has_its_point() -> None:
     """So that no runtime has to make one in the root file system all share."""
-    given = points(PROFILE, code_roots=2, files=[True], layered=True)
+    given = points(PROFILE, code_roots=2, files=[True], has_workspace=True)
     wanted = {entry["destination"] for entry in made(merged=Path("/run/layer"))["mounts"]}
 
     assert {f"/{place}" for place, _ in given} == wanted
@@ -161,7 +161,7 @@ def test_the_record_claims_what_stood(
         root=Root("sha256:i", "sha256:c", "3.11", "x", True, 1, Path("/x")),  # noqa: FBT003
         cgroup=2,
         swap_limited=True,
-        layered=False,
+        has_workspace=False,
     )
 
     assert json.loads(json.dumps(said)) == said

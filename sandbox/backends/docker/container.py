@@ -11,7 +11,7 @@ import anyio
 from sandbox.backends.docker.stream import AttachedChannel
 from sandbox.supervisor.channel import (
     SocketChannel,
-    check_order,
+    check_job,
     converse,
     greet,
     set_up,
@@ -22,27 +22,28 @@ from sandbox.supervisor.verdict import Evidence, execution_result, judge
 if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from contextlib import AsyncExitStack
 
     from sandbox.backends.docker.engine import Engine
     from sandbox.profile import SandboxProfile
     from sandbox.result import ExecResult
     from sandbox.supervisor.channel import Packages
-    from sandbox.supervisor.wire import Order
+    from sandbox.supervisor.wire import EncodedJob
 
 
-class ArmedContainer:
-    """See `Armed`. One that keeps its interpreter can be spent again after a call.
+class Container:
+    """See `StartedSandbox`.
 
     Args:
         engine: where it runs.
         stream: attached to the started container; closed with it.
         name: of the container.
-        profile: its walls.
+        profile: its limits and isolation.
         enforced: the same, for the record.
         packages: what its Python will find.
         in_thread: runs a blocking call of the engine.
-        remove: removes the container by name, and never raises.
-        keeps: whether its interpreter is kept.
+        held: closed when it is destroyed: removes the container and what was mounted for it.
+        stateful: whether several jobs may follow each other in it.
     """
 
     def __init__(
@@ -55,18 +56,18 @@ class ArmedContainer:
         enforced: Mapping[str, object],
         packages: Packages,
         in_thread: Callable[[Callable[[], object]], Awaitable[object]],
-        remove: Callable[[str], Awaitable[None]],
-        keeps: bool = False,
+        held: AsyncExitStack,
+        stateful: bool = False,
     ) -> None:
         self._engine = engine
         self._stream = stream
         self._channel = AttachedChannel(SocketChannel(stream))
-        self._transcript = Transcript(profile, keeps=keeps)
+        self._transcript = Transcript(profile, stateful=stateful)
         self._name = name
         self._enforced = enforced
         self._packages = packages
         self._in_thread = in_thread
-        self._remove = remove
+        self._held = held
         self._destroyed = False
 
     async def set_up(self, setup: Iterable[bytes], *, seconds: float) -> None:
@@ -75,22 +76,22 @@ class ArmedContainer:
         await set_up(self._channel, self._transcript, setup, seconds=seconds)
 
     def is_alive(self) -> bool:
-        """See `Armed`."""
+        """See `StartedSandbox`."""
         return self._channel.is_quiet()
 
-    async def spend(self, order: Order) -> ExecResult:
-        """See `Armed`."""
-        self._transcript = transcript = self._transcript.for_order()
-        await check_order(
-            order,
+    async def run(self, job: EncodedJob) -> ExecResult:
+        """See `StartedSandbox`."""
+        self._transcript = transcript = self._transcript.for_job()
+        await check_job(
+            job,
             transcript,
             python=sys.version_info[:2],
             packages=self._packages,
             remedy="name {!r} among the project's dependencies and build its image again:"
             " `wardline sandbox build PROJECT`",
         )
-        stopped, seconds = await converse(self._channel, transcript, order)
-        if stopped is not None or not transcript.is_kept:
+        stopped, seconds = await converse(self._channel, transcript, job)
+        if stopped is not None or not transcript.awaits_next:
             # Let go of the stream first: an engine that cannot pass on output cannot kill either.
             self._stream.close()
         if stopped is not None:
@@ -102,16 +103,16 @@ class ArmedContainer:
             transcript,
             Evidence(oom_kills=int(bool(oom))),
             stopped=stopped,
-            returns_value=order.returns_value,
+            returns_value=job.returns_value,
             diagnostics=self._channel.diagnostics.decode("utf-8", "replace"),
         )
         return execution_result(ending, transcript, seconds=seconds, enforced=self._enforced)
 
     async def destroy(self) -> None:
-        """See `Armed`."""
+        """See `StartedSandbox`."""
         if self._destroyed:
             return
         self._destroyed = True
         self._stream.close()
         with anyio.CancelScope(shield=True):
-            await self._remove(self._name)
+            await self._held.aclose()

@@ -35,7 +35,7 @@ from sandbox import (
 )
 from sandbox.backends.bubblewrap import BubblewrapSandbox
 from sandbox.conformance import call
-from sandbox.pool.pool import ArmedPool
+from sandbox.pool.pool import PrewarmedPool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,11 +44,11 @@ if TYPE_CHECKING:
     from sandbox.backends.oci import OciSandbox
 
 
-async def test_a_dead_one_is_never_handed_out(pool: ArmedPool) -> None:
-    """Killed while they wait; the job is run all the same, cold or in one armed since."""
+async def test_a_dead_one_is_never_handed_out(pool: PrewarmedPool) -> None:
+    """Killed while they wait; the job is run all the same, cold or in one prewarmed since."""
     for process in ("runner", "child"):
         assert await pool.prepare(fmean(), PROFILE)
-        armed = pool.metrics.armed
+        prewarmed = pool.metrics.prewarmed
         dying = kill(process)
         assert dying is not None
         # An engine tells later than the kernel; until then nobody could know.
@@ -56,12 +56,12 @@ async def test_a_dead_one_is_never_handed_out(pool: ArmedPool) -> None:
         result = await pool.run(fmean(3, 4), PROFILE)
 
         assert (result.verdict, result.value) == ("ok", 3.5)
-        assert not result.enforced["armed"] or pool.metrics.armed > armed
+        assert not result.enforced["prewarmed"] or pool.metrics.prewarmed > prewarmed
 
 
 @pytest.mark.bwrap
 async def test_a_module_cannot_prepare_a_trap_for_the_runner(
-    nimble: ArmedPool, tmp_path: Path
+    nimble: PrewarmedPool, tmp_path: Path
 ) -> None:
     """Code that ran on import changes neither who supervises nor what is reported."""
     source = (
@@ -93,7 +93,7 @@ async def test_two_hundred_jobs_with_faults_leave_nothing(backend: type) -> None
     before = belongings()
     done: list[str] = []
 
-    async def client(pool: ArmedPool, numbers: list[int]) -> None:
+    async def client(pool: PrewarmedPool, numbers: list[int]) -> None:
         for number in numbers:
             if number % 20 == 7:
                 kill("runner" if number % 40 == 7 else "child")
@@ -131,7 +131,7 @@ async def test_cancelling_at_any_moment_leaves_nothing() -> None:
     """While it fills, hands over, runs and closes."""
     for step in range(16):
         with anyio.move_on_after(step * step * 0.001):
-            async with ArmedPool(BubblewrapSandbox(), minimum=2) as pool:
+            async with PrewarmedPool(BubblewrapSandbox(), minimum=2) as pool:
                 await pool.prepare(fmean(), PROFILE)
                 await pool.run(CommandJob(("sleep", "5")), PROFILE)
 
@@ -144,14 +144,14 @@ BROKER = """
     from sandbox.backends.bubblewrap import BubblewrapSandbox
     from sandbox.backends.docker import DockerSandbox
     from sandbox.backends.oci import OciSandbox
-    from sandbox.pool.pool import ArmedPool
+    from sandbox.pool.pool import PrewarmedPool
 
     async def main():
         known = {kind.name: kind for kind in (DockerSandbox, BubblewrapSandbox, OciSandbox)}
         backend = known[sys.argv[1]]()
-        async with ArmedPool(backend, minimum=3) as pool:
+        async with PrewarmedPool(backend, minimum=3) as pool:
             await pool.prepare(PythonJob("statistics:fmean"), SandboxProfile())
-            print("armed", flush=True)
+            print("prewarmed", flush=True)
             await anyio.sleep_forever()
 
     anyio.run(main)
@@ -162,13 +162,13 @@ BROKER = """
 async def test_a_broker_killed_while_some_wait_leaves_nothing(
     backend: type[DockerSandbox | BubblewrapSandbox | OciSandbox],
 ) -> None:
-    """One is armed and more are being started; the next start removes what is left."""
+    """One is prewarmed and more are being started; the next start removes what is left."""
     broker = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(BROKER), backend.name], stdout=subprocess.PIPE
     )
     assert broker.stdout is not None
     with broker.stdout:
-        assert await anyio.to_thread.run_sync(broker.stdout.readline) == b"armed\n"
+        assert await anyio.to_thread.run_sync(broker.stdout.readline) == b"prewarmed\n"
         broker.kill()
         broker.wait(WAIT_SECONDS)
 

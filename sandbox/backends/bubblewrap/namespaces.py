@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sandbox.backends.bubblewrap.arguments import STAGE
 from sandbox.backends.bubblewrap.launch import launched
 from sandbox.backends.bubblewrap.workspace import ATTRIBUTES, View, upper_of
-from sandbox.backends.local_process import ArmedProcess
+from sandbox.backends.local_process import LocalProcess
 from sandbox.errors import SandboxProviderError
 from sandbox.supervisor import wire
 from sandbox.workspace.host_mounts import mounted
@@ -22,25 +22,22 @@ if TYPE_CHECKING:
     from sandbox.isolation.cgroup import RunGroup
     from sandbox.lease import Lease
     from sandbox.profile import SandboxProfile
+    from sandbox.protocol import RunRequest
     from sandbox.result import ExecResult
-    from sandbox.supervisor.wire import Order
+    from sandbox.supervisor.wire import EncodedJob
     from sandbox.workspace import WorkspaceOverlay
 
 
-class ArmedNamespaces:
-    """See `Armed`. Starting it is two steps: the launcher by `__init__`, then `set_up`.
-
-    One that keeps its interpreter can be spent again after a call that ended well.
+class Namespaces:
+    """See `StartedSandbox`. Starting it is two steps: the launcher by `__init__`, then `set_up`.
 
     Args:
         programs: of this machine.
-        profile: its walls.
+        request: what it is for.
         roots: real host paths of the code, already checked.
         lease: of its owner.
         group: made for it; removed with it.
-        enforced: the walls, for the record.
-        workspace: the overlay of its job.
-        keeps: whether its interpreter is kept.
+        enforced: what holds it, for the record.
 
     Raises:
         SandboxProviderError: the launcher cannot be started; the group is left to the caller.
@@ -50,15 +47,14 @@ class ArmedNamespaces:
     def __init__(
         self,
         programs: Programs,
-        profile: SandboxProfile,
+        request: RunRequest,
         roots: Sequence[Path],
         *,
         lease: Lease,
         group: RunGroup,
         enforced: Mapping[str, object],
-        workspace: WorkspaceOverlay | None = None,
-        keeps: bool = False,
     ) -> None:
+        profile, workspace = request.profile, request.workspace
         self._uncollected = None if os.geteuid() == 0 else workspace
         with ExitStack() as stack:
             view = None if workspace is None else _view(workspace, profile, lease, stack)
@@ -66,15 +62,15 @@ class ArmedNamespaces:
                 launched(programs, profile, roots, lease=lease, view=view)
             )
             held = stack.pop_all()
-        self._process = ArmedProcess(
+        self._process = LocalProcess(
             self._started,
             profile,
             group=group,
             enforced=enforced,
-            places=roots,
+            import_folders=roots,
             remedy="`pip install {!r}` into a folder that is given as a code root",
             held=held,
-            keeps=keeps,
+            stateful=request.session is not None,
         )
 
     async def set_up(self, setup: Iterable[bytes], *, seconds: float) -> None:
@@ -92,15 +88,15 @@ class ArmedNamespaces:
         return pid
 
     def is_alive(self) -> bool:
-        """See `Armed`."""
+        """See `StartedSandbox`."""
         return self._process.is_alive()
 
-    async def spend(self, order: Order) -> ExecResult:
-        """See `Armed`."""
-        return await self._process.spend(order)
+    async def run(self, job: EncodedJob) -> ExecResult:
+        """See `StartedSandbox`."""
+        return await self._process.run(job)
 
     async def destroy(self) -> None:
-        """See `Armed`."""
+        """See `StartedSandbox`."""
         await self._process.destroy()
 
 

@@ -48,7 +48,7 @@ def settings(tmp_path: Path, **sandbox: Any) -> BrokerConfig:
     return BrokerConfig.load(
         state=tmp_path / "state",
         workspace=tmp_path / "work",
-        sandbox={"backends": ("bubblewrap",), "armed": 0, **sandbox},
+        sandbox={"backends": ("bubblewrap",), "prewarmed": 0, **sandbox},
     )
 
 
@@ -285,7 +285,7 @@ OWNER = """
         config = BrokerConfig.load(
             state=Path(sys.argv[1], "state"),
             workspace=Path(sys.argv[1], "work"),
-            sandbox={"backends": ("bubblewrap",), "armed": 0},
+            sandbox={"backends": ("bubblewrap",), "prewarmed": 0},
         )
         async with (
             open_broker(config, [remember]) as broker,
