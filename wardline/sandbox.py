@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         FrameError,
         ProfileError,
         SandboxError,
+        SandboxGoneError,
         SandboxProviderError,
         SandboxUnavailableError,
         SessionEndedError,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from sandbox.job import CommandJob, Job, PythonJob
     from sandbox.pool.pool import PrewarmedPool
     from sandbox.profile import Mount, SandboxProfile
-    from sandbox.protocol import Availability, Sandbox
+    from sandbox.protocol import Availability, RunRequest, Sandbox, StartedSandbox
     from sandbox.result import (
         ExecResult,
         Isolation,
@@ -66,14 +67,17 @@ __all__ = [
     "RaisedError",
     "RefusedFile",
     "Resources",
+    "RunRequest",
     "Sandbox",
     "SandboxError",
+    "SandboxGoneError",
     "SandboxProfile",
     "SandboxProviderError",
     "SandboxSession",
     "SandboxUnavailableError",
     "SessionEndedError",
     "SessionLimits",
+    "StartedSandbox",
     "Verdict",
     "WorkspaceOverlay",
 ]
@@ -104,14 +108,17 @@ _HOMES = {
     "RaisedError": "sandbox.result",
     "RefusedFile": "sandbox.result",
     "Resources": "sandbox.result",
+    "RunRequest": "sandbox.protocol",
     "Sandbox": "sandbox.protocol",
     "SandboxError": "sandbox.errors",
+    "SandboxGoneError": "sandbox.errors",
     "SandboxProfile": "sandbox.profile",
     "SandboxProviderError": "sandbox.errors",
     "SandboxSession": "sandbox.session",
     "SandboxUnavailableError": "sandbox.errors",
     "SessionLimits": "sandbox.session_limits",
     "SessionEndedError": "sandbox.errors",
+    "StartedSandbox": "sandbox.protocol",
     "Verdict": "sandbox.result",
     "WorkspaceOverlay": "sandbox.workspace",
 }
