@@ -24,7 +24,7 @@ def run(folder: Path | None) -> int:
     heading("Summary")
     ran = sum(how == "ran" for _, how, _ in narrator.endings)
     say(f"  {ran} calls ran, {refused} were denied. Drafts: {job.workspace / 'outbox'}")
-    say(f"  Read on: wardline trace list --dir {job.places.root}")
+    say(f"  Read on: wardline trace list --dir {job.layout.root}")
     for each in wrong:
         say(f"  WRONG: {each}")
     return 1 if wrong else 0

@@ -26,7 +26,7 @@ ATTACKER = "DE75512108001245126199"
 def examine(job: Job) -> list[str]:
     """Verifies, flips one byte of a copy, replays; gives what did not come out as it must."""
     wrong: list[str] = []
-    state = job.places.root
+    state = job.layout.root
     kept = job.workspace / "known-checkpoints"
     shutil.rmtree(kept, ignore_errors=True)
     heading("The record")
@@ -82,7 +82,7 @@ def judge(job: Job, narrator: Narrator) -> list[str]:
 def _wardline(*arguments: str, known: Path | None = None) -> int:
     say(f"  $ wardline {' '.join(arguments)}")
     done = subprocess.run(
-        [sys.executable, "-m", "permissions", *arguments],
+        [sys.executable, "-P", "-m", "permissions", *arguments],
         capture_output=True,
         text=True,
         check=False,

@@ -29,7 +29,7 @@ from permissions.database import StateDatabase
 from permissions.errors import ConfigError
 from permissions.integrations.langgraph import pending, resume
 from permissions.setup.config import ApproverConfig, PdpConfig
-from permissions.setup.factory import Places
+from permissions.setup.layout import StateLayout
 from permissions.signing.keys import generate
 from wardline import Broker, BrokerConfig
 
@@ -62,9 +62,9 @@ class Job:
     interactive: bool
 
     @property
-    def places(self) -> Places:
+    def layout(self) -> StateLayout:
         """Where the broker's things are."""
-        return Places(self.workspace / STATE)
+        return StateLayout(self.workspace / STATE)
 
 
 def package_folder(name: str) -> Path:
@@ -109,7 +109,7 @@ def work(job: Job) -> Narrator:
         f'[approvers.{APPROVER}]\ngroups = ["operators"]\npublic_key = "{key.public}"\n'
     )
     config = BrokerConfig.load(
-        state=job.places.root,
+        state=job.layout.root,
         workspace=job.workspace,
         environment="demo",
         pdp=PdpConfig(overlay=package_folder("overlay")),
@@ -117,7 +117,7 @@ def work(job: Job) -> Narrator:
     )
     request = (job.workspace / "request.txt").read_text()
     WORKSPACE.set(job.workspace)
-    narrator = Narrator(job.places)
+    narrator = Narrator(job.layout)
     heading("The person asks")
     say("  " + request.strip().replace("\n", "\n  "))
     with Broker(TOOLS, config=config) as broker:
@@ -158,7 +158,7 @@ async def _answer(job: Job, config: BrokerConfig, key: Signer, request_id: str) 
 
     Who says `later` has not said no: the request stays open until somebody answers it.
     """
-    async with StateDatabase(job.places.state, [SCHEMA]) as state:
+    async with StateDatabase(job.layout.database, [SCHEMA]) as state:
         desk = ApprovalService(
             SqliteRequestStore(state),
             Approvers.from_config(config.approvers),

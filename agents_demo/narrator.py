@@ -12,7 +12,7 @@ from permissions.trace.reader import read_entries
 from permissions.trace.vault import VaultReader, load_kek
 
 if TYPE_CHECKING:
-    from permissions.setup.factory import Places
+    from permissions.setup.layout import StateLayout
     from permissions.trace.reader import RecordedEntry
 
 WIDTH = 100
@@ -35,8 +35,8 @@ def heading(text: str) -> None:
 class Narrator:
     """Follows the log of one state folder."""
 
-    def __init__(self, places: Places) -> None:
-        self._places = places
+    def __init__(self, layout: StateLayout) -> None:
+        self._layout = layout
         self._next = 0
         self._calls: dict[str, list[RecordedEntry]] = {}
         self.endings: list[tuple[str, str, tuple[str, ...]]] = []
@@ -44,8 +44,8 @@ class Narrator:
 
     def catch_up(self) -> None:
         """Tells every call that has ended since the last time."""
-        vault = VaultReader(self._places.trace, load_kek(self._places.kek))
-        for entry in read_entries(self._places.trace):
+        vault = VaultReader(self._layout.trace, load_kek(self._layout.kek))
+        for entry in read_entries(self._layout.trace):
             if entry.index < self._next or entry.call is None:
                 continue
             self._calls.setdefault(entry.call, []).append(entry)

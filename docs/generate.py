@@ -148,11 +148,10 @@ def _default(field: Any) -> str:
 
 def commands() -> Iterator[str]:
     """Each command of `wardline` with its arguments and options."""
-    from typer.main import get_command
+    from permissions.cli.root import NOUNS, load
 
-    from permissions.cli.root import app
-
-    for path, command in walk(get_command(app), ("wardline",)):
+    every = (each for noun in sorted(NOUNS) for each in walk(load(noun), ("wardline", noun)))
+    for path, command in every:
         yield f"### `{' '.join(path)}`"
         yield ""
         yield inspect.cleandoc(command.help or "").split("\f", 1)[0].strip()

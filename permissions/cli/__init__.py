@@ -8,19 +8,13 @@ from __future__ import annotations
 
 import sys
 
-from permissions.errors import BrokerError
-
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command, and ends the process with its exit code."""
     from permissions.cli.root import app
 
     quiet_logs()
-    try:
-        app(args=arguments, prog_name="wardline")
-    except BrokerError as err:
-        sys.stderr.write(f"wardline: {err}\n")
-        sys.exit(1)
+    app(args=arguments, prog_name="wardline")
 
 
 def quiet_logs() -> None:

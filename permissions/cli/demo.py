@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - typer reads the hint
+import sys
+from importlib import import_module, resources
+from pathlib import Path  # noqa: TC003 - typer reads the hints
 from typing import Annotated
 
 import typer
@@ -15,20 +17,32 @@ EXIT_INTERRUPTED = 130
 def demo(
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="[DIR]", help="A job of your own; see agents_demo/sample."),
+        typer.Argument(
+            metavar="[DIR]",
+            help="A job of your own: request.txt, vendors.json, invoices/, mail/.",
+        ),
     ] = None,
 ) -> None:
-    """Runs the demonstration in ./wardline-demo, or on a folder of your own.
+    """Watch an agent do a job while it is attacked.
 
-    Exit codes: 0 everything came out as it must, 1 something did not, 130 interrupted.
+    Runs in ./wardline-demo on a sample, or on a folder of your own. Exit codes: 0 everything
+    came out as it must, 1 something did not, 130 interrupted.
+
+    \b
+    Examples:
+      $ wardline demo
+      $ wardline demo ~/invoices-of-march
     """
+    # A package of the checkout, and data in a wheel: it is found by its folder, never imported
+    # by anything that is installed.
+    sys.path.insert(0, str(resources.files("permissions") / "_demo"))
     try:
-        from agents_demo.__main__ import run
+        program = import_module("agents_demo.__main__")
     except ImportError as err:
         raise ConfigError(
             f"the demo needs LangGraph ({err}); pip install 'wardline[demo]'"
         ) from err
     try:
-        raise typer.Exit(run(folder))
+        raise typer.Exit(program.run(folder))
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -12,19 +12,27 @@ import typer
 
 from permissions.approval.approvers import APPROVER_ID
 from permissions.errors import ConfigError
-from permissions.setup.config import DEFAULT_FILE, BrokerConfig
-from permissions.signing.keys import generate
+from permissions.setup.config import BrokerConfig
+from permissions.setup.layout import StateLayout
+from permissions.setup.settings_file import NAME, settings_file
+from permissions.setup.trust import TrustList
+from permissions.signing.keys import generate, signer_from_uri
 
-_SETTINGS = """\
-# Settings of Wardline. Every key, its default and its unit: docs/reference/settings.md
+GROUPS = ("operators", "security")
+"""Of the first approver: those whom the shipped policies ask, for critical calls too."""
 
-state = ".wardline"
-workspace = "."
-environment = "development"
-
+_APPROVER = """\
 [approvers."{name}"]
 groups = [{groups}]
 public_key = "{key}"
+"""
+_SETTINGS = """\
+# Settings of Wardline. Every key, its default and its unit: docs/reference/settings.md
+# Paths start from this folder. After a change: wardline trust
+
+state = ".wardline"
+environment = "development"
+
 """
 
 
@@ -42,14 +50,17 @@ def init(
         Path, typer.Option("--dir", help="Folder to write wardline.toml into.")
     ] = Path(),
 ) -> None:
-    """Writes wardline.toml and makes your approver key.
+    """Write wardline.toml and create your approver key.
 
     The key is put below your home (~/.config/wardline), away from the state folder: whoever
-    can read it can approve in your name. Nothing that exists is overwritten.
+    can read it can approve in your name. One key serves all your projects, and nothing that
+    exists is overwritten, so it can be run again, here and in each project.
+
+    \b
+    Examples:
+      $ wardline init
+      $ wardline init --name olga --group finance --group operators
     """
-    settings = folder / DEFAULT_FILE
-    if settings.exists():
-        raise ConfigError(f"{settings} exists already; edit it, or remove it first")
     person = (
         name if name is not None else re.sub(r"[^a-z0-9._@+-]", "-", getpass.getuser().lower())
     )
@@ -60,19 +71,61 @@ def init(
         )
     if odd := [each for each in group or () if not re.fullmatch(r"[\w.-]{1,64}", each)]:
         raise ConfigError(f"{odd[0][:80]!r} is no group: letters, digits and . _ - only")
-    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    place = home / "wardline" / f"{person}.pem"
-    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if place.exists():
-        raise ConfigError(
-            f"the approver key {place} exists already; use its public key in {settings}, or"
-            " choose another --name"
-        )
-    signer = generate(place)
-    groups = ", ".join(f'"{each}"' for each in group or ["operators"])
-    folder.mkdir(parents=True, exist_ok=True)
-    settings.write_text(_SETTINGS.format(name=person, groups=groups, key=signer.public))
-    BrokerConfig.load(settings)
-    typer.echo(f"wrote {settings}")
-    typer.echo(f"wrote {place}: your approver key; approve with `--key file:{place}`")
+    key, public = _key_of(person)
+    groups = ", ".join(f'"{each}"' for each in group or GROUPS)
+    approver = _APPROVER.format(name=person, groups=groups, key=public)
+    if (folder / NAME).exists():
+        _keep(folder / NAME, person, public, approver)
+    else:
+        _write(folder, approver)
+    typer.echo(f"approve with `--key file:{key}`")
     typer.echo("next: wardline doctor, then wardline demo")
+
+
+def approver_key(person: str) -> Path:
+    """Where the key of an approver lies, below the user's home (XDG base directory: config)."""
+    base = os.environ.get("XDG_CONFIG_HOME") or ""
+    home = Path(base) if base.startswith("/") else Path.home() / ".config"
+    return home / "wardline" / f"{person}.pem"
+
+
+def _key_of(person: str) -> tuple[Path, str]:
+    """The approver's key, made if there is none yet, and its public half."""
+    path = approver_key(person)
+    if path.exists():
+        return path, str(signer_from_uri(f"file:{path}").public)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        signer = generate(path)
+    except OSError as err:
+        raise ConfigError(f"the approver key {path} cannot be made: {err.strerror}") from err
+    typer.echo(f"wrote {path}: your approver key")
+    return path, str(signer.public)
+
+
+def _write(folder: Path, approver: str) -> None:
+    """New settings, trusted because this program wrote them, and their state folder."""
+    path = folder / NAME
+    content = (_SETTINGS + approver).encode()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as opened:
+            opened.write(content)
+    except OSError as err:
+        raise ConfigError(f"{path} cannot be written: {err.strerror}") from err
+    typer.echo(f"wrote {path}")
+    TrustList().add(path, content)
+    StateLayout(BrokerConfig.load(path).state).make()
+
+
+def _keep(path: Path, person: str, public: str, approver: str) -> None:
+    """Settings that exist stay as they are; says what they lack."""
+    config = BrokerConfig.load(path)
+    typer.echo(f"kept {path}")
+    listed = config.approvers.get(person)
+    if listed is None or listed.public_key != public:
+        typer.echo(f"{path} does not name you as an approver; to be one, put this into it:")
+        typer.echo(approver)
+    source = settings_file(path)
+    if source is not None and not TrustList().trusts(source.path, source.content):
+        typer.echo(f"it is not trusted yet; read it, then run `wardline trust {path}`")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, assert_never
 
 import typer
 
+from permissions.cli.program import noun
 from permissions.errors import BrokerError, PlanError
 from permissions.plan.model import (
     Hole,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 MAX_SHOWN = 120
 
-app = typer.Typer(no_args_is_help=True, help="Verify and read declared plans.")
+app = noun("Verify and read declared plans.")
 
 PlanFile = Annotated[
     Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, readable=True)
@@ -97,8 +98,7 @@ def _read(file: Path) -> Plan:
     try:
         return parse_plan(file.read_bytes())
     except PlanError as err:
-        typer.echo(_plain(f"not accepted: {err}", 2000), err=True)
-        raise typer.Exit(1) from err
+        raise PlanError(f"not accepted: {_plain(str(err), 2000)}") from err
 
 
 def _load_tools(spelling: str) -> dict[str, PlannedTool]:

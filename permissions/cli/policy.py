@@ -7,14 +7,14 @@ Exit codes: 0 sound, passed or permitted; 1 findings or failed tests; 2 wrong us
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from permissions.errors import PdpError, PolicyLoadError
+from permissions.cli.program import noun
+from permissions.errors import ConfigError, PolicyLoadError
 from permissions.pdp.bundle import load_bundle
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from permissions.pdp.bundle import PolicyBundle
     from permissions.pdp.policy_tests import LineCoverage, TestRun
 
-app = typer.Typer(no_args_is_help=True, help="Judge, test and explain policies.")
+app = noun("Check, test and explain policies.")
 
 Folder = Annotated[
     Path | None,
@@ -74,10 +74,7 @@ def run_test_rules(
     from permissions.pdp.policy_tests import run_tests
 
     bundle = _sound(folder, on_top=on_top)
-    try:
-        run = run_tests(bundle)
-    except PolicyLoadError as err:
-        _refuse_unsound(err)
+    run = run_tests(bundle)
     if as_json:
         _print_json(_run_document(run))
     else:
@@ -101,11 +98,7 @@ def explain(
     """Say what is decided for one request, by which rules, and where each file stopped."""
     bundle = _sound(folder, on_top=on_top)
     document = _read_request(request)
-    try:
-        decision, lines = _decide(bundle, document)
-    except PdpError as err:
-        typer.echo(f"no clear answer: {_shown(str(err))}", err=True)
-        raise typer.Exit(6) from None
+    decision, lines = _decide(bundle, document)
     if as_json:
         _print_json(
             {
@@ -128,34 +121,25 @@ def _left_out(bundle: PolicyBundle) -> list[str]:
 
 def _load(folder: Path | None, *, on_top: bool) -> PolicyBundle:
     if on_top and folder is None:
-        _refuse_usage("--on-top needs a DIR")
+        raise ConfigError("--on-top needs a DIR")
     return load_bundle(overlay=folder) if on_top else load_bundle(folder)
 
 
 def _sound(folder: Path | None, *, on_top: bool) -> PolicyBundle:
     from permissions.pdp.lint.bundle import require_sound
 
-    try:
-        bundle = _load(folder, on_top=on_top)
-        require_sound(bundle)
-    except PolicyLoadError as err:
-        _refuse_unsound(err)
+    bundle = _load(folder, on_top=on_top)
+    require_sound(bundle)
     return bundle
-
-
-def _refuse_unsound(err: PolicyLoadError) -> NoReturn:
-    for finding in err.findings:
-        typer.echo(_shown(finding), err=True)
-    raise typer.Exit(1) from None
 
 
 def _read_request(path: Path) -> JsonObject:
     try:
         document = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as err:
-        _refuse_usage(f"{path} is no JSON file: {err}")
+        raise ConfigError(f"{path} is no JSON file: {err}") from err
     if not isinstance(document, dict):
-        _refuse_usage(f"{path} is no JSON object")
+        raise ConfigError(f"{path} is no JSON object")
     return document
 
 
@@ -249,8 +233,3 @@ def _shown(text: str) -> str:
 
 def _print_json(document: JsonObject) -> None:
     typer.echo(json.dumps(document, indent=2))
-
-
-def _refuse_usage(problem: str) -> NoReturn:
-    typer.echo(f"usage: {_shown(problem)}", err=True)
-    sys.exit(2)

@@ -23,16 +23,12 @@ from permissions.approval.store import SCHEMA, SqliteRequestStore
 from permissions.approval.votes import sign_vote
 from permissions.broker.ports import now_us, random_id
 from permissions.cli import interrupt
+from permissions.cli.program import noun
 from permissions.cli.prompt import ask_person, terminal_width
 from permissions.database import STATE_FILE, StateDatabase
 from permissions.errors import (
     ApprovalError,
-    ApprovalInvalidError,
-    ApproverRefusedError,
-    BrokerError,
     ConfigError,
-    RequestClosedError,
-    SigningError,
 )
 from permissions.setup.config import BrokerConfig
 from permissions.signing.keys import signer_from_uri
@@ -45,9 +41,9 @@ if TYPE_CHECKING:
 
     _Work: TypeAlias = Callable[[ApprovalService, Approvers], Awaitable[None]]
 
-app = typer.Typer(no_args_is_help=True, help="Look at and answer access requests.")
+app = noun("Read and answer access requests.")
 
-EXIT_FAILED, EXIT_USAGE, EXIT_REFUSED, EXIT_CLOSED, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
+EXIT_INTERRUPTED = 130
 _LOOK_SECONDS = 1.0
 """How often `watch` looks at the clock for requests that expired."""
 
@@ -270,21 +266,6 @@ def _run(
         interrupt.run(main)
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    except BrokerError as err:
-        typer.echo(str(err), err=True)
-        raise typer.Exit(_exit_code(err)) from None
-
-
-def _exit_code(err: BrokerError) -> int:
-    match err:
-        case ConfigError() | SigningError():
-            return EXIT_USAGE
-        case ApproverRefusedError() | ApprovalInvalidError():
-            return EXIT_REFUSED
-        case RequestClosedError():
-            return EXIT_CLOSED
-        case _:
-            return EXIT_FAILED
 
 
 def _line(request: AccessRequest) -> str:

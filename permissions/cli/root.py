@@ -1,33 +1,77 @@
-"""Joins the commands of every noun into one program."""
+"""Joins the commands of every noun into one program, and loads a noun when it is used."""
 
 from __future__ import annotations
 
-from importlib.metadata import version
-from typing import Annotated
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.main import get_command
 
-from permissions.cli import (
-    demo,
-    doctor,
-    init,
-    plan,
-    policy,
-    request,
-    sandbox,
-    trace,
-)
+from permissions.cli.program import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+NOUNS = {
+    "init": "Write wardline.toml and create your approver key.",
+    "trust": "Trust a settings file, so that it is obeyed when it is found.",
+    "doctor": "Check the settings, keys and isolation of this machine.",
+    "demo": "Watch an agent do a job while it is attacked.",
+    "policy": "Check, test and explain policies.",
+    "plan": "Verify and read declared plans.",
+    "request": "Read and answer access requests.",
+    "trace": "Read, verify and replay what was recorded.",
+    "sandbox": "Build, list, probe and clean up sandboxes.",
+}
+"""What `wardline --help` says of each noun; its module says the same."""
+
+_EXAMPLES = """\
+\b
+Examples:
+  $ wardline init
+  $ wardline doctor
+  $ wardline request list
+  $ wardline request approve req-2f6c --key file:$HOME/.config/wardline/alice.pem
+  $ wardline trace verify
+"""
+
+
+class _Root(Program):
+    """Has a stand-in for each noun until that noun is used."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] in NOUNS:
+            self.commands[args[0]] = load(args[0])
+        return super().resolve_command(ctx, args)
+
+
+def load(noun: str) -> Any:
+    """The command or group of one noun, with its module imported."""
+    module = import_module(f"permissions.cli.{noun}")
+    part = getattr(module, "app", None)
+    if part is None:
+        part = typer.Typer(rich_markup_mode=None, add_completion=False)
+        part.command(noun)(getattr(module, noun))
+    command = get_command(part)
+    command.name = noun
+    return command
+
 
 app = typer.Typer(
     name="wardline",
-    help="The permission broker between AI agents and their tools.",
+    cls=_Root,
+    help=f"The permission broker between AI agents and their tools.\n\n{_EXAMPLES}",
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with a value
+    from importlib.metadata import version
+
     if wanted:
         typer.echo(f"wardline {version('wardline')}")
         raise typer.Exit
@@ -46,11 +90,12 @@ def _root(
     pass
 
 
-app.command("demo")(demo.demo)
-app.command("init")(init.init)
-app.command("doctor")(doctor.doctor)
-app.add_typer(policy.app, name="policy")
-app.add_typer(plan.app, name="plan")
-app.add_typer(request.app, name="request")
-app.add_typer(trace.app, name="trace")
-app.add_typer(sandbox.app, name="sandbox")
+def _stand_in() -> Callable[[], None]:
+    def unused() -> None:
+        raise AssertionError("a noun is loaded before it runs")
+
+    return unused
+
+
+for _name, _words in NOUNS.items():
+    app.command(_name, help=_words)(_stand_in())

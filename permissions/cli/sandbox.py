@@ -19,16 +19,15 @@ import typer
 
 from permissions.approval.console import visible
 from permissions.cli import sandbox_probe
-from sandbox.errors import SandboxError, SandboxUnavailableError, SbomTamperedError
+from permissions.cli.program import noun
+from sandbox.errors import SandboxUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sandbox.backends.docker.engine import Engine
 
-EXIT_FAILED, EXIT_TAMPERED, EXIT_UNAVAILABLE = 1, 5, 6
-
-app = typer.Typer(no_args_is_help=True, help="Images, walls and leftovers of the sandboxes.")
+app = noun("Build, list, probe and clean up sandboxes.")
 app.command("probe")(sandbox_probe.probe)
 
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
@@ -62,16 +61,15 @@ def build(
 
     if again and project is not None:
         raise typer.BadParameter("--again is for the default image; leave out the project")
-    with _told():
-        if project is None:
-            made = prepare_default(_say, again=again)
-            typer.echo(made.image or (made.root and made.root.image))
-            return
-        from sandbox.backends.docker.project_image import build_project
+    if project is None:
+        made = prepare_default(_say, again=again)
+        typer.echo(made.image or (made.root and made.root.image))
+        return
+    from sandbox.backends.docker.project_image import build_project
 
-        built = anyio.run(partial(build_project, project, progress=_say))
-        if wants_root():
-            prepare_image(built.id, _say)
+    built = anyio.run(partial(build_project, project, progress=_say))
+    if wants_root():
+        prepare_image(built.id, _say)
     typer.echo(built.id)
 
 
@@ -82,8 +80,7 @@ def prepare(
     """Unpack an image's root file system, so that profiles naming it run on the OCI backend."""
     from sandbox.preparation import prepare_image
 
-    with _told():
-        root = prepare_image(image, _say)
+    root = prepare_image(image, _say)
     typer.echo(root.image)
 
 
@@ -99,7 +96,7 @@ def show_sbom(
     from sandbox.backends.docker.engine import Engine
     from sandbox.backends.docker.inspect import read_sbom
 
-    with _told(), closing(Engine.connect()) as engine:
+    with closing(Engine.connect()) as engine:
         found = read_sbom(engine, image)
     if json:
         typer.echo(json_text.dumps(found.document, indent=2, sort_keys=True))
@@ -197,17 +194,16 @@ def _roots() -> list[dict[str, Any]]:
 
     if os.geteuid() != 0:
         return []  # they lie in a folder of root
-    with _told():
-        return [
-            {
-                "image": root.image,
-                "content": root.content,
-                "python": root.python,
-                "origin": root.origin,
-                "default": root.is_default,
-            }
-            for root in roots.prepared()
-        ]
+    return [
+        {
+            "image": root.image,
+            "content": root.content,
+            "python": root.python,
+            "origin": root.origin,
+            "default": root.is_default,
+        }
+        for root in roots.prepared()
+    ]
 
 
 @contextmanager
@@ -216,7 +212,7 @@ def _engine() -> Iterator[Engine | None]:
     from sandbox.backends.docker.engine import Engine
     from sandbox.backends.oci.runtimes import installed
 
-    with _told(), ExitStack() as stack:
+    with ExitStack() as stack:
         engine = None
         try:
             engine = stack.enter_context(closing(Engine.connect()))
@@ -225,19 +221,3 @@ def _engine() -> Iterator[Engine | None]:
                 raise
             typer.echo(f"no Docker: {err.missing}", err=True)
         yield engine
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Turns this package's errors into a message and an exit code."""
-    try:
-        yield
-    except SandboxUnavailableError as err:
-        typer.echo(
-            f"wardline: {visible(err.missing)}\nto get it: {visible(err.remedy)}", err=True
-        )
-        is_tampered = isinstance(err, SbomTamperedError)
-        raise typer.Exit(EXIT_TAMPERED if is_tampered else EXIT_UNAVAILABLE) from err
-    except SandboxError as err:
-        typer.echo(f"wardline: {visible(str(err))}", err=True)
-        raise typer.Exit(EXIT_FAILED) from err

@@ -17,11 +17,11 @@ import anyio
 import typer
 
 from permissions.cli import trace_text
+from permissions.cli.program import noun
 from permissions.cli.trace_source import TraceSource, find_pin, remember
 from permissions.errors import (
     ConfigError,
     PolicyLoadError,
-    SigningError,
     TraceError,
 )
 from permissions.replay import (
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from permissions.replay import RecordedDecision, Row
     from permissions.trace.vault import VaultReader
 
-app = typer.Typer(no_args_is_help=True, help="Read, verify and replay what was recorded.")
+app = noun("Read, verify and replay what was recorded.")
 
-EXIT_NO, EXIT_USAGE, EXIT_INTEGRITY = 1, 2, 5
+EXIT_NO, EXIT_INTEGRITY = 1, 5
 REPLAY_DEADLINE_SECONDS = 5.0
 
 Dir = Annotated[
@@ -347,12 +347,5 @@ def _state_home() -> Path:
 def _guarded(work: Callable[[], None]) -> None:
     try:
         work()
-    except (ConfigError, SigningError) as err:
-        typer.echo(f"wardline: {err}", err=True)
-        raise typer.Exit(EXIT_USAGE) from err
     except PolicyLoadError as err:
-        typer.echo(f"wardline: these policies cannot be used:\n{err}", err=True)
-        raise typer.Exit(EXIT_USAGE) from err
-    except TraceError as err:
-        typer.echo(f"wardline: {err}", err=True)
-        raise typer.Exit(EXIT_NO) from err
+        raise ConfigError(f"these policies cannot be used:\n{err}") from err

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from permissions.errors import ConfigError, TraceError
 from permissions.setup.config import BrokerConfig
+from permissions.setup.layout import StateLayout
 from permissions.signing.keys import PublicKey
 from permissions.trace.known_checkpoints import Known
 from permissions.trace.store import segments
@@ -23,11 +24,9 @@ class TraceSource:
     """A log and what belongs to it: its folder, keys and bundles."""
 
     def __init__(self, folder: Path | None, config: Path | None) -> None:
-        from permissions.setup import factory  # pulls in every backend; not for --help
-
         alone = folder is not None and folder.is_dir() and bool(segments(folder))
         overrides = {"state": folder} if folder is not None and not alone else {}
-        layout = factory.Places(BrokerConfig.load(config, **overrides).state)
+        layout = StateLayout(BrokerConfig.load(config, **overrides).state)
         self.trace = folder if alone and folder is not None else layout.trace
         self._root = folder if alone and folder is not None else layout.root
         self.bundles = layout.bundles

@@ -2,30 +2,30 @@
 
 Order of precedence: keyword, environment (`WARDLINE_PDP__ENGINE=opa`), file, default. Unknown
 keys are refused, every default refuses rather than allows, and no setting turns signing off.
-Durations carry their unit in the name.
+Durations carry their unit in the name. Which file it is says `permissions.setup.settings_file`.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
-    TomlConfigSettingsSource,
 )
 
 from permissions.errors import ConfigError
+from permissions.setup.settings_file import settings_file
+from permissions.setup.trust import TrustList
 
 if TYPE_CHECKING:
-    from typing import Any
-
-DEFAULT_FILE = Path("wardline.toml")
+    from permissions.setup.settings_file import SettingsFile
 
 
 class _Section(BaseModel):
@@ -248,47 +248,116 @@ class BrokerConfig(BaseSettings):
     trace: TraceConfig = Field(default=TraceConfig(), description="Trace.")
     sandbox: SandboxConfig = Field(default=SandboxConfig(), description="Sandboxes.")
 
+    _source: SettingsFile | None = PrivateAttr(default=None)
+
+    @property
+    def source(self) -> SettingsFile | None:
+        """The settings file these came from, in part or whole; None when there is none."""
+        return self._source
+
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the order says it all
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - no hidden file
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - no hidden folder
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Keyword, then environment, then the TOML file of `load`."""
-        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls))
+        """Keyword, then environment; `load` adds the settings file."""
+        return (init_settings, env_settings)
 
     @classmethod
     def load(cls, file: Path | None = None, **overrides: Any) -> BrokerConfig:
         """Reads the settings.
 
         Args:
-            file: a TOML file that must exist; by default `wardline.toml` if it is there.
+            file: a TOML file that must exist; by default the one `WARDLINE_CONFIG` names, or
+                the first `wardline.toml` from the working directory upwards, which must be
+                trusted (`wardline trust`). Relative paths in it start from its folder.
             **overrides: settings that win over file and environment.
 
         Raises:
-            ConfigError: the file is missing or not TOML, a key is unknown, a value does not fit.
+            ConfigError: the file is missing, not trusted or not TOML, a key is unknown, a value
+                does not fit.
         """
-        if file is not None and not file.is_file():
-            raise ConfigError(f"the configuration file {file} does not exist")
-
         _refuse_unknown_variables(cls)
+        source = settings_file(file)
+        document: dict[str, Any] = {}
+        if source is not None:
+            source.require_trust(TrustList())
+            document = _anchored(cls, source.document(), source.path.parent)
+            if source.origin == "found":
+                document.setdefault("state", str(source.path.parent / ".wardline"))
 
         class FromFile(cls):  # type: ignore[misc, valid-type]  # the file is known only now
-            model_config = SettingsConfigDict(toml_file=file or DEFAULT_FILE)
+            @classmethod
+            def settings_customise_sources(
+                cls, settings_cls: type[BaseSettings], **sources: Any
+            ) -> tuple[PydanticBaseSettingsSource, ...]:
+                known = super().settings_customise_sources(settings_cls, **sources)
+                return (*known, InitSettingsSource(settings_cls, init_kwargs=document))
 
         try:
             loaded = FromFile(**overrides)
         except (ValidationError, SettingsError, ValueError) as err:
-            said = f"{file or DEFAULT_FILE}, WARDLINE_* variables or keywords"
+            named = f"{source.path}, " if source is not None else ""
+            said = f"{named}WARDLINE_* variables or keywords"
             raise ConfigError(f"{said}: {_explain(err)}") from err
-        return cls.model_construct(**{name: getattr(loaded, name) for name in cls.model_fields})
+        config = cls.model_construct(
+            **{name: getattr(loaded, name) for name in cls.model_fields}
+        )
+        config._source = source  # noqa: SLF001 - its own
+        return config
+
+
+def _anchored(model: type[BaseModel], document: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The document of a settings file with its relative paths meant from its folder."""
+    anchored = dict(document)
+    for name, field in model.model_fields.items():
+        if name not in document:
+            continue
+        value, kinds = document[name], _kinds(field.annotation)
+        section = next((kind for kind in kinds if _is_section(kind)), None)
+        if section is not None and isinstance(value, dict):
+            if get_origin(field.annotation) is dict:
+                anchored[name] = {
+                    key: _anchored(section, each, folder) if isinstance(each, dict) else each
+                    for key, each in value.items()
+                }
+            else:
+                anchored[name] = _anchored(section, value, folder)
+        elif Path in kinds:
+            anchored[name] = _from(folder, value)
+    if model is TraceConfig and isinstance(key := document.get("key"), str):
+        scheme, colon, path = key.partition(":")
+        if scheme == "file":
+            anchored["key"] = f"{scheme}{colon}{_from(folder, path)}"
+    return anchored
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    inner = get_args(annotation)
+    return {annotation}.union(*map(_kinds, inner)) if inner else {annotation}
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _from(folder: Path, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_from(folder, each) for each in value]
+    return str(folder / value) if isinstance(value, str) else value
 
 
 _OTHER_VARIABLES = frozenset(
-    {"WARDLINE_APPROVER_KEY", "WARDLINE_DEMO_MODEL", "WARDLINE_KNOWN_CHECKPOINTS"}
+    {
+        "WARDLINE_APPROVER_KEY",
+        "WARDLINE_CONFIG",
+        "WARDLINE_DEMO_MODEL",
+        "WARDLINE_KNOWN_CHECKPOINTS",
+    }
 )
 """Variables of the command line and the demo, which are no settings."""
 

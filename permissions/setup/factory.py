@@ -19,15 +19,17 @@ from permissions.approval.approvers import Approvers
 from permissions.approval.service import ApprovalService
 from permissions.broker.broker import PermissionBroker
 from permissions.broker.ports import BrokerParts, now_us, random_id
-from permissions.database import STATE_FILE, StateDatabase
+from permissions.database import StateDatabase
 from permissions.errors import ConfigError
 from permissions.execution import journal
 from permissions.execution.code import CodeStage
 from permissions.execution.sandboxed import SandboxedExecutor
 from permissions.execution.session_pool import SessionPool
+from permissions.logs import get_logger
 from permissions.obligations import budget
 from permissions.pdp.bundle import load_bundle, save_bundle
 from permissions.pdp.embedded.pdp import EmbeddedPdp
+from permissions.setup.layout import StateLayout
 from permissions.setup.sandboxes import (
     available,
     profiles,
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
     from permissions.setup.config import BrokerConfig
     from permissions.vocabulary import Isolation
 
+_log = get_logger("setup")
+
 
 @asynccontextmanager
 async def open_broker(
@@ -68,18 +72,24 @@ async def open_broker(
         TraceError: the log has another writer, or is not what its key signed.
         StateError: the durable state cannot be opened safely.
     """
+    source = config.source
+    _log.info(
+        "settings_in_force",
+        file=None if source is None else str(source.path),
+        origin="defaults" if source is None else source.origin,
+    )
     registry = ToolRegistry(tools)
     _require_profiles(registry, config)
-    places = Places(config.state)
-    places.make()
+    layout = StateLayout(config.state)
+    layout.make()
     bundle = load_bundle(config.pdp.policies, overlay=config.pdp.overlay)
-    save_bundle(bundle, places.bundles)
-    kek = load_kek(places.kek)
+    save_bundle(bundle, layout.bundles)
+    kek = load_kek(layout.kek)
     async with AsyncExitStack() as stack:
         pdp = await stack.enter_async_context(_decision_point(config, bundle))
         log = await stack.enter_async_context(
             open_log(
-                places.trace,
+                layout.trace,
                 name="wardline",
                 signer=log_signer(config),
                 kek=kek,
@@ -93,7 +103,7 @@ async def open_broker(
             )
         )
         schemas = (request_store.SCHEMA, journal.SCHEMA, budget.SCHEMA)
-        state = await stack.enter_async_context(StateDatabase(places.state, schemas))
+        state = await stack.enter_async_context(StateDatabase(layout.database, schemas))
         yield PermissionBroker(
             BrokerParts(
                 registry=registry,
@@ -107,8 +117,8 @@ async def open_broker(
                 budgets=budget.SqliteBudgetLedger(state),
                 journal=journal.SqliteJournal(state, clock=now_us),
                 trace=log,
-                history=partial(history_of, directory=places.trace, kek=kek),
-                executors=await _executors(config, places, stack),
+                history=partial(history_of, directory=layout.trace, kek=kek),
+                executors=await _executors(config, layout, stack),
                 workspace=config.workspace,
                 environment=config.environment,
                 evidence=config.trace.evidence,
@@ -130,42 +140,6 @@ def _require_profiles(registry: ToolRegistry, config: BrokerConfig) -> None:
             )
 
 
-class Places:
-    """Where things stand in the state folder."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.keys = root / "keys"
-        self.log_key = self.keys / "log.pem"
-        self.kek = self.keys / "vault.key"
-        self.trace = root / "trace"
-        self.bundles = root / "bundles"
-        self.code = root / "code"
-        self.commits = root / "commits"
-        self.state = root / STATE_FILE
-
-    def make(self) -> None:
-        """Makes the folders: the root may be passed through, the rest is the owner's.
-
-        A sandbox runs under another user id and has to reach the staged code by name; it can
-        neither list the root nor enter any other folder.
-
-        Raises:
-            ConfigError: they cannot be made there.
-        """
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            self.root.chmod(0o711)
-            for folder in (self.keys, self.trace, self.bundles):
-                folder.mkdir(mode=0o700, exist_ok=True)
-            self.code.mkdir(mode=0o755, exist_ok=True)
-        except OSError as err:
-            raise ConfigError(
-                f"the state folder {self.root} cannot be used ({err.strerror}); it has to be a"
-                " folder of this user's own, on a disk with room"
-            ) from err
-
-
 def log_signer(config: BrokerConfig) -> Signer:
     """The key that signs the log; made on first use when it is the state folder's own.
 
@@ -174,8 +148,8 @@ def log_signer(config: BrokerConfig) -> Signer:
     """
     if config.trace.key:
         return signer_from_uri(config.trace.key)
-    place = Places(config.state).log_key
-    return signer_from_uri(f"file:{place}") if place.exists() else generate(place)
+    key = StateLayout(config.state).log_key
+    return signer_from_uri(f"file:{key}") if key.exists() else generate(key)
 
 
 def _decision_point(
@@ -204,7 +178,7 @@ def _decision_point(
 
 
 async def _executors(
-    config: BrokerConfig, places: Places, stack: AsyncExitStack
+    config: BrokerConfig, layout: StateLayout, stack: AsyncExitStack
 ) -> dict[Isolation, ToolExecutor]:
     """One executor per boundary that this machine really gives."""
     named = profiles(config)
@@ -215,21 +189,21 @@ async def _executors(
     return {
         isolation: SandboxedExecutor(
             sandbox,
-            stage=CodeStage(places.code),
+            stage=CodeStage(layout.code),
             profiles=named,
             code_roots=config.sandbox.code_roots,
             unusable=unusable,
             sessions=sessions,
             limits=session_limits(config),
-            private=_private(config, places),
+            private=_private(config, layout),
             hidden=config.sandbox.hidden,
-            journals=places.commits,
+            journals=layout.commits,
         )
         for isolation, sandbox in sandboxes.items()
     }
 
 
-def _private(config: BrokerConfig, places: Places) -> tuple[Path, ...]:
+def _private(config: BrokerConfig, layout: StateLayout) -> tuple[Path, ...]:
     """What no tool may see or change, wherever it lies: it decides what the next start permits."""
     scheme, _, key = config.trace.key.partition(":")
     named = (
@@ -239,4 +213,4 @@ def _private(config: BrokerConfig, places: Places) -> tuple[Path, ...]:
         config.pdp.overlay,
         *(profile.authorities for profile in config.sandbox.profiles.values()),
     )
-    return (places.root, *(place for place in named if place is not None))
+    return (layout.root, *(path for path in named if path is not None))

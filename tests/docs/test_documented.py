@@ -7,12 +7,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
 import sandbox
 import wardline
 from permissions import errors
-from permissions.cli.root import app
+from permissions.cli.root import NOUNS, load
 from permissions.obligations.obligations import KNOWN
 from permissions.pdp.bundle import load_bundle
 from permissions.pdp.lint.bundle import check_bundle
@@ -161,8 +160,10 @@ def test_mentioned_commands_exist(file: Path) -> None:
 
 def exists(words: list[str]) -> bool:
     """Whether the words lead to a command; what follows a command are its arguments."""
-    command = get_command(app)
-    for word in words:
+    if words[0] not in NOUNS:
+        return False
+    command = load(words[0])
+    for word in words[1:]:
         children = getattr(command, "commands", None)
         if not children:
             return True

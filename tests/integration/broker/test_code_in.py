@@ -162,7 +162,7 @@ def test_doctor_finds_it_too(
     )
     monkeypatch.chdir(tmp_path)
 
-    told = CliRunner().invoke(app, ["doctor"])
+    told = CliRunner().invoke(app, ["doctor", "--config", "wardline.toml"])
 
     assert "sandbox profile other" in told.stdout
     assert "has Python '3.5'" in told.stdout

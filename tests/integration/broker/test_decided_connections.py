@@ -25,7 +25,8 @@ from permissions.pdp.embedded.pdp import EmbeddedPdp
 from permissions.replay import Summary, recorded_decisions, replay
 from permissions.sessions.open import open_session
 from permissions.setup.config import BrokerConfig
-from permissions.setup.factory import Places, log_signer, open_broker
+from permissions.setup.factory import log_signer, open_broker
+from permissions.setup.layout import StateLayout
 from permissions.tools.call import ToolCall
 from permissions.trace.reader import read_entries
 from permissions.trace.vault import VaultReader, load_kek
@@ -144,12 +145,12 @@ async def told(command: str, config: BrokerConfig, *options: str) -> dict[str, A
 
 async def replayed(config: BrokerConfig) -> Summary:
     """The record decided again under its own bundle."""
-    places = Places(config.state)
-    vault = VaultReader(places.trace, load_kek(places.kek))
-    found = list(recorded_decisions(read_entries(places.trace), vault))
+    layout = StateLayout(config.state)
+    vault = VaultReader(layout.trace, load_kek(layout.kek))
+    found = list(recorded_decisions(read_entries(layout.trace), vault))
     revisions = {each.revision for each in found}
     assert len(revisions) == 1
-    bundle = load_revision(places.bundles, revisions.pop())  # type: ignore[arg-type]
+    bundle = load_revision(layout.bundles, revisions.pop())  # type: ignore[arg-type]
     summary = Summary()
     async with EmbeddedPdp(bundle, hard_deadline=5) as pdp:
         async for row in replay(found, under=lambda _: pdp):

@@ -11,7 +11,7 @@ import anyio
 
 from permissions.approval.store import SCHEMA, SqliteRequestStore
 from permissions.database import StateDatabase
-from permissions.setup.factory import Places
+from permissions.setup.layout import StateLayout
 from permissions.trace.reader import read_entries
 from permissions.trace.verify import verify_trace
 
@@ -46,39 +46,39 @@ with Broker([pay], config=config) as broker, broker.session(user="alice") as ses
 """
 
 
-def requests(places: Places) -> list[AccessRequest]:
+def requests(layout: StateLayout) -> list[AccessRequest]:
     async def listed() -> list[AccessRequest]:
-        async with StateDatabase(places.state, [SCHEMA]) as database:
+        async with StateDatabase(layout.database, [SCHEMA]) as database:
             return list(await SqliteRequestStore(database).listed())
 
     return anyio.run(listed)
 
 
-async def asked(places: Places) -> None:
+async def asked(layout: StateLayout) -> None:
     with anyio.fail_after(40):
-        while not places.state.exists():  # noqa: ASYNC110 - another process makes it
+        while not layout.state.exists():  # noqa: ASYNC110 - another process makes it
             await anyio.sleep(0.05)
-        async with StateDatabase(places.state, [SCHEMA]) as database:
+        async with StateDatabase(layout.database, [SCHEMA]) as database:
             store = SqliteRequestStore(database)
             token = await database.changed(None)
             while not await store.listed():
                 token = await database.changed(token)
 
 
-def interrupted(folder: Path, how: str) -> Places:
-    places = Places(folder / "state")
+def interrupted(folder: Path, how: str) -> StateLayout:
+    layout = StateLayout(folder / "state")
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(folder), how], stderr=subprocess.PIPE
     )
     try:
-        anyio.run(asked, places)
+        anyio.run(asked, layout)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=150)
     finally:
         process.kill()
         process.wait()
     assert b"KeyboardInterrupt" in said
-    return places
+    return layout
 
 
 def test_a_decorated_function_is_recorded_as_given_up(tmp_path: Path) -> None:
@@ -89,10 +89,10 @@ def test_a_call_by_name_is_recorded_as_given_up(tmp_path: Path) -> None:
     assert_given_up(interrupted(tmp_path, "name"))
 
 
-def assert_given_up(places: Places) -> None:
-    (denied,) = [each for each in read_entries(places.trace) if each.type == "denied"]
+def assert_given_up(layout: StateLayout) -> None:
+    (denied,) = [each for each in read_entries(layout.trace) if each.type == "denied"]
     assert denied.body["codes"] == ["call.cancelled"]
-    report = verify_trace(places.trace)
+    report = verify_trace(layout.trace)
     assert report.completeness.is_whole, report.completeness
-    (request,) = requests(places)
+    (request,) = requests(layout)
     assert request.consumed_at is None

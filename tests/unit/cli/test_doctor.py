@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from typer.testing import CliRunner
@@ -12,6 +12,13 @@ from permissions.cli.root import app
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
 
 WRONG = {
     "approvers.olga.public_key": '[approvers.olga]\ngroups = ["payments"]\npublic_key = "none"\n',
@@ -27,20 +34,87 @@ def test_a_setting_that_cannot_be_used_is_found(
     (tmp_path / "wardline.toml").write_text(WRONG[said])
     monkeypatch.chdir(tmp_path)
 
-    told = CliRunner().invoke(app, ["doctor", "--json"])
+    told = CliRunner().invoke(app, ["doctor", "--json", "--config", "wardline.toml"])
 
-    findings = {found["subject"]: found for found in json.loads(told.stdout)["findings"]}
-    assert said in findings["settings"]["detail"]
-    assert findings["settings"]["works"] is False
+    findings = [found for found in json.loads(told.stdout)["findings"] if not found["works"]]
+    assert told.exit_code == 1
+    assert any(said in found["detail"] for found in findings)
 
 
-def test_settings_in_order_are_not_mentioned(
+def doctor(*arguments: str) -> tuple[int, dict[str, Any]]:
+    told = CliRunner().invoke(app, ["doctor", "--json", *arguments])
+    return told.exit_code, json.loads(told.stdout)
+
+
+def found(document: dict[str, Any], subject: str) -> dict[str, Any]:
+    return next(each for each in document["findings"] if each["subject"] == subject)
+
+
+def test_without_settings_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    code, document = doctor()
+
+    assert code in {0, 6}
+    assert document["settings"] == {"file": None, "origin": "defaults", "obeyed": True}
+    assert "no wardline.toml here or above" in found(document, "settings")["detail"]
+    assert "nobody" in found(document, "approvers")["detail"]
+
+
+def test_the_settings_in_force_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After `init`, from a folder below; and who is missing for critical calls."""
+    monkeypatch.chdir(tmp_path)
+    CliRunner().invoke(app, ["init", "--name", "olga"])
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+
+    code, document = doctor()
+
+    file = str(tmp_path / "wardline.toml")
+    assert code in {0, 6}
+    assert document["settings"] == {"file": file, "origin": "found", "obeyed": True}
+    assert file in found(document, "settings")["detail"]
+    said = found(document, "approvers")["detail"]
+    assert "olga" in said
+    assert "calls of critical impact need 2 of security, and there is 1" in said
+
+
+def test_settings_that_are_not_trusted_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "wardline.toml").write_text('environment = "theirs"\n')
+    monkeypatch.chdir(tmp_path)
+
+    code, document = doctor()
+
+    assert code == 1
+    assert document["settings"]["obeyed"] is False
+    assert "wardline trust" in found(document, "settings")["detail"]
+
+
+@pytest.mark.parametrize("name", ["log.pem", "vault.key"])
+def test_a_key_of_the_state_folder_that_cannot_be_used_fails(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    CliRunner().invoke(app, ["init", "--name", "olga"])
+    (tmp_path / ".wardline/keys" / name).write_text("broken")
+
+    code, document = doctor()
+
+    assert code == 1
+    assert not found(document, "keys")["works"]
+
+
+def test_policies_that_are_not_there_fail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WARDLINE_PDP__OVERLAY", str(tmp_path / "gone"))
 
-    told = CliRunner().invoke(app, ["doctor", "--json"])
+    code, document = doctor()
 
-    subjects = [found["subject"] for found in json.loads(told.stdout)["findings"]]
-    assert subjects
-    assert "settings" not in subjects
+    assert code == 1
+    assert not found(document, "policies")["works"]

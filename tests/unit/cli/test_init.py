@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import stat
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import pytest
 from typer.testing import CliRunner
 
-from permissions.cli import main
 from permissions.cli.root import app
 from permissions.errors import ConfigError
+from permissions.pdp.bundle import load_bundle
 from permissions.setup.config import BrokerConfig
 from permissions.signing.keys import signer_from_uri
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("LOGNAME", "First.Last")
     monkeypatch.chdir(tmp_path)
     return tmp_path / "home" / "wardline"
@@ -55,7 +55,7 @@ def test_init_without_options_takes_the_login(home: Path, tmp_path: Path) -> Non
     config = BrokerConfig.load(tmp_path / "new" / "wardline.toml")
     assert done.exit_code == 0, done.output
     assert list(config.approvers) == ["first.last"]
-    assert config.approvers["first.last"].groups == ("operators",)
+    assert config.approvers["first.last"].groups == ("operators", "security")
     assert (home / "first.last.pem").exists()
 
 
@@ -78,66 +78,78 @@ def test_a_name_that_is_none_is_refused_before_anything_is_written(
 ) -> None:
     done = run("init", *arguments)
 
-    assert isinstance(done.exception, ConfigError)
+    assert done.exit_code == 2
+    assert done.stderr.startswith("wardline: ")
     assert list(tmp_path.rglob("*.pem")) == []
     assert not (tmp_path / "wardline.toml").exists()
 
 
-def test_nothing_that_exists_is_overwritten(home: Path, tmp_path: Path) -> None:
+def test_init_again_keeps_everything_and_works(home: Path, tmp_path: Path) -> None:
     run("init", "--name", "olga")
     settings, key = (tmp_path / "wardline.toml").read_text(), (home / "olga.pem").read_bytes()
 
     again = run("init", "--name", "olga")
-    elsewhere = run("init", "--name", "olga", "--dir", "new")
 
-    assert isinstance(again.exception, ConfigError)
-    assert "exists already" in str(again.exception)
-    assert isinstance(elsewhere.exception, ConfigError)
+    assert again.exit_code == 0, again.output
+    assert "kept wardline.toml" in again.stdout
     assert (tmp_path / "wardline.toml").read_text() == settings
     assert (home / "olga.pem").read_bytes() == key
-    assert not (tmp_path / "new").exists()
 
 
-def test_the_version_is_the_distributions(home: Path) -> None:
-    assert run("--version").stdout == f"wardline {version('wardline')}\n"
+def test_init_in_a_second_project_takes_the_same_key(home: Path, tmp_path: Path) -> None:
+    run("init", "--name", "olga")
+    key = (home / "olga.pem").read_bytes()
+
+    done = run("init", "--name", "olga", "--dir", "second/project")
+
+    first = BrokerConfig.load(tmp_path / "wardline.toml")
+    second = BrokerConfig.load(tmp_path / "second/project/wardline.toml")
+    assert done.exit_code == 0, done.output
+    assert second.approvers["olga"] == first.approvers["olga"]
+    assert second.state == tmp_path / "second/project/.wardline"
+    assert (home / "olga.pem").read_bytes() == key
 
 
-NOUNS = ("init", "demo", "doctor", "policy", "plan", "request", "trace", "sandbox")
+def test_settings_that_do_not_name_the_person_are_kept_and_said(
+    home: Path, tmp_path: Path
+) -> None:
+    """Somebody else's settings: they are neither changed nor trusted."""
+    (tmp_path / "wardline.toml").write_text('environment = "theirs"\n')
+
+    done = run("init", "--name", "olga")
+
+    assert done.exit_code == 0, done.output
+    assert '[approvers."olga"]' in done.stdout
+    assert "not trusted yet" in done.stdout
+    assert (tmp_path / "wardline.toml").read_text() == 'environment = "theirs"\n'
+    with pytest.raises(ConfigError, match="is not trusted"):
+        BrokerConfig.load()
 
 
-@pytest.mark.parametrize("noun", NOUNS)
-def test_every_noun_says_what_it_does(noun: str) -> None:
-    done = run(noun, "--help")
-
-    assert done.exit_code == 0
-    assert len(done.stdout.splitlines()) > 4
-
-
-def test_no_argument_is_wrong_usage_and_shows_the_help() -> None:
-    done = run()
-
-    assert done.exit_code == 2
-    assert all(noun in done.output for noun in NOUNS)
-
-
-def test_an_error_of_ours_is_one_line_on_stderr(
-    home: Path, capsys: pytest.CaptureFixture[str]
+def test_what_init_wrote_is_obeyed_at_once_and_below_it(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("init", "--name", "olga")
+    (tmp_path / "a/b").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a/b")
 
-    with pytest.raises(SystemExit) as ended:
-        main(["init", "--name", "olga"])
+    config = BrokerConfig.load()
 
-    said = capsys.readouterr()
-    assert ended.value.code == 1
-    assert said.out == ""
-    assert said.err.startswith("wardline: ")
-    assert len(said.err.splitlines()) == 1
+    assert list(config.approvers) == ["olga"]
+    assert config.state == tmp_path / ".wardline"
 
 
-def test_wrong_usage_is_2(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["init", "--nothing"])
+def test_git_leaves_the_state_folder_out(home: Path, tmp_path: Path) -> None:
+    run("init", "--name", "olga")
 
-    assert ended.value.code == 2
-    assert capsys.readouterr().out == ""
+    assert (tmp_path / ".wardline/.gitignore").read_text() == "*\n"
+
+
+def test_critical_calls_have_an_approver(home: Path, tmp_path: Path) -> None:
+    """The shipped policies ask `security` for them."""
+    run("init", "--name", "olga")
+    terms = load_bundle().data["wardline"]["tables"]["approval"]["terms"]
+
+    groups = set(BrokerConfig.load().approvers["olga"].groups)
+
+    assert all(groups & set(asked["approvers"]) for asked in terms.values())

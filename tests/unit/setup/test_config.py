@@ -9,6 +9,7 @@ import pytest
 
 from permissions.errors import ConfigError
 from permissions.setup.config import BrokerConfig
+from permissions.setup.trust import TrustList
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +30,7 @@ def file(tmp_path: Path) -> Callable[[str], Path]:
 @pytest.fixture(autouse=True)
 def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 def test_without_anything_each_default_refuses_rather_than_allows() -> None:
@@ -42,6 +44,9 @@ def test_without_anything_each_default_refuses_rather_than_allows() -> None:
 
 def test_the_file_of_the_folder_is_read_by_itself(tmp_path: Path) -> None:
     (tmp_path / "wardline.toml").write_text('environment = "here"\n')
+    TrustList(tmp_path / "state/wardline/trusted.json").add(
+        tmp_path / "wardline.toml", b'environment = "here"\n'
+    )
 
     assert BrokerConfig.load().environment == "here"
 
@@ -62,7 +67,9 @@ def test_keyword_beats_environment_beats_file_beats_default(
     assert BrokerConfig.load(place).pdp.soft_deadline_ms == 50
 
 
-def test_every_section_of_a_whole_file_arrives(file: Callable[[str], Path]) -> None:
+def test_every_section_of_a_whole_file_arrives(
+    file: Callable[[str], Path], tmp_path: Path
+) -> None:
     config = BrokerConfig.load(
         file(
             f"""
@@ -87,7 +94,7 @@ def test_every_section_of_a_whole_file_arrives(file: Callable[[str], Path]) -> N
     assert config.approvers["first.last"].groups == ("a", "b")
     assert config.sandbox.profiles["wide"].memory_mb == 512
     assert config.sandbox.profiles["wide"].processes == 64
-    assert config.sandbox.code_roots == (Path("src"),)
+    assert config.sandbox.code_roots == (tmp_path / "src",)
 
 
 REFUSED = {
