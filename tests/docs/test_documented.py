@@ -40,10 +40,12 @@ def code_in(text: str) -> str:
 
 def policy_in(name: str, folder: Path) -> Path:
     """The Rego of a page as a folder of policies, each package where it has to stand."""
-    for text in re.findall(r"```rego\n(package .*?)```", page(name), re.DOTALL):
-        place = text.split("\n", 1)[0].removeprefix("package wardline.").replace(".", "/")
-        file = folder / place / f"{Path(place).name}.rego"
-        file.parent.mkdir(parents=True)
+    for text in re.findall(r"```rego\n(.*?)```", page(name), re.DOTALL):
+        package = re.search(r"^package wardline\.(\S+)", text, re.MULTILINE)
+        assert package
+        path = package[1].removeprefix("policies.").replace(".", "/")
+        file = folder / path.removesuffix("_test") / f"{Path(path).name}.rego"
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
     return folder
 
@@ -54,9 +56,10 @@ def missing(names: list[str], text: str) -> list[str]:
     ]
 
 
-def test_the_policy_of_the_egress_guide_breaks_no_other_connection(tmp_path: Path) -> None:
-    """Laid over the shipped policies, it leaves their tests, tunnels included, as they were."""
-    bundle = load_bundle(overlay=policy_in("guides/egress.md", tmp_path))
+@pytest.mark.parametrize("guide", ["guides/egress.md", "guides/write-policies.md"])
+def test_the_policies_of_a_guide_break_no_other(guide: str, tmp_path: Path) -> None:
+    """On top of the shipped policies they leave their tests as they were, and pass their own."""
+    bundle = load_bundle(overlay=policy_in(guide, tmp_path))
 
     run = run_tests(bundle)
 
