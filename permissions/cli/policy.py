@@ -151,7 +151,8 @@ def _decide(
     from permissions.pdp.base import ENTRYPOINT
     from permissions.pdp.input_json import input_bytes
     from permissions.pdp.policy_tests import read_coverage
-    from permissions.pdp.regorus.engine import UNDEFINED, Engine, EngineError
+    from permissions.pdp.regorus.engine import UNDEFINED, Engine
+    from permissions.pdp.regorus.errors import EngineError
 
     question = input_bytes(document).decode()
     engine = Engine(bundle.modules, json.dumps(bundle.data, ensure_ascii=False))

@@ -19,8 +19,9 @@ from permissions.errors import PolicyLoadError
 from permissions.pdp.lint.finding import Finding
 from permissions.pdp.lint.text import check_text
 from permissions.pdp.rego.names import Names, absolute
-from permissions.pdp.rego.reader import read_module
-from permissions.pdp.regorus.engine import Engine, EngineError
+from permissions.pdp.regorus.engine import Engine
+from permissions.pdp.regorus.errors import EngineError
+from permissions.pdp.regorus.parse import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -87,7 +88,7 @@ def run_tests(bundle: PolicyBundle) -> TestRun:
         engine = Engine(texts, json.dumps(bundle.data, ensure_ascii=False))
     except EngineError as err:
         raise PolicyLoadError([f"{err.fault}: rego.load: {err.text}; mend it"]) from err
-    modules = [read_module(tree) for tree in json.loads(engine.ast())]
+    modules = [parse(path, text) for path, text in texts.items()]
     if unread := [str(finding) for finding in _unread(modules, bundle)]:
         raise PolicyLoadError(unread)
     engine.watch()

@@ -40,12 +40,15 @@ response := _refusal(_faults, _codes(_faults), [], null) if {
 	_denials != set()
 } else := _refusal(_approvals, _fired, _evidence, _terms) if {
 	_approvals != set()
-	not lib.approval_meets(_terms)
+	not _approved
 } else := _permit if {
 	_approvals != set()
 } else := _permit if {
 	_allows != set()
 }
+
+# A rule of its own, so that terms without a value are none that were met.
+_approved if lib.approval_meets(_terms)
 
 _faults := data.wardline.contract.faults
 

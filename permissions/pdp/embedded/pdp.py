@@ -34,6 +34,7 @@ from permissions.pdp.base import ENTRYPOINT
 from permissions.pdp.embedded.process import Evaluator, Limits, start_evaluator
 from permissions.pdp.input_json import input_bytes
 from permissions.pdp.lint.bundle import require_sound
+from permissions.pdp.regorus.translate import translate
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -182,7 +183,8 @@ class EmbeddedPdp:
         _log.warning("policy_evaluator_ended", pid=evaluator.pid, cause=type(err).__name__)
 
     async def _start(self) -> None:
-        bundle = orjson.dumps(self._bundle.document())
+        modules = translate(self._bundle.modules)
+        bundle = orjson.dumps({"modules": modules, "data": self._bundle.data})
         evaluator = await start_evaluator(bundle, ENTRYPOINT, self._limits)
         self._living.add(evaluator)
         self._idle.append(evaluator)

@@ -30,7 +30,8 @@ import socket
 import sys
 
 from permissions.pdp.embedded.frames import ANSWER, QUESTION
-from permissions.pdp.regorus.engine import UNDEFINED, Engine, EngineError
+from permissions.pdp.regorus.engine import UNDEFINED, Engine
+from permissions.pdp.regorus.errors import EngineError
 
 MAX_FRAME = 64 * 1024 * 1024
 MAX_ANSWER_CHARACTERS = 1_000_000
@@ -91,7 +92,9 @@ def serve(peer: socket.socket) -> None:
     number, payload = channel.receive()
     bundle = json.loads(payload)
     try:
-        engine = Engine(bundle["modules"], json.dumps(bundle["data"], ensure_ascii=False))
+        engine = Engine(
+            bundle["modules"], json.dumps(bundle["data"], ensure_ascii=False), translated=True
+        )
     except EngineError as err:
         channel.send(number, b"x", _fault(err))
         return

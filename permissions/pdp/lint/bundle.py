@@ -2,7 +2,7 @@
 
 regorus finds many faults only when a line is reached, accepts some that OPA refuses, and dies
 of a few (a function that calls itself ends the process). So nothing is served before every module passed, in
-this order: text (`text`), parser, trees (`rules`, `calls`), compiler. Every
+this order: text (`text`), parser, trees (`rules`, `negations`, `patterns`, `calls`), compiler. Every
 finding is an error and carries its file, line, column, and a fix.
 
 It also refuses what is silently never true: a missing entrypoint, packages and rules nobody
@@ -25,19 +25,22 @@ from permissions.pdp.lint.calls import check_calls
 from permissions.pdp.lint.contract import check_conflicts, check_contract
 from permissions.pdp.lint.finding import Finding
 from permissions.pdp.lint.input import InputLinter
+from permissions.pdp.lint.negations import check_negations
+from permissions.pdp.lint.patterns import check_patterns
 from permissions.pdp.lint.rules import (
     check_imports,
     check_locals,
     check_names,
-    check_negations,
     check_recursion,
     check_references,
+    check_split_functions,
 )
 from permissions.pdp.lint.text import check_text
 from permissions.pdp.rego.ast import Position
 from permissions.pdp.rego.names import Names
-from permissions.pdp.rego.reader import UnknownNodeError, read_module
-from permissions.pdp.regorus.engine import Engine, EngineError
+from permissions.pdp.regorus.engine import Engine
+from permissions.pdp.regorus.errors import EngineError
+from permissions.pdp.regorus.parse import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -72,7 +75,7 @@ def check_bundle(bundle: PolicyBundle, *, entrypoint: str = ENTRYPOINT) -> list[
         modules: list[Module] = []
         for path, text in bundle.modules.items():
             try:
-                modules.append(_parsed(path, text))
+                modules.append(parse(path, text))
             except EngineError as err:
                 findings.append(_engine_finding(err, path, "rego.parse"))
         if not findings:
@@ -82,14 +85,6 @@ def check_bundle(bundle: PolicyBundle, *, entrypoint: str = ENTRYPOINT) -> list[
     return sorted(
         set(findings), key=lambda f: (f.path, f.position.line, f.position.column, f.code)
     )
-
-
-def _parsed(path: str, text: str) -> Module:
-    tree = Engine({path: text}, "{}", compiled=False).ast()
-    try:
-        return read_module(json.loads(tree)[0])
-    except UnknownNodeError as err:
-        raise EngineError(f"error: the linter does not know {err}") from err
 
 
 def _tables(bundle: PolicyBundle) -> JsonObject:
@@ -112,7 +107,9 @@ def _check_trees(
             yield from check_locals(module, rule, names)
             yield from check_negations(module, rule, names)
             yield from check_calls(module, rule, names)
+            yield from check_patterns(module, rule, names)
     yield from check_names(modules, names)
+    yield from check_split_functions(modules)
     yield from check_conflicts(modules)
     yield from check_recursion(modules, names)
     if not names.rules_at(tuple(entrypoint.split("."))):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from permissions.pdp.lint.finding import Finding
-from permissions.pdp.rego.ast import rule_terms, string_constant
+from permissions.pdp.rego.ast import rule_statements, rule_terms, string_constant
 from permissions.pdp.rego.signatures import BUILTINS
 from permissions.pdp.rego.types import assigned, kinds_of, may_be
-from permissions.pdp.regorus.builtins import BANNED, compile_regex
+from permissions.pdp.regorus.builtins import BANNED
 from permissions.pdp.regorus.glob import compile_glob
+from permissions.pdp.regorus.regexes import compile_regex
+from permissions.pdp.regorus.translate import iterates_over_walk, output_argument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,9 +36,21 @@ _INSTEAD = {
 def check_calls(module: Module, rule: Rule, names: Names) -> Iterator[Finding]:
     """Findings about every call and comparison of a rule."""
     locals_ = assigned(rule)
+    walks = {
+        id(call)
+        for statement in rule_statements(rule)
+        if (call := iterates_over_walk(statement, rule))
+    }
+    outputs = {
+        id(statement.terms[0])
+        for statement in rule_statements(rule)
+        if statement.kind == "expression" and output_argument(module, statement.terms[0], names)
+    }
     for term in rule_terms(rule):
         if term.kind == "call":
-            yield from _call(module, term, names, locals_)
+            if id(term) not in walks:
+                extra = id(term) in outputs
+                yield from _call(module, term, names, locals_, extra=extra)
         elif term.kind == "infix" and term.value in ("==", "!=", "=", ":="):
             one, other = (kinds_of(side, locals_) for side in term.terms)
             if term.value != ":=" and not may_be(one, other):
@@ -54,15 +68,14 @@ def _words(kinds: frozenset[str]) -> str:
 
 
 def _call(
-    module: Module, term: Term, names: Names, locals_: Mapping[str, Term]
+    module: Module, term: Term, names: Names, locals_: Mapping[str, Term], *, extra: bool
 ) -> Iterator[Finding]:
     def finding(code: str, what: str, fix: str) -> Finding:
         return Finding(module.path, term.position, code, what, fix)
 
     name: str = term.value
-    rules = names.called(module, name)
-    given = len(term.terms)
-    if rules:
+    given = len(term.terms) - extra
+    if rules := names.called(module, name):
         wanted = {len(rule.arguments) for rule in rules if rule.arguments}
         if not wanted:
             yield finding(
@@ -70,17 +83,29 @@ def _call(
             )
         elif given not in wanted:
             yield _arity(finding, name, given, wanted)
-        return
-    if name in BANNED or name in _INSTEAD:
+    elif name in BANNED or name in _INSTEAD:
         fix = _INSTEAD[name]
         yield finding("rego.banned_function", f"`{name}` is not available to policies", fix)
+    elif name not in BUILTINS:
+        fix = "use one of those in permissions/pdp/rego/builtins.json, which were compared with OPA"
+        yield finding("rego.unknown_function", f"policies have no function `{name}`", fix)
+    else:
+        yield from _builtin(finding, term, given, locals_)
+
+
+def _builtin(
+    finding: _Maker, term: Term, given: int, locals_: Mapping[str, Term]
+) -> Iterator[Finding]:
+    name: str = term.value
+    signature = BUILTINS[name]
+    if name == "walk" and given == 1:
+        yield finding(
+            "rego.walk",
+            "`walk` as a value is an array here, over which nothing iterates as in OPA",
+            "write `walk(x, [path, value])`, or `[path, value] := walk(x)` with new names",
+        )
         return
-    signature = BUILTINS.get(name)
-    if signature is None:
-        fix = "see permissions/pdp/rego/signatures.py for the builtins both engines agree on"
-        yield finding("rego.unknown_function", f"there is no function `{name}` here", fix)
-        return
-    wanted = {len(signature.arguments)} | ({2} if name == "walk" else set())
+    wanted = {2} if name == "walk" else {len(signature.arguments)}
     if given not in wanted:
         yield _arity(finding, name, given, wanted)
         return
@@ -91,7 +116,7 @@ def _call(
         if not may_be(found, kinds):
             what = f"argument {at} of `{name}` is a {_words(found)}"
             yield finding("rego.argument_kind", what, f"it takes a {_words(kinds)}")
-    yield from _constants(finding, name, term.terms, locals_)
+    yield from _constants(finding, name, term.terms)
 
 
 def _arity(finding: _Maker, name: str, given: int, wanted: set[int]) -> Finding:
@@ -100,16 +125,8 @@ def _arity(finding: _Maker, name: str, given: int, wanted: set[int]) -> Finding:
     return finding("rego.arity", what, f"it takes {count}")
 
 
-def _constants(
-    finding: _Maker, name: str, terms: tuple[Term, ...], locals_: Mapping[str, Term]
-) -> Iterator[Finding]:
-    if name == "count" and kinds_of(terms[0], locals_) == frozenset({"string"}):
-        yield finding(
-            "rego.string_count",
-            "the engines count the characters of a string differently",
-            "bound the length in the tool's schema, or compare with startswith and the like",
-        )
-    elif name == "glob.match":
+def _constants(finding: _Maker, name: str, terms: tuple[Term, ...]) -> Iterator[Finding]:
+    if name == "glob.match":
         yield from _glob(finding, terms)
     elif name.startswith("regex.") and (pattern := string_constant(terms[0])) is not None:
         try:

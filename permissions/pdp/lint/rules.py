@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 from permissions.pdp.lint.finding import Finding
 from permissions.pdp.rego.ast import (
-    parts,
-    rule_bodies,
     rule_statements,
     rule_terms,
     static_path,
+    walk_body,
     walk_terms,
 )
 from permissions.pdp.rego.names import absolute
-from permissions.pdp.rego.signatures import BUILTINS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -68,28 +66,53 @@ def check_names(modules: Sequence[Module], names: Names) -> Iterator[Finding]:
                 if path in defaults:
                     yield _clash(module, rule, "rego.two_defaults", "has a second default")
                 defaults.add(path)
-            computed = len(rule.path) < len(rule.head.terms)
-            kind = "function" if rule.arguments else rule.kind
-            form = ("computed" if computed else kind, len(rule.arguments))
-            if rule.kind == "default" and not rule.arguments:
-                form = ("value", 0)
+            form = _form(rule)
             if forms.setdefault(path, form) != form:
                 yield _clash(module, rule, "rego.name_clash", "is defined in another form, too")
-        for rule in module.rules:
-            path = absolute(module, rule)
+            if rule.kind == "default" and rule.arguments and rule.path[1:]:
+                what = "is a function with dots in its name and a default"
+                yield _clash(module, rule, "rego.dotted_function", what)
             for above in (path[:end] for end in range(2, len(path))):
-                if any(not _is_computed(other) for other in names.rules_at(above)):
+                if any(_excludes(other, rule) for other in names.rules_at(above)):
                     what = f"lies inside the rule {'.'.join(above)}"
                     yield _clash(module, rule, "rego.name_clash", what)
 
 
-def _is_computed(rule: Rule) -> bool:
-    return len(rule.path) < len(rule.head.terms)
+def _form(rule: Rule) -> tuple[str, int]:
+    """What all rules of one name have in common."""
+    if rule.kind == "default" and not rule.arguments:
+        return "value", 0
+    kind = "function" if rule.arguments else rule.kind
+    return ("computed" if rule.is_computed else kind), len(rule.arguments)
+
+
+def _excludes(other: Rule, rule: Rule) -> bool:
+    """Whether `rule` may not lie below `other`: only below `p[x]`, and none of them a set."""
+    return not other.is_computed or "set" in (other.kind, rule.kind)
 
 
 def _clash(module: Module, rule: Rule, code: str, what: str) -> Finding:
     name = ".".join(rule.path)
     return Finding(module.path, rule.position, code, f"`{name}` {what}", "rename one of them")
+
+
+def check_split_functions(modules: Sequence[Module]) -> Iterator[Finding]:
+    """Clauses of one function in two files, which the engine takes for two functions."""
+    homes: dict[Path, str] = {}
+    for module in modules:
+        for rule in module.rules:
+            if not rule.arguments:
+                continue
+            first = homes.setdefault(absolute(module, rule), module.path)
+            if first != module.path:
+                what = f"clauses of `{'.'.join(rule.path)}` stand in {first}, too"
+                yield Finding(
+                    module.path,
+                    rule.position,
+                    "rego.split_function",
+                    f"{what}; then every call of it fails",
+                    "put all clauses of one function into one file",
+                )
 
 
 def check_recursion(modules: Sequence[Module], names: Names) -> Iterator[Finding]:
@@ -132,14 +155,18 @@ def check_references(module: Module, rule: Rule, names: Names) -> Iterator[Findi
             )
 
 
+def _variables(body: tuple[Statement, ...]) -> Iterator[str]:
+    """The variables a body reads, at the beginning of references too."""
+    for term in walk_body(body):
+        if term.kind in ("var", "ref", "call"):
+            yield from static_path(term)[:1]
+
+
 def check_locals(module: Module, rule: Rule, names: Names) -> Iterator[Finding]:
-    """Locals that hide another name, and `some` variables that are never used."""
+    """Locals that hide another name, and declared variables that are never used."""
     declared = [t for argument in rule.arguments for t in walk_terms((argument,))]
-    somes: list[Term] = []
     for statement in rule_statements(rule):
         declared += statement.names
-        if statement.kind == "some":
-            somes += statement.names
         for term in statement.terms:
             if term.kind == "infix" and term.value == ":=":
                 declared += walk_terms(term.terms[:1])
@@ -152,88 +179,22 @@ def check_locals(module: Module, rule: Rule, names: Names) -> Iterator[Finding]:
                 f"the local `{term.value}` hides a rule, an import, or the input",
                 "rename the local",
             )
-    used = {static_path(t)[:1] for t in rule_terms(rule) if t.kind in ("var", "ref")}
-    for term in somes:
-        if (term.value,) not in used:
-            yield Finding(
-                module.path,
-                term.position,
-                "rego.unused_local",
-                f"`{term.value}` is declared and never used",
-                "remove it; OPA refuses it",
-            )
+    for term in _unused(rule):
+        yield Finding(
+            module.path,
+            term.position,
+            "rego.unused_local",
+            f"`{term.value}` is declared and never used",
+            "remove it, or write `_` in `every`; OPA refuses it",
+        )
 
 
-def check_negations(module: Module, rule: Rule, names: Names) -> Iterator[Finding]:
-    """`not` over something with an undefined part.
-
-    There the engines differ: OPA's body fails, regorus' holds. `not` over a plain reference,
-    or over `==` between references, is the same in both; so is it when another line of the
-    body fails by itself as long as the part is undefined.
-    """
-    for body in rule_bodies(rule):
-        needed = {path for statement in body for path in _needed(statement)}
-        for statement in body:
-            if statement.kind != "not":
-                continue
-            for term in _loose_parts(statement.terms[0], module, names):
-                if _whole_path(term) not in needed:
-                    yield Finding(
-                        module.path,
-                        term.position,
-                        "rego.unbound_not",
-                        "a part of what `not` negates may be undefined",
-                        "bind it to a variable before: `x := ...`, then `not ... x ...`",
-                    )
-
-
-def _needed(statement: Statement) -> Iterator[Path]:
-    """References without which a statement cannot hold."""
-    if statement.kind in ("expression", "some_in") and not statement.mocks:
-        pending = list(statement.terms)
-        while pending:
-            term = pending.pop()
-            if path := _whole_path(term):
-                yield path
-            if term.kind != "comprehension":
-                pending += parts(term)
-
-
-def _whole_path(term: Term) -> Path | None:
-    path = static_path(term)
-    return path if path and len(path) == max(1, len(term.terms)) else None
-
-
-def _loose_parts(term: Term, module: Module, names: Names) -> Iterator[Term]:
-    """The parts of a negated term that may be undefined and must not be."""
-    if term.kind == "infix" and term.value in ("==", "="):
-        for side in term.terms:
-            inner = parts(side) if side.kind in ("var", "ref") else (side,)
-            yield from _unsure(inner, module, names)
-    else:
-        yield from _unsure(parts(term), module, names)
-
-
-def _unsure(terms: tuple[Term, ...], module: Module, names: Names) -> Iterator[Term]:
-    for term in terms:
-        if term.kind in ("var", "ref"):
-            if not _is_always_defined(term, module, names):
-                yield term
-        elif term.kind == "call" and term.value not in BUILTINS:
-            yield term
-        elif term.kind != "comprehension":
-            yield from _unsure(term.terms, module, names)
-
-
-def _is_always_defined(term: Term, module: Module, names: Names) -> bool:
-    if term.kind == "var" and term.value == "_":
-        return False
-    if term.kind == "var" and names.is_local(module, term.value):
-        return True
-    pattern = names.resolve(module, term)
-    if pattern == ("input",):
-        return True
-    if pattern is None or None in pattern:
-        return False
-    rules = names.rules_at(tuple(step or "" for step in pattern))
-    return any(rule.is_unconditional for rule in rules)
+def _unused(rule: Rule) -> Iterator[Term]:
+    """What `some` declares and the rule, or `every` and its body, never reads."""
+    everywhere = {static_path(t)[:1] for t in rule_terms(rule) if t.kind in ("var", "ref")}
+    for statement in rule_statements(rule):
+        if statement.kind == "some":
+            yield from (term for term in statement.names if (term.value,) not in everywhere)
+        elif statement.kind == "every":
+            within = set(_variables(statement.body))
+            yield from (t for t in statement.names if t.value not in within | {"_"})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from permissions.pdp.lint.finding import Finding
 from permissions.pdp.rego.ast import Position
-from permissions.pdp.regorus.engine import MAX_COLUMNS, MAX_LINES
+from permissions.pdp.regorus.parse import MAX_COLUMNS, MAX_LINES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ def check_text(path: str, text: str) -> Iterator[Finding]:
             Position(MAX_LINES, 1),
             "rego.lines",
             f"more than {MAX_LINES:,} lines",
-            "split the package into files",
+            "split it, with all clauses of one function in one file",
         )
     for number, line in enumerate(lines, 1):
         if len(line.encode()) >= MAX_COLUMNS:

@@ -47,7 +47,8 @@ class Term:
     `value` is the literal, the name of a `var` or `call`, the operator of an `infix`, or the
     kind of a `comprehension` (`array`, `set`, `object`). `terms` are its parts: the elements,
     the alternating keys and values of an `object`, the operands, the arguments, the head of a
-    comprehension, or the base and path of a `ref`. `body` belongs to comprehensions.
+    comprehension, or the base and path of a `ref`. `body` belongs to comprehensions. `span` is
+    where it stands in the text, in bytes of UTF-8, its end excluded.
     """
 
     kind: TermKind
@@ -55,6 +56,7 @@ class Term:
     value: JsonValue = None
     terms: tuple[Term, ...] = ()
     body: tuple[Statement, ...] = ()
+    span: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +94,17 @@ class Rule:
 
     @property
     def is_unconditional(self) -> bool:
-        """Whether the rule has a value whatever the input is."""
+        """Whether some clause of a rule of one value has no body that may fail.
+
+        Its value may be undefined all the same: `query := input.resource.properties.args.query`.
+        """
         always = not self.bodies or any(not body for body in self.bodies)
-        return self.kind in ("default", "set") or (self.kind == "value" and always)
+        return self.kind == "value" and always
+
+    @property
+    def is_computed(self) -> bool:
+        """Whether its head has steps that are computed: `p[x]`."""
+        return len(self.path) < len(self.head.terms)
 
 
 @dataclass(frozen=True, slots=True)

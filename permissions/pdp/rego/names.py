@@ -33,6 +33,7 @@ class Names:
     def __init__(self, modules: Sequence[Module]) -> None:
         self._root = _Node()
         self._own: dict[Path, set[str]] = {}
+        self._homes = {id(rule): module for module in modules for rule in module.rules}
         for module in modules:
             self._node(("data", *module.package)).is_package = True
             own = self._own.setdefault(module.package, set())
@@ -109,6 +110,36 @@ class Names:
                 return step if node.is_package else None
             node = node.below[step]
         return None
+
+    def is_total(self, module: Module, term: Term) -> bool:
+        """Whether a term has a value whatever the input is, as far as is plain to see."""
+        return self._is_total(module, term, frozenset())
+
+    def _is_total(self, module: Module, term: Term, above: frozenset[Path]) -> bool:
+        match term.kind:
+            case "string" | "number" | "boolean" | "null" | "comprehension":
+                return True
+            case "array" | "set" | "object":
+                return all(self._is_total(module, each, above) for each in term.terms)
+            case "var" | "ref":
+                pattern = self.resolve(module, term)
+                path = () if pattern is None else tuple(step or "" for step in pattern)
+                if pattern is None or None in pattern or path in above:
+                    return path == ("input",)
+                return path == ("input",) or any(
+                    self._rule_is_total(rule, above | {path}) for rule in self.rules_at(path)
+                )
+            case _:
+                return False
+
+    def _rule_is_total(self, rule: Rule, above: frozenset[Path]) -> bool:
+        if rule.is_computed:
+            return False
+        if rule.kind in ("default", "set"):
+            return not rule.arguments
+        home = self._homes[id(rule)]
+        values = all(self._is_total(home, value, above) for value in rule.values)
+        return rule.is_unconditional and bool(rule.values) and values
 
     def called(self, module: Module, dotted: str) -> list[Rule]:
         """The rules of the bundle that a call by this name reaches."""

@@ -40,6 +40,8 @@ def read_module(document: JsonObject) -> Module:
     return _Reader(text.encode()).module(document["source"]["file"], document["ast"])
 
 
+_Span = tuple[int, int]
+
 _INFIX = {
     "Eq": "==",
     "Ne": "!=",
@@ -91,7 +93,7 @@ class _Reader:
 
     def _name(self, span: JsonObject) -> Term:
         text = self._source[span["start"] : span["end"]].decode()
-        return Term("var", self._position(span), text)
+        return Term("var", self._position(span), text, span=(span["start"], span["end"]))
 
     def _import(self, node: JsonObject) -> Import:
         path = static_path(self.term(node["refr"]))
@@ -167,49 +169,52 @@ class _Reader:
     def term(self, node: JsonObject) -> Term:
         ((kind, body),) = node.items()
         position = self._position(body["span"])
+        span = (body["span"]["start"], body["span"]["end"])
         if kind in _LITERALS:
-            return Term(_LITERALS[kind], position, body["value"])
+            return Term(_LITERALS[kind], position, body["value"], span=span)
         if kind in ("RefDot", "RefBrack"):
-            return self._ref(kind, body)
+            return self._ref(kind, body, span)
         if kind == "Call":
             callee = self.term(body["fcn"])
             name = ".".join(static_path(callee))
-            return Term("call", callee.position, name, self._all(body["params"]))
+            return Term("call", callee.position, name, self._all(body["params"]), span=span)
         if kind == "UnaryExpr":
-            return Term("unary", position, "-", (self.term(body["expr"]),))
+            return Term("unary", position, "-", (self.term(body["expr"]),), span=span)
         if kind in _OPERATIONS:
-            return self._infix(kind, body)
-        return self._collection(kind, position, body)
+            return self._infix(kind, body, span)
+        return self._collection(kind, position, body, span)
 
-    def _collection(self, kind: str, position: Position, body: JsonObject) -> Term:
+    def _collection(self, kind: str, position: Position, body: JsonObject, span: _Span) -> Term:
         if kind == "Array":
-            return Term("array", position, None, self._all(body["items"]))
+            return Term("array", position, None, self._all(body["items"]), span=span)
         if kind == "Set":
-            return Term("set", position, None, self._all(body["items"]))
+            return Term("set", position, None, self._all(body["items"]), span=span)
         if kind == "Object":
             pairs = [part for field_ in body["fields"] for part in field_[1:]]
-            return Term("object", position, None, self._all(pairs))
+            return Term("object", position, None, self._all(pairs), span=span)
         if kind in ("ArrayCompr", "SetCompr", "ObjectCompr"):
             heads = self._all([body[name] for name in ("term", "key", "value") if name in body])
             form = kind.removesuffix("Compr").lower()
-            return Term("comprehension", position, form, heads, self._body(body["query"]))
+            statements = self._body(body["query"])
+            return Term("comprehension", position, form, heads, statements, span=span)
         raise UnknownNodeError(kind)
 
-    def _infix(self, kind: str, body: JsonObject) -> Term:
+    def _infix(self, kind: str, body: JsonObject, span: _Span) -> Term:
         if kind == "Membership":
             given = [body[name] for name in ("key", "value", "collection") if body[name]]
             terms = self._all(given)
-            return Term("infix", terms[0].position, "in", terms)
+            return Term("infix", terms[0].position, "in", terms, span=span)
         operator = "=" if kind == "AssignExpr" and body["op"] == "Eq" else _INFIX[body["op"]]
         sides = self._all([body["lhs"], body["rhs"]])
-        return Term("infix", sides[0].position, operator, sides)
+        return Term("infix", sides[0].position, operator, sides, span=span)
 
-    def _ref(self, kind: str, body: JsonObject) -> Term:
+    def _ref(self, kind: str, body: JsonObject, span: _Span) -> Term:
         base = self.term(body["refr"])
         path = base.terms if base.kind == "ref" else (base,)
         if kind == "RefDot":
-            span, name = body["field"]
-            step = Term("string", self._position(span), name)
+            inner, name = body["field"]
+            where = (inner["start"], inner["end"])
+            step = Term("string", self._position(inner), name, span=where)
         else:
             step = self.term(body["index"])
-        return Term("ref", path[0].position, None, (*path, step))
+        return Term("ref", path[0].position, None, (*path, step), span=span)

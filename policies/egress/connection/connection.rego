@@ -102,7 +102,9 @@ _configured if {
 	is_array(_table.untrusted.hosts)
 }
 
-_internal if not contains(_host, ".")
+_internal if not _dotted
+
+_dotted if contains(_host, ".")
 
 _internal if {
 	some ending in _table.internal_endings

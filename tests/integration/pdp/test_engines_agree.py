@@ -19,7 +19,8 @@ from permissions.pdp.base import ENTRYPOINT
 from permissions.pdp.bundle import PolicyBundle, load_bundle
 from permissions.pdp.input_json import input_bytes
 from permissions.pdp.lint.bundle import check_bundle
-from permissions.pdp.regorus.engine import UNDEFINED, Engine, EngineError
+from permissions.pdp.regorus.engine import UNDEFINED, Engine
+from permissions.pdp.regorus.errors import EngineError
 
 if TYPE_CHECKING:
     from permissions.model import JsonObject, JsonValue

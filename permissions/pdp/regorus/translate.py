@@ -1,0 +1,321 @@
+"""Rego that OPA understands, written as the embedded engine understands it.
+
+| written | handed to the engine | because |
+|---|---|---|
+| `f(a, b, out)` | `f(a, b) = out` | regorus has no output argument but that of `walk` |
+| `[p, v] := walk(x)` | `walk(x, [p, v])` | its `walk(x)` is an array, and nothing iterates over it |
+| `a + b`, `*`, `/`, `%` | `__opa_plus(a, b)`, ... | its fractions are binary: `0.1 + 0.2 != 0.3` |
+| `a - b` | `data.__opa.minus(a, b)` | the same, for numbers |
+| `count(x)` | `data.__opa.length(x)` | it counts a text in UTF-16 units |
+| `sort(x)`, `min(x)`, `max(x)` | `data.__opa.ordered(x)`, ... | it orders sets before objects |
+| `-x` | `__opa_minus(0, x)` | it negates literals only |
+
+Calls are left alone where it is plain that their arguments are of no such kind; the rest goes
+through the helpers in `_HELPERS_TEXT`, a module of its own. Lines stay where they are, columns may move. What is no whole statement of a body
+is left as it is; the linter refuses what then means something else.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from permissions.pdp.rego.ast import (
+    rule_statements,
+    rule_terms,
+    static_path,
+    walk_terms,
+)
+from permissions.pdp.rego.names import Names
+from permissions.pdp.rego.signatures import BUILTINS
+from permissions.pdp.rego.types import assigned, kinds_of
+from permissions.pdp.regorus.parse import parse, readable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from permissions.pdp.rego.ast import Module, Rule, Statement, Term
+
+_COMMENT_OR_STRING = re.compile(rb'#[^\n]*|"(?:\\.|[^"\\\n])*"|`[^`]*`')
+_OPERATIONS = {
+    "+": "__opa_plus",
+    "-": "data.__opa.minus",
+    "*": "__opa_times",
+    "/": "__opa_divided",
+    "%": "__opa_modulo",
+}
+
+
+_CALLS = {
+    "count": b"data.__opa.length",
+    "max": b"data.__opa.largest",
+    "min": b"data.__opa.smallest",
+    "sort": b"data.__opa.ordered",
+}
+_HELPERS = "__opa.rego"
+_HELPERS_TEXT = """package __opa
+
+length(x) := __opa_count(x) if is_string(x)
+
+length(x) := count(x) if not is_string(x)
+
+minus(a, b) := __opa_minus(a, b) if is_number(a)
+
+minus(a, b) := a - b if not is_number(a)
+
+_holds_sets(x) if {
+	some member in x
+	walk(member, [_, value])
+	is_set(value)
+}
+
+ordered(x) := sort(x) if not _holds_sets(x)
+
+ordered(x) := __opa_sort(x) if _holds_sets(x)
+
+largest(x) := max(x) if not _holds_sets(x)
+
+largest(x) := max(__opa_largest(x)) if _holds_sets(x)
+
+smallest(x) := min(x) if not _holds_sets(x)
+
+smallest(x) := min(__opa_smallest(x)) if _holds_sets(x)
+"""
+"""What depends on the value it meets. Sets of arrays and objects have no Python form, so that
+Python is asked only where the engine's own builtin does otherwise."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Edit:
+    """What stands in the place of the bytes from `start` to `end`."""
+
+    start: int
+    end: int
+    text: bytes
+
+
+def translate(modules: Mapping[str, str]) -> dict[str, str]:
+    """The modules as the engine gets them.
+
+    Raises:
+        EngineError: a module does not parse.
+    """
+    trees = [parse(path, text) for path, text in modules.items()]
+    names = Names(trees)
+    mocked = frozenset(_mocked(trees))
+    translated = {
+        tree.path: _translated(tree, names, readable(modules[tree.path]), mocked)
+        for tree in trees
+    }
+    return {**translated, _HELPERS: _HELPERS_TEXT}
+
+
+def _mocked(trees: list[Module]) -> Iterator[str]:
+    """Builtins that some `with` replaces, so that all calls of them have to have one name."""
+    for tree in trees:
+        for rule in tree.rules:
+            for statement in rule_statements(rule):
+                for target, _ in statement.mocks:
+                    yield ".".join(static_path(target))
+
+
+def _translated(module: Module, names: Names, text: str, mocked: frozenset[str]) -> str:
+    edits = [
+        edit
+        for rule in module.rules
+        for edit in _Rule(module, rule, names, text, mocked).edits()
+    ]
+    if not edits:
+        return text
+    source, at, parts = text.encode(), 0, []
+    for edit in sorted(edits, key=lambda each: (each.start, each.end)):
+        if edit.start < at:
+            continue  # inside what was moved as a whole
+        parts += [source[at : edit.start], edit.text]
+        at = edit.end
+    return b"".join((*parts, source[at:])).decode()
+
+
+def output_argument(module: Module, call: Term, names: Names) -> bool:
+    """Whether a call has one argument more than its function takes: what its value must be."""
+    if call.kind != "call" or call.value == "walk":
+        return False
+    rules = names.called(module, call.value)
+    if rules:
+        return (
+            all(len(rule.arguments) == len(call.terms) - 1 for rule in rules)
+            and len(call.terms) > 1
+        )
+    signature = BUILTINS.get(call.value)
+    return signature is not None and len(signature.arguments) == len(call.terms) - 1
+
+
+def iterates_over_walk(statement: Statement, rule: Rule) -> Term | None:
+    """The call of `[p, v] := walk(x)`, whose locals are bound nowhere else."""
+    if statement.kind != "expression" or statement.terms[0].kind != "infix":
+        return None
+    whole = statement.terms[0]
+    if whole.value not in (":=", "=") or not _is_plain_walk(whole.terms[1]):
+        return None
+    bound = [term.value for term in walk_terms(whole.terms[:1]) if term.kind == "var"]
+    elsewhere = [name for name in _declared(rule) if name != "_"]
+    once = all(elsewhere.count(name) <= (whole.value == ":=") for name in bound)
+    return whole.terms[1] if once else None
+
+
+def _is_plain_walk(term: Term) -> bool:
+    return term.kind == "call" and term.value == "walk" and len(term.terms) == 1
+
+
+def _declared(rule: Rule) -> Iterator[str]:
+    """The names of locals, once for each time that they are declared."""
+    for argument in walk_terms(rule.arguments):
+        if argument.kind == "var":
+            yield argument.value
+    for statement in rule_statements(rule):
+        for name in statement.names:
+            yield name.value
+    for term in rule_terms(rule):
+        if term.kind == "infix" and term.value == ":=":
+            for target in walk_terms(term.terms[:1]):
+                if target.kind == "var":
+                    yield target.value
+
+
+def _is_plain(term: Term) -> bool:
+    return term.kind in ("string", "number", "boolean", "array", "object")
+
+
+def _path(pattern: tuple[str | None, ...]) -> tuple[str, ...]:
+    return tuple(step or "" for step in pattern)
+
+
+def after(term: Term) -> int:
+    """The first byte behind a term; the span of a text is what its quotes hold."""
+    return term.span[1] + (term.kind == "string")
+
+
+def _blanked(source: bytes) -> bytes:
+    """The text with spaces for comments and texts."""
+    return _COMMENT_OR_STRING.sub(lambda found: b" " * len(found.group()), source)
+
+
+class _Rule:
+    """The edits of one rule."""
+
+    def __init__(
+        self, module: Module, rule: Rule, names: Names, text: str, mocked: frozenset[str]
+    ) -> None:
+        self._module = module
+        self._rule = rule
+        self._names = names
+        self._source = text.encode()
+        self._mocked = mocked
+        self._locals = assigned(rule)
+
+    def edits(self) -> Iterator[_Edit]:
+        for statement in rule_statements(self._rule):
+            if statement.kind in ("expression", "not"):
+                yield from self._statement(statement)
+            for target, _ in statement.mocks:
+                if target.kind == "var" and target.value in _CALLS:
+                    yield _Edit(*target.span, _CALLS[target.value])
+        for term in rule_terms(self._rule):
+            if term.kind == "infix" and term.value in _OPERATIONS:
+                yield from self._operation(term)
+            elif term.kind == "call" and term.value in _CALLS:
+                yield from self._call(term)
+            elif term.kind == "unary" and term.terms[0].kind != "number":
+                start, _ = term.span
+                yield _Edit(start, start + 1, b"__opa_minus(0, ")
+                yield _Edit(term.span[1], term.span[1], b")")
+
+    def _statement(self, statement: Statement) -> Iterator[_Edit]:
+        whole = statement.terms[0]
+        if output_argument(self._module, whole, self._names):
+            end = whole.span[1]
+            comma = self._last_comma(whole)
+            yield _Edit(comma, comma + 1, b") =")
+            yield _Edit(end - 1, end, b"")
+        elif call := iterates_over_walk(statement, self._rule):
+            start, end = call.span
+            pattern = self._source[whole.span[0] : whole.terms[0].span[1]]
+            yield _Edit(whole.span[0], start, b"")
+            yield _Edit(end - 1, end - 1, b", " + pattern)
+
+    def _last_comma(self, call: Term) -> int:
+        """Where the comma before the last argument stands."""
+        start, end = call.span
+        depth = 0
+        bare = _blanked(self._source[start : end - 1])
+        for at in range(len(bare) - 1, -1, -1):
+            char = bare[at : at + 1]
+            depth += (char in b"])}") - (char in b"[({")
+            if char == b"," and depth == 0:
+                return start + at
+        raise ValueError("a call without arguments")
+
+    def _find(self, char: bytes, start: int, end: int) -> int:
+        """Where a character stands between two terms, comments and texts aside."""
+        return start + _blanked(self._source[start:end]).index(char)
+
+    def _operation(self, term: Term) -> Iterator[_Edit]:
+        if any("set" in self._kinds(side) for side in term.terms):
+            return
+        left, right = term.terms
+        operator = self._find(term.value.encode(), after(left), right.span[0])
+        start, end = term.span
+        yield _Edit(start, start, _OPERATIONS[term.value].encode() + b"(")
+        yield _Edit(operator, operator + 1, b",")
+        yield _Edit(end, end, b")")
+
+    def _call(self, call: Term) -> Iterator[_Edit]:
+        if self._names.called(self._module, call.value) or not call.terms:
+            return  # a rule of that name, or a fault that the linter tells
+        if call.value in self._mocked or not self._is_alike(call):
+            start = call.span[0]
+            yield _Edit(start, start + len(call.value), _CALLS[call.value])
+
+    def _is_alike(self, call: Term) -> bool:
+        """Whether the engine's own builtin does as OPA's with this argument."""
+        if call.value != "count":
+            return self._is_of_one_kind(call.terms[0])
+        kinds = self._kinds(call.terms[0])
+        return bool(kinds) and "string" not in kinds
+
+    def _is_of_one_kind(self, term: Term) -> bool:
+        """Whether no set can stand beside an object in a collection."""
+        if (root := self._root(term)) == "input":
+            return True  # JSON has no sets
+        values = [term]
+        if term.kind == "var" and term.value in self._locals:
+            values = [self._locals[term.value]]
+        elif root == "data":
+            pattern = self._names.resolve(self._module, term) or (None,)
+            if pattern[:3] == ("data", "wardline", "tables"):
+                return True
+            rules = [] if None in pattern else self._names.rules_at(_path(pattern))
+            values = [value for rule in rules for value in rule.values]
+            if rules and all(rule.kind == "set" for rule in rules):
+                return len({value.kind for value in values}) == 1 and _is_plain(values[0])
+        heads = [value.terms[0] for value in values if value.kind == "comprehension"]
+        return bool(heads) and len(heads) == len(values) and all(map(_is_plain, heads))
+
+    def _root(self, term: Term) -> str | None:
+        pattern = self._names.resolve(self._module, term)
+        return pattern[0] if pattern else None
+
+    def _kinds(self, term: Term) -> frozenset[str]:
+        """The kinds a term may have, empty when nothing tells."""
+        rules: list[Rule] = []
+        if term.kind == "call":
+            rules = self._names.called(self._module, term.value)
+        elif pattern := self._names.resolve(self._module, term):
+            rules = [] if None in pattern else self._names.rules_at(_path(pattern))
+        found = kinds_of(term, self._locals)
+        if rules:
+            kinds = [kinds_of(value, assigned(rule)) for rule in rules for value in rule.values]
+            sets = any(rule.kind == "set" for rule in rules)
+            found = frozenset({"set"}) if sets else frozenset().union(*kinds)
+        return frozenset() if "any" in found else found
