@@ -236,6 +236,8 @@ class Completed:
     value: Any
     replayed: bool = False
     """True when the value comes from the journal of an earlier identical call."""
+    notes: tuple[str, ...] = ()
+    """What of the workspace the tool did not get, or what it wrote is not there, and why."""
 
 
 CallResult: TypeAlias = Completed | Denial

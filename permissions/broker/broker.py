@@ -349,7 +349,9 @@ class PermissionBroker:
         if delivery.denial is None and outcome.error is not None:
             raise outcome.error
         name = admission.definition.name
-        admission.result = delivery.denial or Completed(admission.id, name, delivery.value)
+        admission.result = delivery.denial or Completed(
+            admission.id, name, delivery.value, notes=outcome.notes
+        )
         return admission.result
 
     async def _record_outcome(

@@ -61,6 +61,7 @@ class Outcome:
         effects: what it saw the run do, in order.
         pending: what it would change in its workspace, still to be decided.
         denial: why nothing of it is handed out, when that was decided.
+        notes: what of the workspace the run did not get, or did not give back, and why.
     """
 
     status: Status
@@ -73,6 +74,7 @@ class Outcome:
     effects: tuple[ObservedEffect, ...] = ()
     pending: PendingChanges | None = None
     denial: Denial | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,20 @@ walls it had) is in the outcome.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from permissions.errors import ToolFailedError
 from permissions.execution.base import ObservedEffect, Outcome
-from permissions.execution.file_copy import put_back
+from permissions.execution.file_copy import LeftOut, paths_of, put_back
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from permissions.execution.base import Execution, Status
+    from permissions.execution.file_copy import Inputs
     from permissions.execution.pending_changes import PendingChanges
+    from permissions.execution.secret_files import SecretFiles
     from permissions.model import JsonObject
     from sandbox import ExecResult, SandboxError
     from sandbox.egress import EgressReport
@@ -33,7 +37,11 @@ def failed(err: SandboxError, *, verdict: str) -> Outcome:
 
 
 def outcome_of(
-    execution: Execution, result: ExecResult, changed: PendingChanges | None = None
+    execution: Execution,
+    result: ExecResult,
+    changed: PendingChanges | None = None,
+    *,
+    copied: Copied | None = None,
 ) -> Outcome:
     """How a run ended. What it gives back by copy is in the workspace then.
 
@@ -46,6 +54,7 @@ def outcome_of(
     error: Exception | None = None
     value = None
     detail = ", ".join(result.limits_hit)
+    left_out = copied.inputs.left_out if copied is not None else ()
     is_command = execution.definition.options.command is not None
     if result.error is None and (
         result.verdict == "ok" or (is_command and result.verdict == "exit")
@@ -56,8 +65,8 @@ def outcome_of(
         except Exception:  # noqa: BLE001 - a type may look at the value with code of its own
             status, detail = "provider_failed", "the value is not of the tool's return type"
         else:
-            status, fault = _given_back(execution, result)
-            detail = fault or detail
+            status, fault, lost = _given_back(execution, result, copied)
+            detail, left_out = fault or detail, (*left_out, *lost)
     elif result.error is not None:
         name = result.error.type  # text from inside
         status, detail = "error", name if name.isidentifier() and name.isascii() else "raised"
@@ -73,20 +82,63 @@ def outcome_of(
         verdict=result.verdict,
         streams={"stdout": result.stdout, "stderr": result.stderr},
         enforced=_exact(dict(result.enforced)),
-        effects=tuple(_connection(report) for report in result.egress),
+        effects=(
+            *(_connection(report) for report in result.egress),
+            *([_files(left_out)] if left_out else []),
+        ),
+        notes=_said_of(left_out),
         pending=changed,
     )
 
 
-def _given_back(execution: Execution, result: ExecResult) -> tuple[Status, str]:
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What went into a run by copy.
+
+    Attributes:
+        contents: of the inputs, as the run got them.
+        hidden: which files hold secrets.
+    """
+
+    inputs: Inputs
+    contents: Mapping[str, bytes]
+    hidden: SecretFiles | None = None
+
+
+def _given_back(
+    execution: Execution, result: ExecResult, copied: Copied | None
+) -> tuple[Status, str, tuple[LeftOut, ...]]:
     """Files of a run by copy; what was done to an overlay is not decided here."""
-    if execution.definition.workspace == "overlay":
-        return "ok", ""
+    if copied is None:
+        return "ok", "", ()
+    lost = tuple(LeftOut(entry.path, entry.reason) for entry in result.refused)
+    named = {target["relative"] for target in paths_of(execution, "write")}
+    if any(each.path in named for each in lost):
+        return "provider_failed", "a file could not come out of the sandbox", lost
     try:
-        put_back(execution, result.files_out)
+        lost += put_back(execution, result.files_out, copied.contents, copied.hidden)
     except OSError as err:
-        return "provider_failed", f"a file could not be put back: {err.strerror}"
-    return "ok", ""
+        return "provider_failed", f"a file could not be put back: {err.strerror}", lost
+    return "ok", "", lost
+
+
+def _files(left_out: Sequence[LeftOut]) -> ObservedEffect:
+    """What was left out, for the record. Paths are the workspace's words: sealed."""
+    listed = [{"path": each.path, "reason": each.reason} for each in left_out]
+    return ObservedEffect(
+        {"kind": "files", "left_out": len(left_out)},
+        {"left_out": json.dumps(listed, sort_keys=True).encode("ascii")},
+    )
+
+
+NOTES = 20
+"""Paths that a result names; the record has them all."""
+
+
+def _said_of(left_out: Sequence[LeftOut]) -> tuple[str, ...]:
+    notes = tuple(f"{each.path}: {each.reason}" for each in left_out[:NOTES])
+    more = len(left_out) - NOTES
+    return (*notes, f"and {more} more paths") if more > 0 else notes
 
 
 def unreadable(execution: Execution, result: ExecResult, err: OSError) -> Outcome:

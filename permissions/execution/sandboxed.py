@@ -1,9 +1,9 @@
 """Runs a tool in a disposable sandbox. Of the stages only this package imports `sandbox`.
 
-A tool with `workspace="copy"` gets files by copy: whatever the call's `path` targets of access
-`read` name. Files come out by declaration: only a `write` target of the call is put back into
-the workspace, after the run, each in one step. Anything else the tool wrote is gone with the
-sandbox. One with `workspace="overlay"` works in an overlay of the whole workspace, and what it
+A tool with `workspace="copy"` gets files by copy: whatever the call's `path` targets name, also
+those of access `write`. Files come out by declaration: only a `write` target of the call, a file
+or all files of a folder, is put back into the workspace, after the run, each in one step.
+Anything else the tool wrote is gone with the sandbox. One with `workspace="overlay"` works in an overlay of the whole workspace, and what it
 changed there is handed to the broker (`layered`); nothing is in the workspace yet.
 
 What a profile with egress lists, the run's gate decides again, connection by connection.
@@ -12,21 +12,23 @@ What a profile with egress lists, the run's gate decides again, connection by co
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from anyio import to_thread
 
 from permissions.errors import ExecutionError, ExecutionUnavailableError, StateLostError
 from permissions.execution.base import Outcome
 from permissions.execution.code import import_path
 from permissions.execution.file_copy import (
-    contents_of,
     inputs_of,
     is_within,
     paths_of,
     relocated,
 )
-from permissions.execution.outcome import failed, outcome_of, unreadable
+from permissions.execution.outcome import Copied, failed, outcome_of, unreadable
 from permissions.execution.overlay import hidden_names, opened_overlay, pending_in
 from permissions.execution.session_pool import SessionPool, StartedFor
 from permissions.tools.command import argv_of
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 
     from permissions.execution.base import ConnectionGate, Execution
     from permissions.execution.code import CodeStage
+    from permissions.execution.secret_files import SecretFiles
     from permissions.model import JsonObject
     from sandbox import (
         ExecResult,
@@ -59,6 +62,9 @@ if TYPE_CHECKING:
     from sandbox.workspace import WorkspaceOverlay
 
 ENTRY = "permissions.execution.guest_entry:run_tool"
+
+FILES = "files"
+"""Where a Python tool's files lie inside: apart from the sandbox's own `out`."""
 
 
 class SandboxedExecutor:
@@ -75,6 +81,7 @@ class SandboxedExecutor:
         private: paths of the broker's own, which go into no sandbox.
         hidden: names at the top of a workspace that no overlay of it shows either.
         journals: folder for what undoes a commit that is killed; never in the workspace.
+        secrets: which files of a workspace hold secrets; no folder and no overlay shows them.
     """
 
     def __init__(
@@ -90,6 +97,7 @@ class SandboxedExecutor:
         private: tuple[Path, ...] = (),
         hidden: tuple[str, ...] = (),
         journals: Path | None = None,
+        secrets: SecretFiles | None = None,
     ) -> None:
         self._sandbox = sandbox
         self._stage = stage
@@ -103,6 +111,7 @@ class SandboxedExecutor:
         self._own = tuple(place.resolve() for place in private)
         self._hidden = hidden
         self._journals = journals
+        self._secrets = secrets
 
     def enforces(self, execution: Execution) -> JsonObject:
         """Backend, profile and digest of the code, or why it cannot run here.
@@ -127,10 +136,15 @@ class SandboxedExecutor:
                 raise ExecutionError("a sandboxed tool's paths have to be in the workspace")
             if is_within(Path(target["resolved"]), self._own):
                 raise ExecutionError("a path is the broker's own, which no tool may be given")
+            if execution.definition.options.command and target["relative"].startswith("out/"):
+                raise ExecutionError(
+                    "a command's files cannot lie in a folder named `out`, which is the"
+                    " sandbox's own; use another folder, or workspace='overlay'"
+                )
         if execution.definition.workspace == "overlay":
             self._check_overlay(execution)
         else:
-            inputs_of(execution, self._own)
+            inputs_of(execution, self._own, self._secrets)
         session = self._session(execution) if execution.definition.options.stateful else None
         return {
             "boundary": self._sandbox.isolation,
@@ -161,11 +175,17 @@ class SandboxedExecutor:
         try:
             if execution.definition.workspace == "overlay":
                 return await self._on_overlay(execution, replace(profile, wall_seconds=seconds))
+            copied = await to_thread.run_sync(self._copied, execution)
+            files = {
+                f"{FILES}/{name}"
+                if execution.definition.options.command is None
+                else name: data
+                for name, data in copied.contents.items()
+            }
             if execution.definition.options.stateful:
-                result = await self._run_in_session(execution, seconds)
+                result = await self._run_in_session(execution, files, seconds)
             else:
                 profile = replace(profile, wall_seconds=seconds)
-                files = contents_of(inputs_of(execution, self._own))
                 result = await self._run(execution, profile, files=files)
         except StateLostError as err:
             return Outcome("state_lost", detail=str(err), verdict="state_lost")
@@ -175,10 +195,14 @@ class SandboxedExecutor:
             return Outcome("unavailable", detail=str(err)[:500], verdict="unavailable")
         except SandboxError as err:
             return failed(err, verdict="provider_error")
-        return outcome_of(execution, result)
+        return await to_thread.run_sync(partial(outcome_of, execution, result, copied=copied))
+
+    def _copied(self, execution: Execution) -> Copied:
+        inputs = inputs_of(execution, self._own, self._secrets)
+        return Copied(inputs, inputs.contents(), self._secrets)
 
     async def _on_overlay(self, execution: Execution, profile: SandboxProfile) -> Outcome:
-        hidden = (*hidden_names(execution.workspace, self._private), *self._hidden)
+        hidden = await to_thread.run_sync(self._hidden_in, execution.workspace)
         result = None
         try:
             async with opened_overlay(execution.workspace, hidden, self._journals) as overlay:
@@ -188,6 +212,12 @@ class SandboxedExecutor:
             if result is None:
                 raise
             return unreadable(execution, result, err)
+
+    def _hidden_in(self, workspace: Path) -> tuple[str, ...]:
+        """Paths that no overlay shows: the broker's own, and what holds secrets, at any depth."""
+        names = (*hidden_names(workspace, self._private), *self._hidden)
+        secret = self._secrets.below(workspace) if self._secrets is not None else ()
+        return tuple(dict.fromkeys((*names, *secret)))
 
     def _job(self, execution: Execution) -> Job:
         options = execution.definition.options
@@ -199,13 +229,15 @@ class SandboxedExecutor:
     def _python_job(self, execution: Execution) -> PythonJob:
         module, qualname = import_path(execution.definition.function)
         outputs = [target["relative"] for target in paths_of(execution, "write")]
+        by_copy = execution.definition.workspace == "copy"
         return PythonJob(
             ENTRY,
             {
                 "module": module,
                 "qualname": qualname,
                 "arguments": relocated(execution),
-                "outputs": outputs if execution.definition.workspace == "copy" else [],
+                "folder": FILES if by_copy else None,
+                "outputs": outputs if by_copy else [],
             },
             self._roots(module),
             _preload(module, qualname, is_async=execution.definition.is_async),
@@ -215,8 +247,9 @@ class SandboxedExecutor:
     def _roots(self, module: str) -> tuple[Path, ...]:
         return (*self._stage.stage(module), *self._code_roots)
 
-    async def _run_in_session(self, execution: Execution, seconds: float) -> ExecResult:
-        files = contents_of(inputs_of(execution, self._own))
+    async def _run_in_session(
+        self, execution: Execution, files: Mapping[str, bytes], seconds: float
+    ) -> ExecResult:
         await self._sessions.clear()
         session = self._session(execution)
         try:

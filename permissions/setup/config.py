@@ -205,8 +205,9 @@ class SandboxConfig(_Section):
             ".pypirc",
             ".ssh",
         ),
-        description='Names at the top of the workspace that tools with `workspace="overlay"` do not'
-        " see; the broker's own places never are.",
+        description="Names of files and folders, at any depth of the workspace, that no sandboxed"
+        " tool sees in a folder or an overlay, beside the secrets that the `filesystem` table"
+        " of the policies names. The broker's own never are seen.",
     )
     code_roots: tuple[Path, ...] = Field(
         default=(),

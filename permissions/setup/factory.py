@@ -24,6 +24,7 @@ from permissions.errors import ConfigError
 from permissions.execution import journal
 from permissions.execution.code import CodeStage
 from permissions.execution.sandboxed import SandboxedExecutor
+from permissions.execution.secret_files import SecretFiles
 from permissions.execution.session_pool import SessionPool
 from permissions.logs import get_logger
 from permissions.obligations import budget
@@ -118,7 +119,7 @@ async def open_broker(
                 journal=journal.SqliteJournal(state, clock=now_us),
                 trace=log,
                 history=partial(history_of, directory=layout.trace, kek=kek),
-                executors=await _executors(config, layout, stack),
+                executors=await _executors(config, layout, bundle, stack),
                 workspace=config.workspace,
                 environment=config.environment,
                 evidence=config.trace.evidence,
@@ -178,9 +179,10 @@ def _decision_point(
 
 
 async def _executors(
-    config: BrokerConfig, layout: StateLayout, stack: AsyncExitStack
+    config: BrokerConfig, layout: StateLayout, bundle: PolicyBundle, stack: AsyncExitStack
 ) -> dict[Isolation, ToolExecutor]:
     """One executor per boundary that this machine really gives."""
+    secret_files = SecretFiles.of(bundle.data, config.sandbox.hidden)
     named = profiles(config)
     unusable = await unusable_profiles(named)
     sandboxes = await available(config, stack)
@@ -198,6 +200,7 @@ async def _executors(
             private=_private(config, layout),
             hidden=config.sandbox.hidden,
             journals=layout.commits,
+            secrets=secret_files,
         )
         for isolation, sandbox in sandboxes.items()
     }

@@ -78,7 +78,7 @@ def capture(
         upper: the overlay; nothing may write to it any more.
         workspace: descriptor of the folder the overlay covers.
         since_ns: when it was opened, by the clock of the workspace's file system.
-        hidden: names in the workspace that the run could not see.
+        hidden: paths in the workspace that the run could not see.
         limits: how much to look at.
     """
     walk = _Walk(upper, workspace, since_ns, frozenset(hidden), limits)
@@ -121,7 +121,7 @@ class _Walk:
         names = self._names(above)
         for name in names:
             path = prefix + name
-            if not prefix and self._is_hidden(name):
+            if self._is_hidden(path):
                 self._refuse(path, "it lies where the run could not see")
             elif not is_plain(path) or len(os.fsencode(name)) > NAME_BYTES:
                 self._refuse(path, "its name is not plain printable UTF-8, or too long")
@@ -129,11 +129,11 @@ class _Walk:
                 self._entry(above, below, name, path)
         if opaque and below is not None:
             for name in self._names(below):
-                if name not in names and (prefix or not self._is_hidden(name)):
+                if name not in names and not self._is_hidden(prefix + name):
                     self._removed(below, name, prefix + name)
 
-    def _is_hidden(self, name: str) -> bool:
-        return name in self.hidden or name.startswith(COMMIT)
+    def _is_hidden(self, path: str) -> bool:
+        return path in self.hidden or path.startswith(COMMIT)
 
     def _names(self, number: int) -> list[str]:
         names = []
@@ -278,6 +278,9 @@ class _Walk:
 
     def _removed(self, below: int, name: str, path: str) -> None:
         """A deletion: of a folder, of everything in it."""
+        if self._is_hidden(path):
+            self._refuse(path, "it lies where the run could not see")
+            return
         found = status(below, name)
         base = None if found is None else base_of(found)
         if base is None or not is_plain(path):

@@ -24,10 +24,12 @@ from sandbox.errors import SandboxProviderError, SandboxUnavailableError
 from sandbox.lease import Lease
 from sandbox.profile import USER
 from sandbox.workspace import kernel
+from sandbox.workspace.mask import mask_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sandbox.workspace.mask import Mask
     from sandbox.workspace.overlay import WorkspaceOverlay
 
 FOLDER = Path("/run/wardline/overlays")
@@ -115,8 +117,7 @@ def _mount(place: Path, overlay: WorkspaceOverlay, *, size: int, files: int) -> 
         path.mkdir(mode=0o755)
     os.chown(upper, USER, USER)
     upper.chmod(found.st_mode & 0o777)
-    for name in overlay.hidden:
-        os.mknod(mask / name, 0o020000, 0)  # a whiteout: nothing lies below it
+    _hide(mask, mask_of(overlay.source, overlay.hidden), owner=found.st_uid)
     number = _open(upper)
     try:
         _overlay(str(paths["merged"]), number, work, (mask, paths["lower"]))
@@ -124,6 +125,17 @@ def _mount(place: Path, overlay: WorkspaceOverlay, *, size: int, files: int) -> 
         os.close(number)
         raise
     return number
+
+
+def _hide(folder: Path, mask: Mask, *, owner: int) -> None:
+    for path, _, _ in mask.folders:
+        (folder / path).mkdir()
+    for path in mask.whiteouts:
+        os.mknod(folder / path, 0o020000, 0)  # a whiteout: nothing lies below it
+    for path, mode, uid in reversed(mask.folders):
+        if uid == owner:
+            os.chown(folder / path, USER, USER)
+        (folder / path).chmod(mode)
 
 
 def _overlay(merged: str, upper: int, work: Path, below: tuple[Path, ...]) -> None:

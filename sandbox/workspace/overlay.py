@@ -38,6 +38,10 @@ TARGET = "/workspace"
 """Where the overlay is mounted inside."""
 
 
+MOST_HIDDEN = 4096
+"""Paths that one overlay hides."""
+
+
 class WorkspaceOverlay:
     """A workspace, and the overlay of one run over it. Used once, by one run.
 
@@ -45,8 +49,8 @@ class WorkspaceOverlay:
 
     Args:
         workspace: an existing directory, not a system's own.
-        hidden: further names at its top that the run must not see. The broker's own are
-            always hidden.
+        hidden: further paths in it that the run must not see, relative; a folder with all that
+            is in it. The broker's own are always hidden.
         limits: of the change set.
         journals: folder outside of the workspace, of this user's own, for what undoes a commit
             that is killed: the same one each time. Else one in the user's state folder
@@ -62,8 +66,12 @@ class WorkspaceOverlay:
         journals: Path | None = None,
     ) -> None:
         self.hidden = tuple(dict.fromkeys((STATE, *hidden)))
-        if any("/" in name or name in {"", ".", ".."} for name in self.hidden):
-            raise ProfileError("hidden: only names at the top of the workspace can be hidden")
+        if any(part in {"", ".", ".."} for path in self.hidden for part in path.split("/")):
+            raise ProfileError("hidden: paths are relative to the workspace, with no `..`")
+        if len(self.hidden) > MOST_HIDDEN:
+            raise ProfileError(
+                f"hidden: more than {MOST_HIDDEN} paths; hide the folders they lie in"
+            )
         self._given = workspace
         self._limits = limits or Limits()
         self._journals = journals or _journals()

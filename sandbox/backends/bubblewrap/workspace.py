@@ -16,14 +16,27 @@ from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxProviderError
 from sandbox.workspace import TARGET
+from sandbox.workspace.mask import mask_of
 
 if TYPE_CHECKING:
     from sandbox.profile import SandboxProfile
 
 ATTRIBUTES = "user.overlay."
 
-_HIDE = 'while [ "$1" != / ]; do mknod "$0/$1" c 0 0 || exit; shift; done; shift; exec "$@"'
-"""Makes whiteouts, then becomes the command behind the `/`. A name cannot be `/`."""
+_HIDE = """
+set -e
+while [ "$1" != / ]; do
+    case "$1" in
+        folder) mkdir "$0/$2" ;;
+        hide) mknod "$0/$2" c 0 0 ;;
+        *) chmod "$1" "$0/$2" ;;
+    esac
+    shift 2
+done
+shift
+exec "$@"
+"""
+"""Makes folders and whiteouts, then becomes the command behind the `/`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +46,7 @@ class View:
     Attributes:
         source: the overlay mounted by the host, or else the workspace to lay one over.
         is_mounted: which of them.
-        hidden: names at the top that must not be seen; already done when mounted.
+        hidden: paths that must not be seen; already done when mounted.
     """
 
     source: Path
@@ -53,8 +66,16 @@ def staged(view: View, profile: SandboxProfile, stage: str) -> list[str]:
 
 
 def hiding(view: View, stage: str) -> list[str]:
-    """A command to put in front of the sandbox's own: hides names of the workspace."""
-    return ["/bin/sh", "-c", _HIDE, f"{stage}/overlay/mask", *view.hidden, "/"]
+    """A command to put in front of the sandbox's own: hides paths of the workspace."""
+    mask = mask_of(view.source, view.hidden)
+    argv = ["/bin/sh", "-c", _HIDE, f"{stage}/overlay/mask"]
+    for path, _, _ in mask.folders:
+        argv += ["folder", path]
+    for path in mask.whiteouts:
+        argv += ["hide", path]
+    for path, mode, _ in reversed(mask.folders):
+        argv += [f"{mode:04o}", path]
+    return [*argv, "/"]
 
 
 def inside(view: View, stage: str) -> list[str]:

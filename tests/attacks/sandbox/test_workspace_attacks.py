@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import stat
 import threading
@@ -214,6 +215,43 @@ def test_a_run_cannot_plant_a_commit(tmp_path: Path) -> None:
         changes = overlay.changes()
 
     assert [fault.path for fault in changes.refused] == [".wardline-commit-00"]
+
+
+@pytest.mark.parametrize(
+    ("plant", "refused"),
+    [
+        (lambda top: shutil.rmtree(top / "app"), ["app/deep/keys", "app/key"]),
+        (lambda top: (top / "app/key").write_text("mine"), ["app/key"]),
+        (lambda top: (top / "app/deep/keys").mkdir(), ["app/deep/keys"]),
+        (lambda top: (top / "app/x").write_text("new"), []),
+    ],
+    ids=["folder removed", "replaced", "a folder of its name", "beside it"],
+)
+def test_what_is_hidden_deep_inside_is_neither_seen_nor_changed(
+    tmp_path: Path, plant: Callable[[Path], object], refused: list[str]
+) -> None:
+    files = {"app/key": "secret", "app/deep/keys/one": "secret", "app/x": "x"}
+    workspace = fill(tmp_path / "workspace", files)
+    (workspace / "app").chmod(0o750)
+    with WorkspaceOverlay(workspace, hidden=("app/key", "app/deep/keys", "gone/x")) as overlay:
+        with over(overlay) as merged:
+            assert tree(merged) == {
+                "app": ("directory", 0o750, b""),
+                "app/deep": ("directory", 0o755, b""),
+                "app/x": ("file", 0o644, b"x"),
+            }
+            plant(merged)
+        changes = overlay.changes()
+        assert sorted(fault.path for fault in changes.refused) == refused
+        if refused:
+            with pytest.raises(CommitError):
+                overlay.commit(changes)
+        else:
+            assert [change.path for change in changes.changes] == ["app/x"]
+            overlay.commit(changes)
+
+    assert (workspace / "app/key").read_text() == "secret"
+    assert (workspace / "app/deep/keys/one").read_text() == "secret"
 
 
 STEP = {"do": "take", "path": "a", "slot": "0", "inode": 0, "modified_ns": 0, "modes": [0, 0]}

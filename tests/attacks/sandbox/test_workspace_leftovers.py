@@ -44,6 +44,13 @@ assert os.geteuid() != 0
 SCRIPT = "pwd; ls -A; echo two >> a; rm -r d; mkdir d; echo n > d/n; cat /proc/mounts"
 async def main():
     async with BubblewrapSandbox() as backend:
+        with WorkspaceOverlay(
+            Path(sys.argv[1]), journals=Path(sys.argv[2]), hidden=("d/key",)
+        ) as overlay:
+            job = CommandJob(("sh", "-c", "ls -ld d; ls d"))
+            seen = await backend.run(job, SandboxProfile(), workspace=overlay)
+            assert seen.stdout.split()[0] == b"drwxr-x---", seen
+            assert seen.stdout.split()[-1] == b"x", seen
         with WorkspaceOverlay(Path(sys.argv[1]), journals=Path(sys.argv[2])) as overlay:
             job = CommandJob(("sh", "-c", SCRIPT))
             result = await backend.run(job, SandboxProfile(), workspace=overlay)
@@ -106,7 +113,10 @@ def test_a_plain_user_needs_no_privilege() -> None:
             "typing_extensions",
         ):
             _bring(name, packages)
-        workspace = fill(Path(place, "workspace"), {"a": "one\n", "d/x": "x\n"})
+        workspace = fill(
+            Path(place, "workspace"), {"a": "one\n", "d/x": "x\n", "d/key": "secret"}
+        )
+        (workspace / "d").chmod(0o750)
         journals = Path(place, "journals")
         journals.mkdir(mode=0o700)
         for each in (journals, workspace, *workspace.rglob("*")):

@@ -18,11 +18,10 @@ from permissions.execution.base import Execution
 from permissions.execution.code import CodeStage
 from permissions.execution.file_copy import (
     MAX_INPUT_BYTES,
-    contents_of,
     inputs_of,
     relocated,
 )
-from permissions.execution.outcome import failed, outcome_of
+from permissions.execution.outcome import Copied, failed, outcome_of
 from permissions.execution.overlay import hidden_names
 from permissions.execution.sandboxed import SandboxedExecutor
 from sandbox import (
@@ -181,7 +180,7 @@ def test_a_link_that_leads_to_the_brokers_own_is_hidden_too(workspace: Path) -> 
 def test_what_the_call_names_goes_in_and_nothing_a_link_leads_to(workspace: Path) -> None:
     given = execution(workspace, {"source": "a.txt", "more": ["docs"], "target": "t"})
 
-    found = contents_of(inputs_of(given, private=()))
+    found = inputs_of(given, private=()).contents()
 
     assert found == {"a.txt": b"a", "docs/b.txt": b"b", "docs/deep/c.txt": b"c"}
 
@@ -202,8 +201,8 @@ def test_what_is_the_brokers_own_does_not_go_in_with_its_folder(
     whole = execution(workspace, {"source": "a.txt", "more": ["."]})
 
     assert own.enforces(whole)
-    assert "kept/keys/log" in inputs_of(whole, private=())
-    assert "kept/keys/log" not in inputs_of(whole, private=(workspace / "kept",))
+    assert "kept/keys/log" in inputs_of(whole, private=()).files
+    assert "kept/keys/log" not in inputs_of(whole, private=(workspace / "kept",)).files
     for arguments in ({"source": "kept/keys/log"}, {"source": "a.txt", "target": "kept/x"}):
         with pytest.raises(ExecutionError, match="broker's own"):
             own.enforces(execution(workspace, arguments))
@@ -271,7 +270,14 @@ def test_more_than_fits_is_refused(workspace: Path) -> None:
 
 def ended(workspace: Path, arguments: dict[str, Any] | None = None, **result: Any) -> Any:
     given = execution(workspace, {"source": "a.txt", **(arguments or {})})
-    return outcome_of(given, ExecResult(**{"resources": USED, "enforced": {}, **result}))
+    copied = copied_of(given)
+    made = ExecResult(**{"resources": USED, "enforced": {}, **result})
+    return outcome_of(given, made, copied=copied)
+
+
+def copied_of(given: Execution) -> Copied:
+    inputs = inputs_of(given, private=())
+    return Copied(inputs, inputs.contents())
 
 
 def test_only_the_calls_own_target_comes_out(workspace: Path) -> None:
@@ -300,11 +306,13 @@ def test_a_file_that_cannot_be_put_back_leaves_no_draft(workspace: Path) -> None
 
 def test_a_target_that_became_a_link_is_not_written_through(workspace: Path) -> None:
     given = execution(workspace, {"source": "a.txt", "target": "new"})
+    copied = copied_of(given)
     (workspace / "new").symlink_to(workspace.parent / "secret")
 
     outcome = outcome_of(
         given,
         ExecResult(verdict="ok", value=5, files_out={"new": b"x"}, resources=USED, enforced={}),
+        copied=copied,
     )
 
     assert outcome.status == "provider_failed"
