@@ -47,6 +47,7 @@ app = noun("Read, verify and replay what was recorded.")
 
 EXIT_NO, EXIT_INTEGRITY = 1, 5
 REPLAY_DEADLINE_SECONDS = 5.0
+MAX_INDEX_DIGITS = 17
 
 Dir = Annotated[
     Path | None,
@@ -95,7 +96,7 @@ def show(
         vault = source.vault() if opened else None
         if opened and vault is None:
             raise ConfigError("the vault's key is not here; contents cannot be opened")
-        index = int(what) if what.isdecimal() else None
+        index = int(what) if what.isdecimal() and len(what) < MAX_INDEX_DIGITS else None
         found = False
         for entry in read_entries(source.trace):
             if entry.call != what and entry.index != index:
@@ -161,7 +162,7 @@ def verify(
             key=pin.key,
             is_pinned=pin.is_outside,
             known=checkpoints,
-            vault=source.vault(),
+            vault=source.checked_vault(),
         )
         if as_json:
             typer.echo(json.dumps({**report.document(), "key": pin.source}))

@@ -31,7 +31,7 @@ class TraceSource:
         self._root = folder if alone and folder is not None else layout.root
         self.bundles = layout.bundles
         self._kek = None if alone else layout.kek
-        self._key = None if alone else layout.log_key.with_name(layout.log_key.name + ".pub")
+        self._key = None if alone else layout.log_public_key
         if not self.trace.is_dir() or not segments(self.trace):
             raise ConfigError(f"there is no trace in {self.trace}; give --dir")
 
@@ -40,6 +40,12 @@ class TraceSource:
         if self._kek is None or not self._kek.exists():
             return None
         return VaultReader(self.trace, load_kek(self._kek))
+
+    def checked_vault(self) -> VaultReader | None:
+        """The same for a verification: a state folder without its key has lost something."""
+        if self._kek is None:
+            return None
+        return self.vault() or VaultReader(self.trace, None)
 
     def holds(self, path: Path) -> bool:
         """Whether a file lies in the folder that is verified, so in the same hands."""

@@ -18,13 +18,13 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NoReturn
 
+from permissions import files
 from permissions.errors import PolicyLoadError, SigningError
 from permissions.pdp.table_schemas import table_faults
 from permissions.signing.canonical import canonical, digest, digest_of
@@ -136,16 +136,11 @@ def save_bundle(bundle: PolicyBundle, folder: Path) -> Path:
     Raises:
         OSError: the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder(folder)
     target = _revision_path(folder, bundle.revision)
     if target.exists():
         return target
-    draft = folder / f".{target.name}.{secrets.token_hex(8)}"
-    with draft.open("xb") as file:
-        file.write(canonical(bundle.document()))
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(target)
+    files.replace(target, canonical(bundle.document()))
     return target
 
 

@@ -95,6 +95,11 @@ class TraceConfig(_Section):
         default="durable",
         description="Weakest evidence level; a policy may ask for more, never for less.",
     )
+    known_checkpoints: Path | None = Field(
+        default=None,
+        description="Folder, away from the state folder, where the broker remembers how far its"
+        " log went, so that a restored state folder is found, too.",
+    )
 
 
 class EgressConfig(_Section):

@@ -1,6 +1,6 @@
 """Builds a broker from its configuration, and closes what it opened.
 
-On first use it makes the keys of this installation in the state folder: the log's signing
+With the first log it makes the keys of this installation in the state folder: the log's signing
 key, and the key that seals recorded contents. Losing the second makes the contents
 unreadable; losing the first means that the log cannot be continued, though it stays
 verifiable with its public key.
@@ -11,7 +11,6 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from permissions.approval import store as request_store
@@ -30,18 +29,16 @@ from permissions.logs import get_logger
 from permissions.obligations import budget
 from permissions.pdp.bundle import load_bundle, save_bundle
 from permissions.pdp.embedded.pdp import EmbeddedPdp
-from permissions.setup.layout import StateLayout
+from permissions.setup.layout import StateLayout, control_plane, log_signer
 from permissions.setup.sandboxes import (
     available,
     profiles,
     session_limits,
     unusable_profiles,
 )
-from permissions.signing.keys import Signer, generate, signer_from_uri
 from permissions.tools.registry import ToolRegistry
 from permissions.trace.history import history_of
 from permissions.trace.log import open_log
-from permissions.trace.vault import load_kek
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -70,6 +67,7 @@ async def open_broker(
         ToolDefinitionError: a tool cannot be defined, or two share a name.
         PolicyLoadError: the policies must not be used; the findings say where and why.
         PdpUnavailableError: the decision point does not start.
+        SigningError: a key of the state folder is gone or cannot be used.
         TraceError: the log has another writer, or is not what its key signed.
         StateError: the durable state cannot be opened safely.
     """
@@ -85,7 +83,7 @@ async def open_broker(
     layout.make()
     bundle = load_bundle(config.pdp.policies, overlay=config.pdp.overlay)
     save_bundle(bundle, layout.bundles)
-    kek = load_kek(layout.kek)
+    kek = layout.vault_key()
     async with AsyncExitStack() as stack:
         pdp = await stack.enter_async_context(_decision_point(config, bundle))
         log = await stack.enter_async_context(
@@ -141,18 +139,6 @@ def _require_profiles(registry: ToolRegistry, config: BrokerConfig) -> None:
             )
 
 
-def log_signer(config: BrokerConfig) -> Signer:
-    """The key that signs the log; made on first use when it is the state folder's own.
-
-    Raises:
-        SigningError: the configured key cannot be used.
-    """
-    if config.trace.key:
-        return signer_from_uri(config.trace.key)
-    key = StateLayout(config.state).log_key
-    return signer_from_uri(f"file:{key}") if key.exists() else generate(key)
-
-
 def _decision_point(
     config: BrokerConfig, bundle: PolicyBundle
 ) -> AbstractAsyncContextManager[PolicyDecisionPoint]:
@@ -197,23 +183,10 @@ async def _executors(
             unusable=unusable,
             sessions=sessions,
             limits=session_limits(config),
-            private=_private(config, layout),
+            private=control_plane(config),
             hidden=config.sandbox.hidden,
             journals=layout.commits,
             secrets=secret_files,
         )
         for isolation, sandbox in sandboxes.items()
     }
-
-
-def _private(config: BrokerConfig, layout: StateLayout) -> tuple[Path, ...]:
-    """What no tool may see or change, wherever it lies: it decides what the next start permits."""
-    scheme, _, key = config.trace.key.partition(":")
-    named = (
-        config.sandbox.secrets,
-        Path(key) if scheme == "file" else None,
-        config.pdp.policies,
-        config.pdp.overlay,
-        *(profile.authorities for profile in config.sandbox.profiles.values()),
-    )
-    return (layout.root, *(path for path in named if path is not None))

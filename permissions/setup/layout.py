@@ -1,30 +1,51 @@
-"""Where things stand in the state folder."""
+"""The state folder: what lies where in it, its keys, and what of a machine decides permissions.
+
+The keys are made with the first log and never again. A key that is gone is an error that says
+so: a new one in its stead would open nothing that was recorded, or continue no log, in silence.
+"""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from permissions.database import STATE_FILE
-from permissions.errors import ConfigError
+from permissions.errors import ConfigError, SigningError
+from permissions.files import make_folder
+from permissions.signing.keys import (
+    Signer,
+    generate,
+    public_half,
+    signer_from_uri,
+    write_public_half,
+)
+from permissions.trace.store import segments
+from permissions.trace.vault import load_kek, make_kek
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from permissions.setup.config import BrokerConfig
 
 
 class StateLayout:
-    """The files and folders of one state folder, by what they hold."""
+    """Paths in the state folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.keys = root / "keys"
         self.log_key = self.keys / "log.pem"
+        self.log_public_key = public_half(self.log_key)
         self.kek = self.keys / "vault.key"
         self.trace = root / "trace"
         self.bundles = root / "bundles"
         self.code = root / "code"
         self.commits = root / "commits"
         self.database = root / STATE_FILE
+
+    @property
+    def has_log(self) -> bool:
+        """Whether a log was begun here."""
+        return self.trace.is_dir() and bool(segments(self.trace))
 
     def make(self) -> None:
         """Makes the folders: the root may be passed through, the rest is the owner's.
@@ -37,11 +58,11 @@ class StateLayout:
             ConfigError: they cannot be made there.
         """
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            make_folder(self.root)
             self.root.chmod(0o711)
             for folder in (self.keys, self.trace, self.bundles):
-                folder.mkdir(mode=0o700, exist_ok=True)
-            self.code.mkdir(mode=0o755, exist_ok=True)
+                make_folder(folder)
+            make_folder(self.code, mode=0o755)
             with suppress(FileExistsError), (self.root / ".gitignore").open("x") as ignored:
                 ignored.write("*\n")
         except OSError as err:
@@ -49,3 +70,62 @@ class StateLayout:
                 f"the state folder {self.root} cannot be used ({err.strerror}); it has to be a"
                 " folder of this user's own, on a disk with room"
             ) from err
+
+    def vault_key(self) -> bytes:
+        """The key that seals recorded contents; made when there is no log yet.
+
+        Raises:
+            SigningError: it is gone, or cannot be used.
+        """
+        if not self.kek.exists():
+            self._require_no_log(self.kek, "no recorded content can be read without it")
+            make_kek(self.kek)
+        return load_kek(self.kek)
+
+    def log_signer(self) -> Signer:
+        """The key that signs the log; made when there is no log yet.
+
+        Raises:
+            SigningError: it is gone, or cannot be used.
+        """
+        if not self.log_key.exists():
+            self._require_no_log(self.log_key, "the log cannot be continued without it")
+            return generate(self.log_key)
+        signer = signer_from_uri(f"file:{self.log_key}")
+        try:
+            write_public_half(self.log_key, signer)
+        except OSError as err:
+            raise SigningError(f"{self.log_public_key} cannot be written: {err}") from err
+        return signer
+
+    def _require_no_log(self, key: Path, loss: str) -> None:
+        if self.has_log:
+            raise SigningError(
+                f"the key {key} is gone, and {loss}: put it back from a copy; if there is none,"
+                f" begin a new log: wardline trace renew --dir {self.root}"
+            )
+
+
+def log_signer(config: BrokerConfig) -> Signer:
+    """The key that signs the log, configured or the state folder's own.
+
+    Raises:
+        SigningError: it is gone, or cannot be used.
+    """
+    if config.trace.key:
+        return signer_from_uri(config.trace.key)
+    return StateLayout(config.state).log_signer()
+
+
+def control_plane(config: BrokerConfig) -> tuple[Path, ...]:
+    """What no tool may see or change, wherever it lies: it decides what the next start permits."""
+    scheme, _, key = config.trace.key.partition(":")
+    named = (
+        config.sandbox.secrets,
+        Path(key) if scheme == "file" else None,
+        config.trace.known_checkpoints,
+        config.pdp.policies,
+        config.pdp.overlay,
+        *(profile.authorities for profile in config.sandbox.profiles.values()),
+    )
+    return (config.state, *(path for path in named if path is not None))

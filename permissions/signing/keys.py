@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PublicKey,
 )
 
+from permissions import files
 from permissions.errors import SigningError
 
 if TYPE_CHECKING:
@@ -139,18 +140,41 @@ def generate(path: Path) -> Signer:
     """Makes a key: `path` (0600) for the private half, `path`.pub for the public one.
 
     Raises:
-        SigningError: a key is there already (it is never overwritten), or cannot be written.
+        SigningError: one of the halves is there already (none is ever overwritten), or they
+            cannot be written.
     """
     signer = Signer(Ed25519PrivateKey.generate())
+    if public_half(path).exists() and not path.exists():
+        raise SigningError(
+            f"the key {path} is gone, its public half is still there; put it back from a copy,"
+            f" or move {public_half(path)} away to make another"
+        )
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        files.make_folder(path.parent)
         write_secret(path, signer.pem())
-        path.with_name(path.name + ".pub").write_text(f"{signer.public}\n")
+        write_public_half(path, signer)
     except FileExistsError as err:
         raise SigningError(f"the key {path} exists; move it away to make another") from err
     except OSError as err:
         raise SigningError(f"the key {path} cannot be written: {err}") from err
     return signer
+
+
+def public_half(path: Path) -> Path:
+    """The file of the public key that belongs to the private key in `path`."""
+    return path.with_name(path.name + ".pub")
+
+
+def write_public_half(path: Path, signer: Signer) -> None:
+    """Writes the public key beside the private one, unless it is there.
+
+    A machine that lost power between the two files has the private one alone.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if not public_half(path).exists():
+        files.replace(public_half(path), f"{signer.public}\n".encode(), mode=0o644)
 
 
 def signer_from_uri(uri: str, *, environment: Mapping[str, str] | None = None) -> Signer:
@@ -195,16 +219,12 @@ def read_secret(path: Path) -> bytes:
 
 
 def write_secret(path: Path, data: bytes) -> None:
-    """Writes a new secret file, readable by its owner only, and makes it durable.
+    """Writes a new secret file, readable by its owner only, whole or not at all.
 
     Raises:
         OSError: it exists already, or cannot be written.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    files.create(path, data)
 
 
 def _from_pem(data: bytes, *, named: str) -> Signer:

@@ -118,8 +118,11 @@ def _parse(note: str) -> tuple[Checkpoint, list[tuple[str, bytes]]]:
     if len(hashed) != _HASH_BYTES:
         raise TraceIntegrityError("the root of a checkpoint is not 32 bytes")
     signatures = []
-    for line in lines.splitlines():
+    # Not `splitlines`, which also ends lines at U+2028 and others that may stand in a name.
+    for line in lines[:-1].split("\n"):
         _, name, raw = line.split(" ")
+        if "+" in name or any(map(str.isspace, name)):
+            raise TraceIntegrityError("the name of a key in a checkpoint has a space or a plus")
         signatures.append((name, _base64(raw)))
     return Checkpoint(origin, int(size), hashed), signatures
 

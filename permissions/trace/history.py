@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 def history_of(run: str, *, directory: Path, kek: bytes) -> Iterator[TraceEntry]:
     """The entries of a run, in order. Blocking; reads the whole log, so it takes that time.
 
-    Contents that were left out or erased are missing from their entry.
+    Contents that were left out of the log are missing from their entry.
 
     Raises:
-        TraceError: the log cannot be read.
+        TraceError: the log cannot be read, or the key of a content is not there any more.
         TraceIntegrityError: a line is malformed, or a content is not what was committed to.
     """
     vault = VaultReader(directory, kek)

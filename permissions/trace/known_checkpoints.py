@@ -14,10 +14,9 @@ user or on another machine where that matters.
 from __future__ import annotations
 
 import hashlib
-import os
-import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
+from permissions import files
 from permissions.errors import SigningError, TraceError
 from permissions.signing.keys import PublicKey
 from permissions.trace import codec
@@ -104,14 +103,9 @@ class KnownCheckpoints:
         self._keep(self.log_path(directory), codec.encode(document))
 
     def _keep(self, path: Path, data: bytes) -> None:
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with draft.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
+            files.make_folder(self._folder)
+            files.replace(path, data)
         except OSError as err:
             raise TraceError(
                 f"what was verified could not be kept in {self._folder}: {err}"

@@ -89,16 +89,20 @@ def read_entries(directory: Path) -> Iterator[RecordedEntry]:
     if not segments(directory):
         raise TraceError(f"there is no trace in {directory}")
     pending: list[tuple[bytes, list[bytes]]] = []
+    is_torn = False
     for line in read_lines(directory):
         data = line.data
-        if data.startswith(ENTRY_PREFIX):
+        if not line.ended or b"\0" in data:
+            is_torn = True  # a power cut left zeros in the group that was being written
+        elif data.startswith(ENTRY_PREFIX):
             pending.append((data, []))
         elif data.startswith(CONTENT_PREFIX) and pending:
             pending[-1][1].append(data)
-        elif data.startswith(CHECKPOINT_PREFIX) and line.ended:
-            for entry, contents in pending:
+        elif data.startswith(CHECKPOINT_PREFIX):
+            for entry, contents in () if is_torn else pending:
                 yield _recorded(entry, contents)
             pending.clear()
+            is_torn = False
 
 
 def log_origin(directory: Path) -> str | None:

@@ -12,16 +12,14 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from permissions import files
 from permissions.errors import TraceIntegrityError, TraceWriteError
+from permissions.files import sync_folder
 from permissions.trace.encoder import ENTRY_PREFIX
 from permissions.trace.entry import TraceEntry
 from permissions.trace.merkle import Frontier, leaf_hash
-from permissions.trace.store import (
-    read_lines,
-    segment_path,
-    segments,
-    sync_directory,
-)
+from permissions.trace.store import read_lines, segment_path, segments
+from permissions.trace.vault import KEYS_FILE
 from permissions.trace.verify import verify_trace
 
 if TYPE_CHECKING:
@@ -62,6 +60,11 @@ def recover(directory: Path, *, key: PublicKey) -> Resumption:
         raise TraceIntegrityError(
             f"the log {directory} is not continued: at entry {report.integrity.failed_at},"
             f" {report.integrity.reason}; move it away and keep it as evidence"
+        )
+    if report.end is not None and not (directory / KEYS_FILE).exists():
+        raise TraceIntegrityError(
+            f"{directory / KEYS_FILE} is gone, and with it every recorded content; put it back"
+            " from a copy, or begin a new log: wardline trace renew"
         )
     if report.end is None:
         # Killed before its first checkpoint: nothing of this log was ever promised.
@@ -105,11 +108,11 @@ def _set_aside(directory: Path, segment: Path, end: int, size: int) -> list[Json
         tail += b"".join(path.read_bytes().rstrip(b"\0") for path in later)
         if tail:
             digest = hashlib.sha256(tail).hexdigest()
-            _write_durably(directory / f"{size}-{digest[:16]}{TORN_SUFFIX}", tail)
+            files.replace(directory / f"{size}-{digest[:16]}{TORN_SUFFIX}", tail)
         os.truncate(segment, end)
         for path in later:
             path.unlink()
-        sync_directory(directory)
+        sync_folder(directory)
         return [_facts(path) for path in sorted(directory.glob(f"{size}-*{TORN_SUFFIX}"))]
     except OSError as err:
         raise TraceWriteError(f"the torn tail cannot be set aside: {err}") from err
@@ -119,13 +122,6 @@ def _facts(path: Path) -> JsonObject:
     data = path.read_bytes()
     digest = "sha256:" + hashlib.sha256(data).hexdigest()
     return {"file": path.name, "bytes": len(data), "digest": digest}
-
-
-def _write_durably(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _frontier(directory: Path, end: End, size: int) -> Frontier:

@@ -73,8 +73,9 @@ class Contents:
     """What became of the sealed contents the entries commit to.
 
     `checked` were opened and fit their commitment; `sealed` are there and unaltered, but
-    nobody gave the key to open them; `absent` were left out or lost; `erased` have no key;
-    `locked` have one, which the vault key that was given does not open.
+    nobody gave the key to open them; `absent` were left out or lost; `erased` have no key any
+    more; `locked` have one, which the vault key at hand does not open. The last two are
+    findings, too.
     """
 
     checked: int

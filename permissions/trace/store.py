@@ -7,6 +7,7 @@
   last 64 KiB are kept for the entry that says why the log had to close.
 * What was written counts only when the files still lie where they were opened, at their full
   size: a log that somebody deleted, moved or cut takes writes as before, and keeps nothing.
+  That holds for `vault.keys` as well, without which no content opens.
 * Entries, their sealed contents and the checkpoint over them go into the same file: one sync
   is one barrier, and nothing can survive of one without the other.
 
@@ -19,10 +20,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from permissions.errors import TraceError, TraceWriteError
-from permissions.trace.vault import KEYS_FILE, MAX_SEALED_LINE
+from permissions.files import make_folder, sync_folder
+from permissions.trace.vault import KEYS_FILE, MAX_SEALED_LINE, mend_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,23 +81,20 @@ def read_lines(directory: Path) -> Iterator[Line]:
         try:
             with path.open("rb", buffering=1024 * 1024) as file:
                 offset = 0
+                zeros: int | None = None
                 while data := file.readline(MAX_SEALED_LINE):
                     start, offset = offset, offset + len(data)
+                    if zeros is not None:  # those of a segment are at its end only
+                        yield Line(path, zeros, b"\0", ended=False)
+                        zeros = None
                     if data.endswith(b"\n"):
                         yield Line(path, start, data[:-1], ended=True)
                     elif rest := data.rstrip(b"\0"):
                         yield Line(path, start, rest, ended=False)
+                    else:
+                        zeros = start
         except OSError as err:
             raise TraceError(f"{path.name} cannot be read: {err.strerror}") from err
-
-
-def sync_directory(directory: Path) -> None:
-    """Makes the names of new files durable."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class Store:
@@ -110,9 +110,9 @@ class Store:
         self._directory = directory = directory.absolute()
         self._segment = self._keys = -1
         self._path = directory
-        self._end = self._filled = 0
+        self._end = self._filled = self._keys_end = 0
         try:
-            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(directory)
             self._lock = _open(directory / LOCK_FILE)
         except OSError as err:
             raise TraceWriteError(f"the log {directory} cannot be opened: {err}") from err
@@ -134,12 +134,13 @@ class Store:
         """
         try:
             self._keys = _open(self._directory / KEYS_FILE, os.O_APPEND)
+            self._keys_end = mend_keys(self._keys)
             self._segment, self._path = _open(segment), segment.absolute()
             os.ftruncate(self._segment, end)
             self._end = self._filled = end
             os.fsync(self._segment)
             os.fsync(self._keys)
-            sync_directory(self._directory)
+            sync_folder(self._directory)
         except OSError as err:
             raise TraceWriteError(f"the log cannot be continued: {err}") from err
 
@@ -176,15 +177,22 @@ class Store:
         """Makes lines of the vault's keys file durable.
 
         Raises:
-            TraceWriteError: they could not be written.
+            StoreFullError: no room; nothing was written.
+            TraceWriteError: a write or a sync failed; the store must be abandoned.
         """
+        view = memoryview(lines)
         try:
-            written = os.write(self._keys, lines)
+            while view:
+                view = view[os.write(self._keys, view) :]
             os.fdatasync(self._keys)
         except OSError as err:
-            raise TraceWriteError(f"a key of the vault could not be written: {err}") from err
-        if written != len(lines):
-            raise TraceWriteError("a key of the vault was written in part")
+            # Or the next line would be joined to a part of this one, and lost with it.
+            with suppress(OSError):
+                os.ftruncate(self._keys, self._keys_end)
+            full = err.errno in _FULL
+            fault = StoreFullError if full else TraceWriteError
+            raise fault(f"a key of the vault could not be written: {err.strerror}") from err
+        self._keys_end += len(lines)
 
     def close(self) -> None:
         """Gives back unused room, the files and the lock. Never raises."""
@@ -214,12 +222,15 @@ class Store:
 
     def _require_in_place(self) -> None:
         try:
-            whole = _same_file(self._segment, self._path).st_size >= self._filled
             _same_file(self._lock, self._directory / LOCK_FILE)
+            for descriptor, path, size in (
+                (self._segment, self._path, self._filled),
+                (self._keys, self._directory / KEYS_FILE, self._keys_end),
+            ):
+                if _same_file(descriptor, path).st_size < size:
+                    raise TraceWriteError(f"{path.name} was cut by somebody else")
         except OSError as err:
             raise TraceWriteError(f"the log's files are gone: {err.strerror}") from err
-        if not whole:
-            raise TraceWriteError(f"{self._path.name} was cut by somebody else")
 
     def _fill(self, needed: int) -> None:
         target = self._end + needed
@@ -234,7 +245,7 @@ class Store:
         os.fsync(self._segment)
         os.close(self._segment)
         self._segment, self._path, self._end, self._filled = fresh, path, 0, 0
-        sync_directory(self._directory)
+        sync_folder(self._directory)
 
 
 def _open(path: Path, flags: int = 0) -> int:

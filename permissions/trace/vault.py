@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.keywrap import (
 )
 
 from permissions.errors import SigningError, TraceError, TraceIntegrityError
+from permissions.files import make_folder
 from permissions.signing.keys import read_secret, write_secret
 from permissions.trace import codec
 
@@ -66,22 +67,29 @@ def size_bucket(length: int) -> int:
     return max(64, 1 << max(length - 1, 0).bit_length())
 
 
-def load_kek(path: Path, *, random: Callable[[int], bytes] = os.urandom) -> bytes:
-    """Reads the key-encryption key (32 bytes, file 0600); makes it when there is none.
+def make_kek(path: Path, *, random: Callable[[int], bytes] = os.urandom) -> None:
+    """Makes the key-encryption key of a new log (32 bytes, file 0600), unless it is there.
 
     Keep it away from the log and its backups: the log without it discloses nothing.
 
     Raises:
-        SigningError: it cannot be read or made, is open to others, or is not 32 bytes.
+        SigningError: it cannot be made.
     """
-    if not path.exists():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_secret(path, random(_KEY_BYTES))
-        except FileExistsError:
-            pass  # another process was first
-        except OSError as err:
-            raise SigningError(f"the vault's key {path} cannot be made: {err}") from err
+    try:
+        make_folder(path.parent)
+        write_secret(path, random(_KEY_BYTES))
+    except FileExistsError:
+        pass  # another process was first
+    except OSError as err:
+        raise SigningError(f"the vault's key {path} cannot be made: {err}") from err
+
+
+def load_kek(path: Path) -> bytes:
+    """Reads the key-encryption key.
+
+    Raises:
+        SigningError: it is not there, cannot be read, is open to others, or is not 32 bytes.
+    """
     kek = read_secret(path)
     if len(kek) != _KEY_BYTES:
         raise SigningError(f"the vault's key {path} is not 32 bytes")
@@ -146,12 +154,35 @@ class Vault:
         return self._run_keys[run]
 
 
-class VaultReader:
-    """Opens sealed contents beside a log."""
+def mend_keys(descriptor: int) -> int:
+    """Makes an open keys file end with a whole line, and gives its size.
 
-    def __init__(self, directory: Path, kek: bytes) -> None:
+    A line that power or room cut off was never used: what it would have sealed was written
+    after it, if at all. Left there, the next line would be joined to it and lost.
+
+    Raises:
+        OSError: it cannot be read, or mended.
+    """
+    size = os.fstat(descriptor).st_size
+    data = os.pread(descriptor, size, 0)
+    end = data.rfind(b"\n") + 1
+    if end == size:
+        return size
+    try:
+        codec.decode(data[end:])
+    except TraceError:
+        os.ftruncate(descriptor, end)
+        return end
+    os.write(descriptor, b"\n")  # whole, but for its newline: an editor left it so
+    return size + 1
+
+
+class VaultReader:
+    """Opens sealed contents beside a log; without a key-encryption key, only says which could be."""
+
+    def __init__(self, directory: Path, kek: bytes | None) -> None:
         self._kek = kek
-        self._kek_id = _kek_id(kek)
+        self._kek_id = None if kek is None else _kek_id(kek)
         self._wrapped = _read_keys(directory / KEYS_FILE)
         self._ciphers: dict[str, AESGCM] = {}
 
@@ -161,8 +192,8 @@ class VaultReader:
         Raises:
             TraceIntegrityError: the line is malformed or altered, or holds something else
                 than what was committed to.
-            VaultKeyError: its key is wrapped by another key-encryption key.
-            TraceError: its key was erased.
+            VaultKeyError: its key is wrapped by a key-encryption key that is not at hand.
+            TraceError: its key is not in the keys file any more.
         """
         try:
             document = codec.decode(line, limit=MAX_SEALED_LINE)
@@ -186,7 +217,9 @@ class VaultReader:
         if cipher is None:
             kek_id, wrapped = self._wrapped.get(keyid, (None, b""))
             if kek_id is None:
-                raise TraceError(f"the key {keyid[:16]!r} of a sealed content was erased")
+                raise TraceError(f"the key {keyid[:16]!r} of a sealed content is not there")
+            if self._kek is None:
+                raise VaultKeyError(f"the vault's key ({kek_id[:16]}) is not there")
             if kek_id != self._kek_id:
                 raise VaultKeyError(
                     f"a content is sealed under another vault key ({kek_id[:16]})"

@@ -11,14 +11,23 @@ In one pass and in constant memory per open run (RFC 6962 roots need one hash pe
    restored log, and a fork;
 5. the entries under a checkpoint must tell a story that may happen (`rules.Story`).
 
-The tree is computed by merging equal subtrees on a stack, not by the writer's frontier. Bytes
-after the last checkpoint are a torn tail only when no signed checkpoint follows them.
+The tree is computed by merging equal subtrees on a stack, not by the writer's frontier.
+
+Broken bytes are a torn tail when no signed checkpoint follows them, or when they are what a
+power cut leaves of the one group that was being written: the disk may have taken any of its
+512-byte sectors, the one with the checkpoint too, and the others are still zeros. So the group
+is torn, and not altered, when its checkpoint is the last thing in the log, no known checkpoint
+covers it, and a whole sector of it is zeros. Who zeroes a sector of the last group can as well
+cut the group off; either way only a checkpoint kept outside tells.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+from collections import Counter
+from dataclasses import fields
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Literal
 
 from permissions.errors import SigningError, TraceError, TraceIntegrityError
@@ -52,7 +61,7 @@ from permissions.trace.store import (
 from permissions.trace.vault import VaultKeyError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from permissions.model import JsonObject
@@ -62,6 +71,8 @@ if TYPE_CHECKING:
 
 MAX_BATCH = 65_536
 """Most entries under one checkpoint; more is refused, so that memory stays bounded."""
+SECTOR_BYTES = 512
+"""What a disk writes whole or not at all; a larger sector is several of these."""
 _LISTED_FINDINGS = 100
 
 
@@ -131,7 +142,12 @@ class _Auditor:
         self._batch: list[JsonObject] = []
         self._expected: dict[str, tuple[str, str]] = {}
         self._entry: JsonObject = {}
-        self._checked = self._sealed = self._absent = self._erased = self._locked = 0
+        self._contents: Counter[str] = Counter()
+        self._batch_contents: Counter[str] = Counter()
+        """What became of the contents since the last checkpoint."""
+        self._unopened: dict[str, tuple[int, int]] = {}
+        """Why contents do not open: the first entry with one, and how many there are."""
+        self._batch_unopened: list[tuple[int, str]] = []
         self._story = Story()
         self._findings: list[Finding] = []
         self._findings_count = 0
@@ -141,6 +157,9 @@ class _Auditor:
         self._end: End | None = None
         self._unsigned = 0
         self._broken: tuple[int, str] | None = None
+        self._broken_line: Line | None = None
+        self._late: Line | None = None
+        """A signed checkpoint after what is broken."""
         self.failure: tuple[int, str] | None = None
 
     def feed(self, line: Line) -> None:
@@ -148,7 +167,7 @@ class _Auditor:
         data = line.data
         self._unsigned += len(data) + line.ended
         if self._broken is not None:
-            self._look_for_checkpoint(data)
+            self._look_for_checkpoint(line)
             return
         try:
             if not line.ended:
@@ -168,9 +187,12 @@ class _Auditor:
         except TraceError as err:
             within = data.startswith(CONTENT_PREFIX)
             self._broken = max(self._count - within, 0), str(err)
+            self._broken_line = line
 
     def finish(self) -> Report:
         """Both verdicts over everything that was fed."""
+        if self._late is not None and not self._is_torn(self._late):
+            self.failure = self.failure or self._broken
         self._check_last_signature()
         anchor = self._check_known() if self.failure is None else None
         verified, failed = self._verified, self.failure
@@ -202,10 +224,10 @@ class _Auditor:
                 gaps=self._story.gaps,
                 gap_calls=tuple(map(_listed, self._story.gap_calls)),
                 unknown_types=self._story.unknown,
-                findings=tuple(self._findings),
-                findings_count=self._findings_count,
+                findings=(*self._findings, *self._unopened_findings()),
+                findings_count=self._findings_count + len(self._unopened),
                 contents=Contents(
-                    self._checked, self._sealed, self._absent, self._erased, self._locked
+                    **{each.name: self._contents[each.name] for each in fields(Contents)}
                 ),
             ),
             checkpoint=self._last,
@@ -281,7 +303,7 @@ class _Auditor:
         if named is None:
             raise TraceIntegrityError("a sealed content is not one its entry names")
         if self._vault is None:
-            self._sealed += 1
+            self._batch_contents["sealed"] += 1
             return
         name, commitment = named
         try:
@@ -292,18 +314,21 @@ class _Auditor:
                 path=content_path(self._entry["type"], name),
                 commitment=commitment,
             )
-        except VaultKeyError:
-            self._locked += 1
+        except VaultKeyError as err:
+            self._batch_contents["locked"] += 1
+            self._batch_unopened.append((self._count - 1, str(err)))
         except TraceIntegrityError as err:
             # The entry vouches for these very bytes, so the writer or its vault is at fault.
             self.failure = self._count - 1, str(err)
-        except TraceError:
-            self._erased += 1
+        except TraceError as err:
+            self._batch_contents["erased"] += 1
+            said = f"{err}, and no entry says that it was erased"
+            self._batch_unopened.append((self._count - 1, said))
         else:
-            self._checked += 1
+            self._batch_contents["checked"] += 1
 
     def _close_entry(self) -> None:
-        self._absent += len(self._expected)
+        self._batch_contents["absent"] += len(self._expected)
         self._expected.clear()
 
     def _take_checkpoint(self, line: Line) -> None:
@@ -328,20 +353,57 @@ class _Auditor:
                 if len(self._findings) < _LISTED_FINDINGS:
                     self._findings.append(Finding(document["index"], text))
         self._batch.clear()
+        self._contents.update(self._batch_contents)
+        self._batch_contents.clear()
+        for index, reason in self._batch_unopened:
+            first, count = self._unopened.get(reason, (index, 0))
+            self._unopened[reason] = first, count + 1
+        self._batch_unopened.clear()
 
-    def _look_for_checkpoint(self, data: bytes) -> None:
-        """A signed checkpoint after broken bytes means they were whole once."""
-        if not data.startswith(CHECKPOINT_PREFIX):
+    def _unopened_findings(self) -> Iterator[Finding]:
+        room = max(_LISTED_FINDINGS - len(self._findings), 0)
+        for reason, (index, count) in islice(self._unopened.items(), room):
+            yield Finding(index, f"contents that cannot be opened: {count}; {reason}")
+
+    def _look_for_checkpoint(self, line: Line) -> None:
+        """A signed checkpoint after broken bytes means they were whole once, or in flight."""
+        if self._late is not None:
+            self.failure = (
+                self._broken
+            )  # what was written after it was written onto whole bytes
+        if not line.data.startswith(CHECKPOINT_PREFIX) or not line.ended:
             return
         try:
-            note = _note(data)
+            note = _note(line.data)
             if self._key is None:
                 parse_checkpoint(note)
             else:
                 open_checkpoint(note, self._key)
         except TraceError:
             return
-        self.failure = self._broken
+        self._late = line
+
+    def _is_torn(self, checkpoint: Line) -> bool:
+        """Whether the group before this checkpoint may be what a power cut left of it.
+
+        A group lies in one segment, and no line has zeros in it.
+        """
+        broken, end = self._broken_line, self._end
+        if broken is None or broken.segment != checkpoint.segment:
+            return False
+        same = end is not None and end.segment == checkpoint.segment
+        start = end.offset if same and end is not None else 0
+        try:
+            with checkpoint.segment.open("rb") as file:
+                file.seek(start)
+                group = file.read(checkpoint.offset - start)
+        except OSError:
+            return False
+        # The first sector is shared with what was acknowledged before; the last one with the
+        # checkpoint, which is there, so that one is whole.
+        first = SECTOR_BYTES - start % SECTOR_BYTES
+        bounds = [0, *range(first, len(group) + 1, SECTOR_BYTES)]
+        return any(low < high and not any(group[low:high]) for low, high in pairwise(bounds))
 
     def _check_last_signature(self) -> None:
         if self._all_signatures or self._last is None or self._key is None:

@@ -364,6 +364,9 @@ def test_erased_key_leaves_the_proofs_standing(tmp_path: Path):
     assert report.integrity.verdict == "signed"
     assert report.completeness.contents.erased == 6
     assert report.completeness.contents.checked == 0
+    [finding] = report.completeness.findings
+    assert "no entry says that it was erased" in finding.text
+    assert not report.completeness.is_whole
 
 
 def test_swapped_run_key_is_found(tmp_path: Path):
@@ -386,6 +389,8 @@ def test_wrong_vault_key_opens_nothing(tmp_path: Path):
     assert report.completeness.contents.checked == 0
     assert report.completeness.contents.erased == 0
     assert report.completeness.contents.locked == 6
+    assert "another vault key" in report.completeness.findings[0].text
+    assert not report.completeness.is_whole
 
 
 async def test_second_writer_is_refused(tmp_path: Path):
@@ -456,3 +461,22 @@ def test_seeded_and_ticking_make_the_same_log(tmp_path: Path):
     assert [
         line for line in one if b'"log.open"' not in line and b"checkpoint" not in line
     ] == [line for line in two if b'"log.open"' not in line and b"checkpoint" not in line]
+
+
+@pytest.mark.parametrize("char", ["\x85", "\u2028", "\u2029", "\x0b", "\x1c"])
+@pytest.mark.parametrize("which", [0, -1], ids=["first", "last"])
+def test_odd_line_ends_in_a_signature_line_are_a_broken_checkpoint(
+    tmp_path: Path, char: str, which: int
+):
+    write_log(tmp_path)
+    kept = verified(tmp_path).checkpoint
+    assert kept is not None
+    lines = read(tmp_path)
+    at = places(lines, CHECKPOINT_PREFIX)[which]
+    note = orjson.loads(lines[at])["checkpoint"] + f"\u2014 w{char}x AAAA\n"
+    lines[at] = orjson.dumps({"checkpoint": note})
+    write(tmp_path, lines)
+
+    report = verified(tmp_path, known={"kept": kept})
+    assert report.integrity.verdict == "failed"
+    assert verified(tmp_path, known={"kept": note}).integrity.verdict == "failed"

@@ -40,7 +40,8 @@ from permissions.pdp.bundle import load_bundle
 from permissions.pdp.embedded.pdp import EmbeddedPdp
 from permissions.sessions.open import open_session
 from permissions.setup.config import ApproverConfig, BrokerConfig
-from permissions.setup.factory import log_signer, open_broker
+from permissions.setup.factory import open_broker
+from permissions.setup.layout import log_signer
 from permissions.testing import Person
 from permissions.tools.call import ToolCall
 from permissions.trace.reader import read_entries

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,14 +15,14 @@ import anyio.to_thread
 import pytest
 from logs import CONFIG, KEK, NAME, SIGNER, before, record_run, run_start
 
-from permissions.errors import TraceWriteError
+from permissions.errors import TraceIntegrityError, TraceWriteError
 from permissions.trace.log import open_log
 from permissions.trace.reader import read_entries
 from permissions.trace.vault import VaultReader
 from permissions.trace.verify import verify_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from permissions.trace.log import SignedLog
     from permissions.trace.report import Report
@@ -247,3 +248,97 @@ async def test_a_reader_may_look_while_a_writer_works(tmp_path: Path):
 
     assert sizes == sorted(sizes)
     assert verified(tmp_path).completeness.is_whole
+
+
+def _cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 1)
+
+
+def _replace(path: Path) -> None:
+    data = path.read_bytes()
+    path.rename(path.with_name("moved"))
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("file", ["vault.keys", "00000000000000000000.jsonl", "lock"])
+@pytest.mark.parametrize(
+    "harm",
+    [Path.unlink, _cut, _replace, lambda path: os.truncate(path, 0)],
+    ids=["deleted", "cut", "replaced", "emptied"],
+)
+async def test_harm_to_a_file_stops_the_log_that_is_open(
+    tmp_path: Path, file: str, harm: Callable[[Path], object]
+):
+    if file == "lock" and harm not in (Path.unlink, _replace):
+        pytest.skip("what stands in the lock file is for people")
+    async with open_log(tmp_path, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG) as log:
+        await record_run(log, "run-a", 1)
+
+        harm(tmp_path / file)
+
+        with pytest.raises(TraceWriteError, match=r"cut by somebody else|are gone"):
+            await log.append([run_start("run-b")], evidence="durable")
+
+
+async def test_a_full_disk_at_the_keys_leaves_no_torn_line(small_disk: Path):
+    """Room is made, and the contents of the next run open."""
+    directory = small_disk / "trace"
+    filler = small_disk / "filler"
+    async with open_log(directory, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG) as log:
+        keys = directory / "vault.keys"
+        number = 0
+        while keys.stat().st_size == 0 or 4096 - keys.stat().st_size % 4096 > 120:
+            number += 1
+            await record_run(log, f"run-{number:03}", 1)
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        with pytest.raises(TraceWriteError, match="No space"):
+            await log.append(before("run-x", "call-x"), evidence="durable")
+    assert keys.read_bytes().endswith(b"\n")
+    filler.unlink()
+
+    async with open_log(directory, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG) as log:
+        await record_run(log, "run-after", 1)
+
+    report = verified(directory)
+    assert report.completeness.contents.erased == 0
+    assert not report.completeness.findings
+
+
+@pytest.mark.parametrize("torn", [b'{"kek":"00', b"\0" * 40, b'{"kek"\0\0"}'])
+async def test_a_torn_line_of_the_keys_is_never_appended_to(tmp_path: Path, torn: bytes):
+    async with open_log(tmp_path, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG) as log:
+        await record_run(log, "run-a", 1)
+    keys = tmp_path / "vault.keys"
+    whole = keys.read_bytes()
+    keys.write_bytes(whole + torn)
+
+    async with open_log(tmp_path, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG) as log:
+        await record_run(log, "run-b", 1)
+
+    assert keys.read_bytes().startswith(whole + b'{"kek"')
+    assert verified(tmp_path).completeness.contents.erased == 0
+    assert verified(tmp_path).completeness.is_whole
+
+
+async def test_a_last_key_without_its_newline_is_kept(tmp_path: Path):
+    async with open_log(tmp_path, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG) as log:
+        await record_run(log, "run-a", 1)
+    keys = tmp_path / "vault.keys"
+    keys.write_bytes(keys.read_bytes()[:-1])
+
+    async with open_log(tmp_path, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG) as log:
+        await record_run(log, "run-b", 1)
+
+    assert verified(tmp_path).completeness.is_whole
+
+
+async def test_keys_that_are_gone_are_not_begun_anew(tmp_path: Path):
+    async with open_log(tmp_path, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG) as log:
+        await record_run(log, "run-a", 1)
+    (tmp_path / "vault.keys").unlink()
+
+    with pytest.raises(TraceIntegrityError, match=r"vault\.keys is gone"):
+        async with open_log(tmp_path, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG):
+            pass

@@ -23,7 +23,8 @@ from permissions.model import Completed
 from permissions.plan.model import plan_from
 from permissions.sessions.open import open_session
 from permissions.setup.config import ApproverConfig, BrokerConfig
-from permissions.setup.factory import log_signer, open_broker
+from permissions.setup.factory import open_broker
+from permissions.setup.layout import log_signer
 from permissions.signing.keys import write_secret
 from permissions.testing import Person
 from permissions.tools.call import ToolCall

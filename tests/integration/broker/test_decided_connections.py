@@ -25,8 +25,8 @@ from permissions.pdp.embedded.pdp import EmbeddedPdp
 from permissions.replay import Summary, recorded_decisions, replay
 from permissions.sessions.open import open_session
 from permissions.setup.config import BrokerConfig
-from permissions.setup.factory import log_signer, open_broker
-from permissions.setup.layout import StateLayout
+from permissions.setup.factory import open_broker
+from permissions.setup.layout import StateLayout, log_signer
 from permissions.tools.call import ToolCall
 from permissions.trace.reader import read_entries
 from permissions.trace.vault import VaultReader, load_kek

@@ -21,7 +21,8 @@ from permissions.model import Completed, Denial
 from permissions.pdp.bundle import shipped_folder
 from permissions.sessions.open import open_session
 from permissions.setup.config import ApproverConfig, BrokerConfig, PdpConfig
-from permissions.setup.factory import log_signer, open_broker
+from permissions.setup.factory import open_broker
+from permissions.setup.layout import log_signer
 from permissions.signing.keys import write_secret
 from permissions.tools.call import ToolCall
 from permissions.trace.verify import verify_trace

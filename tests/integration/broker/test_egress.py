@@ -14,7 +14,8 @@ from permissions.errors import ConfigError
 from permissions.model import Completed
 from permissions.sessions.open import open_session
 from permissions.setup.config import BrokerConfig
-from permissions.setup.factory import log_signer, open_broker
+from permissions.setup.factory import open_broker
+from permissions.setup.layout import log_signer
 from permissions.tools.call import ToolCall
 from permissions.trace.history import history_of
 from permissions.trace.reader import read_entries

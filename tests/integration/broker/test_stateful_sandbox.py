@@ -20,7 +20,8 @@ from pools import kill, runners, until
 from permissions.model import CallResult, Completed, Denial
 from permissions.sessions.open import open_session
 from permissions.setup.config import BrokerConfig
-from permissions.setup.factory import log_signer, open_broker
+from permissions.setup.factory import open_broker
+from permissions.setup.layout import log_signer
 from permissions.tools.call import ToolCall
 from permissions.trace.reader import read_entries
 from permissions.trace.verify import verify_trace

@@ -377,7 +377,7 @@ def test_replay_without_the_bundle_says_so(run: Any, state: Path):
     shown = run("replay")
 
     assert shown.exit_code == 1
-    assert "is not kept here" in shown.stdout
+    assert "is not in the state folder" in shown.stdout
 
 
 def test_replay_with_a_folder_that_is_no_policy(run: Any, tmp_path: Path):

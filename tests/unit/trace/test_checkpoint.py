@@ -132,3 +132,22 @@ def test_hashes_are_those_of_rfc_6962():
         "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
     ]
     assert node_hash(leaves[0], leaves[1]) == tree_root(leaves[:2])
+
+
+# Characters that `str.splitlines` ends a line at, and others that are spaces to somebody.
+ODD = "\x0b\x0c\r\x1c\x1d\x1e\x85\u2028\u2029\xa0\u3000\t+"
+
+
+@pytest.mark.parametrize("char", ODD, ids=[f"U+{ord(each):04X}" for each in ODD])
+@pytest.mark.parametrize("where", ["name", "signature", "own"])
+def test_no_other_character_ends_a_signature_line(char: str, where: str):
+    """A typed refusal, and never another reading of the note."""
+    line = {
+        "name": f"\u2014 w{char}x AAAA\n",
+        "signature": f"\u2014 witness AA{char}AA\n",
+        "own": f"\u2014 {ORIGIN}{char} AAAA\n",
+    }[where]
+
+    for note in (NOTE + line, NOTE[:-1] + char + "\n"):
+        with pytest.raises(TraceIntegrityError):
+            open_checkpoint(note, SIGNER.public)

@@ -17,6 +17,7 @@ from permissions.trace.vault import (
     VaultReader,
     commit,
     load_kek,
+    make_kek,
     size_bucket,
 )
 
@@ -87,7 +88,7 @@ def test_an_erased_key_and_another_kek_are_told_from_tampering(tmp_path: Path):
     with pytest.raises(TraceError, match="another vault key") as other:
         VaultReader(tmp_path, bytes(32)).open(line, **WHERE, commitment=commitment)
     (tmp_path / KEYS_FILE).unlink()
-    with pytest.raises(TraceError, match="was erased") as erased:
+    with pytest.raises(TraceError, match="is not there") as erased:
         VaultReader(tmp_path, KEK).open(line, **WHERE, commitment=commitment)
 
     assert not isinstance(other.value, TraceIntegrityError)
@@ -150,9 +151,14 @@ def test_a_commitment_is_bound_to_its_path():
 def test_the_kek_is_made_once_and_kept_to_its_owner(tmp_path: Path):
     path = tmp_path / "keys" / "vault.key"
 
+    with pytest.raises(SigningError, match="cannot be read"):
+        load_kek(path)
+    make_kek(path)
     made = load_kek(path)
+    make_kek(path)
 
     assert load_kek(path) == made
+    assert [each.name for each in path.parent.iterdir()] == ["vault.key"]
     assert path.stat().st_mode & 0o777 == 0o600
     path.chmod(0o644)
     with pytest.raises(SigningError, match="chmod 600"):
