@@ -1,4 +1,4 @@
-"""The plan the demo's agent declares before it reads anything a stranger wrote."""
+"""The plan the demo's agent declares before it reads anything untrusted."""
 
 from __future__ import annotations
 

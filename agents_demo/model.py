@@ -98,7 +98,7 @@ class _Known:
 
     @property
     def documents(self) -> list[str]:
-        """Everything strangers wrote."""
+        """Everything untrusted sources wrote."""
         mails = [json.loads(result)["text"] for _, result in self.of("read_mail")]
         return [result for _, result in self.of("read_document")] + mails
 

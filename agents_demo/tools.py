@@ -25,26 +25,26 @@ WORKSPACE = ContextVar("demo_workspace", default=Path())
 """The folder the job is about."""
 
 
-def _place(path: str) -> Path:
+def _inside(path: str) -> Path:
     return WORKSPACE.get() / path
 
 
 @tool(effect="read", impact="low")
 def list_folder(path: Annotated[str, PathArg("read")]) -> list[str]:
     """Lists the files of a folder."""
-    return sorted(file.name for file in _place(path).iterdir() if file.is_file())
+    return sorted(file.name for file in _inside(path).iterdir() if file.is_file())
 
 
 @tool(effect="read", impact="low")
 def read_document(path: Annotated[str, PathArg("read")]) -> str:
     """Reads an invoice or a note."""
-    return _place(path).read_text(errors="replace")
+    return _inside(path).read_text(errors="replace")
 
 
 @tool(effect="read", impact="low")
 def read_mail(path: Annotated[str, PathArg("read")]) -> dict[str, str]:
     """Reads one mail of the mailbox: sender, subject, text."""
-    mail = message_from_bytes(_place(path).read_bytes(), policy=policy.default)
+    mail = message_from_bytes(_inside(path).read_bytes(), policy=policy.default)
     body = mail.get_body(("plain",))
     return {
         "from": str(mail["From"]),
@@ -56,7 +56,7 @@ def read_mail(path: Annotated[str, PathArg("read")]) -> dict[str, str]:
 @tool(effect="read", impact="low", output="trusted")
 def vendor_account(vendor: str) -> str:
     """Looks a vendor's account up in the master data, which only bookkeeping can write."""
-    accounts: dict[str, str] = json.loads(_place("vendors.json").read_text())
+    accounts: dict[str, str] = json.loads(_inside("vendors.json").read_text())
     return accounts[vendor]
 
 
@@ -92,17 +92,17 @@ def draft_mail(to: Annotated[str, RecipientArg("email")], subject: str, body: st
 @tool(effect="irreversible", impact="high")
 def delete_mail(path: Annotated[str, PathArg("write")]) -> str:
     """Deletes a mail for good."""
-    _place(path).unlink()
+    _inside(path).unlink()
     return f"deleted {path}"
 
 
 def _draft(kind: str, content: dict[str, str]) -> str:
-    outbox = _place("outbox")
+    outbox = _inside("outbox")
     outbox.mkdir(exist_ok=True)
     number = len(list(outbox.glob(f"{kind}-*.json"))) + 1
-    place = outbox / f"{kind}-{number:02}.json"
-    place.write_text(json.dumps(content, indent=2) + "\n")
-    return f"outbox/{place.name}"
+    draft = outbox / f"{kind}-{number:02}.json"
+    draft.write_text(json.dumps(content, indent=2) + "\n")
+    return f"outbox/{draft.name}"
 
 
 TOOLS = (

@@ -15,17 +15,7 @@ SUFFIXES = {"", ".eml", ".json", ".md", ".py", ".rego", ".sh", ".toml", ".txt"}
 OWN = {GLOSSARY, "tests/project/test_words.py", "LICENSE"}
 """Where the words have to stand, and a text that is not ours."""
 
-NOT_YET = (
-    ".",
-    ".ci",
-    "agents_demo",
-    "docs",
-    "permissions",
-    "policies",
-    "sandbox",
-    "tests",
-    "wardline",
-)
+NOT_YET = ("docs/reference", "docs/guides", "permissions", "policies", "sandbox", "tests")
 """Folders that are not held to the glossary yet, with all that is in them."""
 
 
@@ -38,7 +28,7 @@ class Exempt(NamedTuple):
 
 
 EXEMPT = (
-    Exempt("**", r"separation of duties", "NIST's own name for the rule"),
+    Exempt("**", r"separation[ _]of[ _]duties|duties (are|is) separated", "NIST's own name"),
     Exempt("**", r"wall[ _-](clock|seconds|time)\w*", "the clock on the wall, not a boundary"),
     Exempt("**", r"(in|into|out of|take\w*|took) (the |its |their |his )?place", "an idiom"),
     Exempt("**", r"in place", "an idiom"),
