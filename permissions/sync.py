@@ -69,8 +69,9 @@ class Broker(AbstractContextManager["Broker"]):
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """Closes everything, the record included."""
-        self._stack.__exit__(None, None, None)
+        """Closes everything, the record included. In a forked child it is not this one's to close."""
+        if self._broker is None or not self._broker.is_forked:
+            self._stack.__exit__(None, None, None)
 
     @contextmanager
     def session(self, **options: Unpack[SessionOptions]) -> Iterator[RunState]:
@@ -78,13 +79,17 @@ class Broker(AbstractContextManager["Broker"]):
         from permissions.sessions.open import open_session
 
         portal, broker = self._opened()
-        with portal.wrap_async_context_manager(open_session(broker, **options)) as session:
+        with ExitStack() as stack:
+            opened = portal.wrap_async_context_manager(open_session(broker, **options))
+            session = stack.enter_context(opened)
             token = CURRENT_SESSION.set(_handle(portal, broker, session))
             try:
                 yield session
             finally:
                 with suppress(ValueError):  # left from another thread or context
                     CURRENT_SESSION.reset(token)
+                if broker.is_forked:
+                    stack.pop_all()  # its end is the parent's to record
 
     def call(
         self,
@@ -112,6 +117,7 @@ class Broker(AbstractContextManager["Broker"]):
             raise RuntimeError(
                 "use the broker as a context manager: `with Broker(...) as broker:`"
             )
+        self._broker.require_own_process()
         return self._portal, self._broker
 
 

@@ -28,6 +28,7 @@ function or changes the broker's own memory. What must not do that belongs into 
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ from permissions.broker import decision, entries
 from permissions.broker.call import (
     Admission,
     Attempt,
+    Earlier,
     Question,
     requested_call,
 )
@@ -56,6 +58,7 @@ from permissions.broker.result import (
 from permissions.errors import (
     BrokerError,
     ExecutionError,
+    NoSessionError,
     StateLostError,
     ToolFailedError,
 )
@@ -103,20 +106,45 @@ class PermissionBroker:
         """Boundaries this broker can give, weakest first."""
         self.open_runs: set[str] = set()
         """Runs that have a session now."""
+        self._process = os.getpid()
+
+    @property
+    def is_forked(self) -> bool:
+        """Whether this process is a child of the one that opened the broker, by a fork."""
+        return os.getpid() != self._process
+
+    def require_own_process(self) -> None:
+        """Checks that this is the process that opened the broker.
+
+        A forked child has its memory, and neither its threads nor a record, an evaluator or a
+        state of its own: waiting for them would hang, and using them would spoil the parent's.
+
+        Raises:
+            NoSessionError: it is a forked child.
+        """
+        if self.is_forked:
+            raise NoSessionError(
+                f"this process ({os.getpid()}) was forked from the one that opened the broker"
+                f" ({self._process}), so nothing was run; open a broker in each worker, after"
+                " the fork (gunicorn's post_fork, a pool's initializer), on a state folder of"
+                " its own"
+            )
 
     async def call(self, session: RunState, call: ToolCall) -> CallResult:
         """Takes a call through all steps.
 
         Raises:
+            NoSessionError: this process is a forked child of the broker's.
             Exception: whatever the tool itself raised, once that is recorded.
         """
         admitted = await self.admit(session, call)
-        if not isinstance(admitted, Admission):
-            return admitted
-        return await self.complete(admitted)
+        if isinstance(admitted, Admission):
+            return await self.complete(admitted)
+        return admitted.result if isinstance(admitted, Earlier) else admitted
 
     async def explain(self, session: RunState, call: ToolCall) -> Explanation:
         """What steps 1 to 5 would say, without recording, asking or running anything."""
+        self.require_own_process()
         attempt = self._attempt("explain", session, call)
         try:
             question = await understand(attempt, self.parts, self.isolation)
@@ -127,12 +155,14 @@ class PermissionBroker:
             return Explanation.of_refusal(call.tool, refusal_of(err).reasons)
         return Explanation.of_decision(call.tool, decided, question.document)
 
-    async def admit(self, session: RunState, call: ToolCall) -> Admission | CallResult:
+    async def admit(self, session: RunState, call: ToolCall) -> Admission | Earlier | Denial:
         """Steps 1 to 8: an admission, the result of an earlier run of the call, or a denial.
 
         Raises:
             ToolFailedError: an earlier run of this very call ended by the tool's exception.
+            NoSessionError: this process is a forked child of the broker's.
         """
+        self.require_own_process()
         attempt = self._attempt("call", session, call)
         try:
             return await self._admit(attempt)
@@ -159,6 +189,7 @@ class PermissionBroker:
             ExecutionError: the admission was used before.
             Exception: whatever the tool itself raised, once that is recorded.
         """
+        self.require_own_process()
         if admission.taken:
             raise ExecutionError(f"the admission of call {admission.id} was used before")
         admission.taken = True
@@ -181,10 +212,14 @@ class PermissionBroker:
 
     # -- steps 1 to 8 ---------------------------------------------------------------------
 
-    async def _admit(self, attempt: Attempt) -> Admission | CallResult:
+    async def _admit(self, attempt: Attempt) -> Admission | Earlier | Denial:
         question = await understand(attempt, self.parts, self.isolation)  # 1, 2, 3, 4
         if (earlier := await earlier_run(self.parts, attempt, question)) is not None:
             return earlier
+        if attempt.call.key is None:
+            attempt.turn = attempt.session.take_turn(
+                question.definition.digest, question.args_digest
+            )
         decided = await decision.evaluate(self.parts, attempt, question.document)  # 5
         approval = None
         if (asks := decided.access_request) is not None:  # 6
@@ -211,7 +246,9 @@ class PermissionBroker:
         lead elsewhere now, the approval is not for this call.
         """
         asked_for = requested_call(attempt, question, terms, self.parts.pdp.revision)
-        asked = await decision.answered(self.parts, attempt, asked_for, reasons)
+        asked = await decision.answered(
+            self.parts, attempt, asked_for, subject=question.args_digest, reasons=reasons
+        )
         question = await understand_again(attempt, question, self.parts, self.isolation)
         now_asks = requested_call(attempt, question, terms, self.parts.pdp.revision)
         approval = await self.parts.approvals.verify(asked.id, binding=now_asks.binding)
@@ -314,6 +351,8 @@ class PermissionBroker:
         )
         if refusal.reasons[0].code == Code.EXECUTION_STATE_LOST:
             attempt.session.lost.discard(attempt.call.tool)  # told, and told once
+        if attempt.turn is not None:
+            attempt.session.turns.discard(attempt.turn)
         attempt.record.note(entries.denied(attempt, denial, refusal.votes))
         try:
             await attempt.record.flush(self.parts.evidence)

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from permissions.model import (
         AccessRequestTerms,
         CallResult,
+        Completed,
         Digest,
         JsonObject,
     )
     from permissions.obligations.budget import Reserved
     from permissions.obligations.obligations import Terms
     from permissions.plan.cursor import Match
-    from permissions.run.state import RunState
+    from permissions.run.state import RunState, Turn
     from permissions.tools.call import ToolCall
     from permissions.tools.definition import Arguments, ToolDefinition
 
@@ -36,6 +37,8 @@ class Attempt:
     session: RunState
     call: ToolCall
     record: Recorder
+    turn: Turn | None = None
+    """Which of the identical calls of its run it is, for a call without a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +112,31 @@ class Admission:
         """The tool."""
         return self.question.definition
 
+    @property
+    def args_digest(self) -> Digest:
+        """Digest of the effective arguments."""
+        return self.question.args_digest
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """An earlier run of the very same call, whose result is given again.
+
+    Attributes:
+        definition: the tool.
+        args_digest: of the effective arguments.
+    """
+
+    result: Completed
+    definition: ToolDefinition
+    args_digest: Digest
+
 
 def journal_key(call: ToolCall, session: RunState, question: Question) -> JournalKey | None:
     """The journal's key of a call that runs at most once; None for a call without a key."""
     if call.key is None:
         return None
-    return JournalKey(session.run, call.key, question.args_digest)
+    return JournalKey(session.run, call.key, question.definition.digest, question.args_digest)
 
 
 def requested_call(
@@ -137,7 +159,7 @@ def requested_call(
     session, match = attempt.session, question.match
     return RequestedCall(
         run=session.run,
-        key=attempt.call.key or attempt.id,
+        key=_position(attempt),
         tool=question.definition.name,
         tool_digest=question.definition.digest,
         arguments=question.canonical.decode(),
@@ -150,3 +172,10 @@ def requested_call(
         terms=terms,
         effects=effects,
     )
+
+
+def _position(attempt: Attempt) -> str:
+    """Where in its run a call stands: by its caller's key, or as which of identical calls."""
+    if attempt.turn is not None:
+        return f"turn {attempt.turn.number}"
+    return f"key {attempt.call.key}"

@@ -171,7 +171,9 @@ async def _ask(
         attempt, admission.question, terms, parts.pdp.revision, effects=shown(changes)
     )
     try:
-        asked = await decision.answered(parts, attempt, call, decided.reasons)
+        asked = await decision.answered(
+            parts, attempt, call, subject=changes.digest, reasons=decided.reasons
+        )
     except Refusal as refusal:
         await _withdraw(parts, call.binding)
         if refusal.kind == "pending":

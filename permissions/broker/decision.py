@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from permissions.broker.ports import BrokerParts
     from permissions.model import (
         Decision,
+        Digest,
         JsonObject,
         Reason,
     )
@@ -52,10 +53,27 @@ async def evaluate(
     return decided
 
 
+STANDS = "The answer stands for the rest of this run; nobody is asked again."
+
+
 async def answered(
-    parts: BrokerParts, attempt: Attempt, call: RequestedCall, reasons: tuple[Reason, ...]
+    parts: BrokerParts,
+    attempt: Attempt,
+    call: RequestedCall,
+    *,
+    subject: Digest,
+    reasons: tuple[Reason, ...],
 ) -> AccessRequest:
     """The approved request for this; waits for people if the session may.
+
+    A no stands for the rest of the run: nobody is asked twice about the same.
+
+    Args:
+        parts: the broker's.
+        attempt: the call.
+        call: what an approval is bound to.
+        subject: digest of what it is about: the arguments, or the changes.
+        reasons: why a person is asked.
 
     Raises:
         Refusal: it is not approved, or not yet.
@@ -63,10 +81,13 @@ async def answered(
         StateError: the request cannot be kept.
         TraceError: that people are asked cannot be recorded.
     """
+    session, about = attempt.session, (call.tool_digest, subject)
+    if about in session.refused:
+        raise Refusal("denied", reason(Code.APPROVAL_DENIED, agent=STANDS))
     asked = await parts.approvals.submit(call, reasons)
     attempt.record.note(entries.request(attempt, asked))
     await attempt.record.flush("durable")
-    if asked.status == "pending" and attempt.session.approval_mode == "wait":
+    if asked.status == "pending" and session.approval_mode == "wait":
         asked = await parts.approvals.wait(
             asked.id, timeout_seconds=parts.approval_wait_seconds
         )
@@ -74,6 +95,7 @@ async def answered(
         case "approved":
             return asked
         case "denied":
+            session.refused.add(about)
             raise Refusal("denied", reason(Code.APPROVAL_DENIED), votes=asked.votes)
         case "expired" | "cancelled":
             raise Refusal("expired", reason(Code.APPROVAL_EXPIRED), votes=asked.votes)

@@ -1,33 +1,36 @@
 """Calls with a key run once: across resumes of a framework, processes and restarts.
 
-The journal knows which calls were begun and how they ended. One that ended gives its result
-again; one that was begun and has no end is in doubt, and goes on only for a tool that says it
-may be run twice.
+The journal knows which calls were begun and how they ended. One that succeeded gives its result
+again. One that failed, or was begun and has no end, runs again only for a tool that says it may
+be run twice; for any other the failure is told again, and why, or the call is in doubt.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from permissions.broker.call import journal_key
+from permissions.broker.call import Earlier, journal_key
 from permissions.broker.denial import Refusal
-from permissions.broker.result import restore
-from permissions.execution.journal import Finished, Fresh, InDoubt
+from permissions.broker.result import denied_code, restore
+from permissions.execution.journal import Fresh, InDoubt
 from permissions.logs import get_logger
+from permissions.model import Denial
 from permissions.reasons import Code, reason
 from permissions.signing.canonical import digest
 
 if TYPE_CHECKING:
     from permissions.broker.call import Admission, Attempt, Question
     from permissions.broker.ports import BrokerParts
-    from permissions.model import CallResult
+    from permissions.execution.journal import JournalKey, Known
+    from permissions.tools.definition import ToolDefinition
 
 _log = get_logger("broker.idempotency")
 
 
 async def earlier_run(
     parts: BrokerParts, attempt: Attempt, question: Question
-) -> CallResult | None:
+) -> Earlier | Denial | None:
     """What an earlier run of this very call came to; None when it has to be decided.
 
     Raises:
@@ -35,19 +38,22 @@ async def earlier_run(
         ToolFailedError: it ended by the tool's exception.
         StateError: the journal cannot be read.
     """
-    key = journal_key(attempt.call, attempt.session, question)
-    known = None if key is None else await parts.journal.find(key)
-    if isinstance(known, Finished):
-        _log.info("call_replayed", call=attempt.id, tool=question.definition.name)
-        return restore(question.definition, attempt.id, known)
+    if (key := journal_key(attempt.call, attempt.session, question)) is None:
+        return None
+    definition = question.definition
+    known = await parts.journal.find(key)
     # A journal that was lost or restored from a backup does not know what the trace knows.
-    doubtful = isinstance(known, InDoubt) or (
-        key is not None
-        and (digest(key.call.encode()), key.args_digest) in attempt.session.started
-    )
-    if doubtful and not question.definition.options.idempotent:
+    if known is None and begun(key) in attempt.session.started:
+        known = InDoubt(0)
+    if known is None or _may_run_again(definition, known):
+        return None
+    if isinstance(known, InDoubt):
         raise Refusal("in_doubt", reason(Code.CALL_IN_DOUBT))
-    return None
+    _log.info("call_replayed", call=attempt.id, tool=definition.name)
+    restored = restore(definition, attempt.id, known)
+    if isinstance(restored, Denial):
+        return restored
+    return Earlier(restored, definition, question.args_digest)
 
 
 async def begin(parts: BrokerParts, admission: Admission) -> None:
@@ -59,8 +65,35 @@ async def begin(parts: BrokerParts, admission: Admission) -> None:
     """
     if (key := admission.key) is None:
         return
-    known = await parts.journal.begin(key)
-    admission.session.started.add((digest(key.call.encode()), key.args_digest))
-    again = isinstance(known, InDoubt) and admission.definition.options.idempotent
-    if known != Fresh() and not again:
+    known = await parts.journal.begin(key, again=partial(_may_run_again, admission.definition))
+    admission.session.started.add(begun(key))
+    if known != Fresh():
         raise Refusal("in_doubt", reason(Code.CALL_IN_DOUBT))
+
+
+def begun(key: JournalKey) -> tuple[str, str, str]:
+    """How a session remembers a start, as the trace tells it to the next session of the run."""
+    return digest(key.call.encode(errors="surrogatepass")), key.tool_digest, key.args_digest
+
+
+_FAILED = {
+    Code.EXECUTION_STOPPED,
+    Code.EXECUTION_PROVIDER_FAILED,
+    Code.CALL_CANCELLED,
+}
+_NOTHING_RAN = {Code.ISOLATION_UNAVAILABLE, Code.EXECUTION_STATE_LOST}
+
+
+def _may_run_again(definition: ToolDefinition, known: Known) -> bool:
+    """Whether a call that was begun before may begin anew.
+
+    One that succeeded, or that somebody decided against, never does. One that failed or never
+    ended does for a tool that says it may be run twice; one that never started, for each.
+    """
+    idempotent = definition.options.idempotent
+    if isinstance(known, InDoubt) or known.status == "error":
+        return idempotent
+    if known.status != "denied":
+        return False
+    code = denied_code(known)
+    return code in _NOTHING_RAN or (idempotent and code in _FAILED)

@@ -117,6 +117,12 @@ def journal_form(outcome: Outcome, delivery: Delivery) -> tuple[bytes, str]:
     return delivery.shown or b"null", "ok"
 
 
+def denied_code(finished: Finished) -> str:
+    """The reason code of an earlier run that ended in a denial."""
+    code: str = orjson.loads(finished.result)["reasons"][0]["code"]
+    return code
+
+
 def restore(definition: ToolDefinition, call: str, finished: Finished) -> CallResult:
     """What an earlier run of the same call came to.
 
@@ -124,7 +130,10 @@ def restore(definition: ToolDefinition, call: str, finished: Finished) -> CallRe
         ToolFailedError: it ended by an exception of the tool.
     """
     if finished.status == "error":
-        raise ToolFailedError(finished.result.decode())
+        raise ToolFailedError(
+            f"{finished.result.decode()} (the call failed like this when it ran; it is not run"
+            " again, because its tool does not say idempotent=True)"
+        )
     stored = orjson.loads(finished.result)
     if finished.status == "denied":
         reasons = tuple(Reason.model_validate(each) for each in stored["reasons"])

@@ -27,10 +27,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class JournalKey:
-    """What makes two calls one: the run, the caller's key, and the effective arguments."""
+    """What makes two calls one.
+
+    Attributes:
+        run: whose call it is.
+        call: the caller's key, which says where in the run it stands.
+        tool_digest: of the tool's definition; a tool that was changed is another one.
+        args_digest: of the effective arguments.
+    """
 
     run: str
     call: str
+    tool_digest: Digest
     args_digest: Digest
 
 
@@ -59,6 +67,12 @@ class InDoubt:
 
 
 Known: TypeAlias = Finished | InDoubt
+Again: TypeAlias = "Callable[[Known], bool]"
+
+
+def never(_known: Known) -> bool:
+    """A call that was begun is not begun again."""
+    return False
 
 
 class ExecutionJournal(Protocol):
@@ -72,8 +86,13 @@ class ExecutionJournal(Protocol):
         """What is known of a call, without beginning it."""
         ...
 
-    async def begin(self, key: JournalKey) -> Fresh | Known:
-        """Begins a call unless it was begun before. Of any number of racers one is `Fresh`."""
+    async def begin(self, key: JournalKey, *, again: Again = never) -> Fresh | Known:
+        """Begins a call unless it was begun before. Of any number of racers one is `Fresh`.
+
+        Args:
+            key: the call.
+            again: whether a call of which this is known may begin anew all the same.
+        """
         ...
 
     async def finish(self, key: JournalKey, *, result: bytes, status: str) -> None:
@@ -96,9 +115,9 @@ class InMemoryJournal:
         """See `ExecutionJournal`."""
         return self._known.get(key)
 
-    async def begin(self, key: JournalKey) -> Fresh | Known:
+    async def begin(self, key: JournalKey, *, again: Again = never) -> Fresh | Known:
         """See `ExecutionJournal`."""
-        if (known := self._known.get(key)) is not None:
+        if (known := self._known.get(key)) is not None and not again(known):
             return known
         self._known[key] = InDoubt(self._clock())
         return Fresh()
@@ -118,12 +137,13 @@ SCHEMA = Schema(
             CREATE TABLE journal (
                 run TEXT NOT NULL,
                 call TEXT NOT NULL,
+                tool_digest TEXT NOT NULL,
                 args_digest TEXT NOT NULL,
                 started_at INTEGER NOT NULL,
                 finished_at INTEGER,
                 status TEXT,
                 result BLOB,
-                PRIMARY KEY (run, call, args_digest),
+                PRIMARY KEY (run, call, tool_digest, args_digest),
                 CHECK ((finished_at IS NULL) = (status IS NULL)),
                 CHECK ((finished_at IS NULL) = (result IS NULL))
             ) STRICT
@@ -144,14 +164,15 @@ class SqliteJournal:
         """See `ExecutionJournal`."""
         return await self._database.read(lambda connection: _known(connection, key))
 
-    async def begin(self, key: JournalKey) -> Fresh | Known:
+    async def begin(self, key: JournalKey, *, again: Again = never) -> Fresh | Known:
         """See `ExecutionJournal`."""
 
         def work(connection: sqlite3.Connection) -> Fresh | Known:
-            if (known := _known(connection, key)) is not None:
+            if (known := _known(connection, key)) is not None and not again(known):
                 return known
             connection.execute(
-                "INSERT INTO journal (run, call, args_digest, started_at) VALUES (?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO journal"
+                " (run, call, tool_digest, args_digest, started_at) VALUES (?, ?, ?, ?, ?)",
                 (*_values(key), self._clock()),
             )
             return Fresh()
@@ -164,7 +185,8 @@ class SqliteJournal:
         def work(connection: sqlite3.Connection) -> None:
             done = connection.execute(
                 "UPDATE journal SET finished_at = ?, status = ?, result = ?"
-                " WHERE run = ? AND call = ? AND args_digest = ? AND finished_at IS NULL",
+                " WHERE run = ? AND call = ? AND tool_digest = ? AND args_digest = ?"
+                " AND finished_at IS NULL",
                 (self._clock(), status, result, *_values(key)),
             )
             if done.rowcount != 1:
@@ -176,7 +198,7 @@ class SqliteJournal:
 def _known(connection: sqlite3.Connection, key: JournalKey) -> Known | None:
     row = connection.execute(
         "SELECT started_at, status, result FROM journal"
-        " WHERE run = ? AND call = ? AND args_digest = ?",
+        " WHERE run = ? AND call = ? AND tool_digest = ? AND args_digest = ?",
         _values(key),
     ).fetchone()
     if row is None:
@@ -185,8 +207,8 @@ def _known(connection: sqlite3.Connection, key: JournalKey) -> Known | None:
     return InDoubt(started_at) if status is None else Finished(result, status)
 
 
-def _values(key: JournalKey) -> tuple[str, str, str]:
-    return key.run, key.call, key.args_digest
+def _values(key: JournalKey) -> tuple[str, str, str, str]:
+    return key.run, key.call, key.tool_digest, key.args_digest
 
 
 def _nothing_to_finish(key: JournalKey) -> ExecutionError:

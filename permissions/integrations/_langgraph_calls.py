@@ -8,24 +8,35 @@ values of other types come back from there as something else.
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING, Any, assert_never
 
 from langchain_core.messages import ToolMessage
+from langchain_core.tools import StructuredTool
 
-from permissions.errors import NoSessionError
+from permissions.errors import NoSessionError, ToolDefinitionError
 from permissions.signing.canonical import digest
 from permissions.tools.call import ToolCall
+from permissions.tools.decorator import guard_of
 
 if TYPE_CHECKING:
-    from langgraph.prebuilt.tool_node import ToolCallRequest
+    from collections.abc import Hashable
+
+    from langchain_core.tools import BaseTool
+    from langgraph.prebuilt.tool_node import ToolCallRequest, ToolRuntime
     from langgraph.types import Interrupt, StateSnapshot
 
     from permissions.model import Denial, DenialKind, JsonObject
     from permissions.run.state import RunState
+    from permissions.tools.definition import ToolDefinition
 
 QUESTION = "wardline.access_request"
 """`type` of the value of an interrupt that asks for a person's approval."""
+
+EXECUTIONS = 1024
+"""Executions of graph tasks whose calls are remembered; more than run at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +54,93 @@ class HeldCall:
     tool: str
 
 
-def tool_call(request: ToolCallRequest, session: RunState) -> ToolCall:
+def definition_of(given: BaseTool) -> ToolDefinition:
+    """The guarded tool inside a framework's tool: one function, sync or async, and no other.
+
+    Raises:
+        ToolDefinitionError: there is none, or it goes by another name.
+    """
+    found = [
+        function
+        for function in (getattr(given, "func", None), getattr(given, "coroutine", None))
+        if function is not None
+    ]
+    if not isinstance(given, StructuredTool) or len(found) != 1:
+        raise ToolDefinitionError(
+            f"{given.name} is not made from one function; make it with"
+            " `langchain_core.tools.tool` from a function decorated with `permissions.tool`"
+        )
+    definition = guard_of(found[0]).definition
+    if definition.name != given.name:
+        raise ToolDefinitionError(
+            f"the tool {given.name!r} is {definition.name!r} to the broker; give both one name"
+        )
+    return definition
+
+
+class Positions:
+    """Where the calls of one graph task stand in their message, as far as it matters.
+
+    A call is known by its tool, arguments and id, and the task by the checkpoint it starts
+    from; a model or a provider may give several calls of one message the same id, or none. Of
+    calls that are alike in all of that it only counts which of them one is, and since they are
+    alike, it does not matter in which order they come when a graph is resumed.
+
+    Each call of an execution has its own `ToolRuntime`, which a wrapper that changes or retries
+    a request passes on.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._executions: OrderedDict[Hashable, dict[Hashable, list[ToolRuntime]]] = (
+            OrderedDict()
+        )
+
+    def number(self, request: ToolCallRequest, tool: str) -> int:
+        """Which of the calls that are alike this one is, from 0."""
+        asked, runtime = request.tool_call, request.runtime
+        info = runtime.execution_info
+        execution: Hashable = None
+        if info is not None:
+            execution = (info.task_id, info.node_attempt, info.node_first_attempt_time)
+        alike = (asked["id"], tool, _told_apart(asked["args"]))
+        with self._lock:
+            calls = self._executions.setdefault(execution, {})
+            self._executions.move_to_end(execution)
+            while len(self._executions) > EXECUTIONS:
+                self._executions.popitem(last=False)
+            seen = calls.setdefault(alike, [])
+            for number, each in enumerate(seen):
+                if each is runtime:
+                    return number
+            seen.append(runtime)
+            return len(seen) - 1
+
+
+def _told_apart(arguments: Any) -> str:
+    try:
+        return json.dumps(arguments, sort_keys=True, default=repr)
+    except (TypeError, ValueError, RecursionError):
+        return repr(arguments)
+
+
+def tool_call(request: ToolCallRequest, session: RunState, positions: Positions) -> ToolCall:
     """The call as the broker knows it, under a key that a resumed graph gives it again.
 
     The checkpoint a graph task starts from names the turn, in this process and any other, with
-    and without `Send`; call ids alone may be reused by a model from turn to turn.
+    and without `Send`; call ids alone may be reused by a model from turn to turn, and within
+    one message. The tool is the one that will run, whatever name the model gave: a wrapper may
+    have put another in its place.
 
     Raises:
         NoSessionError: the session belongs to another run than the graph's thread.
+        ToolDefinitionError: the tool is not guarded.
     """
     asked, key, info = request.tool_call, None, request.runtime.execution_info
+    # A name this node has no tool for must not reach a tool of that name elsewhere.
+    name = f"{asked['name']} (not offered here)"
+    if request.tool is not None:
+        name = definition_of(request.tool).name
     if info is not None:
         if info.thread_id is not None and info.thread_id != session.run:
             raise NoSessionError(
@@ -60,10 +148,9 @@ def tool_call(request: ToolCallRequest, session: RunState) -> ToolCall:
                 f" {info.thread_id[:80]!r}; open the session with the thread's id as `run`, or a"
                 " resumed graph would not find its approvals and results"
             )
-        turn = (info.thread_id, info.checkpoint_id, asked["id"])
-        key = digest(json.dumps(turn).encode())
-    # A name this node has no tool for must not reach a tool of that name elsewhere.
-    name = asked["name"] if request.tool is not None else f"{asked['name']} (not offered here)"
+        turn = (info.thread_id, info.checkpoint_ns, info.checkpoint_id, info.task_id)
+        position = (asked["id"], positions.number(request, name))
+        key = digest(json.dumps([*turn, *position]).encode())
     return ToolCall(name, asked["args"], key=key, caller="langgraph")
 
 

@@ -10,34 +10,32 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.lowlevel
 from langchain_core.messages import ToolMessage
-from langchain_core.tools import StructuredTool
 from langgraph.types import interrupt
 
-from permissions.broker.call import Admission
+from permissions.broker.call import Admission, Earlier
 from permissions.errors import NoSessionError, ToolDefinitionError
 from permissions.integrations._langgraph_calls import (
+    Positions,
     can_suspend,
+    definition_of,
     denial_message,
     question,
     tool_call,
 )
-from permissions.model import Completed, Denial
+from permissions.model import Denial
 from permissions.reasons import Code, reason
 from permissions.sessions.handle import LocalSession, at_once
 from permissions.tools.context import CURRENT_SESSION, granting
-from permissions.tools.decorator import guard_of
 from permissions.tools.denied import CallDenied
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from langchain_core.tools import BaseTool
     from langgraph.prebuilt.tool_node import ToolCallRequest
     from langgraph.types import Command
 
     from permissions.sessions.handle import Bridge
     from permissions.tools.call import ToolCall
-    from permissions.tools.definition import ToolDefinition
 
 
 class CallGuard:
@@ -49,6 +47,7 @@ class CallGuard:
 
     def __init__(self) -> None:
         self._siblings = _Siblings()
+        self._positions = Positions()
 
     def wrap_tool_call(
         self,
@@ -63,7 +62,7 @@ class CallGuard:
             ToolDefinitionError: the tool is not guarded, or not the one its broker knows.
             Exception: whatever the tool raised, for `handle_tool_errors` to handle.
         """
-        handle, call = _asked(request)
+        handle, call = _asked(request, self._positions)
 
         async def run() -> ToolMessage | Command[Any]:
             return execute(request)
@@ -80,7 +79,7 @@ class CallGuard:
         execute: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
     ) -> ToolMessage | Command[Any]:
         """`wrap_tool_call` for graphs that are awaited; raises the same."""
-        handle, call = _asked(request)
+        handle, call = _asked(request, self._positions)
         info = request.runtime.execution_info
         task = "" if info is None else info.task_id
         run = partial(execute, request)
@@ -105,7 +104,7 @@ async def _answer(
     if isinstance(decided, Denial):
         waits = decided.kind == "pending" and can_suspend(request)
         return decided if waits else denial_message(decided, request)
-    with granting(call.tool, decided) as grant:
+    with granting(decided) as grant:
         try:
             message = await run()
         except CallDenied as err:
@@ -114,6 +113,8 @@ async def _answer(
             unreached = grant.take()
             if unreached and isinstance(decided, Admission):
                 await handle.withdraw(decided, via)
+    if isinstance(grant.void, Denial):
+        return denial_message(grant.void, request)
     return _delivered(message, decided, request, unreached=unreached)
 
 
@@ -148,7 +149,7 @@ class _Siblings:
             await self._idle.setdefault(task, anyio.Event()).wait()
 
 
-def _asked(request: ToolCallRequest) -> tuple[LocalSession, ToolCall]:
+def _asked(request: ToolCallRequest, positions: Positions) -> tuple[LocalSession, ToolCall]:
     """The session around the graph, and the call to put to it.
 
     Raises:
@@ -169,12 +170,12 @@ def _asked(request: ToolCallRequest) -> tuple[LocalSession, ToolCall]:
                 f"the broker knows another function as {definition.name!r} than the tool node;"
                 " give both the same decorated function"
             )
-    return handle, tool_call(request, handle.session)
+    return handle, tool_call(request, handle.session, positions)
 
 
 def _delivered(
     message: ToolMessage | Command[Any],
-    decided: Admission | Completed,
+    decided: Admission | Earlier,
     request: ToolCallRequest,
     *,
     unreached: bool,
@@ -183,7 +184,7 @@ def _delivered(
     if unreached:
         if isinstance(message, ToolMessage) and message.status == "error":
             return message  # the framework's own: the arguments did not fit its schema
-        call = decided.call if isinstance(decided, Completed) else decided.id
+        call = decided.result.call if isinstance(decided, Earlier) else decided.id
         changed = (reason(Code.CALL_CHANGED),)
         return denial_message(
             Denial(call, request.tool_call["name"], "denied", changed), request
@@ -191,27 +192,3 @@ def _delivered(
     if isinstance(decided, Admission) and isinstance(decided.result, Denial):
         return denial_message(decided.result, request)
     return message
-
-
-def definition_of(given: BaseTool) -> ToolDefinition:
-    """The guarded tool inside a framework's tool: one function, sync or async, and no other.
-
-    Raises:
-        ToolDefinitionError: there is none, or it goes by another name.
-    """
-    found = [
-        function
-        for function in (getattr(given, "func", None), getattr(given, "coroutine", None))
-        if function is not None
-    ]
-    if not isinstance(given, StructuredTool) or len(found) != 1:
-        raise ToolDefinitionError(
-            f"{given.name} is not made from one function; make it with"
-            " `langchain_core.tools.tool` from a function decorated with `permissions.tool`"
-        )
-    definition = guard_of(found[0]).definition
-    if definition.name != given.name:
-        raise ToolDefinitionError(
-            f"the tool {given.name!r} is {definition.name!r} to the broker; give both one name"
-        )
-    return definition

@@ -27,8 +27,8 @@ from langchain_core.tools import tool as framework_tool
 from langgraph.graph import END
 from langgraph.types import Command, Send
 
-from permissions.integrations._langgraph_calls import HeldCall, held_calls
-from permissions.integrations._langgraph_guard import CallGuard, definition_of
+from permissions.integrations._langgraph_calls import HeldCall, definition_of, held_calls
+from permissions.integrations._langgraph_guard import CallGuard
 from permissions.integrations._langgraph_node import GuardedToolNode
 from permissions.tools.decorator import guard_of
 

@@ -12,18 +12,19 @@ it to its end like a function.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
 import anyio
 
-from permissions.broker.call import Admission
+from permissions.broker.call import Admission, Earlier
 from permissions.errors import ArgumentsError, SigningError
 from permissions.execution.base import Outcome
 from permissions.execution.in_process import run_async, run_sync
-from permissions.model import Completed
+from permissions.model import Completed, Denial
+from permissions.reasons import Code, reason
 from permissions.signing.canonical import digest_of
 from permissions.tools.call import ToolCall
-from permissions.tools.context import take_grant
+from permissions.tools.context import CURRENT_GRANT
 from permissions.tools.denied import CallDenied
 
 if TYPE_CHECKING:
@@ -137,7 +138,13 @@ class LocalSession:
     def call_guarded(
         self, definition: ToolDefinition, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
-        """Decides, records and runs a call; for an async tool, an awaitable of that."""
+        """Decides, records and runs a call; for an async tool, an awaitable of that.
+
+        Raises:
+            NoSessionError: the process was forked since the broker was opened.
+            CallDenied: the call was refused.
+        """
+        self.broker.require_own_process()
         if definition.is_async:
             return self._call(definition, args, kwargs, self.in_task)
         return at_once(self._call(definition, args, kwargs, self.in_thread))
@@ -146,13 +153,15 @@ class LocalSession:
         """What would be decided for a call; for an async tool, an awaitable of that."""
         call = ToolCall(definition.name, arguments)
         work = partial(self.broker.explain, self.session, call)
+        self.broker.require_own_process()
         if definition.is_async:
             return self.in_task.ask(work)
         return at_once(self.in_thread.ask(work))
 
-    async def admit(self, call: ToolCall, via: Bridge) -> Admission | CallResult:
+    async def admit(self, call: ToolCall, via: Bridge) -> Admission | Earlier | Denial:
         """Decides a call; an outer ring then grants it. See `PermissionBroker.admit`."""
-        admitted: Admission | CallResult = await via.ask(
+        self.broker.require_own_process()
+        admitted: Admission | Earlier | Denial = await via.ask(
             partial(self.broker.admit, self.session, call)
         )
         return admitted
@@ -169,18 +178,35 @@ class LocalSession:
         via: Bridge,
     ) -> Any:
         declared, injected = split(definition, args, kwargs)
-        admitted: Admission | CallResult | None = granted(definition)
-        if admitted is None:
-            admitted = await self.admit(ToolCall(definition.name, declared), via)
-        if not isinstance(admitted, Admission):
-            return unwrap(definition, admitted)
-        if not same_call(definition, admitted, declared):
-            settled = await self._settle(admitted, CHANGED, via)
+        grant = CURRENT_GRANT.get()
+        if grant is not None and isinstance(grant.void, Denial):
+            return unwrap(definition, grant.void)
+        if grant is not None and grant.take():
+            admitted = cast("Admission | Earlier", grant.decided)
+            if not same_call(definition, admitted, declared):
+                grant.void = await self._changed(admitted, via)
+                return unwrap(definition, grant.void)
+        else:
+            decided = await self.admit(ToolCall(definition.name, declared), via)
+            if isinstance(decided, Denial):
+                return unwrap(definition, decided)
+            admitted = decided
+            if admitted.definition is not definition:  # it only shares the name
+                return unwrap(definition, await self._changed(admitted, via))
+        if isinstance(admitted, Earlier):
+            settled: CallResult = admitted.result
         elif admitted.executor is not None:
             settled = await via.ask(partial(self.broker.complete, admitted))
         else:
             settled = await self._run_here(admitted, injected, via)
         return unwrap(definition, settled)
+
+    async def _changed(self, admitted: Admission | Earlier, via: Bridge) -> CallResult:
+        """Ends what was decided, since something else reached the tool."""
+        if isinstance(admitted, Admission):
+            return await self._settle(admitted, CHANGED, via)
+        earlier = admitted.result
+        return Denial(earlier.call, earlier.tool, "denied", (reason(Code.CALL_CHANGED),))
 
     async def _run_here(
         self, admitted: Admission, injected: Mapping[str, Any], via: Bridge
@@ -205,12 +231,6 @@ CHANGED = Outcome(
 UNREACHED = Outcome("not_run", detail="the tool was never reached", verdict="unreached")
 
 
-def granted(definition: ToolDefinition) -> Admission | Completed | None:
-    """What an outer ring decided about this call, used up by this."""
-    decided = take_grant(definition)
-    return decided if isinstance(decided, Admission | Completed) else None
-
-
 def split(
     definition: ToolDefinition, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -227,7 +247,7 @@ def split(
 
 
 def same_call(
-    definition: ToolDefinition, admitted: Admission, declared: Mapping[str, Any]
+    definition: ToolDefinition, admitted: Admission | Earlier, declared: Mapping[str, Any]
 ) -> bool:
     """Whether what reached the function is what was decided, defaults and coercions included.
 
@@ -240,7 +260,7 @@ def same_call(
         reached = digest_of(definition.validate(declared).document)
     except (ArgumentsError, SigningError):
         return False
-    return reached == admitted.question.args_digest
+    return reached == admitted.args_digest
 
 
 def unwrap(definition: ToolDefinition, result: CallResult) -> Any:

@@ -50,10 +50,11 @@ def restore(session: RunState, entries: Iterable[TraceEntry], parts: BrokerParts
                 session.calls += 1
                 if entry.body.get("enforced", {}).get("stateful") is True:
                     session.lost.add(call["intent"].body["tool"])
-                asked = call["intent"].body
-                if asked["key"] is not None:
-                    session.started.add((asked["key"], asked["args_digest"]))
+                _restore_begun(session, call["intent"].body)
                 _restore_use(session, entry.call, call)
+            elif "approval.denied" in entry.body.get("codes", ()):
+                about = entry.body.get("digest") or call["intent"].body["args_digest"]
+                session.refused.add((call["intent"].body["tool_digest"], about))
             elif entry.type in {"outcome", "gap"} and "start" in call:
                 _restore_ending(session, entry.call, call, entry, parts)
                 del known[entry.call]
@@ -71,6 +72,15 @@ def _restore_start(session: RunState, entry: TraceEntry) -> None:
     session.plan_required = session.plan_required or entry.body["plan_required"]
     session.labels |= set(entry.body["labels"])
     session.provenance.add_user_text(entry.contents.get("prompt", b"").decode())
+
+
+def _restore_begun(session: RunState, asked: JsonObject) -> None:
+    """That a call was started: one with a key by that, any other as the next of its kind."""
+    tool_digest, args_digest = asked["tool_digest"], asked["args_digest"]
+    if asked["key"] is None:
+        session.take_turn(tool_digest, args_digest)
+    else:
+        session.started.add((asked["key"], tool_digest, args_digest))
 
 
 def _restore_plan(session: RunState, entry: TraceEntry, parts: BrokerParts) -> None:

@@ -1,8 +1,9 @@
 """What travels with the flow of a program: the current session, and a one-call grant.
 
 Two rings enforce one decision. The outer ring (an adapter) decides and sets a grant; the
-innermost ring (the decorator) takes it, once, for exactly the call that was decided. Without
-a grant the inner ring decides by itself. Both are context variables, so that parallel calls
+innermost ring (the decorator) takes it, once, for exactly the call that was decided, and
+refuses whatever else reaches a tool first. Without a grant, or inside of the tool that took
+it, the inner ring decides by itself. Both are context variables, so that parallel calls
 of one framework step each find their own.
 """
 
@@ -37,13 +38,15 @@ class Grant:
     """What an outer ring decided about one call, for one use by the innermost ring.
 
     Args:
-        tool: the tool's name.
-        decided: what the outer ring has; only the ring that takes it looks inside.
+        decided: what the outer ring has. Only the ring that takes it looks inside, and sees
+            there whether the call that reached it is the one that was decided.
     """
 
-    def __init__(self, tool: str, decided: object) -> None:
-        self.tool = tool
+    def __init__(self, decided: object) -> None:
         self.decided = decided
+        self.void: object | None = None
+        """The refusal of what reached a tool in the place of the call that was decided. It
+        holds for everything else that is reached under this grant."""
         self._taken = Lock()  # not a flag: tools may start threads, and one of them wins
 
     def take(self) -> bool:
@@ -56,19 +59,11 @@ CURRENT_GRANT: ContextVar[Grant | None] = ContextVar("wardline_grant", default=N
 
 
 @contextmanager
-def granting(tool: str, decided: object) -> Iterator[Grant]:
-    """Lets the innermost ring find what an outer ring decided about a call of this tool."""
-    grant = Grant(tool, decided)
+def granting(decided: object) -> Iterator[Grant]:
+    """Lets the innermost ring find what an outer ring decided about a call."""
+    grant = Grant(decided)
     token = CURRENT_GRANT.set(grant)
     try:
         yield grant
     finally:
         CURRENT_GRANT.reset(token)
-
-
-def take_grant(definition: ToolDefinition) -> object | None:
-    """What was decided for a call of this tool, used up by this; None when there is nothing."""
-    grant = CURRENT_GRANT.get()
-    if grant is None or grant.tool != definition.name or not grant.take():
-        return None
-    return grant.decided

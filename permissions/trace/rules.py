@@ -54,7 +54,7 @@ class CallState:
     requested: str | None = None
     approved: str | None = None
     begun: bytes = b""
-    """Digest of its key and arguments, once started."""
+    """Digest of its key, tool and arguments, once started."""
     started: bool = False
     """Whether the tool may have been run."""
     connections: set[int] = field(default_factory=set)
@@ -75,7 +75,13 @@ class _Run:
     open: dict[str, CallState] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
     begun: dict[bytes, int] = field(default_factory=dict)
-    """Where a call with a key and arguments was started, unless a gap followed."""
+    """Where a call with a key was started, unless it did not end well."""
+
+
+FAILED = frozenset(
+    {"error", "stopped", "provider_failed", "unavailable", "state_lost", "cancelled"}
+)
+"""How a call ends that may be tried again under its key."""
 
 
 class Story:
@@ -181,7 +187,7 @@ class Story:
             yield f"{kind} of call {call!r} {ended}"
             return
         if kind == "gap":
-            self._gap(state, current)
+            self._gap(current)
         yield from _findings(kind, entry["body"], current)
         if kind == "start":
             yield from self._start(entry, state, current)
@@ -189,24 +195,22 @@ class Story:
             yield from self._use(entry, current)
         state.calls += kind == "start"
         if kind in TERMINAL:
-            del state.open[call]
-            state.ended.add(call)
+            _end(state, current, failed=kind == "gap" or entry["body"].get("status") in FAILED)
 
-    def _gap(self, run: _Run, call: CallState) -> None:
-        run.begun.pop(call.begun, None)
+    def _gap(self, call: CallState) -> None:
         self.gaps += 1
         if len(self.gap_calls) < LISTED_GAPS:
             self.gap_calls.append(replace(call))
 
     def _start(self, entry: JsonObject, run: _Run, call: CallState) -> Iterator[str]:
-        """An approval lets one start through; so does a key with the same arguments."""
+        """An approval lets one start through; so does a key with the same tool and arguments."""
         yield from self._use(entry, call)
         index, args = entry["index"], entry["body"].get("args_digest")
         if call.key is not None and args is not None:
-            call.begun = _short(f"{call.key}\n{args}")
+            call.begun = _short(f"{call.key}\n{call.tool}\n{args}")
             first = run.begun.setdefault(call.begun, index)
             if first != index:
-                yield f"call {call.call!r} has the key and arguments of the start at {first}"
+                yield f"call {call.call!r} has the key, tool and arguments of the start at {first}"
 
     def _use(self, entry: JsonObject, call: CallState) -> Iterator[str]:
         """An approval lets one start or one commit through."""
@@ -299,3 +303,10 @@ def _connected(name: str, body: JsonObject, call: CallState) -> Iterator[str]:
         call.connections.discard(number)
     elif body.get("permitted") is True and "connection" in body:
         yield f"{name} made a connection without a permit"
+
+
+def _end(run: _Run, call: CallState, *, failed: bool) -> None:
+    del run.open[call.call]
+    run.ended.add(call.call)
+    if failed:
+        run.begun.pop(call.begun, None)

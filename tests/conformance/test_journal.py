@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.both_backends
 
-KEY = JournalKey("run-1", "call-1", Digest("sha256:" + "a" * 64))
+KEY = JournalKey("run-1", "call-1", Digest("sha256:" + "c" * 64), Digest("sha256:" + "a" * 64))
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -73,11 +74,12 @@ async def test_an_empty_result_is_a_result(journal: ExecutionJournal) -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        JournalKey("run-2", KEY.call, KEY.args_digest),
-        JournalKey(KEY.run, "call-2", KEY.args_digest),
-        JournalKey(KEY.run, KEY.call, Digest("sha256:" + "b" * 64)),
+        replace(KEY, run="run-2"),
+        replace(KEY, call="call-2"),
+        replace(KEY, tool_digest=Digest("sha256:" + "b" * 64)),
+        replace(KEY, args_digest=Digest("sha256:" + "b" * 64)),
     ],
-    ids=["run", "call", "arguments"],
+    ids=["run", "call", "tool", "arguments"],
 )
 async def test_each_part_of_the_key_makes_another_call(
     journal: ExecutionJournal, other: JournalKey

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 SCHEMAS = [REQUESTS, JOURNAL, budget.SCHEMA]
 CLOCK = Clock(START + 1)
-KEY = JournalKey("run-1", "call-1", Digest("sha256:" + "a" * 64))
+KEY = JournalKey("run-1", "call-1", Digest("sha256:" + "c" * 64), Digest("sha256:" + "a" * 64))
 
 
 async def consume(database: StateDatabase, request: str, binding: str) -> bool:

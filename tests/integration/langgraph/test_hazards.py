@@ -363,3 +363,60 @@ async def test_h10_a_call_reworded_after_the_decision_does_not_run(world: World)
 
     assert code_of(answers(state)["a"]) == "call.changed"
     assert world.ran == []
+
+
+class Swap(AgentMiddleware):  # type: ignore[type-arg]
+    """Puts another tool in the place of the one the model named."""
+
+    def __init__(self, other: Any) -> None:
+        super().__init__()
+        self.other = other
+
+    def wrap_tool_call(self, request: Any, handler: Any) -> Any:
+        return handler(request.override(tool=self.other))
+
+    async def awrap_tool_call(self, request: Any, handler: Any) -> Any:
+        return await handler(request.override(tool=self.other))
+
+
+def look_alikes(kind: str, ran: list[str]) -> list[Any]:
+    """Two tools that take the same arguments."""
+
+    def made(name: str) -> Any:
+        def act(text: str) -> str:
+            ran.append(f"{name} {text}")
+            return f"{name} {text}"
+
+        async def aact(text: str) -> str:
+            return act(text)
+
+        return tool(name=name, effect="read", impact="low")(act if kind == "sync" else aact)
+
+    return [made("search"), made("search_v2")]
+
+
+@pytest.mark.parametrize("swapped", ["before", "after"])
+async def test_h12_what_is_decided_is_what_runs_though_another_tool_was_put_in_its_place(
+    swapped: str, form: Form, tmp_path: Any
+) -> None:
+    """Swapped before the decision, the other tool is asked about; after it, nothing runs."""
+    world = World(form, tmp_path, make=look_alikes)
+    tools = [framework_tool(t.guard.definition.name, description="d")(t) for t in world.tools]
+    middleware: list[Any] = [Swap(tools[1]), Gate()]
+    graph = create_agent(
+        ScriptedModel(script=[turn(Asked("search", {"text": "x"}, "c")), DONE]),
+        tools,
+        middleware=middleware if swapped == "before" else middleware[::-1],
+        checkpointer=world.saver,
+    )
+
+    async with world.session():
+        state = await world.run(graph)
+
+    decided = [entry.body["tool"] for entry in recorded(world, "intent")]
+    if swapped == "before":
+        assert answers(state)["c"].content == "search_v2 x"
+        assert (world.ran, decided) == (["search_v2 x"], ["search_v2"])
+    else:
+        assert code_of(answers(state)["c"]) == "call.changed"
+        assert (world.ran, decided) == ([], ["search"])

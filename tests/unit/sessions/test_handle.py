@@ -12,12 +12,13 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from permissions.broker.call import Admission
+from permissions.broker.call import Admission, Earlier
 from permissions.model import Completed, Denial
 from permissions.sessions.handle import LocalSession, at_once
 from permissions.sessions.open import open_session
 from permissions.setup.config import BrokerConfig
 from permissions.setup.factory import open_broker
+from permissions.signing.canonical import digest_of
 from permissions.tools.call import ToolCall
 from permissions.tools.context import CURRENT_SESSION, granting
 from permissions.trace.reader import read_entries
@@ -220,7 +221,7 @@ def test_function_with_a_registered_tools_name_is_another_tool(tmp_path: Path) -
 def test_grant_runs_the_decided_call_without_deciding_again(tmp_path: Path) -> None:
     with in_sync_session(tmp_path) as handle:
         admission = admitted(handle, "note", text="x")
-        with granting("note", admission):
+        with granting(admission):
             assert note("x") == "x"
 
     assert isinstance(admission.result, Completed)
@@ -231,7 +232,7 @@ async def test_grant_reaches_an_async_tool(tmp_path: Path) -> None:
     async with in_session(tmp_path) as handle:
         admission = await handle.admit(ToolCall("anote", {"text": "x"}), handle.in_task)
         assert isinstance(admission, Admission)
-        with granting("anote", admission):
+        with granting(admission):
             assert await anote("x") == "x"
 
     assert entries(tmp_path, "start") == [admission.id]
@@ -241,7 +242,7 @@ def test_grant_is_used_once(tmp_path: Path) -> None:
     """The second call of the same function is decided by itself."""
     with in_sync_session(tmp_path) as handle:
         admission = admitted(handle, "note", text="x")
-        with granting("note", admission):
+        with granting(admission):
             note("x")
             note("x")
 
@@ -251,24 +252,25 @@ def test_grant_is_used_once(tmp_path: Path) -> None:
 
 
 def test_grant_is_no_use_to_another_tool(tmp_path: Path) -> None:
-    """A tool that needs people finds no leave in what was granted to another."""
+    """And nothing runs under it any more: what was decided is not what reached a tool."""
     with (
         in_sync_session(tmp_path) as handle,
-        granting("note", admitted(handle, "note", text="x")),
+        granting(admitted(handle, "note", text="x")),
     ):
         with pytest.raises(CallDenied) as refused:
             wipe("x")
-        assert note("x") == "x"
+        with pytest.raises(CallDenied) as later:
+            note("x")
 
-    assert refused.value.denial.code == "approval.unavailable"
-    assert RAN == ["x"]
+    assert refused.value.denial.code == later.value.denial.code == "call.changed"
+    assert RAN == []
 
 
 def test_grant_is_no_use_with_other_arguments(tmp_path: Path) -> None:
     """Not even a second try with the right ones: the grant is gone."""
     with in_sync_session(tmp_path) as handle:
         admission = admitted(handle, "note", text="x")
-        with granting("note", admission) as grant:
+        with granting(admission) as grant:
             with pytest.raises(CallDenied) as refused:
                 note("y")
             left = grant.take()
@@ -288,18 +290,37 @@ def test_grant_fits_any_spelling_of_the_same_call(
     """Defaults and coercions make no difference between the rings."""
     with (
         in_sync_session(tmp_path) as handle,
-        granting("note", admitted(handle, "note", text="x")),
+        granting(admitted(handle, "note", text="x")),
     ):
         assert note(**reached) == "x"
 
 
 def test_grant_of_an_earlier_result_gives_it_without_running(tmp_path: Path) -> None:
-    stored = Completed("call-0", "note", "stored", replayed=True)
-
-    with in_sync_session(tmp_path), granting("note", stored):
+    with in_sync_session(tmp_path) as handle, granting(earlier(handle, text="x")):
         assert note("x") == "stored"
 
     assert RAN == []
+
+
+@pytest.mark.parametrize(("reached", "text"), [(note, "y"), (wipe, "x")])
+def test_an_earlier_result_is_given_for_no_other_call(
+    reached: Any, text: str, tmp_path: Path
+) -> None:
+    with in_sync_session(tmp_path) as handle, granting(earlier(handle, text="x")):
+        with pytest.raises(CallDenied) as refused:
+            reached(text)
+
+    assert refused.value.denial.code == "call.changed"
+    assert RAN == []
+
+
+def earlier(handle: LocalSession, **arguments: Any) -> Earlier:
+    definition = note.guard.definition
+    return Earlier(
+        Completed("call-0", "note", "stored", replayed=True),
+        definition,
+        digest_of(definition.validate(arguments).document),
+    )
 
 
 def test_racing_threads_use_a_grant_once(tmp_path: Path) -> None:
@@ -312,7 +333,7 @@ def test_racing_threads_use_a_grant_once(tmp_path: Path) -> None:
             gate.wait()
             note("x")
 
-        with granting("note", admission):
+        with granting(admission):
             threads = [
                 threading.Thread(target=copy_context().run, args=[run]) for _ in "12345678"
             ]
@@ -333,7 +354,7 @@ def test_parallel_threads_each_find_their_own_grant(tmp_path: Path) -> None:
 
         def run(text: str) -> None:
             admission = admitted(handle, "note", text=text)
-            with granting("note", admission):
+            with granting(admission):
                 gate.wait()
                 assert note(text) == text
             assert isinstance(admission.result, Completed)
@@ -357,7 +378,7 @@ async def test_parallel_tasks_each_find_their_own_grant(tmp_path: Path) -> None:
     async def run(handle: LocalSession, text: str) -> None:
         admission = await handle.admit(ToolCall("anote", {"text": text}), handle.in_task)
         assert isinstance(admission, Admission)
-        with granting("anote", admission):
+        with granting(admission):
             await anyio.lowlevel.checkpoint()
             results[text] = await anote(text)
         assert isinstance(admission.result, Completed)
@@ -395,7 +416,7 @@ def test_failure_of_an_earlier_run_reaches_the_caller_again(tmp_path: Path) -> N
         call = ToolCall("fail", {"text": "x"}, key="k")
         admission = at_once(handle.admit(call, handle.in_thread))
         assert isinstance(admission, Admission)
-        with granting("fail", admission), pytest.raises(LookupError):
+        with granting(admission), pytest.raises(LookupError):
             fail("x")
 
         with pytest.raises(ToolFailedError, match="LookupError: no x"):

@@ -269,7 +269,7 @@ CASES = [
     Case(
         "one key, two starts",
         [START, KEYED, PERMIT, SAME, DONE, *map(other, [KEYED, PERMIT, SAME, DONE])],
-        ["call 'd' has the key and arguments of the start at 4"],
+        ["call 'd' has the key, tool and arguments of the start at 4"],
     ),
     Case(
         "one key, two starts, one unknown end",
