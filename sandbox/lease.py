@@ -1,8 +1,9 @@
 """Who owns a sandbox: enough to tell, after a crash, that the owner is gone for good.
 
 A lease names the boot, the process namespace, the process and its start time, so that a
-recycled process id is not mistaken for its former holder. An owner in another process namespace
-cannot be looked up; its leases are only given up when they have expired.
+recycled process id is not mistaken for its former holder. While its owner lives a lease holds,
+whatever a clock says. An owner in another process namespace cannot be looked up; its leases are
+given up when they have expired, by a clock that nobody sets.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from sandbox.errors import SandboxProviderError
 GRACE_SECONDS = 120
 """Added to a run's own wall clock: after that, no owner can still be waiting for it."""
 
+_SHIFT = 1 << 32
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The owner of a sandbox and when its claim ends (Unix seconds)."""
+    """The owner of a sandbox and when its claim ends (by the clock of `_now`)."""
 
     boot: str
     namespace: str
@@ -42,7 +45,7 @@ class Lease:
             namespace=_namespace(),
             pid=os.getpid(),
             started=_own_start(os.getpid()),
-            expires=int(time.time() + wall_seconds + GRACE_SECONDS),
+            expires=int(_now() + wall_seconds + GRACE_SECONDS),
         )
 
     @classmethod
@@ -62,11 +65,21 @@ class Lease:
     def is_abandoned(self) -> bool:
         """True when nobody can be using what this lease was for."""
         try:
-            if self.boot != _boot() or time.time() > self.expires:
+            if self.boot != _boot():
                 return True
-            return self.namespace == _namespace() and _started(self.pid) != self.started
+            if self.namespace == _namespace():
+                return _started(self.pid) != self.started
+            return _now() > self.expires
         except OSError:
             return False  # whom we cannot look at may be alive
+
+
+def _now() -> float:
+    """Seconds since boot, with those asleep: a clock that cannot be set.
+
+    Shifted beyond Unix time, so that whoever compares the two takes nobody's run for over.
+    """
+    return _SHIFT + time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @cache

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 USER = 65534
-"""The user and group every job runs as: nobody, on each backend."""
+"""The user and group of a job: nobody. A container without a user namespace gets another id."""
 
 WORK = "/box"
 """Working directory: a fresh file system of `work_bytes`, with the files of the call in it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pwd
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +15,20 @@ if TYPE_CHECKING:
 
     from sandbox.profile import SandboxProfile
 
-_NEVER_BELOW = tuple(map(Path, ("/proc", "/sys", "/dev", "/run", "/boot", "/etc", "/var/run")))
-"""Kernel interfaces, sockets of daemons, and the host's own secrets."""
+_NEVER_BELOW = tuple(
+    map(
+        Path,
+        (
+            *("/proc", "/sys", "/dev", "/run", "/boot", "/etc", "/var/run"),
+            *("/var/log", "/var/spool", "/var/backups"),
+            *("/var/lib/docker", "/var/lib/containerd", "/var/lib/containers"),
+            *("/var/lib/kubelet", "/var/lib/etcd", "/var/lib/rancher", "/var/lib/libvirt"),
+            *("/var/lib/lxc", "/var/lib/lxd", "/var/lib/incus", "/var/lib/machines"),
+            *("/var/lib/mysql", "/var/lib/postgresql", "/var/lib/private", "/var/lib/wardline"),
+        ),
+    )
+)
+"""Kernel interfaces, sockets and data of daemons, and the host's own secrets."""
 
 _NEVER_WHOLE = tuple(
     map(
@@ -25,7 +38,34 @@ _NEVER_WHOLE = tuple(
 )
 """Directories that hold other people's things; something below them may be shown."""
 
-_SECRET_NAMES = frozenset({".ssh", ".aws", ".gnupg", ".kube", ".docker", ".azure"})
+_SECRET_NAMES = frozenset(
+    {
+        *(".ssh", ".aws", ".gnupg", ".kube", ".docker", ".azure", ".password-store"),
+        *(".env", ".netrc", ".pgpass", ".pypirc", ".npmrc", ".my.cnf", ".git-credentials"),
+        *(".vault-token", ".terraform.d", ".mozilla", ".thunderbird", ".boto", ".s3cfg"),
+    }
+)
+"""Folders and files of credentials, in anybody's home or anywhere else."""
+
+_SECRET_PATHS = tuple(
+    tuple(path.split("/"))
+    for path in (
+        *(".config/gcloud", ".config/gh", ".config/git/credentials", ".config/op"),
+        *(".config/doctl", ".config/rclone", ".config/google-chrome", ".config/chromium"),
+        *(".local/share/keyrings", ".local/share/docker", ".local/share/containers"),
+        *(".cargo/credentials", ".cargo/credentials.toml", ".gem/credentials"),
+    )
+)
+"""The same, of names that mean other things elsewhere."""
+
+_HOLDERS = frozenset({".config", ".local"})
+"""Folders that hold such ones: not shown whole."""
+
+_FIRST_PERSON = 1000
+"""Below it are services (login.defs(5))."""
+
+_STATE, _CODE = ".wardline", "code"
+"""A broker's state, of which a sandbox may be shown copies of code alone."""
 
 
 def checked_source(path: Path) -> Path:
@@ -44,9 +84,10 @@ def checked_source(path: Path) -> Path:
         raise ProfileError(f"mount source {str(path)!r:.200} is no regular file or directory")
     forbidden = (
         real in _NEVER_WHOLE
-        or real == Path.home()
+        or real.parent == Path("/var/lib")
+        or _is_home(real)
         or any(real.is_relative_to(place) for place in _NEVER_BELOW)
-        or not _SECRET_NAMES.isdisjoint(real.parts)
+        or _is_secret(real)
     )
     if forbidden:
         raise ProfileError(
@@ -54,6 +95,28 @@ def checked_source(path: Path) -> Path:
             " own files; name the one directory the job needs"
         )
     return real
+
+
+def _is_home(real: Path) -> bool:
+    """Whether it is anybody's home, or holds one."""
+    people = [
+        each for each in pwd.getpwall() if each.pw_uid == 0 or each.pw_uid >= _FIRST_PERSON
+    ]
+    homes = [Path.home(), *(Path(each.pw_dir) for each in people)]
+    return real.parent == Path("/home") or any(home.is_relative_to(real) for home in homes)
+
+
+def _is_secret(real: Path) -> bool:
+    parts = real.parts
+    if not _SECRET_NAMES.isdisjoint(parts) or real.name in _HOLDERS:
+        return True
+    if _STATE in parts and parts[parts.index(_STATE) + 1 :][:1] != (_CODE,):
+        return True
+    return any(
+        parts[start : start + len(path)] == path
+        for path in _SECRET_PATHS
+        for start in range(len(parts))
+    )
 
 
 def checked_sources(

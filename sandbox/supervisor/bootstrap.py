@@ -25,6 +25,10 @@ JOB_ENVIRONMENT = {**ENVIRONMENT, "HOME": WORK, "TMPDIR": TMP}
 
 PAGE = 4096
 
+PENDING_SIGNALS = 256
+"""Queued signals and timers of a job. The kernel counts them by user; a standard signal needs
+no room in the queue."""
+
 
 _JOINT = re.compile(
     r"^from (?:__future__|sandbox\.guest\.\w+) import (?:\([^)]*\)|[^(\n]*)\n", re.MULTILINE
@@ -92,6 +96,8 @@ def rlimits(
         # One page above the file system's size, so that "no space" is met first.
         "fsize": max(profile.work_bytes, profile.tmp_bytes) + PAGE,
         "core": 0,
+        "sigpending": PENDING_SIGNALS,
+        "msgqueue": 0,
         "cpu": profile.cpu_seconds,
         "as": None if memory_grouped else profile.memory_bytes,
         "nproc": None if processes_grouped else profile.processes,

@@ -1,7 +1,7 @@
-"""An overlay mounted by uid 0, on the host, for a sandbox whose user is nobody.
+"""An overlay mounted by uid 0, on the host, for a sandbox with a user of its own.
 
-Nobody owns nothing in a workspace. So the workspace is first shown through an id map, in which
-its owner appears as nobody (mount_setattr(2), Linux 5.12), and the overlay lies over that; the
+That user owns nothing in a workspace. So the workspace is first shown through an id map, in which
+its owner appears as that user (mount_setattr(2), Linux 5.12), and the overlay lies over that; the
 host's own files keep their owner. The upper directory is on a file system in memory of bounded
 size. All of it lies in a folder only root can enter, named by its owner's lease, and goes when
 the run ends or with the next reaping.
@@ -49,7 +49,13 @@ class HostMount:
 
 @contextmanager
 def mounted(
-    overlay: WorkspaceOverlay, *, size: int, files: int, lease: Lease, folder: Path = FOLDER
+    overlay: WorkspaceOverlay,
+    *,
+    size: int,
+    files: int,
+    lease: Lease,
+    user: int = USER,
+    folder: Path = FOLDER,
 ) -> Iterator[HostMount]:
     """Mounts an overlay; afterwards only the upper directory's descriptor is left of it.
 
@@ -58,6 +64,7 @@ def mounted(
         size: bytes that may be written.
         files: entries that may be made.
         lease: of the run.
+        user: of the sandbox, on the host; its group has the same number.
         folder: where.
 
     Raises:
@@ -74,7 +81,7 @@ def mounted(
     folder.chmod(0o700)
     try:
         try:
-            upper = _mount(place, overlay, size=size, files=files)
+            upper = _mount(place, overlay, size=size, files=files, as_user=user)
         except OSError as err:
             raise SandboxUnavailableError(
                 f"the workspace cannot be overlaid: {err.strerror}",
@@ -97,12 +104,14 @@ def reap(folder: Path = FOLDER) -> int:
     return len(abandoned)
 
 
-def _mount(place: Path, overlay: WorkspaceOverlay, *, size: int, files: int) -> int:
+def _mount(
+    place: Path, overlay: WorkspaceOverlay, *, size: int, files: int, as_user: int
+) -> int:
     paths = {name: place / name for name in _MOUNTS}
     for path in paths.values():
         path.mkdir(mode=0o700)
     found = overlay.source.stat()
-    owners = _owners(found.st_uid, found.st_gid)
+    owners = _owners(found.st_uid, found.st_gid, as_user)
     try:
         tree = kernel.clone_tree(str(overlay.source), owners=owners)
     finally:
@@ -115,7 +124,7 @@ def _mount(place: Path, overlay: WorkspaceOverlay, *, size: int, files: int) -> 
     upper, work, mask = (paths["memory"] / name for name in ("upper", "work", "mask"))
     for path in (upper, work, mask):
         path.mkdir(mode=0o755)
-    os.chown(upper, USER, USER)
+    os.chown(upper, as_user, as_user)
     upper.chmod(found.st_mode & 0o777)
     _hide(mask, mask_of(overlay.source, overlay.hidden), owner=found.st_uid)
     number = _open(upper)
@@ -160,8 +169,8 @@ def _open(path: Path) -> int:
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def _owners(user: int, group: int) -> int:
-    """A user namespace that maps a workspace's owner to nobody, by descriptor."""
+def _owners(user: int, group: int, as_user: int) -> int:
+    """A user namespace that maps a workspace's owner to another user, by descriptor."""
     own = Path("/proc/self/ns/user").readlink()
     with subprocess.Popen(
         [_UNSHARE, "--user", "--", "/bin/cat"],
@@ -178,8 +187,8 @@ def _owners(user: int, group: int) -> int:
                 if time.monotonic() > deadline or holder.poll() is not None:
                     raise SandboxProviderError("no user namespace can be made for an overlay")
                 time.sleep(0.0005)
-            (proc / "uid_map").write_text(f"{user} {USER} 1")
-            (proc / "gid_map").write_text(f"{group} {USER} 1")
+            (proc / "uid_map").write_text(f"{user} {as_user} 1")
+            (proc / "gid_map").write_text(f"{group} {as_user} 1")
             return os.open(proc / "ns/user", os.O_RDONLY | os.O_CLOEXEC)
         finally:
             holder.kill()

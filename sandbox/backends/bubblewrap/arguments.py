@@ -7,7 +7,7 @@ exists, in steps that become one another:
 
 1. if a source lies in a directory closed to others (`/root`), bubblewrap as root makes a
    private mount namespace of the system's directories, and shows the sources under `/tmp`;
-2. `setpriv` becomes uid 65534 and gives up every capability for good;
+2. `setpriv` becomes a user of its own and gives up every capability for good;
 3. bubblewrap as that user builds the sandbox itself.
 
 Every launch has a first step when there is a workspace to lay a layer over
@@ -74,7 +74,7 @@ def command(
     system: Sequence[tuple[str, str | None]],
     masked: Sequence[str],
     descriptors: Descriptors,
-    drop_root: bool,
+    user: int | None,
     is_closed: bool,
     view: View | None = None,
 ) -> list[str]:
@@ -87,17 +87,17 @@ def command(
         system: from `system_links`.
         masked: the paths of `MASKED` that exist here.
         descriptors: inherited descriptors.
-        drop_root: True when the launcher is uid 0.
-        is_closed: True when uid 65534 could not get at what is shown, or at bubblewrap.
+        user: of the host, to be dropped to when the launcher is uid 0.
+        is_closed: True when that user could not get at what is shown, or at bubblewrap.
         view: of the job's workspace, if it has one.
     """
     bwrap = str(programs.bwrap)
     dropped: list[str] = []
-    if drop_root:
-        dropped = [str(programs.setpriv), f"--reuid={USER}", f"--regid={USER}"]
+    if user is not None:
+        dropped = [str(programs.setpriv), f"--reuid={user}", f"--regid={user}"]
         dropped += ["--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]
         dropped += ["--no-new-privs", "--"]
-    if view is None and not (drop_root and is_closed):
+    if view is None and not (user is not None and is_closed):
         return dropped + _sandbox(
             bwrap,
             programs,
@@ -130,7 +130,7 @@ def command(
         descriptors=descriptors,
         view=view,
     )
-    if view is not None and not drop_root:
+    if view is not None and user is None:
         return [*stage, "--die-with-parent", "--", *hiding(view, STAGE), *proper]
     for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):
         stage += ["--cap-add", capability]
@@ -167,7 +167,9 @@ def _sandbox(
     argv += ["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys"]
     for path in masked:
         argv += ["--ro-bind", "/dev/null", path]
-    argv += ["--dev", "/dev", "--remount-ro", "/dev"]
+    # No terminals: the kernel has a few thousand for the whole machine.
+    argv += ["--dev", "/dev", "--tmpfs", "/dev/pts", "--remount-ro", "/dev/pts"]
+    argv += ["--remount-ro", "/dev"]
     argv += ["--perms", "0700", "--size", str(profile.tmp_bytes), "--tmpfs", TMP]
     argv += ["--perms", "0700", "--size", str(profile.work_bytes), "--tmpfs", WORK]
     for entry in shown:

@@ -24,8 +24,9 @@ from sandbox.errors import SandboxError, SandboxUnavailableError
 from sandbox.isolation.cgroup import RunGroup
 from sandbox.isolation.mounts import checked_sources
 from sandbox.isolation.seccomp import POLICY_DIGEST
+from sandbox.isolation.users import own_user
 from sandbox.lease import Lease
-from sandbox.profile import USER, WORK, SandboxProfile
+from sandbox.profile import WORK, SandboxProfile
 from sandbox.protocol import Availability, RunRequest, Sandbox
 from sandbox.supervisor.bootstrap import rlimits
 from sandbox.supervisor.wire import encode_setup
@@ -85,9 +86,8 @@ class BubblewrapSandbox(Sandbox):
             raise SandboxUnavailableError(
                 "bubblewrap has neither images nor runtimes", "use Docker for this profile"
             )
-        roots = checked_sources(
-            request.code_roots, profile, user=USER if os.geteuid() == 0 else None
-        )
+        user = own_user() if os.geteuid() == 0 else None
+        roots = checked_sources(request.code_roots, profile, user=user)
         programs = await self._open()
         lease = Lease.of_this_process(wall_seconds=request.lease_seconds + 2 * BOOT_SECONDS)
         create = partial(RunGroup.create, profile, lease=lease, name=secrets.token_hex(8))
@@ -101,6 +101,7 @@ class BubblewrapSandbox(Sandbox):
                 request,
                 roots,
                 lease=lease,
+                user=user,
                 group=group,
                 enforced=enforced(profile, group, programs, has_workspace=has_workspace),
             )

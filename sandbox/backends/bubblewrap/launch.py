@@ -47,9 +47,18 @@ def launched(
     roots: Sequence[Path],
     *,
     lease: Lease,
+    user: int | None,
     view: View | None,
 ) -> Iterator[Started]:
     """Starts the launcher; on leaving it has been waited for and every descriptor closed.
+
+    Args:
+        programs: of this machine.
+        profile: sizes and mounts.
+        roots: real host paths of the code.
+        lease: of its owner.
+        user: of the host, to be dropped to when this is uid 0.
+        view: of the job's workspace, if it has one.
 
     Raises:
         SandboxProviderError: it cannot be started.
@@ -68,7 +77,6 @@ def launched(
                 )
                 shown = shown_paths(programs, roots, profile)
                 needed = (programs.bwrap, *(entry.source for entry in shown))
-                drop_root = os.geteuid() == 0
                 argv = command(
                     programs,
                     profile,
@@ -76,8 +84,8 @@ def launched(
                     system=system_links(),
                     masked=_masked(),
                     descriptors=descriptors,
-                    drop_root=drop_root,
-                    is_closed=drop_root and not all(map(_is_open, needed)),
+                    user=user,
+                    is_closed=user is not None and not all(map(_is_open, needed)),
                     view=view,
                 )
             except OSError as err:
@@ -97,11 +105,8 @@ def launched(
 
 
 def _is_open(source: Path) -> bool:
-    """True when uid 65534 gets as far as `source`, by what everybody may."""
-    facts = [parent.stat() for parent in source.resolve().parents]
-    return all(
-        fact.st_mode & 0o001 and USER not in (fact.st_uid, fact.st_gid) for fact in facts
-    )
+    """True when a user who owns nothing gets as far as `source`."""
+    return all(parent.stat().st_mode & 0o001 for parent in source.resolve().parents)
 
 
 @cache

@@ -36,6 +36,7 @@ class Namespaces:
         request: what it is for.
         roots: real host paths of the code, already checked.
         lease: of its owner.
+        user: of the host, to be dropped to when this is uid 0.
         group: made for it; removed with it.
         enforced: what holds it, for the record.
 
@@ -51,15 +52,16 @@ class Namespaces:
         roots: Sequence[Path],
         *,
         lease: Lease,
+        user: int | None,
         group: RunGroup,
         enforced: Mapping[str, object],
     ) -> None:
         profile, workspace = request.profile, request.workspace
-        self._uncollected = None if os.geteuid() == 0 else workspace
+        self._uncollected = workspace if user is None else None
         with ExitStack() as stack:
-            view = None if workspace is None else _view(workspace, profile, lease, stack)
+            view = None if workspace is None else _view(workspace, profile, lease, user, stack)
             self._started = stack.enter_context(
-                launched(programs, profile, roots, lease=lease, view=view)
+                launched(programs, profile, roots, lease=lease, user=user, view=view)
             )
             held = stack.pop_all()
         self._process = LocalProcess(
@@ -101,11 +103,15 @@ class Namespaces:
 
 
 def _view(
-    workspace: WorkspaceOverlay, profile: SandboxProfile, lease: Lease, stack: ExitStack
+    workspace: WorkspaceOverlay,
+    profile: SandboxProfile,
+    lease: Lease,
+    user: int | None,
+    stack: ExitStack,
 ) -> View:
-    if os.geteuid() != 0:
+    if user is None:
         return View(workspace.source, is_mounted=False, hidden=workspace.hidden)
     mount = stack.enter_context(
-        mounted(workspace, size=profile.work_bytes, files=profile.files, lease=lease)
+        mounted(workspace, size=profile.work_bytes, files=profile.files, lease=lease, user=user)
     )
     return View(mount.merged, is_mounted=True, hidden=())

@@ -25,9 +25,10 @@ from sandbox.backends.docker.inspect import read_sbom
 from sandbox.backends.docker.options import create_request, enforced, grouped_rlimits
 from sandbox.errors import SandboxError, SandboxUnavailableError
 from sandbox.isolation.mounts import checked_sources
+from sandbox.isolation.users import own_user
 from sandbox.lease import Lease
 from sandbox.logs import get_logger
-from sandbox.profile import USER, WORK
+from sandbox.profile import WORK
 from sandbox.protocol import Availability, Sandbox
 from sandbox.requirements import installed
 from sandbox.supervisor.wire import encode_setup
@@ -49,6 +50,8 @@ log = get_logger("docker")
 BOOT_SECONDS = 30.0
 CLEANUP_SECONDS = 45.0
 ENGINE_THREADS = 16
+MAPPED_USERS = range(1000, 65000)
+"""Of an engine with `userns-remap`, whose containers have 65,536 ids."""
 
 _T = TypeVar("_T")
 
@@ -91,22 +94,28 @@ class DockerSandbox(Sandbox):
     async def start(self, request: RunRequest) -> Container:
         """See `Sandbox`."""
         profile, workspace = request.profile, request.workspace
-        roots = checked_sources(request.code_roots, profile, user=USER)
         await self._open()
         engine = self._connected()
+        user = self._own_user()
+        roots = checked_sources(request.code_roots, profile, user=user)
         for owed in tuple(self._owed):
             await self._remove(owed)
         image = await self._in_thread(partial(_image_id, engine, profile, self._facts))
         lease = Lease.of_this_process(wall_seconds=request.lease_seconds + 2 * BOOT_SECONDS)
         name = f"wardline-{secrets.token_hex(8)}"
         async with AsyncExitStack() as stack:
-            merged = await self._merged(workspace, profile, lease, stack)
+            merged = await self._merged(workspace, profile, lease, user, stack)
             stack.push_async_callback(self._removed, name)
             stream = await self._in_thread(
                 partial(
                     engine.launch,
                     create_request(
-                        profile, image=image, lease=str(lease), code_roots=roots, merged=merged
+                        profile,
+                        image=image,
+                        lease=str(lease),
+                        user=user,
+                        code_roots=roots,
+                        merged=merged,
                     ),
                     name=name,
                 )
@@ -140,17 +149,26 @@ class DockerSandbox(Sandbox):
             raise
         return container
 
+    def _own_user(self) -> int:
+        """An id for one container. An engine that maps them knows those of one range only."""
+        if self._facts.get("user_namespace"):
+            return MAPPED_USERS.start + secrets.randbelow(len(MAPPED_USERS))
+        return own_user()
+
     async def _merged(
         self,
         workspace: WorkspaceOverlay | None,
         profile: SandboxProfile,
         lease: Lease,
+        user: int,
         stack: AsyncExitStack,
     ) -> Path | None:
         """Mounts the overlay of a workspace on the host, until `stack` is closed."""
         if workspace is None:
             return None
-        mount = mounted(workspace, size=profile.work_bytes, files=profile.files, lease=lease)
+        mount = mounted(
+            workspace, size=profile.work_bytes, files=profile.files, lease=lease, user=user
+        )
         # Whoever gives up meanwhile, what was mounted has to be known, to be unmounted.
         with anyio.CancelScope(shield=True):
             merged = (await self._in_thread(mount.__enter__)).merged

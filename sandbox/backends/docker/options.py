@@ -15,7 +15,6 @@ from sandbox.isolation.seccomp import POLICY_DIGEST, docker_profile
 from sandbox.profile import (
     CODE,
     TMP,
-    USER,
     WORK,
 )
 from sandbox.supervisor.bootstrap import ENVIRONMENT, python_arguments, rlimits
@@ -32,9 +31,9 @@ LEASE_LABEL = "io.wardline.lease"
 
 MASKED_PATHS = (
     *procfs.MASKED,
-    *("/sys/firmware", "/sys/devices/virtual/powercap", "/dev/mqueue"),
+    *("/sys/firmware", "/sys/devices/virtual/powercap", "/dev/mqueue", "/dev/pts"),
 )
-"""The engine's own list, and `/dev/mqueue`, the one writable place it leaves in `/dev`."""
+"""The engine's own list, and in `/dev` what can be written: message queues and terminals."""
 
 CPU_PERIOD_MICROSECONDS = 100_000
 
@@ -44,6 +43,7 @@ def create_request(
     *,
     image: str,
     lease: str,
+    user: int,
     code_roots: Sequence[Path],
     merged: Path | None = None,
 ) -> dict[str, Any]:
@@ -53,6 +53,7 @@ def create_request(
         profile: the walls.
         image: image id by digest, already resolved.
         lease: text of the owner's lease.
+        user: id of its user and group inside.
         code_roots: real host paths, already checked.
         merged: the job's overlay over its workspace, mounted on the host.
     """
@@ -61,7 +62,7 @@ def create_request(
         "Entrypoint": ["python3", *python_arguments()],
         "Cmd": [],
         "Env": [f"{name}={value}" for name, value in ENVIRONMENT.items()],
-        "User": f"{USER}:{USER}",
+        "User": f"{user}:{user}",
         "WorkingDir": "/",
         "Hostname": "sandbox",
         "Labels": {LEASE_LABEL: lease},
@@ -75,12 +76,12 @@ def create_request(
         "NetworkDisabled": True,
         "StopSignal": "SIGKILL",
         "Healthcheck": {"Test": ["NONE"]},
-        "HostConfig": _host_config(profile, code_roots, merged),
+        "HostConfig": _host_config(profile, user, code_roots, merged),
     }
 
 
 def _host_config(
-    profile: SandboxProfile, code_roots: Sequence[Path], merged: Path | None
+    profile: SandboxProfile, user: int, code_roots: Sequence[Path], merged: Path | None
 ) -> dict[str, Any]:
     config: dict[str, Any] = {
         "NetworkMode": "none",
@@ -102,8 +103,8 @@ def _host_config(
         "CpuQuota": int(profile.cpus * CPU_PERIOD_MICROSECONDS),
         "OomScoreAdj": 500,
         "Tmpfs": {
-            WORK: _tmpfs(profile.work_bytes, profile.files),
-            TMP: _tmpfs(profile.tmp_bytes, profile.files),
+            WORK: _tmpfs(profile.work_bytes, profile.files, user),
+            TMP: _tmpfs(profile.tmp_bytes, profile.files, user),
         },
         "Mounts": [
             *(_mount(str(root), f"{CODE}/{number}") for number, root in enumerate(code_roots)),
@@ -151,12 +152,13 @@ def enforced(
         # Another kernel may not read the filter it is given, so nothing is claimed for it.
         "seccomp": None if runtime in KERNEL_RUNTIMES else POLICY_DIGEST,
         **profile.enforced(has_workspace=has_workspace),
+        "user": "its own",
     }
 
 
-def _tmpfs(size: int, files: int) -> str:
+def _tmpfs(size: int, files: int, user: int) -> str:
     return (
-        f"rw,noexec,nosuid,nodev,size={size},nr_inodes={files},mode=0700,uid={USER},gid={USER}"
+        f"rw,noexec,nosuid,nodev,size={size},nr_inodes={files},mode=0700,uid={user},gid={user}"
     )
 
 

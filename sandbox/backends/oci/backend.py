@@ -31,6 +31,7 @@ from sandbox.images.layer import PACKAGES
 from sandbox.isolation import cgroup
 from sandbox.isolation.cgroup import RunGroup
 from sandbox.isolation.mounts import checked_sources
+from sandbox.isolation.users import own_user
 from sandbox.lease import Lease
 from sandbox.logs import get_logger
 from sandbox.profile import USER, WORK, SandboxProfile
@@ -95,9 +96,10 @@ class OciSandbox(Sandbox):
 
     async def start(self, request: RunRequest) -> LocalProcess:
         """See `Sandbox`."""
-        roots = checked_sources(request.code_roots, request.profile, user=USER)
+        user = own_user()
+        roots = checked_sources(request.code_roots, request.profile, user=user)
         opened = await self._open()
-        return await _start(opened, _runtime(opened, request.profile), request, roots)
+        return await _start(opened, _runtime(opened, request.profile), request, user, roots)
 
     async def _open(self) -> _Opened:
         async with self._opening:
@@ -160,7 +162,9 @@ async def _choose(opened: _Opened) -> None:
             continue
         try:
             runtimes.require_sound(name, runtime.version)
-            empty = await _start(opened, runtime, RunRequest(profile=SandboxProfile()), [])
+            empty = await _start(
+                opened, runtime, RunRequest(profile=SandboxProfile()), own_user(), []
+            )
             await empty.destroy()
         except SandboxError as err:
             lacking = err if isinstance(err, SandboxUnavailableError) else lacking
@@ -196,7 +200,11 @@ def _runtime(opened: _Opened, profile: SandboxProfile) -> Runtime:
 
 
 async def _start(
-    opened: _Opened, runtime: Runtime, request: RunRequest, code_roots: Sequence[Path]
+    opened: _Opened,
+    runtime: Runtime,
+    request: RunRequest,
+    user: int,
+    code_roots: Sequence[Path],
 ) -> LocalProcess:
     profile = request.profile
     lease = Lease.of_this_process(wall_seconds=request.lease_seconds + 2 * BOOT_SECONDS)
@@ -204,7 +212,7 @@ async def _start(
     group = RunGroup.create(profile, lease=lease, name=container.name)
     try:
         _require_controllers(group)
-        process = _launch(opened, runtime, request, code_roots, container, lease, group)
+        process = _launch(opened, runtime, request, user, code_roots, container, lease, group)
     except BaseException:
         group.remove()
         raise
@@ -228,6 +236,7 @@ def _launch(  # noqa: PLR0917 - private, called once
     opened: _Opened,
     runtime: Runtime,
     request: RunRequest,
+    user: int,
     code_roots: Sequence[Path],
     container: Container,
     lease: Lease,
@@ -238,8 +247,9 @@ def _launch(  # noqa: PLR0917 - private, called once
         root = stack.enter_context(roots.held(profile.image))
         merged = None
         if workspace is not None:
+            user = USER if runtime.name == runtimes.KERNEL_RUNTIME else user
             overlay = mounted(
-                workspace, size=profile.work_bytes, files=profile.files, lease=lease
+                workspace, size=profile.work_bytes, files=profile.files, lease=lease, user=user
             )
             merged = stack.enter_context(overlay).merged
         asked = configuration(
@@ -247,6 +257,7 @@ def _launch(  # noqa: PLR0917 - private, called once
             runtime=runtime.name,
             lease=container.lease,
             name=container.name,
+            user=user,
             code_roots=code_roots,
             merged=merged,
         )

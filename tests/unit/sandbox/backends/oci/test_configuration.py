@@ -33,6 +33,7 @@ def made(
         runtime=runtime,
         lease="lease",
         name="name",
+        user=4711,
         code_roots=[Path("/srv/code"), Path("/srv/more")],
         merged=merged,
     )
@@ -73,7 +74,7 @@ def test_container_root_owns_nothing_on_the_host() -> None:
             entry["containerID"]: (entry["hostID"], entry["size"])
             for entry in made()["linux"][kind]
         }
-        assert mapped == {0: (CONTAINER_ROOT, 1), 65534: (65534, 1)}
+        assert mapped == {0: (CONTAINER_ROOT, 1), 65534: (4711, 1)}
     assert CONTAINER_ROOT > 65535
 
 
