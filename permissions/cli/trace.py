@@ -18,7 +18,7 @@ import typer
 
 from permissions.cli import trace_text
 from permissions.cli.program import noun
-from permissions.cli.trace_source import TraceSource, find_pin, remember
+from permissions.cli.trace_source import TraceSource, find_pin, followed_by, kept_of, remember
 from permissions.errors import (
     ConfigError,
     PolicyLoadError,
@@ -30,8 +30,8 @@ from permissions.replay import (
     recorded_decisions,
     replay,
 )
-from permissions.trace.known_checkpoints import KnownCheckpoints, read_checkpoint
-from permissions.trace.reader import RecordedEntry, log_origin, read_entries
+from permissions.trace.known_checkpoints import KnownCheckpoints
+from permissions.trace.reader import RecordedEntry, first_entry, read_entries
 from permissions.trace.verify import verify_trace
 
 if TYPE_CHECKING:
@@ -153,15 +153,12 @@ def verify(
             )
         known = KnownCheckpoints(kept)
         pin = find_pin(source, known, key)
-        checkpoints = {str(path): read_checkpoint(path) for path in checkpoint or ()}
-        for origin in {log_origin(source.trace), pin.origin} - {None}:
-            if (last := known.get(str(origin))) is not None:
-                checkpoints[str(known.path(str(origin)))] = last
+        opening = first_entry(source.trace)
         report = verify_trace(
             source.trace,
             key=pin.key,
             is_pinned=pin.is_outside,
-            known=checkpoints,
+            known=kept_of(known, pin, opening, checkpoint or ()),
             vault=source.checked_vault(),
         )
         if as_json:
@@ -178,6 +175,26 @@ def verify(
             raise typer.Exit(EXIT_INTEGRITY)
         for warning in remember(known, source, report, pin):
             typer.echo(f"warning: {warning}", err=True)
+        if opening is not None and followed_by(opening) is not None:
+            typer.echo(trace_text.following_text(opening.body["follows"]), err=True)
+
+    _guarded(work)
+
+
+@app.command()
+def renew(*, folder: Dir = None, config: Config = None) -> None:
+    """Sets a damaged log aside and begins a new one that names it.
+
+    For a log that was cut, restored from a backup, replaced or deleted, which no broker goes on
+    with. Nothing is removed. Stop the broker first.
+    """
+    from permissions.setup.config import BrokerConfig
+    from permissions.setup.renewal import renew_log
+
+    def work() -> None:
+        overrides = {"state": folder} if folder is not None else {}
+        renewed = anyio.run(renew_log, BrokerConfig.load(config, **overrides))
+        typer.echo(trace_text.renewed_text(renewed))
 
     _guarded(work)
 

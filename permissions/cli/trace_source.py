@@ -8,15 +8,16 @@ from permissions.errors import ConfigError, TraceError
 from permissions.setup.config import BrokerConfig
 from permissions.setup.layout import StateLayout
 from permissions.signing.keys import PublicKey
-from permissions.trace.known_checkpoints import Known
+from permissions.trace.known_checkpoints import Known, read_checkpoint
 from permissions.trace.store import segments
 from permissions.trace.vault import VaultReader, load_kek
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from permissions.trace.known_checkpoints import KnownCheckpoints
+    from permissions.trace.reader import RecordedEntry
     from permissions.trace.report import Report
 
 
@@ -90,6 +91,34 @@ def find_pin(source: TraceSource, known: KnownCheckpoints, given: Path | None) -
     if beside is None:
         return Pin(None, "named by the log itself", is_outside=False)
     return Pin(PublicKey.read(beside), str(beside), is_outside=False)
+
+
+def followed_by(opening: RecordedEntry | None) -> str | None:
+    """The log in whose stead the one that begins so was begun, if it says so."""
+    follows = None if opening is None else opening.body.get("follows")
+    origin = follows.get("origin") if isinstance(follows, dict) else None
+    return origin if isinstance(origin, str) else None
+
+
+def kept_of(
+    known: KnownCheckpoints, pin: Pin, opening: RecordedEntry | None, given: Iterable[Path]
+) -> dict[str, str]:
+    """The checkpoints the log has to fit, by where they are kept.
+
+    Those of the log that lay here before are among them, unless this one says that it was begun
+    in its stead: under the signature that is verified next.
+
+    Raises:
+        TraceError: one of them cannot be read.
+    """
+    found = {str(path): read_checkpoint(path) for path in given}
+    origins = set() if opening is None else {opening.origin}
+    if pin.origin is not None and pin.origin != followed_by(opening):
+        origins.add(pin.origin)
+    for origin in origins:
+        if (last := known.get(origin)) is not None:
+            found[str(known.path(origin))] = last
+    return found
 
 
 def remember(

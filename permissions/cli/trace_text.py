@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from permissions.model import JsonObject
     from permissions.replay import Summary
+    from permissions.setup.renewal import Renewed
     from permissions.trace.reader import RecordedEntry
     from permissions.trace.report import Completeness, Report
 
@@ -110,6 +111,30 @@ def replay_text(summary: Summary, rows: list[JsonObject], *, what_if: bool) -> s
     if len(rows) > _LISTED:
         lines.append(f"... and {len(rows) - _LISTED} more; --json lists them all")
     return "\n".join(lines)
+
+
+def following_text(follows: JsonObject) -> str:
+    """What a log says of the one it follows."""
+    kept = follows.get("kept")
+    went = "nobody kept how far it went" if kept is None else f"it had {kept} entries"
+    return (
+        f"warning: this log follows {_text(follows.get('origin'))}: {_text(went)}, of which"
+        f" {_text(follows.get('verified'))} verify in set-aside/{_text(follows.get('folder'))}"
+        f" ({_text(follows.get('reason'))})"
+    )
+
+
+def renewed_text(renewed: Renewed) -> str:
+    """What became of the old log, and what the new one is."""
+    moved = "nothing was left of it" if renewed.set_aside is None else str(renewed.set_aside)
+    return "\n".join(
+        (
+            f"the old log  {_text(renewed.follows['origin'])}",
+            f"  why        {_text(renewed.follows['reason'])}",
+            f"  now in     {_text(moved)}",
+            f"the new log  {_text(renewed.origin)}, which says so in its first entry",
+        )
+    )
 
 
 def _integrity(report: Report, key_source: str) -> Iterator[str]:

@@ -30,6 +30,7 @@ from permissions.obligations import budget
 from permissions.pdp.bundle import load_bundle, save_bundle
 from permissions.pdp.embedded.pdp import EmbeddedPdp
 from permissions.setup.layout import StateLayout, control_plane, log_signer
+from permissions.setup.renewal import LOG_NAME, log_memories
 from permissions.setup.sandboxes import (
     available,
     profiles,
@@ -37,6 +38,7 @@ from permissions.setup.sandboxes import (
     unusable_profiles,
 )
 from permissions.tools.registry import ToolRegistry
+from permissions.trace import own_checkpoint
 from permissions.trace.history import history_of
 from permissions.trace.log import open_log
 
@@ -86,12 +88,16 @@ async def open_broker(
     kek = layout.vault_key()
     async with AsyncExitStack() as stack:
         pdp = await stack.enter_async_context(_decision_point(config, bundle))
+        schemas = (request_store.SCHEMA, journal.SCHEMA, budget.SCHEMA, own_checkpoint.SCHEMA)
+        state = await stack.enter_async_context(StateDatabase(layout.database, schemas))
+        signer = log_signer(config)
         log = await stack.enter_async_context(
             open_log(
                 layout.trace,
-                name="wardline",
-                signer=log_signer(config),
+                name=LOG_NAME,
+                signer=signer,
                 kek=kek,
+                memories=log_memories(config, state, signer),
                 config={
                     "build": version("wardline"),
                     "policy": pdp.revision,
@@ -101,8 +107,6 @@ async def open_broker(
                 },
             )
         )
-        schemas = (request_store.SCHEMA, journal.SCHEMA, budget.SCHEMA)
-        state = await stack.enter_async_context(StateDatabase(layout.database, schemas))
         yield PermissionBroker(
             BrokerParts(
                 registry=registry,

@@ -79,6 +79,8 @@ class Committer:
         self._closing = False
         self._owner = os.getpid()
         self.durable = frontier.size
+        self.checkpoint: str | None = None
+        """The last signed checkpoint that is durable, of those this writer made."""
         self.failure: str | None = None
         self._thread = threading.Thread(target=self._run, name="trace-committer", daemon=True)
         self._thread.start()
@@ -206,6 +208,7 @@ class Committer:
             self._fail(f"{type(err).__name__} while committing")
         else:
             self._frontier = tree
+            self.checkpoint = note
             self.durable = tree.size
         self._on_progress()
 
@@ -228,6 +231,7 @@ class Committer:
             tree = self._extended([encoded.leaf])
             note = self._signer.sign(tree.size, tree.root())
             self._store.write_from_reserve(encoded.lines + checkpoint_line(note))
+            self.checkpoint = note
         except TraceError as err:
             log.exception("trace_close_not_recorded", reason=str(err))
 

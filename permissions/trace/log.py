@@ -21,7 +21,8 @@ import anyio
 import anyio.to_thread
 from anyio.lowlevel import current_token
 
-from permissions.errors import ConfigError, TraceWriteError
+from permissions.errors import ConfigError, StateError, TraceError, TraceWriteError
+from permissions.logs import get_logger
 from permissions.trace.checkpoint import CheckpointSigner, is_origin
 from permissions.trace.committer import Committer
 from permissions.trace.encoder import EntryEncoder
@@ -37,11 +38,16 @@ if TYPE_CHECKING:
     from permissions.model import Evidence, JsonObject
     from permissions.signing.keys import Signer
     from permissions.trace.entry import Receipt
+    from permissions.trace.own_checkpoint import CheckpointMemory
 
 DISK_SECONDS = 30.0
 """A disk that takes longer than this hangs. The record may still reach it later on."""
+KEEP_SECONDS = 1.0
+"""How often it is remembered outside of the log how far it goes, while it grows."""
 _FIRST_ENTRIES = 1000
 _ID_BYTES = 8
+
+_log = get_logger("trace.log")
 
 
 def system_clock() -> int:
@@ -58,8 +64,12 @@ class SignedLog:
         origin: str,
         disk_seconds: float,
         start: Callable[[Callable[[], None]], Committer],
+        memories: Sequence[CheckpointMemory] = (),
     ) -> None:
         self.origin = origin
+        self._memories = memories
+        self._kept: str | None = None
+        self._kept_at = float("-inf")
         self._disk_seconds = disk_seconds
         self._wakeup_of_loop: WeakKeyDictionary[object, Wakeup] = WeakKeyDictionary()
         self._wakeups: tuple[Wakeup, ...] = ()
@@ -85,7 +95,26 @@ class SignedLog:
         receipt = committer.submit(entries, urgent=evidence == "durable")
         if evidence == "durable":
             await self._settled(receipt.first + receipt.count)
+            if time.monotonic() - self._kept_at > KEEP_SECONDS:
+                await self.keep_checkpoint()
         return receipt
+
+    async def keep_checkpoint(self) -> None:
+        """Has the last durable checkpoint remembered outside of the log.
+
+        Raises:
+            TraceWriteError: it cannot be kept there.
+        """
+        last = self._committer.checkpoint
+        if last is None or last == self._kept:
+            return
+        self._kept, self._kept_at = last, time.monotonic()
+        try:
+            for memory in self._memories:
+                await memory.keep(last)
+        except (StateError, TraceError) as err:
+            self._kept, self._kept_at = None, float("-inf")
+            raise TraceWriteError(f"how far the log goes cannot be kept: {err}") from err
 
     def close(self, reason: str = "closed") -> None:
         """Commits what is queued, then `log.close`. Blocks; safe to call twice."""
@@ -122,6 +151,8 @@ async def open_log(
     signer: Signer,
     kek: bytes,
     config: JsonObject,
+    memories: Sequence[CheckpointMemory] = (),
+    follows: JsonObject | None = None,
     clock: Callable[[], int] = system_clock,
     random: Callable[[int], bytes] = os.urandom,
     disk_seconds: float = DISK_SECONDS,
@@ -138,6 +169,9 @@ async def open_log(
         kek: the vault's key-encryption key, 32 bytes (`vault.load_kek`).
         config: body of the `config` entry: broker build, policy revision, tool registry
             digest, engine.
+        memories: what remembers, outside of the log, how far it went; one that does not go so
+            far, or is another, is not continued.
+        follows: what a new log says of the one in whose stead it was begun.
         clock: microseconds since 1970-01-01 UTC.
         random: gives that many unpredictable bytes.
         disk_seconds: how long a durable append waits for the disk, and closing for the thread.
@@ -145,21 +179,25 @@ async def open_log(
     Raises:
         ConfigError: the name cannot be part of an origin.
         TraceWriteError: the log has another writer, or cannot be written.
-        TraceIntegrityError: what is there is not what this key signed.
+        TraceIntegrityError: what is there is not what this key signed, or what was there.
+        StateError: a memory cannot be read.
     """
     if not name or not is_origin(f"{name}/{'0' * 2 * _ID_BYTES}"):
         raise ConfigError(f"{name[:80]!r} cannot name a log; use a URL without its scheme")
     vault = Vault(kek, random=random)
+    remembered = {each.source: await each.last() for each in memories}
+    known = {source: note for source, note in remembered.items() if note is not None}
 
     def begin() -> tuple[SignedLog, Store, list[TraceEntry]]:
         store = Store(directory, holder=f"pid {os.getpid()} boot {_boot_id()}")
         try:
-            resumed = recover(directory, key=signer.public)
+            resumed = recover(directory, key=signer.public, known=known)
             store.resume(resumed.segment, resumed.offset)
             origin = resumed.origin or f"{name}/{random(_ID_BYTES).hex()}"
             log = SignedLog(
                 origin=origin,
                 disk_seconds=disk_seconds,
+                memories=memories,
                 start=lambda notify: Committer(
                     store=store,
                     frontier=resumed.frontier,
@@ -172,7 +210,7 @@ async def open_log(
         except BaseException:
             store.close()
             raise
-        return log, store, [_opening(signer), *resumed.entries]
+        return log, store, [_opening(signer, follows), *resumed.entries]
 
     log, store, first = await anyio.to_thread.run_sync(begin)
     try:
@@ -183,12 +221,18 @@ async def open_log(
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(log.close)
+            try:
+                await log.keep_checkpoint()
+            except TraceWriteError as err:
+                _log.warning("checkpoint_not_kept", reason=str(err))
         store.close()
 
 
-def _opening(signer: Signer) -> TraceEntry:
+def _opening(signer: Signer, follows: JsonObject | None) -> TraceEntry:
     """The entry every writer begins with. The key in it is a claim, to be pinned elsewhere."""
-    body = {"boot": _boot_id(), "key": str(signer.public), "keyid": signer.keyid}
+    body: JsonObject = {"boot": _boot_id(), "key": str(signer.public), "keyid": signer.keyid}
+    if follows is not None:
+        body["follows"] = follows
     return TraceEntry("log.open", run="", body=body)
 
 

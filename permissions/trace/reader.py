@@ -105,12 +105,22 @@ def read_entries(directory: Path) -> Iterator[RecordedEntry]:
             is_torn = False
 
 
-def log_origin(directory: Path) -> str | None:
-    """The name a log gives itself, or None if it holds no readable entry."""
+def first_entry(directory: Path) -> RecordedEntry | None:
+    """What a log begins with, unverified, or None if nothing of it can be read.
+
+    Raises:
+        TraceError: there is no log, or a file cannot be read.
+    """
     try:
-        return next(read_entries(directory)).origin
+        return next(read_entries(directory))
     except (StopIteration, TraceIntegrityError):
         return None
+
+
+def log_origin(directory: Path) -> str | None:
+    """The name a log gives itself, or None if it holds no readable entry."""
+    first = first_entry(directory)
+    return None if first is None else first.origin
 
 
 def _recorded(line: bytes, contents: list[bytes]) -> RecordedEntry:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from permissions import files
 from permissions.errors import TraceIntegrityError, TraceWriteError
 from permissions.files import sync_folder
+from permissions.trace.checkpoint import parse_checkpoint
 from permissions.trace.encoder import ENTRY_PREFIX
 from permissions.trace.entry import TraceEntry
 from permissions.trace.merkle import Frontier, leaf_hash
@@ -23,6 +24,7 @@ from permissions.trace.vault import KEYS_FILE
 from permissions.trace.verify import verify_trace
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from permissions.model import JsonObject
@@ -46,20 +48,37 @@ class Resumption:
     entries: tuple[TraceEntry, ...]
 
 
-def recover(directory: Path, *, key: PublicKey) -> Resumption:
+RENEW = (
+    "put the log back, or keep what is there as evidence and begin a new log that names this"
+    " one: wardline trace renew"
+)
+
+
+def recover(
+    directory: Path, *, key: PublicKey, known: Mapping[str, str] | None = None
+) -> Resumption:
     """Prepares a log for its next writer, who must hold the lock.
 
+    `known` are signed checkpoints of this log that were kept outside, by where.
+
     Raises:
-        TraceIntegrityError: the log is not what `key` signed.
+        TraceIntegrityError: the log is not what `key` signed, or not all of it.
         TraceWriteError: the torn tail cannot be set aside.
     """
+    known = known or {}
     if not segments(directory):
+        for source, note in known.items():
+            last = parse_checkpoint(note)
+            raise TraceIntegrityError(
+                f"the log {last.origin} is gone from {directory}: the checkpoint kept in"
+                f" {source} counts {last.size} entries; {RENEW}"
+            )
         return Resumption(None, Frontier(), segment_path(directory, 0), 0, ())
-    report = verify_trace(directory, key=key, signatures="last")
+    report = verify_trace(directory, key=key, known=known, signatures="last")
     if not report.is_intact:
         raise TraceIntegrityError(
             f"the log {directory} is not continued: at entry {report.integrity.failed_at},"
-            f" {report.integrity.reason}; move it away and keep it as evidence"
+            f" {report.integrity.reason}; {RENEW}"
         )
     if report.end is not None and not (directory / KEYS_FILE).exists():
         raise TraceIntegrityError(
