@@ -61,7 +61,7 @@ deny contains {
 } if {
 	some target in _commands
 	target.declared == false
-	not _effect in {"execute", "irreversible"}
+	not _declared_to_run
 }
 
 # METADATA
@@ -125,3 +125,5 @@ _sandbox if {
 	lib.isolation_rank[_table.isolation] > 0
 	lib.isolation_available(_table.isolation)
 }
+
+_declared_to_run if _effect in {"execute", "irreversible"}
