@@ -92,8 +92,9 @@ def shipped_folder() -> Path:
 def load_bundle(folder: Path | None = None, *, overlay: Path | None = None) -> PolicyBundle:
     """Reads `folder` (default: the shipped policies) and puts `overlay` on top of it.
 
-    A file of the overlay replaces the one with the same relative path, module or table, as
-    a whole: what an operator wrote is never mixed with what was shipped.
+    A table of the overlay replaces the one of that name as a whole. Modules of the overlay
+    stand in folders of their own: `main`, `lib`, `contract` and the packages of `folder` are
+    closed to it. To change one of those, copy the folder and name the copy.
 
     Raises:
         PolicyLoadError: every file that is unreadable, not UTF-8 or JSON, too large, or a
@@ -104,13 +105,17 @@ def load_bundle(folder: Path | None = None, *, overlay: Path | None = None) -> P
     tests: dict[str, str] = {}
     tables: JsonObject = {}
     findings: list[str] = []
+    closed: frozenset[PurePosixPath] = frozenset()
     for root in (folder or shipped_folder(), overlay):
         if root is None:
             continue
+        closed = frozenset(map(_room, modules)) | _SHARED
         for path, text in _texts(root, findings):
             if path.endswith("_test.rego"):
                 tests[path] = text
             elif path.endswith(".rego"):
+                if root is overlay and _room(path) in closed:
+                    findings.append(_closed(path))
                 modules[path] = text
             else:
                 _add_table(tables, path, text, findings)
@@ -126,6 +131,25 @@ def load_bundle(folder: Path | None = None, *, overlay: Path | None = None) -> P
     if findings:
         raise PolicyLoadError(findings)
     return PolicyBundle.of(modules, {"wardline": {"tables": tables}}, tests)
+
+
+_SHARED = frozenset(map(PurePosixPath, ("main", "lib", "contract")))
+
+
+def _room(path: str) -> PurePosixPath:
+    """The folder of a module; a file beside the folders stands for one of its name."""
+    file = PurePosixPath(path)
+    return file.parent if file.parent.name else file.with_suffix("")
+
+
+def _closed(path: str) -> str:
+    return _finding(
+        path,
+        "bundle.closed",
+        f"`{_room(path)}` belongs to the policies below the overlay",
+        "add a package in a folder of its own (`layers/<name>/` narrows), or copy the policies"
+        " and change the copy",
+    )
 
 
 def save_bundle(bundle: PolicyBundle, folder: Path) -> Path:

@@ -39,12 +39,22 @@ response := _refusal(_faults, _codes(_faults), [], null) if {
 } else := _refusal(_denials, _fired, _evidence, null) if {
 	_denials != set()
 } else := _refusal(_approvals, _fired, _evidence, _terms) if {
+	_permissible
 	_approvals != set()
 	not _approved
 } else := _permit if {
+	_permissible
 	_approvals != set()
 } else := _permit if {
 	_allows != set()
+}
+
+# That a layer asks for a person does not let what no package allows or asks about.
+_permissible if _allows != set()
+
+_permissible if {
+	some ["policies", "require_approval", _, said] in _said
+	said != set()
 }
 
 # A rule of its own, so that terms without a value are none that were met.

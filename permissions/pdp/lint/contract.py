@@ -8,6 +8,7 @@ denial of every call.
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from permissions.pdp.lint.finding import Finding
@@ -44,11 +45,40 @@ def question_of(module: Module) -> str | None:
     return _QUESTIONS.get(module.package[:2])
 
 
+def package_of(path: str) -> Path | None:
+    """The package that a file of this path holds, and no other: it is tied to its folder.
+
+    `layers/team/x.rego` holds `wardline.layers.team`, `plan/x.rego` `wardline.policies.plan`.
+    A file beside the folders stands for one of its name. None when no package belongs there.
+    """
+    *folders, name = PurePosixPath(path).parts
+    folders = folders or [name.removesuffix(".rego")]
+    match folders:
+        case [shared] if ("wardline", shared) in _SHARED:
+            return ("wardline", shared)
+        case [kind, name] if ("wardline", kind) in _JOINED:
+            return ("wardline", kind, name)
+        case [name]:
+            return ("wardline", "policies", name)
+        case _:
+            return None
+
+
 def check_contract(module: Module) -> Iterator[Finding]:
-    """A package nobody reads, or rules of one that are not what `main` reads."""
+    """A package nobody reads or of another folder, or rules that are not what `main` reads."""
+    if module.package != package_of(module.path) and _is_read(module):
+        belongs = package_of(module.path)
+        fix = f"here it is {'.'.join(belongs)}" if belongs else "put the file into its folder"
+        yield Finding(
+            module.path,
+            module.position,
+            "rego.foreign_package",
+            f"the package {'.'.join(module.package)} does not belong into this folder",
+            f"{fix}; a package is tied to its folder, so that nobody adds to another's",
+        )
     if module.package in _SHARED:
         return
-    if len(module.package) != 3 or module.package[:2] not in _JOINED:
+    if not _is_read(module):
         yield Finding(
             module.path,
             module.position,
@@ -70,6 +100,12 @@ def check_contract(module: Module) -> Iterator[Finding]:
             )
         elif name in RULES:
             yield from _entry(module, rule, name)
+
+
+def _is_read(module: Module) -> bool:
+    """Whether `main` or a package reads this one."""
+    joined = len(module.package) == 3 and module.package[:2] in _JOINED
+    return joined or module.package in _SHARED
 
 
 def _entry(module: Module, rule: Rule, name: str) -> Iterator[Finding]:

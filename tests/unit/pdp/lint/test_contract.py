@@ -23,7 +23,14 @@ DENY = f'deny contains {ENTRY} if input.resource.id == "rd"\n'
 
 def lint(text: str, tables: Mapping[str, object] | None = None) -> list[Finding]:
     data = {"wardline": {"tables": SHIPPED.data["wardline"]["tables"] | (tables or {})}}
-    return check_bundle(PolicyBundle.of({**SHIPPED.modules, "mine/mine.rego": text}, data))
+    return check_bundle(PolicyBundle.of({**SHIPPED.modules, path_of(text): text}, data))
+
+
+def path_of(text: str) -> str:
+    """Where a module lies, by its package."""
+    _, kind, name = (*text.split()[1].split("."), "mine", "mine")[:3]
+    folder = f"{kind}/{name}" if kind in ("layers", "egress", "effects") else "mine"
+    return f"{folder}/{folder.rpartition('/')[2]}.rego"
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,7 @@ def test_what_nobody_reads_is_found_at_its_place(case: Case) -> None:
     findings = lint(case.text, case.tables)
 
     assert [(f.path, f.code, f.position.line, f.position.column) for f in findings] == [
-        ("mine/mine.rego", case.code, case.line, case.column)
+        (path_of(case.text), case.code, case.line, case.column)
     ]
 
 

@@ -1,0 +1,161 @@
+"""A layer only narrows: whatever it says, no answer turns from no to yes."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+from policy_cases import DirectEngine, cases_bundle
+from rego_requests import random_request
+
+from permissions.errors import PolicyLoadError
+from permissions.pdp.bundle import PolicyBundle, load_bundle
+from permissions.pdp.lint.bundle import check_bundle
+from permissions.pdp.regorus.errors import EngineError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from permissions.model import JsonObject
+
+SEED = 20261129
+BUNDLES = 40
+REQUESTS = 60
+
+CONDITIONS = [
+    "true",
+    'input.action.name == "tools/call"',
+    'input.action.properties.effect == "send"',
+    'input.action.properties.impact in {"low", "medium"}',
+    'input.resource.id in {"pay", "read_file"}',
+    '"untrusted" in input.context.labels',
+    "input.context.approval",
+    "count(input.resource.properties.targets) > 1",
+    "false",
+]
+VOICES = '"agent": "a", "operator": "o", "nearest": null'
+
+
+def terms(approvers: str, quorum: int, seconds: int, separation: str) -> str:
+    return (
+        f'{{"approvers": {approvers}, "quorum": {quorum}, "expires_in_seconds": {seconds},'
+        f' "separation_of_duties": {separation}}}'
+    )
+
+
+TERMS = [
+    "null",
+    "data.wardline.tables.approval.terms.low",
+    terms('["operators"]', 1, 60, "false"),
+    terms('["operators", "security", "finance"]', 1, 90000, "false"),
+    terms('["nobody"]', 2, 1, "true"),
+    '{"approvers": "operators"}',
+]
+FORMS = [
+    'allow contains "{name}.a" if {condition}',
+    'deny contains {{"code": "{name}.d", {voices}}} if {condition}',
+    'require_approval contains {{"code": "{name}.r", {voices}, "terms": {terms}}} if {condition}',
+    'obligations contains {{"id": "{name}.o", "type": "{type}", "properties": {{}}}} if {condition}',
+]
+
+
+def random_rules(rng: random.Random, name: str) -> str:
+    rules = [
+        rng.choice(FORMS).format(
+            name=name,
+            condition=rng.choice(CONDITIONS),
+            voices=VOICES,
+            terms=rng.choice(TERMS),
+            type=rng.choice(["evidence", "sandbox"]),
+        )
+        for _ in range(rng.randrange(1, 5))
+    ]
+    return "\n\n".join(rules) + "\n"
+
+
+def random_base(rng: random.Random) -> PolicyBundle:
+    """`main` and what it shares, with random packages beside some of the shipped ones."""
+    shipped = cases_bundle()
+    modules = {
+        path: text
+        for path, text in shipped.modules.items()
+        if path.split("/")[0] in ("main", "lib", "contract") or rng.random() < 0.4
+    }
+    for number in range(rng.randrange(1, 4)):
+        kind = rng.choice(["policies", "policies", "egress", "effects"])
+        folder = "" if kind == "policies" else f"{kind}/"
+        name = f"p{number}"
+        head = f"package wardline.{kind}.{name}\n\n"
+        modules[f"{folder}{name}/{name}.rego"] = head + random_rules(rng, name)
+    return PolicyBundle.of(modules, shipped.data)
+
+
+def decided(engine: DirectEngine, request: JsonObject) -> bool:
+    """Whether it is a permit; a failed evaluation is none."""
+    try:
+        return bool(engine.ask(request)["decision"])
+    except EngineError:
+        return False
+
+
+def test_no_layer_turns_a_no_into_a_yes() -> None:
+    rng = random.Random(SEED)  # noqa: S311 - the same bundles each time
+    permits = changed = 0
+    for _ in range(BUNDLES):
+        base = random_base(rng)
+        layers = {
+            f"layers/l{n}/l{n}.rego": f"package wardline.layers.l{n}\n\n{random_rules(rng, f'l{n}')}"
+            for n in range(rng.randrange(1, 3))
+        }
+        layered = PolicyBundle.of({**base.modules, **layers}, base.data)
+        without, with_layers = DirectEngine(base), DirectEngine(layered)
+        for _ in range(REQUESTS):
+            request = random_request(rng)
+            before, after = decided(without, request), decided(with_layers, request)
+            assert before or not after, json.dumps([layers, dict(base.modules), request])
+            permits += before
+            changed += before != after
+    assert permits > 50
+    assert changed > 20
+
+
+FOREIGN = {
+    "another's package": ("layers/team/team.rego", "wardline.policies.plan"),
+    "main": ("layers/team/team.rego", "wardline.main"),
+    "what packages share": ("layers/team/team.rego", "wardline.lib"),
+    "the form of the input": ("layers/team/team.rego", "wardline.contract"),
+    "another layer": ("layers/team/team.rego", "wardline.layers.org"),
+    "another package of the overlay": ("own/own.rego", "wardline.policies.other"),
+    "a question of another kind": ("egress/own/own.rego", "wardline.policies.own"),
+}
+
+
+@pytest.mark.parametrize(("path", "package"), FOREIGN.values(), ids=FOREIGN)
+def test_a_package_is_tied_to_its_folder(tmp_path: Path, path: str, package: str) -> None:
+    file = tmp_path / path
+    file.parent.mkdir(parents=True)
+    file.write_text(f"package {package}\n\n_read_in_scope if true\n\n_allows contains 1\n")
+
+    codes = {finding.code for finding in check_bundle(load_bundle(overlay=tmp_path))}
+
+    assert "rego.foreign_package" in codes
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("plan/more.rego", "plan/plan.rego", "main/more.rego", "lib/lib.rego", "main.rego"),
+        *("contract/x.rego", "egress/connection/x.rego"),
+    ],
+)
+def test_packages_below_are_closed_to_an_overlay(tmp_path: Path, path: str) -> None:
+    file = tmp_path / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("package wardline.main\n")
+
+    with pytest.raises(PolicyLoadError) as caught:
+        load_bundle(overlay=tmp_path)
+
+    assert [finding.split(": ")[1] for finding in caught.value.findings] == ["bundle.closed"]
