@@ -21,6 +21,7 @@ class Code(StrEnum):
     TOOL_UNREGISTERED = "tool.unregistered"
     ARGUMENTS_INVALID = "arguments.invalid"
     ARGUMENTS_UNREPRESENTABLE = "arguments.unrepresentable"
+    CONTROL_PLANE_PROTECTED = "control_plane.protected"
     SESSION_CLOSED = "session.closed"
     CALL_CANCELLED = "call.cancelled"
     CALL_IN_DOUBT = "call.in_doubt"
@@ -64,6 +65,8 @@ _AGENT_TEXT: dict[Code, str] = {
     Code.ARGUMENTS_INVALID: "The arguments do not fit the tool's schema; correct them.",
     Code.ARGUMENTS_UNREPRESENTABLE: "The arguments hold values that cannot be checked safely"
     " (numbers beyond 64 bits, NaN, broken Unicode, or too much nesting or size).",
+    Code.CONTROL_PLANE_PROTECTED: "The call names a file of the broker's own: its state, keys,"
+    " settings or policies. No tool reads or changes those, and nobody can approve it.",
     Code.SESSION_CLOSED: "The session of this run has ended; nothing more can be called in it.",
     Code.CALL_CANCELLED: "The caller gave up before the call had come to its end.",
     Code.CALL_IN_DOUBT: "An identical call was started before and its outcome is unknown. It"

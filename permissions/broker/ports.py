@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from permissions.broker.control_plane import ControlPlane
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -42,6 +44,7 @@ class BrokerParts:
         history: what the trace holds of a run, in order; blocking.
         evidence: weakest evidence level of any call.
         approval_wait_seconds: longest wait for a person inside one call.
+        control_plane: the broker's own files, which no call may name.
         clock: microseconds since 1970 UTC.
         ids: gives a fresh id for a prefix (`run`, `call`, ...).
     """
@@ -60,5 +63,6 @@ class BrokerParts:
     approval_mode: Literal["wait", "suspend"]
     approval_wait_seconds: float
     call_deadline_seconds: float
+    control_plane: ControlPlane = field(default_factory=ControlPlane)
     clock: Callable[[], int] = now_us
     ids: Callable[[str], str] = random_id

@@ -89,6 +89,9 @@ async def _question(
         targets = targets_of(definition, arguments, session.workspace)
     except ArgumentsError as err:
         raise _invalid(err) from err
+    own = parts.control_plane.reached(targets, arguments.document, workspace=session.workspace)
+    if own is not None:
+        raise Refusal("denied", reason(Code.CONTROL_PLANE_PROTECTED, f"it names {own}"))
     now = parts.clock()
     match, provenance = session.match(definition, arguments, now=now)  # 3
     context = context_of(  # 4

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import os
 import re
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +15,7 @@ from permissions.setup.config import BrokerConfig
 from permissions.setup.layout import StateLayout
 from permissions.setup.settings_file import NAME, settings_file
 from permissions.setup.trust import TrustList
+from permissions.setup.user_folders import config_folder
 from permissions.signing.keys import generate, signer_from_uri
 
 GROUPS = ("operators", "security")
@@ -83,10 +83,8 @@ def init(
 
 
 def approver_key(person: str) -> Path:
-    """Where the key of an approver lies, below the user's home (XDG base directory: config)."""
-    base = os.environ.get("XDG_CONFIG_HOME") or ""
-    home = Path(base) if base.startswith("/") else Path.home() / ".config"
-    return home / "wardline" / f"{person}.pem"
+    """Where the key of an approver lies, below the user's home (`permissions.setup.user_folders`)."""
+    return config_folder() / f"{person}.pem"
 
 
 def _key_of(person: str) -> tuple[Path, str]:

@@ -17,6 +17,7 @@ from permissions.approval import store as request_store
 from permissions.approval.approvers import Approvers
 from permissions.approval.service import ApprovalService
 from permissions.broker.broker import PermissionBroker
+from permissions.broker.control_plane import ControlPlane
 from permissions.broker.ports import BrokerParts, now_us, random_id
 from permissions.database import StateDatabase
 from permissions.errors import ConfigError
@@ -27,7 +28,7 @@ from permissions.execution.secret_files import SecretFiles
 from permissions.execution.session_pool import SessionPool
 from permissions.logs import get_logger
 from permissions.obligations import budget
-from permissions.pdp.bundle import load_bundle, save_bundle
+from permissions.pdp.bundle import load_bundle, save_bundle, shipped_folder
 from permissions.pdp.embedded.pdp import EmbeddedPdp
 from permissions.setup.layout import StateLayout, control_plane, log_signer
 from permissions.setup.renewal import LOG_NAME, log_memories
@@ -37,13 +38,15 @@ from permissions.setup.sandboxes import (
     session_limits,
     unusable_profiles,
 )
+from permissions.setup.settings_file import NAME
+from permissions.setup.user_folders import config_folder, state_folder
 from permissions.tools.registry import ToolRegistry
 from permissions.trace import own_checkpoint
 from permissions.trace.history import history_of
 from permissions.trace.log import open_log
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Iterator
 
     from permissions.execution.base import ToolExecutor
     from permissions.pdp.base import PolicyDecisionPoint
@@ -121,6 +124,9 @@ async def open_broker(
                 journal=journal.SqliteJournal(state, clock=now_us),
                 trace=log,
                 history=partial(history_of, directory=layout.trace, kek=kek),
+                control_plane=ControlPlane(
+                    (*control_plane(config), *_beside(config)), fixed=_program()
+                ),
                 executors=await _executors(config, layout, bundle, stack),
                 workspace=config.workspace,
                 environment=config.environment,
@@ -194,3 +200,19 @@ async def _executors(
         )
         for isolation, sandbox in sandboxes.items()
     }
+
+
+def _beside(config: BrokerConfig) -> Iterator[Path]:
+    """What decides the next start, and lies apart from the state and from the policies."""
+    yield from (state_folder(), config_folder())
+    if config.source is not None:
+        yield config.source.path
+    # Where the next start would look for settings; to write the first ones is to decide it.
+    yield from (config.workspace / NAME, Path(NAME))
+
+
+def _program() -> Iterator[Path]:
+    """The code that keeps watch, with the policies it ships."""
+    beside = Path(__file__).parents[2]
+    yield from (beside / package for package in ("permissions", "sandbox", "wardline"))
+    yield shipped_folder()

@@ -14,24 +14,15 @@ import hashlib
 import json
 import os
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from permissions.errors import ConfigError
+from permissions.setup.user_folders import state_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from pathlib import Path
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
-
-
-def user_folder(environment: Mapping[str, str] | None = None) -> Path:
-    """Where the user's own state of Wardline lies (XDG base directory 0.8: state)."""
-    environment = os.environ if environment is None else environment
-    base = environment.get("XDG_STATE_HOME") or ""
-    # The specification says to ignore a relative one; it would follow the working directory.
-    home = Path(base) if base.startswith("/") else Path.home() / ".local" / "state"
-    return home / "wardline"
 
 
 class TrustList:
@@ -42,7 +33,7 @@ class TrustList:
     """
 
     def __init__(self, file: Path | None = None) -> None:
-        self.file = file or user_folder() / "trusted.json"
+        self.file = file or state_folder() / "trusted.json"
 
     def trusts(self, path: Path, content: bytes) -> bool:
         """Whether this content was trusted at this path.

@@ -12,7 +12,8 @@ from permissions.errors import ConfigError
 from permissions.setup import settings_file as module
 from permissions.setup.config import BrokerConfig
 from permissions.setup.settings_file import settings_file
-from permissions.setup.trust import TrustList, user_folder
+from permissions.setup.trust import TrustList
+from permissions.setup.user_folders import state_folder
 
 TEXT = b'environment = "theirs"\n'
 
@@ -251,4 +252,4 @@ def test_a_relative_state_home_is_no_home(monkeypatch: pytest.MonkeyPatch) -> No
     """It would follow the working directory into somebody's checkout."""
     monkeypatch.setenv("XDG_STATE_HOME", "state")
 
-    assert user_folder() == Path.home() / ".local/state/wardline"
+    assert state_folder() == Path.home() / ".local/state/wardline"
