@@ -78,7 +78,8 @@ class CodeStage:
         installed = installed_roots()
         names = dict.fromkeys((module.partition(".")[0], *OURS))
         sources = [_source(name) for name in names]
-        own = [s for s in sources if not any(s.is_relative_to(root) for root in installed)]
+        # What lies deeper in there is imported through a folder of its own, not by its name.
+        own = [source for source in sources if source.parent not in installed]
         return (self._staged(own), *installed) if own else installed
 
     def _staged(self, sources: list[Path]) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import sysconfig
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +98,16 @@ def test_installed_packages_follow_the_staged_ones(stage: CodeStage, project: Pa
         roots = stage.stage(f"{project.name}.tools")
 
     assert roots[1:] == installed_roots()
+
+
+def test_code_that_lies_deep_in_an_installed_package_is_staged(
+    stage: CodeStage, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name leads nowhere from the folder of installed packages: data of one, run as code."""
+    paths = {**sysconfig.get_paths(), "purelib": str(project.parent.parent)}
+    monkeypatch.setattr(sysconfig, "get_paths", lambda: paths)
+
+    assert (staged(stage, project) / project.name / "tools.py").is_file()
 
 
 def test_the_same_code_is_staged_once_and_changed_code_elsewhere(
