@@ -12,16 +12,23 @@ from typing import Annotated, Any, assert_type
 from wardline import (
     AmountArg,
     Broker,
+    BrokerConfig,
     CallDenied,
     CommandArg,
+    Completed,
     Denial,
     HostArg,
     PathArg,
     PermissionBroker,
     Reason,
     RecipientArg,
+    RunState,
+    ToolCall,
+    open_broker,
+    open_session,
     tool,
 )
+from wardline.sandbox import BubblewrapSandbox, PythonJob, SandboxProfile
 
 
 @tool
@@ -97,3 +104,21 @@ def brokers_are_distinct(broker: Broker, inner: PermissionBroker) -> None:
     """The sync facade cannot be taken for the async broker."""
     _: PermissionBroker = broker  # type: ignore[assignment]
     __: Broker = inner  # type: ignore[assignment]
+
+
+async def the_async_way_in_is_typed(config: BrokerConfig) -> None:
+    """Broker, session and result have their own types, without a cast."""
+    async with open_broker(config, [bare]) as broker, open_session(broker, user="a") as session:
+        assert_type(broker, PermissionBroker)
+        assert_type(session, RunState)
+        result = await broker.call(session, ToolCall("bare", {"path": "a"}))
+        assert_type(result, Completed | Denial)
+    open_session(broker, usr="a")  # type: ignore[call-arg]
+    open_broker([bare])  # type: ignore[call-arg, arg-type]
+
+
+async def names_that_are_loaded_late_are_typed() -> None:
+    """A re-export is the thing itself to a checker, and a misspelt one an error above."""
+    async with BubblewrapSandbox() as sandbox:
+        result = await sandbox.run(PythonJob("math:sqrt", {"x": 4}), SandboxProfile())
+        assert_type(result.stdout, bytes)
