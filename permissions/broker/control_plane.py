@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from permissions.vocabulary import JsonObject, JsonValue
 
@@ -43,8 +43,8 @@ class ControlPlane:
     """
 
     def __init__(self, private: Iterable[Path] = (), *, fixed: Iterable[Path] = ()) -> None:
-        self._private = frozenset(each for path in private for each in _names(str(path)))
-        self._fixed = frozenset(each for path in fixed for each in _names(str(path)))
+        self._private = _guarded(private)
+        self._any = {**self._private, **_guarded(fixed)}
 
     def reached(
         self,
@@ -60,38 +60,54 @@ class ControlPlane:
             arguments: all of its arguments.
             workspace: folder that relative paths are meant from.
         """
-        if not self._private and not self._fixed:
+        if not self._any:
             return None
         marked = {str(target["argument"]) for target in targets if "argument" in target}
         bases = [str(workspace)]
         with suppress(FileNotFoundError):  # removed; nothing relative to it can be opened
             bases.append(str(Path.cwd()))
         texts = (*_of_targets(targets, arguments), *_unmarked(arguments, marked))
-        paths = {(path, writes) for text, writes in texts for path in _absolute(text, bases)}
-        found = (self._own(path, bases, writes=writes) for path, writes in sorted(paths))
-        return next((own for own in found if own is not None), None)
+        for writes in {writes for _, writes in texts}:
+            guarded = self._any if writes else self._private
+            paths = {
+                path
+                for text, changes in texts
+                if changes == writes
+                for path in _absolute(text, bases)
+            }
+            if paths and (own := _met(paths, guarded, bases, writes=writes)) is not None:
+                return own
+        return None
 
-    def _own(self, path: str, bases: list[str], *, writes: bool) -> str | None:
-        """Which of the broker's own files or folders a path leads to, lies in, or holds."""
-        guarded = self._private | self._fixed if writes else self._private
-        names = _names(path)
-        if any(_is_of_process(name) for name in names):
-            return "this process"
-        folded = [_folded(name) for name in names]
-        for own in guarded:
-            inner = _folded(own)
-            if any(_within(name, inner) for name in folded):
+
+def _guarded(paths: Iterable[Path]) -> dict[str, str]:
+    """Names of the broker's own, as they are written and as links lead; each with its folded form."""
+    return {name: _folded(name) for path in paths for name in _names(str(path))}
+
+
+def _met(
+    paths: set[str], guarded: Mapping[str, str], bases: list[str], *, writes: bool
+) -> str | None:
+    """Which of the broker's own files or folders paths lead to, lie in, or hold."""
+    names = {name for path in paths for name in _names(path)}
+    if any(_is_of_process(name) for name in names):
+        return "this process"
+    folded = {_folded(name) for name in names}
+    for own, inner in guarded.items():
+        if any(_within(name, inner) for name in folded):
+            return own
+    if writes:  # to move or remove a folder takes what lies in it along
+        above = {name for name in folded if not any(_within(_folded(b), name) for b in bases)}
+        for own, inner in guarded.items():
+            if any(_within(inner, name) for name in above):
                 return own
-            # To move or remove a folder takes what lies in it along.
-            if writes and any(
-                _within(inner, name) and not any(_within(_folded(base), name) for base in bases)
-                for name in folded
-            ):
-                return own
-        own_files = {identity: own for own in guarded if (identity := _identity(own))}
-        parts = {each for name in names for each in (name, *map(str, Path(name).parents))}
-        met = own_files.keys() & {_identity(part) for part in parts}
-        return own_files[met.pop()] if met else _linked(path, guarded)
+    parts = {part for name in names for part in _upwards(name)}
+    met = {_identity(part) for part in parts} - {None}
+    for own in guarded:
+        if _identity(own) in met:
+            return own
+    linked = (_linked(path, guarded) for path in paths)
+    return next((own for own in linked if own is not None), None)
 
 
 def _of_targets(
@@ -170,6 +186,13 @@ def _names(path: str) -> set[str]:
 def _folded(path: str) -> str:
     """For file systems to which letter case, or how an accent is composed, is nothing."""
     return unicodedata.normalize("NFC", path).casefold()
+
+
+def _upwards(path: str) -> Iterator[str]:
+    """A path and the folders it lies in, but for the root."""
+    while path != "/":
+        yield path
+        path = path.rpartition("/")[0] or "/"
 
 
 def _within(path: str, folder: str) -> bool:
