@@ -33,7 +33,7 @@
     ├── NoSessionError           a guarded tool was called outside any broker session
     └── CallDenied               a direct call was refused; carries the `Denial`
 
-A denial is a value (`model.Denial`), never an exception, except in the one place where a
+A denial is a value (`model.Denial`), never an exception, except in the one case where a
 plain Python caller has nothing else to look at: `CallDenied`.
 
 Messages say what, which value (shortened), and what to do. They never hold a raw argument

@@ -86,7 +86,7 @@ class Reason(_Answer):
 
 
 class Obligation(_Answer):
-    """A duty the broker must fulfil or deny (AuthZEN obligations draft 1)."""
+    """What the broker must fulfil or deny (AuthZEN obligations draft 1)."""
 
     id: str = Field(min_length=1, max_length=120)
     type: str = Field(min_length=1, max_length=120)
@@ -229,7 +229,7 @@ _KIND_WORDS: dict[DenialKind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """A call that ran. `value` is what the tool returned, after the duties on results."""
+    """A call that ran. `value` is what the tool returned, after the obligations on results."""
 
     call: str
     tool: str

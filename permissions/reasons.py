@@ -84,8 +84,8 @@ _AGENT_TEXT: dict[Code, str] = {
     Code.APPROVAL_INVALID: "The approval does not belong to exactly this call.",
     Code.APPROVAL_UNAVAILABLE: "A person would have to approve this call, and nobody who may"
     " do so can be asked here.",
-    Code.OBLIGATION_UNKNOWN: "The policy attached a duty this broker does not know.",
-    Code.OBLIGATION_FAILED: "A duty the policy attached to this call could not be fulfilled.",
+    Code.OBLIGATION_UNKNOWN: "The policy attached an obligation this broker does not know.",
+    Code.OBLIGATION_FAILED: "An obligation the policy attached to this call could not be fulfilled.",
     Code.BUDGET_EXHAUSTED: "The budget of this run is used up.",
     Code.ISOLATION_UNAVAILABLE: "The isolation this call needs is not available here.",
     Code.STATE_UNAVAILABLE: "The broker could not read or keep its state, so it was not run.",
@@ -100,7 +100,7 @@ _AGENT_TEXT: dict[Code, str] = {
     Code.EXECUTION_STOPPED: "The tool did not return: a limit stopped it, or its process ended.",
     Code.EFFECTS_REFUSED: "The tool left something in the workspace that cannot come out of a"
     " sandbox: a device, pipe, socket or hard link, special bits, an odd name, a link that leads"
-    " out, too much, or a place it could not see. Make plain files and folders only.",
+    " out, too much, or a folder it could not see. Make plain files and folders only.",
     Code.EFFECTS_PROTECTED: "The tool changed settings that act outside of the sandbox (git"
     " hooks and configuration, CI, editors, agents, the broker's own). Leave them as they are; a"
     " person changes those.",

@@ -174,7 +174,7 @@ async def memory_broker(
         tools: decorated functions.
         decide: answers instead of the policies; see `permitted`, `denied`, `asking`.
         policies: folder of policies instead of the shipped ones.
-        overlay: folder laid over the policies, as in the settings.
+        overlay: folder added to the policies, as in the settings.
         people: who may approve.
         workspace: folder that relative paths start from.
         approval_mode: whether a call that needs a person waits or comes back pending.

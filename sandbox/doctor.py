@@ -129,7 +129,7 @@ def _changed_roots() -> list[Finding]:
             isolation=None,
             works=False,
             detail="its files are not those that were prepared",
-            remedy=f"remove {root.place}, then `wardline sandbox build` or `prepare`",
+            remedy=f"remove {root.path}, then `wardline sandbox build` or `prepare`",
             facts={"image": root.image, "content": root.content},
         )
         for root in changed
@@ -158,13 +158,13 @@ def _kernel(*backends: Finding) -> Finding:
     )
 
 
-def _number(place: str) -> int | None:
-    text = _text(place)
+def _number(path: str) -> int | None:
+    text = _text(path)
     return int(text) if text is not None and text.isdigit() else None
 
 
-def _text(place: str) -> str | None:
+def _text(path: str) -> str | None:
     try:
-        return Path(place).read_text("ascii", "replace").strip()
+        return Path(path).read_text("ascii", "replace").strip()
     except OSError:
         return None

@@ -40,7 +40,7 @@ class PythonJob:
     inside and put on the import path in their order; `.pth` files in them are not read.
 
     `preload` names what else the call will need: `module` or `module:attribute.path`. A pool
-    looks that up in advance, as it does the entry, within the same walls; without a pool it
+    looks that up in advance, as it does the entry, within the same limits; without a pool it
     changes nothing.
 
     `requires` names distributions (PEP 508) that have to be there, in the code roots or in the
@@ -119,7 +119,7 @@ Job: TypeAlias = PythonJob | CommandJob
 
 
 def checked_path(path: str) -> str:
-    """A file name relative to the working directory, as it may cross the wall either way.
+    """A file name relative to the working directory, as it may cross the boundary either way.
 
     Raises:
         ProfileError: absolute, `.` or `..` in it, control characters, not UTF-8, or too long.

@@ -72,7 +72,7 @@ class ExecResult:
         refused: entries of the out folder that were left behind.
         limits_hit: limits that were touched, also when the job went on.
         resources: time and memory used.
-        enforced: the walls that stood, as plain JSON, for a signed record.
+        enforced: the limits and isolation that applied, as plain JSON, for a signed record.
         egress: each connection out, in the order of their ends.
     """
 

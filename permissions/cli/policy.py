@@ -31,7 +31,7 @@ Folder = Annotated[
     ),
 ]
 OnTop = Annotated[
-    bool, typer.Option("--on-top", help="Lay DIR on top of the shipped policies.")
+    bool, typer.Option("--on-top", help="Add DIR on top of the shipped policies.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
@@ -181,8 +181,8 @@ def _print_decision(decision: Decision, lines: dict[str, LineCoverage]) -> None:
         typer.echo(f"  reason      {reason.code}: {_shown(reason.agent)}")
         if reason.operator:
             typer.echo(f"              {_shown(reason.operator)}")
-    for duty in decision.obligations:
-        typer.echo(f"  obligation  {_shown(duty.id)} ({_shown(duty.type)})")
+    for each in decision.obligations:
+        typer.echo(f"  obligation  {_shown(each.id)} ({_shown(each.type)})")
     for path, found in sorted(lines.items()):
         if found.covered:
             typer.echo(f"  evaluated   {_shown(path)}: lines {_spans(found.covered)}")

@@ -1,7 +1,7 @@
 """`wardline sandbox`: build images, list what is in them, attempt abuse, remove leftovers.
 
 Exit codes: 0 done, 1 the engine failed or a project is refused, 5 an SBOM is not the one its
-image names, 6 something this needs is missing here, or a promised wall is open.
+image names, 6 something this needs is missing here, or a promised boundary is open.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def show_sbom(
         typer.echo(json_text.dumps(found.document, indent=2, sort_keys=True))
         return
     for part in found.parts:
-        where = f" in {part.place}" if part.place else ""
+        where = f" in {part.folder}" if part.folder else ""
         licence = f" ({part.licence})" if part.licence else ""
         typer.echo(visible(f"{part.kind} {part.name} {part.version}{licence}{where}"))
     typer.echo(f"{len(found.parts)} parts, {found.digest}")
@@ -142,8 +142,8 @@ def list_all(*, json: Json = False) -> None:
     for image in document["images"]:
         tags = " ".join(image["tags"]) or "(no tag)"
         project = f" of {image['project']}" if image["project"] else ""
-        bill = f"sbom {image['sbom'][7:19]}" if image["sbom"] else "no sbom"
-        said = f"image {image['id'][7:19]} {tags}{project} {image['bytes'] >> 20} MiB, {bill}"
+        sbom = f"sbom {image['sbom'][7:19]}" if image["sbom"] else "no sbom"
+        said = f"image {image['id'][7:19]} {tags}{project} {image['bytes'] >> 20} MiB, {sbom}"
         typer.echo(visible(said))
     for root in document["roots"]:
         typer.echo(f"root {root['image'][7:19]} python {root['python']} from {root['origin']}")

@@ -208,7 +208,7 @@ def replay_(
     ] = None,
     overlay: Annotated[
         Path | None,
-        typer.Option(help="Decide with this folder laid over --policy, or the shipped ones."),
+        typer.Option(help="Decide with this folder added to --policy, or the shipped ones."),
     ] = None,
     fail_on: Annotated[
         FailOn,

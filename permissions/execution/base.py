@@ -1,4 +1,4 @@
-"""The port of every place a tool can run in, and what comes back from there.
+"""The port of every executor of a tool, and what comes back from it.
 
 The verdict is given by whoever supervises the run, never by the code that ran.
 """
@@ -28,15 +28,15 @@ Status = Literal[
     "not_run",
 ]
 """`ok` it returned; `discarded` it returned, and what it changed in the workspace was not kept;
-`error` it raised; `stopped` a limit ended it; `provider_failed` the place it ran in failed;
-`unavailable` what the place needs is missing, nothing ran; `state_lost` the sandbox kept for it
+`error` it raised; `stopped` a limit ended it; `provider_failed` the executor failed;
+`unavailable` what the executor needs is missing, nothing ran; `state_lost` the sandbox of its stateful session
 was over, and nothing was started; `cancelled` the caller gave up; `not_run` nothing was started
 after all."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedEffect:
-    """Something the place saw the run do, which the run itself had no say in.
+    """Something the executor saw the run do, which the run itself had no say in.
 
     Attributes:
         body: plain facts, for the record.
@@ -57,7 +57,7 @@ class Outcome:
         detail: one line for the record, without any argument or result.
         verdict: the supervisor's word (`ok`, `timeout`, `oom`, ...).
         streams: bounded output of a sandbox by name (`stdout`, `stderr`).
-        enforced: what the place really enforced, for the record.
+        enforced: what the executor really enforced, for the record.
         effects: what it saw the run do, in order.
         pending: what it would change in its workspace, still to be decided.
         denial: why nothing of it is handed out, when that was decided.
@@ -138,7 +138,7 @@ class ToolExecutor(Protocol):
         ...
 
     async def execute(self, execution: Execution) -> Outcome:
-        """Runs the tool's function. Faults of the place are outcomes, not exceptions.
+        """Runs the tool's function. Faults of the executor are outcomes, not exceptions.
 
         Cancelling stops the run and leaves nothing behind.
         """

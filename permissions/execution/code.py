@@ -112,12 +112,12 @@ class CodeStage:
     def _write(self, target: Path, copies: list[tuple[Path, bytes]]) -> None:
         draft = self._folder / f".{secrets.token_hex(8)}"
         for name, data in copies:
-            place = draft / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(data)
+            path = draft / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
         # The sandbox may run under an id that owns nothing here.
-        for place in (draft, *draft.rglob("*")):
-            place.chmod(0o755 if place.is_dir() else 0o644)
+        for path in (draft, *draft.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
         try:
             draft.rename(target)
         except OSError:

@@ -170,9 +170,9 @@ class _Outside:
         return ""
 
 
-def is_within(path: Path, places: Collection[Path]) -> bool:
+def is_within(path: Path, folders: Collection[Path]) -> bool:
     """Whether a path is one of these, or lies below one."""
-    return any(path.is_relative_to(place) for place in places)
+    return any(path.is_relative_to(folder) for folder in folders)
 
 
 def put_back(

@@ -3,7 +3,7 @@
 A path argument reaches the function as the absolute path that was decided.
 
 An async function is held to its deadline. A sync function cannot be stopped from outside its
-thread, so a policy that puts a deadline on one is a duty that cannot be fulfilled: such a
+thread, so a policy that puts a deadline on one is an obligation that cannot be fulfilled: such a
 tool has to declare `sandbox="process"`.
 """
 

@@ -45,7 +45,7 @@ class InMemoryChanges:
             for path in sorted({*workspace, *after})
             if workspace.get(path) != after.get(path)
         }
-        """What lay at each path that the run touched."""
+        """What was at each path that the run touched."""
         changes = [_change(path, was, after.get(path)) for path, was in self._before.items()]
         changes.sort(key=lambda change: change.kind != "deleted")
         diffs = {

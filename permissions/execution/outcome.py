@@ -1,7 +1,7 @@
 """What came of a run in a sandbox, in the words of the broker and its record.
 
 It has run: whatever fails on this side, what was seen of it (its output, its connections, the
-walls it had) is in the outcome.
+limits it had) is in the outcome.
 """
 
 from __future__ import annotations

@@ -107,20 +107,20 @@ def hidden_names(workspace: Path, private: Iterable[Path]) -> tuple[str, ...]:
 
     Args:
         workspace: absolute, without links.
-        private: places of the broker's own.
+        private: paths of the broker's own.
 
     Raises:
         ExecutionError: one of them holds the workspace, or is it.
     """
     names: list[str] = []
-    for place in private:
-        real = place.resolve()
+    for entry in private:
+        real = entry.resolve()
         if workspace.is_relative_to(real):
             raise ExecutionError(
                 "the workspace lies in a folder of the broker's own, which no tool may see"
             )
         # A link on the way leads there at the next start too, so a run must not turn it.
-        ways = (real, place.parent.resolve() / place.name, Path(os.path.abspath(place)))  # noqa: PTH100
+        ways = (real, entry.parent.resolve() / entry.name, Path(os.path.abspath(entry)))  # noqa: PTH100
         names += [
             way.relative_to(workspace).parts[0]
             for way in ways

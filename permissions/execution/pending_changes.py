@@ -28,7 +28,7 @@ class Obstacle:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """All that a run would change in its workspace, as the place saw it.
+    """All that a run would change in its workspace, as the executor saw it.
 
     Attributes:
         document: bounded JSON without contents: what policies are asked about.

@@ -4,7 +4,7 @@ A tool with `workspace="copy"` gets files by copy: whatever the call's `path` ta
 those of access `write`. Files come out by declaration: only a `write` target of the call, a file
 or all files of a folder, is put back into the workspace, after the run, each in one step.
 Anything else the tool wrote is gone with the sandbox. One with `workspace="overlay"` works in an overlay of the whole workspace, and what it
-changed there is handed to the broker (`layered`); nothing is in the workspace yet.
+changed there is handed to the broker (`overlay`); nothing is in the workspace yet.
 
 What a profile with egress lists, the run's gate decides again, connection by connection.
 """
@@ -108,7 +108,7 @@ class SandboxedExecutor:
         self._sessions = sessions or SessionPool()
         self._limits = limits
         self._private = private
-        self._own = tuple(place.resolve() for place in private)
+        self._own = tuple(path.resolve() for path in private)
         self._hidden = hidden
         self._journals = journals
         self._secrets = secrets

@@ -32,7 +32,7 @@ def shift(before: Decision, after: Decision) -> tuple[Shift | None, tuple[str, .
 
     Both answers have the same verdict.
     """
-    found = list(_duties(before, after))
+    found = list(_obligations(before, after))
     if before.access_request is not None and after.access_request is not None:
         found += _people(before.access_request, after.access_request)
     if not found:
@@ -55,7 +55,7 @@ def _people(
         yield "expires_in_seconds", False
 
 
-def _duties(before: Decision, after: Decision) -> Iterator[tuple[str, bool]]:
+def _obligations(before: Decision, after: Decision) -> Iterator[tuple[str, bool]]:
     old, new = _terms(before), _terms(after)
     if old is None or new is None:
         # One that cannot be fulfilled is a denial in the broker: compare them as written.

@@ -50,7 +50,7 @@ class PdpConfig(_Section):
     )
     overlay: Path | None = Field(
         default=None,
-        description="Folder laid over the policies, file by file: your tables and packages.",
+        description="Folder that is added to the policies, file by file: your tables and packages.",
     )
     soft_deadline_ms: int = Field(
         default=50, ge=1, le=10_000, description="Embedded: a slower answer is logged."

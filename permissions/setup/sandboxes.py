@@ -129,12 +129,12 @@ def session_limits(config: BrokerConfig) -> SessionLimits:
 
 
 def _profile(entry: ProfileConfig) -> SandboxProfile:
-    place = entry.authorities
+    path = entry.authorities
     return SandboxProfile(
         image=entry.image,
         network=Egress(
             allow=tuple(_rule(rule) for rule in entry.egress.values()),
-            authorities="" if place is None else place.read_text("ascii", errors="replace"),
+            authorities="" if path is None else path.read_text("ascii", errors="replace"),
         )
         if entry.egress
         else "none",

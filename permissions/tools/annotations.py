@@ -1,7 +1,7 @@
 """Finding the mark of an argument in its type hint, wherever a developer may write it.
 
 A mark that is not found would leave policies without a target and provenance without a
-control argument, so a mark in a place that cannot be followed is an error, never ignored.
+control argument, so a mark that cannot be followed is an error, never ignored.
 """
 
 from __future__ import annotations

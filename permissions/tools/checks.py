@@ -63,7 +63,7 @@ def check(function: Any, options: Options) -> None:
             raise ToolDefinitionError(
                 f"{label}: {option}={value!r} is not one of {', '.join(map(str, allowed))}"
             )
-    _check_place(label, options)
+    _check_isolation(label, options)
     _check_kept(label, options)
     parameters = inspect.signature(function).parameters
     if next(iter(parameters), None) in {"self", "cls"}:
@@ -72,7 +72,7 @@ def check(function: Any, options: Options) -> None:
         raise ToolDefinitionError(f"{label}: control names no argument: {sorted(unknown)}")
 
 
-def _check_place(label: str, options: Options) -> None:
+def _check_isolation(label: str, options: Options) -> None:
     """What only makes sense behind a boundary names one."""
     if (options.requires or options.command is not None) and options.sandbox == "none":
         raise ToolDefinitionError(

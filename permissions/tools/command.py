@@ -1,4 +1,4 @@
-"""Command tools: an argv that the developer declares, with places for typed arguments. Pure.
+"""Command tools: an argv that the developer declares, with slots for typed arguments. Pure.
 
 Each element of the template becomes one element of the argv, whatever an argument holds: no
 shell reads it, and it cannot become a second element. A value that the program would read as an
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from permissions.vocabulary import JsonObject
 
-_PLACE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_SLOT = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _TYPES = frozenset({"string", "integer"})
 
 
@@ -58,7 +58,7 @@ def check_command(
         raise ToolDefinitionError(
             f"{name}: command= is the words of an argv, none of them empty"
         )
-    used = {place for word in template for place in _PLACE.findall(word)}
+    used = {name for word in template for name in _SLOT.findall(word)}
     if shell:
         if len(template) != 1 or used:
             raise ToolDefinitionError(
@@ -81,7 +81,7 @@ def _check_programs(name: str, template: tuple[str, ...]) -> None:
     """Refuses a template whose programs an argument names, or that starts a shell unsaid."""
     reading = read_words(_words_of(template))
     for command in reading.commands:
-        if not command.program or _PLACE.search(command.program):
+        if not command.program or _SLOT.search(command.program):
             raise ToolDefinitionError(
                 f"{name}: each program of command= has to be fixed, and an argument or the"
                 f" environment names one: {template!r:.120}"
@@ -93,7 +93,7 @@ def _check_programs(name: str, template: tuple[str, ...]) -> None:
 
 
 def _words_of(template: tuple[str, ...]) -> list[Word]:
-    return [Word(part, fixed=_PLACE.search(part) is None) for part in template]
+    return [Word(part, fixed=_SLOT.search(part) is None) for part in template]
 
 
 def argv_of(
@@ -116,9 +116,9 @@ def argv_of(
         return ["/bin/sh", "-c", template[0], "sh", *map(str, document.values())]
     words: list[str] = []
     for part in template:
-        word = _PLACE.sub(lambda found: str(document[found[1]]), part)
+        word = _SLOT.sub(lambda found: str(document[found[1]]), part)
         if word.startswith("-") and not part.startswith("-") and "--" not in words:
-            named = ", ".join(_PLACE.findall(part))
+            named = ", ".join(_SLOT.findall(part))
             raise ArgumentsError(
                 [f"{named}: begins with `-`, so it would be read as an option"]
             )

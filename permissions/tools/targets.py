@@ -89,8 +89,8 @@ class PathArg:
             "relative": _relative(resolved, root) if _within(resolved, root) else None,
             "hidden": any(
                 part.startswith(".") and part not in {".", ".."}
-                for place in {path, resolved}
-                for part in _relative(place, root).split("/")
+                for entry in {path, resolved}
+                for part in _relative(entry, root).split("/")
             ),
         }
 
@@ -244,8 +244,8 @@ class CommandArg:
             reading, argv, program = read_text(text), [text], None
         elif isinstance(value, list) and value:
             argv = [
-                _text(word, "a word of a command", _MAX_WORD, lines=True, empty=place > 0)
-                for place, word in enumerate(value)
+                _text(word, "a word of a command", _MAX_WORD, lines=True, empty=index > 0)
+                for index, word in enumerate(value)
             ]
             reading, program = read_argv(argv), os.path.basename(argv[0])  # noqa: PTH119
         else:

@@ -4,7 +4,7 @@ A log that is cut at a checkpoint is a shorter log that verifies. Only somebody 
 how long it was can tell, so each verifier remembers: one signed checkpoint per origin.
 
 A log that was swapped together with the keys beside it verifies, too. So for each folder the
-verifier remembers which log lay there and who signed it, from the first time on (trust on
+verifier remembers which log was there and who signed it, from the first time on (trust on
 first use: what was swapped before that is taken for the truth).
 
 Who can write here as well as in the log can hide all of it; keep this folder under another

@@ -76,7 +76,7 @@ test_other_arguments_are_not_approved if {
 	not lib.approval_meets(_one_person) with input as other
 }
 
-test_separated_duties_bar_the_human_acted_for if {
+test_separation_of_duties_bars_the_human_acted_for if {
 	terms := object.union(fixture.terms, {"separation_of_duties": true})
 	lib.approval_meets(_one_person) with input as _approved(["alice"], ["operators"])
 	not lib.approval_meets(terms) with input as _approved(["alice"], ["operators"])
@@ -84,7 +84,7 @@ test_separated_duties_bar_the_human_acted_for if {
 	lib.approval_meets(terms) with input as _approved(["bob"], ["operators"])
 }
 
-test_separated_duties_bar_everyone_who_asks if {
+test_separation_of_duties_bars_everyone_who_asks if {
 	terms := object.union(fixture.terms, {"separation_of_duties": true})
 	subject := {"type": "user", "id": "ann", "properties": {
 		"roles": [],

@@ -97,7 +97,7 @@ _codes(entries) := {entry.code | some entry in entries}
 
 _fired := _codes(_denials | _approvals) | _allows
 
-# What packages and layers say, read once: [place, rule, package, what the rule holds]. A rule
+# What packages and layers say, read once: [source, rule, package, what the rule holds]. A rule
 # that did not fire says nothing, and most do not.
 
 # Bound once: an engine that finds `data.wardline.policies[name]` in four rules evaluates every
@@ -196,20 +196,20 @@ _approvals contains entry if {
 }
 
 _obligations contains entry if {
-	some [place, "obligations", _, said] in _said
+	some [source, "obligations", _, said] in _said
 	is_set(said)
 	some entry in said
-	_owed(place, entry)
+	_owed(source, entry)
 }
 
-# The duties of a layer are about running a call, except how an answer is recorded.
-_owed(place, _) if place == "policies"
+# The obligations of a layer are about running a call, except how an answer is recorded.
+_owed(source, _) if source == "policies"
 
 _owed(_, _) if _is_call
 
 _owed(_, entry) if entry.type == "evidence"
 
-# How an answer is recorded is owed for refusals too; other duties only make sense for a run.
+# How an answer is recorded is owed for refusals too; other obligations only make sense for a run.
 _evidence := _ordered({entry | some entry in _obligations; entry.type == "evidence"}, "id")
 
 # Joined terms: each entry can only make them harder to meet.

@@ -178,11 +178,11 @@ test_a_rule_of_another_form_denies_everything if {
 			with data.wardline.policies as {"p": rules, "q": {"allow": {"q.a"}}}
 		answer.decision == false
 		fixture.codes(answer.context.reasons) == {"main.rule_malformed"}
-		layered := main.response with input as fixture.base
+		answer := main.response with input as fixture.base
 			with data.wardline.policies as {"q": {"allow": {"q.a"}}}
 			with data.wardline.layers as {"p": rules}
-		layered.decision == false
-		fixture.codes(layered.context.reasons) == {"main.rule_malformed"}
+		answer.decision == false
+		fixture.codes(answer.context.reasons) == {"main.rule_malformed"}
 	}
 }
 
@@ -207,18 +207,18 @@ _each := {
 }
 
 test_each_question_is_answered_by_its_own_packages_only if {
-	allowed := {[question, place] |
+	allowed := {[question, source] |
 		some question, asked in _each
-		some place in ["policies", "egress", "effects"]
-		_permits(asked, place)
+		some source in ["policies", "egress", "effects"]
+		_permits(asked, source)
 	}
 	allowed == {[question, question] | some question, _ in _each}
 }
 
-_permits(asked, place) if {
+_permits(asked, source) if {
 	said := object.union(
 		{"policies": _none, "egress": _none, "effects": _none},
-		{place: {"p": {"allow": {"p.a"}}}},
+		{source: {"p": {"allow": {"p.a"}}}},
 	)
 	answer := main.response with input as asked
 		with data.wardline.policies as said.policies
@@ -251,13 +251,13 @@ test_a_layer_allows_calls_and_nothing_else if {
 	}
 }
 
-test_the_duties_of_a_layer_are_about_calls_except_evidence if {
-	duties := {_obligation("team.e", "evidence"), _obligation("team.s", "sandbox")}
+test_the_obligations_of_a_layer_are_about_calls_except_evidence if {
+	obligations := {_obligation("team.e", "evidence"), _obligation("team.s", "sandbox")}
 	every question, asked in _each {
 		answer := main.response with input as asked
 			with data.wardline.policies as {"p": {"allow": {"p.a"}}}
-			with data.wardline.layers as {"team": {"obligations": duties}}
-		owed := {duty.id | some duty in answer.context.obligations}
+			with data.wardline.layers as {"team": {"obligations": obligations}}
+		owed := {obligation.id | some obligation in answer.context.obligations}
 		owed == {id | some id in ["team.e", "team.s"]; _is_owed(question, id)}
 	}
 }

@@ -104,7 +104,7 @@ async def end(launched: Launched, runner: int | None, *, leaves: bool) -> None:
     Args:
         launched: the sandbox.
         runner: descriptor of its process 1, whose death is everybody's inside.
-        leaves: True when the runner has reported and is on its way out.
+        leaves: True when the runner has reported and is about to end.
     """
     if leaves and await _is_over(launched.ended):
         return

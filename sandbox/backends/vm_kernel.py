@@ -1,6 +1,6 @@
 """A backend with a runtime that puts a kernel of its own around each job: gVisor, Kata.
 
-What it does not protect from: a bug of that kernel or of its monitor. The walls of the profile
+What it does not protect from: a bug of that kernel or of its monitor. The limits of the profile
 are asked for as always, but it is that kernel which keeps them, and it may keep fewer: see
 `wardline sandbox probe`, which has a column for it.
 """

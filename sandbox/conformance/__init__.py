@@ -7,7 +7,7 @@ Each check runs real jobs with the probes in `sandbox/guest/probes`.
 
 from __future__ import annotations
 
-from sandbox.conformance import behaviour, limits, walls  # noqa: F401 - each fills `CHECKS`
+from sandbox.conformance import behaviour, isolation, limits  # noqa: F401 - each fills `CHECKS`
 from sandbox.conformance.harness import (
     CHECKS,
     NotConformantError,

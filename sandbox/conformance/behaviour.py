@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @check
 async def a_python_function_gets_json_and_returns_json(sandbox: Sandbox) -> None:
-    """Arguments and value cross the wall unchanged, for functions and coroutine functions."""
+    """Arguments and value cross the boundary unchanged, for functions and coroutine functions."""
     value: dict[str, Any] = {
         "text": "gr\u00fc\u00df \U0001f512\n\0",
         "numbers": [0, -1, 2**63, 1.5],
@@ -173,7 +173,7 @@ async def runs_side_by_side_do_not_mix(sandbox: Sandbox) -> None:
 
 @check
 async def the_record_says_what_stood(sandbox: Sandbox) -> None:
-    """`enforced` is plain JSON and names the walls."""
+    """`enforced` is plain JSON and names the limits."""
     profile = SandboxProfile(open_files=99)
     result = await attempt(sandbox, "identity", profile)
 

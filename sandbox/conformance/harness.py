@@ -52,7 +52,7 @@ async def call(
 async def attempt(
     sandbox: Sandbox, function: str, profile: SandboxProfile | None = None, **arguments: Any
 ) -> ExecResult:
-    """Runs a job that goes against its walls: a function of `wardline_attempts`."""
+    """Runs a job that goes against its limits: a function of `wardline_attempts`."""
     job = PythonJob(f"wardline_attempts:{function}", arguments, (probe_code(),))
     return await sandbox.run(job, profile or SandboxProfile())
 
@@ -89,13 +89,13 @@ def ended(result: ExecResult, wanted: Verdict) -> None:
 def survivors(mark: str) -> list[int]:
     """Processes of this machine whose command line has `mark`, which only the job knew."""
     found = []
-    for place in Path("/proc").glob("[0-9]*/cmdline"):
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            arguments = place.read_bytes().split(b"\0")
+            arguments = path.read_bytes().split(b"\0")
         except OSError:
             continue
         if mark.encode() in arguments:
-            found.append(int(place.parent.name))
+            found.append(int(path.parent.name))
     return found
 
 

@@ -231,9 +231,9 @@ def _furnish(folder: Path, egress: Egress) -> None:
             (AUTHORITIES, f"{text}\n{egress.authorities}"),
             ("forwarder.py", forwarder),
         ):
-            place = folder / name
-            place.write_text(content, "utf-8")
-            place.chmod(0o644)
+            file = folder / name
+            file.write_text(content, "utf-8")
+            file.chmod(0o644)
     except OSError as err:
         raise SandboxProviderError(
             f"the folder of the proxy cannot be written: {err.strerror}"

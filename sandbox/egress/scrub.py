@@ -55,7 +55,7 @@ class Scrubber:
         return self._longest
 
     def mark(self, data: bytes, masked: bytearray) -> None:
-        """Masks in `masked` whatever stands at the same place of `data`."""
+        """Masks in `masked` whatever stands at the same position of `data`."""
         lower = data.lower()
         for form in self._forms:
             at = lower.find(form)

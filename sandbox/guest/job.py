@@ -69,7 +69,7 @@ def move_in(setup: dict[str, Any], ends: tuple[int, ...]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write over the limit is an OSError
     signal.set_wakeup_fd(-1)
-    # The channel took the low numbers first, so none of these ends is in another's place
+    # The channel took the low numbers first, so none of these ends is in another's number
     for number, end in enumerate(ends):
         os.dup2(end, number, inheritable=number < 3)
     os.closerange(len(ends), 65536)
@@ -85,7 +85,7 @@ def move_in(setup: dict[str, Any], ends: tuple[int, ...]) -> None:
     os.chdir(setup["directory"])
     roots = ["/code/%d" % number for number in range(setup["code_roots"])]
     packages = [PACKAGES] if os.path.isdir(PACKAGES) else []  # noqa: PTH112
-    sys.path[:] = roots + [place for place in sys.path if place] + packages
+    sys.path[:] = roots + [entry for entry in sys.path if entry] + packages
     sys.argv[:] = [""]
 
 

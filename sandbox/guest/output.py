@@ -1,4 +1,4 @@
-"""The runner's way out: frames to the supervisor, and the out folder's files in them.
+"""The runner's output: frames to the supervisor, and the out folder's files in them.
 
 Read from inside the sandbox, after every process of the job is dead. Only regular files with
 one name leave; whatever else lies there is named and refused. Joined with `runner` into one

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 WORK = "/box"
-WAY_OUT = "/egress/forwarder.py"
+FORWARDER = "/egress/forwarder.py"
 
 
 class Ended:
@@ -235,8 +235,8 @@ def reap() -> tuple[int, int, resource.struct_rusage] | None:
 
 
 def disk_full(directory: str) -> bool:
-    for place in (WORK, "/tmp", directory):  # noqa: S108 - a file system of its own
-        space = os.statvfs(place)
+    for path in (WORK, "/tmp", directory):  # noqa: S108 - a file system of its own
+        space = os.statvfs(path)
         # A kernel that counts no files (gVisor's) says 0 of 0.
         if space.f_bavail == 0 or (space.f_files and space.f_favail == 0):
             return True
@@ -295,8 +295,8 @@ def main() -> NoReturn:
     os.mkdir(OUT, 0o700)
     say(channel_out, b"H", {"python": list(sys.version_info[:3])})
     setup = understood(take_text(channel_in, b"S"))
-    if os.path.exists(WAY_OUT):  # noqa: PTH110
-        with open(WAY_OUT) as source:  # only a supervisor can put a file there
+    if os.path.exists(FORWARDER):  # noqa: PTH110
+        with open(FORWARDER) as source:  # only a supervisor can put a file there
             exec(source.read(), {"__name__": "__main__"})  # noqa: S102
     if "session" in setup:  # the supervisor's words as well
         exec(setup["session"]["source"], globals())  # noqa: S102

@@ -166,7 +166,7 @@ def _proxies() -> dict[str, str]:
 def kept(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
     """Leaves out device nodes, set-id bits and what nothing at run time reads."""
     name = entry.name.removeprefix("./")
-    if any(name.startswith(place + "/") for place in _STRIP) or entry.isdev():
+    if any(name.startswith(path + "/") for path in _STRIP) or entry.isdev():
         return None
     entry.mode &= 0o1777
     return entry

@@ -255,7 +255,7 @@ def fetched(lines: Lines, target: Target, scratch: Path) -> list[Wheel]:
     Args:
         lines: locked.
         target: the image's machine.
-        scratch: a folder for them, in a place of its own.
+        scratch: a folder for them, at a path of its own.
 
     Raises:
         ImageRefusedError: a hash that is not the pinned one, no wheel for the target, or a

@@ -69,11 +69,11 @@ def unpacked(wheels: Sequence[Wheel], folder: Path) -> Path:
     folder.mkdir(mode=0o755)
     for wheel in wheels:
         for name, data, _ in wheel.contents():
-            place = folder / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(data)
-    for place in (folder, *folder.rglob("*")):
-        place.chmod(0o755 if place.is_dir() else 0o644)
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
     return folder
 
 
@@ -118,6 +118,6 @@ async def built(
         raise ImageRefusedError(
             f"the project's build named {name!r:.120} and left no such file"
         )
-    place = folder / name
-    place.write_bytes(data)
-    return read_wheel(place)
+    path = folder / name
+    path.write_bytes(data)
+    return read_wheel(path)

@@ -163,11 +163,11 @@ def _toml(root: Path, name: str) -> dict[str, Any] | None:
 
 
 def _text(root: Path, name: str) -> str | None:
-    place = root / name
-    if not os.path.lexists(place):
+    entry = root / name
+    if not os.path.lexists(entry):
         return None
     try:
-        real = place.resolve(strict=True)
+        real = entry.resolve(strict=True)
         status = real.stat()
         if not real.is_relative_to(root) or not stat.S_ISREG(status.st_mode):
             raise ImageRefusedError(f"{name} leads out of the project, or is no regular file")
@@ -182,7 +182,7 @@ def archived(root: Path) -> bytes:
     """The project's own files as a tar archive, for a build in a sandbox.
 
     Names that begin with a dot (`.git`, `.env`, `.venv`), byte code and virtual environments
-    stay out. Links stay links, and may lead to places of the project only.
+    stay out. Links stay links, and may lead to paths of the project only.
 
     Raises:
         ImageRefusedError: a link that leads out, a device or pipe, or too much of it.
@@ -196,10 +196,10 @@ def archived(root: Path) -> bytes:
             linked = [name for name in folders if (here / name).is_symlink()]
             folders[:] = sorted(name for name in folders if _is_wanted(here / name))
             for name in sorted([*names, *linked]):
-                place = here / name
+                path = here / name
                 if name.startswith(".") or name.endswith(".pyc"):
                     continue
-                entry = _entry(root, place)
+                entry = _entry(root, path)
                 left -= entry.size
                 count += 1
                 if left < 0 or count > MAX_PROJECT_FILES:
@@ -209,7 +209,7 @@ def archived(root: Path) -> bytes:
                         " and environments out of its folder, or below a name that begins with"
                         " a dot"
                     )
-                with place.open("rb") if entry.isreg() else io.BytesIO() as file:
+                with path.open("rb") if entry.isreg() else io.BytesIO() as file:
                     tar.addfile(entry, file)
     return target.getvalue()
 
@@ -223,14 +223,14 @@ def _is_wanted(folder: Path) -> bool:
     )
 
 
-def _entry(root: Path, place: Path) -> tarfile.TarInfo:
-    entry = tarfile.TarInfo(str(place.relative_to(root)))
-    status = place.lstat()
+def _entry(root: Path, path: Path) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(str(path.relative_to(root)))
+    status = path.lstat()
     entry.mtime = _EPOCH
     entry.mode = 0o755 if status.st_mode & 0o111 else 0o644
     if stat.S_ISLNK(status.st_mode):
-        leads = place.readlink()
-        if leads.is_absolute() or not place.resolve().is_relative_to(root):
+        leads = path.readlink()
+        if leads.is_absolute() or not path.resolve().is_relative_to(root):
             raise ImageRefusedError(
                 f"{entry.name!r:.120} is a link that leads out of the project"
             )

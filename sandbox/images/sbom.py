@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MAX_SBOM_BYTES = 32 * 1024 * 1024
 
-_PLACE = "io.wardline.place"
+_FOLDER = "io.wardline.place"
 _SUBJECT = "image"
 IMPORTABLE = "/opt/wardline/packages"
 """Where the runner looks; a distribution anywhere else is listed, and found by nobody."""
@@ -42,7 +42,7 @@ class Part:
         kind: `python` for a distribution, `debian` for a package, `generic` for the rest.
         name: normalised for Python.
         version: as its own metadata says.
-        place: the import folder of a distribution, empty otherwise.
+        folder: the import folder of a distribution, empty otherwise.
         arch: of a Debian package.
         sha256: of the wheel it came from, empty when it is not known.
         licence: what its metadata says, empty when nothing.
@@ -51,7 +51,7 @@ class Part:
     kind: Literal["python", "debian", "generic"]
     name: str
     version: str
-    place: str = ""
+    folder: str = ""
     arch: str = ""
     sha256: str = ""
     licence: str = ""
@@ -71,7 +71,7 @@ class Sbom:
         return {
             part.name: part.version
             for part in self.parts
-            if part.kind == "python" and part.place == IMPORTABLE
+            if part.kind == "python" and part.folder == IMPORTABLE
         }
 
 
@@ -87,7 +87,7 @@ def parts_of(wheels: Sequence[Wheel]) -> Iterator[Part]:
             "python",
             wheel.name,
             wheel.version,
-            place=IMPORTABLE,
+            folder=IMPORTABLE,
             sha256=wheel.sha256,
             licence=wheel.licence,
         )
@@ -106,7 +106,7 @@ def debian_parts(status: str) -> Iterator[Part]:
             )
 
 
-def distribution_part(metadata: str, place: str) -> Part:
+def distribution_part(metadata: str, folder: str) -> Part:
     """A distribution that a base image has already, by its METADATA."""
     said = HeaderParser().parsestr(metadata)
     licence = str(said["License-Expression"] or said["License"] or "").partition("\n")[0]
@@ -114,7 +114,7 @@ def distribution_part(metadata: str, place: str) -> Part:
         "python",
         canonicalize_name(str(said["Name"] or "unknown")),
         str(said["Version"] or "0"),
-        place=place,
+        folder=folder,
         licence=licence.strip()[:200],
     )
 
@@ -132,16 +132,16 @@ def write_sbom(parts: Sequence[Part], *, name: str, version: str) -> bytes:
     from cyclonedx.output.json import JsonV1Dot6
 
     ordered = sorted(set(parts))
-    bill = Bom(components=[_component(part) for part in ordered])
+    bom = Bom(components=[_component(part) for part in ordered])
     image = Component(
         name=name, version=version, type=ComponentType.CONTAINER, bom_ref=_SUBJECT
     )
-    bill.metadata.component = image
-    bill.register_dependency(image, bill.components)
+    bom.metadata.component = image
+    bom.register_dependency(image, bom.components)
     seed = repr((name, version, ordered))
-    bill.serial_number = uuid.uuid5(_NAMESPACE, seed)
-    bill.metadata.timestamp = None  # type: ignore[assignment]  # the format has it optional
-    return (JsonV1Dot6(bill).output_as_string(indent=1) + "\n").encode()
+    bom.serial_number = uuid.uuid5(_NAMESPACE, seed)
+    bom.metadata.timestamp = None  # type: ignore[assignment]  # the format has it optional
+    return (JsonV1Dot6(bom).output_as_string(indent=1) + "\n").encode()
 
 
 def _component(part: Part) -> Component:
@@ -157,13 +157,13 @@ def _component(part: Part) -> Component:
         name=part.name,
         version=part.version,
         type=ComponentType.LIBRARY,
-        bom_ref=f"{purl}#{part.place}",
+        bom_ref=f"{purl}#{part.folder}",
         purl=purl,
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=part.sha256)]
         if part.sha256
         else None,
         licenses=[LicenseFactory().make_from_string(part.licence)] if part.licence else None,
-        properties=[Property(name=_PLACE, value=part.place)] if part.place else None,
+        properties=[Property(name=_FOLDER, value=part.folder)] if part.folder else None,
     )
 
 
@@ -206,7 +206,7 @@ def _part(said: Any) -> Part:
         kind,
         name,
         version,
-        place=str(properties.get(_PLACE) or ""),
+        folder=str(properties.get(_FOLDER) or ""),
         arch=arch,
         sha256=str(next(iter(hashes), "")),
         licence=str(next(iter(licences), "")),

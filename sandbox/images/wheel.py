@@ -173,20 +173,20 @@ def _placed(wheel: str, names: list[str]) -> tuple[dict[str, str], tuple[str, ..
     files: dict[str, str] = {}
     left_out = []
     for name in names:
-        place = name
+        path = name
         if (found := _SCRIPTS.fullmatch(name)) is not None:
             if found["scheme"] not in {"purelib", "platlib"}:
                 left_out.append(name)
                 continue
-            place = found["rest"]
-        if _STARTUP.match(place):
+            path = found["rest"]
+        if _STARTUP.match(path):
             raise ImageRefusedError(
-                f"wheel {wheel!r:.120} holds {place!r:.120}, which Python would run at its start"
+                f"wheel {wheel!r:.120} holds {path!r:.120}, which Python would run at its start"
             )
-        if place.endswith(".pth") and "/" not in place:
+        if path.endswith(".pth") and "/" not in path:
             left_out.append(name)
             continue
-        if place in files:
-            raise ImageRefusedError(f"wheel {wheel!r:.120} holds {place!r:.120} twice")
-        files[place] = name
+        if path in files:
+            raise ImageRefusedError(f"wheel {wheel!r:.120} holds {path!r:.120} twice")
+        files[path] = name
     return files, tuple(left_out)

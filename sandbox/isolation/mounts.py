@@ -73,7 +73,7 @@ def checked_source(path: Path) -> Path:
 
     Raises:
         ProfileError: it does not exist, is neither a file nor a directory, or is (or resolves
-            to) a place whose contents open the host or hold credentials.
+            to) a path whose contents open the host or hold credentials.
     """
     try:
         real = path.resolve(strict=True)
@@ -86,7 +86,7 @@ def checked_source(path: Path) -> Path:
         real in _NEVER_WHOLE
         or real.parent == Path("/var/lib")
         or _is_home(real)
-        or any(real.is_relative_to(place) for place in _NEVER_BELOW)
+        or any(real.is_relative_to(entry) for entry in _NEVER_BELOW)
         or _is_secret(real)
     )
     if forbidden:
@@ -151,6 +151,6 @@ def _checked_code_root(path: Path, *, user: int | None) -> Path:
     if user is not None and status.st_uid != user and status.st_mode & 0o005 != 0o005:
         raise ProfileError(
             f"code root {str(path)!r:.200} is closed to uid {user}, as which the job runs;"
-            " `chmod o+rx` it or copy the code to a readable place"
+            " `chmod o+rx` it or copy the code to a readable folder"
         )
     return real

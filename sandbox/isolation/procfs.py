@@ -1,4 +1,4 @@
-"""Places of `/proc` that a container does not see, or cannot write: the engines' own lists."""
+"""Paths of `/proc` that a container does not see, or cannot write: the engines' own lists."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 `run_probes` attempts them and judges from outside where that can be done: by processes, files
 and listeners of the host, and by the supervisor's verdict. Attempts go a little past a promise
-and never to the end, so that a machine whose walls have fallen survives the suite. It is no
-proof: it finds a wall that is missing, not a hole in one.
+and never to the end, so that a machine without any isolation survives the suite. It is no
+proof: it finds protection that is missing, not a hole in it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """System calls the suite makes by number, with arguments on which no kernel acts.
 
 Numbers of x86-64 and arm64 (`asm/unistd_64.h`, `asm-generic/unistd.h`). A call that got past
-every wall meets a bad pointer, a bad descriptor or an impossible length.
+every call gets a bad pointer, a bad descriptor or an impossible length.
 """
 
 from __future__ import annotations
@@ -91,6 +91,6 @@ def arguments(group: str) -> list[tuple[str, int, list[int]]]:
     if machine not in ("x86_64", "aarch64"):
         return []
     return [
-        (name, intel if machine == "x86_64" else arm, list(given))
-        for name, (intel, arm, given) in GROUPS[group].items()
+        (name, intel if machine == "x86_64" else aarch64, list(given))
+        for name, (intel, aarch64, given) in GROUPS[group].items()
     ]

@@ -25,7 +25,7 @@ from sandbox.probes.egress_target import (
     HERE,
     HOST,
     SECONDS,
-    at_the_door,
+    at_the_proxy,
     connect,
     get,
     hello,
@@ -62,10 +62,10 @@ async def fooling_names(ground: Ground) -> Outcome:
         tunnels = [connect(f"{name}:{landed.port}") for name in names if name.isascii()]
         good = get(f"http://{HOST}:{landed.port}/good")
         await talk(ground, egress, *plain, *tunnels, good)
-        heads = landed.heads
-    if not heads or "/good" not in heads[-1]:
+        requests = landed.requests
+    if not requests or "/good" not in requests[-1]:
         return opened("the allowed host could not be reached, so nothing can be said")
-    return blocked_unless(heads[:-1], f"{len(names)} names, plain and by tunnel")
+    return blocked_unless(requests[:-1], f"{len(names)} names, plain and by tunnel")
 
 
 class Forbidden:
@@ -89,7 +89,7 @@ async def rebinding(ground: Ground) -> Outcome:
         result = await talk(
             ground, Egress(allow=(allowed,)), get(f"http://localhost:{landed.port}/")
         )
-        visits = landed.heads
+        visits = landed.requests
     if visits or not result.egress or result.egress[0].address is not None:
         return opened("a name that leads to the host's loopback was dialled")
     texts = ("169.254.169.254", "10.0.0.1", "::ffff:127.0.0.1", "64:ff9b::a00:1", "fd00::1")
@@ -135,7 +135,9 @@ async def other_names(ground: Ground) -> Outcome:
     )
 
 
-@probe(62, "Attack the proxy: bad frames, long heads, many connections", "bounded; it goes on")
+@probe(
+    62, "Attack the proxy: bad frames, long headers, many connections", "bounded; it goes on"
+)
 async def attacked_proxy(ground: Ground) -> Outcome:
     """Then a good request, and the proxy's own privileges as the host sees them."""
     noise = [secrets.token_bytes(200) + b"\r\n\r\n" for _ in range(20)]
@@ -147,11 +149,11 @@ async def attacked_proxy(ground: Ground) -> Outcome:
             allow=(rule(landed.port, mode="http"),), connections=40, idle_seconds=0.5
         )
         result = await talk(ground, egress, *noise, good, *[good] * 30)
-        heads = landed.heads
-    served = sum("/good" in head for head in heads)
+        requests = landed.requests
+    served = sum("/good" in head for head in requests)
     if not served:
         return opened("after the noise the proxy did not answer")
-    problems = [f"{served} served"] if served > 16 or len(heads) != served else []
+    problems = [f"{served} served"] if served > 16 or len(requests) != served else []
     problems += [report.end for report in result.egress if report.end == "fault"]
     return blocked_unless(
         [*problems, *await _proxy_privileges()], f"{served} of 40 connections were good ones"
@@ -174,7 +176,7 @@ async def tightened(ground: Ground) -> Outcome:  # noqa: ARG001 - the proxy is e
         egress = Egress(allow=(rule(landed.port),))
         async with (
             open_proxy(egress, wall_seconds=10) as proxy,
-            at_the_door(proxy.folder) as stream,
+            at_the_proxy(proxy.folder) as stream,
         ):
             await stream.send(connect(f"{HOST}:{landed.port}"))
             await stream.receive()
@@ -223,10 +225,10 @@ async def methods_and_paths(ground: Ground) -> Outcome:
         tries += [get(f"{at}{path}") for path in paths]
         tries += [get(f"{at}/a/1") + get(f"{at}/b")]
         await talk(ground, Egress(allow=(allowed,)), *tries, get(f"{at}/a/good"))
-        heads = landed.heads
-    if not heads or "/a/good" not in heads[-1]:
+        requests = landed.requests
+    if not requests or "/a/good" not in requests[-1]:
         return opened("the allowed path could not be reached, so nothing can be said")
-    wrong = [head for head in heads if not head.startswith("GET /a/") or ".." in head]
+    wrong = [head for head in requests if not head.startswith("GET /a/") or ".." in head]
     return blocked_unless(wrong, f"{len(tries)} requests")
 
 

@@ -40,7 +40,7 @@ class Landing:
     visits: list[bytearray] = field(default_factory=list)
 
     @property
-    def heads(self) -> list[str]:
+    def requests(self) -> list[str]:
         """First line of each visit."""
         return [seen.partition(b"\r\n")[0].decode("latin-1") for seen in self.visits]
 
@@ -119,7 +119,7 @@ async def talk(
 
 
 @asynccontextmanager
-async def at_the_door(folder: Path) -> AsyncIterator[ByteStream]:
+async def at_the_proxy(folder: Path) -> AsyncIterator[ByteStream]:
     """A connection to a proxy's socket; through a descriptor, as its path is too long."""
     number = os.open(folder, os.O_PATH)
     try:

@@ -33,7 +33,7 @@ SYSTEM = (
 
 RISKY_SOURCES = (
     *("/", "/root", "/home", "/etc", "/etc/passwd", "/proc", "/sys", "/dev", "/run", "/usr"),
-    *("/var", "/var/lib", "/boot", "/var/run/docker.sock", "/no/such/place"),
+    *("/var", "/var/lib", "/boot", "/var/run/docker.sock", "/no/such/path"),
 )
 """Host paths that are not shown, not even read-only."""
 
@@ -143,13 +143,13 @@ async def many_names(ground: Ground) -> Outcome:
 
 @probe(29, "Write outside the working folder", "read-only, everywhere")
 async def write_outside(ground: Ground) -> Outcome:
-    """The system's places, and a folder of the host that is open to everybody."""
+    """The system's folders, and a folder of the host that is open to everybody."""
     planted = ground.folder / "outside"
     await ground.value("abuse:leave_at", paths=[str(planted)], text="x")
     if planted.exists():
         return opened("a file appeared on the host")
     return blocked_unless(
-        await ground.value("abuse:can_write", places=list(SYSTEM)), "only /box and /tmp"
+        await ground.value("abuse:can_write", paths=list(SYSTEM)), "only /box and /tmp"
     )
 
 
@@ -179,8 +179,8 @@ async def secrets_of_the_host(ground: Ground) -> Outcome:
     canary = ground.folder / "canary"
     names = [".ssh", ".aws", ".config", ".netrc", ".bashrc", ".docker", ".kube", ".profile"]
     home = Path.home()
-    places = [str(home / name) for name in names] if home != Path("/") else []
-    places += [
+    entries = [str(home / name) for name in names] if home != Path("/") else []
+    entries += [
         "/etc/shadow",
         "/etc/ssh",
         "/etc/gshadow",
@@ -188,17 +188,15 @@ async def secrets_of_the_host(ground: Ground) -> Outcome:
         "/var/lib/docker",
         "/run/secrets",
     ]
-    readable = await ground.value("attempts:readable", places=places)
-    read = await ground.value(
-        "abuse:contents", places=[str(canary), f"/proc/self/root{canary}"]
-    )
+    readable = await ground.value("attempts:readable", paths=entries)
+    read = await ground.value("abuse:contents", paths=[str(canary), f"/proc/self/root{canary}"])
     # A container has a home of its own; what tells is whether it is the host's.
-    foreign = [place for place in readable if not (ground.backend == "docker" and _own(place))]
+    foreign = [entry for entry in readable if not (ground.backend == "docker" and _own(entry))]
     return blocked_unless([*read, *foreign], "neither the canary nor a credential")
 
 
-def _own(place: str) -> bool:
-    return place.endswith((".bashrc", ".profile"))
+def _own(path: str) -> bool:
+    return path.endswith((".bashrc", ".profile"))
 
 
 @probe(32, "Show `/`, a system folder, a socket, or a link to one", "refused before it starts")

@@ -103,7 +103,7 @@ class Ground:
 
         Args:
             argv: the command, whose last word is a mark; a plain sleep when there is none.
-            profile: its walls; the tightest when None.
+            profile: its limits; the tightest when None.
 
         Raises:
             UnseenError: it cannot be seen from here.
@@ -132,13 +132,13 @@ def new_mark() -> str:
 def survivors(mark: str) -> list[int]:
     """Processes of this host with `mark` as an argument, which only the job knew."""
     found = []
-    for place in Path("/proc").glob("[0-9]*/cmdline"):
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            words = place.read_bytes().split(b"\0")
+            words = path.read_bytes().split(b"\0")
         except OSError:
             continue
         if mark.encode() in words:
-            found.append(int(place.parent.name))
+            found.append(int(path.parent.name))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Cases 35 to 51: privileges, the kernel's doors, and what the runtime leaves open."""
+"""Cases 35 to 51: privileges, the kernel's entry points, and what the runtime leaves open."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ async def device_nodes(ground: Ground) -> Outcome:
     made = await ground.value("attempts:make_device", folder="/box")
     shown = await ground.value("attempts:devices")
     found = [*shown, *([] if made in REFUSED else [f"mknod: {made}"])]
-    found += await ground.value("abuse:can_open", places=list(DEVICES))
+    found += await ground.value("abuse:can_open", paths=list(DEVICES))
     return blocked_unless(found, "mknod refused, /dev is bare")
 
 
@@ -144,11 +144,11 @@ async def dangerous_calls(ground: Ground) -> Outcome:
     )
 
 
-@probe(43, "The 32-bit and x32 doors around the filter", "refused")
-async def other_doors(ground: Ground) -> Outcome:
+@probe(43, "The 32-bit and x32 entry points around the filter", "refused")
+async def other_entries(ground: Ground) -> Outcome:
     """`int 0x80`, and a call number with the x32 bit."""
     if platform.machine() != "x86_64":
-        return not_applicable("these doors exist on x86-64 only")
+        return not_applicable("these entry points exist on x86-64 only")
     x32 = await ground.value("attempts:raw_calls", calls=[("x32", X32_GETPID, [])])
     old = await ground.value("abuse:call_32_bit")
     found = [f"x32: {x32['x32']}"] if x32["x32"] not in REFUSED else []
@@ -165,10 +165,10 @@ async def kernel_settings(ground: Ground) -> Outcome:
         "vm/overcommit_memory",
         "fs/suid_dumpable",
     )
-    places = [f"/proc/sys/{name}" for name in names]
-    places += ["/proc/sysrq-trigger", "/sys/kernel/uevent_helper", "/proc/1/oom_score_adj"]
+    entries = [f"/proc/sys/{name}" for name in names]
+    entries += ["/proc/sysrq-trigger", "/sys/kernel/uevent_helper", "/proc/1/oom_score_adj"]
     return blocked_unless(
-        await ground.value("abuse:can_write", places=places), f"{len(places)} settings"
+        await ground.value("abuse:can_write", paths=entries), f"{len(entries)} settings"
     )
 
 
@@ -176,16 +176,16 @@ async def kernel_settings(ground: Ground) -> Outcome:
 async def kernel_facts(ground: Ground) -> Outcome:
     """Memory, keys, timers, symbols, logs."""
     names = ("kcore", "keys", "timer_list", "latency_stats", "sched_debug", "kpageflags")
-    places = [f"/proc/{name}" for name in names]
-    places += ["/sys/firmware", "/sys/kernel/debug", "/sys/kernel/tracing"]
-    places += ["/sys/kernel/security", "/sys/devices/virtual/powercap"]
-    readable = await ground.value("attempts:readable", places=places)
-    readable += await ground.value("abuse:can_open", places=["/proc/kmsg", *DEVICES])
+    entries = [f"/proc/{name}" for name in names]
+    entries += ["/sys/firmware", "/sys/kernel/debug", "/sys/kernel/tracing"]
+    entries += ["/sys/kernel/security", "/sys/devices/virtual/powercap"]
+    readable = await ground.value("attempts:readable", paths=entries)
+    readable += await ground.value("abuse:can_open", paths=["/proc/kmsg", *DEVICES])
     shown = await ground.value("abuse:kernel_addresses")
     log = await _refused(ground, "log")
     return blocked_unless(
         [*readable, *log, *([f"{shown} kernel addresses"] if shown else [])],
-        f"{len(places)} places, symbols, the log",
+        f"{len(entries)} files, symbols, the log",
     )
 
 
@@ -228,9 +228,9 @@ def _descriptors(pid: int) -> dict[int, str]:
 
 def _odd(held: Mapping[int, str]) -> list[str]:
     return [
-        f"{number}: {place}"
-        for number, place in sorted(held.items())
-        if number > 3 or not place.startswith(("pipe:", "socket:", "/dev/null", "/memfd:"))
+        f"{number}: {path}"
+        for number, path in sorted(held.items())
+        if number > 3 or not path.startswith(("pipe:", "socket:", "/dev/null", "/memfd:"))
     ]
 
 
@@ -240,7 +240,7 @@ async def aliases(ground: Ground) -> Outcome:
     canary = ground.folder / "canary"
     ways = ["/proc/self/root", "/proc/1/root", "/proc/1/cwd", "/proc/self/cwd/../../../.."]
     ways += ["/proc/self/task/../root", "/dev/fd/../../../.."]
-    read = await ground.value("abuse:contents", places=[f"{way}{canary}" for way in ways])
+    read = await ground.value("abuse:contents", paths=[f"{way}{canary}" for way in ways])
     variables = await ground.value("abuse:everything_told")
     found = list(read) + (["the caller's variable"] if ground.canary in variables else [])
     return blocked_unless(found, f"{len(ways)} ways")

@@ -1,4 +1,4 @@
-"""Cases 52 to 65: ways out. The host listens, and counts who came."""
+"""Cases 52 to 65: egress. The host listens, and counts who came."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ METADATA = ("169.254.169.254", "fd00:ec2::254", "100.100.100.200", "168.63.129.1
 PRIVATE = ("10.0.0.1", "172.16.0.1", "192.168.0.1", "192.168.65.2")
 PUBLIC = ("198.51.100.1", "203.0.113.1", "2001:db8::1")
 """Addresses of documentation (RFC 5737, RFC 3849): a route to them is one to everywhere, and
-where a wall is missing nobody else is bothered."""
+where isolation is missing nobody else is bothered."""
 SOCKETS = (
     *("/var/run/docker.sock", "/run/docker.sock", "/run/containerd/containerd.sock"),
     *("/run/podman/podman.sock", "/run/crio/crio.sock", "/run/systemd/private"),
@@ -48,8 +48,10 @@ def visited(listener: socket.socket) -> bool:
 
 
 async def _routes(ground: Ground, hosts: tuple[str, ...], *ports: int) -> list[list[str]]:
-    places = [(host, port) for host in hosts for port in ports]
-    routes: list[list[str]] = await ground.value("abuse:reach", places=places, seconds=0.3)
+    addresses = [(host, port) for host in hosts for port in ports]
+    routes: list[list[str]] = await ground.value(
+        "abuse:reach", addresses=addresses, seconds=0.3
+    )
     return routes
 
 
@@ -75,7 +77,7 @@ async def metadata(ground: Ground) -> Outcome:
 @probe(54, "The host's loopback and own addresses", "no route; nobody came")
 async def host_addresses(ground: Ground) -> Outcome:
     """A listener on every address of the host counts."""
-    with listening(socket.AF_INET, ("0.0.0.0", 0)) as listener:  # noqa: S104 - to be reached by a bad wall
+    with listening(socket.AF_INET, ("0.0.0.0", 0)) as listener:  # noqa: S104 - to be reached where isolation is missing
         port = listener.getsockname()[1]
         routes = await _routes(ground, ("127.0.0.1", *_own_addresses()), port)
         names = ["host.docker.internal", "gateway.docker.internal", "host.containers.internal"]
@@ -104,10 +106,10 @@ async def unix_sockets(ground: Ground) -> Outcome:
     name = f"\0wardline-{secrets.token_hex(6)}"
     with ExitStack() as stack:
         listeners = [
-            stack.enter_context(listening(socket.AF_UNIX, place)) for place in (path, name)
+            stack.enter_context(listening(socket.AF_UNIX, entry)) for entry in (path, name)
         ]
         (ground.folder / path).chmod(0o777)
-        found = await ground.value("attempts:unix_sockets", places=[*SOCKETS, path, name])
+        found = await ground.value("attempts:unix_sockets", paths=[*SOCKETS, path, name])
         came = [listener for listener in listeners if visited(listener)]
     return blocked_unless(found or came, f"{len(SOCKETS) + 2} sockets")
 
@@ -147,10 +149,10 @@ async def kept_for_another(ground: Ground) -> Outcome:
             profile = ground.profile(open_files=most)
             result = await ground.attempt("attempts:identity", profile)
             if result.verdict != "ok" or result.enforced["profile"] != profile.digest:
-                return opened("a run had the walls of another profile")
+                return opened("a run had the limits of another profile")
             if result.value["nofile"] != [most, most]:
                 return opened(f"{result.value['nofile']} descriptors under a limit of {most}")
     return blocked_unless(
         [name for name in await ground.value("abuse:interfaces") if name != "lo"],
-        "each run had its own walls",
+        "each run had its own limits",
     )

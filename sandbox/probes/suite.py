@@ -150,11 +150,11 @@ async def run_probes(
 
 async def _ground(column: Column, folder: Path, canary: str) -> Ground:
     answer = await column.sandbox.probe()
-    place = folder / column.name.replace(" ", "-")
-    place.mkdir()
-    place.chmod(0o777)  # the wall has to hold, not the mode
-    (place / "canary").write_text(canary, "utf-8")
-    return Ground(column.sandbox, column.runtime, answer.facts, place, canary)
+    path = folder / column.name.replace(" ", "-")
+    path.mkdir()
+    path.chmod(0o777)  # the isolation has to hold, not the mode
+    (path / "canary").write_text(canary, "utf-8")
+    return Ground(column.sandbox, column.runtime, answer.facts, path, canary)
 
 
 def _promised(ground: Ground, row: Probe) -> bool:
@@ -193,7 +193,7 @@ async def _judged(ground: Ground, row: Probe) -> Outcome:
     try:
         with anyio.fail_after(ATTEMPT_SECONDS):
             return await row.run(ground)
-    except Exception as err:  # noqa: BLE001 - whatever it was, the wall was not seen to hold
+    except Exception as err:  # noqa: BLE001 - whatever it was, the protection was not seen to hold
         first: BaseException = err
         while isinstance(first, BaseExceptionGroup):
             first = first.exceptions[0]

@@ -94,8 +94,8 @@ async def moved_tag(ground: Ground) -> Outcome:
 @probe(71, "A sibling container, a cluster's API with a mounted token", "no socket, no token")
 async def cluster(ground: Ground) -> Outcome:
     """Tokens, variables, names."""
-    places = ["/var/run/secrets", "/run/secrets", "/var/run/secrets/kubernetes.io"]
-    tokens = await ground.value("attempts:readable", places=places)
+    entries = ["/var/run/secrets", "/run/secrets", "/var/run/secrets/kubernetes.io"]
+    tokens = await ground.value("attempts:readable", paths=entries)
     variables = (await ground.value("attempts:environment"))["own"]
     names = (await ground.value("abuse:resolve", names=["kubernetes.default.svc"]))[0]
     found = [name for name in variables if name.startswith(("KUBERNETES", "DOCKER"))]

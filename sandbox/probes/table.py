@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sandbox.probes.fixtures import Ground
 
 Status = Literal["blocked", "open", "not_applicable"]
-"""`open` also when an attempt could not be judged: doubt is no wall."""
+"""`open` also when an attempt could not be judged: doubt is not a block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,12 @@ class Outcome:
 
 
 def blocked(detail: str) -> Outcome:
-    """A wall held."""
+    """The attempt was stopped."""
     return Outcome("blocked", detail)
 
 
 def opened(detail: str) -> Outcome:
-    """A wall did not hold."""
+    """The attempt was not stopped."""
     return Outcome("open", detail)
 
 

@@ -104,15 +104,15 @@ def parent(root: int, path: str) -> Iterator[tuple[int, str]]:
         OSError: a folder on the way is missing, or is a link or file.
     """
     *folders, name = path.split("/")
-    place = os.dup(root)
+    holder = os.dup(root)
     try:
         for each in folders:
-            deeper = os.open(each, FOLDER, dir_fd=place)
-            os.close(place)
-            place = deeper
-        yield place, name
+            deeper = os.open(each, FOLDER, dir_fd=holder)
+            os.close(holder)
+            holder = deeper
+        yield holder, name
     finally:
-        os.close(place)
+        os.close(holder)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ leave a sandbox, is refused with its reason. Costs as much as the changes, never
 workspace: of the workspace only what the overlay touches is looked at.
 
 Overlays are overlayfs's (Documentation/filesystems/overlayfs.rst, "whiteouts and opaque
-directories"): a character device 0/0 is a deletion, a folder marked opaque hides what lay
+directories"): a character device 0/0 is a deletion, a folder marked opaque hides what was
 below it, and a file copied up for writing names its origin.
 
 Not found: changes of times alone, of owners, access lists and extended attributes.
@@ -266,7 +266,7 @@ class _Walk:
         self._change(path, kind, "link", mode=PERMISSIONS, base=base, target=target)
 
     def _replaced(self, below: int | None, name: str, path: str, kind: Type) -> Base | None:
-        """What of the same type lay there; anything else there is removed."""
+        """What of the same type was there; anything else there is removed."""
         old = None if below is None else status(below, name)
         if below is None or old is None:
             return None

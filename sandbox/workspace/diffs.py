@@ -38,7 +38,7 @@ class Diffs:
         Args:
             path: as shown.
             new: folder, name and size.
-            old: folder, name, and what lay there; None twice for a new file.
+            old: folder, name, and what was there; None twice for a new file.
         """
         folder, name, base = old
         after = _lines(*new)

@@ -76,12 +76,12 @@ def mounted(
             "a workspace overlay for this backend is mounted by uid 0",
             "run the broker as root, or use bubblewrap, where a plain user can do it",
         )
-    place = folder / f"{lease}_{secrets.token_hex(8)}"
-    place.mkdir(parents=True, mode=0o700)
+    path = folder / f"{lease}_{secrets.token_hex(8)}"
+    path.mkdir(parents=True, mode=0o700)
     folder.chmod(0o700)
     try:
         try:
-            upper = _mount(place, overlay, size=size, files=files, as_user=user)
+            upper = _mount(path, overlay, size=size, files=files, as_user=user)
         except OSError as err:
             raise SandboxUnavailableError(
                 f"the workspace cannot be overlaid: {err.strerror}",
@@ -89,25 +89,25 @@ def mounted(
                 " xfs, btrfs, tmpfs of Linux 6.3)",
             ) from err
         overlay.collect(upper, ATTRIBUTES)
-        yield HostMount(place / "merged")
+        yield HostMount(path / "merged")
     finally:
-        _remove(place)
+        _remove(path)
 
 
 def reap(folder: Path = FOLDER) -> int:
     """Unmounts overlays whose owner is gone; gives their number."""
     abandoned = []
     with suppress(OSError):
-        abandoned = [place for place in folder.iterdir() if _is_abandoned(place)]
-    for place in abandoned:
-        _remove(place)
+        abandoned = [path for path in folder.iterdir() if _is_abandoned(path)]
+    for path in abandoned:
+        _remove(path)
     return len(abandoned)
 
 
 def _mount(
-    place: Path, overlay: WorkspaceOverlay, *, size: int, files: int, as_user: int
+    root: Path, overlay: WorkspaceOverlay, *, size: int, files: int, as_user: int
 ) -> int:
-    paths = {name: place / name for name in _MOUNTS}
+    paths = {name: root / name for name in _MOUNTS}
     for path in paths.values():
         path.mkdir(mode=0o700)
     found = overlay.source.stat()
@@ -194,16 +194,16 @@ def _owners(user: int, group: int, as_user: int) -> int:
             holder.kill()
 
 
-def _is_abandoned(place: Path) -> bool:
-    lease = Lease.parse(place.name.rpartition("_")[0])
+def _is_abandoned(path: Path) -> bool:
+    lease = Lease.parse(path.name.rpartition("_")[0])
     return lease is None or lease.is_abandoned()
 
 
-def _remove(place: Path) -> None:
+def _remove(path: Path) -> None:
     for name in _MOUNTS:
         with suppress(OSError):
-            kernel.unmount(str(place / name))
+            kernel.unmount(str(path / name))
         with suppress(OSError):
-            (place / name).rmdir()
+            (path / name).rmdir()
     with suppress(OSError):
-        place.rmdir()
+        path.rmdir()

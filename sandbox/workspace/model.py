@@ -30,7 +30,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What lay at a path below the overlay, exactly enough to find that it is another now."""
+    """What was at a path below the overlay, exactly enough to find that it is another now."""
 
     type: Type
     mode: int

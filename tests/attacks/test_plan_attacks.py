@@ -1,7 +1,7 @@
-"""An agent that has read a stranger's words tries to leave its plan.
+"""An agent that has read untrusted words tries to leave its plan.
 
 The plan: look ACME up, read its invoice, pay what it asks to the account on file. The agent
-does whatever the stranger wrote. Each test is named after what becomes of the attempt.
+does whatever the attacker wrote. Each test is named after what becomes of the attempt.
 """
 
 from __future__ import annotations
@@ -196,14 +196,14 @@ def test_repeated_payment_is_exhausted(run: Run) -> None:
 
 
 def test_match_kept_for_later_takes_no_second_use(run: Run) -> None:
-    """An old answer of the cursor is no ticket."""
+    """An old answer of the cursor permits nothing."""
     kept = run.try_call("pay", {"account": GENUINE, "euros": 950}, "done")
 
     with pytest.raises(PlanError, match="no use left"):
         run.cursor.reserve(kept, call="again")
 
 
-def test_echo_through_a_trusted_tool_stays_the_strangers(run: Run) -> None:
+def test_echo_through_a_trusted_tool_stays_untrusted(run: Run) -> None:
     """A formatter in the read scope repeats the address; its word is not taken for it."""
     run.try_call("pay", {"account": GENUINE, "euros": 950}, "done")
     echoed = run.try_call("format_text", {"text": EVIL}, EVIL)
@@ -227,7 +227,7 @@ def test_echo_through_a_trusted_tool_stays_the_strangers(run: Run) -> None:
     ],
     ids=["field", "any string", "hole", "composed", "any pattern", "no length"],
 )
-def test_planner_that_lets_strangers_choose_the_account_is_refused(account: JsonObject) -> None:
+def test_planner_that_lets_attackers_choose_the_account_is_refused(account: JsonObject) -> None:
     """A careless or turned planner cannot open a control argument to text."""
     verdict = verify_plan(plan_from(document(**account)), TOOLS, now=NOW)
 
@@ -235,7 +235,7 @@ def test_planner_that_lets_strangers_choose_the_account_is_refused(account: Json
 
 
 def test_plan_made_under_influence_cannot_claim_the_person_said_it() -> None:
-    """A planner that already read the invoice writes the stranger's account as the user's."""
+    """A planner that already read the invoice writes the attacker's account as the user's."""
     ledger = ProvenanceLedger()
     ledger.add_user_text(PROMPT)
 

@@ -10,10 +10,10 @@ import orjson
 import pytest
 from logs import (
     CONFIG,
+    FOREIGN,
     KEK,
     NAME,
     SIGNER,
-    STRANGER,
     record_run,
     seeded,
     ticking,
@@ -51,8 +51,8 @@ def write(directory: Path, lines: Lines) -> None:
     segment(directory).write_bytes(b"".join(line + b"\n" for line in lines))
 
 
-def places(lines: Lines, prefix: bytes) -> list[int]:
-    return [place for place, line in enumerate(lines) if line.startswith(prefix)]
+def paths(lines: Lines, prefix: bytes) -> list[int]:
+    return [path for path, line in enumerate(lines) if line.startswith(prefix)]
 
 
 def verified(directory: Path, **options: object) -> Report:
@@ -60,13 +60,13 @@ def verified(directory: Path, **options: object) -> Report:
 
 
 def edit_entry(lines: Lines) -> Lines:
-    at = places(lines, ENTRY_PREFIX)[4]
+    at = paths(lines, ENTRY_PREFIX)[4]
     lines[at] = lines[at].replace(b'"permitted":true', b'"permitted":null')
     return lines
 
 
 def edit_time(lines: Lines) -> Lines:
-    at = places(lines, ENTRY_PREFIX)[3]
+    at = paths(lines, ENTRY_PREFIX)[3]
     document = orjson.loads(lines[at])
     document["time"] += 1
     lines[at] = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
@@ -74,38 +74,38 @@ def edit_time(lines: Lines) -> Lines:
 
 
 def drop_entry(lines: Lines) -> Lines:
-    del lines[places(lines, ENTRY_PREFIX)[5]]
+    del lines[paths(lines, ENTRY_PREFIX)[5]]
     return lines
 
 
 def drop_last_entry(lines: Lines) -> Lines:
-    del lines[places(lines, ENTRY_PREFIX)[-1]]
+    del lines[paths(lines, ENTRY_PREFIX)[-1]]
     return lines
 
 
 def drop_batch(lines: Lines) -> Lines:
-    first, second = places(lines, CHECKPOINT_PREFIX)[1:3]
+    first, second = paths(lines, CHECKPOINT_PREFIX)[1:3]
     return lines[: first + 1] + lines[second + 1 :]
 
 
 def insert_entry(lines: Lines) -> Lines:
-    at = places(lines, ENTRY_PREFIX)[4]
+    at = paths(lines, ENTRY_PREFIX)[4]
     return [*lines[:at], lines[at].replace(b"read", b"rite"), *lines[at:]]
 
 
 def duplicate_entry(lines: Lines) -> Lines:
-    at = places(lines, ENTRY_PREFIX)[4]
+    at = paths(lines, ENTRY_PREFIX)[4]
     return [*lines[:at], lines[at], *lines[at:]]
 
 
 def swap_entries(lines: Lines) -> Lines:
-    one, other = places(lines, ENTRY_PREFIX)[4:6]
+    one, other = paths(lines, ENTRY_PREFIX)[4:6]
     lines[one], lines[other] = lines[other], lines[one]
     return lines
 
 
 def renumber_swapped(lines: Lines) -> Lines:
-    one, other = places(lines, ENTRY_PREFIX)[3:5]
+    one, other = paths(lines, ENTRY_PREFIX)[3:5]
     first, second = orjson.loads(lines[one]), orjson.loads(lines[other])
     first["index"], second["index"] = second["index"], first["index"]
     lines[one] = orjson.dumps(second, option=orjson.OPT_SORT_KEYS)
@@ -114,36 +114,36 @@ def renumber_swapped(lines: Lines) -> Lines:
 
 
 def add_space(lines: Lines) -> Lines:
-    at = places(lines, ENTRY_PREFIX)[4]
+    at = paths(lines, ENTRY_PREFIX)[4]
     lines[at] = lines[at].replace(b'"call":', b'"call": ')
     return lines
 
 
 def repeat_member(lines: Lines) -> Lines:
-    at = places(lines, ENTRY_PREFIX)[4]
+    at = paths(lines, ENTRY_PREFIX)[4]
     lines[at] = lines[at][:-1] + b',"v":1}'
     return lines
 
 
 def edit_content(lines: Lines) -> Lines:
-    at = places(lines, CONTENT_PREFIX)[0]
+    at = paths(lines, CONTENT_PREFIX)[0]
     lines[at] = lines[at].replace(b"A", b"B", 1)
     return lines
 
 
 def swap_contents(lines: Lines) -> Lines:
-    one, other = places(lines, CONTENT_PREFIX)[:2]
+    one, other = paths(lines, CONTENT_PREFIX)[:2]
     lines[one], lines[other] = lines[other], lines[one]
     return lines
 
 
 def repeat_content(lines: Lines) -> Lines:
-    at = places(lines, CONTENT_PREFIX)[0]
+    at = paths(lines, CONTENT_PREFIX)[0]
     return [*lines[:at], lines[at], *lines[at:]]
 
 
 def edit_signature(lines: Lines) -> Lines:
-    at = places(lines, CHECKPOINT_PREFIX)[2]
+    at = paths(lines, CHECKPOINT_PREFIX)[2]
     note = orjson.loads(lines[at])["checkpoint"]
     text, _, signature = note.rstrip("\n").rpartition(" ")
     raw = bytearray(base64.b64decode(signature))
@@ -156,27 +156,27 @@ def edit_signature(lines: Lines) -> Lines:
 def forge_checkpoint(lines: Lines) -> Lines:
     """Rewrites an entry, and signs the new root with another key under the same name."""
     lines = edit_entry(lines)
-    at = places(lines, CHECKPOINT_PREFIX)[-1]
+    at = paths(lines, CHECKPOINT_PREFIX)[-1]
     leaves = [leaf_hash(line) for line in lines if line.startswith(ENTRY_PREFIX)]
     origin = orjson.loads(lines[at])["checkpoint"].split("\n")[0]
-    note = CheckpointSigner(origin, STRANGER).sign(len(leaves), tree_root(leaves))
+    note = CheckpointSigner(origin, FOREIGN).sign(len(leaves), tree_root(leaves))
     lines = [line for line in lines if not line.startswith(CHECKPOINT_PREFIX)]
     return [*lines, orjson.dumps({"checkpoint": note})]
 
 
 def move_checkpoint(lines: Lines) -> Lines:
     """An earlier checkpoint stands where a later one was."""
-    first, second = places(lines, CHECKPOINT_PREFIX)[2:4]
+    first, second = paths(lines, CHECKPOINT_PREFIX)[2:4]
     lines[second] = lines[first]
     return lines
 
 
 def cut_first_batch(lines: Lines) -> Lines:
-    return lines[places(lines, CHECKPOINT_PREFIX)[0] + 1 :]
+    return lines[paths(lines, CHECKPOINT_PREFIX)[0] + 1 :]
 
 
 def blank_line(lines: Lines) -> Lines:
-    at = places(lines, ENTRY_PREFIX)[4]
+    at = paths(lines, ENTRY_PREFIX)[4]
     return [*lines[:at], b"", *lines[at:]]
 
 
@@ -236,11 +236,11 @@ def test_mutated_log_is_not_continued(tmp_path: Path, mutate: Callable[[Lines], 
 
 
 def test_splice_from_another_run_fails(tmp_path: Path):
-    """Same key, same name, same place: another log's entry is not this log's."""
+    """Same key, same name, same index: another log's entry is not this log's."""
     write_log(tmp_path / "one", runs=["run-a"])
     write_log(tmp_path / "two", runs=["run-b"], seed="two")
     lines, others = read(tmp_path / "one"), read(tmp_path / "two")
-    at, there = places(lines, ENTRY_PREFIX)[3], places(others, ENTRY_PREFIX)[3]
+    at, there = paths(lines, ENTRY_PREFIX)[3], paths(others, ENTRY_PREFIX)[3]
     lines[at] = others[there]
     write(tmp_path / "one", lines)
 
@@ -262,7 +262,7 @@ def test_splice_of_a_whole_log_fails_on_its_name(tmp_path: Path):
 
 def cut_at_every_checkpoint(directory: Path) -> list[Lines]:
     lines = read(directory)
-    return [lines[: place + 1] for place in places(lines, CHECKPOINT_PREFIX)[:-1]]
+    return [lines[: path + 1] for path in paths(lines, CHECKPOINT_PREFIX)[:-1]]
 
 
 def test_cut_tail_without_a_head_is_said_to_be_possible(tmp_path: Path):
@@ -294,7 +294,7 @@ def test_cut_and_continue_with_a_head_fails(tmp_path: Path):
     checkpoint = verified(tmp_path).checkpoint
     assert checkpoint is not None
     lines = read(tmp_path)
-    write(tmp_path, lines[: places(lines, CHECKPOINT_PREFIX)[2] + 1])
+    write(tmp_path, lines[: paths(lines, CHECKPOINT_PREFIX)[2] + 1])
     write_log(tmp_path, runs=["run-z"], calls=4, seed="later")
     assert verified(tmp_path).integrity.verdict == "signed"
 
@@ -320,12 +320,12 @@ def test_an_honest_continuation_extends_the_head(tmp_path: Path):
 def test_wrong_key_fails_and_no_key_never_says_signed(tmp_path: Path):
     write_log(tmp_path)
 
-    assert verify_trace(tmp_path, key=STRANGER.public).integrity.verdict == "failed"
+    assert verify_trace(tmp_path, key=FOREIGN.public).integrity.verdict == "failed"
     assert verify_trace(tmp_path).integrity.verdict == "consistent"
 
 
-def test_log_made_anew_by_a_stranger_is_only_consistent(tmp_path: Path):
-    write_log(tmp_path, signer=STRANGER)
+def test_log_made_anew_by_an_attacker_is_only_consistent(tmp_path: Path):
+    write_log(tmp_path, signer=FOREIGN)
 
     assert verify_trace(tmp_path).integrity.verdict == "consistent"
     assert verified(tmp_path).integrity.verdict == "failed"
@@ -336,7 +336,7 @@ def test_log_made_anew_does_not_fit_a_kept_head(tmp_path: Path):
     write_log(tmp_path / "real")
     checkpoint = verified(tmp_path / "real").checkpoint
     assert checkpoint is not None
-    write_log(tmp_path / "fake", signer=STRANGER)
+    write_log(tmp_path / "fake", signer=FOREIGN)
 
     report = verify_trace(tmp_path / "fake", known={"kept": checkpoint})
 
@@ -351,7 +351,7 @@ def test_left_out_contents_are_counted_and_break_no_proof(tmp_path: Path):
     report = verified(tmp_path)
 
     assert report.integrity.verdict == "signed"
-    assert report.completeness.contents.absent == len(places(lines, CONTENT_PREFIX))
+    assert report.completeness.contents.absent == len(paths(lines, CONTENT_PREFIX))
     assert not report.completeness.is_whole
 
 
@@ -409,7 +409,7 @@ async def test_another_key_cannot_continue_the_log(tmp_path: Path):
         pass
 
     with pytest.raises(TraceIntegrityError, match="not continued"):
-        async with open_log(tmp_path, name=NAME, signer=STRANGER, kek=KEK, config=CONFIG):
+        async with open_log(tmp_path, name=NAME, signer=FOREIGN, kek=KEK, config=CONFIG):
             pass
 
 
@@ -472,7 +472,7 @@ def test_odd_line_ends_in_a_signature_line_are_a_broken_checkpoint(
     kept = verified(tmp_path).checkpoint
     assert kept is not None
     lines = read(tmp_path)
-    at = places(lines, CHECKPOINT_PREFIX)[which]
+    at = paths(lines, CHECKPOINT_PREFIX)[which]
     note = orjson.loads(lines[at])["checkpoint"] + f"\u2014 w{char}x AAAA\n"
     lines[at] = orjson.dumps({"checkpoint": note})
     write(tmp_path, lines)

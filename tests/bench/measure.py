@@ -28,7 +28,7 @@ class Timed:
     """
 
     latencies: Sequence[int]
-    wall: int
+    elapsed: int
     memory: float = 0.0
 
 
@@ -81,10 +81,10 @@ def timed_together(callers: Sequence[Callable[[int], bool]], calls: int) -> Time
 def memory_of(*processes: int) -> float:
     """MiB of processes and all below them; a page they share is counted once (PSS)."""
     parents = {}
-    for place in Path("/proc").glob("[0-9]*/stat"):
+    for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
-            fields = place.read_text(errors="replace").rpartition(")")[2].split()
-            parents[int(place.parent.name)] = int(fields[1])
+            fields = path.read_text(errors="replace").rpartition(")")[2].split()
+            parents[int(path.parent.name)] = int(fields[1])
     found = list(processes)
     for pid in found:
         found += [child for child, parent in parents.items() if parent == pid]
@@ -105,7 +105,7 @@ def main(cases: dict[str, Callable[[], Timed]]) -> None:
     figures = {
         "p50_us": ordered[len(ordered) // 2] / 1e3,
         "p99_us": ordered[int(len(ordered) * 0.99)] / 1e3,
-        "per_second": len(ordered) / (measured.wall / 1e9),
+        "per_second": len(ordered) / (measured.elapsed / 1e9),
         "memory_mib": measured.memory,
     }
     sys.stdout.write("\n" + json.dumps(figures) + "\n")

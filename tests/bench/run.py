@@ -28,7 +28,7 @@ PEERS = {
     "llm": ("llm-sandbox[docker]==0.3.46",),
     "agt": ("agt-sandbox[docker]==5.0.0",),
 }
-"""Program of this folder -> what its environment is laid from."""
+"""Program of this folder -> what its environment is made from."""
 RUNSC = "runsc"
 """Needed of the Docker engine, as a runtime; everything else is looked up on PATH."""
 CASE_SECONDS = 300
@@ -146,13 +146,13 @@ def _python(peer: str) -> Path:
 
 
 def _prepare(peer: str) -> bool:
-    """Lays a peer's environment, away from the project's; False when it cannot be had."""
+    """Makes a peer's environment, away from the project's; False when it cannot be had."""
     ready = ROOT / ".bench" / peer / ".ready"
     if ready.exists():
         return True
-    lay = ["uv", "venv", "--quiet", "--clear", str(ready.parent)]
+    create = ["uv", "venv", "--quiet", "--clear", str(ready.parent)]
     fill = ["uv", "pip", "install", "--quiet", "--python", str(_python(peer)), *PEERS[peer]]
-    if any(subprocess.run(step, check=False).returncode for step in (lay, fill)):
+    if any(subprocess.run(step, check=False).returncode for step in (create, fill)):
         return False
     ready.touch()
     return True

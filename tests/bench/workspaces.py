@@ -33,7 +33,7 @@ def tree(workspace: Path, files: int) -> None:
         (folder / f"f{number % FOLDER_FILES}").write_text(f"{number}\n" * 100)
 
 
-def layered(workspace: Path, changes: int, mark: int) -> list[float]:
+def overlaid(workspace: Path, changes: int, mark: int) -> list[float]:
     """Seconds to open and mount, to read the change set, and to commit it."""
     lease = Lease.of_this_process(wall_seconds=60)
     times = [time.perf_counter()]
@@ -66,12 +66,12 @@ def main() -> None:
     print("| files | changes | open | change set | commit | copying the tree |")  # noqa: T201
     print("|---|---|---|---|---|---|")  # noqa: T201
     for files in TREES:
-        with tempfile.TemporaryDirectory(dir=Path.cwd()) as place:
-            workspace = Path(place, "workspace")
+        with tempfile.TemporaryDirectory(dir=Path.cwd()) as path:
+            workspace = Path(path, "workspace")
             tree(workspace, files)
             copy = copied(workspace)
             for changes in CHANGES:
-                rounds = [layered(workspace, changes, mark) for mark in range(ROUNDS)]
+                rounds = [overlaid(workspace, changes, mark) for mark in range(ROUNDS)]
                 medians = [
                     statistics.median(column) * 1000 for column in zip(*rounds, strict=True)
                 ]

@@ -101,11 +101,11 @@ def with_secret(host: Host) -> EgressRule:
     )
 
 
-def doors() -> list[Path]:
+def folders() -> list[Path]:
     """Folders of proxies that this process left."""
     mine = f".{os.getpid()}."
     return [
-        place for place in Path(tempfile.gettempdir()).glob(f"{PREFIX}*") if mine in place.name
+        path for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*") if mine in path.name
     ]
 
 
@@ -190,16 +190,16 @@ async def test_a_secret_goes_to_its_host_and_path_and_nowhere_else(
     opened: EgressSandbox, secure: Host
 ) -> None:
     """The host sees it; the job sees its echo masked, and finds it nowhere inside."""
-    walls = profile(with_secret(secure), authorities=secure.authorities)
+    limits = profile(with_secret(secure), authorities=secure.authorities)
     fetched = await inside(
         opened,
         "fetch",
-        walls,
+        limits,
         urls=["http://api.example/repos/mine", "http://api.example/user"],
         headers={"Authorization": "mine"},
     )
     text = SECRET.decode()
-    looked = await inside(opened, "look_for", walls, parts=[text[:5], text[5:]])
+    looked = await inside(opened, "look_for", limits, parts=[text[:5], text[5:]])
 
     assert [seen["headers"]["authorization"] for seen in secure.requests] == [f"Bearer {text}"]  # type: ignore[index]
     assert "*" * len(SECRET) in fetched.value[0]
@@ -213,9 +213,9 @@ async def test_a_secret_file_is_read_inside_and_masked_in_all_that_comes_out(
     opened: EgressSandbox,
 ) -> None:
     """Output, value, names, files and errors; plain, hex and base64."""
-    walls = SandboxProfile(secret_files={"token": "secret://forge"})
-    told = await inside(opened, "tell", walls, name="token")
-    failed = await inside(opened, "fail", walls, name="token")
+    limits = SandboxProfile(secret_files={"token": "secret://forge"})
+    told = await inside(opened, "tell", limits, name="token")
+    failed = await inside(opened, "fail", limits, name="token")
 
     stars = "*" * len(SECRET)
     assert told.verdict == "ok"
@@ -252,14 +252,14 @@ async def test_a_gate_narrows_a_run(opened: EgressSandbox, plain: Host) -> None:
 
 async def test_nothing_is_left_however_it_ends(opened: EgressSandbox, plain: Host) -> None:
     """A value, a refusal and a cancellation leave no folder, process or sandbox."""
-    walls = profile(to_plain(plain), wall_seconds=10)
-    await inside(opened, "fetch", walls, urls=[f"http://plain.example:{plain.port}/"])
+    limits = profile(to_plain(plain), wall_seconds=10)
+    await inside(opened, "fetch", limits, urls=[f"http://plain.example:{plain.port}/"])
     with anyio.move_on_after(1.0):
         await inside(
-            opened, "fetch", walls, urls=[f"http://plain.example:{plain.port}/"] * 5000
+            opened, "fetch", limits, urls=[f"http://plain.example:{plain.port}/"] * 5000
         )
 
-    assert doors() == []
+    assert folders() == []
     assert leftovers() == []
 
 
@@ -267,13 +267,13 @@ async def test_the_record_names_the_rules_and_the_profile_asked_for(
     opened: EgressSandbox, plain: Host
 ) -> None:
     """Not the folder of one run: equal profiles have equal digests in the record."""
-    walls = profile(to_plain(plain))
-    result = await inside(opened, "fetch", walls, urls=[])
+    limits = profile(to_plain(plain))
+    result = await inside(opened, "fetch", limits, urls=[])
 
-    assert result.enforced["profile"] == walls.digest
-    assert result.enforced["network"] == walls.document()["network"]
+    assert result.enforced["profile"] == limits.digest
+    assert result.enforced["network"] == limits.document()["network"]
     assert result.enforced["mounts"] == []
-    assert walls.digest != SandboxProfile().digest
+    assert limits.digest != SandboxProfile().digest
 
 
 async def test_a_secret_without_a_value_runs_nothing(
@@ -300,8 +300,8 @@ async def test_a_backend_alone_refuses_what_it_cannot_give(backend: type, plain:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-async def test_a_pool_never_mixes_ways_out(backend: type, plain: Host) -> None:
-    """Prewarmed sandboxes have no network; a run with a way out is cold and has its own."""
+async def test_a_pool_never_mixes_egress(backend: type, plain: Host) -> None:
+    """Prewarmed sandboxes have no network; a run with egress is cold and has its own."""
     job = PythonJob(
         "egress_probes:fetch", {"urls": [f"http://plain.example:{plain.port}/"]}, (INSIDE,)
     )

@@ -25,7 +25,7 @@ BEFORE = {"a": "one\n", "d/x": "x\n"}
 AFTER = {**BEFORE, "a": "one\ntwo\n", "n": "new\n"}
 
 
-class Place(Protocol):
+class Held(Protocol):
     """A workspace that a run was over."""
 
     async def hold(self, after: dict[str, str]) -> PendingChanges:
@@ -81,23 +81,23 @@ class Overlay:
 
 
 @pytest.fixture(params=["memory", "overlay"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def held(request: pytest.FixtureRequest, tmp_path: Path) -> Held:
     return Memory() if request.param == "memory" else Overlay(tmp_path)
 
 
-async def test_what_changed_nothing_has_no_changes(place: Place) -> None:
-    pending = await place.hold(BEFORE)
+async def test_what_changed_nothing_has_no_changes(held: Held) -> None:
+    pending = await held.hold(BEFORE)
 
     assert pending.changes is None
     assert await pending.commit() is None
     await pending.discard()
 
 
-async def test_changes_are_described_before_any_is_there(place: Place) -> None:
-    pending = await place.hold(AFTER)
+async def test_changes_are_described_before_any_is_there(held: Held) -> None:
+    pending = await held.hold(AFTER)
 
     assert pending.changes is not None
-    assert place.texts() == BEFORE
+    assert held.texts() == BEFORE
     document = pending.changes.document
     assert {each["path"]: each["kind"] for each in document["entries"]} == {
         "a": "changed",
@@ -112,54 +112,54 @@ async def test_changes_are_described_before_any_is_there(place: Place) -> None:
     await pending.discard()
 
 
-async def test_a_commit_brings_all_of_them_once(place: Place) -> None:
-    pending = await place.hold(AFTER)
+async def test_a_commit_brings_all_of_them_once(held: Held) -> None:
+    pending = await held.hold(AFTER)
 
     assert await pending.commit() is None
-    assert place.texts() == AFTER
+    assert held.texts() == AFTER
     assert await pending.commit() == GONE
     await pending.discard()
-    assert place.texts() == AFTER
+    assert held.texts() == AFTER
 
 
-async def test_what_was_discarded_cannot_be_committed(place: Place) -> None:
+async def test_what_was_discarded_cannot_be_committed(held: Held) -> None:
     """Not even by a success that says nothing was to be done."""
-    pending = await place.hold(AFTER)
+    pending = await held.hold(AFTER)
     await pending.discard()
     await pending.discard()
 
     assert await pending.commit() == GONE
-    assert place.texts() == BEFORE
+    assert held.texts() == BEFORE
 
 
 async def test_what_others_changed_meanwhile_stays_and_nothing_else_comes(
-    place: Place,
+    held: Held,
 ) -> None:
-    pending = await place.hold(AFTER)
-    place.write("a", "theirs\n")
+    pending = await held.hold(AFTER)
+    held.write("a", "theirs\n")
 
     obstacle = await pending.commit()
 
     assert obstacle is not None
     assert obstacle.kind == "conflict"
     assert obstacle.faults == ("a: it was changed meanwhile",)
-    assert place.texts() == {**BEFORE, "a": "theirs\n"}
+    assert held.texts() == {**BEFORE, "a": "theirs\n"}
     await pending.discard()
 
 
-async def test_what_can_never_be_committed_says_so_beforehand(place: Place) -> None:
-    pending = await place.hold({**AFTER, ".git/config": "x\n"})
+async def test_what_can_never_be_committed_says_so_beforehand(held: Held) -> None:
+    pending = await held.hold({**AFTER, ".git/config": "x\n"})
 
     assert pending.changes is not None
     assert pending.changes.obstacle is not None
     assert pending.changes.obstacle.kind == "protected"
     assert await pending.commit() is not None
-    assert place.texts() == BEFORE
+    assert held.texts() == BEFORE
     await pending.discard()
 
 
-async def test_the_twin_describes_what_a_layer_does_to_the_letter(place: Place) -> None:
-    pending = await place.hold(AFTER)
+async def test_the_twin_describes_what_an_overlay_does_to_the_letter(held: Held) -> None:
+    pending = await held.hold(AFTER)
     same = InMemoryChanges(dict(BEFORE), AFTER).changes
     other = InMemoryChanges(dict(BEFORE), {**AFTER, "n": "NEW\n"}).changes
 

@@ -65,7 +65,7 @@ async def test_conforms(
         assert pool.metrics.hits
 
 
-async def test_the_first_job_is_cold_and_the_next_armed(pool: PrewarmedPool) -> None:
+async def test_the_first_job_is_cold_and_the_next_prewarmed(pool: PrewarmedPool) -> None:
     """The record says which; the values are the same."""
     first = await pool.run(fmean(1, 2), PROFILE)
     assert await pool.prepare(fmean(), PROFILE)
@@ -90,7 +90,7 @@ async def test_nothing_of_one_job_is_there_for_the_next(pool: PrewarmedPool) -> 
     assert pool.metrics.hits == 10
 
 
-async def test_an_armed_sandbox_serves_any_source(pool: PrewarmedPool) -> None:
+async def test_a_prewarmed_sandbox_serves_any_source(pool: PrewarmedPool) -> None:
     """It was prewarmed before the text was known, and with what the text will import."""
     first = PythonJob("f", source="def f():\n    return 1\n", preload=("statistics",))
     assert await pool.prepare(first, PROFILE)
@@ -243,7 +243,7 @@ async def test_it_reports_what_it_keeps_and_replaces_what_is_old(
 
 
 @pytest.mark.bwrap
-async def test_a_closed_pool_runs_nothing_armed() -> None:
+async def test_a_closed_pool_runs_nothing_prewarmed() -> None:
     """Also one that was never opened: without its keeper nothing would be removed."""
     pool = PrewarmedPool(BubblewrapSandbox())
     before = await pool.run(fmean(1), PROFILE)
@@ -258,7 +258,7 @@ async def test_a_closed_pool_runs_nothing_armed() -> None:
 
 
 @pytest.mark.bwrap
-async def test_a_living_owners_armed_ones_are_not_reaped(nimble: PrewarmedPool) -> None:
+async def test_a_living_owners_prewarmed_ones_are_not_reaped(nimble: PrewarmedPool) -> None:
     """Another broker's start looks for what dead ones left, and leaves these alone."""
     assert await nimble.prepare(fmean(), PROFILE)
     async with BubblewrapSandbox() as other:

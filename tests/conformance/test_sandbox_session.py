@@ -70,7 +70,9 @@ FORGES = "the_job_cannot_pretend"
 
 @pytest.mark.parametrize("sandbox", REPEATED, indirect=True)
 @pytest.mark.parametrize("name", sorted(CHECKS.keys() - {FORGES}))
-async def test_a_session_has_the_walls_and_limits_of_a_run(sandbox: Sandbox, name: str) -> None:
+async def test_a_session_has_the_isolation_and_limits_of_a_run(
+    sandbox: Sandbox, name: str
+) -> None:
     """Every check of a sandbox that is used once, for a call that is not the first."""
     await CHECKS[name](SecondCall(sandbox))
 

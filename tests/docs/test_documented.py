@@ -1,4 +1,4 @@
-"""What a reader can meet is written down: names, codes, commands, settings, duties, markers."""
+"""What a reader can meet is written down: names, codes, commands, settings, obligations, markers."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_exceptions_are_documented() -> None:
 
 
 def test_obligations_are_documented() -> None:
-    """Each type of duty a policy may attach is in the policy contract."""
+    """Each type of obligation a policy may attach is in the policy contract."""
     assert missing([f"`{name}`" for name in KNOWN], page("reference/policy-contract.md")) == []
 
 

@@ -184,9 +184,9 @@ async def test_malformed_arguments_and_unknown_tools_are_recorded_denials(
 
 
 def overlaid(folder: Path, path: str, text: str) -> dict[str, Any]:
-    place = folder / "overlay" / path
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(text)
+    entry = folder / "overlay" / path
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    entry.write_text(text)
     return {"overlay": folder / "overlay"}
 
 

@@ -25,7 +25,7 @@ from logs import (
     ticking,
 )
 from people import REASON, Clock, desk, payment, signed_vote
-from power import SECTOR, Recorder, between, lay_out, recording
+from power import SECTOR, Recorder, between, recording, write_out
 
 from permissions.approval.store import SCHEMA, SqliteRequestStore
 from permissions.database import StateDatabase
@@ -55,14 +55,14 @@ def seeded_choices() -> random.Random:
 def states(
     recorder: Recorder, folder: Path, *, exhaustive: int = 3, samples: int = 8
 ) -> Iterator[tuple[Path, Any]]:
-    """Legal states, laid out in a folder of their own, and what was acknowledged by then."""
+    """Legal states, written out in a folder of their own, and what was acknowledged by then."""
     rng = seeded_choices()
     for moment in recorder.moments:
         for state in moment.states(rng, exhaustive=exhaustive, samples=samples):
             copy = folder / "state"
             shutil.rmtree(copy, ignore_errors=True)
             copy.mkdir()
-            lay_out(state, copy)
+            write_out(state, copy)
             yield copy, moment.acknowledged
 
 
@@ -154,7 +154,7 @@ def test_a_second_writer_after_a_torn_one(tmp_path: Path) -> None:
     for state, acknowledged in seeded_choices().sample(torn, 2):
         shutil.rmtree(log)
         log.mkdir()
-        lay_out(state, log)
+        write_out(state, log)
         with recording(log) as second:
             second.acknowledged = acknowledged
             anyio.run(lambda: write_on(log, second, size=10, seed="b"))
@@ -318,7 +318,7 @@ async def test_votes_in_the_database(tmp_path: Path) -> None:
             copy = tmp_path / "copy"
             shutil.rmtree(copy, ignore_errors=True)
             copy.mkdir(mode=0o700)
-            lay_out(state, copy)
+            write_out(state, copy)
             async with StateDatabase(copy / "state.db", [SCHEMA]) as database:
                 again = desk(SqliteRequestStore(database), Clock())
                 votes = sum(len(each.votes) for each in await again.listed(pending_only=False))

@@ -110,7 +110,7 @@ def unlisted(source: str) -> list[str]:
 
 @pytest.mark.parametrize("module", PUBLIC.values(), ids=PUBLIC)
 def test_every_listed_name_is_there_sorted_and_described(module: ModuleType) -> None:
-    """`from module import *` works, a reader finds a name by its place, and help() tells."""
+    """`from module import *` works, a reader finds a name by its path, and help() tells."""
     names = module.__all__
 
     assert names == sorted(names)

@@ -68,12 +68,12 @@ async def pay(order: Any) -> None:
 
 
 CALL = ToolCall("act", {"text": SECRET}, key="the-call")
-DUTIES = {"id": "t.budget", "type": "budget", "properties": {"name": "cost", "amount": 1}}
+ATTACHED = {"id": "t.budget", "type": "budget", "properties": {"name": "cost", "amount": 1}}
 
 
 def with_a_person(document: JsonObject) -> JsonObject:
     """Wants a person first, and takes from a budget."""
-    return asking() if document["context"]["approval"] is None else permitted(DUTIES)
+    return asking() if document["context"]["approval"] is None else permitted(ATTACHED)
 
 
 @asynccontextmanager
@@ -129,10 +129,10 @@ ANSWERS = st.one_of(
     st.just(denied()),
     st.just(asking()),
     st.just(asking("nobody")),
-    st.just(permitted(DUTIES)),
-    st.builds(lambda kind: permitted({**DUTIES, "type": kind}), st.text(max_size=8)),
+    st.just(permitted(ATTACHED)),
+    st.builds(lambda kind: permitted({**ATTACHED, "type": kind}), st.text(max_size=8)),
     st.builds(
-        lambda given: permitted({**DUTIES, "properties": given}),
+        lambda given: permitted({**ATTACHED, "properties": given}),
         st.dictionaries(st.sampled_from(["name", "amount", "x"]), st.integers() | st.text()),
     ),
     st.builds(lambda answer, key: {**answer, key: True}, st.just(permitted()), st.text()),
@@ -162,7 +162,7 @@ def test_only_a_well_formed_permit_lets_a_tool_run(answer: Any) -> None:
 
     assert findings(broker.trace.entries) == []
     if RAN:
-        assert answer in (permitted(), permitted(DUTIES)) or set(answer) == set(OBJECT)
+        assert answer in (permitted(), permitted(ATTACHED)) or set(answer) == set(OBJECT)
         assert answer["decision"] is True
         assert answer["context"]["access_request"] is None
     else:
@@ -440,7 +440,10 @@ def test_a_budget_is_never_overshot(calls: int, cost: int) -> None:
 
     async def main() -> tuple[list[CallResult], dict[str, int], MemoryBroker]:
         budgets = {"calls": calls, "cost": cost}
-        async with governed(lambda _: permitted(DUTIES), budgets=budgets) as (broker, session):
+        async with governed(lambda _: permitted(ATTACHED), budgets=budgets) as (
+            broker,
+            session,
+        ):
             many = [ToolCall("act", {"text": str(n)}) for n in range(RACERS)]
             results = await results_of(broker, session, many)
             return results, await broker.parts.budgets.used(session.run), broker

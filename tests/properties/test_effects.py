@@ -77,8 +77,8 @@ def answer(said: Any) -> Any:
 )
 def test_committed_by_its_own_permit_or_never_there(edits: list[str], said: Any) -> None:
     """Without a commit the workspace is the same to the byte; with one, it is the run's."""
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory() as path:
+        folder = Path(path)
         folder.chmod(0o755)
         workspace = fill(folder / "w", BEFORE)
         result, entries = anyio.run(run, workspace, folder / "code", edits, said)

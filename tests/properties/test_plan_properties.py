@@ -203,7 +203,7 @@ def test_no_step_runs_before_its_needs(plan: Plan, data: st.DataObject) -> None:
 
 @given(plans(), st.data())
 def test_changed_pinned_argument_is_never_matched(plan: Plan, data: st.DataObject) -> None:
-    """Any other JSON value in a pinned place, and the step does not take the call."""
+    """Any other JSON value in a pinned argument, and the step does not take the call."""
     cursor = begin(plan)
     for number, step in enumerate(run_order(plan) or ()):
         tool, given_arguments = fitting(plan, step.id)

@@ -1,4 +1,4 @@
-"""What holds for every session: no trust without a trusted place, and no crash."""
+"""What holds for every session: no trust without a trusted source, and no crash."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_every_leaf_has_an_entry(prompt: str, arguments: dict[str, Any]) -> None
 
 
 @given(JSON, st.booleans())
-def test_strangers_alone_make_nothing_trusted(output: Any, effectful: bool) -> None:  # noqa: FBT001 - drawn
+def test_untrusted_sources_alone_make_nothing_trusted(output: Any, effectful: bool) -> None:  # noqa: FBT001 - drawn
     """Whatever untrusted tools return, no argument becomes trusted by it."""
     ledger = ProvenanceLedger()
     ledger.add_output(
@@ -47,7 +47,7 @@ def test_strangers_alone_make_nothing_trusted(output: Any, effectful: bool) -> N
 
 @given(st.lists(JSON, max_size=5))
 def test_echo_chain_never_launders(values: list[Any]) -> None:
-    """However often trusted tools pass a stranger's values on, they stay the stranger's."""
+    """However often trusted tools pass an untrusted value on, it stays untrusted."""
     ledger = ProvenanceLedger()
     ledger.add_output("mail", values, trusted=False, effect="read", arguments={}, provenance={})
     for effect in ("read", "write", "read"):

@@ -102,8 +102,8 @@ def _cleaned() -> Iterator[None]:
 @given(st.integers(min_value=0))
 def test_one_flipped_bit_anywhere_is_found(bit: int):
     data = bytearray(segment_path(_log(), 0).read_bytes())
-    place = bit % (len(data) * 8)
-    data[place // 8] ^= 1 << place % 8
+    path = bit % (len(data) * 8)
+    data[path // 8] ^= 1 << path % 8
 
     with tempfile.TemporaryDirectory(prefix="trace-") as copy:
         segment_path(Path(copy), 0).write_bytes(data)

@@ -46,39 +46,39 @@ EDITS = st.lists(
 def apply(root: Path, edits: list[tuple[str, str, object]]) -> None:  # noqa: C901 - a table
     """Each edit as far as it can be done; what cannot is left out in both trees alike."""
     for do, path, with_ in edits:
-        place = root / path
+        entry = root / path
         with suppress(OSError):
             match do:
                 case "write":
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                    if place.is_symlink():
-                        place.unlink()
-                    place.write_text(str(with_))
-                case "append" if place.is_file() and not place.is_symlink():
-                    with place.open("a") as target:
+                    entry.parent.mkdir(parents=True, exist_ok=True)
+                    if entry.is_symlink():
+                        entry.unlink()
+                    entry.write_text(str(with_))
+                case "append" if entry.is_file() and not entry.is_symlink():
+                    with entry.open("a") as target:
                         target.write(str(with_))
-                case "remove" if place.is_dir() and not place.is_symlink():
-                    shutil.rmtree(place)
+                case "remove" if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry)
                 case "remove":
-                    place.unlink()
+                    entry.unlink()
                 case "folder":
-                    place.mkdir(parents=True)
+                    entry.mkdir(parents=True)
                 case "link":
-                    place.symlink_to(str(with_))
-                case "mode" if not place.is_symlink():
-                    place.chmod(int(str(with_)))
+                    entry.symlink_to(str(with_))
+                case "mode" if not entry.is_symlink():
+                    entry.chmod(int(str(with_)))
                 # A folder of the workspace cannot be renamed in an overlay (EXDEV).
-                case "rename" if place.is_file() or place.is_symlink():
-                    place.rename(root / str(with_))
+                case "rename" if entry.is_file() or entry.is_symlink():
+                    entry.rename(root / str(with_))
                 case "touch":
-                    os.utime(place)
+                    os.utime(entry)
 
 
 @contextmanager
 def folders() -> Iterator[tuple[Path, Path]]:
     """A workspace, and a second folder that is edited without any overlay."""
-    with tempfile.TemporaryDirectory() as place:
-        workspace, plain = Path(place, "workspace"), Path(place, "plain")
+    with tempfile.TemporaryDirectory() as path:
+        workspace, plain = Path(path, "workspace"), Path(path, "plain")
         workspace.mkdir()
         plain.mkdir()
         yield workspace, plain

@@ -1,4 +1,4 @@
-"""A place for tools that only asks for connections: what a sandbox does, without one."""
+"""An executor that only asks for connections: what a sandbox does, without one."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ TUNNEL: JsonObject = {
 
 @tool(effect="execute", impact="low", sandbox="process", profile="web")
 async def connect(note: str) -> str:
-    """Never runs itself: its place asks for a connection in its name."""
+    """Never runs itself: its executor asks for a connection in its name."""
     return note
 
 
-class AskingPlace:
+class AskingExecutor:
     """A `ToolExecutor` that asks its run's gate `times` times, one after the other.
 
     Attributes:

@@ -47,14 +47,14 @@ def picky() -> Annotated[int, AfterValidator(_raising)]:
 
 @tool(effect="execute", impact="low", sandbox="container")
 def linger(seconds: float) -> str:
-    """Takes its time behind a container's walls."""
+    """Takes its time behind a container's limits."""
     time.sleep(seconds)
     return "done"
 
 
 @tool(effect="execute", impact="low", sandbox="process", output="trusted")
 def add(one: int, other: int) -> int:
-    """Adds behind a process's walls."""
+    """Adds behind a process's limits."""
     return one + other
 
 

@@ -45,7 +45,7 @@ def note(path: Annotated[str, PathArg("write")], text: str) -> str:
     effect="execute", impact="low", sandbox="container", workspace="overlay", output="trusted"
 )
 def change_in_container(script: str) -> str:
-    """The same behind a container's walls."""
+    """The same behind a container's limits."""
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
     return done.stdout
 

@@ -1,4 +1,4 @@
-"""A place for tools that only holds changes: what a run over an overlay leaves, without one."""
+"""An executor that only holds changes: what a run over an overlay leaves, without one."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @tool(effect="execute", impact="low", sandbox="process", workspace="overlay")
 async def edit(note: str) -> str:
-    """Never runs itself: its place holds the changes it would have made."""
+    """Never runs itself: its executor holds the changes it would have made."""
     return note
 
 
 EDIT = ToolCall("edit", {"note": "x"})
 
 
-class HoldingPlace:
+class HoldingExecutor:
     """A `ToolExecutor` whose run ends with this status, and holds these changes.
 
     It said something, and was refused a connection.

@@ -123,9 +123,9 @@ def tls_host(*names: str) -> Iterator[Host]:
     host = Host(0, authorities)
     server = _Server(("127.0.0.1", 0), _handler(host))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.NamedTemporaryFile() as place:
-        Path(place.name).write_text(chain)
-        context.load_cert_chain(place.name)
+    with tempfile.NamedTemporaryFile() as path:
+        Path(path.name).write_text(chain)
+        context.load_cert_chain(path.name)
     server.socket = context.wrap_socket(
         server.socket, server_side=True, do_handshake_on_connect=False
     )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from permissions.trace.log import SignedLog
 
 SIGNER = memory_signer(b"a log signs with this key, 32 by")
-STRANGER = memory_signer(b"another key that signs no log 32")
+FOREIGN = memory_signer(b"another key that signs no log 32")
 KEK = b"the key that wraps the run keys."
 NAME = "logs.example"
 CONFIG = {"build": "0", "policy": "sha256:0", "engine": "none", "registry": "sha256:0"}

@@ -31,35 +31,35 @@ Tree = dict[str, tuple[str, int, bytes]]
 def tree(folder: Path) -> Tree:
     """Every entry below: kind, permission bits, and content or target."""
     found: Tree = {}
-    for place in sorted(folder.rglob("*")):
-        name = str(place.relative_to(folder))
-        mode = place.lstat().st_mode
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
-            found[name] = ("link", 0o777, os.fsencode(place.readlink()))
+            found[name] = ("link", 0o777, os.fsencode(path.readlink()))
         elif stat.S_ISDIR(mode):
             found[name] = ("directory", mode & 0o777, b"")
         else:
-            found[name] = ("file", mode & 0o777, place.read_bytes())
+            found[name] = ("file", mode & 0o777, path.read_bytes())
     return found
 
 
 def fill(folder: Path, files: dict[str, str]) -> Path:
     """A folder with these files in it."""
     for name, text in files.items():
-        place = folder / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text)
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def empty(folder: Path) -> None:
     """Takes everything out of a folder."""
-    for place in folder.iterdir():
-        if place.is_dir() and not place.is_symlink():
-            shutil.rmtree(place)
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
         else:
-            place.unlink()
+            path.unlink()
 
 
 @contextmanager

@@ -24,8 +24,8 @@ SECOND = 1_000_000
 START = 1_795_500_000 * SECOND
 
 KEYS = {
-    name: memory_signer(bytes([place]) * 32)
-    for place, name in enumerate(("alice", "bob", "carol", "dave", "mallory"), start=1)
+    name: memory_signer(bytes([number]) * 32)
+    for number, name in enumerate(("alice", "bob", "carol", "dave", "mallory"), start=1)
 }
 GROUPS = {
     "alice": {"finance"},

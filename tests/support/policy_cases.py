@@ -59,7 +59,7 @@ class DecisionCase:
 
 
 def merged(one: JsonValue, other: JsonValue) -> JsonValue:
-    """`other` laid over `one`, objects member by member."""
+    """`other` put over `one`, objects member by member."""
     if not (isinstance(one, dict) and isinstance(other, dict)):
         return copy.deepcopy(other)
     return {

@@ -21,7 +21,7 @@ ORIGINS = ["user", "plan", "tool", "default", "unknown"]
 ARGUMENTS = ["path", "url", "to", "amount", "command"]
 
 WORDS = st.text("aZ.-_/ é🎉\u0130", max_size=8)
-"""Letters that engines measure, fold and order differently; no place here relies on that."""
+"""Letters that engines measure, fold and order differently; nothing here relies on that."""
 
 _PATHS = [
     "/srv/desk/a",
@@ -291,10 +291,10 @@ def damaged(draw: st.DrawFn) -> JsonObject:
     """An input with one to three members replaced by anything, or taken away."""
     document = copy.deepcopy(draw(questions()))
     for _ in range(draw(st.integers(1, 3))):
-        places = list(_places(document))
-        if not places:
+        paths = list(_holders(document))
+        if not paths:
             break
-        holder, key = draw(st.sampled_from(places))
+        holder, key = draw(st.sampled_from(paths))
         if draw(st.booleans()):
             del holder[key]
         else:
@@ -302,7 +302,7 @@ def damaged(draw: st.DrawFn) -> JsonObject:
     return document
 
 
-def _places(value: JsonValue) -> Iterator[tuple[Any, Any]]:
+def _holders(value: JsonValue) -> Iterator[tuple[Any, Any]]:
     members: Any = []
     if isinstance(value, dict):
         members = value.items()
@@ -310,4 +310,4 @@ def _places(value: JsonValue) -> Iterator[tuple[Any, Any]]:
         members = enumerate(value)
     for key, member in members:
         yield value, key
-        yield from _places(member)
+        yield from _holders(member)

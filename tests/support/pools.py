@@ -61,8 +61,8 @@ def fmean(*data: float) -> PythonJob:
 def code(folder: Path, source: str) -> Path:
     folder.mkdir()
     (folder / "tool.py").write_text(source)
-    for place in (folder, *folder.parents[:3]):
-        place.chmod(0o755)
+    for path in (folder, *folder.parents[:3]):
+        path.chmod(0o755)
     return folder
 
 
@@ -118,10 +118,10 @@ def _is_first(status: str) -> bool:
 
 def _descendants() -> list[int]:
     parents = {}
-    for place in Path("/proc").glob("[0-9]*/stat"):
+    for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
-            parents[int(place.parent.name)] = int(
-                place.read_text(errors="replace").rpartition(")")[2].split()[1]
+            parents[int(path.parent.name)] = int(
+                path.read_text(errors="replace").rpartition(")")[2].split()[1]
             )
     found = [os.getpid()]
     for pid in found:
@@ -137,9 +137,9 @@ def belongings() -> Counter[str]:
     """
     gc.collect()  # what an earlier test left in a circle of references is not held any more
     held: Counter[str] = Counter()
-    for place in Path("/proc/self/fd").iterdir():
+    for path in Path("/proc/self/fd").iterdir():
         with suppress(OSError):  # the listing's own is closed by now
-            held[f"descriptor of {place.readlink().name.partition(':')[0]}"] += 1
+            held[f"descriptor of {path.readlink().name.partition(':')[0]}"] += 1
     # Other processes of this machine mount too; what is ours carries our lease.
     held.update(
         f"mount {line}"

@@ -224,7 +224,7 @@ def between(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> Moment:
     return Moment(files, names, names, None)
 
 
-def lay_out(state: Mapping[str, bytes], folder: Path) -> None:
+def write_out(state: Mapping[str, bytes], folder: Path) -> None:
     """Makes a state a real folder."""
     for name, data in state.items():
         path = folder / name

@@ -51,7 +51,7 @@ json.dump(answer, open("/box/answer.json", "w"))
 
 
 class WeakSandbox:
-    """Runs a job behind walls that are not there."""
+    """Runs a job behind limits that are not there."""
 
     isolation: Isolation = "process"
 
@@ -141,11 +141,11 @@ class NakedBubblewrap(WeakSandbox):
 
     def launch(self, box: Path, roots: Sequence[Path]) -> list[str]:
         command = [str(bwrap_path()), "--die-with-parent", "--tmpfs", "/"]
-        for place in sorted(Path("/").iterdir()):
-            if place.is_symlink():
-                command += ["--symlink", str(place.readlink()), str(place)]
-            elif place.name != "tmp" and place.is_dir():
-                command += ["--dev-bind", str(place), str(place)]
+        for path in sorted(Path("/").iterdir()):
+            if path.is_symlink():
+                command += ["--symlink", str(path.readlink()), str(path)]
+            elif path.name != "tmp" and path.is_dir():
+                command += ["--dev-bind", str(path), str(path)]
         command += ["--bind", str(box), "/box"]
         for number, root in enumerate(roots):
             command += ["--bind", str(root), f"/code/{number}"]
@@ -165,8 +165,8 @@ class PrivilegedDocker(WeakSandbox):
         command = ["docker", "run", "--rm", "-i", "--name", box.name]
         given = ("SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "NET_ADMIN", "SYSLOG")
         command += [f"--cap-add={capability}" for capability in given]
-        walls = ("seccomp", "apparmor", "systempaths")
-        command += [f"--security-opt={wall}=unconfined" for wall in walls]
+        limits = ("seccomp", "apparmor", "systempaths")
+        command += [f"--security-opt={each}=unconfined" for each in limits]
         command += ["--device=/dev/fuse", "--device-cgroup-rule=b *:* rmw"]
         command += ["--pid=host", "--network=host", "--user=0"]
         command += [

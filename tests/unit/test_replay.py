@@ -283,7 +283,9 @@ TERMS = [
     TermsCase("smaller budget", '"amount": 5', '"amount": 4', "weaker", ("budget",)),
     TermsCase("longer", '"seconds": 9', '"seconds": 10', "weaker", ("deadline",)),
     TermsCase("no label", '["money"]', '["other"]', "weaker", ("label",)),
-    TermsCase("unknown duty", '"type": "label"', '"type": "tag"', "other", ("obligations",)),
+    TermsCase(
+        "unknown obligation", '"type": "label"', '"type": "tag"', "other", ("obligations",)
+    ),
 ]
 
 

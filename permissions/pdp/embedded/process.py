@@ -6,7 +6,7 @@ prove it once more. A question is not given up half-way, for that would cost the
 a cancelled caller stays for the answer, which is a matter of the deadline at most. Only a
 cancellation past anyio (`asyncio.Task.cancel`) still does.
 
-It is started from exactly the places the broker itself was imported from, never from the
+It is started from exactly the paths the broker itself was imported from, never from the
 current folder (which may belong to the agent), with an otherwise empty environment.
 """
 

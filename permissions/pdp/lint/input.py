@@ -211,7 +211,7 @@ class _Scope:
 
 
 def _bindings(rule: Rule) -> Mapping[str, _Bound]:
-    """Locals of a rule that are bound in exactly one place, whatever the scope."""
+    """Locals of a rule that are bound exactly once, whatever the scope."""
     found: list[tuple[str, _Bound | None]] = []
     for argument in walk_terms(rule.arguments):
         found += [(str(argument.value), None)] if argument.kind == "var" else []

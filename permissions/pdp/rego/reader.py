@@ -1,7 +1,7 @@
 """Reads the syntax trees that regorus prints as JSON (AST version 1 of 0.13.0).
 
 A node it does not know raises `UnknownNodeError`: an upgrade of the engine must not make the
-linter blind. Places are computed from byte offsets, because the engine's own columns count a
+linter blind. Positions are computed from byte offsets, because the engine's own columns count a
 tab as four.
 """
 
@@ -193,10 +193,12 @@ class _Reader:
             pairs = [part for field_ in body["fields"] for part in field_[1:]]
             return Term("object", position, None, self._all(pairs), span=span)
         if kind in ("ArrayCompr", "SetCompr", "ObjectCompr"):
-            heads = self._all([body[name] for name in ("term", "key", "value") if name in body])
+            results = self._all(
+                [body[name] for name in ("term", "key", "value") if name in body]
+            )
             form = kind.removesuffix("Compr").lower()
             statements = self._body(body["query"])
-            return Term("comprehension", position, form, heads, statements, span=span)
+            return Term("comprehension", position, form, results, statements, span=span)
         raise UnknownNodeError(kind)
 
     def _infix(self, kind: str, body: JsonObject, span: _Span) -> Term:

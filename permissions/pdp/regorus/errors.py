@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_PLACE = re.compile(r"--> ([^\n]{1,300}:\d+:\d+)\n")
+_POSITION = re.compile(r"--> ([^\n]{1,300}:\d+:\d+)\n")
 _KINDS = (
     ("rule conflict", "two rules gave different values"),
     ("complete rules should not produce multiple outputs", "a rule gave different values"),
@@ -24,7 +24,7 @@ class EngineError(Exception):
 
     def __init__(self, text: str) -> None:
         self.text = text.split("\n\nStack backtrace:", maxsplit=1)[0].strip()
-        found = _PLACE.search(text)
+        found = _POSITION.search(text)
         kind = next((words for mark, words in _KINDS if mark in text), "evaluation failed")
         self.fault = f"{found[1]}: {kind}" if found else kind
         super().__init__(self.fault)

@@ -57,7 +57,7 @@ def length(value: Any) -> int:
 
 
 def replace_n(pairs: dict[str, str], text: str) -> str:
-    """`strings.replace_n`: at each place the first key in order, and what is put in stays."""
+    """`strings.replace_n`: at each position the first key in order, and what is put in stays."""
     if not all(isinstance(each, str) for pair in pairs.items() for each in pair):
         raise TypeError("keys and values are texts")
     if "" in pairs and not text.isascii():
@@ -81,7 +81,7 @@ def replace_n(pairs: dict[str, str], text: str) -> str:
 
 
 def indexof_n(text: str, part: str) -> list[int]:
-    """`indexof_n`: every place, overlapping ones too."""
+    """`indexof_n`: every position, overlapping ones too."""
     if not part:
         raise ValueError("nothing to look for")
     return [at for at in range(len(text)) if text.startswith(part, at)]

@@ -299,8 +299,8 @@ class _Rule:
             values = [value for rule in rules for value in rule.values]
             if rules and all(rule.kind == "set" for rule in rules):
                 return len({value.kind for value in values}) == 1 and _is_plain(values[0])
-        heads = [value.terms[0] for value in values if value.kind == "comprehension"]
-        return bool(heads) and len(heads) == len(values) and all(map(_is_plain, heads))
+        firsts = [value.terms[0] for value in values if value.kind == "comprehension"]
+        return bool(firsts) and len(firsts) == len(values) and all(map(_is_plain, firsts))
 
     def _root(self, term: Term) -> str | None:
         pattern = self._names.resolve(self._module, term)

@@ -52,20 +52,20 @@ def started_by(kind: str, words: Words) -> Started:
 def _shell(kind: str, words: Words) -> Started:
     """`-c TEXT`; without it a file or the standard input is read, which is not in view."""
     started = Started(shell=True)  # noqa: S604 - read, not run
-    place = 1
-    while place < len(words):
-        word = words[place]
+    position = 1
+    while position < len(words):
+        word = words[position]
         if not word.fixed or not word.text.startswith(("-", "+")) or word.text in {"-", "--"}:
             break
         if word.text in {"-o", "+o", "-O", "+O", "--rcfile", "--init-file"}:
             started.doubts.append(f"{kind} with {word.text}")
-            place += 2
+            position += 2
             continue
         if word.text.startswith("-") and not word.text.startswith("--") and "c" in word.text:
-            rest = [w for w in words[place + 1 :] if not w.text.startswith(("-", "+"))]
+            rest = [w for w in words[position + 1 :] if not w.text.startswith(("-", "+"))]
             started.read_text(rest[0] if rest else Word("", fixed=False))
             return started
-        place += 1
+        position += 1
     started.doubts.append(f"{kind} reads a file or its input")
     return started
 
@@ -84,13 +84,13 @@ def _multi_call(_: str, words: Words) -> Started:
 
 
 def _runner(kind: str, words: Words) -> Started:
-    for place, word in enumerate(words[1:], 1):
+    for position, word in enumerate(words[1:], 1):
         if word.text == RUNNERS[kind]:
-            rest = words[place + 1 :]
+            rest = words[position + 1 :]
             while rest and rest[0].text == "--":
                 rest = rest[1:]
             doubts = [f"{kind}: an option before the command"]
-            is_open = place > 1 or (rest and rest[0].text.startswith("-"))
+            is_open = position > 1 or (rest and rest[0].text.startswith("-"))
             return Started(commands=[rest], doubts=doubts if is_open else [])
         if not word.text.startswith("-"):
             break
@@ -117,27 +117,27 @@ def _trap(kind: str, words: Words) -> Started:
 
 def _env(kind: str, words: Words) -> Started:
     """`env -S 'ssh a'` splits a text into words by rules of its own."""
-    for place, word in enumerate(words[1:], 1):
+    for position, word in enumerate(words[1:], 1):
         if found := _SPLIT.match(word.text):
-            rest = [word.text[found.end() :], *(each.text for each in words[place + 1 :])]
+            rest = [word.text[found.end() :], *(each.text for each in words[position + 1 :])]
             commands = list(parse(" ".join(rest)).commands)
             return Started(commands=commands, doubts=[f"{kind} splits a text into words"])
     return _wrapper(kind, words)
 
 
 def _find(kind: str, words: Words) -> Started:
-    started, place = Started(), 1
-    while place < len(words):
-        word = words[place]
+    started, position = Started(), 1
+    while position < len(words):
+        word = words[position]
         if word.text in _FIND_ACTIONS:
-            end = place + 1
+            end = position + 1
             while end < len(words) and words[end].text not in {";", "+"}:
                 end += 1
-            started.commands.append(_opened(words[place + 1 : end], "{}"))
-            place = end
+            started.commands.append(_opened(words[position + 1 : end], "{}"))
+            position = end
         elif not word.fixed and word.text.startswith(("$", "`", '"')):
             started.doubts.append(f"{kind}: a word that is not known before it runs")
-        place += 1
+        position += 1
     return started
 
 

@@ -59,9 +59,9 @@ def inner_command(kind: str, wrapper: Wrapper, words: tuple[Word, ...]) -> Start
 def _late_text(wrapper: Wrapper, rest: list[Word], started: Started) -> list[Word]:
     """`su user -c text`, `flock file -c text`: such an option may also follow an operand."""
     options = {f"-{each}" for each in wrapper.text.split()}
-    for place, word in enumerate(rest[:-1]):
+    for position, word in enumerate(rest[:-1]):
         if word.text in options:
-            started.read_text(rest[place + 1])
+            started.read_text(rest[position + 1])
             return []
     return rest
 
@@ -127,8 +127,8 @@ class _Reader:
 
     def _take_short(self, cluster: str) -> None:
         wrapper = self._wrapper
-        for place, char in enumerate(cluster):
-            rest = cluster[place + 1 :]
+        for position, char in enumerate(cluster):
+            rest = cluster[position + 1 :]
             if char in self._text_options:
                 self._take_text(rest or None)
                 return

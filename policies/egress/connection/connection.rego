@@ -4,7 +4,7 @@
 # description: |
 #   A host that the sandbox's profile lists may be reached by the call that was permitted to run
 #   in that profile, unless its name is an internal one, the call does more than its tool
-#   declares, or code runs after strangers were read.
+#   declares, or code runs after untrusted data was read.
 #   Not protected from: what a listed host does with what it is told, and what happens inside a
 #   tunnel, which has neither method nor path.
 # related_resources:
@@ -19,7 +19,7 @@ _table := data.wardline.tables.egress
 
 # METADATA
 # title: What the profile lists
-# description: The proxy has checked that; a run without a profile of its own has no way out.
+# description: The proxy has checked that; a run without a profile of its own has no egress.
 allow contains "connection.profile" if is_string(input.resource.properties.profile)
 
 # METADATA
@@ -36,7 +36,7 @@ deny contains {
 # METADATA
 # title: No name that means something inside only
 # description: |
-#   A public name server may answer for it all the same, and the address is then a stranger's.
+#   A public name server may answer for it all the same, and the address is then somebody else's.
 #   Services of one's own stand in the table.
 deny contains {
 	"code": "connection.internal_name",
@@ -76,9 +76,9 @@ deny contains {
 }
 
 # METADATA
-# title: Code that ran after strangers were read reaches listed hosts only
+# title: Code that ran after untrusted data was read reaches listed hosts only
 # description: |
-#   Untrusted text, code the model wrote and a way out are together how data leaves. A person
+#   Untrusted text, code the model wrote and egress are together how data leaves. A person
 #   who approved this very call has seen the code; nobody is asked while a connection waits.
 require_approval contains {
 	"code": "connection.untrusted_session",

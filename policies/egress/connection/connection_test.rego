@@ -50,7 +50,7 @@ test_denied_a_read_that_sends if {
 	_denied(fixture.connecting("send", {"method": "POST"})) == set()
 }
 
-test_code_after_strangers_needs_a_person if {
+test_code_after_untrusted_data_needs_a_person if {
 	code := _untrusted(fixture.connecting("execute", {}))
 	_asked(code) == {"connection.untrusted_session"}
 	_asked(_untrusted(fixture.connecting("execute", {"host": "pypi.org"}))) == set()

@@ -10,7 +10,7 @@ exists, in steps that become one another:
 2. `setpriv` becomes a user of its own and gives up every capability for good;
 3. bubblewrap as that user builds the sandbox itself.
 
-Every launch has a first step when there is a workspace to lay a layer over
+Every launch has a first step when there is a workspace to put an overlay over
 (`sandbox.backends.bubblewrap.workspace`). Else it is left out: it costs a tenth of a start.
 """
 
@@ -113,8 +113,8 @@ def command(
     # Not all of `/`: a mount that others remove meanwhile would fail the launch.
     stage = [bwrap, "--dir", "/etc", *_system(system), "--tmpfs", STAGE]
     stage += ["--dev-bind", "/proc", "/proc", "--dev-bind", "/dev", "/dev"]
-    for entry, place in zip(shown, moved, strict=True):
-        stage += ["--ro-bind", str(entry.source), str(place.source)]
+    for entry, path in zip(shown, moved, strict=True):
+        stage += ["--ro-bind", str(entry.source), str(path.source)]
     if programs.bwrap_root is not None:
         stage += ["--ro-bind", str(programs.bwrap_root), f"{STAGE}/bwrap"]
         bwrap = f"{STAGE}/bwrap/{programs.bwrap.relative_to(programs.bwrap_root)}"

@@ -1,7 +1,7 @@
 """What bubblewrap can leave behind when its owner is killed, and its removal.
 
 A launcher that dies in its first milliseconds can leave a child that waits for it for ever:
-bubblewrap arms `--die-with-parent` only after that wait. Such a child has run nothing of the
+bubblewrap sets `--die-with-parent` only after that wait. Such a child has run nothing of the
 job. Every launcher carries its owner's lease in its own environment (which the runner inside
 does not inherit), so it can be told from other people's processes. One that is in the middle
 of an exec shows no environment for that moment; the next pass finds it.
@@ -29,12 +29,12 @@ def launchers() -> dict[int, str]:
     """Process id -> lease of every launcher this user may look at."""
     found = {}
     prefix = f"{LEASE_VARIABLE}=".encode()
-    for place in Path("/proc").glob("[0-9]*/environ"):
+    for path in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
-            for entry in place.read_bytes().split(b"\0"):
+            for entry in path.read_bytes().split(b"\0"):
                 if entry.startswith(prefix):
                     lease = entry.removeprefix(prefix).decode("ascii", "replace")
-                    found[int(place.parent.name)] = lease
+                    found[int(path.parent.name)] = lease
     return found
 
 

@@ -3,7 +3,7 @@
 For uid 0 the overlay is mounted on the host (`sandbox.workspace.host_mounts`) and only shown. A
 plain user cannot mount there, but owns what the launch makes: a bubblewrap of its own first
 makes a user and mount namespace with a file system in memory of bounded size, and the sandbox
-proper, started in there, lays its overlay over the workspace with the upper directory on that.
+proper, started in there, mounts its overlay over the workspace with the upper directory on that.
 The host reaches the upper directory through the launcher, and keeps it by descriptor.
 """
 
@@ -44,7 +44,7 @@ class View:
     """What of an overlay a launch has to know.
 
     Attributes:
-        source: the overlay mounted by the host, or else the workspace to lay one over.
+        source: the overlay mounted by the host, or else the workspace to put one over.
         is_mounted: which of them.
         hidden: paths that must not be seen; already done when mounted.
     """

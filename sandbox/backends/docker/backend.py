@@ -186,8 +186,8 @@ class DockerSandbox(Sandbox):
     async def _packages(self, image: str, roots: Sequence[Path]) -> Mapping[str, str]:
         """Distributions of the code roots, then those the image's SBOM names."""
         if image not in self._image_packages:
-            bill = await self._in_thread(partial(read_sbom, self._connected(), image))
-            self._image_packages[image] = bill.importable
+            sbom = await self._in_thread(partial(read_sbom, self._connected(), image))
+            self._image_packages[image] = sbom.importable
         beside = await to_thread.run_sync(installed, roots)
         return {**self._image_packages[image], **beside}
 

@@ -113,10 +113,12 @@ def with_sbom(engine: Engine, image: str, *, tag: str) -> str:
         SandboxProviderError: the engine failed.
     """
     parts = look_inside(engine, image, python=python_tag())
-    bill = sbom.write_sbom(parts, name=REPOSITORY, version=python_tag())
+    document = sbom.write_sbom(parts, name=REPOSITORY, version=python_tag())
     with tempfile.TemporaryFile(prefix="wardline-layer-") as layer:
-        write_layer(layer, (), bill, python=python_tag())
-        return lay_on(engine, image, layer, labels={SBOM_LABEL: sbom.digest_of(bill)}, tag=tag)
+        write_layer(layer, (), document, python=python_tag())
+        return add_layer(
+            engine, image, layer, labels={SBOM_LABEL: sbom.digest_of(document)}, tag=tag
+        )
 
 
 def _labels(origin: str) -> dict[str, str]:
@@ -160,7 +162,7 @@ def _bootstrap(engine: Engine, progress: Callable[[str], None]) -> None:
         )
 
 
-def lay_on(
+def add_layer(
     engine: Engine, base: str, layer: IO[bytes], *, labels: Mapping[str, str], tag: str
 ) -> str:
     """An image that is `base` with one more layer; gives its id. Nothing runs in it.

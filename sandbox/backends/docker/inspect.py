@@ -71,7 +71,7 @@ def look_inside(engine: Engine, image: str, *, python: str) -> list[Part]:
         SandboxProviderError: the engine failed.
     """
     found = engine.image(image)
-    places = (
+    paths = (
         "/usr/lib/python3/dist-packages",
         f"/usr/local/lib/python{python}/dist-packages",
         f"/usr/local/lib/python{python}/site-packages",
@@ -80,11 +80,11 @@ def look_inside(engine: Engine, image: str, *, python: str) -> list[Part]:
     with engine.looking_into(found["Id"]) as look:
         status = _only_file(look.archive(_STATUS, most=MAX_LOOK_BYTES))
         parts += sbom.debian_parts((status or b"").decode("utf-8", "replace"))
-        for place in places:
-            archive = look.archive(place, most=MAX_LOOK_BYTES)
+        for path in paths:
+            archive = look.archive(path, most=MAX_LOOK_BYTES)
             if archive is not None:
                 texts = _metadata(archive)
-                parts += [sbom.distribution_part(text, place) for text in texts]
+                parts += [sbom.distribution_part(text, path) for text in texts]
     for line in (found.get("Config") or {}).get("Env") or ():
         name, _, version = line.partition("=")
         if name == "PYTHON_VERSION":  # of the images called `python`, which no package brings

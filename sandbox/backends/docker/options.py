@@ -1,6 +1,6 @@
 """From a profile to the engine's create request. Pure, table-tested; no engine needed.
 
-Every wall is spelled out, also where it is today's default of the engine, because defaults
+Every limit is spelled out, also where it is today's default of the engine, because defaults
 differ between engines and are changed by daemon configuration.
 """
 
@@ -50,7 +50,7 @@ def create_request(
     """The body of `POST /containers/create` (Docker Engine API 1.41).
 
     Args:
-        profile: the walls.
+        profile: the limits.
         image: image id by digest, already resolved.
         lease: text of the owner's lease.
         user: id of its user and group inside.

@@ -1,7 +1,7 @@
 """An image from a user's project: the default one, and one layer of packages on top of it.
 
 Versions and hashes come from the project's lock, wheels are fetched on this machine and looked
-through, the project's own package is built in a sandbox, and the engine gets one archive to lay
+through, the project's own package is built in a sandbox, and the engine gets one archive to add
 on top, so nothing runs while the image is made and it needs neither a registry nor a network.
 
 The same base, lock and sources give the same content digest, and with it the same image again
@@ -36,8 +36,8 @@ from sandbox.backends.docker.image import (
     ORIGIN_LABEL,
     PROJECT_LABEL,
     PYTHON_LABEL,
+    add_layer,
     default_image,
-    lay_on,
 )
 from sandbox.backends.docker.inspect import SBOM_LABEL, look_inside
 from sandbox.errors import SandboxUnavailableError
@@ -153,17 +153,17 @@ async def _own(
         partial(resolved, read_lines(asked, root=project.root), target, scratch)
     )
     backend = await to_thread.run_sync(partial(fetched, needed, target, scratch))
-    place = await to_thread.run_sync(own.unpacked, backend, folder / "env")
+    path = await to_thread.run_sync(own.unpacked, backend, folder / "env")
     async with DockerSandbox() as sandbox:
         return await own.built(
-            project, sandbox, image=base, backend=place, folder=_sub(folder, "own")
+            project, sandbox, image=base, backend=path, folder=_sub(folder, "own")
         )
 
 
 def _sub(folder: Path, name: str) -> Path:
-    place = folder / name
-    place.mkdir()
-    return place
+    path = folder / name
+    path.mkdir()
+    return path
 
 
 def _target(beneath: Sequence[Part]) -> Target:
@@ -192,7 +192,7 @@ def _put_in(
         (w.version for w in wheels if w.name == canonicalize_name(project.name)),
         project.version,
     )
-    bill = sbom.write_sbom(
+    document = sbom.write_sbom(
         [*beneath, *sbom.parts_of(wheels)], name=project.name, version=version
     )
     labels = {
@@ -202,10 +202,10 @@ def _put_in(
         PROJECT_LABEL: f"{project.name}=={version}",
         LOCK_LABEL: lock,
         BASE_LABEL: base,
-        SBOM_LABEL: sbom.digest_of(bill),
+        SBOM_LABEL: sbom.digest_of(document),
     }
     with tempfile.TemporaryFile(prefix="wardline-layer-") as layer:
-        digest = write_layer(layer, wheels, bill, python=python_tag())
+        digest = write_layer(layer, wheels, document, python=python_tag())
         seed = json.dumps({**labels, "layer": digest}, sort_keys=True).encode()
         content = f"sha256:{hashlib.sha256(seed).hexdigest()}"
         known = engine.images(f"{CONTENT_LABEL}={content}")
@@ -214,7 +214,9 @@ def _put_in(
             return Built(str(known[0]["Id"]), content, len(wheels), is_new=False)
         progress("putting the layer in")
         tag = f"wardline/project:{_tag(project.name)}-{content[7:19]}"
-        image = lay_on(engine, base, layer, labels={**labels, CONTENT_LABEL: content}, tag=tag)
+        image = add_layer(
+            engine, base, layer, labels={**labels, CONTENT_LABEL: content}, tag=tag
+        )
     progress(f"built {tag} {image}")
     return Built(image, content, len(wheels), is_new=True)
 

@@ -1,6 +1,6 @@
 """From a profile to the runtime's `config.json`. Pure, table-tested; no runtime needed.
 
-Follows the OCI Runtime Specification 1.0.2. Every wall is spelled out. Container root is a user
+Follows the OCI Runtime Specification 1.0.2. Every limit is spelled out. Container root is a user
 of the host that owns nothing, nobody is a user of its own there, and no other id exists: what the
 image's root owns shows as nobody's, and the job, which is nobody, may still not write it.
 Memory, processes and processor share are not in here: they are in the run's own control group
@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sandbox.backends.oci.runtimes import KERNEL_RUNTIME
-from sandbox.backends.oci.view import PLACE
+from sandbox.backends.oci.view import VIEW
 from sandbox.isolation import procfs
 from sandbox.isolation.seccomp import POLICY_DIGEST, oci_profile
 from sandbox.profile import (
@@ -54,7 +54,7 @@ def configuration(
     """The whole `config.json`.
 
     Args:
-        profile: the walls.
+        profile: the limits.
         runtime: its name.
         lease: text of the owner's lease.
         name: of the container; unique.
@@ -81,7 +81,7 @@ def configuration(
         "ociVersion": "1.0.2",
         "annotations": {LEASE_ANNOTATION: lease},
         "hostname": "sandbox",
-        "root": {"path": str(PLACE / "merged"), "readonly": True},
+        "root": {"path": str(VIEW / "merged"), "readonly": True},
         "process": {
             "terminal": False,
             "user": {"uid": USER, "gid": USER},
@@ -109,7 +109,7 @@ def points(
     """The mount points a root file system has to have.
 
     Args:
-        profile: whose mounts to place.
+        profile: whose mounts they are.
         code_roots: how many.
         files: of each mount of the profile, whether it is a file.
         has_workspace: whether the job has a workspace.

@@ -130,18 +130,18 @@ def launched(
 
 def make_folders() -> None:
     """Makes the folders of all containers, closed to everybody but root."""
-    for place in (BUNDLES, *(STATE / name for name in NAMES)):
-        place.mkdir(parents=True, exist_ok=True)
-    for place in (BUNDLES, STATE):
-        place.chmod(0o700)
+    for path in (BUNDLES, *(STATE / name for name in NAMES)):
+        path.mkdir(parents=True, exist_ok=True)
+    for path in (BUNDLES, STATE):
+        path.chmod(0o700)
 
 
 def containers() -> list[Container]:
     """Every container of ours that has a folder."""
     found = []
     with suppress(OSError):
-        for place in sorted(BUNDLES.iterdir()):
-            lease, _, name = place.name.rpartition("_")
+        for path in sorted(BUNDLES.iterdir()):
+            lease, _, name = path.name.rpartition("_")
             found.append(Container(name, lease))
     return found
 
@@ -182,8 +182,8 @@ def _write(container: Container, configuration: Mapping[str, Any]) -> None:
 def _remove(container: Container, runtimes: Mapping[str, Runtime]) -> None:
     """Removes whatever of a container is there. A runtime that was let do so has done it."""
     for runtime in runtimes.values():
-        place = _state(runtime) / container.name
-        if not place.exists():
+        path = _state(runtime) / container.name
+        if not path.exists():
             continue
         with suppress(OSError, subprocess.SubprocessError):
             subprocess.run(
@@ -196,7 +196,7 @@ def _remove(container: Container, runtimes: Mapping[str, Runtime]) -> None:
                 timeout=DELETE_SECONDS,
             )
         # One that was killed before it had written its state does not know the container.
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(path, ignore_errors=True)
     remove_named(GROUPS, container.bundle.name)
     # By name first, which takes no descriptor: there may be none.
     with suppress(OSError):

@@ -53,7 +53,7 @@ class Root:
         origin: what it was made from.
         is_default: made for profiles that name no image.
         prepared: when last (Unix seconds).
-        place: its folder.
+        path: its folder.
     """
 
     image: str
@@ -62,12 +62,12 @@ class Root:
     origin: str
     is_default: bool
     prepared: float
-    place: Path
+    path: Path
 
     @property
     def files(self) -> Path:
         """The file system itself."""
-        return self.place / _FILES
+        return self.path / _FILES
 
     def verify(self) -> bool:
         """True when the content still has its digest. Reads all of it: about a second."""
@@ -112,9 +112,9 @@ def prepared(folder: Path = FOLDER) -> list[Root]:
         try:
             _require_closed(folder)
             return [
-                _read(place)
-                for place in sorted(folder.iterdir())
-                if len(place.name) == _NAME_LENGTH
+                _read(path)
+                for path in sorted(folder.iterdir())
+                if len(path.name) == _NAME_LENGTH
             ]
         except FileNotFoundError:
             continue  # one was removed meanwhile; what took its place may not have been listed
@@ -140,7 +140,7 @@ def held(image: str | None, folder: Path = FOLDER) -> Iterator[Root]:
             break
         if time.monotonic() > deadline:
             raise SandboxUnavailableError(
-                f"the root file system {root.place.name:.12} is being removed", REMEDY
+                f"the root file system {root.path.name:.12} is being removed", REMEDY
             )
         time.sleep(0.001)
     try:
@@ -156,18 +156,18 @@ def _locked(root: Root, how: int) -> int | None:
         SandboxUnavailableError: it cannot be opened.
     """
     try:
-        number = os.open(root.place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        number = os.open(root.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     except OSError as err:
         raise SandboxUnavailableError(
-            f"the root file system {root.place.name:.12} cannot be opened: {err.strerror}",
+            f"the root file system {root.path.name:.12} cannot be opened: {err.strerror}",
             "run as root",
         ) from err
     try:
         fcntl.flock(number, how | fcntl.LOCK_NB)
         # Locked is what was opened: another one may have taken its place, or none.
-        if os.path.samestat(os.fstat(number), root.place.stat()):
+        if os.path.samestat(os.fstat(number), root.path.stat()):
             return number
     except (BlockingIOError, FileNotFoundError):
         pass
@@ -208,7 +208,7 @@ def prepare(
         root = _drafted(archive, draft, image=image, origin=origin, is_default=is_default)
         with _changing(folder):
             _put(draft, root)
-            return _read(root.place)
+            return _read(root.path)
     except (tarfile.TarError, OSError, ValueError) as err:
         raise SandboxProviderError(
             f"the root file system cannot be unpacked: {str(err)!r:.300}"
@@ -233,9 +233,9 @@ def _drafted(
         origin=origin,
         is_default=is_default,
         prepared=time.time(),
-        place=draft.parent / (image or content).removeprefix("sha256:"),
+        path=draft.parent / (image or content).removeprefix("sha256:"),
     )
-    record = {name: value for name, value in asdict(root).items() if name != "place"}
+    record = {name: value for name, value in asdict(root).items() if name != "path"}
     (draft / _RECORD).write_text(json.dumps(record, indent=1), "utf-8")
     return root
 
@@ -279,7 +279,7 @@ def collect(keep: Collection[str], folder: Path = FOLDER) -> list[Root]:
             is_superseded = root.prepared < newest[root.python]
             if is_superseded and (number := _locked(root, fcntl.LOCK_EX)) is not None:
                 gone = folder / _draft_name()
-                root.place.rename(gone)
+                root.path.rename(gone)
                 os.close(number)
                 removed[root] = gone
     for gone in removed.values():
@@ -297,58 +297,58 @@ def reap(folder: Path = FOLDER) -> int:
     """Removes what nobody will finish unpacking; gives its number."""
     abandoned = []
     with suppress(OSError):
-        for place in folder.iterdir():
-            if len(place.name) != _NAME_LENGTH:
-                lease = Lease.parse(place.name.rpartition("_")[0])
+        for path in folder.iterdir():
+            if len(path.name) != _NAME_LENGTH:
+                lease = Lease.parse(path.name.rpartition("_")[0])
                 if lease is None or lease.is_abandoned():
-                    abandoned.append(place)
-    for place in abandoned:
-        shutil.rmtree(place, ignore_errors=True)
+                    abandoned.append(path)
+    for path in abandoned:
+        shutil.rmtree(path, ignore_errors=True)
     return len(abandoned)
 
 
-def _read(place: Path) -> Root:
-    _require_closed(place)
+def _read(entry: Path) -> Root:
+    _require_closed(entry)
     try:
-        said: dict[str, Any] = json.loads((place / _RECORD).read_text("utf-8"))
-        return Root(**said, place=place)
+        said: dict[str, Any] = json.loads((entry / _RECORD).read_text("utf-8"))
+        return Root(**said, path=entry)
     except (OSError, ValueError, TypeError) as err:
-        if not place.exists():
-            raise FileNotFoundError(place) from err
+        if not entry.exists():
+            raise FileNotFoundError(entry) from err
         raise SandboxUnavailableError(
-            f"the root file system {place.name:.12} has no record", f"remove {place}"
+            f"the root file system {entry.name:.12} has no record", f"remove {entry}"
         ) from err
 
 
-def _require_closed(place: Path) -> None:
-    found = place.lstat()
+def _require_closed(path: Path) -> None:
+    found = path.lstat()
     if found.st_uid != 0 or found.st_mode & 0o022 or not stat.S_ISDIR(found.st_mode):
         raise SandboxUnavailableError(
-            f"{place} can be changed by others than root", f"remove it, or `chmod go-w {place}`"
+            f"{path} can be changed by others than root", f"remove it, or `chmod go-w {path}`"
         )
 
 
 def _put(draft: Path, root: Root) -> None:
     """Puts a whole one into its place in one step."""
-    if root.place.exists():
-        present = _read(root.place)
+    if root.path.exists():
+        present = _read(root.path)
         if present.content == root.content and present.verify():
             if root.is_default:  # from now on, also where it is an earlier one again
-                (draft / _RECORD).replace(root.place / _RECORD)
+                (draft / _RECORD).replace(root.path / _RECORD)
             return
         gone = draft.with_name(_draft_name())
-        root.place.rename(gone)
-        draft.rename(root.place)
+        root.path.rename(gone)
+        draft.rename(root.path)
         shutil.rmtree(gone, ignore_errors=True)
     else:
-        draft.rename(root.place)
+        draft.rename(root.path)
 
 
 def _python_in(files: Path) -> str:
     found = sorted(
         name.name.removeprefix("python")
-        for place in ("usr/local/bin", "usr/bin")
-        for name in (files / place).glob("python3.[0-9]*")
+        for path in ("usr/local/bin", "usr/bin")
+        for name in (files / path).glob("python3.[0-9]*")
         if name.name.removeprefix("python3.").isdigit()
     )
     return found[0] if found else ""

@@ -1,7 +1,7 @@
 """The OCI runtimes of this machine, and which of them may be used.
 
-What is looked at is what a runtime says of itself (`--version`). A release with a known way
-out of a container is refused: runc before 1.1.12 (CVE-2024-21626, a descriptor of the host left
+What is looked at is what a runtime says of itself (`--version`). A release with a known
+escape from a container is refused: runc before 1.1.12 (CVE-2024-21626, a descriptor of the host left
 open) and before 1.1 at all, crun before 1.0. A distribution mends old releases under their old
 number and adds its own mark to it (`1.1.5+ds1`): such a one is taken, because its number says
 nothing, and the record of a call names it. Not looked at: what the mark stands for.
@@ -105,7 +105,7 @@ def require_sound(name: str, version: str) -> None:
     if release < least:
         raise SandboxUnavailableError(
             f"{name} {version} is older than {'.'.join(map(str, least))}, the first release"
-            " without a known way out of a container",
+            " without a known escape from a container",
             f"upgrade {name}, or install your distribution's package",
         )
 

@@ -29,26 +29,26 @@ def unpack(tar: tarfile.TarFile, files: Path) -> None:
             raise ValueError(f"name {entry.name!r:.100}")
         if name.parent not in folders:
             raise ValueError(f"{entry.name!r:.100} lies in no folder of the archive")
-        place = files / name
+        path = files / name
         if entry.isdir():
-            place.mkdir(exist_ok=name in folders)
+            path.mkdir(exist_ok=name in folders)
             folders.add(name)
         elif entry.issym():
-            place.symlink_to(entry.linkname)
+            path.symlink_to(entry.linkname)
             continue
         elif entry.islnk():
-            os.link(_linked(files, entry.linkname), place, follow_symlinks=False)
+            os.link(_linked(files, entry.linkname), path, follow_symlinks=False)
             continue
         elif entry.isreg():
             source = tar.extractfile(entry)
-            with place.open("xb") as target:
+            with path.open("xb") as target:
                 shutil.copyfileobj(source or _nothing(entry), target)
         else:
             continue  # devices and pipes
         # No set-id bit, and written by root alone.
-        place.chmod(entry.mode & 0o755)
+        path.chmod(entry.mode & 0o755)
         # Python compiles anew, at each start, what is not as old as its compiled form says.
-        os.utime(place, (entry.mtime, entry.mtime))
+        os.utime(path, (entry.mtime, entry.mtime))
 
 
 def _linked(files: Path, name: str) -> Path:
@@ -73,15 +73,15 @@ def content_digest(files: Path) -> str:
 def _entries(files: Path) -> Iterator[tuple[str, str, int, str]]:
     for folder, folders, names in os.walk(files):
         for name in (*folders, *names):
-            place = Path(folder, name)
-            mode = place.lstat().st_mode
-            path = str(place.relative_to(files))
+            entry = Path(folder, name)
+            mode = entry.lstat().st_mode
+            path = str(entry.relative_to(files))
             if stat.S_ISLNK(mode):
-                yield path, "link", 0, str(place.readlink())
+                yield path, "link", 0, str(entry.readlink())
             elif stat.S_ISDIR(mode):
                 yield path, "directory", stat.S_IMODE(mode), ""
             elif stat.S_ISREG(mode):
-                with place.open("rb") as source:
+                with entry.open("rb") as source:
                     said = hashlib.file_digest(source, "sha256").hexdigest()
                 yield path, "file", stat.S_IMODE(mode), said
             else:

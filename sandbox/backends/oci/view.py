@@ -1,4 +1,4 @@
-"""The mounts a runtime is started among: a root file system with its mount points, laid ready.
+"""The mounts a runtime is started among: a root file system with its mount points, prepared.
 
 A runtime makes the folders it mounts onto, in the root file system, where they would stay. So
 the prepared one is shown through a read-only overlay that adds them. That is done in a mount
@@ -24,14 +24,14 @@ from sandbox.workspace import kernel
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-PLACE = Path("/run/wardline/oci/root")
+VIEW = Path("/run/wardline/oci/root")
 """Where a view has its root file system. On the host it stays an empty folder."""
 
 SECOND_HIERARCHY = "/sys/fs/cgroup/unified"
 MOST_VIEWS = 16
 
 Point = tuple[str, bool]
-"""A place to mount onto, relative to the root, and whether it is a folder."""
+"""A path to mount onto, relative to the root, and whether it is a folder."""
 
 
 class Views:
@@ -45,7 +45,7 @@ class Views:
         self._changed.register(self._mounts, select.POLLPRI)
 
     def get(self, files: Path, points: Iterable[Point]) -> int:
-        """A mount namespace with such a root at `PLACE`, by descriptor, good until the next call.
+        """A mount namespace with such a root at `VIEW`, by descriptor, good until the next call.
 
         Args:
             files: the root file system, held by the caller.
@@ -79,7 +79,7 @@ def _made(files: Path, points: frozenset[Point]) -> int:
 
     def make() -> None:
         try:
-            made.append(_laid(files, sorted(points)))
+            made.append(_prepared(files, sorted(points)))
         except OSError as err:
             failed.append(err)
 
@@ -89,33 +89,33 @@ def _made(files: Path, points: frozenset[Point]) -> int:
     thread.join()
     if failed:
         raise SandboxUnavailableError(
-            f"a root file system cannot be laid ready: {failed[0].strerror}",
+            f"a root file system cannot be prepared: {failed[0].strerror}",
             "it needs overlayfs, and uid 0 with CAP_SYS_ADMIN",
         ) from failed[0]
     return made[0]
 
 
-def _laid(files: Path, points: Iterable[Point]) -> int:
+def _prepared(files: Path, points: Iterable[Point]) -> int:
     kernel.unshare_mounts()
     if any(_controllers()):
         kernel.unmount(SECOND_HIERARCHY)
-    PLACE.mkdir(parents=True, exist_ok=True)
-    kernel.mount("tmpfs", str(PLACE), "size=1m,mode=0755")
-    added, merged = PLACE / "points", PLACE / "merged"
-    for place in (added, merged):
-        place.mkdir()
+    VIEW.mkdir(parents=True, exist_ok=True)
+    kernel.mount("tmpfs", str(VIEW), "size=1m,mode=0755")
+    added, merged = VIEW / "points", VIEW / "merged"
+    for path in (added, merged):
+        path.mkdir()
     for name, is_folder in points:
-        place = added / name
-        place.parent.mkdir(parents=True, exist_ok=True)
+        path = added / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         if is_folder:
-            place.mkdir(exist_ok=True)
+            path.mkdir(exist_ok=True)
         else:
-            place.touch()
+            path.touch()
     with ExitStack() as stack:
         numbers = []
-        for place in (added, files):
+        for path in (added, files):
             # By descriptor, because the options can be read inside.
-            numbers.append(os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            numbers.append(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
             stack.callback(os.close, numbers[-1])
         below = ":".join(f"/proc/self/fd/{number}" for number in numbers)
         kernel.mount_read_only("overlay", str(merged), f"lowerdir={below}")

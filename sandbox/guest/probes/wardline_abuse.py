@@ -1,6 +1,6 @@
 """Attempts of the abuse suite. Each goes a little past what is promised and never to the end.
 
-A machine whose walls have fallen must survive the suite: bombs are counted, kernel settings are
+A machine without any isolation must survive the suite: bombs are counted, kernel settings are
 opened and not written, calls that could change the host carry arguments the kernel refuses.
 Standard library only; the judgement is made outside.
 """
@@ -136,28 +136,28 @@ def specials() -> list[str]:
     return sorted(os.listdir(OUT))
 
 
-def can_write(places: list[str]) -> list[str]:
-    """Those of `places` where a file could be made, or which could be opened for writing."""
+def can_write(paths: list[str]) -> list[str]:
+    """Those of `paths` where a file could be made, or which could be opened for writing."""
     found = []
-    for place in places:
+    for path in paths:
         try:
-            if os.path.isdir(place):  # noqa: PTH112
-                _make_a_file(place)
+            if os.path.isdir(path):  # noqa: PTH112
+                _make_a_file(path)
             else:
-                os.close(os.open(place, os.O_WRONLY))
+                os.close(os.open(path, os.O_WRONLY))
         except OSError:
             continue
-        found.append(place)
+        found.append(path)
     return found
 
 
-def can_open(places: list[str]) -> list[str]:
-    """Those of `places` that could be opened for reading. Nothing is read: that may act."""
+def can_open(paths: list[str]) -> list[str]:
+    """Those of `paths` that could be opened for reading. Nothing is read: that may act."""
     found = []
-    for place in places:
+    for path in paths:
         with contextlib.suppress(OSError):
-            os.close(os.open(place, os.O_RDONLY | os.O_NONBLOCK))
-            found.append(place)
+            os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+            found.append(path)
     return found
 
 
@@ -180,12 +180,12 @@ def leave_at(paths: list[str], text: str) -> None:
             Path(path).write_text(text)
 
 
-def contents(places: list[str]) -> dict[str, str]:
-    """What can be read of `places`, their first bytes."""
+def contents(paths: list[str]) -> dict[str, str]:
+    """What can be read of `paths`, their first bytes."""
     found = {}
-    for place in places:
-        with contextlib.suppress(OSError), open(place, "rb") as source:
-            found[place] = source.read(4096).decode("utf-8", "replace")
+    for path in paths:
+        with contextlib.suppress(OSError), open(path, "rb") as source:
+            found[path] = source.read(4096).decode("utf-8", "replace")
     return found
 
 
@@ -193,9 +193,9 @@ def everything_told() -> str:
     """All the process table and the kernel tell: variables, arguments, mounts."""
     told = [repr(dict(os.environ))]
     for name in ("environ", "cmdline", "mountinfo", "cgroup"):
-        for place in Path("/proc").glob(f"[0-9]*/{name}"):
+        for path in Path("/proc").glob(f"[0-9]*/{name}"):
             with contextlib.suppress(OSError):
-                told.append(place.read_bytes().decode("utf-8", "replace"))
+                told.append(path.read_bytes().decode("utf-8", "replace"))
     return "\n".join(told)
 
 
@@ -249,7 +249,7 @@ def kernel_addresses() -> int:
 
 
 def call_32_bit() -> str:
-    """Asks for the process id through the 32-bit door: `int 0x80` with the i386 number."""
+    """Asks for the process id through the 32-bit entry: `int 0x80` with the i386 number."""
     code = bytes.fromhex("b814000000cd80c3")  # mov eax, 20; int 0x80; ret
     reader, writer = os.pipe()
     child = os.fork()
@@ -266,10 +266,10 @@ def call_32_bit() -> str:
     return text or f"signal {os.WTERMSIG(status)}"
 
 
-def reach(places: list[tuple[str, int]], seconds: float) -> list[list[str]]:
+def reach(addresses: list[tuple[str, int]], seconds: float) -> list[list[str]]:
     """The addresses it had any route to, over TCP and UDP, with what came back."""
     found = []
-    for host, port in places:
+    for host, port in addresses:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
             with socket.socket(family, kind) as end:

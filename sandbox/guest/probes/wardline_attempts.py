@@ -25,23 +25,23 @@ OUT = Path("/box/out")
 def environment() -> dict[str, Any]:
     """Its variables, and every environment of another process it can read."""
     seen = {}
-    for place in Path("/proc").glob("[0-9]*/environ"):
-        if place.parent.name != str(os.getpid()):
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        if path.parent.name != str(os.getpid()):
             with contextlib.suppress(OSError):
-                seen[place.parent.name] = place.read_bytes().decode("utf-8", "replace")
+                seen[path.parent.name] = path.read_bytes().decode("utf-8", "replace")
     return {"own": dict(os.environ), "others": seen}
 
 
-def writable(places: list[str]) -> list[str]:
-    """The directories and files among `places` that it could write to."""
+def writable(paths: list[str]) -> list[str]:
+    """The directories and files among `paths` that it could write to."""
     found = []
-    for place in places:
-        path = place if not os.path.isdir(place) else f"{place}/wardline-probe"  # noqa: PTH112
+    for path in paths:
+        file = path if not os.path.isdir(path) else f"{path}/wardline-probe"  # noqa: PTH112
         try:
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+            os.close(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600))
         except OSError:
             continue
-        found.append(place)
+        found.append(path)
     return found
 
 
@@ -81,13 +81,13 @@ def network() -> dict[str, Any]:
     return {"reached": reached, "resolved": resolved, "interfaces": interfaces}
 
 
-def unix_sockets(places: list[str]) -> list[str]:
-    """The unix sockets among `places` it could connect to."""
+def unix_sockets(paths: list[str]) -> list[str]:
+    """The unix sockets among `paths` it could connect to."""
     found = []
-    for place in places:
+    for path in paths:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
-            if stream.connect_ex(place) == 0:
-                found.append(place)
+            if stream.connect_ex(path) == 0:
+                found.append(path)
     return found
 
 
@@ -222,18 +222,18 @@ def sockets(families: dict[str, tuple[int, int, int]]) -> dict[str, str]:
     return outcome
 
 
-def readable(places: list[str]) -> list[str]:
-    """The files and directories among `places` with something in them to read."""
+def readable(paths: list[str]) -> list[str]:
+    """The files and directories among `paths` with something in them to read."""
     found = []
-    for place in places:
+    for path in paths:
         with contextlib.suppress(OSError):
-            if os.path.isdir(place):  # noqa: PTH112
-                seen = bool(os.listdir(place))  # noqa: PTH208
+            if os.path.isdir(path):  # noqa: PTH112
+                seen = bool(os.listdir(path))  # noqa: PTH208
             else:
-                with open(place, "rb") as source:
+                with open(path, "rb") as source:
                     seen = bool(source.read(64).strip(b"\0"))
             if seen:
-                found.append(place)
+                found.append(path)
     return found
 
 
@@ -247,7 +247,7 @@ def devices() -> list[str]:
                 mode = os.stat(f"{folder}/{name}").st_mode  # noqa: PTH116
                 if (stat.S_ISBLK(mode) or stat.S_ISCHR(mode)) and name not in harmless:
                     found.append(f"{folder}/{name}")
-    return [place for place in found if not place.startswith("/dev/pts")]
+    return [path for path in found if not path.startswith("/dev/pts")]
 
 
 def make_device(folder: str) -> str:
@@ -271,13 +271,13 @@ def raise_limits() -> list[str]:
     return raised
 
 
-def _can_open(place: str) -> bool:
+def _can_open(path: str) -> bool:
     try:
-        os.close(os.open(place, os.O_RDWR))
+        os.close(os.open(path, os.O_RDWR))
     except OSError:
         return False
     return True
 
 
-def _lines(place: str) -> list[str]:
-    return Path(place).read_text("utf-8", "replace").splitlines()
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text("utf-8", "replace").splitlines()

@@ -144,7 +144,7 @@ async def test_two_runs_over_one_file_never_both_win(workspace: Path, tmp_path: 
 
 
 class Tampered:
-    """Held changes over an overlay that is not what was looked at any more."""
+    """Pending changes over an overlay that is not what was looked at any more."""
 
     def __init__(self, held: Any, text: bytes) -> None:
         self._held, self._text = held, text

@@ -454,8 +454,8 @@ async def test_an_answer_the_scrubber_cannot_read_is_not_passed_on(secure_host: 
 async def test_a_secret_goes_to_no_host_with_another_certificate(secure_host: Host) -> None:
     """TLS to the host is checked before the first byte of the request."""
     egress = injecting(secure_host)
-    with tls_host("other.example") as stranger:
-        trusted = Egress(allow=egress.allow, authorities=stranger.authorities)
+    with tls_host("other.example") as outsider:
+        trusted = Egress(allow=egress.allow, authorities=outsider.authorities)
         async with open_proxy(trusted, wall_seconds=30, secrets=SECRETS) as proxy:
             answer = await say(proxy.folder, get("http://api.example/"))
 
@@ -477,12 +477,12 @@ async def test_the_proxy_process_has_no_privileges(
     """Nobody, no capabilities, a filter, nothing of our environment, no descriptor of ours."""
     monkeypatch.setenv("SOMEBODYS_SECRET", "canary")
     async with open_proxy(plain(host), wall_seconds=30) as proxy:
-        place = Path(f"/proc/{proxy.pid}")
+        path = Path(f"/proc/{proxy.pid}")
         status = dict(
-            line.split(":\t", 1) for line in (place / "status").read_text().splitlines()
+            line.split(":\t", 1) for line in (path / "status").read_text().splitlines()
         )
-        environment = (place / "environ").read_bytes() if os.geteuid() == 0 else b""
-        arguments = (place / "cmdline").read_bytes()
+        environment = (path / "environ").read_bytes() if os.geteuid() == 0 else b""
+        arguments = (path / "cmdline").read_bytes()
 
     if os.geteuid() == 0:
         assert set(status["Uid"].split()) == {"65534"}

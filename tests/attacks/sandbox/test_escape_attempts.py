@@ -115,7 +115,7 @@ async def test_refused_calls_are_refused(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="x32 exists on x86-64 only")
-async def test_another_door_into_the_kernel_is_death(sandbox: Sandbox) -> None:
+async def test_another_entry_into_the_kernel_is_death(sandbox: Sandbox) -> None:
     """The x32 numbers of allowed calls are not allowed; clone3 is unknown, not refused."""
     getpid, mount = 0x40000000 + 39, 0x40000000 + 165
     attempts = [("getpid", getpid, []), ("mount", mount, [0] * 5), ("clone3", 435, [0, 0])]
@@ -154,7 +154,7 @@ async def test_odd_sockets_do_not_open(sandbox: Sandbox) -> None:
 
 async def test_the_kernels_settings_cannot_be_written(sandbox: Sandbox) -> None:
     """Not even where the launcher was the host's root."""
-    places = [
+    entries = [
         "/proc/sys/kernel/core_pattern",
         "/proc/sys/kernel/modprobe",
         "/proc/sys/vm/overcommit_memory",
@@ -167,14 +167,14 @@ async def test_the_kernels_settings_cannot_be_written(sandbox: Sandbox) -> None:
         "/proc/1/oom_score_adj",
     ]
 
-    result = await attempt(sandbox, "writable", places=places)
+    result = await attempt(sandbox, "writable", paths=entries)
 
     assert result.value == []
 
 
 async def test_the_hosts_secrets_are_not_there(sandbox: Sandbox) -> None:
     """No home, no keys, no shadow, no masked facts of the kernel."""
-    places = [
+    entries = [
         *(f"{Path.home()}/{name}" for name in (".ssh", ".cache", ".bashrc", ".profile")),
         "/home",
         "/etc/shadow",
@@ -191,7 +191,7 @@ async def test_the_hosts_secrets_are_not_there(sandbox: Sandbox) -> None:
         "/dev/mem",
     ]
 
-    result = await attempt(sandbox, "readable", places=places)
+    result = await attempt(sandbox, "readable", paths=entries)
 
     # A container has an /etc/hosts of its own.
     assert set(result.value) <= ({"/etc/hosts"} if sandbox.name == "docker" else set())
@@ -199,7 +199,7 @@ async def test_the_hosts_secrets_are_not_there(sandbox: Sandbox) -> None:
 
 async def test_no_daemon_can_be_called(sandbox: Sandbox) -> None:
     """The container engines' and the system's sockets are absent."""
-    places = [
+    entries = [
         "/var/run/docker.sock",
         "/run/docker.sock",
         "/run/containerd/containerd.sock",
@@ -208,7 +208,7 @@ async def test_no_daemon_can_be_called(sandbox: Sandbox) -> None:
         "\0/tmp/.X11-unix/X0",
     ]
 
-    result = await attempt(sandbox, "unix_sockets", places=places)
+    result = await attempt(sandbox, "unix_sockets", paths=entries)
 
     assert result.value == []
 
@@ -220,7 +220,7 @@ async def test_an_abstract_socket_of_the_host_is_out_of_reach(sandbox: Sandbox) 
         listener.bind(name)
         listener.listen()
 
-        result = await attempt(sandbox, "unix_sockets", places=[name])
+        result = await attempt(sandbox, "unix_sockets", paths=[name])
 
     assert result.value == []
 
@@ -269,7 +269,7 @@ def _mounts() -> list[Path]:
         "/run",
         "/usr",
     ]
-    return [Path(place) for place in [*risky, "/var/run/docker.sock", "/no/such/place"]]
+    return [Path(path) for path in [*risky, "/var/run/docker.sock", "/no/such/path"]]
 
 
 @pytest.mark.parametrize("source", _mounts(), ids=str)
@@ -281,7 +281,7 @@ async def test_a_mount_that_opens_the_host_is_refused(sandbox: Sandbox, source: 
         await sandbox.run(CommandJob(("true",)), profile)
 
 
-async def test_a_link_to_a_forbidden_place_is_refused(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_a_link_to_a_forbidden_path_is_refused(sandbox: Sandbox, tmp_path: Path) -> None:
     """The real path counts."""
     link = tmp_path / "innocent"
     link.symlink_to("/etc")

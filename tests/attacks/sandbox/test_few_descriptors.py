@@ -16,7 +16,7 @@ from sandbox.lease import Lease
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sandbox.protocol import ArmingSandbox
+    from sandbox.protocol import PrewarmingSandbox
 
 JOB = CommandJob(("true",))
 MOST = 60
@@ -25,7 +25,7 @@ MOST = 60
 
 def opened() -> set[int]:
     """Descriptors of this process, and one for having looked."""
-    return {int(place.name) for place in Path("/proc/self/fd").iterdir()}
+    return {int(path.name) for path in Path("/proc/self/fd").iterdir()}
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def few(free: int) -> Iterator[None]:
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("backend", BACKENDS[1:])
 async def test_a_start_with_too_few_descriptors_is_an_error_of_ours(
-    backend: Callable[[], ArmingSandbox],
+    backend: Callable[[], PrewarmingSandbox],
 ) -> None:
     """However many there are, until there are enough."""
     async with backend() as sandbox:

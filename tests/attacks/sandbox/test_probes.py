@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 SUITE_SECONDS = 400
 
 NOBODY_CAN = {23, 24, 25, 27, 29, 37, 38, 39, 40, 41, 42, 43, 45, 47, 49, 54, 55, 66}
-"""Rows that no wall closes in either control, whoever started it."""
+"""Rows that nothing closes in either control, whoever started it."""
 
 UNLIMITED = {1, 2, 3, 7, 8}
 """Rows about limits, of which the controls have none."""
@@ -159,10 +159,10 @@ def test_bubblewrap_of_a_plain_user_is_as_documented() -> None:
     if python is None:
         pytest.skip("no Python of this version that a plain user can reach")
     root = Path(__file__).parents[3]
-    places = f"{root}:{sysconfig.get_paths()['purelib']}"
+    entries = f"{root}:{sysconfig.get_paths()['purelib']}"
     done = subprocess.run(
         [*AS_NOBODY, python, "-c", PROBE],
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": places, "PYTHONDONTWRITEBYTECODE": "1"},
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": entries, "PYTHONDONTWRITEBYTECODE": "1"},
         cwd="/",
         capture_output=True,
         check=False,

@@ -111,10 +111,10 @@ async def client(
 ) -> None:
     """Calls one after the other, and kills others' sandboxes meanwhile."""
     for number in numbers:
-        place = number % CYCLE
-        if place in KILLS:
-            await anyio.to_thread.run_sync(kill, KILLS[place])
-        fault = FAULTS.get(place, NONE)
+        path = number % CYCLE
+        if path in KILLS:
+            await anyio.to_thread.run_sync(kill, KILLS[path])
+        fault = FAULTS.get(path, NONE)
         end = await ended(pool, fault, number)
         assert end in fault.ends_as | HURT, (fault, end)
         ends[fault.name, end] += 1
@@ -179,7 +179,7 @@ async def test_a_soak_leaves_nothing(
             for start in range(CLIENTS):
                 clients.start_soon(client, pool, range(start, calls, CLIENTS), ends)
         # Somebody's kills may have met each call with a fault; now nobody kills.
-        unmet = [place for place, fault in FAULTS.items() if not was_met(fault, ends)]
+        unmet = [path for path, fault in FAULTS.items() if not was_met(fault, ends)]
         await client(pool, unmet, ends)
         metrics = pool.metrics
 

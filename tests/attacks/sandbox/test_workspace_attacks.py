@@ -92,7 +92,7 @@ PLANTED: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
-def layered(folder: Path, plant: Callable[[Path], object]) -> tuple[ChangeSet, CommitError]:
+def overlaid(folder: Path, plant: Callable[[Path], object]) -> tuple[ChangeSet, CommitError]:
     """The change set of an overlay, and why its commit was refused; checks nothing went in."""
     workspace = fill(folder / "workspace", BEFORE)
     was = tree(workspace)
@@ -113,7 +113,7 @@ def layered(folder: Path, plant: Callable[[Path], object]) -> tuple[ChangeSet, C
 def test_what_is_planted_is_refused(tmp_path: Path, name: str) -> None:
     plant, reason = PLANTED[name]
 
-    changes, refusal = layered(tmp_path, plant)
+    changes, refusal = overlaid(tmp_path, plant)
 
     assert refusal.kind == "refused"
     assert any(reason in fault.reason for fault in changes.refused), changes.refused[:5]
@@ -124,7 +124,7 @@ def test_what_is_planted_is_refused(tmp_path: Path, name: str) -> None:
 def test_protected_paths_hold_whatever_the_way(
     tmp_path: Path, plant: Callable[[Path], None]
 ) -> None:
-    changes, refusal = layered(tmp_path, plant)
+    changes, refusal = overlaid(tmp_path, plant)
 
     assert refusal.kind == "refused"
     assert changes.protected

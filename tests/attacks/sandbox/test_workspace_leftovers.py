@@ -100,9 +100,9 @@ def test_a_plain_user_needs_no_privilege() -> None:
     python = shutil.which(tag, path="/usr/bin:/usr/local/bin")
     if python is None:
         pytest.skip(f"no {tag} that other users may run; install the system's")
-    with tempfile.TemporaryDirectory() as place:
-        Path(place).chmod(0o755)
-        packages = Path(place, "packages")
+    with tempfile.TemporaryDirectory() as entry:
+        Path(entry).chmod(0o755)
+        packages = Path(entry, "packages")
         shutil.copytree(Path(sandbox.__file__).parent, packages / "sandbox")
         for name in (
             "anyio",
@@ -114,10 +114,10 @@ def test_a_plain_user_needs_no_privilege() -> None:
         ):
             _bring(name, packages)
         workspace = fill(
-            Path(place, "workspace"), {"a": "one\n", "d/x": "x\n", "d/key": "secret"}
+            Path(entry, "workspace"), {"a": "one\n", "d/x": "x\n", "d/key": "secret"}
         )
         (workspace / "d").chmod(0o750)
-        journals = Path(place, "journals")
+        journals = Path(entry, "journals")
         journals.mkdir(mode=0o700)
         for each in (journals, workspace, *workspace.rglob("*")):
             os.chown(each, USER, USER)

@@ -91,9 +91,9 @@ async def test_a_container_is_the_quickest_at_hand_that_has_the_profiles_images(
     """A profile's image that only the engine has takes every container back to the engine."""
     (tmp_path / "work").mkdir()
     profiles = {"own": {"image": "sha256:" + "0" * 64}}
-    places = {"state": tmp_path / "state", "workspace": tmp_path / "work"}
-    plain = BrokerConfig.load(**places, sandbox={"prewarmed": 0})
-    own = BrokerConfig.load(**places, sandbox={"prewarmed": 0, "profiles": profiles})
+    paths = {"state": tmp_path / "state", "workspace": tmp_path / "work"}
+    plain = BrokerConfig.load(**paths, sandbox={"prewarmed": 0})
+    own = BrokerConfig.load(**paths, sandbox={"prewarmed": 0, "profiles": profiles})
     found = []
     for config in (plain, own):
         async with AsyncExitStack() as stack:

@@ -20,7 +20,7 @@ from permissions.setup.factory import open_broker
 from permissions.tools.call import ToolCall
 from permissions.trace.reader import read_entries
 from sandbox.backends.docker.engine import Engine
-from sandbox.backends.docker.image import PYTHON_LABEL, default_image, lay_on
+from sandbox.backends.docker.image import PYTHON_LABEL, add_layer, default_image
 from wardline import CommandOutput
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def other_python() -> Iterator[str]:
     layer = io.BytesIO()
     tarfile.open(fileobj=layer, mode="w").close()
     with closing(Engine.connect()) as engine:
-        yield lay_on(
+        yield add_layer(
             engine, default_image(engine), layer, labels={PYTHON_LABEL: "3.5"}, tag=tag
         )
         engine.client.remove_image(tag)

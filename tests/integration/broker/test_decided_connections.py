@@ -1,4 +1,4 @@
-"""Rego decides each connection of a tool behind walls, while it runs, and the record replays."""
+"""Rego decides each connection of a tool behind limits, while it runs, and the record replays."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ async def test_each_connection_is_decided_recorded_and_decided_again(
 async def test_what_the_session_reads_meanwhile_tightens_the_next_connection(
     backend: str, tmp_path: Path, host: Host
 ) -> None:
-    """The shipped policy: code may go on after strangers were read with a person only."""
+    """The shipped policy: code may go on after untrusted data was read with a person only."""
     sessions: list[RunState] = []
     host.meanwhile["/first"] = lambda: sessions[0].labels.add("untrusted")
     config = configured(tmp_path, host, backend)

@@ -134,8 +134,8 @@ async def test_what_changes_nothing_is_not_asked_about(workspace: Path, code: Pa
 
 
 async def test_a_label_of_the_permit_is_put_on_the_session(workspace: Path, code: Path) -> None:
-    duty = {"id": "t.label", "type": "label", "properties": {"add": ["edited"]}}
-    async with editor(workspace, code, effects=permitted(duty)) as (broker, session):
+    obligation = {"id": "t.label", "type": "label", "properties": {"add": ["edited"]}}
+    async with editor(workspace, code, effects=permitted(obligation)) as (broker, session):
         await broker.call(session, script(EDIT))
 
         assert "edited" in session.labels
@@ -165,7 +165,7 @@ async def test_a_denial_discards_and_the_tool_has_not_succeeded(
 
 
 @pytest.mark.parametrize(
-    "duty",
+    "obligation",
     [
         {"id": "t.x", "type": "unheard_of", "properties": {}},
         {"id": "t.x", "type": "redact", "properties": {"fields": ["/x"]}},
@@ -173,12 +173,12 @@ async def test_a_denial_discards_and_the_tool_has_not_succeeded(
         {"id": "t.x", "type": "budget", "properties": {"name": "cost", "amount": 1}},
         {"id": "t.x", "type": "deadline", "properties": {"seconds": 1}},
     ],
-    ids=lambda duty: duty["type"],
+    ids=lambda obligation: obligation["type"],
 )
-async def test_a_duty_that_cannot_be_done_any_more_discards(
-    duty: JsonObject, workspace: Path, code: Path, tmp_path: Path
+async def test_an_obligation_that_cannot_be_done_any_more_discards(
+    obligation: JsonObject, workspace: Path, code: Path, tmp_path: Path
 ) -> None:
-    async with editor(workspace, code, effects=permitted(duty)) as (broker, session):
+    async with editor(workspace, code, effects=permitted(obligation)) as (broker, session):
         result = await broker.call(session, script(EDIT))
 
     assert isinstance(result, Denial)

@@ -92,10 +92,10 @@ def test_as_a_plain_user_on_docker_it_is_refused_and_nothing_ran() -> None:
 
 @contextmanager
 def owned_by_a_user() -> Iterator[tuple[Path, Path]]:
-    with tempfile.TemporaryDirectory() as place:
-        Path(place).chmod(0o755)
-        workspace = fill(Path(place, "workspace"), BEFORE)
-        code = Path(place, "code")
+    with tempfile.TemporaryDirectory() as path:
+        Path(path).chmod(0o755)
+        workspace = fill(Path(path, "workspace"), BEFORE)
+        code = Path(path, "code")
         code.mkdir()
         for each in (workspace, *workspace.rglob("*"), code):
             os.chown(each, USER, USER)

@@ -1,4 +1,4 @@
-"""A tool behind walls reaches one host through the broker, and the record says so."""
+"""A tool behind limits reaches one host through the broker, and the record says so."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def assert_nowhere(config: BrokerConfig, run: str) -> None:
     ]
     forms = [SECRET, SECRET.hex().encode(), base64.b64encode(SECRET)]
     forms += [base64.b64encode(b"x" * shift + SECRET)[4:-4] for shift in (1, 2)]
-    files = [place.read_bytes() for place in config.state.rglob("*") if place.is_file()]
+    files = [path.read_bytes() for path in config.state.rglob("*") if path.is_file()]
 
     assert any(b"*" * len(SECRET) in data for data in opened)
     assert not [form for form in forms for data in opened + files if form in data]

@@ -29,8 +29,8 @@ HOUR = 3600 * 1_000_000
 
 @tool(effect="read", impact="low")
 async def read_note(path: Annotated[str, PathArg()]) -> str:
-    """Gives what a stranger wrote."""
-    return f"a stranger wrote report-{path}"
+    """Gives untrusted text."""
+    return f"an attacker wrote report-{path}"
 
 
 @tool(effect="write", impact="low", output="trusted")
@@ -126,7 +126,7 @@ async def test_another_plan_is_refused(config: BrokerConfig) -> None:
                 pass
 
 
-async def test_strangers_words_stay_strangers_words(config: BrokerConfig) -> None:
+async def test_untrusted_words_stay_untrusted(config: BrokerConfig) -> None:
     async with (
         open_broker(config, [read_note, write_note]) as broker,
         open_session(broker, user="alice", agent="bot", run="r", prompt="tidy up") as s,

@@ -256,7 +256,7 @@ async def test_policy_forbids_it_for_high_impact(config: BrokerConfig) -> None:
     assert recorded(config, "request") == []
 
 
-async def test_what_it_gives_is_a_strangers(config: BrokerConfig) -> None:
+async def test_what_it_gives_is_untrusted(config: BrokerConfig) -> None:
     """Whatever it was given: an earlier call decides what it says."""
     async with (
         open_broker(config, TOOLS) as broker,

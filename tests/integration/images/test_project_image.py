@@ -36,7 +36,7 @@ from sandbox.backends.docker.image import (
     LOCK_LABEL,
     PROJECT_LABEL,
     PYTHON_LABEL,
-    lay_on,
+    add_layer,
     python_tag,
     with_sbom,
 )
@@ -140,7 +140,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator[S
     yield Shop(root, built, SandboxProfile(image=built.id))
     for each in roots.prepared():
         if each.image == built.id:
-            shutil.rmtree(each.place)
+            shutil.rmtree(each.path)
 
 
 def labels(engine: Engine, image: str) -> Mapping[str, str]:
@@ -220,18 +220,18 @@ async def test_the_same_lock_and_sources_are_the_same_image(shop: Shop, tmp_path
 
 def test_the_labels_and_the_sbom_say_what_is_in_it(shop: Shop, engine: Engine) -> None:
     found = labels(engine, shop.built.id)
-    bill = read_sbom(engine, shop.built.id)
+    sbom = read_sbom(engine, shop.built.id)
 
     assert found[PYTHON_LABEL] == python_tag()
     assert found[PROJECT_LABEL] == f"{NAME}==1.2"
     assert found[LOCK_LABEL].startswith("sha256:")
     assert found[CONTENT_LABEL] == shop.built.content
-    assert bill.importable == {NAME: "1.2", "small": "1.0"}
-    small = next(part for part in bill.parts if part.name == "small")
+    assert sbom.importable == {NAME: "1.2", "small": "1.0"}
+    small = next(part for part in sbom.parts if part.name == "small")
     assert pinned(shop.root.parent / "wheels" / "small-1.0-py3-none-any.whl").endswith(
         small.sha256
     )
-    assert any(part.kind == "debian" and part.name == "libc6" for part in bill.parts)
+    assert any(part.kind == "debian" and part.name == "libc6" for part in sbom.parts)
 
 
 def test_the_image_can_be_exported_as_a_root_file_system(shop: Shop, engine: Engine) -> None:
@@ -246,7 +246,7 @@ def test_the_image_can_be_exported_as_a_root_file_system(shop: Shop, engine: Eng
 async def test_a_tampered_sbom_is_said_and_requirements_are_refused(
     change: str, shop: Shop, engine: Engine
 ) -> None:
-    """Laid over a good image, whose label is inherited."""
+    """Added to a good image, whose label is inherited."""
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:
         name = SBOM if change == "another" else f"{SBOM.rpartition('/')[0]}/.wh.sbom.cdx.json"
@@ -254,7 +254,7 @@ async def test_a_tampered_sbom_is_said_and_requirements_are_refused(
         entry.size = 2
         tar.addfile(entry, io.BytesIO(b"{}"))
     tag = f"wardline-test/{NAME}:{change}"
-    image = lay_on(engine, shop.built.id, layer, labels={}, tag=tag)
+    image = add_layer(engine, shop.built.id, layer, labels={}, tag=tag)
     try:
         if change == "gone" and _has_sbom(engine, image):
             pytest.fail("the engine did not take the whiteout")
@@ -281,12 +281,12 @@ def test_a_default_image_gets_its_sbom_too(shop: Shop, engine: Engine) -> None:
     base = labels(engine, shop.built.id)["io.wardline.base"]
     image = with_sbom(engine, base, tag=f"wardline-test/{NAME}:default")
     try:
-        bill = read_sbom(engine, image)
+        sbom = read_sbom(engine, image)
     finally:
         engine.client.remove_image(f"wardline-test/{NAME}:default")
 
-    assert bill.importable == {}
-    assert len(bill.parts) > 20
+    assert sbom.importable == {}
+    assert len(sbom.parts) > 20
 
 
 REFUSED = {
@@ -406,7 +406,7 @@ def test_the_command_prints_the_id_alone(shop: Shop) -> None:
     command = [sys.executable, "-m", "permissions", "sandbox", "build", str(shop.root)]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     listed = run.invoke(app, ["sandbox", "ls", "--json"])
-    bill = run.invoke(app, ["sandbox", "sbom", shop.built.id, "--json"])
+    sbom = run.invoke(app, ["sandbox", "sbom", shop.built.id, "--json"])
     text = run.invoke(app, ["sandbox", "sbom", shop.built.id])
 
     assert built.returncode == 0
@@ -416,7 +416,7 @@ def test_the_command_prints_the_id_alone(shop: Shop) -> None:
     assert {f"{NAME}==1.2"} <= {
         each["project"] for each in images if each["id"] == shop.built.id
     }
-    assert json.loads(bill.stdout)["specVersion"] == "1.6"
+    assert json.loads(sbom.stdout)["specVersion"] == "1.6"
     assert "python small 1.0 (MIT) in /opt/wardline/packages" in text.stdout
 
 

@@ -54,10 +54,10 @@ def around(host: str, port: int) -> dict[str, Any]:
         direct.open(f"http://{host}:{port}/", timeout=2)
         reached.append("without the proxy")
     sockets = [
-        str(place)
+        str(entry)
         for folder in ("/run", "/var/run", "/tmp", "/egress", "/box")
-        for place in (Path(folder).rglob("*") if Path(folder).is_dir() else ())
-        if place.is_socket()
+        for entry in (Path(folder).rglob("*") if Path(folder).is_dir() else ())
+        if entry.is_socket()
     ]
     writable = [path for path in ("/egress", "/egress/proxy") if _writes(path)]
     return {"reached": reached, "sockets": sockets, "writable": writable}
@@ -114,10 +114,10 @@ def look_for(parts: list[str]) -> list[str]:
     """Where a text, given in parts, can be found: variables, arguments, files."""
     text = "".join(parts).encode()
     found = [name for name, value in os.environb.items() if text in value]
-    places = [*Path("/proc").glob("[0-9]*/environ"), *Path("/proc").glob("[0-9]*/cmdline")]
-    places += [place for place in Path("/egress").rglob("*") if place.is_file()]
-    for place in places:
+    paths = [*Path("/proc").glob("[0-9]*/environ"), *Path("/proc").glob("[0-9]*/cmdline")]
+    paths += [path for path in Path("/egress").rglob("*") if path.is_file()]
+    for path in paths:
         with contextlib.suppress(OSError):
-            if text in place.read_bytes():
-                found.append(str(place))
+            if text in path.read_bytes():
+                found.append(str(path))
     return [str(name) for name in found]

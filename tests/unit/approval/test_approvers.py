@@ -45,7 +45,7 @@ def test_names_that_could_be_confused_are_refused(name: str) -> None:
         Approvers([person(name)])
 
 
-def test_strangers_are_refused() -> None:
+def test_unlisted_people_are_refused() -> None:
     registry = Approvers([person("bob")])
 
     with pytest.raises(ApproverRefusedError, match="no registered approver"):

@@ -53,7 +53,7 @@ class Case:
 ELIGIBILITY = [
     Case("a_member_may", "bob", payment(), None),
     Case("any_of_the_groups_will_do", "carol", payment(groups=("security", "x")), None),
-    Case("a_stranger_may_not", "dave", payment(), "none of the groups"),
+    Case("an_outsider_may_not", "dave", payment(), "none of the groups"),
     Case("the_human_acted_for_may_not", "alice", payment(), "asked for this call"),
     Case("the_requester_may_not", "bob", payment(subject="bob"), "asked for this call"),
     Case("however_they_are_written", "bob", payment(subject="user:BOB"), "asked for this call"),

@@ -119,15 +119,15 @@ async def test_a_third_party_can_check_who_answered_what(case: Case) -> None:
 
     assert asked.body["shown_digest"] == sha256(shown)
     said = [
-        checked(ended.contents[f"envelope_{place}"], shown, public(person))
-        for place, (person, _) in enumerate(case.answers)
+        checked(ended.contents[f"envelope_{path}"], shown, public(person))
+        for path, (person, _) in enumerate(case.answers)
     ]
     assert [(each["approver"], each["verdict"]) for each in said] == [
         (person.name, verdict) for person, verdict in case.answers
     ]
     assert {each["binding"] for each in said} == {asked.body["binding"]}
     assert ended.body["envelopes"] == [
-        sha256(ended.contents[f"envelope_{place}"]) for place in range(len(said))
+        sha256(ended.contents[f"envelope_{path}"]) for path in range(len(said))
     ]
 
 

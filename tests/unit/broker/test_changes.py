@@ -8,7 +8,7 @@ import anyio
 import pytest
 from editing import on_effects
 from faults import findings
-from holding import EDIT, HoldingPlace, edit
+from holding import EDIT, HoldingExecutor, edit
 
 from permissions.execution.memory import InMemoryChanges
 from permissions.execution.pending_changes import Obstacle
@@ -33,7 +33,7 @@ async def called(
     async with memory_broker(
         [edit],
         decide=on_effects(permitted() if answer is None else answer),
-        executors={"process": HoldingPlace(held, status)},
+        executors={"process": HoldingExecutor(held, status)},
     ) as broker:
         async with open_session(broker, user="alice") as session:
             result = await broker.call(session, EDIT)
@@ -73,7 +73,7 @@ async def test_who_gives_up_meanwhile_takes_nothing_of_the_run_along() -> None:
     async with memory_broker(
         [edit],
         decide=on_effects(asking()),
-        executors={"process": HoldingPlace(InMemoryChanges(workspace, AFTER))},
+        executors={"process": HoldingExecutor(InMemoryChanges(workspace, AFTER))},
         approval_mode="wait",
     ) as broker:
         async with open_session(broker, user="alice") as session:

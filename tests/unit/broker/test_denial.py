@@ -79,7 +79,7 @@ def test_no_failure_is_without_a_meaning() -> None:
 def test_a_fault_nobody_announced_denies_and_its_text_is_told_to_nobody(
     err: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The text of a foreign exception may quote a value; its place is enough to mend it."""
+    """The text of a foreign exception may quote a value; its position is enough to mend it."""
     with pytest.raises(type(err)) as raised:
         raise err
     with caplog.at_level(logging.DEBUG, logger="wardline"):

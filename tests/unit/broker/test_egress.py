@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from asking import TUNNEL, AskingPlace, connect
+from asking import TUNNEL, AskingExecutor, connect
 from faults import findings
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,20 +55,20 @@ def about_connections(
 
 async def answers_of(
     answer: Callable[[JsonObject], JsonValue],
-    place: AskingPlace | None = None,
+    executor: AskingExecutor | None = None,
     begin: Callable[[RunState], None] = lambda _: None,
 ) -> tuple[list[ConnectionAnswer], list[TraceEntry]]:
     """What the gate said, and the whole record."""
-    place = place or AskingPlace()
+    executor = executor or AskingExecutor()
     async with memory_broker(
-        [connect], decide=about_connections(answer), executors={"process": place}
+        [connect], decide=about_connections(answer), executors={"process": executor}
     ) as broker:
         async with open_session(broker, user="alice") as session:
             begin(session)
             result = await broker.call(session, CALL)
         assert findings(broker.trace.entries) == []
         assert isinstance(result, Completed), result
-        return place.answers, broker.trace.entries
+        return executor.answers, broker.trace.entries
 
 
 def decisions(entries: list[TraceEntry]) -> list[tuple[str, int | None, bool]]:
@@ -81,8 +81,8 @@ def decisions(entries: list[TraceEntry]) -> list[tuple[str, int | None, bool]]:
 
 async def test_a_permit_is_recorded_as_a_decision_of_its_own() -> None:
     """Whole, so that it can be decided again, and durable like its call."""
-    place = AskingPlace(times=2)
-    answers, entries = await answers_of(lambda _: permitted(EVIDENCE), place)
+    executor = AskingExecutor(times=2)
+    answers, entries = await answers_of(lambda _: permitted(EVIDENCE), executor)
 
     assert [(a.permitted, a.code, a.number) for a in answers] == [
         (True, "egress.allowed", 1),
@@ -125,21 +125,21 @@ async def test_nobody_is_asked_while_a_connection_waits() -> None:
 async def test_labels_are_those_of_the_moment() -> None:
     """What the session reads meanwhile tightens the next connection of a run."""
     held: list[RunState] = []
-    place = AskingPlace(2, lambda: held[0].labels.add("untrusted"))
+    executor = AskingExecutor(2, lambda: held[0].labels.add("untrusted"))
 
     def answer(document: JsonObject) -> JsonObject:
         return denied() if document["context"]["labels"] else permitted()
 
-    answers, _ = await answers_of(answer, place, held.append)
+    answers, _ = await answers_of(answer, executor, held.append)
 
     assert [each.permitted for each in answers] == [True, False]
 
 
 async def test_a_closed_session_makes_no_connection() -> None:
     held: list[RunState] = []
-    place = AskingPlace(2, lambda: setattr(held[0], "closed", True))
+    executor = AskingExecutor(2, lambda: setattr(held[0], "closed", True))
 
-    answers, entries = await answers_of(lambda _: permitted(), place, held.append)
+    answers, entries = await answers_of(lambda _: permitted(), executor, held.append)
 
     assert [(a.permitted, a.code) for a in answers][1] == (False, "session.closed")
     assert len(decisions(entries)) == 2
@@ -147,7 +147,7 @@ async def test_a_closed_session_makes_no_connection() -> None:
 
 async def test_the_approval_of_the_call_is_in_the_question() -> None:
     seen: list[JsonObject] = []
-    place = AskingPlace()
+    executor = AskingExecutor()
 
     def decide(document: JsonObject) -> JsonObject:
         if document["action"]["name"] == "egress/connect":
@@ -157,7 +157,7 @@ async def test_the_approval_of_the_call_is_in_the_question() -> None:
 
     async with (
         memory_broker(
-            [connect], decide=decide, executors={"process": place}, approval_mode="wait"
+            [connect], decide=decide, executors={"process": executor}, approval_mode="wait"
         ) as broker,
         open_session(broker, user="alice") as session,
         anyio.create_task_group() as group,
@@ -170,7 +170,7 @@ async def test_the_approval_of_the_call_is_in_the_question() -> None:
     assert seen[0]["approvers"] == ["olga"]
 
 
-DUTIES = {
+ATTACHED = {
     "sandbox": ({"isolation": "process", "profile": None}, "obligation.failed"),
     "label": ({"add": ["x"]}, "obligation.failed"),
     "odd": ({}, "obligation.unknown"),
@@ -178,12 +178,12 @@ DUTIES = {
 }
 
 
-@pytest.mark.parametrize("kind", DUTIES)
-async def test_a_duty_that_a_connection_cannot_keep_refuses_it(kind: str) -> None:
-    properties, code = DUTIES[kind]
-    duty = {"id": "a", "type": kind, "properties": properties}
+@pytest.mark.parametrize("kind", ATTACHED)
+async def test_an_obligation_that_a_connection_cannot_keep_refuses_it(kind: str) -> None:
+    properties, code = ATTACHED[kind]
+    obligation = {"id": "a", "type": kind, "properties": properties}
 
-    (answer,), entries = await answers_of(lambda _: permitted(EVIDENCE, duty))
+    (answer,), entries = await answers_of(lambda _: permitted(EVIDENCE, obligation))
 
     assert (answer.permitted, answer.code) == (False, code)
     assert decisions(entries)[-1] == ("egress/connect", 1, True)
@@ -212,19 +212,21 @@ async def test_an_engine_without_a_clear_answer_refuses(code: str) -> None:
 
 
 async def test_what_cannot_be_recorded_is_not_made() -> None:
-    place = AskingPlace()
+    executor = AskingExecutor()
 
     def decide(document: JsonObject) -> JsonObject:
         if document["action"]["name"] == "egress/connect":
             broker.trace.fail("full")
         return permitted()
 
-    async with memory_broker([connect], decide=decide, executors={"process": place}) as broker:
+    async with memory_broker(
+        [connect], decide=decide, executors={"process": executor}
+    ) as broker:
         with pytest.raises(TraceWriteError):  # the end of the session, neither
             async with open_session(broker, user="alice") as session:
                 await broker.call(session, CALL)
 
-    (answer,) = place.answers
+    (answer,) = executor.answers
     assert (answer.permitted, answer.code, answer.number) == (False, "trace.unavailable", None)
 
 
@@ -261,5 +263,5 @@ def test_only_a_well_formed_permit_without_other_obligations_lets_a_connection_t
         assert answer["decision"] is True
         context = answer["context"]
         assert context["access_request"] is None
-        assert all(duty["type"] == "evidence" for duty in context["obligations"])
+        assert all(obligation["type"] == "evidence" for obligation in context["obligations"])
         assert set(context) == set(permitted()["context"])

@@ -145,7 +145,7 @@ WITHHELD: dict[str, tuple[str, Any, tuple[str, ...], str | None]] = {
 
 
 @pytest.mark.parametrize("case", WITHHELD.values(), ids=WITHHELD.keys())
-async def test_a_duty_that_fails_withholds_the_whole_result(
+async def test_an_obligation_that_fails_withholds_the_whole_result(
     case: tuple[str, Any, tuple[str, ...], str | None],
 ) -> None:
     name, value, pointers, key = case
@@ -238,7 +238,7 @@ def test_an_earlier_exception_is_an_exception_again() -> None:
 
 @pytest.fixture
 async def admission() -> Admission:
-    """Leave to run a call that was never used."""
+    """Permission to run a call that was never used."""
     async with (
         memory_broker(TOOLS, decide=lambda _: permitted()) as broker,
         open_session(broker) as session,

@@ -203,10 +203,10 @@ def test_verify_with_a_head_of_ones_own(run: Any, state: Path, tmp_path: Path):
 
 
 def test_verify_with_another_key_fails(run: Any, tmp_path: Path):
-    stranger = tmp_path / "stranger.pub"
-    stranger.write_text(f"{memory_signer().public}\n")
+    outsider = tmp_path / "outsider.pub"
+    outsider.write_text(f"{memory_signer().public}\n")
 
-    assert run("verify", "--key", str(stranger)).exit_code == 5
+    assert run("verify", "--key", str(outsider)).exit_code == 5
 
 
 @pytest.fixture
@@ -244,7 +244,7 @@ def test_a_log_swapped_with_its_keys_before_anybody_looked_is_not_called_signed(
 def test_a_log_swapped_with_its_keys_after_it_was_verified_is_found(
     run: Any, state: Path, swapped: Path
 ):
-    """The verifier remembers which log lay here, and who signed it."""
+    """The verifier remembers which log was here, and who signed it."""
     assert run("verify").exit_code == 0
     put_in_place(state, swapped)
 

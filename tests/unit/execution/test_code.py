@@ -127,8 +127,8 @@ def test_a_sandbox_user_can_read_the_stage_and_change_nothing(
 ) -> None:
     root = staged(stage, project)
 
-    for place in (root, *root.rglob("*")):
-        assert place.stat().st_mode & 0o777 == (0o755 if place.is_dir() else 0o644)
+    for path in (root, *root.rglob("*")):
+        assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644)
 
 
 def test_code_that_is_in_no_file_is_refused(stage: CodeStage) -> None:

@@ -134,7 +134,7 @@ def test_an_unknown_profile_or_an_injected_argument_is_refused(
 def test_what_cannot_be_overlaid_is_refused_before(
     executor: SandboxedExecutor, workspace: Path, tmp_path: Path
 ) -> None:
-    """A profile whose secrets would come out as changes, and a place that is never shown."""
+    """A profile whose secrets would come out as changes, and a path that is never shown."""
     with_secrets = SandboxedExecutor(
         BubblewrapSandbox(),
         stage=CodeStage(tmp_path / "code"),
@@ -417,10 +417,10 @@ def test_a_limit_stops_the_call_in_the_supervisors_words(workspace: Path, verdic
 
 def test_what_was_enforced_is_recorded_without_fractions(workspace: Path) -> None:
     outcome = ended(
-        workspace, verdict="ok", value=1, enforced={"cpus": 0.5, "walls": [1.0, {"a": 2.25}]}
+        workspace, verdict="ok", value=1, enforced={"cpus": 0.5, "limits": [1.0, {"a": 2.25}]}
     )
 
-    assert outcome.enforced == {"cpus": "0.5", "walls": ["1", {"a": "2.25"}]}
+    assert outcome.enforced == {"cpus": "0.5", "limits": ["1", {"a": "2.25"}]}
 
 
 def test_a_provider_that_quotes_a_file_name_is_not_quoted() -> None:

@@ -22,10 +22,10 @@ def begin() -> SandboxSession:
 
 def test_one_run_and_tool_has_one_and_shares_it_with_nobody() -> None:
     sessions = SessionPool()
-    places = [("r", "one"), ("r", "other"), ("s", "one"), ("s", "other")]
+    paths = [("r", "one"), ("r", "other"), ("s", "one"), ("s", "other")]
 
-    first = [sessions.find(run, tool, STARTED_FOR, begin) for run, tool in places]
-    second = [sessions.find(run, tool, STARTED_FOR, begin) for run, tool in places]
+    first = [sessions.find(run, tool, STARTED_FOR, begin) for run, tool in paths]
+    second = [sessions.find(run, tool, STARTED_FOR, begin) for run, tool in paths]
 
     assert [one.id for one in first] == [one.id for one in second]
     assert len({one.id for one in first}) == 4
@@ -49,7 +49,7 @@ def test_a_call_for_something_else_does_not_run_in_it(change: dict[str, Any]) ->
 
 
 async def test_one_that_is_over_is_told_once_and_removed_before() -> None:
-    """Its place is free for others meanwhile."""
+    """Its slot is free for others meanwhile."""
     sessions = SessionPool()
     session = sessions.find("r", "tool", STARTED_FOR, begin)
     await session.aclose()

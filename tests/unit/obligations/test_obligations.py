@@ -1,4 +1,4 @@
-"""Duties: each type, how demands add up, and what is refused."""
+"""Obligations: each type, how demands add up, and what is refused."""
 
 from __future__ import annotations
 
@@ -109,12 +109,12 @@ def test_demands_only_add_up(case: Case) -> None:
 
 
 def test_every_type_of_the_contract_has_a_case() -> None:
-    """A new duty without a test is found here."""
+    """A new obligation without a test is found here."""
     assert set(KNOWN) == {"sandbox", "redact", "evidence", "label", "budget", "deadline"}
 
 
 @pytest.mark.parametrize("kind", ["Sandbox", "sandbox ", "notify", "redacts"])
-def test_an_unknown_duty_is_no_permit(kind: str) -> None:
+def test_an_unknown_obligation_is_no_permit(kind: str) -> None:
     with pytest.raises(ObligationUnknownError, match="known are budget, deadline"):
         terms((kind, {}))
 
@@ -139,10 +139,10 @@ MALFORMED: dict[str, tuple[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("duty", MALFORMED.values(), ids=MALFORMED.keys())
-def test_a_malformed_duty_is_no_permit(duty: tuple[str, Any]) -> None:
+@pytest.mark.parametrize("obligation", MALFORMED.values(), ids=MALFORMED.keys())
+def test_a_malformed_obligation_is_no_permit(obligation: tuple[str, Any]) -> None:
     with pytest.raises(ObligationFailedError, match=r"'t\.0'"):
-        terms(duty)
+        terms(obligation)
 
 
 def test_two_profiles_contradict_each_other() -> None:
@@ -182,7 +182,7 @@ def test_what_a_pointer_names_is_replaced(case: Hidden) -> None:
 
 
 @pytest.mark.parametrize("pointer", ["a", "a/b", "*", "#/a"])
-def test_what_is_no_pointer_is_no_duty_done(pointer: str) -> None:
+def test_what_is_no_pointer_is_no_obligation_done(pointer: str) -> None:
     with pytest.raises(ObligationFailedError):
         redact({"a": 1}, [pointer])
 
@@ -199,7 +199,7 @@ LATE = {
 
 
 @pytest.mark.parametrize("kind", KNOWN)
-def test_a_duty_about_running_comes_too_late_for_a_run_that_has_begun(kind: str) -> None:
+def test_an_obligation_about_running_comes_too_late_for_a_run_that_has_begun(kind: str) -> None:
     """Also one that asks for nothing: its author believes that something is done."""
     late = [Obligation(id="a", type=kind, properties=LATE[kind])]
 
@@ -225,30 +225,28 @@ def leaves(value: Any, above: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     return [above]
 
 
-def at(value: Any, place: tuple[str, ...]) -> Any:
-    for token in place:
+def at(value: Any, path: tuple[str, ...]) -> Any:
+    for token in path:
         if value == REDACTED:
             return value
         value = value[int(token)] if isinstance(value, list) else value[token]
     return value
 
 
-def pointer_to(place: tuple[str, ...]) -> str:
-    return "".join("/" + token.replace("~", "~0").replace("/", "~1") for token in place)
+def pointer_to(path: tuple[str, ...]) -> str:
+    return "".join("/" + token.replace("~", "~0").replace("/", "~1") for token in path)
 
 
 @given(TREES, st.data())
 def test_a_redacted_leaf_never_survives(tree: Any, data: st.DataObject) -> None:
     """Whatever the names on the way, and everything else stays as it was."""
-    places = leaves(tree)
-    chosen = data.draw(
-        st.lists(st.sampled_from(places), unique=True) if places else st.just([])
-    )
+    paths = leaves(tree)
+    chosen = data.draw(st.lists(st.sampled_from(paths), unique=True) if paths else st.just([]))
 
-    shown = redact(tree, [pointer_to(place) for place in chosen])
+    shown = redact(tree, [pointer_to(path) for path in chosen])
 
-    for place in chosen:
-        assert at(shown, place) == REDACTED
-    if not any("*" in place for place in chosen):
-        for place in set(places) - set(chosen):
-            assert at(shown, place) == at(tree, place)
+    for path in chosen:
+        assert at(shown, path) == REDACTED
+    if not any("*" in path for path in chosen):
+        for path in set(paths) - set(chosen):
+            assert at(shown, path) == at(tree, path)

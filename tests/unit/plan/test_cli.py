@@ -36,7 +36,7 @@ listed = [find_contact, read_invoice, list_files, pay]
 registry = ToolRegistry(listed)
 mapping = {each.name: each for each in registry}
 nothing = 7
-strangers = [7]
+outsiders = [7]
 """
 
 
@@ -100,7 +100,7 @@ def test_user_values_are_held_to_the_prompt(cli: Any, tmp_path: Path) -> None:
         ("verify", "plan.json", "--tools", "absent_module:registry"),
         ("verify", "plan.json", "--tools", "shop_tools:absent"),
         ("verify", "plan.json", "--tools", "shop_tools:nothing"),
-        ("verify", "plan.json", "--tools", "shop_tools:strangers"),
+        ("verify", "plan.json", "--tools", "shop_tools:outsiders"),
         ("show", "absent.json"),
     ],
     ids=" ".join,
@@ -128,8 +128,8 @@ def test_show_draws_steps_in_their_order(
     done = cli("show", "plan.json")
 
     assert done.exit_code == 0
-    places = [done.stdout.index(f". {step}: ") for step in ("invoice", "contact", "pay")]
-    assert places == sorted(places)
+    paths = [done.stdout.index(f". {step}: ") for step in ("invoice", "contact", "pay")]
+    assert paths == sorted(paths)
     assert "account = /account of contact" in done.stdout
     assert 'name = "ACME"  (said by the person)' in done.stdout
     assert "note = open, free text" in done.stdout

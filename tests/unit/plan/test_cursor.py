@@ -124,7 +124,7 @@ WHEN_READY = [
     Case("default left in place", "pay", {**PAYMENT, "urgent": False}, "matched"),
     Case("number spelt otherwise", "pay", {**PAYMENT, "cents": 98_000.0}, "matched"),
     Case(
-        "account of the stranger",
+        "account of the attacker",
         "pay",
         {**PAYMENT, "account": "DE666"},
         "mismatch",
@@ -200,7 +200,7 @@ def test_tool_changed_since_verification_is_a_mismatch(start: PlanCursor, ask: A
 def test_pinned_names_are_those_the_plan_fixed(
     start: PlanCursor, ready: PlanCursor, ask: Ask
 ) -> None:
-    """Values, and fields that no stranger had a say in; an extracted field stays his."""
+    """Values, and fields that no untrusted source had a say in; an extracted field stays his."""
     assert ask(start, "find_contact", {"name": "ACME"}).pinned == {"name"}
     assert ask(ready, "pay", PAYMENT).pinned == {"account"}
 

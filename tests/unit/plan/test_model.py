@@ -147,7 +147,7 @@ def test_payload_reads_back_as_the_same_plan(plan: Plan) -> None:
     assert parse_plan(plan.payload()) == plan
 
 
-def test_holes_for_control_admit_no_stranger_by_default() -> None:
+def test_holes_for_control_admit_no_attacker_by_default() -> None:
     control = Hole(hole={"type": "string"})
     free = Hole(hole={"type": "string"}, kind="free_text")
 

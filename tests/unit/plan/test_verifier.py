@@ -139,7 +139,7 @@ WRONG = [
         "pay",
     ),
     Case(
-        "a stranger's field as the account",
+        "an untrusted field as the account",
         argument(PAY, "account", from_invoice("/account")),
         "plan.tainted_control",
         "pay",
@@ -227,7 +227,12 @@ FINE = [
         "",
         None,
     ),
-    Case("free text from a stranger", argument(PAY, "note", from_invoice("/text")), "", None),
+    Case(
+        "free text from an untrusted source",
+        argument(PAY, "note", from_invoice("/text")),
+        "",
+        None,
+    ),
     Case("expiry one tick away", lambda p: p.update(expires_at=NOW + 1), "", None),
     Case("budget just enough", lambda p: p.update(budget={"calls": 3}), "", None),
 ]
@@ -266,7 +271,7 @@ def test_problem_text_holds_no_argument_value(
 def test_taint_runs_through_a_trusted_tool(
     document: JsonObject, tools: Mapping[str, PlannedTool]
 ) -> None:
-    """A trusted tool that is fed a stranger's text vouches for nothing it returns."""
+    """A trusted tool that is fed untrusted text vouches for nothing it returns."""
     document["steps"].insert(
         PAY,
         {
@@ -287,7 +292,7 @@ def test_taint_runs_through_a_trusted_tool(
 def test_output_is_as_tainted_as_the_worst_argument(
     document: JsonObject, tools: Mapping[str, PlannedTool]
 ) -> None:
-    """A clean word beside the stranger's does not clean the result."""
+    """A clean word beside an untrusted one does not clean the result."""
     document["steps"].insert(
         PAY,
         {
@@ -388,12 +393,12 @@ class ApprovalCase:
             ("pay",),
         ),
         ApprovalCase(
-            "small, and nothing of a stranger",
+            "small, and nothing of an untrusted source",
             step(PAY, tool="file_away", arguments={"folder": {"literal": "paid"}}),
             (),
         ),
         ApprovalCase(
-            "small, but a stranger chooses among folders",
+            "small, but an untrusted source chooses among folders",
             step(
                 PAY,
                 tool="file_away",

@@ -143,7 +143,7 @@ def test_without_a_session_nothing_runs() -> None:
 
 
 async def test_sync_tool_on_the_event_loop_is_refused(tmp_path: Path) -> None:
-    """It would block the loop that decides about it; the sentence names the ways out."""
+    """It would block the loop that decides about it; the sentence names the remedies."""
     async with in_session(tmp_path):
         with pytest.raises(NoSessionError, match="worker thread"):
             note("x")
@@ -201,15 +201,15 @@ async def test_nested_async_tools_are_decided_and_recorded_each(tmp_path: Path) 
 
 
 def test_function_with_a_registered_tools_name_is_another_tool(tmp_path: Path) -> None:
-    """Neither the stranger runs nor, in its place, the registered one."""
+    """Neither the outsider runs nor, in its place, the registered one."""
 
     @tool(name="note", effect="read", impact="low")
-    def stranger(text: str, times: int = 1) -> str:
-        RAN.append(f"stranger {text} {times}")
+    def outsider(text: str, times: int = 1) -> str:
+        RAN.append(f"outsider {text} {times}")
         return text
 
     with in_sync_session(tmp_path), pytest.raises(CallDenied) as refused:
-        stranger("x")
+        outsider("x")
 
     assert refused.value.denial.code == "call.changed"
     assert RAN == []

@@ -20,9 +20,9 @@ KEY = "x" * 44
 @pytest.fixture
 def file(tmp_path: Path) -> Callable[[str], Path]:
     def write(text: str) -> Path:
-        place = tmp_path / "settings.toml"
-        place.write_text(text)
-        return place
+        path = tmp_path / "settings.toml"
+        path.write_text(text)
+        return path
 
     return write
 
@@ -54,17 +54,17 @@ def test_the_file_of_the_folder_is_read_by_itself(tmp_path: Path) -> None:
 def test_keyword_beats_environment_beats_file_beats_default(
     file: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = file('environment = "file"\n[pdp]\nengine = "opa"\nopa_deadline_ms = 7\n')
-    assert BrokerConfig.load(place).environment == "file"
+    path = file('environment = "file"\n[pdp]\nengine = "opa"\nopa_deadline_ms = 7\n')
+    assert BrokerConfig.load(path).environment == "file"
 
     monkeypatch.setenv("WARDLINE_ENVIRONMENT", "variable")
     monkeypatch.setenv("WARDLINE_PDP__ENGINE", "embedded")
-    config = BrokerConfig.load(place)
+    config = BrokerConfig.load(path)
     assert (config.environment, config.pdp.engine) == ("variable", "embedded")
     assert config.pdp.opa_deadline_ms == 7
 
-    assert BrokerConfig.load(place, environment="keyword").environment == "keyword"
-    assert BrokerConfig.load(place).pdp.soft_deadline_ms == 50
+    assert BrokerConfig.load(path, environment="keyword").environment == "keyword"
+    assert BrokerConfig.load(path).pdp.soft_deadline_ms == 50
 
 
 def test_every_section_of_a_whole_file_arrives(
@@ -116,14 +116,14 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED.keys())
-def test_what_does_not_fit_is_refused_with_its_place(
+def test_what_does_not_fit_is_refused_with_its_position(
     case: tuple[str, str], tmp_path: Path
 ) -> None:
-    place = tmp_path / "settings.toml"
-    place.write_bytes(case[0].encode(errors="surrogateescape"))
+    path = tmp_path / "settings.toml"
+    path.write_bytes(case[0].encode(errors="surrogateescape"))
 
     with pytest.raises(ConfigError) as caught:
-        BrokerConfig.load(place)
+        BrokerConfig.load(path)
 
     assert case[1] in str(caught.value)
 

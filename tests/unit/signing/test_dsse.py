@@ -50,8 +50,8 @@ def test_unknown_members_are_ignored_and_url_safe_base64_is_read():
 
 
 def test_a_matching_keyid_alone_verifies_nothing():
-    stranger = memory_signer()
-    document = sign(b"x", payload_type=TYPE, signers=[stranger]).document()
+    outsider = memory_signer()
+    document = sign(b"x", payload_type=TYPE, signers=[outsider]).document()
     document["signatures"][0]["keyid"] = SIGNER.keyid
 
     with pytest.raises(SigningError, match="none of 1"):
@@ -112,8 +112,8 @@ def test_what_is_no_envelope_is_refused(data: bytes):
 def test_one_flipped_bit_of_payload_or_signature_is_found(payload: bytes, bit: int):
     signed = sign(payload, payload_type=TYPE, signers=[SIGNER])
     whole = bytearray(payload + signed.signatures[0].sig)
-    place = bit % (len(whole) * 8)
-    whole[place // 8] ^= 1 << place % 8
+    path = bit % (len(whole) * 8)
+    whole[path // 8] ^= 1 << path % 8
     changed = Envelope(
         TYPE,
         bytes(whole[: len(payload)]),

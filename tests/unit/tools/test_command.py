@@ -1,4 +1,4 @@
-"""A command tool is an argv with places: nothing an argument holds becomes another word."""
+"""A command tool is an argv with slots: nothing an argument holds becomes another word."""
 
 from __future__ import annotations
 
@@ -154,12 +154,12 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
         {"command": ("ls",), "sandbox": "process"},
         "a: command=",
     ),
-    "a place without one": (
+    "a slot without one": (
         _nothing,
         {"command": ("ls", "{a}"), "sandbox": "process"},
         "a: command=",
     ),
-    "places in a shell's text": (
+    "slots in a shell's text": (
         _text,
         {"command": "ls {a}", "shell": True, "sandbox": "process"},
         r"\$1",

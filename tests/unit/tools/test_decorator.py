@@ -157,7 +157,7 @@ NOT_TOOLS = [
         "opened for one call alone",
         {"workspace": "overlay", "sandbox": "process", "stateful": True},
     ),
-    Refused("layer without walls", plain, "say sandbox='process'", {"workspace": "overlay"}),
+    Refused("layer without limits", plain, "say sandbox='process'", {"workspace": "overlay"}),
     Refused("output", plain, "output=True is not one of", {"output": True}),
     Refused("stateful", plain, "stateful='no' is not one of", {"stateful": "no"}),
     Refused("kept nowhere", plain, "no sandbox that could be kept", {"stateful": True}),
@@ -312,7 +312,7 @@ def test_postponed_annotations_are_read() -> None:
     assert found.output_schema == {"type": "integer"}
 
 
-def test_a_type_imported_for_checkers_only_is_refused_with_the_way_out() -> None:
+def test_a_type_imported_for_checkers_only_is_refused_with_the_remedy() -> None:
     guarded = imported("postponed").hidden
 
     with pytest.raises(ToolDefinitionError, match="outside `if TYPE_CHECKING:`"):

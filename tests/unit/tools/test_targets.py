@@ -52,7 +52,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @dataclass(frozen=True)
-class Place:
+class PathCase:
     """What is said of a path below `work`: where it is, where it leads, whether inside."""
 
     id: str
@@ -64,37 +64,41 @@ class Place:
 
 
 PATHS = [
-    Place("a file", "notes.txt", "work/notes.txt", "work/notes.txt", inside=True),
-    Place("the workspace itself", ".", "work", "work", inside=True),
-    Place(
+    PathCase("a file", "notes.txt", "work/notes.txt", "work/notes.txt", inside=True),
+    PathCase("the workspace itself", ".", "work", "work", inside=True),
+    PathCase(
         "dots that stay", "deep/../notes.txt", "work/notes.txt", "work/notes.txt", inside=True
     ),
-    Place(
+    PathCase(
         "out and back in", "../work/notes.txt", "work/notes.txt", "work/notes.txt", inside=True
     ),
-    Place("out", "../outside/secret", "outside/secret", "outside/secret", inside=False),
-    Place("a name that only begins alike", "../work-too", "work-too", "work-too", inside=False),
-    Place("a link out", "out/x", "work/out/x", "outside/inner/x", inside=False),
-    Place("a link inside", "here/x", "work/here/x", "work/deep/x", inside=True),
-    Place(
+    PathCase("out", "../outside/secret", "outside/secret", "outside/secret", inside=False),
+    PathCase(
+        "a name that only begins alike", "../work-too", "work-too", "work-too", inside=False
+    ),
+    PathCase("a link out", "out/x", "work/out/x", "outside/inner/x", inside=False),
+    PathCase("a link inside", "here/x", "work/here/x", "work/deep/x", inside=True),
+    PathCase(
         "up from where a link leads",
         "out/../secret",
         "work/secret",
         "outside/secret",
         inside=False,
     ),
-    Place("a link to itself", "loop", "work/loop", "work/loop", inside=True),
-    Place("a hidden file", ".env", "work/.env", "work/.env", inside=True, hidden=True),
-    Place("a hidden folder", ".git/x", "work/.git/x", "work/.git/x", inside=True, hidden=True),
-    Place("a tilde is a name", "~/x", "work/~/x", "work/~/x", inside=True),
-    Place(
+    PathCase("a link to itself", "loop", "work/loop", "work/loop", inside=True),
+    PathCase("a hidden file", ".env", "work/.env", "work/.env", inside=True, hidden=True),
+    PathCase(
+        "a hidden folder", ".git/x", "work/.git/x", "work/.git/x", inside=True, hidden=True
+    ),
+    PathCase("a tilde is a name", "~/x", "work/~/x", "work/~/x", inside=True),
+    PathCase(
         "other letters", "Rechnüng.pdf", "work/Rechnüng.pdf", "work/Rechnüng.pdf", inside=True
     ),
 ]
 
 
 @pytest.mark.parametrize("case", PATHS, ids=lambda case: case.id)
-def test_a_path_says_where_it_is_and_where_it_leads(case: Place, workspace: Path) -> None:
+def test_a_path_says_where_it_is_and_where_it_leads(case: PathCase, workspace: Path) -> None:
     found = PathArg("write").parse(case.value, workspace)
 
     above = str(workspace.parent)

@@ -1,4 +1,4 @@
-"""Each finding fires where it should, with its place, and stays silent on its good twin."""
+"""Each finding fires where it should, with its position, and stays silent on its good twin."""
 
 from __future__ import annotations
 
@@ -261,7 +261,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
-def test_a_fault_is_found_at_its_place(case: Case) -> None:
+def test_a_fault_is_found_at_its_position(case: Case) -> None:
     findings = lint(case.bad)
 
     assert [(f.path, f.code, f.position.line, f.position.column) for f in findings] == [

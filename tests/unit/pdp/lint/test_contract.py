@@ -97,7 +97,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("case", NAMES, ids=lambda case: case.id)
-def test_what_nobody_reads_is_found_at_its_place(case: Case) -> None:
+def test_what_nobody_reads_is_found_at_its_position(case: Case) -> None:
     findings = lint(case.text, case.tables)
 
     assert [(f.path, f.code, f.position.line, f.position.column) for f in findings] == [
@@ -108,8 +108,8 @@ def test_what_nobody_reads_is_found_at_its_place(case: Case) -> None:
 SOUND = {
     "four rules": HEAD
     + DENY
-    + 'allow contains "mine.ok"\n\nobligations contains _duty\n\n'
-    + '_duty := {"id": "a", "type": "sandbox", "properties": {}}\n',
+    + 'allow contains "mine.ok"\n\nobligations contains _obligation\n\n'
+    + '_obligation := {"id": "a", "type": "sandbox", "properties": {}}\n',
     "layer": f"package wardline.layers.org\n\n{DENY}",
     "package of connections": f"package wardline.egress.mine\n\n{DENY}",
     "package of change sets": f"package wardline.effects.mine\n\n{DENY}",
@@ -205,7 +205,7 @@ INPUT = [
 
 
 @pytest.mark.parametrize("case", INPUT, ids=lambda case: case.id)
-def test_what_the_input_never_has_is_found_at_its_place(case: Case) -> None:
+def test_what_the_input_never_has_is_found_at_its_position(case: Case) -> None:
     text = (
         case.text
         if "package" in case.text

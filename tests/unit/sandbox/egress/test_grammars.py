@@ -1,4 +1,4 @@
-"""Hosts, addresses, ClientHellos and request heads: what is read, and all that is refused."""
+"""Hosts, addresses, ClientHellos and requests: what is read, and all that is refused."""
 
 from __future__ import annotations
 
@@ -326,7 +326,7 @@ class Case:
     head: bytes
 
 
-HOSTILE_HEADS = [
+HOSTILE_REQUESTS = [
     Case("bare-lf", b"GET http://allowed.example/ HTTP/1.1\nHost: allowed.example\n\r\n\r\n"),
     Case("bare-lf-in-header", GOOD + b"A: b\nC: d\r\n\r\n"),
     Case("bare-cr-in-header", GOOD + b"A: b\rC: d\r\n\r\n"),
@@ -388,7 +388,7 @@ HOSTILE_HEADS = [
 ]
 
 
-@pytest.mark.parametrize("case", HOSTILE_HEADS, ids=lambda case: case.id)
+@pytest.mark.parametrize("case", HOSTILE_REQUESTS, ids=lambda case: case.id)
 def test_a_request_that_servers_read_differently_is_refused(case: Case) -> None:
     with pytest.raises((RequestError, h11.RemoteProtocolError)):
         asked(case.head)

@@ -89,8 +89,8 @@ def test_a_stream_is_scrubbed_like_the_whole(
     scrubber = Scrubber(secrets)
     stream = scrubber.stream()
 
-    places = sorted({min(cut, len(data)) for cut in cuts} | {0, len(data)})
-    out = b"".join(stream.feed(data[a:b]) for a, b in itertools.pairwise(places))
+    paths = sorted({min(cut, len(data)) for cut in cuts} | {0, len(data)})
+    out = b"".join(stream.feed(data[a:b]) for a, b in itertools.pairwise(paths))
 
     assert out + stream.close() == scrubber.scrub(data)
 
@@ -131,12 +131,12 @@ def test_a_value_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_value_comes_from_a_file_only_its_owner_reads(tmp_path: Path) -> None:
-    place = tmp_path / "forge"
-    place.write_text("topsecret1\n")
-    place.chmod(0o600)
+    path = tmp_path / "forge"
+    path.write_text("topsecret1\n")
+    path.chmod(0o600)
 
     assert FileSecrets(tmp_path).get("secret://forge").reveal() == b"topsecret1"
-    place.chmod(0o644)
+    path.chmod(0o644)
     with pytest.raises(SandboxUnavailableError, match="open to others"):
         FileSecrets(tmp_path).get("secret://forge")
 

@@ -19,9 +19,9 @@ from sandbox.images.sbom import (
 )
 
 PARTS = [
-    Part("python", "a-b", "1.0+x", place=IMPORTABLE, sha256="0" * 64, licence="MIT"),
-    Part("python", "odd", "2", place=IMPORTABLE, licence="see the file (C) <me>"),
-    Part("python", "pip", "23", place="/usr/lib/python3/dist-packages"),
+    Part("python", "a-b", "1.0+x", folder=IMPORTABLE, sha256="0" * 64, licence="MIT"),
+    Part("python", "odd", "2", folder=IMPORTABLE, licence="see the file (C) <me>"),
+    Part("python", "pip", "23", folder="/usr/lib/python3/dist-packages"),
     Part("debian", "libc6", "1:2.36-9+deb12u9", arch="amd64"),
     Part("generic", "cpython", "3.11.2"),
 ]
@@ -66,7 +66,7 @@ def test_only_installed_debian_packages_are_listed() -> None:
 def test_a_distribution_is_read_from_its_metadata() -> None:
     part = distribution_part("Name: A.b\nVersion: 1\nLicense: MIT\n more\n\nLicense: x", "/p")
 
-    assert part == Part("python", "a-b", "1", place="/p", licence="MIT")
+    assert part == Part("python", "a-b", "1", folder="/p", licence="MIT")
 
 
 @pytest.mark.parametrize(

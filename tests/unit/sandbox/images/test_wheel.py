@@ -127,8 +127,8 @@ def test_a_layer_holds_nothing_outside_of_its_folder(tmp_path: Path) -> None:
 
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         entries = tar.getmembers()
-    places = {e.name for e in entries if not e.name.startswith("opt/wardline")}
-    assert places == {
+    paths = {e.name for e in entries if not e.name.startswith("opt/wardline")}
+    assert paths == {
         f"usr/local/lib/python3.11/{kind}-packages/wardline.pth" for kind in ("dist", "site")
     }
     assert {(e.uid, e.gid, e.mtime) for e in entries} == {(0, 0, 0)}

@@ -33,19 +33,19 @@ def run(machine: Machine, number: int, arguments: tuple[int, ...] = (), arch: in
     padded = (*arguments, 0, 0, 0, 0, 0, 0)[:6]
     data = struct.pack("<IIQ6Q", number, arch or bpf.AUDIT_ARCH[machine], 0, *padded)
     program = bpf.program(machine)
-    accumulator, place = 0, 0
+    accumulator, path = 0, 0
     while True:
-        code, yes, no, constant = struct.unpack_from("<HBBI", program, place * 8)
-        place += 1
+        code, yes, no, constant = struct.unpack_from("<HBBI", program, path * 8)
+        path += 1
         match code:
             case bpf.LOAD:
                 (accumulator,) = struct.unpack_from("<I", data, constant)
             case bpf.AND:
                 accumulator &= constant
             case bpf.JUMP_EQUAL:
-                place += yes if accumulator == constant else no
+                path += yes if accumulator == constant else no
             case bpf.JUMP_AT_LEAST:
-                place += yes if accumulator >= constant else no
+                path += yes if accumulator >= constant else no
             case bpf.RETURN:
                 return int(constant)
             case _:
@@ -223,5 +223,5 @@ def test_both_forms_give_any_argument_the_same_answer(
 
 
 def test_docker_opens_no_second_architecture() -> None:
-    """Its 32-bit and x32 doors stay shut."""
+    """Its 32-bit and x32 entry points stay shut."""
     assert all(entry["subArchitectures"] == [] for entry in docker_profile()["archMap"])

@@ -33,7 +33,7 @@ def inventory(*, each: int = 1, total: int = 4) -> Inventory[str, Thing]:
     return Inventory(each=each, total=total, idle_seconds=100, lifetime_seconds=50)
 
 
-class Shelves(RuleBasedStateMachine):
+class Inventories(RuleBasedStateMachine):
     """Two per key, three in all, however they are taken, broken and left alone."""
 
     def __init__(self) -> None:
@@ -101,8 +101,8 @@ class Shelves(RuleBasedStateMachine):
         assert sorted(map(id, self.gone)) == sorted(map(id, self.made))
 
 
-TestShelves = Shelves.TestCase
-TestShelves.settings = settings(max_examples=tries(60), stateful_step_count=30)
+TestInventories = Inventories.TestCase
+TestInventories.settings = settings(max_examples=tries(60), stateful_step_count=30)
 
 
 def test_the_emptiest_key_is_filled_first() -> None:

@@ -61,12 +61,12 @@ def test_a_socket_is_no_source_wherever_it_lies(tmp_path: Path) -> None:
     """An engine's socket under another name is still one."""
     import socket
 
-    place = tmp_path / "innocent"
+    path = tmp_path / "innocent"
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(place))
+        listener.bind(str(path))
 
         with pytest.raises(ProfileError):
-            checked_source(place)
+            checked_source(path)
 
 
 @given(

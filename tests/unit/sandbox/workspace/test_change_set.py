@@ -225,11 +225,11 @@ def test_links_that_may_lead_out(path: str, target: str, expected: bool) -> None
     assert stays_inside(path, target) is expected
 
 
-@pytest.mark.parametrize("place", ["/", "/etc", "/usr", "/proc", "/root/.ssh"])
-def test_a_system_directory_is_no_workspace(tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize("path", ["/", "/etc", "/usr", "/proc", "/root/.ssh"])
+def test_a_system_directory_is_no_workspace(tmp_path: Path, path: str) -> None:
     """Also through a link to one."""
     link = tmp_path / "link"
-    link.symlink_to(place)
+    link.symlink_to(path)
 
     with pytest.raises(ProfileError), WorkspaceOverlay(link):
         pass
@@ -250,7 +250,7 @@ def test_the_brokers_own_folder_is_not_there(tmp_path: Path) -> None:
     workspace = fill(tmp_path / "workspace", {**BEFORE, ".wardline/key": "k", "state/s": "s"})
     with WorkspaceOverlay(workspace, hidden=("state",)) as overlay:
         with over(overlay) as merged:
-            seen = {place.name for place in merged.iterdir()}
+            seen = {entry.name for entry in merged.iterdir()}
             (merged / ".wardline").mkdir()
             (merged / ".wardline/key").write_text("mine")
         found = overlay.changes()

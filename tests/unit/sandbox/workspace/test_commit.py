@@ -35,8 +35,8 @@ def edit(merged: Path) -> None:
 
 def test_owner_and_mode_of_a_replaced_file_stay(tmp_path: Path) -> None:
     workspace = fill(tmp_path / "w", BEFORE)
-    for place in (workspace, *workspace.rglob("*")):
-        os.chown(place, 4711, 4712)
+    for path in (workspace, *workspace.rglob("*")):
+        os.chown(path, 4711, 4712)
     (workspace / "a").chmod(0o640)
     with WorkspaceOverlay(workspace) as overlay:
         with over(overlay) as merged:
@@ -263,7 +263,7 @@ def test_what_others_did_to_a_killed_commit_is_kept(tmp_path: Path) -> None:
     assert [fault.path for fault in kept] == ["a"]
     assert (workspace / "a").read_text() == "theirs"
     lost = list((workspace / journal.name / "lost").iterdir())
-    assert [place.read_text() for place in lost] == ["original"]
+    assert [entry.read_text() for entry in lost] == ["original"]
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ class Case:
 CASES = [
     Case("a program", "./usr/bin/python3", mode=0o755, mode_after=0o755),
     Case("a set-id program", "./usr/bin/su", mode=0o4755, mode_after=0o755),
-    Case("a set-group-id program", "./usr/bin/wall", mode=0o2755, mode_after=0o755),
+    Case("a set-group-id program", "./usr/bin/expiry", mode=0o2755, mode_after=0o755),
     Case("a sticky folder", "./tmp", tarfile.DIRTYPE, 0o1777, mode_after=0o1777),
     Case("a block device", "./dev/sda", tarfile.BLKTYPE, kept=False),
     Case("a character device", "./dev/null", tarfile.CHRTYPE, kept=False),

@@ -39,7 +39,7 @@ def made(
     )
 
 
-def test_every_wall_is_spelled_out() -> None:
+def test_every_limit_is_spelled_out() -> None:
     said = made()
     process, linux = said["process"], said["linux"]
 
@@ -129,7 +129,7 @@ def test_every_mount_has_its_point() -> None:
     given = points(PROFILE, code_roots=2, files=[True], has_workspace=True)
     wanted = {entry["destination"] for entry in made(merged=Path("/run/layer"))["mounts"]}
 
-    assert {f"/{place}" for place, _ in given} == wanted
+    assert {f"/{path}" for path, _ in given} == wanted
     assert dict(given)["data"] is False
     assert dict(given)["code/1"] is True
 

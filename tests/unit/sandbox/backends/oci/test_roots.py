@@ -99,7 +99,7 @@ def test_nothing_in_it_is_set_id_others_to_write_or_a_device(tmp_path: Path) -> 
         *PLAIN,
         ("tmp", tarfile.DIRTYPE, 0o1777, ""),
         ("usr/bin/su", tarfile.REGTYPE, 0o4755, "x"),
-        ("usr/bin/wall", tarfile.REGTYPE, 0o2775, "x"),
+        ("usr/bin/expiry", tarfile.REGTYPE, 0o2775, "x"),
         ("usr/bin/null", tarfile.CHRTYPE, 0o666, ""),
         ("usr/bin/pipe", tarfile.FIFOTYPE, 0o666, ""),
     )
@@ -193,11 +193,11 @@ def test_a_default_stays_one(tmp_path: Path, order: tuple[bool, bool]) -> None:
     assert find(None, folder).verify()
 
 
-@pytest.mark.parametrize("which", ["folder", "place"])
+@pytest.mark.parametrize("which", ["folder", "path"])
 def test_one_that_others_can_change_is_not_used(tmp_path: Path, which: str) -> None:
     folder = tmp_path / "roots"
     made = prepare(archive(*PLAIN), image=None, origin="x", is_default=True, folder=folder)
-    {"folder": folder, "place": made.place}[which].chmod(0o777)
+    {"folder": folder, "path": made.path}[which].chmod(0o777)
 
     with pytest.raises(SandboxUnavailableError, match="changed by others"):
         find(None, folder)
@@ -208,8 +208,8 @@ def test_only_what_nobody_will_finish_is_removed(tmp_path: Path) -> None:
     made = prepare(archive(*PLAIN), image=None, origin="x", is_default=True, folder=folder)
     dead = folder / f"{Lease('0', '0', 1, 1, 1)}_0"
     living = folder / f"{Lease.of_this_process(wall_seconds=9)}_0"
-    for place in (dead, living):
-        place.mkdir()
+    for path in (dead, living):
+        path.mkdir()
 
     assert reap(folder) == 1
     assert not dead.exists()

@@ -41,7 +41,7 @@ def test_a_version_is_read(text: str, version: str) -> None:
         ("runsc", "20221219.0"),
     ],
 )
-def test_a_release_without_a_known_way_out_is_taken(name: str, version: str) -> None:
+def test_a_release_without_a_known_escape_is_taken(name: str, version: str) -> None:
     require_sound(name, version)
 
 
@@ -61,7 +61,7 @@ def test_a_release_without_a_known_way_out_is_taken(name: str, version: str) -> 
         ("runsc", ""),
     ],
 )
-def test_one_with_a_known_way_out_or_without_a_number_is_refused(
+def test_one_with_a_known_escape_or_without_a_number_is_refused(
     name: str, version: str
 ) -> None:
     """The message says which, and how to get another one."""

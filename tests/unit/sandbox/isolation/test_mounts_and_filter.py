@@ -147,7 +147,7 @@ def request(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("place", "wanted"),
+    ("path", "wanted"),
     [
         ("NetworkMode", "none"),
         ("ReadonlyRootfs", True),
@@ -164,8 +164,8 @@ def request(**changes: Any) -> dict[str, Any]:
         ("MaskedPaths", list(MASKED_PATHS)),
     ],
 )
-def test_the_default_container_is_the_tightest(place: str, wanted: object) -> None:
-    assert request()["HostConfig"][place] == wanted
+def test_the_default_container_is_the_tightest(path: str, wanted: object) -> None:
+    assert request()["HostConfig"][path] == wanted
 
 
 def test_a_container_runs_as_nobody_from_a_pinned_image() -> None:
@@ -290,7 +290,7 @@ def test_the_namespaces_are_complete_and_closed_last(
     assert "--bind" not in inner
     assert "--dev-bind" not in inner
     last_mount = max(
-        place for place, word in enumerate(inner) if word in {"--ro-bind", "--tmpfs"}
+        path for path, word in enumerate(inner) if word in {"--ro-bind", "--tmpfs"}
     )
     closes = [
         n for n, word in enumerate(inner) if word == "--remount-ro" and inner[n + 1] == "/"

@@ -1,4 +1,4 @@
-"""An approval is for the place the person was shown: no other workspace, no turned link."""
+"""An approval is for the workspace the person was shown: no other workspace, no turned link."""
 
 from __future__ import annotations
 
@@ -57,18 +57,18 @@ def settings(folder: Path) -> BrokerConfig:
 
 def workspace(folder: Path, name: str) -> Path:
     """A folder in which `current` leads to `a`, and might lead to `b`."""
-    place = folder / name
+    path = folder / name
     for part in ("a", "b"):
-        (place / part).mkdir(parents=True, exist_ok=True)
-        (place / part / "ledger").touch()
-    if not (place / "current").is_symlink():
-        (place / "current").symlink_to("a")
-    return place
+        (path / part).mkdir(parents=True, exist_ok=True)
+        (path / part / "ledger").touch()
+    if not (path / "current").is_symlink():
+        (path / "current").symlink_to("a")
+    return path
 
 
-def turn(place: Path) -> None:
-    (place / "current").unlink()
-    (place / "current").symlink_to("b")
+def turn(path: Path) -> None:
+    (path / "current").unlink()
+    (path / "current").symlink_to("b")
 
 
 async def answered(approvals: ApprovalService, request: AccessRequest) -> None:
@@ -111,13 +111,13 @@ async def test_a_link_turned_while_a_person_thinks_voids_their_answer(
         assert len(RAN) == 1
 
 
-@pytest.mark.parametrize("place", ["same", "other workspace", "link turned"])
-async def test_an_approval_runs_only_in_the_place_it_was_given_for(
-    tmp_path: Path, place: str
+@pytest.mark.parametrize("path", ["same", "other workspace", "link turned"])
+async def test_an_approval_runs_only_in_the_workspace_it_was_given_for(
+    tmp_path: Path, path: str
 ) -> None:
     """Approved between two sessions; the second one is a new question anywhere else."""
     config = settings(tmp_path)
-    run = "run-places"
+    run = "run-paths"
     async with open_broker(config, [erase]) as broker:
         async with open_session(
             broker,
@@ -131,15 +131,15 @@ async def test_an_approval_runs_only_in_the_place_it_was_given_for(
         assert asked.access_request is not None
         request = await broker.parts.approvals.get(asked.access_request)
         await answered(broker.parts.approvals, request)
-        if place == "link turned":
+        if path == "link turned":
             turn(config.workspace)
-        where = workspace(tmp_path, "two" if place == "other workspace" else "one")
+        where = workspace(tmp_path, "two" if path == "other workspace" else "one")
         async with open_session(
             broker, user="alice", run=run, workspace=where, approval_mode="suspend"
         ) as session:
             result = await broker.call(session, CALL)
 
-    if place == "same":
+    if path == "same":
         assert isinstance(result, Completed)
         assert len(RAN) == 1
     else:

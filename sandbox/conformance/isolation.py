@@ -56,7 +56,7 @@ async def only_its_own_folders_are_writable(sandbox: Sandbox) -> None:
     ended(result, "ok")
     same(
         "writable",
-        [place for place in result.value if not place.startswith(("/box", "/tmp"))],  # noqa: S108
+        [path for path in result.value if not path.startswith(("/box", "/tmp"))],  # noqa: S108
         [],
     )
 
