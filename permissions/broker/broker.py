@@ -107,6 +107,7 @@ class PermissionBroker:
         self.open_runs: set[str] = set()
         """Runs that have a session now."""
         self._process = os.getpid()
+        self._said_unrecorded = False
 
     @property
     def is_forked(self) -> bool:
@@ -357,7 +358,10 @@ class PermissionBroker:
         try:
             await attempt.record.flush(self.parts.evidence)
         except Exception as err:  # noqa: BLE001 - whatever fails, it stays a denial
-            _log.error("denial_not_recorded", call=attempt.id, fault=_fault(err))
+            # A trace that failed fails for every call; that is said once.
+            say = _log.debug if self._said_unrecorded else _log.error
+            self._said_unrecorded = True
+            say("denial_not_recorded", call=attempt.id, fault=_fault(err))
         return denial
 
     # -- steps 9 to 11 --------------------------------------------------------------------

@@ -10,7 +10,8 @@
 
 Before the start a decision is about the call (`action` is `tools/call`), after it about what
 the call does then. A connection that was made has a decision of its own that permits it.
-Every call ends once: `denied`, `outcome` or `gap`. A run left open by one writer may be started
+Every call ends once: `denied`, `outcome` or `gap`. A call that is asked for after its run ended
+is denied; it does not open the run again. A run left open by one writer may be started
 again under the next `log.open`. What does not fit is a finding, not an
 exception: the entry is there and signed, it just tells a story that must not happen. Types
 this version does not know are left alone, so that later ones can be added.
@@ -87,8 +88,9 @@ FAILED = frozenset(
 class Story:
     """Follows the entries of one log.
 
-    Memory grows with open runs, and by a digest for each approval that was used: an approval
-    counts once in the whole log, however often its run ended and was resumed.
+    Memory grows with open runs, and by a digest for each run that ended and each approval that
+    was used: an approval counts once in the whole log, however often its run ended and was
+    resumed.
     """
 
     def __init__(self) -> None:
@@ -102,6 +104,9 @@ class Story:
         self.reason: str | None = None
         self._time = 0
         self._used: dict[bytes, int] = {}
+        self._ended_runs: set[bytes] = set()
+        self._late: dict[str, _Run] = {}
+        """Calls that a run's end left open, or that were asked for after it."""
 
     @property
     def open_runs(self) -> tuple[str, ...]:
@@ -111,7 +116,8 @@ class Story:
     @property
     def open_calls(self) -> tuple[CallState, ...]:
         """Calls without a terminal entry, oldest first."""
-        calls = [call for run in self._runs.values() for call in run.open.values()]
+        runs = [*self._runs.values(), *self._late.values()]
+        calls = [call for run in runs for call in run.open.values()]
         return tuple(sorted(calls, key=lambda call: call.since))
 
     def observe(self, entry: JsonObject) -> Iterator[str]:
@@ -158,8 +164,13 @@ class Story:
             yield f"{kind} outside any run"
         elif kind == "run.end":
             state = self._runs.pop(run)
+            self._ended_runs.add(_short(run))
             for call in state.open:
                 yield f"run {run!r} ended while its call {call!r} was open"
+            if state.open:
+                earlier = self._late.get(run)
+                state.open |= {} if earlier is None else earlier.open
+                self._late[run] = state
             said = entry["body"].get("calls")
             if said is not None and state.counted and said != state.calls:
                 yield f"run {run!r} says it started {said} calls; {state.calls} are recorded"
@@ -169,7 +180,7 @@ class Story:
         if not run or not call:
             yield f"{kind} names no run or no call"
             return
-        state = self._runs.get(run)
+        state = self._state_of(run, call)
         if state is None:
             yield f"{kind} of call {call!r} outside any run"
             state = self._runs.setdefault(run, _Run())
@@ -196,6 +207,21 @@ class Story:
         state.calls += kind == "start"
         if kind in TERMINAL:
             _end(state, current, failed=kind == "gap" or entry["body"].get("status") in FAILED)
+            self._forget_late(run)
+
+    def _state_of(self, run: str, call: str) -> _Run | None:
+        """The run of a call; of one that has ended, what is left of it or comes late."""
+        late = self._late.get(run)
+        if late is not None and (call in late.open or run not in self._runs):
+            return late
+        if run in self._runs or _short(run) not in self._ended_runs:
+            return self._runs.get(run)
+        return self._late.setdefault(run, _Run())
+
+    def _forget_late(self, run: str) -> None:
+        late = self._late.get(run)
+        if late is not None and not late.open:
+            del self._late[run]
 
     def _gap(self, call: CallState) -> None:
         self.gaps += 1
@@ -204,6 +230,8 @@ class Story:
 
     def _start(self, entry: JsonObject, run: _Run, call: CallState) -> Iterator[str]:
         """An approval lets one start through; so does a key with the same tool and arguments."""
+        if run is self._late.get(call.run):
+            yield f"start of call {call.call!r} after the end of its run"
         yield from self._use(entry, call)
         index, args = entry["index"], entry["body"].get("args_digest")
         if call.key is not None and args is not None:

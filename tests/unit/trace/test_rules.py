@@ -340,3 +340,33 @@ def test_nothing_may_precede_the_opening():
     entry = {"type": "config", "run": None, "call": None, "body": {}, "index": 0, "time": 0}
 
     assert list(story.observe(entry)) == ["config before log.open"]
+
+
+LATE = [
+    Case("asked for after the end", [START, end(0), INTENT, DENIED], []),
+    Case(
+        "twice", [START, end(0), INTENT, DENIED, ("intent", "d", {}), ("denied", "d", {})], []
+    ),
+    Case("and the run goes on", [START, end(0), INTENT, RESUMED, DENIED, end(0)], []),
+    Case("cut off by a crash", [START, end(0), INTENT, ("log.open", None, {}), GAP], []),
+    Case(
+        "started after the end",
+        [START, end(0), INTENT, PERMIT, BEGUN, DONE],
+        ["start of call 'c' after the end"],
+    ),
+    Case(
+        "still running at the end",
+        [START, INTENT, PERMIT, BEGUN, end(1), DONE],
+        ["ended while its call 'c' was open"],
+    ),
+]
+
+
+@pytest.mark.parametrize("case", LATE, ids=lambda case: case.id)
+def test_a_call_after_the_end_opens_no_run_again(case: Case):
+    story, findings = told(case.steps)
+
+    assert len(findings) == len(case.finds), findings
+    assert all(said in found for said, found in zip(case.finds, findings, strict=True))
+    assert story.open_runs == ()
+    assert story.open_calls == ()
