@@ -113,7 +113,8 @@ def _write(folder: Path, approver: str) -> None:
         raise ConfigError(f"{path} cannot be written: {err.strerror}") from err
     typer.echo(f"wrote {path}")
     TrustList().add(path, content)
-    StateLayout(BrokerConfig.load(path).state).make()
+    config = BrokerConfig.load(path)
+    StateLayout(config.state).make(config.workspace)
 
 
 def _keep(path: Path, person: str, public: str, approver: str) -> None:

@@ -63,11 +63,15 @@ OURS = ("wardline", "permissions", "sandbox")
 
 
 class CodeStage:
-    """Keeps the staged copies. Safe for several processes: a stage appears whole or not."""
+    """Keeps the staged copies. Safe for several processes: a stage appears whole or not.
+
+    A copy that is there already is compared with the code before it is used, and looked at
+    again before each call: one that somebody else put there, or changed, is replaced.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._known: dict[tuple[Path, ...], tuple[tuple[_Facts, ...], Path]] = {}
+        self._known: dict[tuple[Path, ...], tuple[tuple[_Tree, _Tree], Path]] = {}
 
     def stage(self, module: str) -> tuple[Path, ...]:
         """Import roots for a tool of this module, best first.
@@ -86,10 +90,10 @@ class CodeStage:
         files = [(file, file.relative_to(s.parent)) for s in sources for file in _files(s)]
         facts = tuple(_facts(file) for file, _ in files)
         known = self._known.get(tuple(sources))
-        if known is not None and known[0] == facts and known[1].is_dir():
+        if known is not None and known[0] == (facts, _tree(known[1])):
             return known[1]
         target = self._copied(sources, files)
-        self._known[tuple(sources)] = facts, target
+        self._known[tuple(sources)] = (facts, _tree(target)), target
         return target
 
     def _copied(self, sources: list[Path], files: list[tuple[Path, Path]]) -> Path:
@@ -105,9 +109,17 @@ class CodeStage:
                 f" files or {MAX_BYTES >> 20} MiB; put sandboxed tools into a package of their own"
             )
         target = self._folder / total.hexdigest()[:32]
-        if not target.is_dir():
+        if not _holds(target, copies):
+            self._remove(target)
             self._write(target, copies)
         return target
+
+    def _remove(self, target: Path) -> None:
+        """Takes away what is no copy of the code: it was changed, or brought along."""
+        if target.is_symlink() or target.exists():
+            aside = self._folder / f".{secrets.token_hex(8)}"
+            target.rename(aside)
+            aside.unlink() if aside.is_symlink() else shutil.rmtree(aside)
 
     def _write(self, target: Path, copies: list[tuple[Path, bytes]]) -> None:
         draft = self._folder / f".{secrets.token_hex(8)}"
@@ -127,11 +139,31 @@ class CodeStage:
 
 
 _Facts = tuple[str, int, int, int, int]
+_Tree = tuple[_Facts, ...]
+
+
+def _tree(folder: Path) -> _Tree:
+    """What tells a folder with all in it from a changed one; nothing when it is none."""
+    if folder.is_symlink() or not folder.is_dir():
+        return ()
+    return tuple(_facts(each) for each in (folder, *sorted(folder.rglob("*"))))
+
+
+def _holds(folder: Path, copies: list[tuple[Path, bytes]]) -> bool:
+    """Whether a folder holds these files and nothing else, each a file and no link."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    wanted = {folder / name: data for name, data in copies}
+    folders = {parent for path in wanted for parent in path.parents}
+    for each in folder.rglob("*"):
+        if each.is_symlink() or (each not in wanted and each not in folders):
+            return False
+    return all(path.is_file() and path.read_bytes() == data for path, data in wanted.items())
 
 
 def _facts(file: Path) -> _Facts:
     """What tells a file from a changed one; the kernel alone sets the time of change."""
-    status = file.stat()
+    status = file.lstat()
     return str(file), status.st_dev, status.st_ino, status.st_ctime_ns, status.st_size
 
 

@@ -86,7 +86,7 @@ async def open_broker(
     registry = ToolRegistry(tools)
     _require_profiles(registry, config)
     layout = StateLayout(config.state)
-    layout.make()
+    layout.make(config.workspace)
     bundle = load_bundle(config.pdp.policies, overlay=config.pdp.overlay)
     save_bundle(bundle, layout.bundles)
     kek = layout.vault_key()

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from permissions.database import STATE_FILE
 from permissions.errors import ConfigError, SigningError
 from permissions.files import make_folder
+from permissions.setup.own_state import require_own
+from permissions.setup.trust import TrustList
 from permissions.signing.keys import (
     Signer,
     generate,
@@ -47,16 +49,21 @@ class StateLayout:
         """Whether a log was begun here."""
         return self.trace.is_dir() and bool(segments(self.trace))
 
-    def make(self) -> None:
+    def make(self, workspace: Path) -> None:
         """Makes the folders: the root may be passed through, the rest is the owner's.
 
         A sandbox runs under another user id and has to reach the staged code by name; it can
         neither list the root nor enter any other folder. Keys and contents do not belong in a
         repository, so git is told to leave the whole folder out.
 
+        Args:
+            workspace: the folder tools work on: a state folder in it has to be this user's own
+                (`permissions.setup.own_state`).
+
         Raises:
-            ConfigError: they cannot be made there.
+            ConfigError: they cannot be made there, or somebody else made them.
         """
+        require_own(self.root, workspace, TrustList())
         try:
             make_folder(self.root)
             self.root.chmod(0o711)

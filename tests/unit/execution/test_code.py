@@ -215,3 +215,26 @@ def test_what_is_changed_in_place_is_staged_again(stage: CodeStage, project: Pat
     assert same == first
     assert file.stat().st_size == before.st_size
     assert second != first
+
+
+@pytest.mark.parametrize("how", ["edited", "added", "linked", "planted"])
+def test_a_copy_that_others_changed_is_replaced(
+    stage: CodeStage, project: Path, tmp_path: Path, how: str
+) -> None:
+    """Also one that was there before this process looked at it for the first time."""
+    root = staged(stage, project)
+    tools = root / project.name / "tools.py"
+    was = tools.read_text()
+    if how == "added":
+        (root / project.name / "evil.py").write_text("evil")
+    else:
+        tools.unlink()
+        (tmp_path / "evil").write_text("evil")
+        tools.symlink_to(tmp_path / "evil") if how == "linked" else tools.write_text("evil")
+    again = CodeStage(root.parent) if how == "planted" else stage
+
+    root = staged(again, project)
+
+    assert (root / project.name / "tools.py").read_text() == was
+    assert not (root / project.name / "tools.py").is_symlink()
+    assert not (root / project.name / "evil.py").exists()
