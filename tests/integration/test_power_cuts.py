@@ -193,7 +193,7 @@ def test_the_first_start_of_an_installation(tmp_path: Path) -> None:
 
     def start(folder: Path, run: str) -> StateLayout:
         layout = StateLayout(folder / "state")
-        layout.make()
+        layout.make(folder / "work")
         kek, signer = layout.vault_key(), layout.log_signer()
 
         async def write() -> None:

@@ -56,7 +56,7 @@ def requests(layout: StateLayout) -> list[AccessRequest]:
 
 async def asked(layout: StateLayout) -> None:
     with anyio.fail_after(40):
-        while not layout.state.exists():  # noqa: ASYNC110 - another process makes it
+        while not layout.database.exists():  # noqa: ASYNC110 - another process makes it
             await anyio.sleep(0.05)
         async with StateDatabase(layout.database, [SCHEMA]) as database:
             store = SqliteRequestStore(database)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def layout(tmp_path: Path) -> StateLayout:
     made = StateLayout(tmp_path / "state")
-    made.make()
+    made.make(tmp_path / "work")
     made.vault_key()
     made.log_signer()
     return made
