@@ -65,7 +65,7 @@ async def renew_log(config: BrokerConfig) -> Renewed:
         StateError: the database cannot be used.
     """
     layout = StateLayout(config.state)
-    layout.make()
+    layout.make(config.workspace)
     async with StateDatabase(layout.database, [own_checkpoint.SCHEMA]) as state:
         database = DatabaseMemory(state)
         known = await _known([database])
