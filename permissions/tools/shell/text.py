@@ -81,6 +81,8 @@ def _doubts(root: Node, nodes: list[Node]) -> Iterator[str]:
             yield "an expansion that evaluates a value"
         elif node.type in _RAW:
             hides = hides or _SUBSTITUTION.search(_source(node)) is not None
+        elif node.type == "command" and not all(child.is_named for child in node.children):
+            yield "a word that cannot be parsed"  # a lone `$` is left out by the grammar
         elif len(node.children_by_field_name("destination")) > 1:
             yield "a redirection that cannot be parsed"
         elif not node.named_children and _is_unread(_source(node)):

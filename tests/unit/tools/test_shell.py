@@ -147,7 +147,7 @@ RUNS = [
     "A=1 B=2 ssh a", ">/dev/null ssh a 2>&1", "while ssh; do break; done", "case x in x) ssh;; esac",
     "[[ a == a ]] && ssh", "[ a = b ] || ssh", "! ssh", "{ ssh; }", "time ssh", "exec ssh a",
     "command ssh a", "x=$(ssh); y=${z:-$(sudo)}", "export A=$(ssh)", "echo ssh; #sudo\ncurl",
-    "stdbuf -o0 ssh a", "setsid -w ssh", "a=(1 $(ssh)); echo $((1+1))", "sudo\\\n x", "ss\\\nh a", ">/dev/2>&1l ssh a", "env =1 ssh a", "\\\nssh",
+    "stdbuf -o0 ssh a", "setsid -w ssh", "a=(1 $(ssh)); echo $((1+1))", "sudo\\\n x", "ss\\\nh a", ">/dev/2>&1l ssh a", "env =1 ssh a", "env -u $ ssh", "\\\nssh",
     "$'ssh' a", "$'\\x73sh' a", "x=ssh; $x a", "ss{h,h} a", 'e=ssh; eval "$e a"', "env -S 'ssh a'",
     "printf ssh | sh", "sh <<< ssh", "coproc ssh", "select x in a; do ssh; done </dev/null", "ssh;",
     "echo 'ssh' \"sudo\" # curl", "echo ${x:=`ssh`}", "env -u A -C / ssh", "until ssh; do :; done",
