@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 from wardline import (
     AmountArg,
+    FreeText,
     PathArg,
     RecipientArg,
     tool,
@@ -54,14 +55,16 @@ def read_mail(path: Annotated[str, PathArg("read")]) -> dict[str, str]:
 
 
 @tool(effect="read", impact="low", output="trusted")
-def vendor_account(vendor: str) -> str:
+def vendor_account(vendor: Annotated[str, FreeText()]) -> str:
     """Looks a vendor's account up in the master data, which only bookkeeping can write."""
     accounts: dict[str, str] = json.loads(_inside("vendors.json").read_text())
     return accounts[vendor]
 
 
 @tool(effect="execute", impact="low", sandbox="process")
-def run_python(code: str, data: list[str]) -> dict[str, Any]:
+def run_python(
+    code: Annotated[str, FreeText()], data: Annotated[list[str], FreeText()]
+) -> dict[str, Any]:
     """Runs a few lines of Python over data, in a disposable sandbox; returns what they print.
 
     The lines find the data as `data`, and `Decimal` for money.
@@ -77,14 +80,18 @@ def run_python(code: str, data: list[str]) -> dict[str, Any]:
 def draft_payment(
     recipient: Annotated[str, RecipientArg("account")],
     amount: Annotated[str, AmountArg("EUR")],
-    reference: str,
+    reference: Annotated[str, FreeText()],
 ) -> str:
     """Puts a payment into the outbox of the bank."""
     return _draft("payment", {"recipient": recipient, "amount": amount, "reference": reference})
 
 
 @tool(effect="send", impact="medium")
-def draft_mail(to: Annotated[str, RecipientArg("email")], subject: str, body: str) -> str:
+def draft_mail(
+    to: Annotated[str, RecipientArg("email")],
+    subject: Annotated[str, FreeText()],
+    body: Annotated[str, FreeText()],
+) -> str:
     """Puts a mail into the outbox."""
     return _draft("mail", {"to": to, "subject": subject, "body": body})
 

@@ -38,7 +38,14 @@ if TYPE_CHECKING:
     from permissions.tools.decorator import tool
     from permissions.tools.definition import ToolDefinition
     from permissions.tools.denied import CallDenied
-    from permissions.tools.targets import AmountArg, CommandArg, HostArg, PathArg, RecipientArg
+    from permissions.tools.targets import (
+        AmountArg,
+        CommandArg,
+        FreeText,
+        HostArg,
+        PathArg,
+        RecipientArg,
+    )
 
 __all__ = [
     "AmountArg",
@@ -55,6 +62,7 @@ __all__ = [
     "ConfigError",
     "Decision",
     "Denial",
+    "FreeText",
     "HostArg",
     "NoSessionError",
     "PathArg",
@@ -89,6 +97,7 @@ _HOMES = {
     "ConfigError": "permissions.errors",
     "Decision": "permissions.model",
     "Denial": "permissions.model",
+    "FreeText": "permissions.tools.targets",
     "HostArg": "permissions.tools.targets",
     "NoSessionError": "permissions.errors",
     "PathArg": "permissions.tools.targets",

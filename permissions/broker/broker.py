@@ -326,6 +326,11 @@ class PermissionBroker:
             said = f"{reserved.name}: {reserved.used} of {reserved.limit} used"
             raise Refusal("denied", reason(Code.BUDGET_EXHAUSTED, said))
         admission.reserved = reserved
+        question = admission.question.document
+        if not session.take_amounts(question, approved=approval is not None):
+            await session.budgets.release(reserved)
+            said = "another call moved an amount since this one was decided"
+            raise Refusal("denied", reason(Code.BUDGET_EXHAUSTED, said))
         try:
             session.reserve_step(attempt.id, admission.question.match)
             if approval is not None:
@@ -337,6 +342,7 @@ class PermissionBroker:
         except BaseException:
             with anyio.CancelScope(shield=True):
                 session.release_step(attempt.id)
+                session.give_amounts_back(question)
                 await session.budgets.release(reserved)
             raise
         session.calls += 1

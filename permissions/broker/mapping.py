@@ -38,7 +38,9 @@ def targets_of(
     found: list[JsonObject] = []
     for name, mark in definition.targets.items():
         try:
-            found.extend(parse_targets(mark, name, arguments.document[name], workspace))
+            within = getattr(mark, "within", None)
+            read = mark if within is None else within(arguments.document)
+            found.extend(parse_targets(read, name, arguments.document[name], workspace))
         except TargetError as err:
             raise ArgumentsError([f"{name}: {err}"]) from err
     if (template := definition.options.command) is not None:
@@ -75,6 +77,7 @@ def question_document(
                 "stateful": definition.options.stateful,
                 "workspace": definition.workspace,
                 "control": sorted(definition.control),
+                "marks": definition.marks,
                 "targets": list(targets),
             },
         },
@@ -185,6 +188,7 @@ def context_of(
     session: RunState,
     call: str,
     now: int,
+    targets: Sequence[JsonObject],
     plan: JsonObject | None,
     provenance: Mapping[str, JsonObject],
     used: Mapping[str, int],
@@ -194,11 +198,16 @@ def context_of(
     """The attributes of the moment (the PIP's part, NIST SP 800-162).
 
     Args:
+        targets: of the call; each currency of an amount has a budget, if one without a limit.
         used: per budget, what the run has used so far.
         now: microseconds since 1970-01-01 UTC.
         isolation: boundaries this machine can give.
     """
-    names = {"calls", *session.limits, *used}
+    moving = {
+        f"amount_{each['currency'].lower()}" for each in targets if each["kind"] == "amount"
+    }
+    names = {"calls", *session.limits, *used, *moving}
+    used = {**session.moved, **used}
     # A run that goes on without a budget is counted anew by its ledger, not by its session.
     used = {**used, "calls": max(used.get("calls", 0), session.calls)}
     return {

@@ -98,6 +98,7 @@ async def _question(
         session=session,
         call=attempt.id,
         now=now,
+        targets=targets,
         plan=session.plan_document(match),
         provenance=provenance,
         used=await session.budgets.used(session.run),

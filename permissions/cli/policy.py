@@ -34,10 +34,20 @@ OnTop = Annotated[
     bool, typer.Option("--on-top", help="Add DIR on top of the shipped policies.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Tools = Annotated[
+    str | None,
+    typer.Option(metavar="MODULE", help="Also say which arguments of its tools have no mark."),
+]
 
 
 @app.command()
-def check(folder: Folder = None, *, on_top: OnTop = False, as_json: AsJson = False) -> None:
+def check(
+    folder: Folder = None,
+    *,
+    on_top: OnTop = False,
+    tools: Tools = None,
+    as_json: AsJson = False,
+) -> None:
     """Say whether a folder may be served, and for each finding how to mend it."""
     from permissions.pdp.lint.bundle import check_bundle
 
@@ -48,6 +58,7 @@ def check(folder: Folder = None, *, on_top: OnTop = False, as_json: AsJson = Fal
         revision, left_out = bundle.revision, _left_out(bundle)
     except PolicyLoadError as err:
         findings = list(err.findings)
+    findings += _of_tools(tools) if tools is not None else []
     if as_json:
         answer: JsonObject = {"sound": not findings, "revision": revision}
         _print_json({**answer, "findings": findings, "left_out": left_out})
@@ -112,6 +123,32 @@ def explain(
     if decision.permitted:
         raise typer.Exit(0)
     raise typer.Exit(4 if decision.access_request else 3)
+
+
+def _of_tools(module: str) -> list[str]:
+    """What policies cannot see of the guarded tools of a module, which this imports."""
+    from importlib import import_module
+
+    from permissions.errors import ToolDefinitionError
+    from permissions.tools.decorator import Guard
+    from permissions.tools.unmarked import unmarked_arguments
+
+    sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
+    try:
+        found = import_module(module)
+    except ImportError as err:
+        _refuse_usage(f"--tools {module}: {err}")
+    finally:
+        sys.path.pop(0)
+    guards = [getattr(each, "guard", None) for each in vars(found).values()]
+    tools = {id(guard): guard for guard in guards if isinstance(guard, Guard)}
+    if not tools:
+        _refuse_usage(f"--tools {module}: no function of it is decorated with @tool")
+    try:
+        definitions = [guard.definition for guard in tools.values()]
+    except ToolDefinitionError as err:
+        return [str(err)]
+    return [str(each) for each in unmarked_arguments(definitions)]
 
 
 def _left_out(bundle: PolicyBundle) -> list[str]:

@@ -59,6 +59,8 @@ class RunState:
     labels: set[str] = field(default_factory=set)
     history: deque[JsonObject] = field(default_factory=lambda: deque(maxlen=HISTORY))
     calls: int = 0
+    moved: dict[str, int] = field(default_factory=dict)
+    """Per currency (as `amount_eur`), what calls that ran moved, in its smallest unit."""
     closed: bool = False
     started: set[tuple[str, str, str]] = field(default_factory=set)
     """Keyed calls that the trace says began: digests of key, tool and arguments."""
@@ -129,6 +131,36 @@ class RunState:
         if match.verdict == "matched" or match.scope_read:
             self.cursor = self.cursor.reserve(match, call=call)
 
+    def take_amounts(self, question: JsonObject, *, approved: bool = False) -> bool:
+        """Counts what a decided call moves.
+
+        Args:
+            question: what policies were asked.
+            approved: a person saw this call, so what others moved meanwhile changes nothing.
+
+        Returns:
+            Whether nothing was moved in its currencies since it was decided; else nothing is
+            counted, for the decision saw another sum.
+        """
+        amounts = amounts_of(question)
+        usage = question["context"]["usage"]
+        for name in amounts:
+            seen = usage.get(name, {"used": 0, "limit": None})
+            if (
+                seen["limit"] is None
+                and seen["used"] != self.moved.get(name, 0)
+                and not approved
+            ):
+                return False
+        for name, minor in amounts.items():
+            self.moved[name] = self.moved.get(name, 0) + minor
+        return True
+
+    def give_amounts_back(self, question: JsonObject) -> None:
+        """Counts the amounts of a call that never ran no more."""
+        for name, minor in amounts_of(question).items():
+            self.moved[name] -= minor
+
     def release_step(self, call: str) -> None:
         """Gives the use of a call that never ran back."""
         if self.cursor is not None and call in self.cursor.in_flight:
@@ -175,6 +207,21 @@ class RunState:
             self.cursor = (
                 self.cursor.complete(call, value) if status == "ok" else self.cursor.fail(call)
             )
+
+
+def amounts_of(question: JsonObject) -> dict[str, int]:
+    """What a call moves, by budget name; a call that only reads or drafts moves nothing."""
+    declared = question["action"]["properties"]
+    if declared["effect"] == "read" or (
+        declared["effect"] == "write" and declared["impact"] == "low"
+    ):
+        return {}
+    found: dict[str, int] = {}
+    for target in question["resource"]["properties"]["targets"]:
+        if target["kind"] == "amount":
+            name = f"amount_{target['currency'].lower()}"
+            found[name] = found.get(name, 0) + target["minor"]
+    return found
 
 
 _PRINCIPALS = ("user:", "agent:", "service:")

@@ -101,6 +101,8 @@ def _restore_use(session: RunState, name: str, call: dict[str, TraceEntry]) -> N
     if plan.get("verdict") is not None:
         match = Match(plan["verdict"], plan["step"], scope_read=plan["scope_read"])
         session.reserve_step(name, match)
+    if (question := _question(call)) is not None:
+        session.take_amounts(question, approved=True)
 
 
 def _restore_ending(
@@ -137,8 +139,17 @@ def _restore_ending(
 
 def _asked(call: dict[str, TraceEntry]) -> JsonObject:
     """The context policies were asked with, just before the call ran."""
+    question = _question(call)
+    context: JsonObject = (
+        {"plan": None, "provenance": {}} if question is None else question["context"]
+    )
+    return context
+
+
+def _question(call: dict[str, TraceEntry]) -> JsonObject | None:
+    """What policies were asked, as far as the trace still holds it."""
     decision = call.get("decision")
     if decision is None or "input" not in decision.contents:
-        return {"plan": None, "provenance": {}}
-    context: JsonObject = orjson.loads(decision.contents["input"])["context"]
-    return context
+        return None
+    question: JsonObject = orjson.loads(decision.contents["input"])
+    return question

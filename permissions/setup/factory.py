@@ -42,6 +42,7 @@ from permissions.setup.sandboxes import (
 from permissions.setup.settings_file import NAME
 from permissions.setup.user_folders import config_folder, state_folder
 from permissions.tools.registry import ToolRegistry
+from permissions.tools.unmarked import unmarked_arguments
 from permissions.trace import own_checkpoint
 from permissions.trace.history import history_of
 from permissions.trace.log import open_log
@@ -84,6 +85,13 @@ async def open_broker(
         origin="defaults" if source is None else source.origin,
     )
     registry = ToolRegistry(tools)
+    for found in unmarked_arguments(registry):
+        _log.warning(
+            "argument_unmarked",
+            tool=found.tool,
+            argument=found.argument,
+            suggestion=found.suggestion,
+        )
     _require_profiles(registry, config)
     layout = StateLayout(config.state)
     layout.make(config.workspace)

@@ -19,10 +19,10 @@ from permissions.tools.targets import MARKS, CommandArg
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from permissions.tools.targets import Target
+    from permissions.tools.targets import FreeText, Target
 
 
-def mark_of(label: str, hint: Any) -> Target | None:
+def mark_of(label: str, hint: Any) -> Target | FreeText | None:
     """The mark on an argument itself, on a member of a union, or on the items of a list.
 
     Args:
@@ -37,7 +37,7 @@ def mark_of(label: str, hint: Any) -> Target | None:
     return found.pop() if found else None
 
 
-def _marks(label: str, hint: Any, *, in_list: bool = False) -> Iterator[Target]:
+def _marks(label: str, hint: Any, *, in_list: bool = False) -> Iterator[Target | FreeText]:
     origin, members = typing.get_origin(hint), typing.get_args(hint)
     if (value := getattr(hint, "__value__", None)) is not None:  # `type Name = ...`
         yield from _marks(label, value, in_list=in_list)
@@ -57,7 +57,9 @@ def _marks(label: str, hint: Any, *, in_list: bool = False) -> Iterator[Target]:
         )
 
 
-def _own_marks(label: str, extras: tuple[Any, ...], *, in_list: bool) -> Iterator[Target]:
+def _own_marks(
+    label: str, extras: tuple[Any, ...], *, in_list: bool
+) -> Iterator[Target | FreeText]:
     for extra in extras:
         if isinstance(extra, CommandArg) and in_list:
             raise ToolDefinitionError(

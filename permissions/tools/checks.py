@@ -1,7 +1,7 @@
 """What a decorated function and its options must be, said where they stand.
 
-Looked at when a module is imported, before any broker exists. What a signature can be turned
-into is found later, on first use (`definition`).
+`check` looks when a module is imported, before any broker exists; the others when the tool's
+definition is built from its signature, on first use (`schema`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from permissions.vocabulary import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from permissions.tools.definition import Options
+    from permissions.tools.targets import Target
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,63}")
 """Names that models can call, and that policies and people cannot misread."""
@@ -63,8 +66,8 @@ def check(function: Any, options: Options) -> None:
             raise ToolDefinitionError(
                 f"{label}: {option}={value!r} is not one of {', '.join(map(str, allowed))}"
             )
-    _check_isolation(label, options)
-    _check_kept(label, options)
+    _check_sandboxed(label, options)
+    _check_stateful(label, options)
     parameters = inspect.signature(function).parameters
     if next(iter(parameters), None) in {"self", "cls"}:
         raise ToolDefinitionError(f"{label} is a method; decorate a function instead")
@@ -72,7 +75,7 @@ def check(function: Any, options: Options) -> None:
         raise ToolDefinitionError(f"{label}: control names no argument: {sorted(unknown)}")
 
 
-def _check_isolation(label: str, options: Options) -> None:
+def _check_sandboxed(label: str, options: Options) -> None:
     """What only makes sense behind a boundary names one."""
     if (options.requires or options.command is not None) and options.sandbox == "none":
         raise ToolDefinitionError(
@@ -83,24 +86,86 @@ def _check_isolation(label: str, options: Options) -> None:
         raise ToolDefinitionError(f"{label}: shell=True without a command=")
     if options.workspace == "overlay" and options.sandbox == "none":
         raise ToolDefinitionError(
-            f"{label}: workspace='overlay' lies behind a boundary, and sandbox='none' is none;"
+            f"{label}: workspace='overlay' needs a boundary, and sandbox='none' is none;"
             " say sandbox='process', or a stronger one"
         )
 
 
-def _check_kept(label: str, options: Options) -> None:
+def _check_stateful(label: str, options: Options) -> None:
     """Refuses promises that a tool cannot keep whose calls share a sandbox."""
     if not options.stateful:
         return
     for broken, why in (
-        (options.sandbox == "none", "sandbox='none' is no sandbox that could be kept"),
+        (options.sandbox == "none", "sandbox='none' is no sandbox that calls could share"),
         (
             options.output == "trusted",
             "output='trusted' does not hold for what it was fed before",
         ),
         (options.idempotent, "idempotent=True does not hold where a call leaves something"),
         (options.workspace == "overlay", "workspace='overlay' is opened for one call alone"),
-        (options.command is not None, "command= keeps nothing that a later call could find"),
+        (options.command is not None, "command= leaves nothing that a later call could find"),
     ):
         if broken:
             raise ToolDefinitionError(f"{label}: stateful=True, and {why}; drop one of them")
+
+
+def check_marks(
+    name: str, options: Options, targets: Mapping[str, Target], arguments: frozenset[str]
+) -> None:
+    """Refuses an effect that the marks of a tool's arguments contradict.
+
+    A host is no such mark: fetching a page is a read.
+
+    Raises:
+        ToolDefinitionError: a tool that reads names a path to write, a recipient or an amount;
+            one that does not execute takes a command; an amount's currency is no argument.
+    """
+    for argument, mark in targets.items():
+        fits, why = _effects_of(mark)
+        if options.effect not in fits:
+            raise ToolDefinitionError(
+                f"{name}: effect={options.effect!r}, and {argument} is {why}; say effect="
+                f"{' or '.join(map(repr, fits))}, or mark it FreeText() when it only says what"
+            )
+        currency = getattr(mark, "currency_from", None)
+        if currency is not None and currency not in arguments:
+            raise ToolDefinitionError(
+                f"{name}: {argument} takes its currency from {currency!r:.60}, which is no"
+                " argument"
+            )
+
+
+_ACTING = ("write", "send", "execute", "irreversible")
+
+
+def _effects_of(mark: Target) -> tuple[tuple[str, ...], str]:
+    if mark.kind == "path" and getattr(mark, "access", "read") == "write":
+        return _ACTING, "a path to write"
+    if mark.kind == "recipient":
+        return _ACTING, "a recipient"
+    if mark.kind == "amount":
+        return _ACTING, "an amount"
+    if mark.kind == "command":
+        return ("execute", "irreversible"), "a command, which can do anything"
+    return get_args(Effect), ""
+
+
+def check_requires(name: str, requires: Iterable[str]) -> None:
+    """Refuses a requirement that could not be looked up.
+
+    Raises:
+        ToolDefinitionError: it is not PEP 508, or a URL, or asks for extras.
+    """
+    if not requires:
+        return
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    for text in requires:
+        try:
+            wanted = Requirement(text)
+        except InvalidRequirement as err:
+            raise ToolDefinitionError(f"{name}: requires {text[:80]!r} is not PEP 508") from err
+        if wanted.url is not None or wanted.extras:
+            raise ToolDefinitionError(
+                f"{name}: requires {text[:80]!r} cannot be looked up; give a name and versions"
+            )

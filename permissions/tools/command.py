@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from permissions.errors import ArgumentsError, ToolDefinitionError
 from permissions.tools.shell.reading import read_argv, read_text, read_words
@@ -23,6 +23,8 @@ from permissions.tools.shell.text import Word
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from permissions.tools.definition import Options
+    from permissions.tools.targets import Target
     from permissions.vocabulary import JsonObject
 
 _SLOT = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -38,7 +40,32 @@ class CommandOutput:
     stderr: str
 
 
-def check_command(
+def check_command_tool(
+    name: str,
+    options: Options,
+    schema: JsonObject,
+    targets: Mapping[str, Target],
+    returns: Any,
+) -> None:
+    """Refuses a command tool whose template, result or use of the workspace does not fit.
+
+    Raises:
+        ToolDefinitionError: the reason.
+    """
+    _check_template(name, options.command or (), schema, shell=options.shell)
+    if returns is not CommandOutput:
+        raise ToolDefinitionError(
+            f"{name}: a command tool returns a CommandOutput; annotate it"
+        )
+    writes = any(getattr(mark, "access", "read") != "read" for mark in targets.values())
+    if writes and options.workspace == "copy":
+        raise ToolDefinitionError(
+            f"{name}: a command tool writes no files of the workspace; take its output, or let"
+            ' it work in an overlay: workspace="overlay"'
+        )
+
+
+def _check_template(
     name: str, template: tuple[str, ...], schema: JsonObject, *, shell: bool
 ) -> None:
     """Refuses a template that could not be filled in safely.

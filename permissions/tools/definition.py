@@ -82,9 +82,17 @@ class ToolDefinition:
     output_adapter: TypeAdapter[Any]
     output_schema: JsonObject | None
     targets: Mapping[str, Target]
+    free: frozenset[str]
+    unmarked: frozenset[str]
     control: frozenset[str]
     injected: frozenset[str]
     digest: Digest
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """The kind of each marked argument: that of its target, or `free`."""
+        kinds = {name: mark.kind for name, mark in self.targets.items()}
+        return {**kinds, **dict.fromkeys(self.free, "free")}
 
     @property
     def effect(self) -> Effect:

@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any
 from permissions.errors import ToolDefinitionError
 from permissions.signing.canonical import digest_of
 from permissions.tools.annotations import mark_of
-from permissions.tools.command import CommandOutput, check_command
+from permissions.tools.checks import check_marks, check_requires
+from permissions.tools.command import check_command_tool
 from permissions.tools.definition import ToolDefinition
+from permissions.tools.targets import FreeText
+from permissions.tools.unmarked import carries_values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from pydantic import BaseModel, TypeAdapter
 
@@ -53,23 +56,33 @@ def define(function: Callable[..., Any], options: Options) -> ToolDefinition:
     }
     injected = frozenset(key for key, (hint, _) in parameters.items() if _is_injected(hint))
     declared = {key: value for key, value in parameters.items() if key not in injected}
+    marks = {key: mark_of(f"{name}: {key}", hint) for key, (hint, _) in declared.items()}
+    free = frozenset(key for key, mark in marks.items() if isinstance(mark, FreeText))
     targets = {
         key: mark
-        for key, (hint, _) in declared.items()
-        if (mark := mark_of(f"{name}: {key}", hint)) is not None
+        for key, mark in marks.items()
+        if mark is not None and not isinstance(mark, FreeText)
     }
+    check_marks(name, options, targets, frozenset(declared))
     model = _model(name, declared)
     schema = _schema(name, model)
+    unmarked = frozenset(
+        key
+        for key, inner in schema.get("properties", {}).items()
+        if marks[key] is None and carries_values(inner, schema)
+    ) - _currencies(targets)
     adapter, output_schema = _output(hints.get("return", Any))
-    marked = frozenset(key for key, mark in targets.items() if mark.control)
-    control = marked | frozenset(options.control or ())
-    _check_requires(name, options.requires)
+    control = frozenset(key for key, mark in targets.items() if mark.control)
+    control |= _currencies(targets) | frozenset(options.control or ())
+    if options.control is None and options.effect != "read":
+        control |= unmarked  # nobody said that they do not decide where the effect goes
+    check_requires(name, options.requires)
     if options.command is not None:
-        _check_command(name, options, schema, targets, hints.get("return"))
+        check_command_tool(name, options, schema, targets, hints.get("return"))
         if injected:
             raise ToolDefinitionError(f"{name}: a command gets nothing a framework injects")
         if options.control is None:
-            control = frozenset(declared)
+            control = frozenset(declared) - free
     digest = digest_of(
         {
             "name": name,
@@ -83,6 +96,7 @@ def define(function: Callable[..., Any], options: Options) -> ToolDefinition:
             "output": options.output,
             "control": sorted(control),
             "targets": {key: mark.spelling() for key, mark in targets.items()},
+            "free": sorted(free),
             "source": _source(function),
             "requires": sorted(options.requires),
             "command": None if options.command is None else list(options.command),
@@ -99,46 +113,18 @@ def define(function: Callable[..., Any], options: Options) -> ToolDefinition:
         output_adapter=adapter,
         output_schema=output_schema,
         targets=targets,
+        free=free,
+        unmarked=unmarked,
         control=control,
         injected=injected,
         digest=digest,
     )
 
 
-def _check_requires(name: str, requires: Iterable[str]) -> None:
-    if not requires:
-        return
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    for text in requires:
-        try:
-            wanted = Requirement(text)
-        except InvalidRequirement as err:
-            raise ToolDefinitionError(f"{name}: requires {text[:80]!r} is not PEP 508") from err
-        if wanted.url is not None or wanted.extras:
-            raise ToolDefinitionError(
-                f"{name}: requires {text[:80]!r} cannot be looked up; give a name and versions"
-            )
-
-
-def _check_command(
-    name: str,
-    options: Options,
-    schema: JsonObject,
-    targets: Mapping[str, Target],
-    returns: Any,
-) -> None:
-    check_command(name, options.command or (), schema, shell=options.shell)
-    if returns is not CommandOutput:
-        raise ToolDefinitionError(
-            f"{name}: a command tool returns a CommandOutput; annotate it"
-        )
-    writes = any(getattr(mark, "access", "read") != "read" for mark in targets.values())
-    if writes and options.workspace == "copy":
-        raise ToolDefinitionError(
-            f"{name}: a command tool writes no files of the workspace; take its output, or let"
-            ' it work in an overlay: workspace="overlay"'
-        )
+def _currencies(targets: Mapping[str, Target]) -> frozenset[str]:
+    """Arguments that hold the currency of an amount, and are read with it."""
+    named = (getattr(mark, "currency_from", None) for mark in targets.values())
+    return frozenset(each for each in named if each is not None)
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from email.headerregistry import Address
 from typing import TYPE_CHECKING, Literal, Protocol
 from urllib.parse import urlsplit
 
+from permissions.errors import ToolDefinitionError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -141,22 +143,40 @@ class HostArg:
         return {"kind": self.kind}
 
 
+_IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
+_ACCOUNT = re.compile(r"[A-Za-z0-9](?:[ -]?[A-Za-z0-9._:/@]+)*")
+_ROUTES = re.compile(r"[!%|`$\\/{}^*?=]")
+"""In the name before the @ these mean another address to some mailers (`eve!evil@example.com`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class RecipientArg:
-    """Who receives something: an e-mail address, or an account number."""
+    """Who receives something: an e-mail address, an account number, or a phone number.
 
-    scheme: Literal["email", "account"] = "email"
+    A phone number is written with its country, as in `+49 30 901820`.
+    """
+
+    scheme: Literal["email", "account", "phone"] = "email"
     kind = "recipient"
     control = True
 
     def parse(self, value: JsonValue, workspace: Path) -> JsonObject:  # noqa: ARG002
-        """One recipient; a display name or a second address is refused."""
+        """One recipient; a display name or a second address is refused.
+
+        The tool gets the text as it was given, so it has to be one that every reader takes for
+        the recipient that policies see: no leading dash, no source route.
+        """
         text = _text(value, "a recipient", 320)
+        if self.scheme == "phone":
+            return {"scheme": self.scheme, "address": _phone(text), "domain": None}
         if self.scheme == "account":
             account = re.sub(r"[ -]", "", text).upper()
             # ASCII first: some other letters have ASCII ones as their upper case.
-            if not text.isascii() or not re.fullmatch(r"[A-Z0-9._:/@]{3,64}", account):
-                raise TargetError("is not an account number of 3 to 64 letters and digits")
+            if not text.isascii() or not (_ACCOUNT.fullmatch(text) and 3 <= len(account) <= 64):
+                raise TargetError(
+                    "is no account of 3 to 64 letters and digits, one space or dash between;"
+                    ' phones: RecipientArg("phone")'
+                )
             return {"scheme": self.scheme, "address": account, "domain": None}
         if re.search(r"[\s<>(),;\"]", text):
             raise TargetError("is not one bare e-mail address (name@domain)")
@@ -166,6 +186,8 @@ class RecipientArg:
             raise TargetError("is not one bare e-mail address (name@domain)") from err
         if not address.username or not address.domain:
             raise TargetError("is not one bare e-mail address (name@domain)")
+        if address.username.startswith("-") or _ROUTES.search(address.username):
+            raise TargetError("holds a sign before the @ that some mailers read as a route")
         domain, _ = _host(address.domain)
         return {
             "scheme": self.scheme,
@@ -178,17 +200,61 @@ class RecipientArg:
         return {"kind": self.kind, "scheme": self.scheme}
 
 
+def _phone(text: str) -> str:
+    """In E.164, as in +4930901820."""
+    import phonenumbers
+
+    try:
+        number = phonenumbers.parse(text, None)
+    except phonenumbers.NumberParseException as err:
+        raise TargetError("is not a phone number with its country, like +49 30 901820") from err
+    if not re.fullmatch(r"\+[0-9 ().-]+", text) or not phonenumbers.is_possible_number(number):
+        raise TargetError("is not a phone number with its country, like +49 30 901820")
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
 _AMOUNT = re.compile(r"-?(?:0|[1-9][0-9]{0,15})(?:\.(?P<fraction>[0-9]{1,40}))?")
 
 
 @dataclass(frozen=True, slots=True)
 class AmountArg:
-    """An amount of money: an integer, a decimal string, or a float of few digits."""
+    """An amount of money: an integer, a decimal string, or a float of few digits.
+
+    `currency_from` names the argument that holds the currency (ISO 4217, three capitals), in
+    place of a fixed one; `decimals` is then that of the currency.
+    """
 
     currency: str = "EUR"
     decimals: int = 2
+    currency_from: str | None = None
     kind = "amount"
     control = True
+
+    def __post_init__(self) -> None:
+        """Refuses a currency that no table can list.
+
+        Raises:
+            ToolDefinitionError: it is not in capitals and digits.
+        """
+        if not re.fullmatch(r"[A-Z0-9]{1,16}", self.currency):
+            raise ToolDefinitionError(
+                f"AmountArg({self.currency!r:.40}): a currency is written in capitals, as in EUR"
+            )
+
+    def within(self, document: JsonObject) -> AmountArg:
+        """The mark with the currency that one call's arguments name.
+
+        Raises:
+            TargetError: it is no currency of three capitals.
+        """
+        if self.currency_from is None:
+            return self
+        currency = document[self.currency_from]
+        if not isinstance(currency, str) or not re.fullmatch(r"[A-Z]{3}", currency):
+            raise TargetError(
+                f"has no currency: {self.currency_from} is not three capitals like EUR"
+            )
+        return AmountArg(currency, minor_digits(currency))
 
     def parse(self, value: JsonValue, workspace: Path) -> JsonObject:  # noqa: ARG002
         """In the smallest unit; more digits than the currency has are refused, not rounded.
@@ -217,7 +283,25 @@ class AmountArg:
 
     def spelling(self) -> JsonObject:
         """The mark as JSON."""
-        return {"kind": self.kind, "currency": self.currency, "decimals": self.decimals}
+        named = {"currency_from": self.currency_from} if self.currency_from else {}
+        return {
+            "kind": self.kind,
+            "currency": self.currency,
+            "decimals": self.decimals,
+            **named,
+        }
+
+
+_MINOR_DIGITS = {
+    **dict.fromkeys(["BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"], 0),
+    **dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 3),
+    **dict.fromkeys(["CLF", "UYW"], 4),
+}  # fmt: skip
+
+
+def minor_digits(currency: str) -> int:
+    """Decimals of a currency: two, but for those ISO 4217 lists with others (2024)."""
+    return _MINOR_DIGITS.get(currency, 2)
 
 
 _MAX_WORD = 65536
@@ -257,7 +341,23 @@ class CommandArg:
         return {"kind": self.kind}
 
 
-MARKS = (PathArg, HostArg, RecipientArg, AmountArg, CommandArg)
+@dataclass(frozen=True, slots=True)
+class FreeText:
+    """An argument that says what and not where: its values may come from anywhere.
+
+    It has no target, decides nothing for policies, and is no control argument, so text of an
+    untrusted source may stand in it. On whole arguments: a mail's body, a search term, a size.
+    """
+
+    kind = "free"
+    control = False
+
+    def spelling(self) -> JsonObject:
+        """The mark as JSON."""
+        return {"kind": self.kind}
+
+
+MARKS = (PathArg, HostArg, RecipientArg, AmountArg, CommandArg, FreeText)
 
 
 def parse_targets(

@@ -4,8 +4,9 @@
 # description: |
 #   No budget of the run is overdrawn, and no amount leaves above its currency's limits. The
 #   broker counts calls and cost by itself; amounts are reserved by an obligation.
-#   Not protected from: many small amounts, unless the run has a budget `amount_<currency>`
-#   (in lower case, as in `amount_eur`).
+#   Amounts of a call count together, and so do those of a run: by its budget
+#   `amount_<currency>` (in lower case, as in `amount_eur`), or by what the table lets pass.
+#   Not protected from: many small amounts in many runs.
 # related_resources:
 #   - ref: docs/reference/policy-contract.md
 package wardline.policies.budgets
@@ -31,16 +32,17 @@ deny contains {
 }
 
 # METADATA
-# title: No amount above the maximum of its currency
+# title: No call that moves more than the maximum of a currency
+# description: All amounts of a call count together, in one list or in several arguments.
 deny contains {
 	"code": "budgets.amount_above_maximum",
 	"agent": "This amount is above what may be moved in one call.",
-	"operator": concat("", ["argument ", target.argument, " is above the maximum in tables.budgets"]),
+	"operator": concat("", ["argument ", target.argument, ", with all amounts of its currency, is above the maximum in tables.budgets"]),
 	"nearest": {"argument": target.argument, "currency": target.currency, "minor": limit.maximum},
 } if {
 	some target in _amounts
 	limit := data.wardline.tables.budgets.amounts[target.currency]
-	target.minor > limit.maximum
+	_total(target.currency) > limit.maximum
 }
 
 # METADATA
@@ -61,13 +63,57 @@ deny contains {
 require_approval contains {
 	"code": "budgets.amount_needs_person",
 	"agent": "An amount of this size needs a person's approval.",
-	"operator": concat("", ["argument ", target.argument, " is above without_person"]),
+	"operator": concat("", ["argument ", target.argument, ", with all amounts of its currency, is above without_person"]),
 	"nearest": null,
 	"terms": lib.approval_terms(input.action.properties.impact),
 } if {
 	some target in _amounts
 	limit := data.wardline.tables.budgets.amounts[target.currency]
-	target.minor > limit.without_person
+	_total(target.currency) > limit.without_person
+}
+
+# METADATA
+# title: Many small amounts are shown to a person
+# description: |
+#   What a run moves without a person adds up to `run_without_person`, or to `without_person`
+#   where the table does not name it. Amounts of budgets with a limit are the budget's business.
+require_approval contains {
+	"code": "budgets.run_needs_person",
+	"agent": "Together with what this run has moved before, this needs a person's approval.",
+	"operator": concat("", ["amounts of the run in ", target.currency, " add up to more than nobody is asked for"]),
+	"nearest": null,
+	"terms": lib.approval_terms(input.action.properties.impact),
+} if {
+	some target in _amounts
+	limit := data.wardline.tables.budgets.amounts[target.currency]
+	budget := input.context.usage[concat("_", ["amount", lower(target.currency)])]
+	budget.limit == null
+	budget.used > 0
+	budget.used + _total(target.currency) > _free_in_run(limit)
+}
+
+# METADATA
+# title: A call that names no amount is shown to a person
+require_approval contains {
+	"code": "budgets.no_amount",
+	"agent": "This call names no amount, so a person has to approve. Name how much it moves.",
+	"operator": "the tool takes an amount, and the call has null or nothing in its place",
+	"nearest": null,
+	"terms": lib.approval_terms(input.action.properties.impact),
+} if {
+	lib.unnamed("amount")
+}
+
+# METADATA
+# title: A tool that reads moves no amount
+deny contains {
+	"code": "budgets.effect_understated",
+	"agent": "This tool is declared to read and names an amount, so it cannot be used.",
+	"operator": concat("", ["argument ", target.argument, " is an amount under effect read"]),
+	"nearest": null,
+} if {
+	input.action.properties.effect == "read"
+	some target in lib.targets("amount")
 }
 
 # METADATA
@@ -79,6 +125,7 @@ obligations contains {
 } if {
 	some name in object.keys(input.context.usage)
 	startswith(name, "amount_")
+	is_number(input.context.usage[name].limit)
 	cost := _cost(name)
 	cost > 0
 }
@@ -93,6 +140,10 @@ _cost(name) := total if {
 		concat("_", ["amount", lower(target.currency)]) == name
 	])
 }
+
+_total(currency) := sum([target.minor | some target in _amounts; target.currency == currency])
+
+_free_in_run(limit) := object.get(limit, "run_without_person", limit.without_person)
 
 # What a call costs is known after it, so something has to be left.
 _cost(name) := 1 if {

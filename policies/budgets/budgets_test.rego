@@ -81,3 +81,41 @@ test_nothing_is_reserved_without_a_budget if {
 	other := _sends([fixture.amount("EUR", 60)], {"amount_usd": {"used": 0, "limit": 10}})
 	count(budgets.obligations) == 0 with input as other
 }
+
+test_amounts_of_a_call_count_together if {
+	many := [fixture.amount("EUR", 60), fixture.amount("EUR", 60)]
+	_asked(_sends(many, {})) == {"budgets.amount_needs_person"}
+	_denied(_sends([fixture.amount("EUR", 600), fixture.amount("EUR", 600)], {})) == {"budgets.amount_above_maximum"}
+}
+
+test_amounts_of_a_run_count_together if {
+	next := [fixture.amount("EUR", 60)]
+	_asked(_sends(next, {"amount_eur": {"used": 0, "limit": null}})) == set()
+	_asked(_sends(next, {"amount_eur": {"used": 40, "limit": null}})) == set()
+	_asked(_sends(next, {"amount_eur": {"used": 41, "limit": null}})) == {"budgets.run_needs_person"}
+	_asked(_sends(next, {"amount_eur": {"used": 41, "limit": 500}})) == set()
+}
+
+test_a_table_says_what_a_run_may_move if {
+	asked := budgets.require_approval with input as _sends(
+		[fixture.amount("EUR", 60)],
+		{"amount_eur": {"used": 200, "limit": null}},
+	)
+		with data.wardline.tables as object.union(
+			_tables,
+			{"budgets": {"amounts": {"EUR": {"run_without_person": 300}}}},
+		)
+	asked == set()
+}
+
+test_asked_for_a_call_without_its_amount if {
+	call := object.union(
+		fixture.call("send", "medium", []),
+		{"resource": {"properties": {"marks": {"amount": "amount"}}}},
+	)
+	_asked(call) == {"budgets.no_amount"}
+}
+
+test_denied_amount_of_a_read if {
+	_denied(fixture.call("read", "low", [fixture.amount("EUR", 1)])) == {"budgets.effect_understated"}
+}

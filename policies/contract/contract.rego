@@ -109,6 +109,10 @@ _resource if {
 	is_boolean(input.resource.properties.stateful)
 	input.resource.properties.workspace in {"copy", "overlay"}
 	_strings(input.resource.properties.control)
+	is_object(input.resource.properties.marks)
+	every kind in input.resource.properties.marks {
+		kind in {"path", "host", "recipient", "amount", "command", "free"}
+	}
 }
 
 _resource if {
@@ -201,7 +205,7 @@ _target_of("host", target) if {
 }
 
 _target_of("recipient", target) if {
-	target.scheme in {"email", "account"}
+	target.scheme in {"email", "account", "phone"}
 	is_string(target.address)
 	_nullable_string(target.domain)
 }

@@ -28,6 +28,7 @@ base := {
 			"stateful": false,
 			"workspace": "copy",
 			"control": [],
+			"marks": {},
 			"targets": [],
 		},
 	},

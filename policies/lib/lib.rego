@@ -32,6 +32,17 @@ reaches_out if {
 }
 
 # METADATA
+# title: The tool takes a target of this kind, and the call names none
+# description: |
+#   A null or an empty list in its place. Where the effect then goes is the tool's own choice.
+unnamed(kind) if {
+	reaches_out
+	some marked in input.resource.properties.marks
+	marked == kind
+	count(targets(kind)) == 0
+}
+
+# METADATA
 # title: A path inside the workspace that is not hidden
 path_plain(target) if {
 	target.inside_workspace == true
@@ -66,6 +77,11 @@ recipient_listed(target) if {
 recipient_listed(target) if {
 	target.scheme == "account"
 	target.address in data.wardline.tables.messaging.accounts
+}
+
+recipient_listed(target) if {
+	target.scheme == "phone"
+	target.address in data.wardline.tables.messaging.phones
 }
 
 # METADATA

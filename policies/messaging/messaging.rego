@@ -20,6 +20,9 @@ allow contains "messaging.listed_recipients" if {
 	input.action.properties.effect == "send"
 	lib.ordinary_impact
 	count(_recipients) > 0
+	every target in _recipients {
+		lib.recipient_listed(target)
+	}
 }
 
 # METADATA
@@ -42,4 +45,28 @@ require_approval contains {
 	lib.reaches_out
 	some target in _recipients
 	not lib.recipient_listed(target)
+}
+
+# METADATA
+# title: A call that names no recipient is shown to a person
+require_approval contains {
+	"code": "messaging.no_recipient",
+	"agent": "This call names no recipient, so a person has to approve. Name who receives it.",
+	"operator": "the tool takes a recipient, and the call has null or nothing in its place",
+	"nearest": null,
+	"terms": lib.approval_terms(input.action.properties.impact),
+} if {
+	lib.unnamed("recipient")
+}
+
+# METADATA
+# title: A tool that reads names no recipient
+deny contains {
+	"code": "messaging.effect_understated",
+	"agent": "This tool is declared to read and names a recipient, so it cannot be used.",
+	"operator": concat("", ["argument ", target.argument, " is a recipient under effect read"]),
+	"nearest": null,
+} if {
+	input.action.properties.effect == "read"
+	some target in _recipients
 }

@@ -8,6 +8,7 @@ _tables := {
 		"domains": ["example.com"],
 		"addresses": ["bob@partner.example"],
 		"accounts": ["DE02120300000000202051"],
+		"phones": ["+4930901820"],
 	},
 	"approval": {"terms": {"low": fixture.terms, "medium": fixture.terms}},
 }
@@ -16,6 +17,8 @@ _asked(effect, impact, target) := entries if {
 	entries := messaging.require_approval with input as fixture.call(effect, impact, [target])
 		with data.wardline.tables as _tables
 }
+
+_phone(number) := object.union(_account(number), {"scheme": "phone"})
 
 _account(address) := {
 	"kind": "recipient",
@@ -30,7 +33,9 @@ test_allowed_listed_recipients if {
 		"send", "low",
 		[fixture.email("a", "example.com")],
 	)
+		with data.wardline.tables as _tables
 	_asked("send", "low", fixture.email("a", "example.com")) == set()
+	_asked("send", "low", _phone("+4930901820")) == set()
 	_asked("send", "low", fixture.email("bob", "partner.example")) == set()
 	_asked("send", "low", _account("DE02120300000000202051")) == set()
 }
@@ -68,4 +73,39 @@ test_without_tables_everyone_is_unlisted_and_nobody_approves if {
 		entry.terms == null
 	}
 	count(asked) == 1
+}
+
+test_unlisted_recipients_are_not_called_listed if {
+	every targets in [
+		[fixture.email("eve", "partner.example")],
+		[fixture.email("a", "example.com"), _phone("+4930901821")],
+	] {
+		said := messaging.allow with input as fixture.call("send", "low", targets)
+			with data.wardline.tables as _tables
+		said == set()
+	}
+}
+
+_marked(kind, effect, targets) := object.union(
+	fixture.call(effect, "medium", targets),
+	{"resource": {"properties": {"marks": {"to": kind}}}},
+)
+
+test_asked_for_a_call_without_its_recipient if {
+	asked := messaging.require_approval with input as _marked("recipient", "send", [])
+		with data.wardline.tables as _tables
+	fixture.codes(asked) == {"messaging.no_recipient"}
+	every call in [
+		_marked("free", "send", []),
+		_marked("recipient", "read", []),
+		_marked("recipient", "send", [fixture.email("a", "example.com")]),
+	] {
+		none := messaging.require_approval with input as call with data.wardline.tables as _tables
+		none == set()
+	}
+}
+
+test_denied_recipient_of_a_read if {
+	denied := messaging.deny with input as _marked("recipient", "read", [fixture.email("a", "example.com")])
+	fixture.codes(denied) == {"messaging.effect_understated"}
 }

@@ -20,6 +20,9 @@ allow contains "network.listed_host" if {
 	input.action.properties.effect in {"read", "write", "send"}
 	lib.ordinary_impact
 	count(_hosts) > 0
+	every target in _hosts {
+		lib.host_listed(target)
+	}
 }
 
 # METADATA

@@ -21,6 +21,9 @@ test_allowed_listed_host if {
 		"send", "medium",
 		[fixture.host("api.example.com")],
 	)
+		with data.wardline.tables.network as _tables
+	count(network.allow) == 0 with input as fixture.call("read", "low", [fixture.host("evil.example")])
+		with data.wardline.tables.network as _tables
 }
 
 test_allowed_listed_public_address if {
@@ -67,4 +70,7 @@ test_high_impact_is_not_allowed_here if {
 		"send", "high",
 		[fixture.host("api.example.com")],
 	)
+		with data.wardline.tables.network as _tables
+	count(network.allow) == 0 with input as fixture.call("read", "low", [fixture.host("evil.example")])
+		with data.wardline.tables.network as _tables
 }

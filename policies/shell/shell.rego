@@ -80,6 +80,18 @@ require_approval contains {
 }
 
 # METADATA
+# title: A call that names no command is shown to a person
+require_approval contains {
+	"code": "shell.no_command",
+	"agent": "This call names no command, so a person has to approve. Name the program to run.",
+	"operator": "the tool takes a command, and the call has null in its place",
+	"nearest": null,
+	"terms": lib.approval_terms(input.action.properties.impact),
+} if {
+	lib.unnamed("command")
+}
+
+# METADATA
 # title: No command without a sandbox
 deny contains {
 	"code": "shell.no_sandbox",

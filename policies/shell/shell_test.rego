@@ -106,3 +106,13 @@ test_asked_for_what_only_running_it_would_show if {
 	)
 	count(plain) == 0
 }
+
+test_asked_for_a_call_without_its_command if {
+	call := object.union(
+		fixture.call("execute", "low", []),
+		{"resource": {"properties": {"marks": {"argv": "command"}}}},
+	)
+	asked := shell.require_approval with input as call
+		with data.wardline.tables.approval.terms as {"low": fixture.terms}
+	fixture.codes(asked) == {"shell.no_command"}
+}

@@ -68,7 +68,7 @@ _TARGETS: st.SearchStrategy[JsonObject] = st.one_of(
         {
             "kind": st.just("recipient"),
             "argument": st.just("to"),
-            "scheme": _one(["email", "account"]),
+            "scheme": _one(["email", "account", "phone"]),
             "address": _one(_ADDRESSES) | WORDS,
             "domain": _one(["example.com", "other.example", None]),
         }
@@ -169,6 +169,11 @@ def documents(draw: st.DrawFn, *, approvals: st.SearchStrategy[Any] = APPROVALS)
                 "stateful": draw(st.booleans()),
                 "workspace": draw(_one(["copy", "overlay"])),
                 "control": draw(st.lists(_one(ARGUMENTS), unique=True)),
+                "marks": draw(
+                    st.dictionaries(
+                        _one(ARGUMENTS), _one(["path", "recipient", "amount", "free"])
+                    )
+                ),
                 "targets": draw(st.lists(_TARGETS, max_size=3)),
             },
         },

@@ -43,7 +43,7 @@ async def send(
     RAN.append(to)
 
 
-@tool(effect="read", impact="low")
+@tool(effect="write", impact="low")
 async def fetch(
     url: Annotated[str, HostArg()], most: Annotated[float, AmountArg()] = 1
 ) -> None:
@@ -108,6 +108,7 @@ async def test_the_question_has_every_key_of_the_contract(tmp_path: Path) -> Non
                 "stateful": False,
                 "workspace": "copy",
                 "control": ["attach", "subject", "to"],
+                "marks": {"attach": "path", "to": "recipient"},
                 "targets": [
                     {
                         "kind": "recipient",

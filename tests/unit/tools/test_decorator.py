@@ -22,6 +22,7 @@ from permissions.tools.registry import ToolRegistry
 from wardline import (
     AmountArg,
     CommandArg,
+    FreeText,
     HostArg,
     NoSessionError,
     PathArg,
@@ -77,7 +78,7 @@ def test_bare_means_the_most_suspicious_reading() -> None:
     found = guard_of(act).definition
 
     assert (found.name, found.effect, found.impact) == ("act", "execute", "high")
-    assert (found.isolation, found.output, found.control) == ("none", "untrusted", frozenset())
+    assert (found.isolation, found.output, found.control) == ("none", "untrusted", {"text"})
 
 
 async def test_a_call_without_a_session_is_one_sentence_and_runs_nothing() -> None:
@@ -160,7 +161,7 @@ NOT_TOOLS = [
     Refused("layer without limits", plain, "say sandbox='process'", {"workspace": "overlay"}),
     Refused("output", plain, "output=True is not one of", {"output": True}),
     Refused("stateful", plain, "stateful='no' is not one of", {"stateful": "no"}),
-    Refused("kept nowhere", plain, "no sandbox that could be kept", {"stateful": True}),
+    Refused("kept nowhere", plain, "no sandbox that calls could share", {"stateful": True}),
     Refused(
         "kept and trusted",
         plain,
@@ -176,7 +177,7 @@ NOT_TOOLS = [
     Refused(
         "kept command",
         plain,
-        "keeps nothing that a later call could find",
+        "leaves nothing that a later call could find",
         {"stateful": True, "sandbox": "process", "command": ("true",)},
     ),
     Refused("on_deny", plain, "on_deny='ignore' is not one of", {"on_deny": "ignore"}),
@@ -516,6 +517,10 @@ def other_access(path: Annotated[str, PathArg("write")], times: int = 1) -> str:
     return path * times
 
 
+def other_mark(path: Annotated[str, FreeText()], times: int = 1) -> str:
+    return path * times
+
+
 CHANGES: dict[str, dict[str, Any]] = {
     "name": {"name": "other"},
     "effect": {"effect": "write"},
@@ -527,7 +532,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "output": {"output": "trusted"},
     "source": {"function": other_source},
     "default": {"function": other_default},
-    "access": {"function": other_access},
+    "access": {"function": other_access, "effect": "write"},
+    "free": {"function": other_mark},
 }
 
 

@@ -11,10 +11,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from permissions.errors import ToolDefinitionError
 from permissions.tools.targets import (
     MARKS,
     AmountArg,
     CommandArg,
+    FreeText,
     HostArg,
     PathArg,
     RecipientArg,
@@ -216,6 +218,18 @@ ACCEPTED = [
     Case("whole", AmountArg(), 980, {"currency": "EUR", "minor": 98000}),
     Case("text", AmountArg(), "980.5", {"currency": "EUR", "minor": 98050}),
     Case("zero units", AmountArg(), "0.29", {"currency": "EUR", "minor": 29}),
+    Case(
+        "phone",
+        RecipientArg("phone"),
+        "+49 (30) 90-1820",
+        {"scheme": "phone", "address": "+4930901820", "domain": None},
+    ),
+    Case(
+        "spaced account",
+        RecipientArg("account"),
+        "DE02 1203 0000-0000",
+        {"scheme": "account", "address": "DE02120300000000", "domain": None},
+    ),
     Case("three decimals", AmountArg("KWD", 3), "1.500", {"currency": "KWD", "minor": 1500}),
     Case("float", AmountArg(), 0.29, {"currency": "EUR", "minor": 29}),
     Case("no decimals", AmountArg("JPY", 0), 5.0, {"currency": "JPY", "minor": 5}),
@@ -324,6 +338,19 @@ REFUSED = {
     "account: long s": Refused(RecipientArg("account"), "DEſ2"),  # noqa: RUF001
     "account: full-width": Refused(RecipientArg("account"), "ＤＥ０２"),  # noqa: RUF001
     "account: too short": Refused(RecipientArg("account"), "DE"),
+    "account: an option": Refused(RecipientArg("account"), "--DE02120300000000202051"),
+    "account: an option after all": Refused(RecipientArg("account"), "DE02120300000000202051-"),
+    "account: dashes": Refused(RecipientArg("account"), "DE02--1203"),
+    "account: spaces": Refused(RecipientArg("account"), " DE021203"),
+    "account: a phone": Refused(RecipientArg("account"), "+4930901820"),
+    "email: a route": Refused(RecipientArg(), "eve!evil@example.com"),
+    "email: another route": Refused(RecipientArg(), "eve%evil.example@example.com"),
+    "email: an option": Refused(RecipientArg(), "-oQ/tmp@example.com"),
+    "email: a pipe": Refused(RecipientArg(), "|id@example.com"),
+    "phone: no country": Refused(RecipientArg("phone"), "030 901820"),
+    "phone: letters": Refused(RecipientArg("phone"), "+1 800 FLOWERS"),
+    "phone: an extension": Refused(RecipientArg("phone"), "+4930901820;ext=5"),
+    "phone: too short": Refused(RecipientArg("phone"), "+491"),
     "account: too long": Refused(RecipientArg("account"), "D" * 65),
     "amount: true": Refused(AmountArg(), True),  # noqa: FBT003
     "amount: list": Refused(AmountArg(), [1]),
@@ -424,5 +451,29 @@ def test_every_mark_decides_where_effects_go_and_has_a_spelling() -> None:
     """The spelling is part of the tool's digest, so a changed mark is another tool."""
     spellings = [PathArg("read"), PathArg("write"), AmountArg("EUR"), AmountArg("USD")]
 
-    assert all(mark().control for mark in MARKS)
+    assert all(mark().control for mark in MARKS if mark is not FreeText)
+    assert not FreeText().control
     assert len({str(mark.spelling()) for mark in spellings}) == 4
+
+
+@pytest.mark.parametrize(
+    ("currency", "amount", "minor"),
+    [("EUR", "9.99", 999), ("JPY", "500", 500), ("KWD", "1.5", 1500)],
+)
+def test_the_currency_of_an_amount_comes_from_another_argument(
+    currency: str, amount: str, minor: int, tmp_path: Path
+) -> None:
+    mark = AmountArg(currency_from="currency").within({"currency": currency})
+
+    assert mark.parse(amount, tmp_path) == {"currency": currency, "minor": minor}
+
+
+@pytest.mark.parametrize("currency", ["eur", "EURO", "", None, 7, ["EUR"], "E R"])
+def test_what_is_no_currency_is_refused(currency: object) -> None:
+    with pytest.raises(TargetError, match="three capitals"):
+        AmountArg(currency_from="currency").within({"currency": currency})
+
+
+def test_a_currency_that_no_table_can_list_is_refused_where_it_stands() -> None:
+    with pytest.raises(ToolDefinitionError, match="in capitals"):
+        AmountArg("eur")
