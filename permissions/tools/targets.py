@@ -15,6 +15,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import stat
 import unicodedata
 from dataclasses import dataclass
 from decimal import Decimal
@@ -94,6 +95,7 @@ class PathArg:
                 for entry in {path, resolved}
                 for part in _relative(entry, root).split("/")
             ),
+            "links": _links(resolved),
         }
 
     def spelling(self) -> JsonObject:
@@ -393,6 +395,15 @@ def _text(
     ):
         raise TargetError("holds control, invisible or broken characters")
     return value
+
+
+def _links(path: str) -> int | None:
+    """How many names a file has; None for what is none, or cannot be looked at."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - beside realpath
+    except (OSError, ValueError):
+        return None
+    return found.st_nlink if stat.S_ISREG(found.st_mode) else None
 
 
 def _within(path: str, root: str) -> bool:

@@ -186,6 +186,7 @@ _target_of("path", target) if {
 	is_boolean(target.inside_workspace)
 	is_boolean(target.hidden)
 	_nullable_string(target.relative)
+	_nullable_whole(target.links)
 }
 
 _target_of("host", target) if {

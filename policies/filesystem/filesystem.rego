@@ -3,10 +3,12 @@
 # title: Paths
 # description: |
 #   Reads and ordinary writes inside the workspace are fine; anything outside is not, unless
-#   its root is listed. What steers other programs (hidden files, CI, agent configuration) is
-#   never written, what holds secrets is never touched.
-#   Not protected from: links changed after the decision, which a sandbox's mounts are for, and
-#   secrets under names the table does not know.
+#   its root is listed. What steers other programs (CI, editors, agents) is never written, what
+#   holds secrets is never touched; other hidden files, build files and files with several names
+#   are shown to a person.
+#   Not protected from: links changed after the decision, which a sandbox's mounts are for,
+#   secrets under names the table does not know, and what a tool in the broker's own process
+#   reads below a folder that it was given.
 # related_resources:
 #   - ref: docs/reference/policy-contract.md
 package wardline.policies.filesystem
@@ -62,12 +64,13 @@ deny contains {
 deny contains {
 	"code": "filesystem.protected",
 	"agent": "This file steers other programs, so it may not be written. Write another file.",
-	"operator": concat("", ["argument ", target.argument, " is hidden or a protected name"]),
+	"operator": concat("", ["argument ", target.argument, " has a protected name"]),
 	"nearest": {"argument": target.argument, "inside": "workspace", "hidden": false},
 } if {
 	some target in _paths
 	target.access == "write"
-	_steers(target)
+	some path in {target.path, target.resolved}
+	lib.steering_path(_in_workspace(path))
 }
 
 # METADATA
@@ -75,12 +78,45 @@ deny contains {
 deny contains {
 	"code": "filesystem.secret",
 	"agent": "This path may hold credentials and may not be used. Go on without it.",
-	"operator": concat("", ["argument ", target.argument, " has a component of a secret name"]),
+	"operator": concat("", ["argument ", target.argument, " has a name under which secrets are kept"]),
 	"nearest": null,
 } if {
 	some target in _paths
-	parts := _parts(target)
-	_secret(parts)
+	some path in {target.path, target.resolved}
+	lib.secret_path(path)
+}
+
+# METADATA
+# title: Hidden files are written with a person
+require_approval contains _ask("filesystem.hidden", "This file is hidden, so a person has to approve writing it.", target) if {
+	some target in _paths
+	target.access == "write"
+	target.hidden == true
+}
+
+# METADATA
+# title: Files that somebody runs later are written with a person
+require_approval contains _ask("filesystem.runs_later", "This file is run later by other programs, so a person has to approve writing it.", target) if {
+	some target in _paths
+	target.access == "write"
+	is_string(target.relative)
+	lib.runs_later(target.relative)
+}
+
+# METADATA
+# title: A file with several names is used with a person
+# description: The others may be those of a secret, or lie outside of the workspace.
+require_approval contains _ask("filesystem.several_names", "This file has several names (hard links), so a person has to approve.", target) if {
+	some target in _paths
+	target.links > 1
+}
+
+_ask(code, agent, target) := {
+	"code": code,
+	"agent": agent,
+	"operator": concat("", ["argument ", target.argument, ", access ", target.access]),
+	"nearest": {"argument": target.argument, "inside": "workspace", "hidden": false},
+	"terms": lib.approval_terms(input.action.properties.impact),
 }
 
 # METADATA
@@ -96,12 +132,12 @@ deny contains {
 	input.action.properties.effect == "read"
 }
 
-_configured if {
-	count(_paths) > 0
-	is_array(_table.protected_names)
-	is_array(_table.secret_names)
-	is_array(_table.secret_endings)
-}
+_configured if lib.names_configured
+
+# Where the workspace lies says nothing about the files in it.
+_in_workspace(path) := trim_prefix(path, input.context.environment.workspace) if {
+	is_string(input.context.environment.workspace)
+} else := path
 
 # Both the path as spelled and the one that links lead to have to be inside.
 _contained(target) if target.inside_workspace == true
@@ -116,26 +152,3 @@ _contained(target) if {
 _under(path, root) if path == root
 
 _under(path, root) if startswith(path, concat("", [root, "/"]))
-
-_steers(target) if target.hidden == true
-
-_steers(target) if {
-	some part in _parts(target)
-	part in _table.protected_names
-}
-
-_secret(parts) if {
-	some part in parts
-	part in _table.secret_names
-}
-
-_secret(parts) if {
-	is_array(_table.secret_endings)
-	strings.any_suffix_match(parts, _table.secret_endings)
-}
-
-# Lower case, because some file systems take `.GIT` for `.git`.
-_parts(target) := {part |
-	some path in {target.path, target.resolved}
-	some part in split(lower(path), "/")
-}

@@ -3,12 +3,7 @@ package wardline.policies.filesystem_test
 import data.wardline.fixture_test as fixture
 import data.wardline.policies.filesystem
 
-_tables := {
-	"roots": {"read": ["/usr/share/doc"], "write": []},
-	"protected_names": ["agents.md"],
-	"secret_names": [".ssh", "id_rsa"],
-	"secret_endings": [".pem"],
-}
+_tables := fixture.names
 
 _outside(access, path) := object.union(
 	fixture.path(access, "x"),
@@ -63,7 +58,7 @@ test_denied_link_that_leads_out_of_a_listed_root if {
 	_denied("read", link) == {"filesystem.outside"}
 }
 
-test_denied_write_of_hidden_or_protected if {
+test_denied_write_of_protected if {
 	_denied("write", fixture.path("write", ".github/ci.yml")) == {"filesystem.protected"}
 	_denied("write", fixture.path("write", "docs/AGENTS.md")) == {"filesystem.protected"}
 }
@@ -94,4 +89,43 @@ test_denied_without_the_table if {
 test_nothing_said_about_calls_without_paths if {
 	count(filesystem.allow) == 0 with input as fixture.base
 	count(filesystem.deny) == 0 with input as fixture.base with data.wardline.tables as {}
+}
+
+_asked(target) := fixture.codes(entries) if {
+	entries := filesystem.require_approval with input as fixture.call("write", "low", [target])
+		with data.wardline.tables as fixture.tables
+}
+
+test_asked_for_writing_hidden_files if {
+	_asked(fixture.path("write", ".gitignore")) == {"filesystem.hidden"}
+	_denied("write", fixture.path("write", ".gitignore")) == set()
+	_asked(fixture.path("read", ".gitignore")) == set()
+}
+
+test_asked_for_writing_what_runs_later if {
+	every name in ["Makefile", "lib/Makefile", "lib/a.pth", "random.py"] {
+		_asked(fixture.path("write", name)) == {"filesystem.runs_later"}
+	}
+	_asked(fixture.path("write", "lib/random.py")) == set()
+}
+
+test_asked_for_a_file_with_several_names if {
+	linked := object.union(fixture.path("read", "notes"), {"links": 2})
+	_asked(linked) == {"filesystem.several_names"}
+	_asked(object.union(linked, {"links": 1})) == set()
+}
+
+test_denied_secrets_by_pattern_and_path if {
+	every name in [".env.local", "app/.ENV.production", ".cargo/credentials", ".cargo/credentials/x"] {
+		_denied("read", fixture.path("read", name)) == {"filesystem.secret"}
+	}
+	every name in [".env.example", "cargo/credentials", ".environment"] {
+		_denied("read", fixture.path("read", name)) == set()
+	}
+}
+
+test_denied_while_one_list_is_missing if {
+	denied := filesystem.deny with input as fixture.call("read", "low", [fixture.path("read", "a")])
+		with data.wardline.tables.filesystem as object.remove(fixture.names, ["secret_paths"])
+	fixture.codes(denied) == {"filesystem.unconfigured"}
 }

@@ -173,11 +173,22 @@ tables := {
 		"untrusted": {"effects": ["execute"], "hosts": ["pypi.org"]},
 	},
 	"effects": {"without_person": {"changes": 2, "bytes": 100, "deletions": 0}},
-	"filesystem": {
-		"protected_names": ["conftest.py"],
-		"secret_names": ["id_rsa"],
-		"secret_endings": [".pem"],
-	},
+	"filesystem": names,
+}
+
+# METADATA
+# title: The table of names
+names := {
+	"roots": {"read": ["/usr/share/doc"], "write": []},
+	"protected_names": ["agents.md", "conftest.py", ".github"],
+	"secret_names": [".ssh", "id_rsa"],
+	"secret_endings": [".pem"],
+	"secret_patterns": [".env.*"],
+	"secret_paths": [".cargo/credentials"],
+	"not_secret_names": [".env.example"],
+	"run_later_names": ["makefile"],
+	"run_later_endings": [".pth"],
+	"root_module_names": ["random.py"],
 }
 
 # METADATA
@@ -195,6 +206,7 @@ path(access, relative) := {
 	"inside_workspace": true,
 	"relative": relative,
 	"hidden": startswith(relative, "."),
+	"links": null,
 }
 
 # METADATA

@@ -49,6 +49,72 @@ path_plain(target) if {
 	target.hidden == false
 }
 
+_files := data.wardline.tables.filesystem
+
+# METADATA
+# title: The table of names that filesystem and changes read is there, whole
+names_configured if {
+	every member in [
+		"protected_names",
+		"secret_names",
+		"secret_endings",
+		"secret_patterns",
+		"secret_paths",
+		"not_secret_names",
+		"run_later_names",
+		"run_later_endings",
+		"root_module_names",
+	] {
+		is_array(_files[member])
+	}
+}
+
+# METADATA
+# title: A path on which programs keep credentials
+# description: |
+#   Any of its names may say so, for it may be a folder. Lower case, because some file systems
+#   take `.ENV` for `.env`. `permissions.tools.secret_paths` says the same to executors.
+secret_path(path) if {
+	some part in split(lower(path), "/")
+	_secret_name(part)
+	count([1 | some name in _files.not_secret_names; name == part]) == 0
+}
+
+secret_path(path) if {
+	some known in _files.secret_paths
+	contains(concat("", ["/", lower(path), "/"]), concat("", ["/", known, "/"]))
+}
+
+_secret_name(part) if part in _files.secret_names
+
+_secret_name(part) if strings.any_suffix_match(part, _files.secret_endings)
+
+_secret_name(part) if {
+	some pattern in _files.secret_patterns
+	halves := split(pattern, "*")
+	startswith(part, halves[0])
+	endswith(part, halves[1])
+}
+
+# METADATA
+# title: A path that programs run or obey without being told to
+steering_path(path) if {
+	some part in split(lower(path), "/")
+	part in _files.protected_names
+}
+
+# METADATA
+# title: A file that somebody runs later, as a build does its build file
+runs_later(relative) if {
+	some part in split(lower(relative), "/")
+	part in _files.run_later_names
+}
+
+runs_later(relative) if strings.any_suffix_match(lower(relative), _files.run_later_endings)
+
+# A module of the standard library's name is imported in its place when it lies at the top.
+runs_later(relative) if lower(relative) in _files.root_module_names
+
 # METADATA
 # title: An address outside of private networks, or a name
 host_public(target) if target.address_class in {null, "global"}

@@ -33,6 +33,7 @@ from permissions.trace.verify import verify_trace
 from wardline import (
     Broker,
     CallDenied,
+    FreeText,
     NoSessionError,
     PathArg,
     tool,
@@ -53,7 +54,9 @@ def read_note(path: Annotated[str, PathArg("read")]) -> str:
 
 
 @tool(effect="write", impact="low")
-async def write_note(path: Annotated[str, PathArg("write")], text: str) -> int:
+async def write_note(
+    path: Annotated[str, PathArg("write")], text: Annotated[str, FreeText()]
+) -> int:
     """Writes a note."""
     return Path(WORK[-1], path).write_text(text)
 

@@ -51,6 +51,7 @@ _TARGETS: st.SearchStrategy[JsonObject] = st.one_of(
             "inside_workspace": st.booleans(),
             "relative": _one([None, "a"]),
             "hidden": st.booleans(),
+            "links": _one([None, 1, 2]),
         }
     ),
     st.fixed_dictionaries(

@@ -83,6 +83,7 @@ def sample_request(tool: str, call: str = "call-1", **args: JsonValue) -> JsonOb
                 "stateful": False,
                 "workspace": "copy",
                 "control": [],
+                "marks": {},
                 "targets": [],
             },
         },

@@ -17,8 +17,6 @@ _set := input.resource.properties
 
 _table := data.wardline.tables.effects
 
-_names := data.wardline.tables.filesystem
-
 _effect := input.action.properties.effect
 
 _impact := input.action.properties.impact
@@ -92,8 +90,7 @@ deny contains {
 	"nearest": null,
 } if {
 	some change in _set.changes
-	parts := _parts(change)
-	_protected(change, parts)
+	_protected(change)
 }
 
 # METADATA
@@ -144,6 +141,13 @@ require_approval contains _ask("changes.hidden", "This run changed hidden files;
 }
 
 # METADATA
+# title: Files that somebody runs later are seen by a person
+require_approval contains _ask("changes.runs_later", "This run changed files that others run later; a person has to look at it.") if {
+	some change in _set.changes
+	lib.runs_later(change.path)
+}
+
+# METADATA
 # title: What a call of high impact changed is seen by a person
 require_approval contains _ask("changes.needs_person", "What a call of high impact changed needs a person's approval.") if {
 	_impact == "high"
@@ -168,9 +172,7 @@ _configured if {
 	is_number(_table.without_person.changes)
 	is_number(_table.without_person.bytes)
 	is_number(_table.without_person.deletions)
-	is_array(_names.protected_names)
-	is_array(_names.secret_names)
-	is_array(_names.secret_endings)
+	lib.names_configured
 }
 
 _all_declared if {
@@ -199,22 +201,8 @@ _covers(relative, path) if startswith(path, concat("", [relative, "/"]))
 
 _was_executable(change) if change.was.executable == true
 
-_protected(change, _) if change.protected == true
+_protected(change) if change.protected == true
 
-_protected(_, parts) if {
-	some part in parts
-	part in _names.protected_names
-}
+_protected(change) if lib.steering_path(change.path)
 
-_protected(_, parts) if {
-	some part in parts
-	part in _names.secret_names
-}
-
-_protected(_, parts) if {
-	is_array(_names.secret_endings)
-	strings.any_suffix_match(parts, _names.secret_endings)
-}
-
-# Lower case, because some file systems take `.GIT` for `.git`.
-_parts(change) := {part | some part in split(lower(change.path), "/")}
+_protected(change) if lib.secret_path(change.path)

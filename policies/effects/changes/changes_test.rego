@@ -126,3 +126,15 @@ test_denied_without_a_table_or_a_member if {
 		fixture.codes(denied) == {"changes.unconfigured"}
 	}
 }
+
+test_what_others_run_later_is_asked_for if {
+	every name in ["Makefile", "sub/makefile", "lib/a.pth", "random.py"] {
+		_asked(_of("write", [fixture.changed(name)])) == {"changes.runs_later"}
+	}
+	_asked(_of("write", [fixture.changed("lib/random.py")])) == set()
+}
+
+test_secrets_by_pattern_are_not_committed if {
+	_denied(_of("write", [fixture.created("a/.env.local")])) == {"changes.protected"}
+	_denied(_of("write", [fixture.created("a/.env.example")])) == set()
+}

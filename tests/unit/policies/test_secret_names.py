@@ -1,0 +1,124 @@
+"""Names under which tools really keep secrets, and names that only look alike."""
+
+from __future__ import annotations
+
+import string
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from policy_cases import DirectEngine, base_document, cases_bundle, merged
+
+from permissions.pdp.bundle import load_bundle
+from permissions.tools.secret_paths import SecretPaths
+from permissions.tools.targets import PathArg, parse_targets
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ENGINE = DirectEngine(cases_bundle())
+SECRETS = SecretPaths.of_tables(load_bundle().data)
+
+HELD = [
+    ".env", ".ENV", ".env.production", ".env.local", ".env.dev.local", ".envrc", "app/.env.staging",
+    "secrets/.env.prod", "prod.env", ".env_backup", ".vault-token", ".cargo/credentials.toml",
+    ".cargo/credentials", "terraform.tfstate", "terraform.tfstate.backup", "infra/x.tfstate",
+    "kubeconfig", "dev.kubeconfig", ".kube/config", "service-account.json", "service-account-1.json",
+    "service_account.json", "client_secret_12.json", "key.jks", "release.keystore", "id_rsa",
+    "id_dsa", "id_ecdsa", "id_ed25519", "id_ed25519_sk", "id_rsa.bak", "key.pem", "key.pem.bak",
+    "server.key", "server.key.old", "vpn.ovpn", "putty.ppk", "x.p12", "x.pfx", "x.p8", "x.kdbx",
+    ".git/config", "sub/.git/config", ".git-credentials", ".netrc", "_netrc", ".npmrc", ".pypirc",
+    ".pgpass", ".my.cnf", ".htpasswd", ".aws/credentials", ".azure/x", ".docker/config.json",
+    ".ssh/known_hosts", ".gnupg/x", ".config/gcloud/application_default_credentials.json",
+    ".config/gh/hosts.yml", ".config/rclone/rclone.conf", ".m2/settings.xml", "token.json",
+    ".gradle/gradle.properties", ".streamlit/secrets.toml", "credentials.json", "secrets.yml",
+    ".bash_history", ".terraform.d/credentials.tfrc.json", ".gem/credentials", "auth.json",
+]  # fmt: skip
+OPEN = [
+    ".gitignore", ".editorconfig", ".env.example", ".env.sample", ".env.template", "example.env",
+    ".environment", "environment.yml", "env.py", "envoy.yaml", "id_generator.py", "id_rsa.pub",
+    "monkey.txt", "keys.md", "turkey", "tokenizer.json", "git/config", ".github/workflows/x.yml",
+    "src/credentials.py", "secrets.py", "docs/kubeconfig.md", "terraform.tf", "main.tfvars",
+    "cacert.pem", "service.json", "account.json", "pem", "a.pem.md", "cargo/credentials", "auth.py",
+]  # fmt: skip
+
+
+def decided(path: str, access: str = "read") -> set[str]:
+    target = {
+        "kind": "path", "argument": "path", "access": access, "path": f"/srv/desk/{path}",
+        "resolved": f"/srv/desk/{path}", "inside_workspace": True, "relative": path,
+        "hidden": any(part.startswith(".") for part in path.split("/")), "links": 1,
+    }  # fmt: skip
+    effect = {"read": "read", "write": "write"}[access]
+    patch = {
+        "action": {"properties": {"effect": effect, "impact": "low"}},
+        "resource": {"properties": {"targets": [target]}},
+    }
+    response = ENGINE.ask(merged(base_document(), patch))
+    return {reason["code"] for reason in response["context"]["reasons"]}
+
+
+@pytest.mark.parametrize("path", HELD)
+def test_a_name_that_holds_secrets_is_refused(path: str) -> None:
+    assert "filesystem.secret" in decided(path)
+    assert SECRETS.is_secret(path)
+
+
+@pytest.mark.parametrize("path", OPEN)
+def test_a_name_that_only_looks_alike_is_read(path: str) -> None:
+    assert decided(path) == set()
+    assert not SECRETS.is_secret(path)
+
+
+NAMES = st.sampled_from([*HELD, *OPEN]) | st.text(string.ascii_letters + "._-~/*", max_size=12)
+
+
+@given(NAMES, NAMES)
+def test_executors_and_policies_call_the_same_paths_secret(one: str, other: str) -> None:
+    for path in (one, one + other, f"{one}/{other}"):
+        assert SECRETS.is_secret(path) == ("filesystem.secret" in decided(path))
+
+
+ASKED = {
+    ".gitignore": "filesystem.hidden", ".editorconfig": "filesystem.hidden",
+    ".env.example": "filesystem.hidden", "Makefile": "filesystem.runs_later",
+    "package.json": "filesystem.runs_later", "sub/pyproject.toml": "filesystem.runs_later",
+    "setup.py": "filesystem.runs_later", "Dockerfile": "filesystem.runs_later",
+    "lib/x.pth": "filesystem.runs_later", "random.py": "filesystem.runs_later",
+    "eslint.config.js": "filesystem.runs_later", "lefthook.yml": "filesystem.runs_later",
+    "go.mod": "filesystem.runs_later", "x.code-workspace": "filesystem.runs_later",
+}  # fmt: skip
+DENIED = [
+    ".git/hooks/pre-commit", ".github/workflows/x.yml", ".vscode/tasks.json", ".bashrc",
+    "CLAUDE.md", "CLAUDE.local.md", "AGENTS.override.md", ".cursorrules", "opencode.json", ".envrc",
+    "sub/conftest.py", ".mise.toml", ".husky/x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "code"), ASKED.items())
+def test_writing_what_is_hidden_or_run_later_is_asked_for(path: str, code: str) -> None:
+    assert decided(path, "write") == {code}
+
+
+@pytest.mark.parametrize("path", DENIED)
+def test_writing_what_steers_others_is_denied(path: str) -> None:
+    assert decided(path, "write") & {"filesystem.protected", "filesystem.secret"}
+
+
+@pytest.mark.parametrize("path", ["a.txt", "src/random.py", "docs/makefile.md", "lib/types.py"])
+def test_an_ordinary_file_is_written_alone(path: str) -> None:
+    assert decided(path, "write") == set()
+
+
+def test_a_hard_link_to_a_secret_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("KEY=1")
+    (tmp_path / "notes").hardlink_to(tmp_path / ".env")
+    (tmp_path / "alone").write_text("")
+
+    links = {
+        name: parse_targets(PathArg(), "path", name, tmp_path)[0]["links"]
+        for name in ("notes", "alone", "none", ".")
+    }
+
+    assert links == {"notes": 2, "alone": 1, "none": None, ".": None}
