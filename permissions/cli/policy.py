@@ -127,6 +127,7 @@ def explain(
 
 def _of_tools(module: str) -> list[str]:
     """What policies cannot see of the guarded tools of a module, which this imports."""
+    import sys
     from importlib import import_module
 
     from permissions.errors import ToolDefinitionError
@@ -137,13 +138,13 @@ def _of_tools(module: str) -> list[str]:
     try:
         found = import_module(module)
     except ImportError as err:
-        _refuse_usage(f"--tools {module}: {err}")
+        raise ConfigError(f"--tools {module}: {err}") from err
     finally:
         sys.path.pop(0)
     guards = [getattr(each, "guard", None) for each in vars(found).values()]
     tools = {id(guard): guard for guard in guards if isinstance(guard, Guard)}
     if not tools:
-        _refuse_usage(f"--tools {module}: no function of it is decorated with @tool")
+        raise ConfigError(f"--tools {module}: no function of it is decorated with @tool")
     try:
         definitions = [guard.definition for guard in tools.values()]
     except ToolDefinitionError as err:

@@ -231,7 +231,7 @@ def _not_back(file: Path, top: Path, name: str, hidden: SecretFiles | None) -> s
         return "its path leads somewhere else"
     if any(part.startswith(".") for part in inner) or is_protected(name, whole=True):
         return "it steers other programs, by its name; name it in an argument of its own"
-    if hidden is not None and any(hidden.has(part) for part in inner):
+    if hidden is not None and hidden.has("/".join(inner)):
         return "it may hold secrets, by its name"
     if file.exists() and not file.is_file():
         return "no file is there now"

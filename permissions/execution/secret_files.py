@@ -11,10 +11,11 @@ makes in the workspace while a run is under way.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from permissions.errors import ExecutionError
+from permissions.tools.secret_paths import SecretPaths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -26,10 +27,9 @@ MAX_ENTRIES = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class SecretFiles:
-    """Names and endings of names, in lower case; a folder of such a name counts with all in it."""
+    """By the table's names, endings and patterns; a folder of such a name counts with all in it."""
 
-    names: frozenset[str] = frozenset()
-    endings: tuple[str, ...] = ()
+    paths: SecretPaths = field(default_factory=SecretPaths)
 
     @classmethod
     def of(cls, data: Mapping[str, Any], more: Iterable[str] = ()) -> Self:
@@ -39,21 +39,14 @@ class SecretFiles:
             ExecutionError: the table is there, and its lists are none.
         """
         table = data.get("wardline", {}).get("tables", {}).get("filesystem", {})
-        names, endings = table.get("secret_names", []), table.get("secret_endings", [])
-        for each in (names, endings):
-            if not isinstance(each, list) or not all(isinstance(text, str) for text in each):
-                raise ExecutionError(
-                    "data/filesystem.json: secret_names and secret_endings are lists of texts"
-                )
-        return cls(
-            frozenset(name.lower() for name in (*names, *more)),
-            tuple(ending.lower() for ending in endings if ending),
-        )
+        try:
+            return cls(SecretPaths.of_table(table, more))
+        except ValueError as err:
+            raise ExecutionError(f"data/filesystem.json: {err}") from err
 
-    def has(self, name: str) -> bool:
-        """Whether one component of a path is such a name."""
-        lower = name.lower()
-        return lower in self.names or lower.endswith(self.endings)
+    def has(self, path: str) -> bool:
+        """Whether a path has such a name in it."""
+        return self.paths.is_secret(path)
 
     def below(self, folder: Path) -> tuple[str, ...]:
         """Every entry below that holds secrets, relative to it, at any depth. Blocking.
@@ -94,7 +87,7 @@ class SecretFiles:
             except OSError:
                 continue  # what the broker cannot read, no run of it can
             for entry in inner:
-                held = "in" if around else "here" if self.has(entry.name) else ""
+                held = "in" if around else "here" if self.has(prefix + entry.name) else ""
                 yield prefix + entry.name, entry, held
                 if entry.is_dir(follow_symlinks=False):
                     folders.append((f"{prefix}{entry.name}/", entry.path, held))

@@ -8,37 +8,36 @@ Not protected from: secrets under names that the table does not know.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from permissions.vocabulary import JsonObject
+    from collections.abc import Iterable, Mapping
 
 
 @dataclass(frozen=True)
 class SecretPaths:
     """The names under which programs keep credentials."""
 
-    names: frozenset[str]
-    endings: tuple[str, ...]
-    patterns: tuple[tuple[str, str], ...]
-    paths: tuple[str, ...]
-    exceptions: frozenset[str]
+    names: frozenset[str] = frozenset()
+    endings: tuple[str, ...] = ()
+    patterns: tuple[tuple[str, str], ...] = ()
+    paths: tuple[str, ...] = ()
+    exceptions: frozenset[str] = frozenset()
 
     @classmethod
-    def of_tables(cls, data: JsonObject) -> SecretPaths:
-        """Those of a policy bundle's data (`PolicyBundle.data`).
+    def of_table(cls, table: Mapping[str, Any], more: Iterable[str] = ()) -> SecretPaths:
+        """Those of the table `filesystem`, and further names.
 
         Raises:
-            KeyError: the bundle has no such table, so nothing may be shown at all.
+            ValueError: one of its lists is no list of texts.
         """
-        table = data["wardline"]["tables"]["filesystem"]
-        halves = [pattern.partition("*") for pattern in table["secret_patterns"]]
+        halves = [pattern.partition("*") for pattern in _texts(table, "secret_patterns")]
         return cls(
-            names=frozenset(table["secret_names"]),
-            endings=tuple(table["secret_endings"]),
+            names=frozenset([*_texts(table, "secret_names"), *(name.lower() for name in more)]),
+            endings=tuple(filter(None, _texts(table, "secret_endings"))),
             patterns=tuple((head, tail) for head, _, tail in halves),
-            paths=tuple(table["secret_paths"]),
-            exceptions=frozenset(table["not_secret_names"]),
+            paths=_texts(table, "secret_paths"),
+            exceptions=frozenset(_texts(table, "not_secret_names")),
         )
 
     def is_secret(self, path: str) -> bool:
@@ -60,3 +59,10 @@ class SecretPaths:
             or part.endswith(self.endings)
             or any(part.startswith(a) and part.endswith(b) for a, b in self.patterns)
         )
+
+
+def _texts(table: Mapping[str, Any], member: str) -> tuple[str, ...]:
+    texts = table.get(member, [])
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"{member} is a list of texts")
+    return tuple(text.lower() for text in texts)

@@ -92,6 +92,7 @@ def random_target(rng: random.Random, argument: str) -> JsonObject:
                 "inside_workspace": rng.random() < 0.7,
                 "relative": rng.choice([path, None]),
                 "hidden": rng.random() < 0.3,
+                "links": rng.choice([None, 1, 2]),
             },
             {
                 "kind": "host",

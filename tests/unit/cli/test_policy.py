@@ -186,3 +186,33 @@ def test_an_input_that_is_none_is_wrong_usage(folder: Path, text: str) -> None:
 )
 def test_wrong_usage(arguments: list[str]) -> None:
     assert run(*arguments).exit_code == 2
+
+
+TOOLS = """
+from typing import Annotated
+from wardline import FreeText, PathArg, tool
+
+
+@tool(effect="send", impact="low")
+def send(to: str, bcc: list[str], body: Annotated[str, FreeText()]) -> None: ...
+
+
+@tool(effect="read", impact="low")
+def read(path: Annotated[str, PathArg("read")]) -> str: ...
+"""
+
+
+def test_check_tells_the_arguments_that_policies_do_not_see(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tools_without_marks.py").write_text(TOOLS)
+
+    result = run("check", "--tools", "tools_without_marks", "--json")
+
+    findings = json.loads(result.stdout)["findings"]
+    assert result.exit_code == 1
+    assert [found.split(" has no mark")[0] for found in findings] == ["send: to", "send: bcc"]
+    assert all("RecipientArg()" in found for found in findings)
+    assert run("check", "--tools", "no_such_module").exit_code == 2
+    assert run("check", "--tools", "json").exit_code == 2

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENGINE = DirectEngine(cases_bundle())
-SECRETS = SecretPaths.of_tables(load_bundle().data)
+SECRETS = SecretPaths.of_table(load_bundle().data["wardline"]["tables"]["filesystem"])
 
 HELD = [
     ".env", ".ENV", ".env.production", ".env.local", ".env.dev.local", ".envrc", "app/.env.staging",

@@ -12,8 +12,10 @@ from faults import types_of
 
 from permissions.errors import BudgetError, ConfigError, RunOpenError
 from permissions.model import Completed, Denial
+from permissions.obligations.budget import InMemoryBudgetLedger
 from permissions.reasons import Code
-from permissions.run.state import HISTORY, subject_of
+from permissions.run.provenance import ProvenanceLedger
+from permissions.run.state import HISTORY, RunState, subject_of
 from permissions.sessions.open import open_session
 from permissions.testing import (
     Person,
@@ -25,6 +27,8 @@ from permissions.tools.call import ToolCall
 from wardline import tool
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from permissions.model import JsonObject
 
 SEEN: list[JsonObject] = []
@@ -266,3 +270,49 @@ async def test_an_admission_runs_once() -> None:
 
     assert isinstance(first, Completed)
     assert types_of(broker.trace.entries, admitted.id).count("outcome") == 1
+
+
+def moving(*minors: int, used: int = 0, limit: int | None = None) -> Any:
+    return {
+        "action": {"properties": {"effect": "send", "impact": "low"}},
+        "resource": {
+            "properties": {
+                "targets": [
+                    {"kind": "amount", "currency": "EUR", "minor": each} for each in minors
+                ]
+            }
+        },
+        "context": {"usage": {"amount_eur": {"used": used, "limit": limit}}},
+    }
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> RunState:
+    return RunState(
+        run="run-1",
+        subject=subject_of(user="alice", agent=None, roles=()),
+        workspace=tmp_path,
+        approval_mode="wait",
+        budgets=InMemoryBudgetLedger(),
+        limits={},
+        provenance=ProvenanceLedger(),
+    )
+
+
+def test_what_a_run_moved_is_counted_when_a_call_starts(state: RunState) -> None:
+    assert state.take_amounts(moving(100, 50))
+    assert state.moved == {"amount_eur": 150}
+    assert not state.take_amounts(moving(10)), "it was decided before the other was counted"
+    assert state.take_amounts(moving(10), approved=True), "a person saw it"
+    assert state.take_amounts(moving(10, limit=500)), "a budget of its own counts it"
+    state.give_amounts_back(moving(10))
+    assert state.moved == {"amount_eur": 160}
+
+
+def test_a_call_that_reads_or_drafts_moves_nothing(state: RunState) -> None:
+    for effect, impact in (("read", "high"), ("write", "low")):
+        question = moving(5)
+        question["action"]["properties"] = {"effect": effect, "impact": impact}
+        assert state.take_amounts(question)
+
+    assert state.moved == {}
