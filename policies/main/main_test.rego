@@ -178,11 +178,11 @@ test_a_rule_of_another_form_denies_everything if {
 			with data.wardline.policies as {"p": rules, "q": {"allow": {"q.a"}}}
 		answer.decision == false
 		fixture.codes(answer.context.reasons) == {"main.rule_malformed"}
-		answer := main.response with input as fixture.base
+		with_layer := main.response with input as fixture.base
 			with data.wardline.policies as {"q": {"allow": {"q.a"}}}
 			with data.wardline.layers as {"p": rules}
-		answer.decision == false
-		fixture.codes(answer.context.reasons) == {"main.rule_malformed"}
+		with_layer.decision == false
+		fixture.codes(with_layer.context.reasons) == {"main.rule_malformed"}
 	}
 }
 
