@@ -123,7 +123,7 @@ def _read(path: Path, origin: Literal["named", "variable", "found"]) -> Settings
             content = opened.read(MAX_BYTES + 1)
     except OSError as err:
         why = "does not exist" if isinstance(err, FileNotFoundError) else err.strerror
-        by = f", named by {VARIABLE}," if origin == "variable" else ""
+        by = f" ({VARIABLE})" if origin == "variable" else ""
         raise ConfigError(f"the settings file {path}{by}: {why}") from err
     if len(content) > MAX_BYTES:
         raise ConfigError(f"the settings file {path} is larger than {MAX_BYTES >> 20} MiB")

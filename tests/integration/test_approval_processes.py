@@ -198,7 +198,10 @@ def erase(path: Annotated[str, PathArg("write")]) -> str:
 async def test_the_command_line_answers_a_real_broker(office: Office) -> None:
     """The whole way: a governed call waits here, `wardline request` answers it from outside."""
     config = BrokerConfig.load(
-        office.config, state=office.state, workspace=office.state, sandbox={"backends": ()}
+        office.config,
+        state=office.state,
+        workspace=office.config.parent,
+        sandbox={"backends": ()},
     )
     got: list[object] = []
     async with (

@@ -92,6 +92,8 @@ def wardline(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """The command, as a process of its own."""
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        settings = tmp_path / "wardline.toml"
+        named = {"WARDLINE_CONFIG": str(settings)} if settings.exists() else {}
         return subprocess.run(
             [sys.executable, "-m", "permissions", *arguments],
             cwd=tmp_path,
@@ -99,7 +101,11 @@ def wardline(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
             check=False,
             text=True,
             timeout=200,
-            env={**os.environ, "XDG_STATE_HOME": str(tmp_path / "xdg")},
+            env={
+                **os.environ,
+                "XDG_STATE_HOME": str(tmp_path / "xdg"),
+                **named,
+            },
         )
 
     return run
