@@ -65,6 +65,18 @@ async def diagnose() -> list[Finding]:
                 facts={},
             )
         )
+    if bubblewrap.facts.get("mended") is False:
+        findings.append(
+            Finding(
+                subject="bubblewrap version",
+                isolation=None,
+                works=False,
+                detail=f"{bubblewrap.facts['version']} has CVE-2026-87766, which needs a mount"
+                " target within another one: such profiles are refused",
+                remedy="install bubblewrap 0.12.0 or later when your source of it has one",
+                facts={"version": bubblewrap.facts["version"]},
+            )
+        )
     if bubblewrap.works and bubblewrap.facts.get("controllers") == []:
         findings.append(
             Finding(

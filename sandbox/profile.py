@@ -51,6 +51,9 @@ _LOADER = re.compile(
 class Mount:
     """A host file or directory shown read-only inside.
 
+    No target may lie in another one: what is shown there, a link for example, would decide on
+    the host where it comes to lie (CVE-2026-87766 of bubblewrap).
+
     Attributes:
         source: absolute host path. Checked when the sandbox starts (`sandbox.isolation.mounts`).
         target: absolute path inside; not below a directory the sandbox owns.
@@ -154,6 +157,7 @@ class SandboxProfile:
                     f"profile: {name}={value!r:.40} is outside {low} to {high}; choose within"
                 )
         self._check_egress()
+        self._check_mounts()
         if self.image is not None and not _IMAGE.fullmatch(self.image):
             raise ProfileError(
                 f"profile: image={self.image!r:.120} is not pinned by digest; use sha256:..."
@@ -174,6 +178,17 @@ class SandboxProfile:
         for handle in self.secret_files.values():
             if not HANDLE.fullmatch(handle):
                 raise ProfileError(f"profile: {handle!r:.80} is no handle (secret://name)")
+
+    def _check_mounts(self) -> None:
+        targets = [PurePosixPath(mount.target) for mount in self.mounts]
+        for index, target in enumerate(targets):
+            for other in targets[:index] + targets[index + 1 :]:
+                if target.is_relative_to(other):
+                    raise ProfileError(
+                        f"profile: mount target {str(target)!r:.120} lies in or is"
+                        f" {str(other)!r:.120}, another one, whose files would decide where it"
+                        " comes to lie; give each a target of its own"
+                    )
 
     def enforced(self, *, has_workspace: bool) -> dict[str, object]:
         """What every backend puts around a run, as plain JSON for the record.

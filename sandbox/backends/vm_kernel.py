@@ -7,11 +7,15 @@ are asked for as always, but it is that kernel which keeps them, and it may keep
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxUnavailableError
+from sandbox.job import CommandJob
 from sandbox.protocol import Sandbox
+from sandbox.supervisor.wire import encode_job
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,12 +26,32 @@ if TYPE_CHECKING:
 
 
 KERNEL_RUNTIMES = frozenset({"runsc", "kata", "kata-runtime", "io.containerd.kata.v2"})
-"""Runtimes that put a kernel of their own between the job and the host's."""
+"""Names of runtimes that put a kernel of their own between the job and the host's. A name is a
+claim: whether it is one is measured."""
+
+KERNEL_JOB = CommandJob(("cat", "/proc/sys/kernel/random/boot_id", "/proc/version"))
+"""Prints which kernel it runs on. One that has no `boot_id` (gVisor's) still has a version."""
+_BOOT_ID = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def is_other_kernel(stdout: bytes) -> bool:
+    """Whether what `KERNEL_JOB` printed is of another kernel than this one."""
+    lines = stdout.splitlines()
+    if lines and _BOOT_ID.fullmatch(lines[0]):
+        return lines[0] != Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
+    version = Path("/proc/version").read_bytes().strip()
+    return len(lines) == 1 and lines[0].startswith(b"Linux version") and lines[0] != version
+
+
+async def measured(started: StartedSandbox, profile: SandboxProfile) -> bool:
+    """Runs `KERNEL_JOB` in a started sandbox; whether it has a kernel of its own."""
+    result = await started.run(encode_job(KERNEL_JOB, profile, files={}))
+    return is_other_kernel(result.stdout)
 
 
 def kernel_runtime(facts: Mapping[str, object]) -> str | None:
-    """A runtime with a kernel of its own among a backend's facts; None when it has none."""
-    runtimes = facts.get("runtimes")
+    """A runtime that was measured to have its own kernel, among a backend's facts; None without."""
+    runtimes = facts.get("kernel_runtimes")
     known = runtimes if isinstance(runtimes, list) else []
     return min(KERNEL_RUNTIMES.intersection(known), default=None)
 

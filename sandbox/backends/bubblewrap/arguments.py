@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.backends.bubblewrap.workspace import hiding, inside, staged
+from sandbox.errors import ProfileError
 from sandbox.profile import (
     CODE,
     TMP,
@@ -180,6 +181,23 @@ def _sandbox(
     argv += ["--remount-ro", "/", "--chdir", "/"]
     argv += ["--seccomp", str(descriptors.seccomp), "--info-fd", str(descriptors.info)]
     return [*argv, "--", str(programs.interpreter), *python_arguments()]
+
+
+def check_targets(programs: Programs, profile: SandboxProfile) -> None:
+    """Refuses a mount within the interpreter's installation, which is shown at its own path.
+
+    Raises:
+        ProfileError: there is one.
+    """
+    for mount in profile.mounts:
+        prefix, target = programs.prefix, Path(mount.target)
+        if prefix is not None and (
+            target.is_relative_to(prefix) or prefix.is_relative_to(target)
+        ):
+            raise ProfileError(
+                f"mount target {mount.target!r:.120} lies where the interpreter is"
+                f" ({str(prefix)!r}); give it another one"
+            )
 
 
 def shown_paths(

@@ -18,7 +18,8 @@ import anyio
 from anyio import to_thread
 
 from sandbox.backends.bubblewrap import reaper
-from sandbox.backends.bubblewrap.locate import Programs, locate
+from sandbox.backends.bubblewrap.arguments import check_targets
+from sandbox.backends.bubblewrap.locate import MENDED, Programs, locate
 from sandbox.backends.bubblewrap.namespaces import Namespaces
 from sandbox.errors import SandboxError, SandboxUnavailableError
 from sandbox.isolation.cgroup import RunGroup
@@ -57,6 +58,8 @@ class BubblewrapSandbox(Sandbox):
             programs = await self._open()
             facts = {"bwrap": str(programs.bwrap), "interpreter": str(programs.interpreter)}
             facts["bundled"] = programs.bwrap_root is not None
+            facts["version"] = ".".join(map(str, programs.version))
+            facts["mended"] = programs.version >= MENDED
             namespaces, group = await self._start(RunRequest(profile=SandboxProfile()))
             await namespaces.destroy()
             facts["cgroup"] = f"v{group.version}"
@@ -89,6 +92,7 @@ class BubblewrapSandbox(Sandbox):
         user = own_user() if os.geteuid() == 0 else None
         roots = checked_sources(request.code_roots, profile, user=user)
         programs = await self._open()
+        check_targets(programs, profile)
         lease = Lease.of_this_process(wall_seconds=request.lease_seconds + 2 * BOOT_SECONDS)
         create = partial(RunGroup.create, profile, lease=lease, name=secrets.token_hex(8))
         # In a thread, for the kernel takes its time; what was made has to be known.

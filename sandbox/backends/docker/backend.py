@@ -11,7 +11,7 @@ even that is removed by its lease when the next `DockerSandbox` opens or closes.
 from __future__ import annotations
 
 import secrets
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,13 +23,14 @@ from sandbox.backends.docker.engine import Engine
 from sandbox.backends.docker.image import check_label, default_image
 from sandbox.backends.docker.inspect import read_sbom
 from sandbox.backends.docker.options import create_request, enforced, grouped_rlimits
+from sandbox.backends.vm_kernel import KERNEL_RUNTIMES, measured
 from sandbox.errors import SandboxError, SandboxUnavailableError
 from sandbox.isolation.mounts import checked_sources
 from sandbox.isolation.users import own_user
 from sandbox.lease import Lease
 from sandbox.logs import get_logger
-from sandbox.profile import WORK
-from sandbox.protocol import Availability, Sandbox
+from sandbox.profile import WORK, SandboxProfile
+from sandbox.protocol import Availability, RunRequest, Sandbox
 from sandbox.requirements import installed
 from sandbox.supervisor.wire import encode_setup
 from sandbox.workspace import TARGET, host_mounts
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from sandbox.profile import SandboxProfile
-    from sandbox.protocol import RunRequest
     from sandbox.result import Isolation
     from sandbox.workspace import WorkspaceOverlay
 
@@ -71,6 +70,8 @@ class DockerSandbox(Sandbox):
         self._facts: Mapping[str, object] = {}
         self._opening = anyio.Lock()
         self._owed: set[str] = set()
+        self._measuring = anyio.Lock()
+        self._kernels: dict[str, bool] = {}
         self._image_packages: dict[str, Mapping[str, str]] = {}
 
     async def probe(self) -> Availability:
@@ -78,6 +79,7 @@ class DockerSandbox(Sandbox):
         try:
             await self._open()
             image = await self._in_thread(partial(default_image, self._connected()))
+            kernels = await self._measured()
         except SandboxUnavailableError as err:
             return Availability(
                 available=False, facts=dict(self._facts), missing=err.missing, remedy=err.remedy
@@ -89,12 +91,44 @@ class DockerSandbox(Sandbox):
                 missing=str(err),
                 remedy="look at the engine's log",
             )
-        return Availability(available=True, facts={**self._facts, "image": image})
+        return Availability(available=True, facts={**self._facts, **kernels, "image": image})
 
     async def start(self, request: RunRequest) -> Container:
         """See `Sandbox`."""
-        profile, workspace = request.profile, request.workspace
         await self._open()
+        runtime = request.profile.runtime or self._facts.get("default_runtime")
+        if runtime in KERNEL_RUNTIMES and not await self._has_kernel(str(runtime)):
+            raise SandboxUnavailableError(
+                f"runtime {runtime!r} of the engine runs jobs on the host's own kernel",
+                "name the real one in the engine's daemon.json",
+            )
+        return await self._start(request)
+
+    async def _has_kernel(self, runtime: str) -> bool:
+        """Measures, once, whether a runtime has a kernel of its own."""
+        async with self._measuring:
+            if runtime not in self._kernels:
+                profile = SandboxProfile(runtime=runtime)
+                started = await self._start(RunRequest(profile=profile))
+                try:
+                    self._kernels[runtime] = await measured(started, profile)
+                finally:
+                    await started.destroy()
+        return self._kernels[runtime]
+
+    async def _measured(self) -> dict[str, object]:
+        """The runtimes with a kernel of their own, for the facts."""
+        found = self._facts.get("runtimes")
+        named = KERNEL_RUNTIMES.intersection(found if isinstance(found, list) else ())
+        kernels = []
+        for runtime in sorted(named):
+            with suppress(SandboxError):  # one that starts nothing has no kernel
+                if await self._has_kernel(runtime):
+                    kernels.append(runtime)
+        return {"kernel_runtimes": kernels}
+
+    async def _start(self, request: RunRequest) -> Container:
+        profile, workspace = request.profile, request.workspace
         engine = self._connected()
         user = self._own_user()
         roots = checked_sources(request.code_roots, profile, user=user)

@@ -26,7 +26,8 @@ from sandbox.backends.oci import containers, roots, runtimes
 from sandbox.backends.oci.configuration import configuration, enforced, points
 from sandbox.backends.oci.containers import Container, launched
 from sandbox.backends.oci.view import Views
-from sandbox.errors import SandboxError, SandboxUnavailableError
+from sandbox.backends.vm_kernel import measured
+from sandbox.errors import SandboxError, SandboxProviderError, SandboxUnavailableError
 from sandbox.images.layer import PACKAGES
 from sandbox.isolation import cgroup
 from sandbox.isolation.cgroup import RunGroup
@@ -162,10 +163,7 @@ async def _choose(opened: _Opened) -> None:
             continue
         try:
             runtimes.require_sound(name, runtime.version)
-            empty = await _start(
-                opened, runtime, RunRequest(profile=SandboxProfile()), own_user(), []
-            )
-            await empty.destroy()
+            await _try(opened, runtime)
         except SandboxError as err:
             lacking = err if isinstance(err, SandboxUnavailableError) else lacking
             opened.refused[name] = f"{err!s:.400}"
@@ -182,6 +180,25 @@ async def _choose(opened: _Opened) -> None:
         f"no OCI runtime starts a container here: {opened.refused or sorted(opened.known)}",
         "it has to make user namespaces and a control group; " + REMEDY,
     )
+
+
+async def _try(opened: _Opened, runtime: Runtime) -> None:
+    """Starts a container, and looks which kernel it has where that is what its runtime is for.
+
+    Raises:
+        SandboxError: it does not start, or has the host's own kernel under another's name.
+    """
+    request = RunRequest(profile=SandboxProfile())
+    started = await _start(opened, runtime, request, own_user(), [])
+    try:
+        if runtime.name != runtimes.KERNEL_RUNTIME:
+            return
+        if not await measured(started, request.profile):
+            raise SandboxProviderError(
+                f"{runtime.path} runs jobs on the host's own kernel, so it is no {runtime.name}"
+            )
+    finally:
+        await started.destroy()
 
 
 def _runtime(opened: _Opened, profile: SandboxProfile) -> Runtime:
@@ -306,6 +323,7 @@ def _facts(opened: _Opened) -> dict[str, object]:
     default = opened.default
     return {
         "runtimes": sorted(opened.works),
+        "kernel_runtimes": sorted({runtimes.KERNEL_RUNTIME} & opened.works),
         "versions": {name: found.version for name, found in opened.known.items()},
         "default_runtime": None if default is None else default.name,
         "runtimes_refused": dict(opened.refused),

