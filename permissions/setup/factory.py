@@ -35,6 +35,7 @@ from permissions.setup.layout import StateLayout, control_plane, log_signer
 from permissions.setup.renewal import LOG_NAME, log_memories
 from permissions.setup.sandboxes import (
     available,
+    need_isolation,
     profiles,
     session_limits,
     unusable_profiles,
@@ -136,7 +137,7 @@ async def open_broker(
                 control_plane=ControlPlane(
                     (*control_plane(config), *_beside(config)), fixed=_program()
                 ),
-                executors=await _executors(config, layout, bundle, stack),
+                executors=await _executors(config, layout, registry, bundle, stack),
                 workspace=config.workspace,
                 environment=config.environment,
                 evidence=config.trace.evidence,
@@ -184,11 +185,17 @@ def _decision_point(
 
 
 async def _executors(
-    config: BrokerConfig, layout: StateLayout, bundle: PolicyBundle, stack: AsyncExitStack
+    config: BrokerConfig,
+    layout: StateLayout,
+    registry: ToolRegistry,
+    bundle: PolicyBundle,
+    stack: AsyncExitStack,
 ) -> dict[Isolation, ToolExecutor]:
-    """One executor per boundary that this machine really gives."""
+    """One executor per boundary that this machine really gives; none where no tool needs any."""
     secret_files = SecretFiles.of(bundle.data, config.sandbox.hidden)
     named = profiles(config)
+    if not need_isolation(registry, bundle.data):
+        return {}
     unusable = await unusable_profiles(named)
     sandboxes = await available(config, stack)
     sessions = SessionPool()

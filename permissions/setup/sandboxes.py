@@ -1,12 +1,18 @@
-"""Which sandboxes this machine can give, by boundary, and the configured profiles."""
+"""Which sandboxes this machine can give, by boundary, and the configured profiles.
+
+Asked for only when a tool needs one: an engine that is silent delays nobody else.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, assert_never
+from typing import TYPE_CHECKING, Any, Literal, assert_never
+
+import anyio
 
 from permissions.errors import ConfigError
 from permissions.logs import get_logger
 from sandbox import (
+    Availability,
     ProfileError,
     SandboxError,
     SandboxProfile,
@@ -20,10 +26,11 @@ from sandbox.egress.secrets import EnvironmentSecrets, FileSecrets
 from sandbox.pool.pool import PrewarmedPool
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from contextlib import AsyncExitStack
 
     from permissions.setup.config import BrokerConfig, EgressConfig, ProfileConfig
+    from permissions.tools.definition import ToolDefinition
     from permissions.vocabulary import Isolation
     from sandbox import Sandbox
 
@@ -33,17 +40,45 @@ MOST_PREWARMED = 8
 """Prewarmed sandboxes of one backend, of all tools together; each holds its own Python in memory."""
 
 
+DETECT_SECONDS = 10.0
+"""For all backends together to say whether they can be used; who has not answered cannot."""
+
+
+def need_isolation(tools: Iterable[ToolDefinition], data: Mapping[str, Any]) -> bool:
+    """Whether any tool declares a sandbox, or has to have one by the policies' tables.
+
+    Only then is an engine or a runtime asked for anything. A policy that puts a tool into a
+    sandbox by a rule of its own, and no table, meets a broker without any: the call is refused.
+
+    Args:
+        tools: of the broker.
+        data: of the policy bundle.
+    """
+    tables = data.get("wardline", {}).get("tables", {})
+    minimum = tables.get("isolation", {}).get("minimum", {})
+    for tool in tools:
+        # As the rule has it: a table that says nothing asks for the strongest.
+        least = minimum.get(tool.effect, {}).get(tool.impact, "kernel")
+        is_command = any(target.kind == "command" for target in tool.targets.values())
+        by_command = tables.get("shell", {}).get("isolation", "none") if is_command else "none"
+        if {tool.isolation, least, by_command} != {"none"}:
+            return True
+    return False
+
+
 async def available(config: BrokerConfig, stack: AsyncExitStack) -> dict[Isolation, Sandbox]:
     """Opens each configured backend that can run here. The first one of a boundary wins.
 
-    Unless the configuration says otherwise, each prewarms sandboxes for the tools in use.
+    All are asked at once, under one deadline. Unless the configuration says otherwise, each
+    prewarms sandboxes for the tools in use.
     """
     found: dict[Isolation, Sandbox] = {}
     folder = config.sandbox.secrets
     secrets = EnvironmentSecrets() if folder is None else FileSecrets(folder)
-    for name in config.sandbox.backends:
-        backend = _backend(name)
-        answer = await backend.probe()
+    backends: dict[str, Sandbox] = {name: _backend(name) for name in config.sandbox.backends}
+    answers = await _probed(backends)
+    for name, backend in backends.items():
+        answer = answers[name]
         missing = answer.missing
         if answer.available and name == "oci":  # else an engine, which has the image, is used
             missing = next(filter(None, map(_unprepared, profiles(config).values())), "")
@@ -65,6 +100,25 @@ async def available(config: BrokerConfig, stack: AsyncExitStack) -> dict[Isolati
     return found
 
 
+async def _probed(backends: Mapping[str, Sandbox]) -> dict[str, Availability]:
+    silent = Availability(
+        available=False,
+        facts={},
+        missing=f"it did not answer within {DETECT_SECONDS:g} s",
+        remedy="see whether its engine runs",
+    )
+    answers = dict.fromkeys(backends, silent)
+
+    async def ask(name: str, backend: Sandbox) -> None:
+        answers[name] = await backend.probe()
+
+    with anyio.move_on_after(DETECT_SECONDS):
+        async with anyio.create_task_group() as group:
+            for name, backend in backends.items():
+                group.start_soon(ask, name, backend)
+    return answers
+
+
 async def unusable_profiles(named: Mapping[str, SandboxProfile]) -> dict[str, str]:
     """Profiles whose image is missing or has another Python, by name, and what to do.
 
@@ -80,7 +134,10 @@ async def unusable_profiles(named: Mapping[str, SandboxProfile]) -> dict[str, st
     async with DockerSandbox() as docker:
         for name, profile in with_image.items():
             try:
-                await docker.check_image(profile)
+                with anyio.fail_after(DETECT_SECONDS):
+                    await docker.check_image(profile)
+            except TimeoutError:  # likewise: of the moment
+                _log.warning("sandbox_profile_unknown", profile=name, fault="no answer in time")
             except (SandboxUnavailableError, ProfileError) as err:
                 found[name] = str(err)[:500]
                 _log.warning("sandbox_profile_unusable", profile=name, fault=str(err)[:500])

@@ -78,7 +78,7 @@ class DockerSandbox(Sandbox):
         """See `Sandbox`."""
         try:
             await self._open()
-            image = await self._in_thread(partial(default_image, self._connected()))
+            image = await self._asked(partial(default_image, self._connected()))
             kernels = await self._measured()
         except SandboxUnavailableError as err:
             return Availability(
@@ -134,7 +134,7 @@ class DockerSandbox(Sandbox):
         roots = checked_sources(request.code_roots, profile, user=user)
         for owed in tuple(self._owed):
             await self._remove(owed)
-        image = await self._in_thread(partial(_image_id, engine, profile, self._facts))
+        image = await self._asked(partial(_image_id, engine, profile, self._facts))
         lease = Lease.of_this_process(wall_seconds=request.lease_seconds + 2 * BOOT_SECONDS)
         name = f"wardline-{secrets.token_hex(8)}"
         async with AsyncExitStack() as stack:
@@ -233,8 +233,8 @@ class DockerSandbox(Sandbox):
         """
         await self._open()
         engine = self._connected()
-        image = await self._in_thread(partial(_image_id, engine, profile, self._facts))
-        await self._in_thread(partial(check_label, engine, image))
+        image = await self._asked(partial(_image_id, engine, profile, self._facts))
+        await self._asked(partial(check_label, engine, image))
 
     async def _remove(self, name: str) -> None:
         try:
@@ -250,9 +250,9 @@ class DockerSandbox(Sandbox):
         async with self._opening:
             if self._engine is not None:
                 return
-            engine = await self._in_thread(Engine.connect)
+            engine = await self._asked(Engine.connect)
             try:
-                self._facts = await self._in_thread(engine.facts)
+                self._facts = await self._asked(engine.facts)
                 _require_limits(self._facts)
                 await self._in_thread(partial(reap, engine))
             except BaseException:
@@ -268,6 +268,10 @@ class DockerSandbox(Sandbox):
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
         """Runs a blocking engine call; cancellation waits for it (its own timeout bounds it)."""
         return await to_thread.run_sync(work, limiter=self._limiter)
+
+    async def _asked(self, work: Callable[[], _T]) -> _T:
+        """As `_in_thread`, for a call that leaves nothing behind: cancellation leaves it alone."""
+        return await to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
 
     async def aclose(self) -> None:
         """See `Sandbox`."""
