@@ -179,9 +179,9 @@ class Child:
             pass
 
 
-def supervise(child: Child, channel_in: int, channel_out: int) -> Ended:
+def supervise(child: Child, channel_in: int, channel_out: int, seconds: float) -> Ended:
     """Forwards what the job says until it has ended and all else is dead."""
-    status, usage = watch(child, channel_in, channel_out)
+    status, usage = watch(child, channel_in, channel_out, seconds)
     return bury(child, channel_out, status, usage)
 
 
@@ -204,13 +204,14 @@ def bury(child: Child, channel_out: int, status: int, usage: resource.struct_rus
 
 
 def watch(
-    child: Child, channel_in: int, channel_out: int
+    child: Child, channel_in: int, channel_out: int, seconds: float
 ) -> tuple[int, resource.struct_rusage]:
+    until = time.monotonic() + seconds
     poll = select.poll()
     for number in (*child.kinds, child.wake, channel_in):
         poll.register(number, select.POLLIN)
     while True:
-        for number, _ in poll.poll():
+        for number, _ in seen_until(until, poll):
             if number == channel_in:
                 os._exit(0)  # closed, or speaking out of turn: in both cases this run is over
             if number == child.wake:
@@ -224,6 +225,14 @@ def watch(
                 send(channel_out, child.kinds[number], data)
             else:
                 poll.unregister(number)
+
+
+def seen_until(until: float, poll: select.poll) -> list[tuple[int, int]]:
+    """What can be read; at the end of a job's time all ends, if nobody has ended it before."""
+    left = until - time.monotonic()
+    if left <= 0 or not (seen := poll.poll(left * 1000)):
+        os._exit(0)
+    return seen
 
 
 def reap() -> tuple[int, int, resource.struct_rusage] | None:
@@ -311,7 +320,8 @@ def main() -> NoReturn:
     text = receive(channel_in, child.stdin)
     send(channel_out, b"j")
     child.hand_over(text, channel_in)
-    ended = supervise(child, channel_in, channel_out)
+    seconds = understood(text)["seconds"]
+    ended = supervise(child, channel_in, channel_out, seconds)
     send_out_folder(channel_out, setup)
     say(channel_out, b"z", report(setup, ended))
     os._exit(0)

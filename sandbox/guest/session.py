@@ -45,6 +45,7 @@ from sandbox.guest.runner import (
     disk_full,
     reap,
     report,
+    seen_until,
     take_bytes,
     take_frame,
     take_text,
@@ -163,7 +164,8 @@ def serve(setup: dict[str, Any], channel_in: int, channel_out: int) -> NoReturn:
         send(channel_out, b"j")
         everyone(signal.SIGCONT)
         child.pour(b"%d\n%s" % (len(text), text), channel_in)
-        ended = listen(child, channel_in, channel_out)
+        seconds = json.loads(text)["seconds"]
+        ended = listen(child, channel_in, channel_out, seconds)
         if ended is not None:
             send_out_folder(channel_out, setup)
             say(channel_out, b"z", since(before, report(setup, ended)))
@@ -181,14 +183,15 @@ def everyone(number: int) -> None:
         os.kill(-1, number)
 
 
-def listen(child: Child, channel_in: int, channel_out: int) -> Ended | None:
+def listen(child: Child, channel_in: int, channel_out: int, seconds: float) -> Ended | None:
     """Forwards what is said until the answer is whole; or how the child ended instead."""
+    until = time.monotonic() + seconds
     answer = Answer()
     poll = select.poll()
     for number in (*child.kinds, child.wake, channel_in):
         poll.register(number, select.POLLIN)
     while answer.due != 0:
-        for number, _ in poll.poll():
+        for number, _ in seen_until(until, poll):
             if number == channel_in:
                 os._exit(0)  # closed, or speaking out of turn
             if number == child.wake:

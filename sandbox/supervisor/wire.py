@@ -35,7 +35,7 @@ HEADER = struct.Struct(">cI")
 CHUNK = 65536
 MAX_FRAME = CHUNK
 GRACE_SECONDS = 5.0
-"""Beyond the limits of a session, after which its runner leaves whatever the supervisor does."""
+"""Beyond a limit of time, after which a runner leaves whatever the supervisor does."""
 KINDS_OUT = frozenset(b"HAjoevfdrzc")
 
 
@@ -169,6 +169,8 @@ def encode_job(job: Job, profile: SandboxProfile, *, files: Mapping[str, bytes])
     document: dict[str, Any] = {
         "files": [[name, len(files[name])] for name in names],
         "stdin": len(stdin),
+        # Whatever becomes of the supervisor, or of an engine between it and the runner.
+        "seconds": profile.wall_seconds + GRACE_SECONDS,
     }
     if isinstance(job, PythonJob):
         document |= {"entry": job.entry, "arguments": dict(job.arguments)}

@@ -48,6 +48,8 @@ log = get_logger("docker")
 
 BOOT_SECONDS = 30.0
 CLEANUP_SECONDS = 45.0
+REMOVE_SECONDS = 4.0
+"""For one container; an engine that takes longer is asked again before the next run."""
 ENGINE_THREADS = 16
 MAPPED_USERS = range(1000, 65000)
 """Of an engine with `userns-remap`, whose containers have 65,536 ids."""
@@ -164,7 +166,7 @@ class DockerSandbox(Sandbox):
                 profile, image=image, facts=self._facts, has_workspace=workspace is not None
             ),
             packages=partial(self._packages, image, roots),
-            in_thread=self._in_thread,
+            asked=self._asked,
             held=held,
             stateful=request.session is not None,
         )
@@ -238,8 +240,9 @@ class DockerSandbox(Sandbox):
 
     async def _remove(self, name: str) -> None:
         try:
-            await self._in_thread(partial(self._connected().remove, name))
-        except SandboxError as err:
+            with anyio.fail_after(REMOVE_SECONDS, shield=True):
+                await self._asked(partial(self._connected().remove, name))
+        except (SandboxError, TimeoutError) as err:
             # Tried again before the next run and at the end; after that the lease is left.
             self._owed.add(name)
             log.warning("sandbox_not_removed", container=name, error=str(err))

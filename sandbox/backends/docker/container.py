@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import anyio
 
 from sandbox.backends.docker.stream import AttachedChannel
+from sandbox.errors import SandboxProviderError
+from sandbox.logs import get_logger
 from sandbox.supervisor.channel import (
     SocketChannel,
     check_job,
@@ -31,6 +33,14 @@ if TYPE_CHECKING:
     from sandbox.supervisor.wire import EncodedJob
 
 
+log = get_logger("docker")
+
+KILL_SECONDS = 4.0
+"""For an engine to end a job that is over its time. One that takes longer still does it later."""
+ANSWER_SECONDS = 15.0
+"""For an engine to say how a container ended."""
+
+
 class Container:
     """See `StartedSandbox`.
 
@@ -41,7 +51,7 @@ class Container:
         profile: its limits and isolation.
         enforced: the same, for the record.
         packages: what its Python will find.
-        in_thread: runs a blocking call of the engine.
+        asked: runs a blocking call of the engine, which may be given up.
         held: closed when it is destroyed: removes the container and what was mounted for it.
         stateful: whether several jobs may follow each other in it.
     """
@@ -55,7 +65,7 @@ class Container:
         profile: SandboxProfile,
         enforced: Mapping[str, object],
         packages: Packages,
-        in_thread: Callable[[Callable[[], object]], Awaitable[object]],
+        asked: Callable[[Callable[[], object]], Awaitable[object]],
         held: AsyncExitStack,
         stateful: bool = False,
     ) -> None:
@@ -66,7 +76,7 @@ class Container:
         self._name = name
         self._enforced = enforced
         self._packages = packages
-        self._in_thread = in_thread
+        self._asked = asked
         self._held = held
         self._destroyed = False
 
@@ -95,10 +105,16 @@ class Container:
             # Let go of the stream first: an engine that cannot pass on output cannot kill either.
             self._stream.close()
         if stopped is not None:
-            await self._in_thread(partial(self._engine.kill, self._name))
+            await self._kill()
         oom: object = False
         if stopped is None and not transcript.is_finished:
-            oom = await self._in_thread(partial(self._engine.ended_by_oom, self._name))
+            try:
+                with anyio.fail_after(ANSWER_SECONDS):
+                    oom = await self._asked(partial(self._engine.ended_by_oom, self._name))
+            except TimeoutError as err:
+                raise SandboxProviderError(
+                    "the Docker engine does not say how the sandbox ended"
+                ) from err
         ending = judge(
             transcript,
             Evidence(oom_kills=int(bool(oom))),
@@ -107,6 +123,17 @@ class Container:
             diagnostics=self._channel.diagnostics.decode("utf-8", "replace"),
         )
         return execution_result(ending, transcript, seconds=seconds, enforced=self._enforced)
+
+    async def _kill(self) -> None:
+        """Asks the engine to; the caller is answered at its own deadline whether it does or not.
+
+        A job that an engine does not end is ended by its runner (`GRACE_SECONDS`).
+        """
+        with anyio.move_on_after(KILL_SECONDS):
+            try:
+                await self._asked(partial(self._engine.kill, self._name))
+            except SandboxProviderError as err:
+                log.warning("sandbox_not_killed", container=self._name, error=str(err))
 
     async def destroy(self) -> None:
         """See `StartedSandbox`."""

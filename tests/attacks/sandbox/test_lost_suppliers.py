@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,13 +32,15 @@ from sandbox import (
 from sandbox.backends.bubblewrap import reaper
 from sandbox.backends.bubblewrap.reaper import launchers
 from sandbox.backends.docker import DockerSandbox
-from sandbox.backends.docker.backend import reap
+from sandbox.backends.docker.backend import REMOVE_SECONDS, reap
+from sandbox.backends.docker.container import KILL_SECONDS
 from sandbox.backends.docker.engine import DEFAULT_SOCKET, Engine
 from sandbox.backends.docker.options import LEASE_LABEL
 from sandbox.backends.oci import OciSandbox
 from sandbox.backends.oci import backend as oci
 from sandbox.backends.oci.containers import GROUPS, containers
 from sandbox.conformance import survivors
+from sandbox.conformance.harness import mark_of_ours
 from sandbox.isolation import cgroup
 from sandbox.isolation.cgroup import remove_named
 from sandbox.lease import Lease
@@ -80,6 +83,47 @@ async def test_an_engine_that_dies_in_mid_call_is_a_provider_error(
     monkeypatch.delenv("DOCKER_HOST")
     assert leftovers() == []
     gc.collect()  # the SDK leaves a socket open when nobody answers: not in the next test
+
+
+@pytest.mark.docker
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("anyio_backend", ["trio"])
+async def test_an_engine_that_hangs_in_mid_call_costs_neither_answer_nor_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller is answered at its own deadline, and the job ends by one inside."""
+    path = tmp_path / "engine.sock"
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
+    mark = mark_of_ours()
+
+    async with anyio.create_task_group() as group:
+        relay = Relay(group, path, Path(DEFAULT_SOCKET.removeprefix("unix://")))
+        await relay.open()
+        sandbox = DockerSandbox()
+        results = []
+
+        async def run() -> None:
+            profile = SandboxProfile(wall_seconds=4)
+            results.append(await sandbox.run(CommandJob(("sleep", mark)), profile))
+
+        async with anyio.create_task_group() as running:
+            running.start_soon(run)
+            await until(lambda: bool(survivors(mark)))
+            relay.hold()
+            began = time.monotonic()
+        seconds = time.monotonic() - began
+        # Nothing reaches the engine, not even that the caller has gone.
+        await until(lambda: not survivors(mark))
+        relay.cut()
+
+    assert [result.verdict for result in results] == ["timeout"]
+    assert seconds < 4 + KILL_SECONDS + REMOVE_SECONDS + 10
+    monkeypatch.delenv("DOCKER_HOST")
+    with closing(Engine.connect()) as engine:
+        for left in engine.leftovers():
+            if f".{os.getpid()}." in left.lease:
+                engine.remove(left.id)
+    gc.collect()
 
 
 async def test_an_engine_on_another_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
