@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, get_args
 import anyio
 from anyio.abc import UNIXSocketStream
 
-import sandbox
 from sandbox.egress.control import Control, ControlError
 from sandbox.egress.socket_folder import socket_folder
 from sandbox.errors import SandboxError, SandboxProviderError, SandboxUnavailableError
@@ -377,7 +376,7 @@ def _start(listener: socket.socket) -> tuple[socket.socket, subprocess.Popen[byt
 
 
 def _import_roots() -> list[str]:
-    package = str(Path(sandbox.__file__).resolve().parents[1])
+    package = str(Path(__file__).resolve().parents[2])
     return [package, *(path for path in sys.path if Path(path).is_absolute())]
 
 

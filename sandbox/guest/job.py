@@ -32,6 +32,7 @@ PRCTL = _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")  # type: ignore[arg-type
 
 
 def prctl(option: int, value: int) -> int:
+    """Sets an attribute of this process (prctl(2)); 0 when it was set."""
     answer: int = _ctypes.call_function(PRCTL, (option, value, 0, 0, 0))
     return answer
 
@@ -52,6 +53,7 @@ def understood(text: bytes) -> dict[str, Any]:
 
 
 def limit(rlimits: dict[str, int | None]) -> None:
+    """Lowers this process's resource limits; the hard ones are never raised."""
     for name, wanted in rlimits.items():
         if wanted is not None:
             which = getattr(resource, "RLIMIT_" + name.upper())
@@ -114,6 +116,7 @@ def await_orders(preload: list[str]) -> dict[str, Any]:
 
 
 def get_ready(preload: list[str]) -> None:
+    """Looks up what the job will need, then says that it is ready."""
     for entry in preload:
         # What fails here fails again in the call, where it can be told.
         try:
@@ -161,6 +164,7 @@ def find(entry: str) -> Any:
 
 
 def evaluate(job: dict[str, Any]) -> Any:
+    """Calls the function of a job; gives its value."""
     function = find(job["entry"]) if "source" not in job else compiled(job)
     value = function(**job["arguments"])
     if type(value).__name__ == "coroutine":
@@ -199,6 +203,7 @@ def trace_of(err: BaseException) -> str:
 
 
 def describe(err: BaseException) -> dict[str, str]:
+    """An exception as text, for the supervisor."""
     try:
         message = str(err)
     except Exception:  # noqa: BLE001 - `__str__` is the job's code too
@@ -211,6 +216,7 @@ def describe(err: BaseException) -> dict[str, str]:
 
 
 def tell(text: str) -> None:
+    """Writes to the pipe of the answer."""
     data = text.encode("utf-8", "backslashreplace")
     try:
         while data:

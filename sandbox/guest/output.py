@@ -19,6 +19,7 @@ OUT, CHUNK, DEPTH, REFUSALS = "/box/out", 65536, 16, 200
 
 
 def send(channel: int, kind: bytes, payload: bytes = b"") -> None:
+    """Sends one frame."""
     data = kind + len(payload).to_bytes(4, "big") + payload
     while data:
         data = data[os.write(channel, data) :]
@@ -34,10 +35,12 @@ def written(document: dict[str, Any]) -> str:
 
 
 def refuse(value: object) -> NoReturn:
+    """Refuses a value that has no JSON form."""
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 
 def say(channel: int, kind: bytes, document: dict[str, Any]) -> None:
+    """Sends a frame of JSON."""
     send(channel, kind, written(document).encode("ascii"))
 
 
@@ -51,6 +54,7 @@ class Copier:
         self.refusals = REFUSALS
 
     def refuse(self, path: str, reason: str) -> None:
+        """Reports an entry that does not come out, and why."""
         if self.refusals > 0:
             self.refusals -= 1
             reason = reason if self.refusals else "more entries were refused than are listed"
@@ -58,6 +62,7 @@ class Copier:
             say(self.channel, b"r", {"path": path, "reason": reason})
 
     def folder(self, number: int, prefix: str, depth: int) -> None:
+        """Sends what lies in an open folder."""
         with os.scandir(number) as entries:
             names = sorted(entry.name for entry in entries)
         for name in names:
@@ -74,6 +79,7 @@ class Copier:
                 self.refuse(path, "it is no regular file: " + stat.filemode(kind)[0])
 
     def descend(self, number: int, name: str, path: str, depth: int) -> None:
+        """Sends a folder in a folder; no link is followed."""
         if depth == 0:
             self.refuse(path, "it is nested too deeply")
             return
@@ -88,6 +94,7 @@ class Copier:
             os.close(inner)
 
     def file(self, number: int, name: str, path: str) -> None:
+        """Sends a regular file, if it is one and fits."""
         try:
             source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=number)
         except OSError:
@@ -123,6 +130,7 @@ def send_out_folder(channel: int, setup: dict[str, Any]) -> None:
 
 
 def plain(path: str) -> bool:
+    """Whether a name can be said as it is."""
     try:
         size = len(path.encode())
     except UnicodeEncodeError:

@@ -60,6 +60,7 @@ class Ended:
 
 
 def take(channel: int, size: int) -> bytes:
+    """Reads so many bytes; without a supervisor all ends."""
     data = b""
     while len(data) < size:
         more = os.read(channel, size - len(data))
@@ -70,6 +71,7 @@ def take(channel: int, size: int) -> bytes:
 
 
 def take_frame(channel: int, wanted: bytes) -> bytes:
+    """Reads a frame of one kind; gives its payload."""
     head = take(channel, 5)
     if head[:1] != wanted:
         raise SystemExit("runner: expected %r, got %r" % (wanted, head[:1]))
@@ -77,6 +79,7 @@ def take_frame(channel: int, wanted: bytes) -> bytes:
 
 
 def take_bytes(channel: int, kind: bytes, size: int) -> Iterator[bytes]:
+    """Reads frames of one kind until there are so many bytes."""
     while size:
         data = take_frame(channel, kind)
         size -= len(data)
@@ -84,6 +87,7 @@ def take_bytes(channel: int, kind: bytes, size: int) -> Iterator[bytes]:
 
 
 def take_text(channel: int, kind: bytes) -> bytes:
+    """Reads frames of one kind up to an empty one."""
     text = b""
     while part := take_frame(channel, kind):
         text += part
@@ -206,6 +210,7 @@ def bury(child: Child, channel_out: int, status: int, usage: resource.struct_rus
 def watch(
     child: Child, channel_in: int, channel_out: int, seconds: float
 ) -> tuple[int, resource.struct_rusage]:
+    """Forwards what the job says until its first process has ended; gives its end and usage."""
     until = time.monotonic() + seconds
     poll = select.poll()
     for number in (*child.kinds, child.wake, channel_in):
@@ -236,6 +241,7 @@ def seen_until(until: float, poll: select.poll) -> list[tuple[int, int]]:
 
 
 def reap() -> tuple[int, int, resource.struct_rusage] | None:
+    """Takes the status of a process that has ended, if there is one."""
     try:
         pid, status, usage = os.wait4(-1, os.WNOHANG)
     except ChildProcessError:
@@ -244,6 +250,7 @@ def reap() -> tuple[int, int, resource.struct_rusage] | None:
 
 
 def disk_full(directory: str) -> bool:
+    """Whether a file system that the job may write to has no room left."""
     for path in (WORK, "/tmp", directory):  # noqa: S108 - a file system of its own
         space = os.statvfs(path)
         # A kernel that counts no files (gVisor's) says 0 of 0.
@@ -267,6 +274,7 @@ def counter(paths: tuple[str, ...], name: str) -> int:
 
 
 def report(setup: dict[str, Any], ended: Ended) -> dict[str, Any]:
+    """What is said of the end of a job, from outside its reach."""
     status, usage = ended.status, ended.usage
     signaled = os.WIFSIGNALED(status)
     ended_by = os.WTERMSIG(status) if signaled else None
@@ -290,6 +298,7 @@ def report(setup: dict[str, Any], ended: Ended) -> dict[str, Any]:
 
 
 def main() -> NoReturn:
+    """Greets, gets ready, runs one job or a session, reports, ends."""
     if os.getpid() != 1:
         raise SystemExit("runner: only ever process 1 of a sandbox")
     if prctl(PR_SET_DUMPABLE, 0) != 0:

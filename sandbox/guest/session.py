@@ -85,6 +85,7 @@ def become_session(setup: dict[str, Any], ends: tuple[int, ...]) -> NoReturn:
 
 
 def order() -> bytes:
+    """Reads the text of the next call."""
     size = b""
     while not size.endswith(b"\n"):
         size += exactly(1)
@@ -92,6 +93,7 @@ def order() -> bytes:
 
 
 def exactly(size: int) -> bytes:
+    """Reads so many bytes of the orders; without process 1 all ends."""
     data = b""
     while len(data) < size:
         more = os.read(ORDERS, size - len(data))
@@ -141,6 +143,7 @@ class Answer:
 
 
 def refuse(why: str) -> NoReturn:
+    """Ends the session, and says why."""
     raise SystemExit("runner: " + why)
 
 
@@ -179,6 +182,7 @@ def serve(setup: dict[str, Any], channel_in: int, channel_out: int) -> NoReturn:
 
 
 def everyone(number: int) -> None:
+    """Sends a signal to every other process."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(-1, number)
 
