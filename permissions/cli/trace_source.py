@@ -105,7 +105,7 @@ def kept_of(
 ) -> dict[str, str]:
     """The checkpoints the log has to fit, by where they are kept.
 
-    Those of the log that lay here before are among them, unless this one says that it was begun
+    Those of the log this folder held before are among them, unless this one says that it was begun
     in its stead: under the signature that is verified next.
 
     Raises:

@@ -170,7 +170,7 @@ async def open_log(
         config: body of the `config` entry: broker build, policy revision, tool registry
             digest, engine.
         memories: what remembers, outside of the log, how far it went; one that does not go so
-            far, or is another, is not continued.
+            far, or is another, is not continued. Entries are then appended on this event loop.
         follows: what a new log says of the one in whose stead it was begun.
         clock: microseconds since 1970-01-01 UTC.
         random: gives that many unpredictable bytes.

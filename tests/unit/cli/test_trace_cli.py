@@ -15,6 +15,7 @@ from permissions.pdp.bundle import shipped_folder
 from permissions.signing.keys import memory_signer
 from permissions.trace.encoder import CHECKPOINT_PREFIX
 from permissions.trace.store import segment_path, segments
+from permissions.trace.vault import make_kek
 from wardline import (
     Broker,
     BrokerConfig,
@@ -273,7 +274,8 @@ def test_a_log_replaced_on_purpose_is_accepted_by_its_key_with_a_warning(
 def test_a_new_log_under_the_remembered_key_is_found(run: Any, state: Path, tmp_path: Path):
     """Also who has the key cannot put a younger log in place of the one that was seen."""
     run("verify")
-    for path in (state / "trace").iterdir():
+    # With what the broker itself remembers, or it would not go on.
+    for path in (*(state / "trace").iterdir(), *state.glob("state.db*")):
         path.unlink()
     config = BrokerConfig(state=state, workspace=tmp_path)
     (tmp_path / "note.txt").write_text("hello")
@@ -284,6 +286,23 @@ def test_a_new_log_under_the_remembered_key_is_found(run: Any, state: Path, tmp_
 
     assert shown.exit_code == 5
     assert "is of another log" in shown.stdout
+
+
+@pytest.mark.parametrize("key", ["gone", "another"])
+def test_a_vault_key_that_opens_nothing_is_a_finding(run: Any, state: Path, key: str):
+    path = state / "keys" / "vault.key"
+    path.unlink()
+    if key == "another":
+        make_kek(path)
+
+    shown = run("verify", "--json")
+    said = json.loads(shown.stdout)["completeness"]
+
+    assert shown.exit_code == 0
+    assert said["contents"]["locked"] > 0
+    assert said["findings_count"] > 0
+    assert "vault key" in said["findings"][0]["text"].replace("vault's", "vault")
+    assert not said["whole"]
 
 
 def test_a_memory_within_what_is_verified_is_refused(run: Any, state: Path):
