@@ -56,6 +56,7 @@ class Code(StrEnum):
     EFFECTS_FAILED = "effects.failed"
     EFFECTS_IN_DOUBT = "effects.in_doubt"
     EFFECTS_DISCARDED = "effects.discarded"
+    RESULT_NOT_KEPT = "result.not_kept"
     RESULT_WITHHELD = "result.withheld"
     BROKER_FAULT = "broker.fault"
 
@@ -118,6 +119,8 @@ _AGENT_TEXT: dict[Code, str] = {
     " person has to look.",
     Code.EFFECTS_DISCARDED: "The tool ran. What it changed in the workspace was discarded, and"
     " its result is withheld.",
+    Code.RESULT_NOT_KEPT: "This very call ran before and succeeded. Its result cannot be given a"
+    " second time, and it is not run again.",
     Code.RESULT_WITHHELD: "The tool ran, but its result may not be shown.",
     Code.BROKER_FAULT: "The broker met an error of its own and did not let the call through.",
 }

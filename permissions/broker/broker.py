@@ -46,12 +46,13 @@ from permissions.broker.changes import conclude
 from permissions.broker.denial import Refusal, refusal_of
 from permissions.broker.egress import CallConnections
 from permissions.broker.explanation import Explanation
-from permissions.broker.idempotency import begin, earlier_run
+from permissions.broker.idempotency import LiveResults, begin, earlier_run
 from permissions.broker.recorder import Recorder, recording
 from permissions.broker.request import understand, understand_again
 from permissions.broker.result import (
     Delivery,
     deliver,
+    is_redactable,
     journal_form,
     withheld,
 )
@@ -108,6 +109,7 @@ class PermissionBroker:
         """Runs that have a session now."""
         self._process = os.getpid()
         self._said_unrecorded = False
+        self._live = LiveResults()
 
     @property
     def is_forked(self) -> bool:
@@ -215,7 +217,8 @@ class PermissionBroker:
 
     async def _admit(self, attempt: Attempt) -> Admission | Earlier | Denial:
         question = await understand(attempt, self.parts, self.isolation)  # 1, 2, 3, 4
-        if (earlier := await earlier_run(self.parts, attempt, question)) is not None:
+        earlier = await earlier_run(self.parts, attempt, question, self._live)
+        if earlier is not None:
             return earlier
         if attempt.call.key is None:
             attempt.turn = attempt.session.take_turn(
@@ -268,6 +271,9 @@ class PermissionBroker:
             profile=definition.options.profile,
             evidence=parts.evidence,
         )
+        if terms.redact and not is_redactable(definition):
+            said = "fields of its results are to be redacted, and its return type has none"
+            raise Refusal("denied", reason(Code.OBLIGATION_FAILED, said))
         most = self.parts.call_deadline_seconds
         asked = {"approval": None if approval is None else approval.document()}
         call = {**question.document, "context": {**question.document["context"], **asked}}
@@ -395,8 +401,8 @@ class PermissionBroker:
         except Exception as err:  # noqa: BLE001 - without a record there is no result
             _log.error("outcome_not_recorded", call=admission.id, fault=_fault(err))
             delivery = withheld(admission, _fault(err), kind="unavailable")
-        if delivery.denial is None and outcome.error is not None:
-            raise outcome.error
+        if delivery.denial is None and delivery.error is not None:
+            raise delivery.error
         name = admission.definition.name
         admission.result = delivery.denial or Completed(
             admission.id, name, delivery.value, notes=outcome.notes
@@ -411,6 +417,7 @@ class PermissionBroker:
             admission,
             outcome,
             result=delivery.record,
+            readable=delivery.more_to_read,
             withheld=delivery.denial is not None,
             duration_us=parts.clock() - admission.started,
         )
@@ -424,13 +431,16 @@ class PermissionBroker:
             labels=admission.terms.labels,
             status=outcome.status,
             value=delivery.document,
+            readable=delivery.readable,
         )
         with recording():
             if admission.reserved is not None:
                 await session.budgets.settle(admission.reserved, admission.reserved.amounts)
             if (key := admission.key) is not None:
-                result, status = journal_form(outcome, delivery)
+                result, status = journal_form(delivery)
                 await parts.journal.finish(key, result=result, status=status)
+                if status == "not_kept":
+                    self._live.put(key, delivery.value)
 
 
 def _fault(err: Exception) -> str:

@@ -348,13 +348,25 @@ def outcome(
     ended: Outcome,
     *,
     result: bytes | None,
+    readable: bytes | None,
     withheld: bool,
     duration_us: int,
 ) -> TraceEntry:
-    """The call ended, as its supervisor saw it; `result` as JSON, when it has such a form."""
+    """The call ended, as its supervisor saw it.
+
+    Args:
+        admission: the call.
+        ended: how it ended.
+        result: as JSON.
+        readable: all that can be read out of it, when that is more.
+        withheld: whether it was not handed out.
+        duration_us: from its start.
+    """
     contents = {name: data for name, data in ended.streams.items() if data}
     if result is not None:
         contents["result"] = result
+    if readable is not None:
+        contents["readable"] = readable
     if ended.error is not None:
         contents["error"] = error_text(ended.error).encode(errors="backslashreplace")
     oversize = {

@@ -7,15 +7,16 @@ be run twice; for any other the failure is told again, and why, or the call is i
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from permissions.broker.call import Earlier, journal_key
 from permissions.broker.denial import Refusal
 from permissions.broker.result import denied_code, restore
-from permissions.execution.journal import Fresh, InDoubt
+from permissions.execution.journal import Finished, Fresh, InDoubt
 from permissions.logs import get_logger
-from permissions.model import Denial
+from permissions.model import Completed, Denial
 from permissions.reasons import Code, reason
 from permissions.signing.canonical import digest
 
@@ -27,9 +28,32 @@ if TYPE_CHECKING:
 
 _log = get_logger("broker.idempotency")
 
+MAX_LIVE = 64
+"""Results kept as Python objects; each may be large."""
+
+
+class LiveResults:
+    """Results that cannot be written down, for this process: the last `MAX_LIVE` of them.
+
+    Such a result is given again as the very same object; another process says that it cannot.
+    """
+
+    def __init__(self) -> None:
+        self._results: OrderedDict[JournalKey, Any] = OrderedDict()
+
+    def put(self, key: JournalKey, value: Any) -> None:
+        """Keeps one."""
+        self._results[key] = value
+        while len(self._results) > MAX_LIVE:
+            self._results.popitem(last=False)
+
+    def get(self, key: JournalKey) -> Any:
+        """The result of that call, or None."""
+        return self._results.get(key)
+
 
 async def earlier_run(
-    parts: BrokerParts, attempt: Attempt, question: Question
+    parts: BrokerParts, attempt: Attempt, question: Question, live: LiveResults
 ) -> Earlier | Denial | None:
     """What an earlier run of this very call came to; None when it has to be decided.
 
@@ -47,6 +71,9 @@ async def earlier_run(
         known = InDoubt(0)
     if known is None or _may_run_again(definition, known):
         return None
+    if isinstance(known, Finished) and (value := live.get(key)) is not None:
+        completed = Completed(attempt.id, definition.name, value, replayed=True)
+        return Earlier(completed, definition, question.args_digest)
     if isinstance(known, InDoubt):
         raise Refusal("in_doubt", reason(Code.CALL_IN_DOUBT))
     _log.info("call_replayed", call=attempt.id, tool=definition.name)
@@ -91,7 +118,7 @@ def _may_run_again(definition: ToolDefinition, known: Known) -> bool:
     ended does for a tool that says it may be run twice; one that never started, for each.
     """
     idempotent = definition.options.idempotent
-    if isinstance(known, InDoubt) or known.status == "error":
+    if isinstance(known, InDoubt) or known.status in {"error", "not_kept"}:
         return idempotent
     if known.status != "denied":
         return False

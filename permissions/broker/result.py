@@ -1,30 +1,42 @@
 """Step 10 of the flow: what an execution came to, and what of it may be handed out. Pure.
 
+Whatever a Python tool returns is delivered as it is, and traced and recorded by all that can be
+read out of it (`run.readable`). Only redaction changes a result.
+
 A result goes out only after every obligation on it is fulfilled. One that fails withholds the
 whole result: the tool has run, and the denial says so.
 """
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import orjson
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError
 
 from permissions.broker.entries import error_text, json_bytes
+from permissions.broker.kept_value import NotKeptError, keep, restored
 from permissions.errors import ToolFailedError
 from permissions.model import Completed, Denial, Reason
 from permissions.obligations.obligations import ObligationFailedError, redact
 from permissions.reasons import Code, reason
+from permissions.run.readable import NOTHING, Readable, is_plain, read
 
 if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
     from permissions.broker.call import Admission
     from permissions.execution.base import Outcome
     from permissions.execution.journal import Finished
     from permissions.model import CallResult, DenialKind, JsonValue
     from permissions.tools.definition import ToolDefinition
+
+JournalStatus: TypeAlias = Literal["ok", "not_kept", "error", "denied"]
+"""How a call in the journal ended; `not_kept`: it succeeded, and its result is not written down."""
+
+_NO_FORM: Final = object()
 
 _ENDINGS: dict[str, tuple[DenialKind, Code]] = {
     "stopped": ("denied", Code.EXECUTION_STOPPED),
@@ -42,17 +54,26 @@ class Delivery:
 
     Attributes:
         value: the result as Python, obligations fulfilled.
-        document: the whole result as JSON, before redaction; None when it has no JSON form.
+        error: the exception to raise in its place.
+        document: the whole result as JSON, before redaction.
         record: the same as bytes, for the sealed record.
-        shown: what is handed out, as JSON bytes, for the journal.
+        readable: all that an agent could read out of it, for provenance.
         denial: why nothing is handed out; None when something is.
     """
 
     value: Any = None
+    error: BaseException | None = None
     document: JsonValue = None
     record: bytes | None = None
-    shown: bytes | None = None
+    readable: Readable = NOTHING
     denial: Denial | None = None
+
+    @property
+    def more_to_read(self) -> bytes | None:
+        """All that can be read, as bytes, when it is more than the record of the result."""
+        if self.readable.document is self.document and self.readable.whole:
+            return None
+        return json_bytes(self.readable.document)
 
 
 def deliver(admission: Admission, outcome: Outcome) -> Delivery:
@@ -64,33 +85,100 @@ def deliver(admission: Admission, outcome: Outcome) -> Delivery:
         agent = f"How it ended: {outcome.verdict}." if outcome.status == "stopped" else ""
         return withheld(admission, said, code=code, kind=kind, agent=agent)
     if outcome.error is not None:
-        return Delivery()
-    if outcome.denial is not None:  # for the record alone
-        found = _deliver_value(admission, outcome.value)
-        return Delivery(document=found.document, record=found.record, denial=outcome.denial)
-    return _deliver_value(admission, outcome.value)
+        shown = _redacted_error(outcome.error, admission.terms.redact)
+        return Delivery(error=shown, readable=read(outcome.error))
+    found = _deliver_value(admission, outcome.value)
+    # One that was decided against after the run is for the record alone.
+    return found if outcome.denial is None else _only_recorded(found, outcome.denial)
 
 
 def _deliver_value(admission: Admission, returned: Any) -> Delivery:
+    """A result is delivered as it is, unless something of it has to be redacted."""
     adapter, pointers = admission.definition.output_adapter, admission.terms.redact
+    readable = Readable(returned) if is_plain(returned) else read(returned)
+    dumped = _NO_FORM if readable.lazy else _dumped(adapter, returned)
+    if is_plain(returned) or not is_plain(dumped):
+        document = readable.document
+    else:
+        document = dumped
+        readable = replace(readable, document=[dumped, readable.document])
+    made = Delivery(returned, None, document, json_bytes(document), readable)
+    if not pointers:
+        return made
+    form = returned if _is_of_json_types(returned) else dumped
+    if form is _NO_FORM:
+        return _only_recorded(made, _denial(admission, "the result has no JSON form"))
+    try:
+        value = adapter.validate_python(redact(form, pointers))
+    except (ValidationError, ObligationFailedError) as err:
+        said = str(err) if isinstance(err, ObligationFailedError) else "it is of another type"
+        return _only_recorded(made, _denial(admission, f"redacted: {said}"))
+    is_guessed = is_untyped(admission.definition) and form is not returned
+    if is_guessed or type(value) is not type(returned):
+        said = "redacted, the result would be of another type than the tool gave"
+        return _only_recorded(made, _denial(admission, said))
+    return replace(made, value=value)
+
+
+def _is_of_json_types(value: Any) -> bool:
+    """Whether a value is of JSON's own types all through, so that it is its own form."""
+    if type(value) is dict:
+        return all(type(key) is str and _is_of_json_types(item) for key, item in value.items())
+    if type(value) is list:
+        return all(map(_is_of_json_types, value))
+    return value is None or type(value) in {str, int, float, bool}
+
+
+def _only_recorded(made: Delivery, denial: Denial) -> Delivery:
+    return replace(made, value=None, denial=denial)
+
+
+def _dumped(adapter: TypeAdapter[Any], value: Any) -> Any:
     try:
         # Silent, because a warning would print the result.
-        document = adapter.dump_python(returned, mode="json", warnings=False)
-        record = json_bytes(document)
-    except (PydanticSerializationError, TypeError, ValueError, RecursionError) as err:
-        if pointers or admission.call.key is not None:
-            said = f"the result has no JSON form ({type(err).__name__}), which its obligations need"
-            return withheld(admission, said)
-        return Delivery(value=returned)
+        return adapter.dump_python(value, mode="json", warnings=False)
+    except Exception:  # noqa: BLE001 - types may bring serialisers of their own
+        return _NO_FORM
+
+
+def _redacted_error(err: BaseException, pointers: tuple[str, ...]) -> BaseException:
+    """An exception as it may be shown: its text cannot be told apart from what is to be hidden.
+
+    One whose text is JSON is redacted like a result; of any other only the type is left.
+    """
     if not pointers:
-        return Delivery(returned, document, record, shown=record)
+        return err
+    text = error_text(err)
+    said = "its text is withheld, since fields of this call's result are redacted"
     try:
-        shown = redact(document, pointers)
-        value = adapter.validate_python(shown)
-    except (ValidationError, ObligationFailedError) as err:
-        said = f"the redacted result does not fit the tool's type ({type(err).__name__})"
-        return replace(withheld(admission, said), document=document, record=record)
-    return Delivery(value, document, record, shown=json_bytes(shown))
+        orjson.loads(text)
+        said = str(redact(text, pointers))
+    except (ValueError, ObligationFailedError):
+        pass
+    return ToolFailedError(f"{type(err).__name__}: {said}")
+
+
+def is_redactable(definition: ToolDefinition) -> bool:
+    """Whether fields of a result can be redacted, as far as the return type tells before it runs.
+
+    Bytes, types without a JSON form and a framework's own messages cannot be.
+    """
+    schema = definition.output_schema
+    if schema is None:
+        return is_untyped(definition)
+    return schema.get("format") != "binary" and not is_framework_type(definition)
+
+
+def is_untyped(definition: ToolDefinition) -> bool:
+    """Whether the tool does not say what it returns."""
+    hint = inspect.get_annotations(definition.function).get("return", Any)
+    return hint in (Any, "Any", "typing.Any", "t.Any")
+
+
+def is_framework_type(definition: ToolDefinition) -> bool:
+    """Whether it returns what its framework takes apart: a message, a state update."""
+    title = str((definition.output_schema or {}).get("title", ""))
+    return title in {"ToolMessage", "Command"}
 
 
 def withheld(
@@ -102,19 +190,33 @@ def withheld(
     agent: str = "",
 ) -> Delivery:
     """A delivery of nothing, and why."""
-    name, why = admission.definition.name, reason(code, operator, agent=agent)
-    return Delivery(denial=Denial(admission.id, name, kind, (why,)))
+    return Delivery(denial=_denial(admission, operator, code=code, kind=kind, agent=agent))
 
 
-def journal_form(outcome: Outcome, delivery: Delivery) -> tuple[bytes, str]:
+def _denial(
+    admission: Admission,
+    operator: str,
+    *,
+    code: Code = Code.RESULT_WITHHELD,
+    kind: DenialKind = "denied",
+    agent: str = "",
+) -> Denial:
+    why = reason(code, operator, agent=agent)
+    return Denial(admission.id, admission.definition.name, kind, (why,))
+
+
+def journal_form(delivery: Delivery) -> tuple[bytes, JournalStatus]:
     """How an ended call is kept, so that asking again gives the same without a second run."""
     if delivery.denial is not None:
         reasons = [each.model_dump(mode="json") for each in delivery.denial.reasons]
         return json_bytes({"kind": delivery.denial.kind, "reasons": reasons}), "denied"
-    if outcome.error is not None:
-        said = f"{type(outcome.error).__name__}: {error_text(outcome.error)}"
+    if delivery.error is not None:
+        said = f"{type(delivery.error).__name__}: {error_text(delivery.error)}"
         return said.encode(errors="backslashreplace"), "error"
-    return delivery.shown or b"null", "ok"
+    try:
+        return keep(delivery.value), "ok"
+    except NotKeptError as err:
+        return str(err).encode(errors="backslashreplace"), "not_kept"
 
 
 def denied_code(finished: Finished) -> str:
@@ -134,9 +236,19 @@ def restore(definition: ToolDefinition, call: str, finished: Finished) -> CallRe
             f"{finished.result.decode()} (the call failed like this when it ran; it is not run"
             " again, because its tool does not say idempotent=True)"
         )
-    stored = orjson.loads(finished.result)
     if finished.status == "denied":
+        stored = orjson.loads(finished.result)
         reasons = tuple(Reason.model_validate(each) for each in stored["reasons"])
         return Denial(call, definition.name, stored["kind"], reasons)
-    value = definition.output_adapter.validate_python(stored)
+    if finished.status == "not_kept":
+        return _not_kept(definition, call, finished.result.decode())
+    try:
+        value = restored(finished.result)
+    except NotKeptError as err:
+        return _not_kept(definition, call, str(err))
     return Completed(call, definition.name, value, replayed=True)
+
+
+def _not_kept(definition: ToolDefinition, call: str, kind: str) -> Denial:
+    why = reason(Code.RESULT_NOT_KEPT, f"{kind} cannot be written into the journal")
+    return Denial(call, definition.name, "in_doubt", (why,))

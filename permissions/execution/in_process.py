@@ -10,6 +10,7 @@ tool has to declare `sandbox="process"`.
 from __future__ import annotations
 
 import inspect
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -19,7 +20,7 @@ from permissions.errors import ToolFailedError
 from permissions.execution.base import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from permissions.execution.base import Execution
 
@@ -77,12 +78,15 @@ def _with_paths(value: Any, paths: Iterator[str]) -> Any:
 
 def _returned(value: Any) -> Outcome:
     """What came back, unless it is work that would only happen later, outside the record."""
+    if not isinstance(value, Iterator | AsyncIterator | Awaitable):
+        return Outcome("ok", value=value, enforced=ENFORCED)
     if inspect.iscoroutine(value) or inspect.isgenerator(value):
         value.close()
-    elif not inspect.isasyncgen(value):
-        return Outcome("ok", value=value, enforced=ENFORCED)
     kind = type(value).__name__
-    return _raised(ToolFailedError(f"it returned a {kind}, whose work would go unrecorded"))
+    said = (
+        f"it returned a {kind}, whose work would go unrecorded; return what it gives, as a list"
+    )
+    return _raised(ToolFailedError(said))
 
 
 def _raised(err: Exception) -> Outcome:

@@ -7,6 +7,7 @@ demands only add up; the broker then acts on the terms.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -167,9 +168,14 @@ def redact(value: JsonValue, pointers: Iterable[str]) -> JsonValue:
 
     A pointer segment `*` stands for every item of a list or member of an object. A pointer
     that leads nowhere is fine: there is nothing to hide. A pointer that cannot be read is not.
+    It leads on into a text that is JSON, or JSON lines, and that stays a text.
+
+    Not protected from: the field's value under another name, or spelt out in a text that does
+    not name the field.
 
     Raises:
-        ObligationFailedError: a pointer is not an RFC 6901 pointer.
+        ObligationFailedError: a pointer is not an RFC 6901 pointer, or it leads into a text
+            that names the field and is not JSON.
     """
     for pointer in pointers:
         if pointer and not pointer.startswith("/"):
@@ -193,7 +199,35 @@ def _redact_one(value: JsonValue, parts: list[str]) -> JsonValue:
             _redact_one(item, rest) if head in {str(index), "*"} else item
             for index, item in enumerate(value)
         ]
-    return value
+    return _redact_text(value, parts) if isinstance(value, str) else value
+
+
+def _redact_text(text: str, parts: list[str]) -> str:
+    """A text that is JSON with the field replaced; as it is where it holds no such field."""
+    lines = text.splitlines() if "\n" in text.strip() else []
+    try:
+        return _redact_json(text, parts)
+    except ValueError:
+        pass
+    try:
+        if lines:
+            return "\n".join(_redact_json(line, parts) if line else line for line in lines)
+    except ValueError:
+        pass
+    names = [part for part in parts if part != "*" and not part.isdigit()]
+    if any(name.casefold() in text.casefold() for name in names[-1:]):
+        raise ObligationFailedError(
+            f"a text that is not JSON names {names[-1][:80]!r}, which is to be redacted"
+        )
+    return text
+
+
+def _redact_json(text: str, parts: list[str]) -> str:
+    found = json.loads(text)
+    if not isinstance(found, dict | list | str):
+        return text
+    shown = _redact_one(found, parts)
+    return text if shown == found else json.dumps(shown, ensure_ascii=False)
 
 
 def _parse(obligation: Obligation) -> _Properties:

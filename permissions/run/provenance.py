@@ -89,6 +89,7 @@ class ProvenanceLedger:
         self._texts: list[str] = []
         self._known: dict[str | float, _Found] = {}
         self._sown: set[str | float] = set()
+        self._hidden: _Found | None = None
 
     def add_user_text(self, text: str) -> None:
         """Records what the person said, in their words."""
@@ -116,6 +117,7 @@ class ProvenanceLedger:
         tool: str,
         value: JsonValue,
         *,
+        whole: bool = True,
         trusted: bool,
         effect: Effect,
         arguments: JsonObject,
@@ -126,6 +128,8 @@ class ProvenanceLedger:
         Args:
             tool: its name.
             value: the result as JSON, before any redaction the agent does not see.
+            whole: whether that is all that can be read out of it. After one that is not, values
+                never seen before count as this tool's, unless its output may be believed.
             trusted: whether the tool's manifest says its output may be believed.
             effect: what the tool does; anything but `read` taints, whatever the manifest says.
             arguments: what the call was given.
@@ -144,6 +148,8 @@ class ProvenanceLedger:
         if trusted and effect == "read":
             self._vouch(tool, value, fed, is_fed=_is_fed(arguments, provenance) or bool(fed))
         else:
+            if not whole:
+                self._hide(tool)
             self._taint(tool, value)
 
     def trace(
@@ -165,6 +171,8 @@ class ProvenanceLedger:
             is_control = name in control
             for pointer, leaf, keys in _leaves(argument, _token(name)):
                 found = _DEFAULT if name in defaulted else self._find(leaf)
+                if found is _UNKNOWN and self._hidden is not None and _traceable(leaf):
+                    found = self._hidden
                 for key in keys:
                     found = self._demotes(key) or found
                 traced[pointer] = {
@@ -222,8 +230,13 @@ class ProvenanceLedger:
             if _traceable(leaf):
                 for each in (leaf, *_value_words(leaf)):
                     if each not in self._known and not self._lend_room(_size(each)):
+                        self._hide(tool)
                         return
                     self._learn(each, found)
+
+    def _hide(self, tool: str) -> None:
+        """Some of what an untrusted output holds is not known: an unknown value may be of it."""
+        self._hidden = self._hidden or _Found(8, "tool", tool, trusted=False)
 
     def _sow(self, fed: list[str | float]) -> None:
         for leaf in fed:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from permissions.plan.cursor import Match, PlanCursor
     from permissions.plan.model import Plan
     from permissions.run.provenance import ProvenanceLedger
+    from permissions.run.readable import Readable
     from permissions.tools.definition import Arguments, ToolDefinition
 
 HISTORY = 20
@@ -176,6 +177,7 @@ class RunState:
         labels: frozenset[str],
         status: str,
         value: JsonValue,
+        readable: Readable,
     ) -> None:
         """Remembers how a call ended: history, labels, plan, where its output came from.
 
@@ -186,7 +188,8 @@ class RunState:
             provenance: where each argument leaf came from, by JSON pointer.
             labels: what the policy adds to the session's labels.
             status: `ok`, or any other word of `execution.base.Status`.
-            value: the result as JSON; None when it has no JSON form.
+            value: the result as JSON.
+            readable: all that can be read out of it, or out of the exception.
         """
         self.history.append(
             {"tool": definition.name, "effect": definition.effect, "outcome": status}
@@ -197,8 +200,9 @@ class RunState:
             self.labels.add(UNTRUSTED)
         self.provenance.add_output(
             definition.name,
-            value,
-            trusted=trusted,
+            readable.document,
+            whole=readable.whole,
+            trusted=trusted and status == "ok",
             effect=definition.effect,
             arguments=arguments,
             provenance=provenance,

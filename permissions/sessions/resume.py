@@ -15,13 +15,14 @@ from permissions.errors import PlanError, RunOpenError
 from permissions.plan.cursor import Match, PlanCursor
 from permissions.plan.model import parse_plan
 from permissions.plan.verifier import verify_plan
+from permissions.run.readable import UNREADABLE
 from permissions.run.state import UNTRUSTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from permissions.broker.ports import BrokerParts
-    from permissions.model import JsonObject
+    from permissions.model import JsonObject, JsonValue
     from permissions.run.state import RunState
     from permissions.trace.entry import TraceEntry
 
@@ -122,10 +123,12 @@ def _restore_ending(
     trusted = definition is not None and definition.output == "trusted"
     if not (trusted and effect == "read" and "result" in end.contents):
         session.labels.add(UNTRUSTED)
+    readable, whole = _restore_readable(status, end)
     session.provenance.add_output(
         tool,
-        value,
-        trusted=trusted,
+        readable,
+        whole=whole,
+        trusted=trusted and status == "ok",
         effect=effect,
         arguments=orjson.loads(call["intent"].contents.get("arguments", b"{}")),
         provenance=_asked(call)["provenance"],
@@ -135,6 +138,18 @@ def _restore_ending(
         session.cursor = (
             session.cursor.complete(name, value) if done else session.cursor.fail(name)
         )
+
+
+def _restore_readable(status: str, end: TraceEntry) -> tuple[JsonValue, bool]:
+    """What could be read out of a result, and whether that is all; what is gone hides more."""
+    contents = end.contents
+    error = contents.get("error", b"").decode(errors="replace")
+    if "readable" in contents:
+        raw = contents["readable"]
+        return [orjson.loads(raw), error], UNREADABLE.encode() not in raw
+    if "result" in contents:
+        return orjson.loads(contents["result"]), True
+    return error, status != "ok" and not (status == "error" and not error)
 
 
 def _asked(call: dict[str, TraceEntry]) -> JsonObject:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import typing
+from collections import abc
 from typing import TYPE_CHECKING, Any
 
 from permissions.errors import ToolDefinitionError
@@ -71,6 +72,7 @@ def define(function: Callable[..., Any], options: Options) -> ToolDefinition:
         for key, inner in schema.get("properties", {}).items()
         if marks[key] is None and carries_values(inner, schema)
     ) - _currencies(targets)
+    _check_returns(name, hints.get("return", Any))
     adapter, output_schema = _output(hints.get("return", Any))
     control = frozenset(key for key, mark in targets.items() if mark.control)
     control |= _currencies(targets) | frozenset(options.control or ())
@@ -228,6 +230,24 @@ def _is_masked(schema: Any) -> bool:
     if isinstance(schema, dict):
         return schema.get("writeOnly") is True or any(map(_is_masked, schema.values()))
     return isinstance(schema, list) and any(map(_is_masked, schema))
+
+
+_LAZY = (
+    *(abc.Iterator, abc.Generator, abc.AsyncIterator, abc.AsyncIterable, abc.AsyncGenerator),
+    *(abc.Awaitable, abc.Coroutine),
+)
+
+
+def _check_returns(name: str, hint: Any) -> None:
+    """Refuses a return type whose work would only be done after the call, unrecorded."""
+    while typing.get_origin(hint) is typing.Annotated:
+        hint = typing.get_args(hint)[0]
+    kind = typing.get_origin(hint) or hint
+    if isinstance(kind, type) and issubclass(kind, _LAZY):
+        raise ToolDefinitionError(
+            f"{name}: it returns {kind.__name__}, whose work would be done after the call and go"
+            " unrecorded; return what it gives, as a list"
+        )
 
 
 def _output(hint: Any) -> tuple[TypeAdapter[Any], JsonObject | None]:

@@ -366,7 +366,7 @@ async def test_h10_a_call_reworded_after_the_decision_does_not_run(world: World)
 
 
 class Swap(AgentMiddleware):  # type: ignore[type-arg]
-    """Puts another tool in the place of the one the model named."""
+    """Has another tool run than the one the model named."""
 
     def __init__(self, other: Any) -> None:
         super().__init__()
@@ -396,7 +396,7 @@ def look_alikes(kind: str, ran: list[str]) -> list[Any]:
 
 
 @pytest.mark.parametrize("swapped", ["before", "after"])
-async def test_h12_what_is_decided_is_what_runs_though_another_tool_was_put_in_its_place(
+async def test_h12_what_is_decided_is_what_runs_though_another_tool_was_put_instead(
     swapped: str, form: Form, tmp_path: Any
 ) -> None:
     """Swapped before the decision, the other tool is asked about; after it, nothing runs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from dataclasses import dataclass
 from datetime import date
@@ -105,12 +106,26 @@ class Case:
 
 
 PAGE = Page("t", date(2026, 1, 2))
-ODD = object()
+
+
+class Odd:
+    """Of no type that JSON knows."""
+
+    def __str__(self) -> str:
+        return "odd"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Odd)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+ODD = Odd()
 CASES = [
     Case("as it is", "anything", {"a": [1, None]}, (), {"a": [1, None]}, b'{"a":[1,null]}'),
     Case("a type of its own", "page", PAGE, (), PAGE, b'{"title":"t","when":"2026-01-02"}'),
     Case("not the type it says", "text", 5, (), 5, b"5"),
-    Case("nothing JSON knows", "anything", ODD, (), ODD, None),
+    Case("nothing JSON knows", "anything", ODD, (), ODD, b'{"text":"odd"}'),
     Case("redacted", "anything", {"a": 1}, ("/a",), {"a": "[redacted]"}, b'{"a":1}'),
     Case(
         "a redacted type of its own",
@@ -140,7 +155,8 @@ WITHHELD: dict[str, tuple[str, Any, tuple[str, ...], str | None]] = {
     "redacted as a whole": ("page", PAGE, ("",), None),
     "an obligation that is no pointer": ("anything", {"a": 1}, ("a",), None),
     "an obligation on what is not JSON": ("anything", ODD, ("/a",), None),
-    "a key needs a JSON form": ("anything", ODD, (), "key"),
+    "redacted, it would be a dictionary": ("anything", PAGE, ("/title",), None),
+    "a text that names the field": ("text", "the pin is 1234", ("/pin",), None),
 }
 
 
@@ -209,12 +225,13 @@ async def test_an_exception_that_cannot_be_written_down_is_still_recorded(
 @pytest.mark.parametrize(
     ("name", "value", "pointers"),
     [
+        ("anything", ODD, ()),
         ("anything", {"a": 1, "b": 2}, ()),
         ("anything", {"a": 1, "b": 2}, ("/a",)),
         ("page", PAGE, ()),
         ("page", PAGE, ("/when",)),
     ],
-    ids=["value", "redacted", "own type", "withheld"],
+    ids=["odd", "value", "redacted", "own type", "withheld"],
 )
 async def test_asking_again_gives_the_same_without_a_second_run(
     name: str, value: Any, pointers: tuple[str, ...]
@@ -269,7 +286,7 @@ async def test_what_did_not_end_well_gives_nothing(
     assert delivery.denial is not None
     assert (delivery.denial.kind, delivery.denial.code) == (kind, code)
     assert delivery.denial.reasons[0].operator == "word: why"
-    assert delivery.value is delivery.record is delivery.shown is None
+    assert delivery.value is delivery.record is None
 
 
 async def test_a_tool_that_was_stopped_is_told_by_what(admission: Admission) -> None:
@@ -292,4 +309,67 @@ async def test_what_was_refused_after_the_run_is_sealed_and_not_given(
 
     assert delivery.denial is denial
     assert delivery.record == b'"done"'
-    assert delivery.value is delivery.shown is None
+    assert delivery.value is None
+
+
+JSON_TEXT = '{"pin": "1234", "name": "Kim"}'
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "pointer", "shown"),
+    [
+        ("text", JSON_TEXT, "/pin", '{"pin": "[redacted]", "name": "Kim"}'),
+        ("anything", {"body": JSON_TEXT}, "/body/pin", None),
+        ("anything", [{"body": JSON_TEXT}], "/*/body/pin", None),
+        ("text", json.dumps(JSON_TEXT), "/pin", None),
+        ("text", JSON_TEXT + "\n" + JSON_TEXT, "/pin", None),
+        ("text", '{"name":"Kim"}', "/pin", '{"name":"Kim"}'),
+        ("text", "nothing of the kind", "/pin", "nothing of the kind"),
+        ("anything", {"pin": "1234", "score": float("nan")}, "/pin", None),
+    ],
+)
+async def test_redaction_reaches_into_texts_that_are_json(
+    name: str, value: Any, pointer: str, shown: str | None
+) -> None:
+    result, _ = await called(name, value, pointer)
+
+    assert isinstance(result, Completed)
+    assert type(result.value) is type(value)
+    assert "1234" not in json.dumps(result.value)
+    if shown is not None:
+        assert result.value == shown
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+@pytest.mark.parametrize("text", ["no card 1234", JSON_TEXT])
+async def test_redaction_reaches_exceptions_or_withholds_their_text(
+    text: str, key: str | None
+) -> None:
+    for _ in range(2):
+        with pytest.raises(ToolFailedError) as raised:
+            await called("anything", ValueError(text), "/pin", key=key)
+        assert "1234" not in str(raised.value)
+        assert "ValueError" in str(raised.value)
+        assert raised.value.__cause__ is raised.value.__context__ is None
+
+
+@tool(effect="send", impact="low")
+async def picture() -> bytes:
+    """Nothing in it can be redacted."""
+    GIVES.append("ran")
+    return b""
+
+
+async def test_a_type_without_fields_is_refused_before_it_runs_when_one_is_to_be_redacted() -> (
+    None
+):
+    async with (
+        memory_broker([picture], decide=lambda _: hiding("/pin")) as broker,
+        open_session(broker) as session,
+    ):
+        GIVES.clear()
+        result = await broker.call(session, ToolCall("picture", {}))
+
+    assert isinstance(result, Denial)
+    assert result.code == "obligation.failed"
+    assert GIVES == []
