@@ -20,8 +20,9 @@ signs or case, keeps the standing it had, and so does a value that went untruste
 earlier call with an effect (echoes, and notes that are written and read back). A value known
 as untrusted stays so, unless the tool was fed nothing untrusted at all. A piece of a
 number or of a spaced account number that the person said is not what they said. Numbers and decimal strings compare by value, strings by code
-points. Booleans, nulls, strings under three characters and numbers under three (from the
-person: two) are never traced, since meeting them by chance proves nothing: they are unknown.
+points. Booleans, nulls, strings under three characters and numbers under three digits are
+only traced to the person, who may say `5`, `-la` or `go`; met in an output by chance they prove
+nothing. Of words like `to` and `in` not even that: these are unknown.
 
 It does not protect from: an untrusted idea put into the agent's own words (unknown, which is
 untrusted, but nothing says whose); secrets leaking through free text; values planted where a
@@ -49,7 +50,13 @@ MAX_CHARACTERS: Final = 8_000_000
 """Characters of values and prompts one session remembers."""
 
 _MIN_LENGTH: Final = 3
-_MIN_DIGITS_SAID: Final = 2
+_FUNCTION_WORDS: Final = frozenset(
+    {
+        "a", "am", "an", "as", "at", "be", "by", "do", "he", "i", "if", "in", "is", "it", "me",
+        "my", "no", "of", "on", "or", "so", "to", "up", "us", "we",
+    }
+)  # fmt: skip
+"""Short words that stand in any sentence, so having said one names no value."""
 
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,12})?", re.ASCII)
 _WORD = re.compile(r"[^\s\"'`<>()\[\]{},;|]{3,200}")
@@ -98,7 +105,7 @@ class ProvenanceLedger:
         self._texts.append(text)
         for written in spoken_numbers(text):
             number = _number(written)
-            if number is not None and _digits(number) >= _MIN_DIGITS_SAID:
+            if number is not None:
                 self._learn(number, _USER)
 
     def add_plan(self, plan: str, values: Iterable[JsonValue]) -> None:
@@ -191,11 +198,13 @@ class ProvenanceLedger:
         kind = type(leaf)
         if kind is str:
             found = self._known.get(leaf, _UNKNOWN)
-            if found.rank == 0 or len(leaf) < _MIN_LENGTH:
+            if found.rank == 0 or not leaf:
                 return found
             number = _number(leaf)
             if number is not None:
                 found = min(found, self._known.get(number, _UNKNOWN))
+            if leaf.lower() in _FUNCTION_WORDS:
+                return found
             said = found.rank and any(is_said(leaf, text) for text in self._texts)
             return _USER if said else found
         if kind is int or kind is float:
@@ -329,11 +338,11 @@ def _token(name: str) -> str:
     return "/" + name
 
 
-def _traceable(leaf: JsonValue, digits: int = _MIN_LENGTH) -> bool:
+def _traceable(leaf: JsonValue) -> bool:
     kind = type(leaf)
     if kind is str:
         return len(leaf) >= _MIN_LENGTH
-    return (kind is int or kind is float) and _digits(leaf) >= digits
+    return (kind is int or kind is float) and _digits(leaf) >= _MIN_LENGTH
 
 
 def _digits(number: float) -> int:

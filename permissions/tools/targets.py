@@ -222,8 +222,8 @@ _AMOUNT = re.compile(r"-?(?:0|[1-9][0-9]{0,15})(?:\.(?P<fraction>[0-9]{1,40}))?"
 class AmountArg:
     """An amount of money: an integer, a decimal string, or a float of few digits.
 
-    `currency_from` names the argument that holds the currency (ISO 4217, three capitals), in
-    place of a fixed one; `decimals` is then that of the currency.
+    `currency_from` names the argument that holds the currency (ISO 4217, three capitals), where
+    it is not fixed; `decimals` is then that of the currency.
     """
 
     currency: str = "EUR"

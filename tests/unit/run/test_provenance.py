@@ -83,7 +83,7 @@ CASES = [
     Case("number as a string", "980.5", "user", trusted=True),
     Case("number with separators", 1200, "user", trusted=True),
     Case("number of two digits", 42, "user", trusted=True),
-    Case("number of one digit", 7, "unknown", trusted=False),
+    Case("number of one digit", 7, "user", trusted=True),
     Case("part of an address", "corp.example", "unknown", trusted=False),
     Case("front of a longer word", "DE0212030000", "unknown", trusted=False),
     Case("end of a longer word", "00202051", "unknown", trusted=False),
@@ -375,3 +375,34 @@ def test_piece_of_a_number_is_not_what_was_said(case: PieceCase) -> None:
     ledger.add_user_text(case.prompt)
 
     assert ledger.said_by_user(case.value) is case.said
+
+
+SHORT = ["ls", "-la", "go", "-A", "5", "13", 5, 13, "v2", "."]
+
+
+@pytest.mark.parametrize("value", SHORT, ids=repr)
+def test_what_the_person_typed_is_theirs_however_short(value: JsonValue) -> None:
+    ledger = ProvenanceLedger()
+    ledger.add_user_text("ls -la . then go test, git add -A, pay 5, 13 times, as v2 to me")
+
+    assert standing(ledger, value) == ("user", True)
+
+
+@pytest.mark.parametrize(
+    "value", ["to", "me", "as", "l", "A", "4", 4, "1", 3, "s", "-l", True, ""], ids=repr
+)
+def test_a_short_value_that_nobody_typed_as_one_is_unknown(value: JsonValue) -> None:
+    ledger = ProvenanceLedger()
+    ledger.add_user_text("ls -la . then go test, git add -A, pay 5, 13 times, as v2 to me")
+
+    assert standing(ledger, value) == ("unknown", False)
+
+
+def test_a_short_value_of_an_output_vouches_for_nothing_and_taints_nothing() -> None:
+    ledger = ProvenanceLedger()
+    ledger.add_user_text("pay 5")
+    record(ledger, "read_mail", {"amount": 5, "text": "go 7"})
+    record(ledger, "directory", {"id": 9, "tag": "xy"}, trusted=True)
+
+    assert standing(ledger, 5) == ("user", True)
+    assert [standing(ledger, value)[0] for value in (7, "7", "go", 9, "xy")] == ["unknown"] * 5
