@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 MAX_DEPTH = 64
 MAX_BYTES = 1_000_000
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
+_EXACT = 2**53
+"""Beyond it a fraction of 64 bits does not say which integer it is."""
 
 _OPTIONS = (
     orjson.OPT_PASSTHROUGH_SUBCLASS
@@ -55,12 +57,24 @@ def input_bytes(document: JsonObject) -> bytes:
             f"the input has {len(data):,} bytes and the limit is {MAX_BYTES:,}; pass large"
             " content by reference or digest"
         )
-    _check_values(document)
+    if _holds_whole_fractions(document):
+        # `1.0` and `1` are one value, and OPA's texts tell them apart (`sprintf`).
+        return orjson.dumps(_with_integers(document))
     return data
 
 
-def _check_values(document: JsonObject) -> None:
+def _with_integers(value: JsonValue) -> JsonValue:
+    if type(value) is float and value.is_integer() and abs(value) < _EXACT:
+        return int(value)
+    if type(value) is dict:
+        return {key: _with_integers(member) for key, member in value.items()}
+    return [_with_integers(each) for each in value] if type(value) in (list, tuple) else value
+
+
+def _holds_whole_fractions(document: JsonObject) -> bool:
+    """Whether a fraction is an integer. Refuses every value the engines do not read alike."""
     level: list[JsonValue] = [document]
+    found = False
     for _ in range(MAX_DEPTH):
         deeper: list[JsonValue] = []
         for parent in level:
@@ -73,12 +87,14 @@ def _check_values(document: JsonObject) -> None:
                 elif kind is int:
                     if not MIN_INTEGER <= value <= MAX_INTEGER:
                         raise PdpInputError("the input holds an integer beyond 64 bits")
-                elif kind is not float or not isfinite(value):
+                elif kind is float and isfinite(value):
+                    found = found or value.is_integer()
+                else:
                     raise PdpInputError(
                         "the input holds NaN, an infinity, or a value that is no plain JSON"
                         f" ({kind.__name__})"
                     )
         if not deeper:
-            return
+            return found
         level = deeper
     raise PdpInputError(f"the input is nested deeper than {MAX_DEPTH} levels")

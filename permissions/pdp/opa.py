@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import anyio
+import orjson
 
 from permissions.errors import (
     ConfigError,
@@ -149,13 +150,13 @@ class OpaPdp:
 
     async def evaluate(self, document: JsonObject) -> Decision:
         """Asks the entrypoint with `document` as input; see `PolicyDecisionPoint.evaluate`."""
-        input_bytes(document)
+        asked = orjson.loads(input_bytes(document))
         if self._client._session is None:  # noqa: SLF001 - the client has no other sign of it
             raise PdpUnavailableError("the decision point is not running")
         with self._translated():
             async with self._free:
                 body = await self._client.query_rule(
-                    document, _PACKAGE, _RULE, query_params=_STRICT
+                    asked, _PACKAGE, _RULE, query_params=_STRICT
                 )
         return Decision.from_response(_result(body, self.revision))
 

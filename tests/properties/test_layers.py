@@ -109,8 +109,8 @@ def test_no_layer_turns_a_no_into_a_yes() -> None:
             f"layers/l{n}/l{n}.rego": f"package wardline.layers.l{n}\n\n{random_rules(rng, f'l{n}')}"
             for n in range(rng.randrange(1, 3))
         }
-        layered = PolicyBundle.of({**base.modules, **layers}, base.data)
-        without, with_layers = DirectEngine(base), DirectEngine(layered)
+        with_layer = PolicyBundle.of({**base.modules, **layers}, base.data)
+        without, with_layers = DirectEngine(base), DirectEngine(with_layer)
         for _ in range(REQUESTS):
             request = random_request(rng)
             before, after = decided(without, request), decided(with_layers, request)

@@ -15,6 +15,7 @@ from permissions.pdp.rego.ast import (
 )
 from permissions.pdp.rego.signatures import BUILTINS
 from permissions.pdp.rego.types import assigned, kinds_of
+from permissions.pdp.regorus.translate import matched_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from permissions.pdp.rego.names import Names
 
 _ORDERINGS = ("<", "<=", ">", ">=")
+_BY_VALUE = (*_ORDERINGS, "==", "!=", "+", "-", "*", "/", "%")
+"""Where `1.0` is `1`, whatever is made of it."""
 _UNORDERED = frozenset({"set", "object"})
 _INDEXED = frozenset({"array", "object"})
 _MOST_DIGITS = 15
@@ -31,6 +34,7 @@ _MOST_DIGITS = 15
 def check_patterns(module: Module, rule: Rule, names: Names) -> Iterator[Finding]:
     """Object patterns, membership with a key, orderings, numbers and mocks of one rule."""
     locals_ = assigned(rule)
+    compared = {id(number) for term in rule_terms(rule) for number in _by_value(term)}
     for pattern in _patterns(rule, names, module):
         yield _finding(
             module,
@@ -58,21 +62,39 @@ def check_patterns(module: Module, rule: Rule, names: Names) -> Iterator[Finding
                     "sets and objects are ordered differently here than in OPA",
                     "compare their members, or what `count` says of them",
                 )
-        elif term.kind == "number" and (fault := _number_fault(term)):
+        elif term.kind == "number" and (fault := _number_fault(term, id(term) in compared)):
             yield _finding(module, term, "rego.number", *fault)
     for statement in rule_statements(rule):
         yield from _mocks(module, statement, names)
+
+
+def _by_value(term: Term) -> Iterator[Term]:
+    """The numbers of a term that are compared or calculated with, and never written out."""
+    is_asked = term.kind == "call" and str(term.value).startswith("is_")
+    if is_asked or (term.kind == "infix" and term.value in _BY_VALUE):
+        pending = list(term.terms)
+        while pending:
+            found = pending.pop()
+            if found.kind == "number":
+                yield found
+            elif found.kind in ("array", "set", "object", "unary"):
+                pending += found.terms
 
 
 def _patterns(rule: Rule, names: Names, module: Module) -> Iterator[Term]:
     """Objects that are matched with something, and bind or leave out a part of it."""
     for argument in rule.arguments:
         yield from _objects(argument)
+    translated: set[int] = set()
     for statement in rule_statements(rule):
-        if statement.kind == "some_in":
+        if whole := matched_whole(statement):
+            translated.add(id(whole[0]))
+        elif statement.kind == "some_in":
             for term in statement.terms[:-1]:
                 yield from _objects(term)
     for found in (each for term in rule_terms(rule) for each in _matched(rule, term)):
+        if id(found) in translated:
+            continue
         inner = walk_terms(found.terms)
         if any(t.kind == "var" and names.is_local(module, t.value) for t in inner):
             yield found
@@ -107,7 +129,7 @@ def _objects(term: Term) -> Iterator[Term]:
             yield from _objects(each)
 
 
-def _number_fault(term: Term) -> tuple[str, str] | None:
+def _number_fault(term: Term, is_compared: bool) -> tuple[str, str] | None:  # noqa: FBT001
     number = Decimal(str(term.value))
     if number == number.to_integral_value():
         if not -(2**63) <= number < 2**64:
@@ -115,7 +137,7 @@ def _number_fault(term: Term) -> tuple[str, str] | None:
                 "an integer beyond 64 bits",
                 "compare texts, or bound it in the tool's schema",
             )
-        if not isinstance(term.value, int):
+        if not isinstance(term.value, int) and not is_compared:
             return "an integer written as a fraction", f"write {int(number)}"
         return None
     if len(number.as_tuple().digits) > _MOST_DIGITS:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from permissions.pdp.lint.finding import Finding
 from permissions.pdp.rego.ast import Position
-from permissions.pdp.regorus.parse import MAX_COLUMNS, MAX_LINES
+from permissions.pdp.regorus.parse import MAX_COLUMNS, MAX_LINES, readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ _BRACKETS = re.compile(r"[\[\](){}]")
 
 
 def check_text(path: str, text: str) -> Iterator[Finding]:
-    """Findings about length, nesting, and syntax the embedded engine does not have."""
+    """Findings about length and nesting."""
     lines = text.split("\n")
     if len(lines) > MAX_LINES:
         yield Finding(
@@ -43,9 +43,7 @@ def check_text(path: str, text: str) -> Iterator[Finding]:
                 f"a line of {MAX_COLUMNS:,} bytes or more",
                 "break it; move tables to data/",
             )
-    bare = _OPAQUE.sub(_blank, text)
-    yield from _nesting(path, bare)
-    yield from _newer_syntax(path, text, bare)
+    yield from _nesting(path, _OPAQUE.sub(_blank, readable(text)))
 
 
 def _blank(found: re.Match[str]) -> str:
@@ -65,18 +63,6 @@ def _nesting(path: str, bare: str) -> Iterator[Finding]:
                 "name the inner parts as rules of their own",
             )
             return
-
-
-def _newer_syntax(path: str, text: str, bare: str) -> Iterator[Finding]:
-    for found in re.finditer(r"\$", bare):
-        if text[found.end() : found.end() + 1] in ('"', "`"):
-            yield Finding(
-                path,
-                _position(text, found.start()),
-                "rego.newer_syntax",
-                "string interpolation, which the embedded engine does not have",
-                'use sprintf or concat("", [..])',
-            )
 
 
 def _position(text: str, at: int) -> Position:

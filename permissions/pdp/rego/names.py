@@ -111,6 +111,10 @@ class Names:
             node = node.below[step]
         return None
 
+    def home(self, rule: Rule) -> Module:
+        """The module a rule stands in."""
+        return self._homes[id(rule)]
+
     def is_total(self, module: Module, term: Term) -> bool:
         """Whether a term has a value whatever the input is, as far as is plain to see."""
         return self._is_total(module, term, frozenset())
@@ -137,7 +141,7 @@ class Names:
             return False
         if rule.kind in ("default", "set"):
             return not rule.arguments
-        home = self._homes[id(rule)]
+        home = self.home(rule)
         values = all(self._is_total(home, value, above) for value in rule.values)
         return rule.is_unconditional and bool(rule.values) and values
 

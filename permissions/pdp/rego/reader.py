@@ -41,6 +41,7 @@ def read_module(document: JsonObject) -> Module:
 
 
 _Span = tuple[int, int]
+_FRACTION_BYTES = frozenset(b".eE")
 
 _INFIX = {
     "Eq": "==",
@@ -171,7 +172,12 @@ class _Reader:
         position = self._position(body["span"])
         span = (body["span"]["start"], body["span"]["end"])
         if kind in _LITERALS:
-            return Term(_LITERALS[kind], position, body["value"], span=span)
+            value = body["value"]
+            if kind == "Number" and set(self._source[slice(*span)]) & _FRACTION_BYTES:
+                value = float(
+                    value
+                )  # how it is written counts: `1.0` is no `1` to OPA's sprintf
+            return Term(_LITERALS[kind], position, value, span=span)
         if kind in ("RefDot", "RefBrack"):
             return self._ref(kind, body, span)
         if kind == "Call":

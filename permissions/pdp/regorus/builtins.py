@@ -35,6 +35,7 @@ from permissions.pdp.regorus.orders import ORDERS
 from permissions.pdp.regorus.paths import PATHS
 from permissions.pdp.regorus.regexes import REGEXES
 from permissions.pdp.regorus.sprintf import sprintf
+from permissions.pdp.regorus.templates import TEMPLATES
 from permissions.pdp.regorus.texts import TEXTS
 from permissions.pdp.regorus.times import TIMES
 from permissions.pdp.regorus.versions import VERSIONS
@@ -68,6 +69,7 @@ SHIMS: Mapping[str, tuple[int, Callable[..., Any]]] = {
     **ORDERS,
     **PATHS,
     **REGEXES,
+    **TEMPLATES,
     **TEXTS,
     **TIMES,
     **VERSIONS,

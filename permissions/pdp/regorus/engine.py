@@ -24,7 +24,7 @@ either, so nothing is lost by taking one for the other."""
 class Engine:
     """One regorus engine with modules and data loaded. Bound to the thread that made it."""
 
-    __slots__ = ("_engine",)
+    __slots__ = ("_engine", "_has_failed", "_loaded")
 
     def __init__(
         self, modules: Mapping[str, str], data_json: str, *, translated: bool = False
@@ -41,6 +41,7 @@ class Engine:
         """
         modules = modules if translated else translate(modules)
         self._engine = engine = new_engine()
+        self._has_failed = False
         try:
             engine.set_gather_prints(True)
             install(engine)
@@ -48,6 +49,7 @@ class Engine:
                 engine.add_policy(path, text)
             engine.add_data_json(data_json)
             engine.eval_query_as_json("true")  # finds what the parser cannot
+            self._loaded = engine.clone()
         except BaseException as err:
             raise engine_error(err) from err
 
@@ -57,16 +59,23 @@ class Engine:
         Raises:
             EngineError: the evaluation failed.
         """
+        if self._has_failed:
+            # An evaluation that failed leaves what it had bound behind, and the next one would
+            # find it: the same input could then be answered otherwise.
+            self._engine = self._loaded.clone()
+            self._has_failed = False
         try:
             self._engine.set_input_json(input_json)
             answer: str = self._engine.eval_rule_as_json(rule)
         except BaseException as err:
+            self._has_failed = True
             raise engine_error(err) from err
         return answer
 
     def watch(self) -> None:
         """Begins to note which lines are evaluated."""
-        self._engine.set_enable_coverage(True)
+        for engine in (self._engine, self._loaded):
+            engine.set_enable_coverage(True)
 
     def coverage(self) -> str:
         """The coverage report as JSON text, since `watch` or the last call; then forgets it."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from permissions.pdp.rego.reader import UnknownNodeError, read_module
 from permissions.pdp.regorus.errors import EngineError, engine_error
+from permissions.pdp.regorus.templates import without_templates
 
 if TYPE_CHECKING:
     from permissions.pdp.rego.ast import Module
@@ -41,10 +42,12 @@ _KEYWORD_STEP = re.compile(
 
 
 def readable(text: str) -> str:
-    """The text with steps of references that are keywords as texts: `a.default` is `a["default"]`.
+    """The text as the engine's parser takes it, meaning what it means to OPA.
 
-    OPA takes them as they are; the engine's parser does not.
+    Steps of references that are keywords become texts (`a.default` is `a["default"]`), and
+    templates become calls (see `templates`).
     """
+    text = without_templates(text)
     parts, at = [], 0
     for found in _OPAQUE.finditer(text):
         parts += [_KEYWORD_STEP.sub(r'["\1"]', text[at : found.start()]), found.group()]

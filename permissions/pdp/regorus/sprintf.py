@@ -78,7 +78,7 @@ def _text(verb: str, precision: str | None, value: Any) -> str:
         elif verb == "v" and precision is None:
             found = _shortest(value)
     elif verb in "sv" and precision is None:
-        found = _written(value)
+        found = written(value)
     if found is None:
         raise ValueError("a verb that does not fit its value")
     return found
@@ -102,21 +102,21 @@ def _shortest(value: float) -> str:
     raise ValueError("a fraction this large is not agreed on")
 
 
-def _written(value: Any) -> str:
-    """A composite value as OPA writes terms."""
-    if value is None or isinstance(value, bool):
+def written(value: Any) -> str:
+    """A value as OPA writes terms."""
+    if type(value) is float:
+        return _shortest(value)
+    if value is None or isinstance(value, (bool, int)):
         return json.dumps(value)
-    if type(value) is int:
-        return str(value)
     if isinstance(value, str):
         if not value.isascii() or not value.isprintable():
             raise ValueError("a text that is written in more than one way")
         return json.dumps(value)
     if isinstance(value, list):
-        return f"[{', '.join(map(_written, value))}]"
+        return f"[{', '.join(map(written, value))}]"
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        pairs = (f"{_written(key)}: {_written(value[key])}" for key in sorted(value))
+        pairs = (f"{written(key)}: {written(value[key])}" for key in sorted(value))
         return f"{{{', '.join(pairs)}}}"
     if isinstance(value, set) and len({type(each) for each in value}) <= 1:
-        return f"{{{', '.join(map(_written, sorted(value)))}}}" if value else "set()"
+        return f"{{{', '.join(map(written, sorted(value)))}}}" if value else "set()"
     raise ValueError("a value that is written in more than one way")

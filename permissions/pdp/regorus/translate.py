@@ -6,6 +6,8 @@
 | `[p, v] := walk(x)` | `walk(x, [p, v])` | its `walk(x)` is an array, and nothing iterates over it |
 | `a + b`, `*`, `/`, `%` | `__opa_plus(a, b)`, ... | its fractions are binary: `0.1 + 0.2 != 0.3` |
 | `a - b` | `data.__opa.minus(a, b)` | the same, for numbers |
+| `{"a": v} = x.y` | `{"a": v} = data.__opa.whole(x.y, {"a"})` | it matches a part of an object |
+| `some {"a": v} in xs` | `some {"a": v} in [o | some o in xs; data.__opa.whole(o, {"a"})]` | the same |
 | `count(x)` | `data.__opa.length(x)` | it counts a text in UTF-16 units |
 | `sort(x)`, `min(x)`, `max(x)` | `data.__opa.ordered(x)`, ... | it orders sets before objects |
 | `-x` | `__opa_minus(0, x)` | it negates literals only |
@@ -17,6 +19,7 @@ is left as it is; the linter refuses what then means something else.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -56,31 +59,38 @@ _CALLS = {
 _HELPERS = "__opa.rego"
 _HELPERS_TEXT = """package __opa
 
-length(x) := __opa_count(x) if is_string(x)
+length(x) := __opa_count(x) if {
+	is_string(x)
+} else := count(x)
 
-length(x) := count(x) if not is_string(x)
+minus(a, b) := __opa_minus(a, b) if {
+	is_number(a)
+} else := a - b
 
-minus(a, b) := __opa_minus(a, b) if is_number(a)
-
-minus(a, b) := a - b if not is_number(a)
+whole(x, keys) := x if {
+	is_object(x)
+	object.keys(x) == keys
+}
 
 _holds_sets(x) if {
 	some member in x
+	not is_string(member)
+	not is_number(member)
 	walk(member, [_, value])
 	is_set(value)
 }
 
-ordered(x) := sort(x) if not _holds_sets(x)
+ordered(x) := __opa_sort(x) if {
+	_holds_sets(x)
+} else := sort(x)
 
-ordered(x) := __opa_sort(x) if _holds_sets(x)
+largest(x) := max(__opa_largest(x)) if {
+	_holds_sets(x)
+} else := max(x)
 
-largest(x) := max(x) if not _holds_sets(x)
-
-largest(x) := max(__opa_largest(x)) if _holds_sets(x)
-
-smallest(x) := min(x) if not _holds_sets(x)
-
-smallest(x) := min(__opa_smallest(x)) if _holds_sets(x)
+smallest(x) := min(__opa_smallest(x)) if {
+	_holds_sets(x)
+} else := min(x)
 """
 """What depends on the value it meets. Sets of arrays and objects have no Python form, so that
 Python is asked only where the engine's own builtin does otherwise."""
@@ -151,6 +161,33 @@ def output_argument(module: Module, call: Term, names: Names) -> bool:
     return signature is not None and len(signature.arguments) == len(call.terms) - 1
 
 
+def matched_whole(statement: Statement) -> tuple[Term, Term] | None:
+    """An object as a pattern and what it is matched with, where translation makes it whole.
+
+    That is `{"a": v} := x`, `{"a": v} = x.y` either way round, and `some {"a": v} in xs`, with
+    texts for keys and no object further in.
+    """
+    if statement.kind == "some_in" and len(statement.terms) == 2:
+        pattern, other = statement.terms
+        return (pattern, other) if _is_flat(pattern) else None
+    whole = statement.terms[0] if statement.kind == "expression" else None
+    if whole is None or whole.kind != "infix" or whole.value not in (":=", "="):
+        return None
+    left, right = whole.terms
+    values = ("ref", "call", "comprehension")
+    if _is_flat(left) and (whole.value == ":=" or right.kind in values):
+        return left, right
+    return (right, left) if _is_flat(right) and left.kind in values else None
+
+
+def _is_flat(term: Term) -> bool:
+    return (
+        term.kind == "object"
+        and all(key.kind == "string" for key in term.terms[::2])
+        and all(each.kind != "object" for each in walk_terms(term.terms))
+    )
+
+
 def iterates_over_walk(statement: Statement, rule: Rule) -> Term | None:
     """The call of `[p, v] := walk(x)`, whose locals are bound nowhere else."""
     if statement.kind != "expression" or statement.terms[0].kind != "infix":
@@ -218,6 +255,8 @@ class _Rule:
         for statement in rule_statements(self._rule):
             if statement.kind in ("expression", "not"):
                 yield from self._statement(statement)
+            if found := matched_whole(statement):
+                yield from self._whole(statement, *found)
             for target, _ in statement.mocks:
                 if target.kind == "var" and target.value in _CALLS:
                     yield _Edit(*target.span, _CALLS[target.value])
@@ -235,8 +274,12 @@ class _Rule:
         whole = statement.terms[0]
         if output_argument(self._module, whole, self._names):
             end = whole.span[1]
-            comma = self._last_comma(whole)
-            yield _Edit(comma, comma + 1, b") =")
+            commas = self._commas(whole)
+            rest = self._source[commas[-1] + 1 : end - 1].strip()
+            if not rest or rest.startswith(b"#"):
+                trailing = commas.pop()
+                yield _Edit(trailing, trailing + 1, b"")
+            yield _Edit(commas[-1], commas[-1] + 1, b") =")
             yield _Edit(end - 1, end, b"")
         elif call := iterates_over_walk(statement, self._rule):
             start, end = call.span
@@ -244,17 +287,27 @@ class _Rule:
             yield _Edit(whole.span[0], start, b"")
             yield _Edit(end - 1, end - 1, b", " + pattern)
 
-    def _last_comma(self, call: Term) -> int:
-        """Where the comma before the last argument stands."""
+    def _whole(self, statement: Statement, pattern: Term, other: Term) -> Iterator[_Edit]:
+        keys = ", ".join(json.dumps(key.value) for key in pattern.terms[::2])
+        before, behind = "data.__opa.whole(", f", {{{keys}}})" if keys else ", set())"
+        if statement.kind == "some_in":
+            before, behind = (
+                "[__opa_o | some __opa_o in ",
+                f"; {before}__opa_o{behind}]",
+            )
+        yield _Edit(other.span[0], other.span[0], before.encode())
+        yield _Edit(after(other), after(other), behind.encode())
+
+    def _commas(self, call: Term) -> list[int]:
+        """Where the commas between the arguments of a call stand."""
         start, end = call.span
+        found: list[int] = []
         depth = 0
-        bare = _blanked(self._source[start : end - 1])
-        for at in range(len(bare) - 1, -1, -1):
-            char = bare[at : at + 1]
-            depth += (char in b"])}") - (char in b"[({")
-            if char == b"," and depth == 0:
-                return start + at
-        raise ValueError("a call without arguments")
+        for at, char in enumerate(_blanked(self._source[start : end - 1]), start):
+            depth += (char in b"[({") - (char in b"])}")
+            if char == ord(",") and depth == 1:
+                found.append(at)
+        return found
 
     def _find(self, char: bytes, start: int, end: int) -> int:
         """Where a character stands between two terms, comments and texts aside."""
@@ -308,14 +361,29 @@ class _Rule:
 
     def _kinds(self, term: Term) -> frozenset[str]:
         """The kinds a term may have, empty when nothing tells."""
-        rules: list[Rule] = []
-        if term.kind == "call":
-            rules = self._names.called(self._module, term.value)
-        elif pattern := self._names.resolve(self._module, term):
-            rules = [] if None in pattern else self._names.rules_at(_path(pattern))
-        found = kinds_of(term, self._locals)
-        if rules:
-            kinds = [kinds_of(value, assigned(rule)) for rule in rules for value in rule.values]
-            sets = any(rule.kind == "set" for rule in rules)
-            found = frozenset({"set"}) if sets else frozenset().union(*kinds)
+        return _kinds(self._names, self._module, term, self._locals)
+
+
+def _kinds(
+    names: Names, module: Module, term: Term, locals_: Mapping[str, Term], depth: int = 4
+) -> frozenset[str]:
+    if term.kind == "var" and term.value in locals_:
+        term = locals_[term.value]
+    rules: list[Rule] = []
+    if term.kind == "call":
+        rules = names.called(module, term.value)
+    elif (pattern := names.resolve(module, term)) and None not in pattern:
+        rules = names.rules_at(_path(pattern))
+    if not rules:
+        found = kinds_of(term, locals_)
         return frozenset() if "any" in found else found
+    if any(rule.kind == "set" for rule in rules):
+        return frozenset({"set"})
+    if depth == 0:
+        return frozenset()
+    values = [(rule, value) for rule in rules for value in rule.values]
+    kinds = [
+        _kinds(names, names.home(rule), value, assigned(rule), depth - 1)
+        for rule, value in values
+    ]
+    return frozenset().union(*kinds) if all(kinds) else frozenset()

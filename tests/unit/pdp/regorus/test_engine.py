@@ -1,0 +1,41 @@
+"""One engine answers many questions, each as a new one would."""
+
+from __future__ import annotations
+
+import json
+import random
+
+from rego_policies import random_arguments, random_policy
+from rego_samples import sample_request
+
+from permissions.pdp.base import ENTRYPOINT
+from permissions.pdp.bundle import PolicyBundle
+from permissions.pdp.lint.bundle import check_bundle
+from permissions.pdp.regorus.engine import Engine
+from permissions.pdp.regorus.errors import EngineError
+
+SEED = 20261130
+
+
+def answer(engine: Engine, question: str) -> str:
+    try:
+        return engine.ask(ENTRYPOINT, question)
+    except EngineError as err:
+        return err.fault
+
+
+def test_a_question_that_failed_changes_no_later_answer() -> None:
+    rng = random.Random(SEED)  # noqa: S311 - the same policies each time
+    failed = policies = 0
+    while policies < 12:
+        modules = {"main/main.rego": random_policy(rng, "wardline.main")}
+        if check_bundle(PolicyBundle.of(modules)):
+            continue
+        policies += 1
+        used = Engine(modules, "{}")
+        for _ in range(60):
+            question = json.dumps(sample_request("t", **random_arguments(rng)))
+            fresh = answer(Engine(modules, "{}"), question)
+            assert answer(used, question) == fresh, modules["main/main.rego"]
+            failed += not fresh.startswith(("{", '"'))
+    assert failed > 20

@@ -1,0 +1,62 @@
+"""What is written for OPA and translated for the engine means the same: value, or no value."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from permissions.pdp.regorus.engine import UNDEFINED, Engine
+
+INPUT = {"a": {"b": ["AA", "x", {"c": "z"}]}, "o": {"k": 1}, "os": [{"k": 1}, {"k": 2, "l": 3}]}
+
+RULES: dict[str, Any] = {
+    'x := y if split("a,b", ",", y)': ["a", "b"],
+    'x if split("a,b", ",", ["a", "b"])': True,
+    'x if split("a,b", ",", ["a"])': None,
+    'x := y if {\n\tconcat(\n\t\t"-",  # (, )\n\t\t["a", "b, c"],\n\t\ty,\n\t)\n}': "a-b, c",
+    "f(a, b) := a + b\n\nx := y if f(1, 2, y)": 3,
+    "f(a) := a + 1\n\nx if not f(1, 3)": True,
+    "f(a) := a + 1\n\nx if not f(1, 2)": None,
+    "x contains v if {\n\t[_, v] := walk(input.a)\n\tis_string(v)\n}": ["AA", "x", "z"],
+    "x contains v if {\n\t[_, v] = walk(input.a)\n\tis_string(v)\n}": ["AA", "x", "z"],
+    'x contains p if [p, "z"] = walk(input.a)': [["b", 2, "c"]],
+    'x if not y\n\ny if {\n\t[_, v] := walk(input)\n\tv == "z"\n}': None,
+    'x := v if {"k": v} = input.o': 1,
+    'x if {"l": 3} = input.os[1]': None,
+    'x contains v if some {"k": v} in input.os': [1],
+    'x if {\n\t{"k": v} := input.os[1]\n\tv == 2\n}': None,
+    "x if 0.1 + 0.2 == 0.3": True,
+    "x := 1 - 3 * (2 + 1)": -8,
+    "x := -input.o.k": -1,
+    "x := {[1], {1}} - {[1]}": [[1]],
+    'x := count("a🎉")': 2,
+    'x := count({{"a": 1}, {"a": 2}})': 2,
+    'x := [count(y) | some y in ["é🎉", [1], {{1}}]]': [2, 1, 1],
+    'x := sort([{1}, {"a": 1}])': [{"a": 1}, [1]],
+    'x := sort({{"b": 1}, {"a": 1}})': [{"a": 1}, {"b": 1}],
+    "x := max([y | some y in []])": None,
+    'x := max([{1}, {"a": 1}])': [1],
+    "x := input.o.default": None,
+    'x := $"<{input.o.k}> {input.none}"': "<1> <undefined>",
+    'x := $"\\{{$"{[1, "}"]}"}"': '{[1, "}"]',
+    "x := $`{input.o}\n{{1, 2}}`": '{"k": 1}\n{1, 2}',
+}
+"""The rule and its value; None when it has none."""
+
+
+@pytest.mark.parametrize(("rule", "value"), RULES.items(), ids=RULES)
+def test_it_means_what_it_means_to_opa(rule: str, value: Any) -> None:
+    engine = Engine({"p.rego": f"package p\n\n{rule}\n"}, "{}")
+
+    answer = engine.ask("data.p.x", json.dumps(INPUT))
+
+    assert (None if answer == UNDEFINED else json.loads(answer)) == value
+
+
+def test_lines_stay_where_they_are() -> None:
+    text = 'package p\n\nx if {\n\tsplit(\n\t\t"a",\n\t\t",",\n\t\ty,\n\t)\n\tz == 1\n}\n'
+
+    with pytest.raises(Exception, match=r"p\.rego:9:"):
+        Engine({"p.rego": text}, "{}")
