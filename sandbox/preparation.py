@@ -19,10 +19,14 @@ from sandbox.images.debootstrap import bootstrapped
 from sandbox.profile import SandboxProfile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
 
     from sandbox.backends.docker.engine import Engine
     from sandbox.backends.oci.roots import Root
+
+
+_FROM_IMAGE = "image:"
+"""What the origin of a root file system begins with that was unpacked from an image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,8 @@ class Cleared:
 def clear_superseded(engine: Engine | None, *, keep: Collection[str]) -> Cleared:
     """Removes default images and root file systems that a later build took the place of.
 
+    And root file systems of images that the engine does not have any more.
+
     Images of projects stay: no build takes their place, and a profile names them. So does
     what a sandbox uses. Without an engine, what was made from an image stays as well: nobody
     can say that the image is gone.
@@ -99,7 +105,21 @@ def clear_superseded(engine: Engine | None, *, keep: Collection[str]) -> Cleared
 
         images = remove_superseded(engine, keep=named)
         named |= {image["id"] for image in describe_images(engine)}
-    return Cleared(tuple(images), tuple(root.image for root in roots.collect(named)))
+    gone = [] if engine is None else list(_gone(engine))
+    collected = roots.collect(named, gone=gone)
+    return Cleared(tuple(images), tuple(root.image for root in collected))
+
+
+def _gone(engine: Engine) -> Iterator[str]:
+    """Images that root file systems were unpacked from, and that the engine has no more."""
+    for root in roots.prepared():
+        origin = root.origin.removeprefix(_FROM_IMAGE)
+        if root.is_default or origin == root.origin:
+            continue
+        try:
+            engine.image(origin)
+        except SandboxUnavailableError:
+            yield root.image
 
 
 def wants_root() -> bool:
@@ -144,6 +164,6 @@ def _unpacked(
         return roots.prepare(
             archive,
             image=image.rpartition("@")[2],
-            origin=f"image:{image}",
+            origin=f"{_FROM_IMAGE}{image}",
             is_default=is_default,
         )

@@ -251,8 +251,12 @@ def _changing(folder: Path) -> Iterator[None]:
         os.close(number)
 
 
-def collect(keep: Collection[str], folder: Path = FOLDER) -> list[Root]:
+def collect(
+    keep: Collection[str], folder: Path = FOLDER, *, gone: Collection[str] = ()
+) -> list[Root]:
     """Removes default root file systems that a later one of the same Python took the place of.
+
+    And those made from an image that is gone, which no profile can name any more.
 
     Gives what was removed. One that a sandbox holds stays. Whoever is killed in the middle has
     moved one out of sight, which `reap` removes.
@@ -260,6 +264,7 @@ def collect(keep: Collection[str], folder: Path = FOLDER) -> list[Root]:
     Args:
         keep: digests of images that something refers to.
         folder: where.
+        gone: digests of images that the engine does not have any more.
 
     Raises:
         SandboxUnavailableError: as `prepared`.
@@ -274,16 +279,18 @@ def collect(keep: Collection[str], folder: Path = FOLDER) -> list[Root]:
             if root.is_default:
                 newest[root.python] = max(root.prepared, newest.get(root.python, 0))
         for root in known:
-            if not root.is_default or root.image in keep:
+            if root.image in keep:
                 continue
-            is_superseded = root.prepared < newest[root.python]
-            if is_superseded and (number := _locked(root, fcntl.LOCK_EX)) is not None:
-                gone = folder / _draft_name()
-                root.path.rename(gone)
+            is_over = (
+                root.prepared < newest[root.python] if root.is_default else root.image in gone
+            )
+            if is_over and (number := _locked(root, fcntl.LOCK_EX)) is not None:
+                aside = folder / _draft_name()
+                root.path.rename(aside)
                 os.close(number)
-                removed[root] = gone
-    for gone in removed.values():
-        shutil.rmtree(gone, ignore_errors=True)
+                removed[root] = aside
+    for aside in removed.values():
+        shutil.rmtree(aside, ignore_errors=True)
     return list(removed)
 
 

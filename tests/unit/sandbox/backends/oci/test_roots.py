@@ -249,6 +249,21 @@ def test_a_superseded_default_is_collected(tmp_path: Path) -> None:
     assert len(list(folder.iterdir())) == len(kept)
 
 
+def test_one_whose_image_is_gone_is_collected(tmp_path: Path) -> None:
+    """Unless a profile names it still; one of an image that is there stays."""
+    folder = tmp_path / "roots"
+    images = ["sha256:" + letter * 64 for letter in "bcd"]
+    for number, image in enumerate(images):
+        entry = (f"file{number}", tarfile.REGTYPE, 0o644, "x")
+        prepare(
+            archive(*PLAIN, entry), image=image, origin="x", is_default=False, folder=folder
+        )
+    gone, named, there = images
+
+    assert [root.image for root in collect({named}, folder, gone={gone, named})] == [gone]
+    assert {root.image for root in prepared(folder)} == {named, there}
+
+
 def test_one_that_a_sandbox_was_started_from_stays_until_it_ends(tmp_path: Path) -> None:
     folder = tmp_path / "roots"
     default(folder, "old")
