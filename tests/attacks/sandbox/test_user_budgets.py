@@ -27,7 +27,7 @@ def inotify():
     return len(held)
 
 def signals():
-    """Queued and never taken, then timers, each of which holds a place in the queue."""
+    """Queued and never taken, then timers, each of which takes one slot of the queue."""
     signal.pthread_sigmask(signal.SIG_BLOCK, range(34, 64))
     sent = 0
     while libc.sigqueue(os.getpid(), 40, 1) == 0 and sent < 500_000:
