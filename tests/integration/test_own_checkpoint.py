@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def config(tmp_path: Path) -> BrokerConfig:
-    return BrokerConfig(state=tmp_path / "state", workspace=tmp_path)
+    return BrokerConfig(state=tmp_path / "state", workspace=tmp_path / "work")
 
 
 @asynccontextmanager
 async def opened(config: BrokerConfig) -> AsyncIterator[SignedLog]:
     """The log as a broker opens it."""
     layout = StateLayout(config.state)
-    layout.make()
+    layout.make(config.workspace)
     kek, signer = layout.vault_key(), log_signer(config)
     async with (
         StateDatabase(layout.database, [own_checkpoint.SCHEMA]) as state,

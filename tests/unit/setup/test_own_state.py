@@ -39,10 +39,10 @@ def test_one_that_a_checkout_brings_is_refused(workspace: Path) -> None:
     """Whatever its modes, and also with the mark it had where it was made."""
     brought = made(workspace).root
     brought.chmod(0o700)
-    for place in (workspace / "clone", workspace / "other"):
-        shutil.copytree(brought, place / ".wardline")
+    for path in (workspace / "clone", workspace / "other"):
+        shutil.copytree(brought, path / ".wardline")
         with pytest.raises(ConfigError, match="was not made by you there"):
-            made(place)
+            made(path)
 
 
 @pytest.mark.parametrize("mark", [None, b"", b"0" * 64, b"0" * 4096])
