@@ -16,7 +16,7 @@ from anyio.streams.tls import TLSStream
 
 from sandbox.egress.relay import Ended, Line
 from sandbox.egress.requests import end_to_end
-from sandbox.egress.scrub import Scrubber
+from sandbox.egress.scrub import CompressedWatch, Scrubber, SecretFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,7 +119,7 @@ class Exchange:
                 raise Ended("client")
 
     async def _relay_answer(self, upstream: Line, scrubber: Scrubber) -> None:
-        stream = scrubber.stream()
+        stream, watch = scrubber.stream(), CompressedWatch(scrubber)
         while True:
             try:
                 event = self._outside.next_event()
@@ -132,8 +132,13 @@ class Exchange:
             elif isinstance(event, h11.Response):
                 await self._send_head(event, scrubber)
             elif isinstance(event, h11.Data):
-                await self._send_data(stream.feed(bytes(event.data)))
+                try:
+                    data = watch.feed(bytes(event.data))
+                except SecretFoundError as err:
+                    raise self._broken("egress.answer_encoded") from err
+                await self._send_data(stream.feed(data))
             elif isinstance(event, h11.EndOfMessage):
+                await self._send_data(stream.feed(watch.close()))
                 await self._finish(stream)
                 return
             elif not isinstance(event, h11.InformationalResponse):
@@ -142,8 +147,13 @@ class Exchange:
     async def _send_head(self, answer: h11.Response, scrubber: Scrubber) -> None:
         headers = end_to_end(answer.headers)
         if scrubber.longest:
-            coding = dict(headers).get(b"content-encoding", b"identity")
-            if coding.strip().lower() != b"identity":
+            codings = [
+                coding.strip().lower()
+                for name, value in headers
+                if name == b"content-encoding"
+                for coding in value.split(b",")
+            ]
+            if any(coding not in {b"", b"identity"} for coding in codings):
                 raise self._broken("egress.answer_encoded")
             headers = [(scrubber.scrub(name), scrubber.scrub(value)) for name, value in headers]
         try:

@@ -45,22 +45,14 @@ HOP_BY_HOP = frozenset(
 )
 """RFC 9110 section 7.6.1, and the older ones clients still send."""
 
-OVERRIDES = frozenset(
-    (
-        b"expect",
-        b"x-http-method",
-        b"x-http-method-override",
-        b"x-method-override",
-        b"x-original-url",
-        b"x-original-uri",
-        b"x-rewrite-url",
-        b"x-forwarded-host",
-        b"x-forwarded-prefix",
-        b"forwarded",
-    )
+OVERRIDES = re.compile(
+    rb"expect|forwarded|front-end-https|(x-)?(host|path|uri|url|method|scheme|port)-override"
+    rb"|x-(original|originating|rewrite|rewritten|forwarded|forward|http|method|override|envoy"
+    rb"|proxy|real|host|path|uri|url|wap|backend|upstream|sendfile|accel)(-.*)?"
+    rb"|(base|destination|proxy)-?url|x-.*-(override|rewrite|original)(-.*)?"
 )
-"""Answered here (`expect`), or headers by which some servers replace the method, host or path
-that was decided about. Dropped."""
+"""Answered here (`expect`), or headers by which some servers replace the method, scheme, host or
+path that was decided about, or learn another sender. Dropped, by the kinds of their names."""
 
 
 class RequestError(ValueError):
@@ -127,7 +119,11 @@ def understand(request: h11.Request) -> ProxyRequest:
     return ProxyRequest(
         asked,
         target,
-        end_to_end(headers, without=(b"host", *OVERRIDES)),
+        [
+            (name, value)
+            for name, value in end_to_end(headers, without=(b"host",))
+            if not OVERRIDES.fullmatch(name.replace(b"_", b"-"))
+        ],
         chunked=b"transfer-encoding" in fields,
     )
 

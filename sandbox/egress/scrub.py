@@ -1,24 +1,37 @@
 """Takes secrets out of bytes, in the forms in which programs happen to print them.
 
 A secret is found as it is, in base64 (both alphabets, at each of the three alignments), in
-hex, percent-encoded and JSON-escaped, whatever the case of the letters. Each found byte becomes
-`*`, so lengths stay right. A stream may be cut anywhere.
+hex, percent-encoded and JSON-escaped, whatever the case of the letters, and each of these with
+line breaks in it, also as a JSON text spells
+them. Each found byte becomes `*`, so lengths
+stay right. A stream may be cut anywhere.
 
 What it does not protect from: code that means to get a secret out and encodes it otherwise
-(reversed, split, compressed, encrypted). It must not have been given the secret at all.
+(reversed, split otherwise, encrypted, compressed with zstd or brotli, an archive within an
+archive). It must not have been given the secret at all. `CompressedWatch` sees through gzip,
+zlib, bzip2 and xz.
 """
 
 from __future__ import annotations
 
 import base64
+import bz2
 import json
+import lzma
+import re
+import zlib
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 MASK = b"*"
+
+MAX_BREAK = 4
+"""Bytes of a line break, at most: both letters escaped."""
+_BREAK = re.compile(rb"(?:\r|\n|\\r|\\n)+")
 
 
 def spellings(secret: bytes) -> frozenset[bytes]:
@@ -51,8 +64,8 @@ class Scrubber:
 
     @property
     def longest(self) -> int:
-        """Length of the longest form: what a stream has to hold back, less one."""
-        return self._longest
+        """Length of the longest form, with breaks: what a stream has to hold back, less one."""
+        return self._longest * (1 + MAX_BREAK)
 
     def mark(self, data: bytes, masked: bytearray) -> None:
         """Masks in `masked` whatever stands at the same position of `data`."""
@@ -62,6 +75,31 @@ class Scrubber:
             while at >= 0:
                 masked[at : at + len(form)] = MASK * len(form)
                 at = lower.find(form, at + 1)
+        if b"\n" in lower or b"\r" in lower or b"\\n" in lower or b"\\r" in lower:
+            self._mark_broken(lower, masked)
+
+    def _mark_broken(self, lower: bytes, masked: bytearray) -> None:
+        """As `mark`, where a form has line breaks in it; these stay."""
+        joined, starts, origins = bytearray(), [], []
+        end = 0
+        for part in (*_BREAK.finditer(lower), None):
+            begin = len(lower) if part is None else part.start()
+            if begin > end:
+                starts.append(len(joined))
+                origins.append(end)
+                joined += lower[end:begin]
+            end = begin if part is None else part.end()
+        for form in self._forms:
+            at = joined.find(form)
+            while at >= 0:
+                for place in range(at, at + len(form)):
+                    piece = bisect_right(starts, place) - 1
+                    masked[origins[piece] + place - starts[piece]] = MASK[0]
+                at = joined.find(form, at + 1)
+
+    def is_in(self, data: bytes) -> bool:
+        """Whether any form of a secret stands in the data."""
+        return self.scrub(data) != data
 
     def scrub(self, data: bytes) -> bytes:
         """`data` with each secret masked."""
@@ -117,3 +155,87 @@ class ScrubbedStream:
         out = bytes(self._masked)
         self._raw, self._masked = b"", bytearray()
         return out
+
+
+_PACKED: dict[bytes, Callable[[], Any]] = {
+    b"\x1f\x8b": lambda: zlib.decompressobj(47),
+    b"\x78\x01": lambda: zlib.decompressobj(47),
+    b"\x78\x5e": lambda: zlib.decompressobj(47),
+    b"\x78\x9c": lambda: zlib.decompressobj(47),
+    b"\x78\xda": lambda: zlib.decompressobj(47),
+    b"BZh": bz2.BZ2Decompressor,
+    b"\xfd7zXZ\x00": lambda: lzma.LZMADecompressor(memlimit=64 * 1024 * 1024),
+}
+MAX_UNPACKED = 1024 * 1024 * 1024
+"""Bytes of one body that are looked at; one that holds more is refused."""
+_STEP = 1024 * 1024
+
+
+class CompressedWatch:
+    """Looks into a body that nobody said is compressed, and holds back what was not looked at.
+
+    A piece is given out when the one after it was looked into, so that no part of a secret
+    leaves before the whole of it is found.
+    """
+
+    def __init__(self, scrubber: Scrubber) -> None:
+        self._scrubber = scrubber
+        self._engine: Any = None
+        self._begun = b""
+        self._is_known = scrubber.longest == 0
+        self._tail = b""
+        self._waiting = b""
+        self._unpacked = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """Takes a piece; gives what may go on.
+
+        Raises:
+            SecretFoundError: there is a secret in it, or too much to look into.
+        """
+        if not self._is_known:
+            self._begun += data
+            if len(self._begun) < _MAGIC:
+                return b""
+            data, self._begun = self._begun, b""
+            self._decide(data)
+        if self._engine is None:
+            return data
+        self._look(data)
+        out, self._waiting = self._waiting, data
+        return out
+
+    def close(self) -> bytes:
+        """The rest, at the body's end."""
+        out = self._waiting + self._begun
+        self._waiting = self._begun = b""
+        return out
+
+    def _decide(self, data: bytes) -> None:
+        self._is_known = True
+        for magic, engine in _PACKED.items():
+            if data.startswith(magic):
+                self._engine = engine()
+
+    def _look(self, data: bytes) -> None:
+        while True:
+            try:
+                plain = self._engine.decompress(data, _STEP)
+            except (zlib.error, OSError, EOFError, ValueError, lzma.LZMAError):
+                self._engine = None  # it only began like one
+                return
+            self._unpacked += len(plain)
+            seen = self._tail + plain
+            if self._unpacked > MAX_UNPACKED or self._scrubber.is_in(seen):
+                raise SecretFoundError
+            self._tail = seen[-self._scrubber.longest :]
+            data = getattr(self._engine, "unconsumed_tail", b"")
+            if not data and (len(plain) < _STEP or getattr(self._engine, "needs_input", True)):
+                return
+
+
+_MAGIC = 6
+
+
+class SecretFoundError(Exception):
+    """A compressed body holds a secret, which cannot be masked in it."""

@@ -125,11 +125,28 @@ require_approval contains _ask("changes.large", "This run wrote much; a person h
 }
 
 # METADATA
-# title: Programs are seen by a person
-require_approval contains _ask("changes.executable", "This run made a file a program; a person has to look at it.") if {
+# title: Programs are seen by a person, those that were one before, too
+require_approval contains _ask("changes.executable", "This run made or changed a program; a person has to look at it.") if {
 	some change in _set.changes
-	change.executable == true
-	not _was_executable(change)
+	_is_program(change)
+}
+
+# METADATA
+# title: Other permissions of what was there, and what everybody may write, are seen by a person
+require_approval contains _ask("changes.permissions", "This run changed who may read or write a file or folder; a person has to look at it.") if {
+	some change in _set.changes
+	_opens(change)
+}
+
+# METADATA
+# title: What git takes for a repository is seen by a person
+# description: |
+#   A folder with these files is a bare repository to git, whatever its name, and its
+#   configuration names programs that the next git command in there runs.
+require_approval contains _ask("changes.repository", "This run changed files that make a folder a git repository; a person has to look at it.") if {
+	some change in _set.changes
+	parts := split(lower(change.path), "/")
+	parts[count(parts) - 1] in {"head", "config", "config.worktree", "commondir", "gitdir"}
 }
 
 # METADATA
@@ -199,7 +216,21 @@ _covers(relative, path) if path == relative
 
 _covers(relative, path) if startswith(path, concat("", [relative, "/"]))
 
-_was_executable(change) if change.was.executable == true
+_is_program(change) if change.executable == true
+
+_is_program(change) if change.was.executable == true
+
+_opens(change) if {
+	change.kind == "changed"
+	change.mode != change.was.mode
+	not _is_program(change)
+}
+
+_opens(change) if {
+	change.kind != "deleted"
+	change.type != "link"
+	strings.any_suffix_match(change.mode, ["2", "3", "6", "7"])
+}
 
 _protected(change) if change.protected == true
 

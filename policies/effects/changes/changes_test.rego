@@ -61,12 +61,29 @@ test_deletions_are_asked_for if {
 	_asked(_of("write", [fixture.deleted("out")])) == {"changes.deletions"}
 }
 
-test_programs_are_asked_for_once if {
+test_programs_are_asked_for if {
 	program := {"mode": "0755", "executable": true}
 	_asked(_of("write", [object.union(fixture.created("a"), program)])) == {"changes.executable"}
 	_asked(_of("write", [object.union(fixture.changed("a"), program)])) == {"changes.executable"}
 	again := object.union(fixture.changed("a"), object.union(program, {"was": program}))
-	_asked(_of("write", [again])) == set()
+	_asked(_of("write", [again])) == {"changes.executable"}
+	no_more := object.union(fixture.changed("a"), {"was": program})
+	_asked(_of("write", [no_more])) == {"changes.executable"}
+}
+
+test_other_permissions_are_asked_for if {
+	was := {"type": "file", "size": 5, "mode": "0600", "executable": false}
+	_asked(_of("write", [object.union(fixture.changed("a"), {"was": was})])) == {"changes.permissions"}
+	everybody := object.union(fixture.created("d"), {"type": "directory", "mode": "0777", "size": null})
+	_asked(_of("write", [everybody])) == {"changes.permissions"}
+	_asked(_of("write", [object.union(everybody, {"mode": "0775"})])) == set()
+	_asked(_of("write", [object.union(fixture.created("a"), {"mode": "0666"})])) == {"changes.permissions"}
+}
+
+test_what_makes_a_folder_a_repository_is_asked_for if {
+	_asked(_of("write", [fixture.created("vendor/x/HEAD")])) == {"changes.repository"}
+	_asked(_of("write", [fixture.changed("vendor/x/config")])) == {"changes.repository"}
+	_asked(_of("write", [fixture.created("vendor/config/x.json")])) == set()
 }
 
 test_hidden_files_are_asked_for if {

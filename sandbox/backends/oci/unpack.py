@@ -18,9 +18,11 @@ def unpack(tar: tarfile.TarFile, files: Path) -> None:
     """Every entry at its own name below `files`, through no link, as root's.
 
     Raises:
-        ValueError: a name that climbs, comes twice, or lies below something but a folder.
+        ValueError: a name that climbs, comes twice, or lies below something but a folder; a hard
+            link to anything but an earlier file of the archive.
     """
     folders = {PurePosixPath()}
+    made: set[PurePosixPath] = set()
     for entry in tar:
         name = PurePosixPath(entry.name.removeprefix("/").removeprefix("./"))
         if name == PurePosixPath():
@@ -35,27 +37,27 @@ def unpack(tar: tarfile.TarFile, files: Path) -> None:
             folders.add(name)
         elif entry.issym():
             path.symlink_to(entry.linkname)
+            made.add(name)
             continue
         elif entry.islnk():
-            os.link(_linked(files, entry.linkname), path, follow_symlinks=False)
+            # Only what was made here lies in real folders: a link on the way leads anywhere.
+            linked = PurePosixPath(entry.linkname.removeprefix("/").removeprefix("./"))
+            if linked not in made:
+                raise ValueError(f"a link to {entry.linkname!r:.100}")
+            os.link(files / linked, path, follow_symlinks=False)
+            made.add(name)
             continue
         elif entry.isreg():
             source = tar.extractfile(entry)
             with path.open("xb") as target:
                 shutil.copyfileobj(source or _nothing(entry), target)
+            made.add(name)
         else:
             continue  # devices and pipes
         # No set-id bit, and written by root alone.
         path.chmod(entry.mode & 0o755)
         # Python compiles anew, at each start, what is not as old as its compiled form says.
         os.utime(path, (entry.mtime, entry.mtime))
-
-
-def _linked(files: Path, name: str) -> Path:
-    target = PurePosixPath(name.removeprefix("/").removeprefix("./"))
-    if ".." in target.parts or target.is_absolute():
-        raise ValueError(f"a link to {name!r:.100}")
-    return files / target
 
 
 def _nothing(entry: tarfile.TarInfo) -> IO[bytes]:

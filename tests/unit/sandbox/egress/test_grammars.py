@@ -423,6 +423,32 @@ def test_hop_by_hop_and_overriding_headers_stay_here() -> None:
     assert understood.target == b"/a?b"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("X-Original-Path", "X-Original-URI", "X-Original-Method", "X-Original-Host"),
+        *("X-Forwarded-Uri", "X-Forwarded-Path", "X-Forwarded-Method", "X-Forwarded-For"),
+        *("X-Forwarded-Scheme", "X-Rewrite-Path", "X-Envoy-Original-Path", "X-Host", "X-Path"),
+        *("X-HTTP-Path-Override", "X-Method", "X-Real-IP", "X-Proxy-URL", "X-Accel-Redirect"),
+        *("Path-Override", "Forwarded", "X_Original_Path", "X-Backend-Host", "X-URL-Scheme"),
+    ],
+)
+def test_no_header_says_another_method_host_or_path_than_was_decided(name: str) -> None:
+    head = GOOD + name.encode() + b": /admin\r\nAccept: */*\r\n\r\n"
+
+    assert asked(head).headers == [(b"accept", b"*/*")]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["X-Api-Key", "X-Request-Id", "Authorization", "X-GitHub-Api-Version", "X-Methodology"],
+)
+def test_a_header_of_the_job_passes(name: str) -> None:
+    head = GOOD + name.encode() + b": 1\r\n\r\n"
+
+    assert asked(head).headers == [(name.lower().encode(), b"1")]
+
+
 @given(st.binary(max_size=400), st.integers(0, len(GOOD)))
 def test_no_bytes_break_the_request_reader(junk: bytes, at: int) -> None:
     """Whatever stands in a head, it is understood or refused."""

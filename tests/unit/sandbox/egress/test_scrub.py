@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
+import bz2
 import copy
+import gzip
 import itertools
 import json
+import lzma
+import zlib
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
@@ -14,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox import SandboxUnavailableError
-from sandbox.egress.scrub import Scrubber
+from sandbox.egress.scrub import CompressedWatch, Scrubber, SecretFoundError
 from sandbox.egress.secrets import (
     EnvironmentSecrets,
     FileSecrets,
@@ -160,3 +164,60 @@ def test_a_value_too_short_to_scrub_is_refused() -> None:
 
     with pytest.raises(SandboxUnavailableError, match="too short"):
         store.get("secret://pin")
+
+
+SECRET = b"github_pat_11ABCDEFG0aaaaaaaaaaaa_bbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+
+
+@pytest.mark.parametrize("line_break", [b"\n", b"\r\n", b"\\n", b"\\r\\n"])
+@pytest.mark.parametrize("width", [1, 4, 40, 76])
+@pytest.mark.parametrize("piece", [1, 7, 4096])
+def test_a_secret_with_line_breaks_in_it_is_masked(
+    line_break: bytes, width: int, piece: int
+) -> None:
+    """As `base64` prints it, and as a JSON text holds that."""
+    for form in (
+        base64.b64encode(b"token " + SECRET),
+        base64.urlsafe_b64encode(b"x" + SECRET),
+        SECRET,
+        SECRET.hex().encode(),
+    ):
+        lines = [form[at : at + width] for at in range(0, len(form), width)]
+        text = b"before " + line_break.join(lines) + b" after"
+        stream = Scrubber([SECRET]).stream()
+        out = b"".join(stream.feed(text[at : at + piece]) for at in range(0, len(text), piece))
+        out += stream.close()
+
+        assert len(out) == len(text)
+        assert out.startswith(b"before ")
+        assert out.endswith(b" after")
+        kept = out[7:-6]
+        for each in (b"\r", b"\n", b"\\r", b"\\n"):
+            kept = kept.replace(each, b"")
+        assert kept.count(b"*") >= len(form) - 12
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [gzip.compress, zlib.compress, bz2.compress, lzma.compress],
+    ids=lambda p: p.__module__,
+)
+@pytest.mark.parametrize("piece", [1, 1000, 1 << 20])
+def test_a_compressed_body_that_holds_a_secret_is_found(
+    pack: Callable[[bytes], bytes], piece: int
+) -> None:
+    """Whether it is said to be compressed or not; one without a secret passes unchanged."""
+    noise = bytes(range(256)) * 40
+    for inner, found in ((noise + SECRET + noise, True), (noise, False)):
+        watch = CompressedWatch(Scrubber([SECRET]))
+        data, out = pack(inner), b""
+        try:
+            for at in range(0, len(data), piece):
+                out += watch.feed(data[at : at + piece])
+            out += watch.close()
+            was_found = False
+        except SecretFoundError:
+            was_found = True
+
+        assert was_found is found
+        assert found or out == data

@@ -129,8 +129,8 @@ def test_a_diff_shows_what_changed_and_moves_no_cursor(tmp_path: Path) -> None:
 
 
 @needs_root
-@pytest.mark.parametrize("content", [b"\0\1", b"\xff\xfe", b"x" * 100_000], ids=str)
-def test_binary_and_large_files_have_no_diff(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"\0\1", b"\xff\xfe"], ids=str)
+def test_binary_files_have_no_diff(tmp_path: Path, content: bytes) -> None:
     found = change_set(tmp_path, lambda m: (m / "a").write_bytes(content))
 
     assert found.diffs == {}
@@ -257,3 +257,44 @@ def test_the_brokers_own_folder_is_not_there(tmp_path: Path) -> None:
 
     assert seen == {"a", "d"}
     assert [fault.path for fault in found.refused] == [".wardline"]
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("after", "shown"),
+    [
+        ("evil\n" + "x\n" * 1600, ["+evil", "+x"]),
+        ("one\n" + "x\n" * 5000 + "evil\n", ["+x"]),
+        ("evil\n" + "x" * 300_000, ["+evil"]),
+        ("x" * 200_000 + "\nevil\n", []),
+    ],
+    ids=["many lines", "at the end", "a long line", "first a long line"],
+)
+def test_no_amount_of_text_blinds_the_person(
+    tmp_path: Path, after: str, shown: list[str]
+) -> None:
+    """The head of the change is there, and how much is not."""
+    workspace = fill(tmp_path / "w", {"a": "one\n", "b": "b\n"})
+    with WorkspaceOverlay(workspace) as overlay:
+        with over(overlay) as merged:
+            (merged / "a").write_text(after)
+            (merged / "b").write_text("also\n")
+        diffs = overlay.changes().diffs
+
+    assert set(shown) <= set(diffs["a"].splitlines())
+    assert "are not shown" in diffs["a"] or "are not compared" in diffs["a"]
+    assert "+also" in diffs["b"].splitlines()
+
+
+@needs_root
+def test_a_change_in_the_middle_of_a_long_file_is_shown(tmp_path: Path) -> None:
+    lines = [f"line {number}" for number in range(9000)]
+    workspace = fill(tmp_path / "w", {"a": "\n".join(lines)})
+    with WorkspaceOverlay(workspace) as overlay:
+        with over(overlay) as merged:
+            (merged / "a").write_text("\n".join([*lines[:4000], "evil", *lines[4001:]]))
+        diff = overlay.changes().diffs["a"].splitlines()
+
+    assert diff[2] == "@@ -3998,7 +3998,7 @@"
+    assert diff[-5:] == ["+evil", " line 4001", " line 4002", " line 4003"] or "+evil" in diff
+    assert not any("not shown" in line for line in diff)
