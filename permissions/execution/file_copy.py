@@ -159,7 +159,7 @@ class _Outside:
     def _holds_secrets(self, path: Path) -> str:
         if self._hidden is None:
             return ""
-        if self._hidden.has(path.name):
+        if self._hidden.has(str(path.relative_to(self._workspace))):
             return "it may hold secrets, by its name"
         if path.lstat().st_nlink > 1 and path.is_file():
             if self._secret is None:

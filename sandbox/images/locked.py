@@ -15,9 +15,15 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, assert_never
 
-from packaging.markers import InvalidMarker, Marker, UndefinedComparison
+from packaging.markers import UndefinedComparison
+from packaging.pylock import (
+    Pylock,
+    PylockSelectError,
+    PylockUnsupportedVersionError,
+    PylockValidationError,
+)
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
@@ -27,6 +33,8 @@ from sandbox.images.wheel import Wheel, read_wheel
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
+
+    from packaging.pylock import Package
 
     from sandbox.images.project import Project, Source
 
@@ -153,39 +161,37 @@ def read_pylock(text: str) -> Lines:
     """Reads a lock file of PEP 751, as far as it holds for this machine.
 
     Raises:
-        ImageRefusedError: it is none, or a package in it has no wheel with a hash.
+        ImageRefusedError: it is none, it excludes this Python or machine, or a package in it
+            has no wheel with a hash.
     """
     try:
-        document = tomllib.loads(text)
-        if not str(document.get("lock-version", "")).startswith("1."):
-            raise ImageRefusedError("pylock.toml is not of lock-version 1")
-        packages = [each for each in document.get("packages", ()) if _holds(each)]
-        return Lines(tuple(_pin(package) for package in packages))
-    except (tomllib.TOMLDecodeError, InvalidMarker, UndefinedComparison) as err:
+        lock = Pylock.from_dict(tomllib.loads(text))
+        return Lines(tuple(_pin(package) for package, _ in lock.select()))
+    except tomllib.TOMLDecodeError as err:
         raise ImageRefusedError(f"pylock.toml cannot be read: {err!s:.200}") from err
-    except (AttributeError, TypeError, InvalidRequirement) as err:
+    except PylockUnsupportedVersionError as err:
+        raise ImageRefusedError(f"pylock.toml is not of lock-version 1: {err!s:.200}") from err
+    except PylockSelectError as err:
+        raise ImageRefusedError(
+            f"pylock.toml is not for this Python and machine: {err!s:.300}; {NO_WHEEL}"
+        ) from err
+    except (PylockValidationError, UndefinedComparison, AttributeError, TypeError) as err:
         raise ImageRefusedError(
             f"pylock.toml is not in the form of PEP 751: {err!s:.200}"
         ) from err
 
 
-def _holds(package: dict[str, Any]) -> bool:
-    marker = package.get("marker")
-    return marker is None or Marker(str(marker)).evaluate(context="lock_file")
-
-
-def _pin(package: dict[str, Any]) -> tuple[Requirement, frozenset[str]]:
-    name, version = str(package.get("name")), package.get("version")
+def _pin(package: Package) -> tuple[Requirement, frozenset[str]]:
     hashes = frozenset(
-        f"sha256:{wheel['hashes']['sha256']}"
-        for wheel in package.get("wheels", ())
-        if "sha256" in wheel.get("hashes", {})
+        f"sha256:{wheel.hashes['sha256']}"
+        for wheel in package.wheels or ()
+        if "sha256" in wheel.hashes
     )
-    if version is None or not hashes or not all(map(_SHA256.fullmatch, hashes)):
+    if package.version is None or not hashes or not all(map(_SHA256.fullmatch, hashes)):
         raise ImageRefusedError(
-            f"pylock.toml has no wheel with a sha256 for {name!r:.80}; {NO_WHEEL}"
+            f"pylock.toml has no wheel with a sha256 for {package.name!r:.80}; {NO_WHEEL}"
         )
-    return Requirement(f"{canonicalize_name(name)}=={version}"), hashes
+    return Requirement(f"{package.name}=={package.version}"), hashes
 
 
 def pinned(project: Project, target: Target, scratch: Path) -> Lines:

@@ -29,6 +29,7 @@ SECRETS = (
     "app/credentials.json",
     "app/tls.pem",
     "APP/ID_RSA",
+    "deep/.config/gh/hosts.yml",
 )
 
 

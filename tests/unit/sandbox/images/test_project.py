@@ -133,6 +133,7 @@ def test_the_lock_digest_is_of_what_is_pinned(tmp_path: Path) -> None:
 
 PYLOCK = """
 lock-version = "1.0"
+created-by = "test"
 [[packages]]
 name = "a"
 version = "1"
@@ -141,7 +142,7 @@ wheels = [{ name = "a-1-py3-none-any.whl", url = "https://x/", hashes = { sha256
 name = "b"
 version = "1"
 marker = "sys_platform == 'win32'"
-sdist = { name = "b-1.tar.gz", url = "https://x/", hashes = {} }
+sdist = { name = "b-1.tar.gz", url = "https://x/", hashes = { sha256 = "00" } }
 """
 
 
@@ -149,6 +150,36 @@ def test_a_pylock_is_read_for_this_machine() -> None:
     lines = read_pylock(PYLOCK % ("0" * 64))
 
     assert [(str(pin), set(hashes)) for pin, hashes in lines.pins] == [("a==1", {HASH})]
+
+
+HEAD = 'lock-version = "1.0"\ncreated-by = "test"\n'
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        'requires-python = ">=4"',
+        'requires-python = "<3.4"',
+        "environments = [\"sys_platform == 'win32'\"]",
+        "environments = [\"python_version < '3.4'\", \"os_name == 'nt'\"]",
+    ],
+)
+def test_a_pylock_that_excludes_this_python_or_machine_is_refused(rule: str) -> None:
+    with pytest.raises(ImageRefusedError, match="not for this Python and machine"):
+        read_pylock(PYLOCK.replace("[[packages]]", f"{rule}\n[[packages]]", 1) % ("0" * 64))
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        'requires-python = ">=3.9"',
+        "environments = [\"os_name == 'nt'\", \"os_name == 'posix'\"]",
+    ],
+)
+def test_a_pylock_for_this_machine_is_taken(rule: str) -> None:
+    text = PYLOCK.replace("[[packages]]", f"{rule}\n[[packages]]", 1) % ("0" * 64)
+
+    assert [str(pin) for pin, _ in read_pylock(text).pins] == ["a==1"]
 
 
 @pytest.mark.parametrize(
@@ -164,20 +195,31 @@ def test_a_pylock_is_read_for_this_machine() -> None:
 )
 def test_a_pylock_of_another_form_is_refused(packages: str) -> None:
     with pytest.raises(ImageRefusedError, match="PEP 751"):
-        read_pylock(f'lock-version = "1.0"\npackages = {packages}\n')
+        read_pylock(f"{HEAD}packages = {packages}\n")
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('lock-version = "2.0"', "lock-version 1"),
+        ('lock-version = "2.0"\ncreated-by = "test"\npackages = []', "lock-version 1"),
         ("[", "cannot be read"),
-        ('lock-version = "1.0"\n[[packages]]\nname = "a"\nversion = "1"', "takes wheels only"),
+        ('lock-version = "1.0"\npackages = []', "created-by"),
+        (f'{HEAD}[[packages]]\nname = "a"\nversion = "1"', "PEP 751"),
         (
-            'lock-version = "1.0"\n[[packages]]\nname = "a"\nvcs = { type = "git" }',
+            (
+                f'{HEAD}[[packages]]\nname = "a"\nversion = "1"\n[packages.sdist]\nname = "a-1.tar.gz"'
+                f'\nurl = "https://x/"\nhashes = {{ sha256 = "{"0" * 64}" }}'
+            ),
             "takes wheels only",
         ),
-        ('lock-version = "1.0"\n[[packages]]\nname = "a"\nmarker = "what"', "cannot be read"),
+        (
+            (
+                f'{HEAD}[[packages]]\nname = "a"\nvcs = {{ type = "git", url = "https://x/",'
+                ' commit-id = "1" }'
+            ),
+            "takes wheels only",
+        ),
+        (f'{HEAD}[[packages]]\nname = "a"\nmarker = "what"', "PEP 751"),
     ],
 )
 def test_a_pylock_that_is_not_taken(text: str, said: str) -> None:
