@@ -126,7 +126,7 @@ def _mount(
         path.mkdir(mode=0o755)
     os.chown(upper, as_user, as_user)
     upper.chmod(found.st_mode & 0o777)
-    _hide(mask, mask_of(overlay.source, overlay.hidden), owner=found.st_uid)
+    _hide(mask, mask_of(overlay.source, overlay.hidden), owner=found.st_uid, as_user=as_user)
     number = _open(upper)
     try:
         _overlay(str(paths["merged"]), number, work, (mask, paths["lower"]))
@@ -136,14 +136,14 @@ def _mount(
     return number
 
 
-def _hide(folder: Path, mask: Mask, *, owner: int) -> None:
+def _hide(folder: Path, mask: Mask, *, owner: int, as_user: int) -> None:
     for path, _, _ in mask.folders:
         (folder / path).mkdir()
     for path in mask.whiteouts:
         os.mknod(folder / path, 0o020000, 0)  # a whiteout: nothing lies below it
     for path, mode, uid in reversed(mask.folders):
         if uid == owner:
-            os.chown(folder / path, USER, USER)
+            os.chown(folder / path, as_user, as_user)
         (folder / path).chmod(mode)
 
 

@@ -79,11 +79,11 @@ async def test_a_folder_named_like_the_out_folder_is_one_of_the_workspace(work: 
     (work / "out").mkdir()
     (work / "out/kept.txt").write_text("kept")
 
-    assert isinstance(await called(work, "export", folder="out", names=["a"]), Completed)
+    assert isinstance(await called(work, "export", folder="out", names=["a.csv"]), Completed)
 
-    assert sorted(each.name for each in (work / "out").iterdir()) == ["a", "kept.txt"]
+    assert sorted(each.name for each in (work / "out").iterdir()) == ["a.csv", "kept.txt"]
     assert (work / "out/kept.txt").read_text() == "kept"
-    assert not (work / "a").exists()
+    assert not (work / "a.csv").exists()
 
 
 async def test_what_a_folder_argument_does_not_bring_back_is_said(work: Path) -> None:
