@@ -169,7 +169,11 @@ def test_a_value_too_short_to_scrub_is_refused() -> None:
 SECRET = b"github_pat_11ABCDEFG0aaaaaaaaaaaa_bbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 
 
-@pytest.mark.parametrize("line_break", [b"\n", b"\r\n", b"\\n", b"\\r\\n"])
+@pytest.mark.parametrize(
+    "line_break",
+    [b"\n", b"\r\n", b"\\n", b"\\r\\n"],
+    ids=["LF", "CRLF", "LF of JSON", "CRLF of JSON"],
+)
 @pytest.mark.parametrize("width", [1, 4, 40, 76])
 @pytest.mark.parametrize("piece", [1, 7, 4096])
 def test_a_secret_with_line_breaks_in_it_is_masked(
