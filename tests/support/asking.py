@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from permissions.execution.base import Outcome
-from wardline import tool
+from wardline import FreeText, tool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ TUNNEL: JsonObject = {
 
 
 @tool(effect="execute", impact="low", sandbox="process", profile="web")
-async def connect(note: str) -> str:
+async def connect(note: Annotated[str, FreeText()]) -> str:
     """Never runs itself: its executor asks for a connection in its name."""
     return note
 

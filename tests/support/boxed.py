@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from wardline import PathArg, tool
+from wardline import FreeText, PathArg, tool
 
 
 class InjectedState:
@@ -31,7 +31,7 @@ def work(
 
 
 @tool
-def injected(text: str, state: Annotated[Any, InjectedState]) -> None:
+def injected(text: Annotated[str, FreeText()], state: Annotated[Any, InjectedState]) -> None:
     """Wants what only its framework has."""
 
 
@@ -46,14 +46,14 @@ def picky() -> Annotated[int, AfterValidator(_raising)]:
 
 
 @tool(effect="execute", impact="low", sandbox="container")
-def linger(seconds: float) -> str:
+def linger(seconds: Annotated[float, FreeText()]) -> str:
     """Takes its time behind a container's limits."""
     time.sleep(seconds)
     return "done"
 
 
 @tool(effect="execute", impact="low", sandbox="process", output="trusted")
-def add(one: int, other: int) -> int:
+def add(one: Annotated[int, FreeText()], other: Annotated[int, FreeText()]) -> int:
     """Adds behind a process's limits."""
     return one + other
 
@@ -62,7 +62,7 @@ SEEN: list[str] = []
 
 
 @tool(effect="execute", impact="low", sandbox="process", stateful=True)
-def remember(word: str) -> list[str]:
+def remember(word: Annotated[str, FreeText()]) -> list[str]:
     """Gives each word it was called with since its interpreter was started."""
     if word == "leave":
         os._exit(3)
@@ -80,14 +80,14 @@ async def remember_too(word: str) -> list[str]:
 
 
 @tool(effect="execute", impact="low", sandbox="process")
-def forget(word: str) -> list[str]:
+def forget(word: Annotated[str, FreeText()]) -> list[str]:
     """Does the same in a sandbox that is used once."""
     SEEN.append(word)
     return list(SEEN)
 
 
 @tool(effect="execute", impact="high", sandbox="process", stateful=True)
-def remember_money(word: str) -> list[str]:
+def remember_money(word: Annotated[str, FreeText()]) -> list[str]:
     """Keeps its sandbox, and matters too much for that."""
     return [word]
 
@@ -97,7 +97,7 @@ TABLES: dict[str, list[str]] = {}
 
 @tool(effect="write", impact="low", sandbox="process", stateful=True)
 def ask(
-    question: str,
+    question: Annotated[str, FreeText()],
     table: Annotated[str | None, PathArg("read")] = None,
     answer: Annotated[str | None, PathArg("write")] = None,
 ) -> int:

@@ -16,7 +16,7 @@ from permissions.sessions.open import open_session
 from permissions.testing import memory_broker, permitted
 from permissions.tools.call import ToolCall
 from sandbox.backends.bubblewrap import BubblewrapSandbox
-from wardline import PathArg, tool
+from wardline import FreeText, PathArg, tool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 
 @tool(effect="execute", impact="low", sandbox="process", workspace="overlay", output="trusted")
-def change(script: str) -> str:
+def change(script: Annotated[str, FreeText()]) -> str:
     """Runs a shell script in the workspace; raises when it fails."""
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
     return done.stdout
 
 
 @tool(effect="write", impact="low", sandbox="process", workspace="overlay", output="trusted")
-def note(path: Annotated[str, PathArg("write")], text: str) -> str:
+def note(path: Annotated[str, PathArg("write")], text: Annotated[str, FreeText()]) -> str:
     """Writes one file of the workspace."""
     Path(path).write_text(text)
     return path
@@ -44,7 +44,7 @@ def note(path: Annotated[str, PathArg("write")], text: str) -> str:
 @tool(
     effect="execute", impact="low", sandbox="container", workspace="overlay", output="trusted"
 )
-def change_in_container(script: str) -> str:
+def change_in_container(script: Annotated[str, FreeText()]) -> str:
     """The same behind a container's limits."""
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
     return done.stdout

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from permissions.execution.base import ObservedEffect, Outcome
 from permissions.tools.call import ToolCall
-from wardline import tool
+from wardline import FreeText, tool
 
 if TYPE_CHECKING:
     from permissions.execution.base import Execution, Status
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @tool(effect="execute", impact="low", sandbox="process", workspace="overlay")
-async def edit(note: str) -> str:
+async def edit(note: Annotated[str, FreeText()]) -> str:
     """Never runs itself: its executor holds the changes it would have made."""
     return note
 

@@ -29,7 +29,7 @@ from permissions.setup.config import ApproverConfig, BrokerConfig
 from permissions.setup.factory import open_broker
 from permissions.signing.keys import memory_signer
 from permissions.tools.call import ToolCall
-from wardline import PathArg, tool
+from wardline import FreeText, PathArg, tool
 
 if TYPE_CHECKING:
     from permissions.run.state import RunState
@@ -108,7 +108,9 @@ _IN_TOOL = {"before": False, "after": False}
 
 
 @tool(effect="irreversible", impact="high", output="trusted")
-def append_line(path: Annotated[str, PathArg("write")], line: str) -> str:
+def append_line(
+    path: Annotated[str, PathArg("write")], line: Annotated[str, FreeText()]
+) -> str:
     """Appends a line to a file; each run of it can be counted."""
     if _IN_TOOL["before"]:
         die()

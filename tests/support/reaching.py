@@ -5,12 +5,13 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Annotated
 
-from wardline import tool
+from wardline import FreeText, tool
 
 
 @tool(effect="execute", impact="low", sandbox="process", profile="web")
-def repositories(paths: list[str]) -> list[str]:
+def repositories(paths: Annotated[list[str], FreeText()]) -> list[str]:
     """Asks a forge, with a credential it never sees; says what it found in its own files."""
     found = []
     for path in paths:
@@ -25,7 +26,7 @@ def repositories(paths: list[str]) -> list[str]:
 
 
 @tool(effect="execute", impact="low", sandbox="process", profile="web")
-def visit(urls: list[str]) -> list[str]:
+def visit(urls: Annotated[list[str], FreeText()]) -> list[str]:
     """Asks for each in turn, and says what was answered."""
     answers = []
     for url in urls:
