@@ -53,7 +53,8 @@ def _needed(statement: Statement) -> Iterator[Path]:
         pending = list(statement.terms)
         while pending:
             term = pending.pop()
-            if path := _whole_path(term):
+            path = _whole_path(term)
+            if path and path != ("_",):  # each `_` is a variable of its own
                 yield path
             if term.kind != "comprehension":
                 pending += parts(term)

@@ -377,6 +377,7 @@ NEGATIONS = [
     ('not "a" in _pair', True),
     ("not count(_computed) == 1", True),
     ("not max(_numbers) == 1", True),
+    ("[_, y] := walk(input); y == 1; not walk(input, [_, 1])", True),
     ('not startswith(_word, "a")', False),
     ("not count(_words) == 1", False),
     ("not count(_pair_of_words) == 1", False),
