@@ -98,8 +98,9 @@ def prepare(folder: Path | None) -> Job:
                 " mail/*.eml. See agents_demo/sample"
             )
         shutil.rmtree(workspace / STATE, ignore_errors=True)
-    (workspace / STATE).mkdir()
-    return Job(workspace, sys.stdin.isatty() and sys.stdout.isatty())
+    job = Job(workspace, sys.stdin.isatty() and sys.stdout.isatty())
+    job.layout.make(workspace)
+    return job
 
 
 def work(job: Job) -> Narrator:
