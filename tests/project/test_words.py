@@ -32,7 +32,11 @@ EXEMPT = (
         "**", r"separation[ _]of[ _]duties|duties\s+(are|is)\s+separated", "NIST's own name"
     ),
     Exempt("**", r"wall[ _-](clock|seconds|time)\w*", "the clock on the wall, not a boundary"),
-    Exempt("**", r"(in|into|out of|take\w*|took)[ _](the[ _]|its[ _]|their[ _]|his[ _])?place", "an idiom"),
+    Exempt(
+        "**",
+        r"(in|into|out of|take\w*|took)[\s_]+((the|its|their|his)[\s_]+)?place",
+        "an idiom",
+    ),
     Exempt("**", r"tree heads", "what the C2SP formats sign"),
     Exempt("**", r"in[_ ]place", "an idiom"),
     Exempt("**", r"io\.wardline\.place", "a property in the SBOMs of images that exist"),
