@@ -92,9 +92,9 @@ class Scrubber:
         for form in self._forms:
             at = joined.find(form)
             while at >= 0:
-                for place in range(at, at + len(form)):
-                    piece = bisect_right(starts, place) - 1
-                    masked[origins[piece] + place - starts[piece]] = MASK[0]
+                for index in range(at, at + len(form)):
+                    piece = bisect_right(starts, index) - 1
+                    masked[origins[piece] + index - starts[piece]] = MASK[0]
                 at = joined.find(form, at + 1)
 
     def is_in(self, data: bytes) -> bool:

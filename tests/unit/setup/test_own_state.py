@@ -56,7 +56,7 @@ def test_one_without_its_mark_is_refused(workspace: Path, mark: bytes | None) ->
         made(workspace)
 
 
-def test_one_in_the_place_of_ones_own_is_refused(workspace: Path) -> None:
+def test_one_instead_of_ones_own_is_refused(workspace: Path) -> None:
     made(workspace)
     shutil.rmtree(workspace / ".wardline")
     (workspace / ".wardline/keys").mkdir(parents=True)
