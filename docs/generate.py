@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 DOCS = Path(__file__).parent
 POLICIES = DOCS.parent / "policies"
 _POLICY_CODE = re.compile(r'(?:"code": |_ask\(\s*)"([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)+)"')
+_EXAMPLES = re.compile(r"\x08\nExamples:\n((?: +\$ .*\n?)+)")
 _PART = re.compile(
     r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end of generated: (?P=name) -->)",
     re.DOTALL,
@@ -154,7 +155,7 @@ def commands() -> Iterator[str]:
     for path, command in every:
         yield f"### `{' '.join(path)}`"
         yield ""
-        yield inspect.cleandoc(command.help or "").split("\f", 1)[0].strip()
+        yield _EXAMPLES.sub(_fenced, inspect.cleandoc(command.help or "")).strip()
         yield ""
         rows = [_parameter(each) for each in command.params if each.name != "help"]
         if rows:
@@ -162,6 +163,11 @@ def commands() -> Iterator[str]:
             yield "|---|---|---|"
             yield from rows
             yield ""
+
+
+def _fenced(found: re.Match[str]) -> str:
+    lines = "\n".join(line.strip() for line in found[1].splitlines())
+    return f"```console\n{lines}\n```\n"
 
 
 def walk(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:

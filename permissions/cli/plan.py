@@ -67,7 +67,14 @@ def verify(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
 ) -> None:
-    """Say whether a plan may run, and for each problem how to mend it."""
+    """Verify that a plan may run.
+
+    Each problem says how to mend it.
+
+    \b
+    Examples:
+      $ wardline plan verify plan.json --tools my_agent.tools:TOOLS
+    """
     known = {} if tools is None else _load_tools(tools)
     plan = _read(file)
     said = None
@@ -90,7 +97,10 @@ def show(file: PlanFile) -> None:
 
 @app.command()
 def schema() -> None:
-    """Print the JSON Schema of a plan, to hand to a model or an editor."""
+    """Print the JSON Schema of a plan.
+
+    Hand it to a model or an editor.
+    """
     typer.echo(json.dumps(plan_schema(), indent=2))
 
 

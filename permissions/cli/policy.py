@@ -48,7 +48,16 @@ def check(
     tools: Tools = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether a folder may be served, and for each finding how to mend it."""
+    """Check whether a folder of policies may be served.
+
+    Each finding says where it is and how to mend it.
+
+    \b
+    Examples:
+      $ wardline policy check
+      $ wardline policy check mine --on-top
+      $ wardline policy check --tools my_agent.tools:TOOLS
+    """
     from permissions.pdp.lint.bundle import check_bundle
 
     revision, left_out = None, []
@@ -81,7 +90,14 @@ def run_test_rules(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run the `test_*` rules of `*_test.rego` with the engine that decides."""
+    """Run the tests of a folder of policies.
+
+    These are the rules `test_*` of the files `*_test.rego`, run by the engine that decides.
+
+    \b
+    Examples:
+      $ wardline policy test mine --on-top --coverage
+    """
     from permissions.pdp.policy_tests import run_tests
 
     bundle = _sound(folder, on_top=on_top)
@@ -106,7 +122,14 @@ def explain(
     on_top: OnTop = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what is decided for one request, by which rules, and where each file stopped."""
+    """Explain what is decided for one request.
+
+    Says which rules decided, and which lines of each file were evaluated.
+
+    \b
+    Examples:
+      $ wardline policy explain --input request.json
+    """
     bundle = _sound(folder, on_top=on_top)
     document = _read_request(request)
     decision, lines = _decide(bundle, document)

@@ -54,7 +54,13 @@ _CODES: tuple[tuple[type[BrokerError], int], ...] = (
 
 def noun(words: str) -> typer.Typer:
     """The commands of one noun; `words` is what its help says."""
-    return typer.Typer(cls=Program, help=words, no_args_is_help=True, rich_markup_mode=None)
+    return typer.Typer(
+        cls=Program,
+        help=words,
+        no_args_is_help=True,
+        add_completion=False,  # the root completes its nouns
+        rich_markup_mode=None,
+    )
 
 
 class Program(TyperGroup):

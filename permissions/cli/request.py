@@ -76,7 +76,13 @@ def list_(
     folder: Dir = None,
     config: Config = None,
 ) -> None:
-    """Lists the requests that wait for an answer."""
+    """List requests that wait for an answer.
+
+    \b
+    Examples:
+      $ wardline request list
+      $ wardline request list --all --json
+    """
 
     async def work(service: ApprovalService, _: Approvers) -> None:
         requests = await service.listed(pending_only=not everything)
@@ -97,7 +103,10 @@ def show(
     folder: Dir = None,
     config: Config = None,
 ) -> None:
-    """Shows one request: what exactly would run or be changed, who asks, and why a person."""
+    """Show one request.
+
+    What exactly would run or be changed, who asks, and why a person has to say yes.
+    """
 
     async def work(service: ApprovalService, _: Approvers) -> None:
         request = await service.get(request_id)
@@ -121,7 +130,13 @@ def approve(
     folder: Dir = None,
     config: Config = None,
 ) -> None:
-    """Approves one request, signed with your key."""
+    """Approve one request, signed with your key.
+
+    \b
+    Examples:
+      $ wardline request approve req-2f6c --key file:$HOME/.config/wardline/olga.pem
+      $ wardline request approve req-2f6c --note "checked with the vendor"
+    """
     _answer(request_id, "approve", note=note, key=key, name=name, folder=folder, config=config)
 
 
@@ -135,7 +150,12 @@ def deny(
     folder: Dir = None,
     config: Config = None,
 ) -> None:
-    """Denies one request, signed with your key."""
+    """Deny one request, signed with your key.
+
+    \b
+    Examples:
+      $ wardline request deny req-2f6c --note "not this account"
+    """
     _answer(request_id, "deny", note=note, key=key, name=name, folder=folder, config=config)
 
 
@@ -148,7 +168,9 @@ def watch(
     folder: Dir = None,
     config: Config = None,
 ) -> None:
-    """Follows requests as they come and end; asks you about each on a terminal with a key.
+    """Follow requests as they come and end.
+
+    On a terminal and with a key it asks you about each.
 
     Waits for the state folder when no broker has made it yet.
     """

@@ -49,13 +49,18 @@ def build(
         bool, typer.Option("--again", help="Anew, of today's packages; for the default image.")
     ] = False,
 ) -> None:
-    """Build what sandboxes of this Python start from, or an image of a project on top of it.
+    """Build the image that sandboxes start from, or one of a project.
 
     The default image and root file system take minutes where no registry answers. A project's
     packages come from its uv.lock, pylock.toml, requirements.txt or pyproject.toml, as wheels
     only; its own package is built in a sandbox. The image's id is printed: name it as `image`
     of a profile. The root file system is for the OCI backend, where this is root and a runtime
     is on PATH; it holds the same files.
+
+    \b
+    Examples:
+      $ wardline sandbox build
+      $ wardline sandbox build path/to/project
     """
     from sandbox.preparation import prepare_default, prepare_image, wants_root
 
@@ -77,7 +82,10 @@ def build(
 def prepare(
     image: Annotated[str, typer.Argument(help="An image the engine has, by its digest.")],
 ) -> None:
-    """Unpack an image's root file system, so that profiles naming it run on the OCI backend."""
+    """Unpack an image for the OCI backend.
+
+    Profiles that name it run there, too.
+    """
     from sandbox.preparation import prepare_image
 
     root = prepare_image(image, _say)
@@ -92,7 +100,10 @@ def show_sbom(
         bool, typer.Option("--json", help="The CycloneDX document itself.")
     ] = False,
 ) -> None:
-    """List what an image was built from, after checking the list against the image."""
+    """List what an image was built from.
+
+    The list is checked against the image first.
+    """
     from sandbox.backends.docker.engine import Engine
     from sandbox.backends.docker.inspect import read_sbom
 
@@ -114,7 +125,10 @@ def _say(line: str) -> None:
 
 @app.command("ls")
 def list_all(*, json: Json = False) -> None:
-    """List images, root file systems, sandboxes and control groups of this machine."""
+    """List what sandboxes left on this machine.
+
+    Images, root file systems, sandboxes and control groups.
+    """
     from sandbox.backends.oci import containers
     from sandbox.isolation import cgroup
 
@@ -157,7 +171,7 @@ def list_all(*, json: Json = False) -> None:
 
 @app.command()
 def gc(*, json: Json = False) -> None:
-    """Remove sandboxes whose owner is gone, and what a later build took the place of.
+    """Remove sandboxes without an owner, and images that were replaced.
 
     Sandboxes of living owners stay, and what they started from. Default images and root file
     systems of earlier builds go, except those that a profile of wardline.toml here names.

@@ -31,7 +31,7 @@ def probe(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False,
 ) -> None:
-    """Attempt every abuse case on every backend of this machine. Under a minute.
+    """Attempt every abuse case on every backend of this machine.
 
     A case that a backend does not promise is marked `open (not promised)` and does not count.
     """

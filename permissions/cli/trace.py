@@ -67,7 +67,13 @@ def list_(
     folder: Dir = None,
     config: Config = None,
 ) -> None:
-    """Lists the calls, one line each, in the order in which they ended."""
+    """List calls in the order in which they ended.
+
+    \b
+    Examples:
+      $ wardline trace list
+      $ wardline trace list --run run-1f9be06c --json
+    """
 
     def work() -> None:
         for call in _calls(read_entries(TraceSource(folder, config).trace), run):
@@ -89,7 +95,14 @@ def show(
     folder: Dir = None,
     config: Config = None,
 ) -> None:
-    """Shows the entries of a call, or one entry. Unverified: run `trace verify` first."""
+    """Show the entries of a call, or one entry.
+
+    Unverified: run `wardline trace verify` first.
+
+    \b
+    Examples:
+      $ wardline trace show call-286ffaed --open
+    """
 
     def work() -> None:
         source = TraceSource(folder, config)
@@ -142,7 +155,15 @@ def verify(
     folder: Dir = None,
     config: Config = None,
 ) -> None:
-    """Verifies the log: integrity, which decides the exit code, and completeness."""
+    """Verify the log.
+
+    Integrity decides the exit code; completeness is reported beside it.
+
+    \b
+    Examples:
+      $ wardline trace verify
+      $ wardline trace verify --dir COPY --key log.pem.pub
+    """
 
     def work() -> None:
         source = TraceSource(folder, config)
@@ -183,7 +204,7 @@ def verify(
 
 @app.command()
 def renew(*, folder: Dir = None, config: Config = None) -> None:
-    """Sets a damaged log aside and begins a new one that names it.
+    """Set a damaged log aside and begin a new one that names it.
 
     For a log that was cut, restored from a backup, replaced or deleted, which no broker goes on
     with. Nothing is removed. Stop the broker first.
@@ -222,7 +243,15 @@ def replay_(
     folder: Dir = None,
     config: Config = None,
 ) -> None:
-    """Decides every recorded decision again, and says what comes out differently."""
+    """Decide every recorded decision again.
+
+    Says what comes out differently, under the recorded policies or under others.
+
+    \b
+    Examples:
+      $ wardline trace replay
+      $ wardline trace replay --overlay next --fail-on changed
+    """
     from permissions.pdp.bundle import load_bundle
 
     def work() -> None:
