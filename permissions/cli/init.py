@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -127,4 +128,6 @@ def _keep(path: Path, person: str, public: str, approver: str) -> None:
         typer.echo(approver)
     source = settings_file(path)
     if source is not None and not TrustList().trusts(source.path, source.content):
-        typer.echo(f"it is not trusted yet; read it, then run `wardline trust {path}`")
+        typer.echo(
+            f"it is not trusted yet; read it, then run `wardline trust {shlex.quote(str(path))}`"
+        )

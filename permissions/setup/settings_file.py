@@ -9,6 +9,7 @@ home or the root of the file system. One that is found is obeyed only when the u
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 import tomllib
 from dataclasses import dataclass
@@ -69,7 +70,8 @@ class SettingsFile:
         )
         raise ConfigError(
             f"{self.path} {said}, and nothing is run on settings that may be somebody else's:"
-            f" read it, then run `wardline trust {self.path}`, or name your own with {VARIABLE}"
+            f" read it, then run `wardline trust {shlex.quote(str(self.path))}`, or name your own"
+            f" with {VARIABLE}"
         )
 
 
