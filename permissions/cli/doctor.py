@@ -16,6 +16,7 @@ import typer
 from permissions.approval.approvers import Approvers
 from permissions.approval.console import visible
 from permissions.cli.program import EXIT_FAILED, EXIT_UNAVAILABLE
+from permissions.cli.tools_of import unmarked_in
 from permissions.errors import BrokerError, ConfigError, PolicyLoadError
 from permissions.pdp.bundle import load_bundle
 from permissions.setup.config import BrokerConfig
@@ -36,6 +37,12 @@ def doctor(
     config: Annotated[
         Path | None, typer.Option("--config", help="Settings; wardline.toml by default.")
     ] = None,
+    tools: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE", help="Also say which arguments of its tools have no mark."
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False,
 ) -> None:
     """Check the settings, keys and isolation of this machine.
@@ -45,9 +52,10 @@ def doctor(
     \b
     Examples:
       $ wardline doctor
+      $ wardline doctor --tools my_agent.tools
       $ wardline doctor --json | jq '.findings[] | select(.works | not)'
     """
-    own = list(_own(config))
+    own = [*_own(config), *(_of_tools(tools) if tools is not None else ())]
     findings = [*own, *anyio.run(diagnose)]
     host = host_facts()
     if json:
@@ -107,6 +115,15 @@ def _own(named: Path | None) -> Iterator[Finding]:
         return
     for name, said in sorted(wrong.items()):
         yield _unusable(f"sandbox profile {name}", said, "name another image in the settings")
+
+
+def _of_tools(module: str) -> Iterator[Finding]:
+    """Arguments that no policy can judge, because nobody said what they are."""
+    found = unmarked_in(module)
+    for said in found:
+        yield _unusable("tools", said, "mark the argument, or say that it is free text")
+    if not found:
+        yield _usable("tools", f"each argument of {module} has a mark or needs none")
 
 
 _CHOSEN = {"named": "named", "variable": "by WARDLINE_CONFIG", "found": "found, trusted"}

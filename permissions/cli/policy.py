@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from permissions.cli.program import noun
+from permissions.cli.tools_of import unmarked_in
 from permissions.errors import ConfigError, PolicyLoadError
 from permissions.pdp.bundle import load_bundle
 
@@ -56,7 +57,7 @@ def check(
     Examples:
       $ wardline policy check
       $ wardline policy check mine --on-top
-      $ wardline policy check --tools my_agent.tools:TOOLS
+      $ wardline policy check --tools my_agent.tools
     """
     from permissions.pdp.lint.bundle import check_bundle
 
@@ -67,7 +68,7 @@ def check(
         revision, left_out = bundle.revision, _left_out(bundle)
     except PolicyLoadError as err:
         findings = list(err.findings)
-    findings += _of_tools(tools) if tools is not None else []
+    findings += unmarked_in(tools) if tools is not None else []
     if as_json:
         answer: JsonObject = {"sound": not findings, "revision": revision}
         _print_json({**answer, "findings": findings, "left_out": left_out})
@@ -146,33 +147,6 @@ def explain(
     if decision.permitted:
         raise typer.Exit(0)
     raise typer.Exit(4 if decision.access_request else 3)
-
-
-def _of_tools(module: str) -> list[str]:
-    """What policies cannot see of the guarded tools of a module, which this imports."""
-    import sys
-    from importlib import import_module
-
-    from permissions.errors import ToolDefinitionError
-    from permissions.tools.decorator import Guard
-    from permissions.tools.unmarked import unmarked_arguments
-
-    sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
-    try:
-        found = import_module(module)
-    except ImportError as err:
-        raise ConfigError(f"--tools {module}: {err}") from err
-    finally:
-        sys.path.pop(0)
-    guards = [getattr(each, "guard", None) for each in vars(found).values()]
-    tools = {id(guard): guard for guard in guards if isinstance(guard, Guard)}
-    if not tools:
-        raise ConfigError(f"--tools {module}: no function of it is decorated with @tool")
-    try:
-        definitions = [guard.definition for guard in tools.values()]
-    except ToolDefinitionError as err:
-        return [str(err)]
-    return [str(each) for each in unmarked_arguments(definitions)]
 
 
 def _left_out(bundle: PolicyBundle) -> list[str]:

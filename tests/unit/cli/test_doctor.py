@@ -118,3 +118,19 @@ def test_policies_that_are_not_there_fail(
 
     assert code == 1
     assert not found(document, "policies")["works"]
+
+
+def test_arguments_nobody_described_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "unmarked_desk.py").write_text(
+        "from wardline import tool\n\n\n"
+        "@tool(effect='write', impact='low')\n"
+        "def save(path: str) -> str:\n    return path\n"
+    )
+    monkeypatch.chdir(tmp_path)
+
+    code, document = doctor("--tools", "unmarked_desk")
+
+    assert code == 1
+    assert "path" in found(document, "tools")["detail"]
