@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from backends import BACKENDS, leftovers
+from backends import REPEATED, leftovers
 from hosts import Host, plain_host, tls_host
 
 from sandbox import (
@@ -43,7 +43,7 @@ SECRET = b"s3cr3t/Token+Value=42"
 SECRETS = MemorySecrets({"secret://forge": SECRET})
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=REPEATED)
 async def opened(request: pytest.FixtureRequest) -> AsyncIterator[EgressSandbox]:
     """Each backend with egress."""
     async with EgressSandbox(request.param(), secrets=SECRETS) as sandbox:
@@ -288,7 +288,7 @@ async def test_a_secret_without_a_value_runs_nothing(
         )
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", REPEATED)
 async def test_a_backend_alone_refuses_what_it_cannot_give(backend: type, plain: Host) -> None:
     """Egress or a secret is never silently dropped."""
     job = PythonJob("egress_probes:fetch", {"urls": []}, (INSIDE,))
@@ -299,7 +299,7 @@ async def test_a_backend_alone_refuses_what_it_cannot_give(backend: type, plain:
             await sandbox.run(job, SandboxProfile(secret_files={"token": "secret://forge"}))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", REPEATED)
 async def test_a_pool_never_mixes_egress(backend: type, plain: Host) -> None:
     """Prewarmed sandboxes have no network; a run with egress is cold and has its own."""
     job = PythonJob(

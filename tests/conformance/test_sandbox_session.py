@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
 
 
+@pytest.mark.parametrize("sandbox", REPEATED, indirect=True)
 @pytest.mark.parametrize("check", SESSION_CHECKS.values(), ids=SESSION_CHECKS.keys())
 async def test_conforms(sandbox: Sandbox, check: Callable[[Sandbox], Awaitable[None]]) -> None:
     """Each check of the contract; what its sessions were is gone with them."""

@@ -85,6 +85,7 @@ async def test_an_engine_that_dies_in_mid_call_is_a_provider_error(
     gc.collect()  # the SDK leaves a socket open when nobody answers: not in the next test
 
 
+@pytest.mark.slow
 @pytest.mark.docker
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("anyio_backend", ["trio"])

@@ -12,7 +12,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 import pytest
-from backends import BACKENDS, leftovers
+from backends import REPEATED, leftovers
 from pools import (
     PROFILE,
     WAIT_SECONDS,
@@ -84,7 +84,7 @@ async def test_a_module_cannot_prepare_a_trap_for_the_runner(
     assert (await nimble.run(fmean(1), PROFILE)).value == 1.0
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", REPEATED)
 async def test_two_hundred_jobs_with_faults_leave_nothing(backend: type) -> None:
     """Failed starts, killed waiters, limits, cancellations; six jobs at a time."""
     jobs = 200 if backend is BubblewrapSandbox else 60
@@ -158,7 +158,7 @@ BROKER = """
 """
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", REPEATED)
 async def test_a_broker_killed_while_some_wait_leaves_nothing(
     backend: type[DockerSandbox | BubblewrapSandbox | OciSandbox],
 ) -> None:

@@ -96,6 +96,7 @@ async def test_bubblewrap_is_as_documented() -> None:
 
 
 @pytest.mark.docker
+@pytest.mark.slow
 @pytest.mark.timeout(SUITE_SECONDS)
 async def test_a_container_with_everything_is_found_open() -> None:
     """The control: were the suite blind, this test would say so."""

@@ -11,7 +11,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 import pytest
-from backends import BACKENDS, leftovers
+from backends import REPEATED, leftovers
 from pools import PROFILE, WAIT_SECONDS, belongings, kill, runners, until
 
 from sandbox import (
@@ -146,7 +146,7 @@ async def test_cancelling_at_any_moment_leaves_nothing() -> None:
         assert leftovers() == []
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", REPEATED)
 async def test_many_sessions_with_faults_leave_nothing(backend: type) -> None:
     """Killed, cancelled, flooded, spent, and three at a time."""
     count = 30 if backend is BubblewrapSandbox else 9
@@ -207,7 +207,7 @@ OWNER = """
 
 
 @pytest.mark.parametrize("moment", ["in a call", "between calls"])
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", REPEATED)
 async def test_an_owner_killed_with_a_session_open_leaves_nothing(
     backend: type[DockerSandbox | BubblewrapSandbox | OciSandbox], moment: str
 ) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from backends import REPEATED
 
 from sandbox import PythonJob, SandboxProfile
 
@@ -99,6 +100,7 @@ async def one(sandbox: Sandbox, kind: str) -> object:
     return result.value
 
 
+@pytest.mark.parametrize("sandbox", REPEATED, indirect=True)
 @pytest.mark.parametrize("kind", KINDS)
 async def test_who_takes_all_leaves_others_theirs(sandbox: Sandbox, kind: str) -> None:
     """What another sandbox gets is the same before and meanwhile."""
