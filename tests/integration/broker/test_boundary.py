@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
@@ -62,7 +63,7 @@ async def test_a_kernel_of_its_own_is_never_replaced_by_less(
     assert isinstance(refused, Denial), refused
     assert [reason.code for reason in refused.reasons] == ["isolation.unavailable"]
     assert isinstance(done, Completed), done
-    assert done.value == 65534
+    assert done.value not in {0, os.getuid()}
     entries = list(read_entries(tmp_path / "state" / "trace"))
     started = [entry.call for entry in entries if entry.type == "start"]
     assert len(started) == 1

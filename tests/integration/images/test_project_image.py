@@ -66,7 +66,8 @@ def build_wheel(target, config_settings=None, metadata_directory=None):
         reached = True
     except OSError:
         reached = False
-    seen = {"uid": os.getuid(), "reached": reached, "env": ".env" in os.listdir(".")}
+    # No sandbox's own number: what is written here is part of the image's content.
+    seen = {"user": os.getuid() >= 1000, "reached": reached, "env": ".env" in os.listdir(".")}
     files = {
         "shop.py": open("shop.py").read() + f"\\nBUILT = {seen!r}\\n",
         "NAME-1.2.dist-info/METADATA": "Metadata-Version: 2.4\\nName: NAME\\nVersion: 1.2\\n\\n",
@@ -157,8 +158,7 @@ async def test_the_project_and_its_lock_can_be_imported_and_required(shop: Shop)
     assert result.error is None
     total, version, built = result.value
     assert (total, version) == (3, "1.0")
-    assert built == {"uid": built["uid"], "reached": False, "env": False}
-    assert built["uid"] >= 1000
+    assert built == {"user": True, "reached": False, "env": False}
 
 
 @pytest.mark.oci

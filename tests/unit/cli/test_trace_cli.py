@@ -277,10 +277,12 @@ def test_a_new_log_under_the_remembered_key_is_found(run: Any, state: Path, tmp_
     # With what the broker itself remembers, or it would not go on.
     for path in (*(state / "trace").iterdir(), *state.glob("state.db*")):
         path.unlink()
-    config = BrokerConfig(state=state, workspace=tmp_path)
-    (tmp_path / "note.txt").write_text("hello")
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "note.txt").write_text("hello")
+    config = BrokerConfig(state=state, workspace=work)
     with Broker(tools=[read_note], config=config) as broker, broker.session(user="eve"):
-        read_note(str(tmp_path / "note.txt"))
+        read_note(str(work / "note.txt"))
 
     shown = run("verify")
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -82,21 +85,39 @@ def test_an_engine_that_fails_under_a_command_is_told_in_a_sentence(
 
 @pytest.mark.docker
 @pytest.mark.oci
-def test_an_images_root_file_system_is_prepared_by_its_digest() -> None:
+def test_an_images_root_file_system_is_prepared_by_its_digest(tmp_path: Path) -> None:
     """What `prepare` prints is listed; a tag, or what the engine has not, prepares nothing."""
-    listed = json.loads(CliRunner().invoke(app, ["sandbox", "ls", "--json"]).stdout)
+    own = tmp_path / "lib"
+    own.mkdir()
+    listed = json.loads(without_this_machines_roots(own, "ls", "--json").stdout)
+    assert listed["roots"] == []
     image = next(
         entry["id"] for entry in listed["images"] if "wardline/python" in str(entry["tags"])
     )
 
-    done = CliRunner().invoke(app, ["sandbox", "prepare", image])
-    missing = CliRunner().invoke(app, ["sandbox", "prepare", "sha256:" + "0" * 64])
-    tag = CliRunner().invoke(app, ["sandbox", "prepare", "wardline/python:3.11"])
-    listed = json.loads(CliRunner().invoke(app, ["sandbox", "ls", "--json"]).stdout)
+    done = without_this_machines_roots(own, "prepare", image)
+    missing = without_this_machines_roots(own, "prepare", "sha256:" + "0" * 64)
+    tag = without_this_machines_roots(own, "prepare", "wardline/python:3.11")
+    listed = json.loads(without_this_machines_roots(own, "ls", "--json").stdout)
+    shutil.rmtree(own)  # it is large
 
-    assert done.stdout.strip() == image
-    assert image in [root["image"] for root in listed["roots"]]
-    assert (missing.exit_code, tag.exit_code) == (6, 1)
+    assert done.stdout.strip() == image, done.stderr
+    assert [root["image"] for root in listed["roots"]] == [image]
+    assert (missing.returncode, tag.returncode) == (6, 1)
+
+
+def without_this_machines_roots(
+    folder: Path, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """`wardline sandbox` where `folder` is `/var/lib`: in mounts that no other process has."""
+    script = 'mount --bind "$1" /var/lib && shift && exec "$@"'
+    command = [sys.executable, "-m", "permissions", "sandbox", *arguments]
+    return subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, "sh", str(folder), *command],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.mark.docker

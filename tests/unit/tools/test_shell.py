@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -164,15 +166,20 @@ def test_nothing_ran_that_was_not_read(text: str, tmp_path: Path) -> None:
         (programs / name).write_text(f"#!/bin/sh\necho {name} >> {log}\n")
         (programs / name).chmod(0o755)
     reading = read_text(text)
-    subprocess.run(
+    with subprocess.Popen(
         ["bash", "-c", text],
         env={"PATH": f"{programs}:{os.environ['PATH']}", "HOME": str(tmp_path)},
         cwd=tmp_path,
-        check=False,
-        capture_output=True,
         stdin=subprocess.DEVNULL,
-        timeout=60,
-    )
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        process_group=0,
+    ) as shell:
+        try:
+            shell.communicate(timeout=60)
+        finally:  # whatever it left in the background, too
+            with suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)
     ran = set(log.read_text().split()) if log.exists() else set()
 
     assert reading.doubts or ran <= {each.program for each in reading.commands}
