@@ -416,14 +416,27 @@ async def results_of(
 
 @pytest.mark.parametrize("key", ["the-call", None], ids=["one key", "no key"])
 async def test_an_approval_is_used_once_by_fifty_racers(key: str | None) -> None:
+    """One of them is the call a person saw; without a key the others are further calls."""
     async with governed() as (broker, session):
         call = ToolCall("act", {"text": "once"}, key=key)
         await approved(broker, session, call)
         results = await results_of(broker, session, [call] * RACERS)
+        again = await broker.call(session, call)
+        requests = await broker.parts.approvals.listed(pending_only=False)
 
     ran = [result for result in results if isinstance(result, Completed)]
-    assert len(RAN) == len(ran) == (1 if key else 0)
+    assert len(RAN) == len(ran) == 1
     assert len(results) == RACERS
+    used = [request for request in requests if request.consumed_at is not None]
+    assert [request.status for request in used] == ["approved"]
+    if key is None:
+        kinds = {result.kind for result in results if isinstance(result, Denial)}
+        assert kinds == {"pending"}
+        assert isinstance(again, Denial)
+        assert again.kind == "pending"
+    else:
+        assert isinstance(again, Completed)
+        assert again.replayed
     assert findings(broker.trace.entries) == []
 
 
