@@ -3,7 +3,7 @@
     mortal.py STATE WORKSPACE POINT       dies at POINT, or prints what the call came to
     mortal.py STATE WORKSPACE none        makes the same call again and prints what it came to
 
-The call has a key, needs a person (whose approval is given first), takes from a durable
+A fourth argument, `keyless`, makes it a call without a key. The call needs a person (whose approval is given first), takes from a durable
 budget, and appends one line to `effects` in the workspace. Everything is real but the death.
 """
 
@@ -135,9 +135,9 @@ def configured(state: Path, workspace: Path) -> BrokerConfig:
     )
 
 
-async def main(state: Path, workspace: Path, point: str) -> None:
+async def main(state: Path, workspace: Path, point: str, key: str | None) -> None:
     config = configured(state, workspace)
-    call = ToolCall("append_line", {"path": "effects", "line": "once"}, key="the-call")
+    call = ToolCall("append_line", {"path": "effects", "line": "once"}, key=key)
     async with (
         open_broker(config, [append_line]) as whole,
         open_session(
@@ -190,4 +190,11 @@ def doomed(broker: PermissionBroker, session: RunState, point: str) -> Permissio
 
 if __name__ == "__main__":
     os.environ["MORTAL_WORKSPACE"] = sys.argv[2]
-    anyio.run(main, Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
+    has_key = sys.argv[4:] != ["keyless"]
+    anyio.run(
+        main,
+        Path(sys.argv[1]),
+        Path(sys.argv[2]),
+        sys.argv[3],
+        "the-call" if has_key else None,
+    )

@@ -1,6 +1,6 @@
 """A broker killed at each of the eleven steps: nothing runs twice, nothing is lost.
 
-The outcome of asking again with the same key is stated per point: the call runs now, is held
+The outcome of asking again is stated per point: the call runs now, is held
 back as in doubt, or gives the result of its first run. Whatever happens, the log verifies.
 """
 
@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -62,9 +62,19 @@ CASES = [
 ]
 
 
-def mortal(tmp_path: Path, point: str) -> subprocess.CompletedProcess[str]:
+WITHOUT_A_KEY = [
+    # Nothing says that it is the same call once it may have run: it is a further one then, and
+    # a person has to be asked about that.
+    replace(case, again=USED_UP) if case.again == IN_DOUBT else case
+    for case in CASES
+    if "journal" not in case.point
+]
+
+
+def mortal(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    folders = [str(tmp_path / "state"), str(tmp_path / "work")]
     return subprocess.run(
-        [sys.executable, str(MORTAL), str(tmp_path / "state"), str(tmp_path / "work"), point],
+        [sys.executable, str(MORTAL), *folders, *arguments],
         capture_output=True,
         text=True,
         timeout=150,
@@ -82,12 +92,26 @@ QUICK = {"5_before_policy", "8_start_recorded", "9_after_effect"}
     ids=lambda case: case.point,
 )
 def test_killed_at_each_step(case: Case, tmp_path: Path) -> None:
+    _killed_and_asked_again(case, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "case",
+    sampled(WITHOUT_A_KEY, {"9_after_effect"}, named=lambda case: case.point),
+    ids=lambda case: case.point,
+)
+def test_killed_at_each_step_without_a_key(case: Case, tmp_path: Path) -> None:
+    """The approved call is found again until it may have run, and never after."""
+    _killed_and_asked_again(case, tmp_path, "keyless")
+
+
+def _killed_and_asked_again(case: Case, tmp_path: Path, *options: str) -> None:
     (tmp_path / "work").mkdir()
-    approved = mortal(tmp_path, "approve")
+    approved = mortal(tmp_path, "approve", *options)
     assert approved.returncode == 0, approved.stderr
 
-    died = mortal(tmp_path, case.point)
-    again = mortal(tmp_path, "none")
+    died = mortal(tmp_path, case.point, *options)
+    again = mortal(tmp_path, "none", *options)
 
     assert died.returncode == -signal.SIGKILL, died.stdout + died.stderr
     assert again.returncode == 0, again.stderr
