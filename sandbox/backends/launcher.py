@@ -28,6 +28,7 @@ log = get_logger("launch")
 LEAVE_SECONDS = 5.0
 """For a runner that has reported to end, and for a killed one to be gone."""
 DIAGNOSTICS_BYTES = 2048
+DRAIN_BYTES = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,7 @@ async def end(launched: Launched, runner: int | None, *, leaves: bool) -> None:
     # The whole group: a launcher killed alone in its first milliseconds leaves a child.
     _kill_group(launched.process)
     await _is_over(launched.ended)
+    await _until_left(launched.stream)
 
 
 async def _is_over(launcher: int) -> bool:
@@ -123,6 +125,25 @@ async def _is_over(launcher: int) -> bool:
         await anyio.wait_readable(launcher)
         return True
     return False
+
+
+async def _until_left(stream: socket.socket) -> None:
+    """Waits until nobody has the other end: a killed launcher's child dies after it.
+
+    That is no child of ours to wait for, but it has the launcher's standard input to its end.
+    """
+    with suppress(OSError):
+        stream.setblocking(False)  # noqa: FBT003 - the socket module's signature
+        stream.shutdown(socket.SHUT_WR)  # a runner that reads on leaves
+    with anyio.move_on_after(LEAVE_SECONDS):
+        while True:
+            try:
+                if not stream.recv(DRAIN_BYTES):
+                    return
+            except BlockingIOError:
+                await anyio.wait_readable(stream)
+            except OSError:
+                return  # reset: it was closed with something unread
 
 
 def collect(process: subprocess.Popen[bytes]) -> None:

@@ -39,8 +39,8 @@ async def test_nothing_is_left_whenever_it_is_cancelled(sandbox: Sandbox) -> Non
     for step in range(24):
         with anyio.move_on_after(step * step * 0.0005):
             await call(sandbox, "spin")
-
-    assert leftovers() == []
+        left = leftovers()
+        assert left == [], left
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

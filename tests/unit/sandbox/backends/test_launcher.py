@@ -11,7 +11,8 @@ import pytest
 from runner_words import HELLO
 
 from sandbox import SandboxProfile, SandboxProviderError
-from sandbox.backends.launcher import Launched, started
+from sandbox.backends.bubblewrap.reaper import LEASE_VARIABLE, launchers
+from sandbox.backends.launcher import Launched, end, started
 from sandbox.backends.local_process import LocalProcess
 from sandbox.isolation.cgroup import RunGroup
 
@@ -52,6 +53,30 @@ async def test_a_process_that_is_never_named_is_not_waited_for(
     await prewprocess.destroy()
 
     assert launched.process.returncode is not None
+
+
+ORPHANS = """
+import os, signal, time
+if os.fork():
+    signal.pause()
+os.setsid()
+os.write(1, str(os.getpid()).encode())
+while os.read(0, 1 << 20):
+    pass
+time.sleep(0.3)
+"""
+
+
+async def test_a_killed_launchers_child_is_waited_for() -> None:
+    """It is nobody's child by then, and takes a moment to be gone."""
+    argv = [sys.executable, "-c", ORPHANS]
+    environment = {LEASE_VARIABLE: "of this test"}
+    with started(argv, name="x", environment=environment, descriptors=()) as launched:
+        child = int(launched.stream.recv(100))
+        assert child in launchers()
+        await end(launched, None, leaves=False)
+
+        assert not {child, launched.process.pid} & set(launchers())
 
 
 async def _never() -> int:
