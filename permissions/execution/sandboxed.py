@@ -177,15 +177,20 @@ class SandboxedExecutor:
                 return await self._on_overlay(execution, replace(profile, wall_seconds=seconds))
             copied = await to_thread.run_sync(self._copied, execution)
             files = {
-                f"{FILES}/{name}"
-                if execution.definition.options.command is None
-                else name: data
+                _in_working_directory(execution, name): data
                 for name, data in copied.contents.items()
             }
             if execution.definition.options.stateful:
                 result = await self._run_in_session(execution, files, seconds)
             else:
-                profile = replace(profile, wall_seconds=seconds)
+                profile = replace(
+                    profile,
+                    wall_seconds=seconds,
+                    secret_files={
+                        _in_working_directory(execution, name): handle
+                        for name, handle in profile.secret_files.items()
+                    },
+                )
                 result = await self._run(execution, profile, files=files)
         except StateLostError as err:
             return Outcome("state_lost", detail=str(err), verdict="state_lost")
@@ -321,6 +326,11 @@ class _Gate:
         return EgressDecision(
             permitted=answer.permitted, reason=answer.code, number=answer.number
         )
+
+
+def _in_working_directory(execution: Execution, name: str) -> str:
+    """Where a file has to lie that the tool finds as `name`: a command starts at the top."""
+    return f"{FILES}/{name}" if execution.definition.options.command is None else name
 
 
 def _preload(module: str, qualname: str, *, is_async: bool) -> tuple[str, ...]:

@@ -77,7 +77,7 @@ async def editor(
 
     Args:
         workspace: the folder.
-        code: where copies of the tools' code are kept.
+        code: where copies of the tools' code and the journals of commits are kept.
         effects: what policy answers about change sets; permits by default.
         sandbox: the backend; bubblewrap by default.
         options: of `memory_broker`.
@@ -86,7 +86,11 @@ async def editor(
     code.chmod(0o755)
     backend = sandbox or BubblewrapSandbox()
     executor = SandboxedExecutor(
-        backend, stage=CodeStage(code), profiles={}, private=(workspace / ".wardline",)
+        backend,
+        stage=CodeStage(code),
+        profiles={},
+        private=(workspace / ".wardline",),
+        journals=code / "commits",
     )
     async with (
         memory_broker(

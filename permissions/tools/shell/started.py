@@ -31,6 +31,7 @@ _FIND_ACTIONS: Final = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 _AWK: Final = frozenset({"awk", "gawk", "mawk", "nawk", "original-awk"})
 _AWK_STARTS = re.compile(r"system|(?<!\|)\|(?!\|)|@load|\|\s*getline")
 _SED_STARTS = re.compile(r"(?:^|[;{}0-9$/!\s])e(?:\s|$|;|})|s(.).*\1.*\1[gpiImM0-9]*e")
+_SED_OPTION = re.compile(r"-[nErsuz]+i?|-i")  # none of them takes the next word
 _EDITORS: Final = frozenset({"nvim", "vi", "view", "vim"})
 
 
@@ -162,8 +163,23 @@ def _opened(words: Words, mark: str) -> Words:
 def _program_text(kind: str, words: Words) -> Started:
     """Awk and sed: their program may start others."""
     starts = _AWK_STARTS if kind in _AWK else _SED_STARTS
-    is_open = any(starts.search(word.text) or not word.fixed for word in words[1:])
+    given = words[1:] if kind in _AWK else _without_files(words[1:])
+    is_open = any(starts.search(word.text) or not word.fixed for word in given)
     return Started(doubts=[f"{kind} may start programs"] if is_open else [])
+
+
+def _without_files(words: Words) -> Words:
+    """The words of sed up to `--`, where plain options and one script stand before it.
+
+    What follows can only be names of files then. Else all words: one of them may be the script.
+    """
+    texts = [word.text for word in words]
+    end = texts.index("--") if "--" in texts else len(texts)
+    if end == len(texts) or not all(word.fixed for word in words[: end + 1]):
+        return words
+    *options, script = texts[:end] or [""]
+    plain = all(_SED_OPTION.fullmatch(option) for option in options)
+    return words[:end] if plain and script and not script.startswith("-") else words
 
 
 def _interpreter(kind: str, words: Words) -> Started:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import pytest
 
-from wardline import Broker, BrokerConfig, CallDenied, PathArg, RecipientArg, tool
+from wardline import Broker, BrokerConfig, CallDenied, FreeText, PathArg, RecipientArg, tool
 from wardline.config import PdpConfig, SandboxConfig
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def read_file(path: Annotated[str, PathArg("read")]) -> str:
 
 
 @tool(effect="write", impact="low")
-def save(path: Annotated[str, PathArg("write")], text: str) -> str:
+def save(path: Annotated[str, PathArg("write")], text: Annotated[str, FreeText()]) -> str:
     """Saves a text."""
     Path(path).write_text(text)
     return "saved"
@@ -37,7 +37,7 @@ def careless(path: str) -> str:
 
 
 @tool(effect="send", impact="low")
-def mail(to: Annotated[str, RecipientArg()], body: str) -> str:
+def mail(to: Annotated[str, RecipientArg()], body: Annotated[str, FreeText()]) -> str:
     """Sends a mail."""
     return f"sent {body} to {to}"
 

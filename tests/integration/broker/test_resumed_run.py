@@ -17,7 +17,7 @@ from permissions.setup.config import BrokerConfig
 from permissions.setup.factory import open_broker
 from permissions.testing import Person, memory_broker
 from permissions.tools.call import ToolCall
-from wardline import PathArg, tool
+from wardline import FreeText, PathArg, tool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,9 @@ async def read_note(path: Annotated[str, PathArg()]) -> str:
 
 
 @tool(effect="write", impact="low", output="trusted")
-async def write_note(path: Annotated[str, PathArg("write")], text: str) -> str:
+async def write_note(
+    path: Annotated[str, PathArg("write")], text: Annotated[str, FreeText()]
+) -> str:
     """Writes nothing, for this test."""
     return "written"
 

@@ -8,7 +8,7 @@ import pytest
 
 from permissions.broker.mapping import targets_of
 from permissions.errors import ArgumentsError
-from permissions.tools.command import argv_of
+from permissions.tools.command import argv_of, command_target
 from wardline import (
     CommandOutput,
     PathArg,
@@ -54,6 +54,29 @@ def test_policies_see_the_command(tmp_path: Path) -> None:
         "complete": True,
         "declared": True,
     }
+
+
+@pytest.mark.parametrize(
+    ("template", "declared"),
+    [
+        (("sed", "-i", "s/open/paid/", "--", "{path}"), True),
+        (("sed", "-n", "-E", "/x/p", "--", "{path}", "{path}"), True),
+        (("sed", "s/open/paid/", "{path}"), False),
+        (("sed", "-i", "--", "{path}"), False),
+        (("sed", "-l", "--", "{path}"), False),
+        (("sed", "-e", "{path}", "--", "a"), False),
+        (("sed", "1e", "--", "{path}"), False),
+        (("awk", "1", "--", "{path}"), False),
+    ],
+)
+def test_an_argument_that_can_only_name_a_file_leaves_a_command_declared(
+    template: tuple[str, ...], *, declared: bool
+) -> None:
+    found = command_target(
+        template, argv_of(template, {"path": "a.txt"}, shell=False), shell=False
+    )
+
+    assert found["declared"] is declared
 
 
 def test_policies_see_that_a_shell_reads_it(tmp_path: Path) -> None:

@@ -85,7 +85,8 @@ def test_an_argv_that_starts_a_shell_is_a_text_for_a_shell(
 
 OPEN = [
     "python3 -c pass", "python3.12 -Ic pass", "perl -ne 1", "ruby -e 1", "node --eval=1", "php -r 1",
-    "python3", "python3 -", "awk BEGIN{system(x)}", "sed 1e", "sed s/a/b/e x", "git -c a.b=c fetch",
+    "python3", "python3 -", "awk BEGIN{system(x)}", "sed 1e", "sed s/a/b/e x", "sed -n -- 1e x", "sed -l -- 1e x", "sed -e 1e -- x",
+    "git -c a.b=c fetch",
     "git bisect run x", "tar --checkpoint-action=exec=x -cf a b", "tar -I x -cf a b",
     "rsync -e x a b", "find . -exec {} ;", "xargs env", "xargs sh -c", "bash", "bash x.sh",
     "zsh -c ls", "parallel ssh ::: a", "env -S ssh", "timeout --unknown 5 ssh", "sudo -s", "",
