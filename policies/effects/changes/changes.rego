@@ -229,7 +229,15 @@ _opens(change) if {
 _opens(change) if {
 	change.kind != "deleted"
 	change.type != "link"
+	is_string(change.mode)
 	strings.any_suffix_match(change.mode, ["2", "3", "6", "7"])
+}
+
+# Bits that are not known may be any.
+_opens(change) if {
+	change.kind != "deleted"
+	change.type != "link"
+	change.mode == null
 }
 
 _protected(change) if change.protected == true

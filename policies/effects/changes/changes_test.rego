@@ -78,6 +78,7 @@ test_other_permissions_are_asked_for if {
 	_asked(_of("write", [everybody])) == {"changes.permissions"}
 	_asked(_of("write", [object.union(everybody, {"mode": "0775"})])) == set()
 	_asked(_of("write", [object.union(fixture.created("a"), {"mode": "0666"})])) == {"changes.permissions"}
+	_asked(_of("write", [object.union(fixture.created("a"), {"mode": null})])) == {"changes.permissions"}
 }
 
 test_what_makes_a_folder_a_repository_is_asked_for if {

@@ -39,6 +39,7 @@ TARGETS = [
         "inside_workspace": True,
         "relative": "out",
         "hidden": False,
+        "links": None,
     },
     {"kind": "amount", "argument": "amount", "currency": "EUR", "minor": 1},
 ]

@@ -127,7 +127,7 @@ async def test_the_question_has_every_key_of_the_contract(tmp_path: Path) -> Non
             "plan": None,
             "provenance": {
                 "/to/0": entry("user", trusted=True, control=True),
-                "/subject": entry("unknown", trusted=False, control=True),
+                "/subject": entry("user", trusted=True, control=True),
                 "/body": entry("default", trusted=True, control=False),
                 "/attach": entry("default", trusted=True, control=True),
             },
