@@ -80,6 +80,13 @@ def replace_n(pairs: dict[str, str], text: str) -> str:
     return "".join((*out, text[last:]))
 
 
+def indexof(text: str, part: str) -> int:
+    """`indexof`: the first position in characters, or -1. OPA finds nothing in an empty part."""
+    if not part:
+        raise ValueError("nothing to look for")
+    return text.find(part)
+
+
 def indexof_n(text: str, part: str) -> list[int]:
     """`indexof_n`: every position, overlapping ones too."""
     if not part:
@@ -207,6 +214,7 @@ TEXTS: Mapping[str, tuple[int, Any]] = {
     "base64url.encode_no_pad": (1, base64url_encode_no_pad),
     "glob.quote_meta": (1, glob_quote_meta),
     "hex.decode": (1, hex_decode),
+    "indexof": (2, indexof),
     "indexof_n": (2, indexof_n),
     "lower": (1, lower),
     "strings.count": (2, count),

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from permissions.model import JsonObject
 
 pytestmark = pytest.mark.opa
-FULL_RUN = (pytest.mark.slow, pytest.mark.timeout(1800))
+FULL_RUN = (pytest.mark.long, pytest.mark.timeout(1800))
 
 TABLES = Path(__file__).parents[2] / "cases" / "tables.json"
 SEED = 20261129

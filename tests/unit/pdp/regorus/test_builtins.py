@@ -19,6 +19,10 @@ ERROR = "error"
 
 
 CASES: dict[str, Any] = {
+    'indexof("aéb", "b")': 2,
+    'indexof("ab", "c")': -1,
+    'indexof("ab", "")': ERROR,
+    'indexof("", "")': ERROR,
     'glob.match("**.pem", ["/"], "a/b.pem")': True,
     'glob.match("*.pem", ["/"], "a/b.pem")': False,
     'glob.match("*.pem", null, "a/b.pem")': True,
