@@ -364,7 +364,9 @@ async def test_a_full_disk_at_the_trace_runs_nothing(small_disk: Path) -> None:
             refused.append(result)
             refused.append(await broker.call(session, LOOK))
 
-    with pytest.raises(TraceWriteError, match="No space left"):  # the end of the run is lost
+    # The end of the run is lost. Which file found no room first, a segment or the state file
+    # that keeps how far the log goes, depends on what was left in the last block of each.
+    with pytest.raises(TraceWriteError, match=r"No space left|disk is full"):
         await work()
 
     first, second = [each for each in refused if isinstance(each, Denial)]
