@@ -94,6 +94,13 @@ def indexof_n(text: str, part: str) -> list[int]:
     return [at for at in range(len(text)) if text.startswith(part, at)]
 
 
+def replace(text: str, old: str, new: str) -> str:
+    """`replace`: every occurrence. With nothing to look for OPA tears characters into bytes."""
+    if not old:
+        raise ValueError("nothing to look for")
+    return text.replace(old, new)
+
+
 def split_n(text: str, delimiter: str, limit: int) -> list[str]:
     """`strings.split_n`: the first `limit` parts, or the last when it is negative."""
     if type(limit) is not int:
@@ -216,6 +223,7 @@ TEXTS: Mapping[str, tuple[int, Any]] = {
     "hex.decode": (1, hex_decode),
     "indexof": (2, indexof),
     "indexof_n": (2, indexof_n),
+    "replace": (3, replace),
     "lower": (1, lower),
     "strings.count": (2, count),
     "strings.replace_n": (2, replace_n),

@@ -23,6 +23,7 @@ CASES: dict[str, Any] = {
     'indexof("ab", "c")': -1,
     'indexof("ab", "")': ERROR,
     'indexof("", "")': ERROR,
+    'replace("aXbX", "X", "-")': "a-b-",
     'glob.match("**.pem", ["/"], "a/b.pem")': True,
     'glob.match("*.pem", ["/"], "a/b.pem")': False,
     'glob.match("*.pem", null, "a/b.pem")': True,
