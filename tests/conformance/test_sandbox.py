@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
-from backends import BACKENDS, leftovers
+from backends import BACKENDS, REPEATED, leftovers
 
 from sandbox.conformance import CHECKS, call
 from sandbox.profile import SandboxProfile
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sandbox import Sandbox
 
 
+@pytest.mark.parametrize("sandbox", REPEATED, indirect=True)
 @pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS.keys())
 async def test_conforms(sandbox: Sandbox, check: Callable[[Sandbox], Awaitable[None]]) -> None:
     await check(sandbox)
