@@ -39,7 +39,7 @@ def trust(
     \b
     Examples:
       $ wardline trust
-      $ wardline trust ~/work/agent/wardline.toml
+      $ wardline trust ~/agent/wardline.toml
       $ wardline trust --list
     """
     known = TrustList()
