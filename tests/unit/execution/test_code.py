@@ -6,6 +6,7 @@ import os
 import sys
 import sysconfig
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -105,7 +106,7 @@ def test_code_that_lies_deep_in_an_installed_package_is_staged(
 ) -> None:
     """Its name leads nowhere from the folder of installed packages: data of one, run as code."""
     paths = {**sysconfig.get_paths(), "purelib": str(project.parent.parent)}
-    monkeypatch.setattr(sysconfig, "get_paths", lambda: paths)
+    monkeypatch.setattr(code, "sysconfig", SimpleNamespace(get_paths=lambda: paths))
 
     assert (staged(stage, project) / project.name / "tools.py").is_file()
 
