@@ -1,0 +1,63 @@
+"""Targets: what an argument points at, parsed so that policies never parse text.
+
+An argument marked with one of the classes below (`Annotated[str, PathArg("write")]`) is
+turned into a JSON document that policies see as `resource.properties.targets`. A value that
+cannot be parsed without doubt is refused as a bad argument: `http://10.1` or a path with a
+NUL byte never reaches a policy as something that looks harmless.
+
+One kind of target is one module here. Not in here: what a policy makes of a target.
+
+Not protected from: a path whose links change between decision and use (sandboxed tools are,
+by their mounts), and a host name that resolves to a private address (the egress proxy checks
+the address it dials).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from permissions.tools.targets.amount import AmountArg, minor_digits
+from permissions.tools.targets.base import Target, TargetError
+from permissions.tools.targets.command import CommandArg
+from permissions.tools.targets.free_text import FreeText
+from permissions.tools.targets.host import HostArg
+from permissions.tools.targets.path import PathArg
+from permissions.tools.targets.recipient import RecipientArg
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from permissions.vocabulary import JsonObject, JsonValue
+
+__all__ = [
+    "MARKS",
+    "AmountArg",
+    "CommandArg",
+    "FreeText",
+    "HostArg",
+    "PathArg",
+    "RecipientArg",
+    "Target",
+    "TargetError",
+    "minor_digits",
+    "parse_targets",
+]
+
+MARKS = (PathArg, HostArg, RecipientArg, AmountArg, CommandArg, FreeText)
+
+
+def parse_targets(
+    mark: Target, argument: str, value: JsonValue, root: Path
+) -> list[JsonObject]:
+    """The documents of one argument: one, none for null, or one per item of a list.
+
+    Raises:
+        TargetError: a value cannot be parsed without doubt.
+    """
+    if value is None:
+        return []
+    many = isinstance(value, list) and not isinstance(mark, CommandArg)
+    return [
+        {"kind": mark.kind, "argument": argument, **mark.parse(item, root)}
+        for item in (value if many else [value])
+    ]
