@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from permissions.tools.decorator import tool
     from permissions.tools.definition import ToolDefinition
     from permissions.tools.denied import CallDenied
+    from permissions.tools.from_schema import tool_from_schema
     from permissions.tools.targets import (
         AmountArg,
         CommandArg,
@@ -80,6 +81,7 @@ __all__ = [
     "open_broker",
     "open_session",
     "tool",
+    "tool_from_schema",
 ]
 
 _HOMES = {
@@ -115,6 +117,7 @@ _HOMES = {
     "open_broker": "permissions.setup.factory",
     "open_session": "permissions.sessions.open",
     "tool": "permissions.tools.decorator",
+    "tool_from_schema": "permissions.tools.from_schema",
 }
 
 require_own_packages(__file__)
