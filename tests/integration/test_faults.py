@@ -22,6 +22,7 @@ import anyio.lowlevel
 import pytest
 from backends import leftovers
 from boxed import linger
+from disks import disk_of
 from opa_server import opa_server
 from people import first_pending
 from relay import Relay
@@ -322,22 +323,8 @@ async def test_an_opa_that_is_down_or_slow_denies_and_its_return_is_noticed(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of four megabytes."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small file system needs root; a file limit stands in elsewhere")
-    mount = tmp_path / "disk"
-    mount.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(mount)],
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        pytest.skip(f"a tmpfs cannot be mounted here: {done.stderr.decode()[:200]}")
-    try:
-        yield mount
-    finally:
-        subprocess.run(["umount", str(mount)], check=True)
+    with disk_of(8, tmp_path / "disk") as disk:
+        yield disk
 
 
 def fill(disk: Path) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 import pytest
+from disks import disk_of
 from logs import CONFIG, KEK, NAME, SIGNER, before, record_run, run_start
 
 from permissions.errors import TraceIntegrityError, TraceWriteError
@@ -33,6 +34,7 @@ SUPPORT = str(Path(sys.modules["logs"].__file__ or "").parent)
 WRITER = """
 import sys, anyio
 from pathlib import Path
+from disks import disk_of
 from logs import CONFIG, KEK, NAME, SIGNER, before, outcome, run_start
 from permissions.trace.log import open_log
 
@@ -115,22 +117,8 @@ def test_no_acknowledged_entry_is_lost_to_kill_9(tmp_path: Path):
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of two megabytes."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small file system needs root; RLIMIT_FSIZE stands in elsewhere")
-    mount = tmp_path / "disk"
-    mount.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(mount)],
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        pytest.skip(f"a tmpfs cannot be mounted here: {done.stderr.decode()[:200]}")
-    try:
-        yield mount
-    finally:
-        subprocess.run(["umount", str(mount)], check=True)
+    with disk_of(2, tmp_path / "disk") as disk:
+        yield disk
 
 
 async def test_a_full_disk_closes_the_log_and_says_so(small_disk: Path):
@@ -185,6 +173,7 @@ async def _reopen(directory: Path) -> None:
 LIMITED = """
 import resource, sys, anyio
 from pathlib import Path
+from disks import disk_of
 from logs import CONFIG, KEK, NAME, SIGNER, before, run_start
 from permissions.errors import TraceWriteError
 from permissions.trace.log import open_log
