@@ -422,7 +422,7 @@ class PermissionBroker:
             duration_us=parts.clock() - admission.started,
         )
         record.note(entry)
-        await record.flush(admission.terms.evidence)
+        index = await record.flush(admission.terms.evidence)
         session.settle(
             admission.id,
             admission.definition,
@@ -432,6 +432,7 @@ class PermissionBroker:
             status=outcome.status,
             value=delivery.document,
             readable=delivery.readable,
+            entry=index,
         )
         with recording():
             if admission.reserved is not None:

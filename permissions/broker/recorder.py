@@ -39,8 +39,8 @@ class Recorder:
         """Keeps entries for the next `flush`."""
         self._noted += entries
 
-    async def flush(self, evidence: Evidence) -> None:
-        """Records what is noted.
+    async def flush(self, evidence: Evidence) -> int:
+        """Records what is noted; gives the index of the last entry.
 
         Raises:
             TraceError: it cannot be recorded, or the trace gave no answer in time. What the
@@ -50,11 +50,12 @@ class Recorder:
         entries, self._noted = self._noted, []
         with recording():
             try:
-                await self._trace.append(entries, evidence=evidence)
+                receipt = await self._trace.append(entries, evidence=evidence)
             except Exception:
                 refused = [entry for entry in entries if entry.type != "start"]
                 self._noted = refused + self._noted
                 raise
+        return receipt.first + receipt.count - 1
 
 
 @contextmanager

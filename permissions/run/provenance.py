@@ -64,6 +64,29 @@ _VALUE_LIKE = re.compile(r"[0-9@/._:-]")
 _KEY_DATA = re.compile(r"[^A-Za-z_]")
 
 
+class Output(NamedTuple):
+    """The recorded output that a value was read from: a call, and the entry of its outcome."""
+
+    call: str
+    entry: int | None
+
+
+class _Site(NamedTuple):
+    """Where in an output a value stands: a pointer, and characters when it was cut out."""
+
+    output: Output
+    pointer: str
+    cut: tuple[int, int] | None
+
+    def document(self) -> JsonObject:
+        return {
+            "call": self.output.call,
+            "entry": self.output.entry,
+            "pointer": self.pointer,
+            "cut": None if self.cut is None else list(self.cut),
+        }
+
+
 class _Found(NamedTuple):
     """A value's best standing so far; a smaller rank wins."""
 
@@ -71,6 +94,7 @@ class _Found(NamedTuple):
     origin: str
     source: str | None
     trusted: bool
+    site: _Site | None = None
 
 
 _USER = _Found(0, "user", None, trusted=True)
@@ -129,6 +153,7 @@ class ProvenanceLedger:
         effect: Effect,
         arguments: JsonObject,
         provenance: Mapping[str, JsonObject],
+        output: Output | None = None,
     ) -> None:
         """Records the result of a call that ran.
 
@@ -141,6 +166,7 @@ class ProvenanceLedger:
             effect: what the tool does; anything but `read` taints, whatever the manifest says.
             arguments: what the call was given.
             provenance: what `trace` said of them before the call.
+            output: where the record holds this result.
         """
         fed = [
             leaf
@@ -153,11 +179,12 @@ class ProvenanceLedger:
         if effect != "read":
             self._sow(fed)
         if trusted and effect == "read":
-            self._vouch(tool, value, fed, is_fed=_is_fed(arguments, provenance) or bool(fed))
+            is_fed = _is_fed(arguments, provenance) or bool(fed)
+            self._vouch(tool, value, fed, is_fed=is_fed, output=output)
         else:
             if not whole:
-                self._hide(tool)
-            self._taint(tool, value)
+                self._hide(tool, output)
+            self._taint(tool, value, output)
 
     def trace(
         self,
@@ -166,6 +193,9 @@ class ProvenanceLedger:
         defaulted: Collection[str] = (),
     ) -> dict[str, JsonObject]:
         """The origin of each leaf, keyed by JSON pointer, as `context.provenance` holds it.
+
+        `from` says which recorded output the value was seen in first: its call, the entry of
+        its outcome, the pointer there, and the characters when it was cut out of a text.
 
         Args:
             arguments: the call's arguments as JSON, defaults filled in.
@@ -187,6 +217,7 @@ class ProvenanceLedger:
                     "source": found.source,
                     "trusted": found.trusted,
                     "control": is_control,
+                    "from": None if found.site is None else found.site.document(),
                 }
         return traced
 
@@ -202,7 +233,7 @@ class ProvenanceLedger:
                 return found
             number = _number(leaf)
             if number is not None:
-                found = min(found, self._known.get(number, _UNKNOWN))
+                found = min(found, self._known.get(number, _UNKNOWN), key=_rank)
             if leaf.lower() in _FUNCTION_WORDS:
                 return found
             said = found.rank and any(is_said(leaf, text) for text in self._texts)
@@ -221,35 +252,43 @@ class ProvenanceLedger:
         return found
 
     def _vouch(
-        self, tool: str, value: JsonValue, fed: list[str | float], *, is_fed: bool
+        self,
+        tool: str,
+        value: JsonValue,
+        fed: list[str | float],
+        *,
+        is_fed: bool,
+        output: Output | None,
     ) -> None:
-        found = _Found(2, "tool", tool, trusted=True)
         folded = [_folded(each) for each in fed]
-        for each in _values(value):
+        for each, pointer in _sited(value):
             if not _traceable(each) or each in self._sown or _echoes(each, fed, folded):
                 continue
             # A tool can be made to spell an untrusted value out of what it is fed.
             known = self._known.get(each)
             if not (is_fed and known is not None and not known.trusted):
-                self._learn(each, found)
+                site = None if output is None else _Site(output, pointer, None)
+                self._learn(each, _Found(2, "tool", tool, trusted=True, site=site))
 
-    def _taint(self, tool: str, value: JsonValue) -> None:
-        found = _Found(6, "tool", tool, trusted=False)
-        for leaf in _values(value):
-            if _traceable(leaf):
-                for each in (leaf, *_value_words(leaf)):
-                    if each not in self._known and not self._lend_room(_size(each)):
-                        self._hide(tool)
-                        return
-                    self._learn(each, found)
+    def _taint(self, tool: str, value: JsonValue, output: Output | None) -> None:
+        for leaf, pointer in _sited(value):
+            if not _traceable(leaf):
+                continue
+            for each, cut in ((leaf, None), *_value_words(leaf)):
+                if each not in self._known and not self._lend_room(_size(each)):
+                    self._hide(tool, output)
+                    return
+                site = None if output is None else _Site(output, pointer, cut)
+                self._learn(each, _Found(6, "tool", tool, trusted=False, site=site))
 
-    def _hide(self, tool: str) -> None:
+    def _hide(self, tool: str, output: Output | None) -> None:
         """Some of what an untrusted output holds is not known: an unknown value may be of it."""
-        self._hidden = self._hidden or _Found(8, "tool", tool, trusted=False)
+        site = None if output is None else _Site(output, "", None)
+        self._hidden = self._hidden or _Found(8, "tool", tool, trusted=False, site=site)
 
     def _sow(self, fed: list[str | float]) -> None:
         for leaf in fed:
-            for value in (leaf, *_value_words(leaf)):
+            for value in (leaf, *(word for word, _ in _value_words(leaf))):
                 if value not in self._sown and self._make_room(_size(value)):
                     self._sown.add(value)
 
@@ -291,7 +330,7 @@ def pinned_by_plan(
     """
     tops = {_token(name) for name in names}
     return {
-        pointer: {**entry, "origin": "plan", "source": plan, "trusted": True}
+        pointer: {**entry, "origin": "plan", "source": plan, "trusted": True, "from": None}
         if entry["origin"] != "user" and "/" + pointer[1:].partition("/")[0] in tops
         else entry
         for pointer, entry in provenance.items()
@@ -321,14 +360,23 @@ def _leaves(
 
 def _values(value: JsonValue) -> Iterator[JsonValue]:
     """Scalars, and keys that are data rather than names of fields."""
+    return (each for each, _ in _sited(value))
+
+
+def _sited(value: JsonValue) -> Iterator[tuple[JsonValue, str]]:
+    """The same with the pointer of the scalar, or of the first one below the key."""
     seen: set[str] = set()
-    for _, leaf, keys in _leaves(value):
-        yield leaf
+    for pointer, leaf, keys in _leaves(value):
+        yield leaf, pointer
         for key in keys:
             if key not in seen:
                 seen.add(key)
                 if _KEY_DATA.search(key):
-                    yield key
+                    yield key, pointer
+
+
+def _rank(found: _Found) -> int:
+    return found.rank
 
 
 def _token(name: str) -> str:
@@ -361,13 +409,13 @@ def _size(value: str | float) -> int:
     return len(value) if isinstance(value, str) else 8
 
 
-def _value_words(leaf: str | float) -> Iterator[str]:
-    """Words of a text that look like addresses, ids, paths or amounts."""
+def _value_words(leaf: str | float) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Words of a text that look like addresses, ids, paths or amounts, and where they stand."""
     if isinstance(leaf, str):
         for match in _WORD.finditer(leaf):
             word = match[0].rstrip(".:!?")
             if len(word) >= _MIN_LENGTH and word != leaf and _VALUE_LIKE.search(word):
-                yield word
+                yield word, (match.start(), match.start() + len(word))
 
 
 def _is_fed(arguments: JsonObject, provenance: Mapping[str, JsonObject]) -> bool:

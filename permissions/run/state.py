@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
 
 from permissions.errors import ConfigError
 from permissions.model import Subject
-from permissions.run.provenance import pinned_by_plan
+from permissions.run.provenance import Output, pinned_by_plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -178,6 +178,7 @@ class RunState:
         status: str,
         value: JsonValue,
         readable: Readable,
+        entry: int | None = None,
     ) -> None:
         """Remembers how a call ended: history, labels, plan, where its output came from.
 
@@ -190,6 +191,7 @@ class RunState:
             status: `ok`, or any other word of `execution.base.Status`.
             value: the result as JSON.
             readable: all that can be read out of it, or out of the exception.
+            entry: index of its `outcome` in the trace.
         """
         self.history.append(
             {"tool": definition.name, "effect": definition.effect, "outcome": status}
@@ -206,6 +208,7 @@ class RunState:
             effect=definition.effect,
             arguments=arguments,
             provenance=provenance,
+            output=Output(call, entry),
         )
         if self.cursor is not None and call in self.cursor.in_flight:
             self.cursor = (

@@ -15,8 +15,10 @@ from permissions.errors import PlanError, RunOpenError
 from permissions.plan.cursor import Match, PlanCursor
 from permissions.plan.model import parse_plan
 from permissions.plan.verifier import verify_plan
+from permissions.run.provenance import Output
 from permissions.run.readable import UNREADABLE
 from permissions.run.state import UNTRUSTED
+from permissions.trace.entry import PastEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -132,6 +134,7 @@ def _restore_ending(
         effect=effect,
         arguments=orjson.loads(call["intent"].contents.get("arguments", b"{}")),
         provenance=_asked(call)["provenance"],
+        output=Output(name, end.index if isinstance(end, PastEntry) else None),
     )
     if session.cursor is not None and name in session.cursor.in_flight:
         done = status == "ok" and "result" in end.contents

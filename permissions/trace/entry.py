@@ -57,6 +57,13 @@ class TraceEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class PastEntry(TraceEntry):
+    """An entry read back, with its contents opened."""
+
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """Where the entries of one append stand: index of the first, and how many."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from permissions.trace.entry import TraceEntry
+from permissions.trace.entry import PastEntry
 from permissions.trace.reader import read_entries
 from permissions.trace.vault import VaultReader
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def history_of(run: str, *, directory: Path, kek: bytes) -> Iterator[TraceEntry]:
+def history_of(run: str, *, directory: Path, kek: bytes) -> Iterator[PastEntry]:
     """The entries of a run, in order. Blocking; reads the whole log, so it takes that time.
 
     Contents that were left out of the log are missing from their entry.
@@ -27,10 +27,11 @@ def history_of(run: str, *, directory: Path, kek: bytes) -> Iterator[TraceEntry]
     for entry in read_entries(directory):
         if entry.run == run:
             kind: Any = entry.type
-            yield TraceEntry(
+            yield PastEntry(
                 kind,
                 run,
                 entry.call,
                 dict(entry.body),
                 {name: entry.open(name, vault) for name in entry.sealed},
+                entry.index,
             )

@@ -145,7 +145,8 @@ async def test_the_question_has_every_key_of_the_contract(tmp_path: Path) -> Non
 
 
 def entry(origin: str, *, trusted: bool, control: bool) -> dict[str, Any]:
-    return {"origin": origin, "source": None, "trusted": trusted, "control": control}
+    where = {"origin": origin, "source": None, "trusted": trusted, "control": control}
+    return {**where, "from": None}
 
 
 CLAIMS = st.recursive(

@@ -149,6 +149,25 @@ async def test_what_ran_labels_the_session(first: ToolCall, labels: list[str]) -
     assert SEEN[-1]["context"]["labels"] == labels
 
 
+async def test_an_argument_names_the_entry_of_the_outcome_it_was_read_from() -> None:
+    async with (
+        memory_broker([untrusted], decide=labelling) as broker,
+        open_session(broker) as run,
+    ):
+        first = await broker.call(run, ToolCall("untrusted", {"text": "4711"}))
+        assert isinstance(first, Completed)
+        await broker.call(run, ToolCall("untrusted", {"text": first.value}))
+
+        index = [each.type for each in broker.trace.entries].index("outcome")
+
+    assert SEEN[-1]["context"]["provenance"]["/text"]["from"] == {
+        "call": first.call,
+        "entry": index,
+        "pointer": "",
+        "cut": None,
+    }
+
+
 async def test_the_history_is_bounded_and_tells_how_calls_ended() -> None:
     async with (
         memory_broker(TOOLS, decide=labelling) as broker,
