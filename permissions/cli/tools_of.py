@@ -5,17 +5,22 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from permissions.errors import ConfigError, ToolDefinitionError
 from permissions.tools.decorator import Guard
 from permissions.tools.unmarked import unmarked_arguments
 
+if TYPE_CHECKING:
+    from permissions.tools.definition import ToolDefinition
 
-def unmarked_in(module: str) -> list[str]:
-    """What policies cannot see of the guarded tools of a module, which this imports.
+
+def definitions_in(module: str) -> list[ToolDefinition]:
+    """The guarded tools of a module, which this imports.
 
     Raises:
         ConfigError: it cannot be imported, or holds no such tool.
+        ToolDefinitionError: the signature of one cannot be turned into a schema.
     """
     sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
     try:
@@ -28,8 +33,16 @@ def unmarked_in(module: str) -> list[str]:
     tools = {id(guard): guard for guard in guards if isinstance(guard, Guard)}
     if not tools:
         raise ConfigError(f"--tools {module}: no function of it is decorated with @tool")
+    return [guard.definition for guard in tools.values()]
+
+
+def unmarked_in(module: str) -> list[str]:
+    """What policies cannot see of the guarded tools of a module, which this imports.
+
+    Raises:
+        ConfigError: it cannot be imported, or holds no such tool.
+    """
     try:
-        definitions = [guard.definition for guard in tools.values()]
+        return [str(each) for each in unmarked_arguments(definitions_in(module))]
     except ToolDefinitionError as err:
         return [str(err)]
-    return [str(each) for each in unmarked_arguments(definitions)]

@@ -74,6 +74,21 @@ def test_public_names_are_documented() -> None:
     assert missing([*wardline.__all__, *sandbox.__all__], text) == []
 
 
+def test_findings_are_documented() -> None:
+    """Each code that is written in the loader, the linter or the review, and no other."""
+    sources = (ROOT / "permissions" / "pdp").rglob("*.py")
+    code = re.compile(r"\b(?:bundle|rego|review)\.[a-z_]+\b")
+    given = {
+        found
+        for source in sources
+        for found in re.findall(r'"((?:bundle|rego|review)\.[a-z_]+)"', source.read_text())
+    }
+    told = set(code.findall(code_in(page("reference/findings.md"))))
+
+    assert given - told == set()
+    assert told - given == {"review.some_code"}
+
+
 def test_reason_codes_are_documented() -> None:
     """Each code the broker gives is on its page."""
     assert missing([code.value for code in Code], page("reference/reason-codes.md")) == []

@@ -46,10 +46,11 @@ class InputLinter:
         self._names = names
         self._tables = tables
         self._homes = {id(rule): module for module in modules for rule in module.rules}
+        self._scopes: dict[int, _Scope] = {}
 
     def check(self, module: Module, rule: Rule) -> Iterator[Finding]:
         """Members, tables and words of one rule."""
-        scope = _Scope(module, _bindings(rule))
+        scope = self._scope(module, rule)
         for term in rule_terms(rule):
             if term.kind == "ref":
                 yield from self._unknown_member(scope, term)
@@ -72,6 +73,15 @@ class InputLinter:
                         f"it is one of {', '.join(members(shape))}",
                     )
                 shape = below
+
+    def shape_of(self, module: Module, rule: Rule, term: Term) -> Shape | None:
+        """What part of the input a term of a rule stands for; None when that is not plain."""
+        return self._shape(self._scope(module, rule), term, _DEPTH)
+
+    def _scope(self, module: Module, rule: Rule) -> _Scope:
+        if id(rule) not in self._scopes:
+            self._scopes[id(rule)] = _Scope(module, _bindings(rule))
+        return self._scopes[id(rule)]
 
     def _unknown_member(self, scope: _Scope, term: Term) -> Iterator[Finding]:
         shape = self._shape(scope, term.terms[0], _DEPTH)
@@ -192,7 +202,7 @@ class InputLinter:
     def _value(self, rule: Rule, depth: int) -> Shape | None:
         if rule.kind not in ("value", "function") or len(rule.values) != 1:
             return None
-        home = _Scope(self._homes[id(rule)], _bindings(rule))
+        home = self._scope(self._homes[id(rule)], rule)
         return self._shape(home, rule.values[0], depth)
 
 

@@ -100,6 +100,17 @@ class Names:
         """Paths of the rules that a reference may read: above, at, and below it."""
         yield from _reached(self._root, pattern, ())
 
+    def above(self, path: _Pattern) -> bool:
+        """Whether a path, its computed steps left out, lies within a rule or on the way to one."""
+        node = self._root
+        for step in path:
+            if node.rules or step is None:
+                return True
+            if step not in node.below:
+                return False
+            node = node.below[step]
+        return True
+
     def first_unknown(self, pattern: _Pattern) -> str | None:
         """The step of a reference that leaves a package for nothing that is there."""
         node = self._root

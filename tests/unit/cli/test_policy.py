@@ -10,6 +10,8 @@ from rego_samples import SAMPLE, sample_request
 from typer.testing import CliRunner
 
 from permissions.cli.policy import app
+from permissions.pdp.bundle import load_bundle
+from permissions.pdp.lint.bundle import require_sound
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +28,8 @@ test_permit if data.wardline.main.response.decision with input as {"resource": {
 def folder(tmp_path: Path) -> Path:
     policies = tmp_path / "policies"
     policies.mkdir()
-    (policies / "main.rego").write_text(SAMPLE)
+    conflict = 'response := {"decision": true} if input.resource.id == "conflict"\n'
+    (policies / "main.rego").write_text(SAMPLE.replace(conflict, ""))
     (policies / "main_test.rego").write_text(TESTS)
     return policies
 
@@ -77,6 +80,59 @@ def test_a_misspelt_test_is_a_finding(folder: Path) -> None:
     assert "`tset_deny` is no test" in result.stderr
 
 
+def test_check_finds_what_a_broker_would_not_mind(tmp_path: Path) -> None:
+    """It opens on it, so it is not the loader's to refuse."""
+    package = tmp_path / "all"
+    package.mkdir()
+    (package / "all.rego").write_text(
+        'package wardline.policies.all\n\nallow contains "all.x"\n'
+    )
+
+    result = run("check", "--overlay", tmp_path)
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("all/all.rego:3:1: review.allows_everything: ")
+    require_sound(load_bundle(overlay=tmp_path))
+
+
+def test_check_holds_rules_to_the_approvers_of_the_settings(tmp_path: Path) -> None:
+    package = tmp_path / "mine" / "ask"
+    package.mkdir(parents=True)
+    (package / "ask.rego").write_text(
+        "package wardline.policies.ask\n\nrequire_approval contains {\n"
+        '\t"code": "ask.x", "agent": "a", "operator": "o", "nearest": null,\n'
+        '\t"terms": {"approvers": ["finanse"], "quorum": 1, "expires_in_seconds": 900,'
+        ' "separation_of_duties": false},\n} if input.action.properties.effect == "send"\n'
+    )
+    settings = tmp_path / "wardline.toml"
+    settings.write_text('[approvers.alice]\ngroups = ["finance"]\npublic_key = "AAAA"\n')
+
+    alone = run("check", "--overlay", tmp_path / "mine")
+    held = run("check", "--overlay", tmp_path / "mine", "--config", settings)
+
+    assert (alone.exit_code, held.exit_code) == (0, 1)
+    assert "nobody is in the group `finanse`; it is one of finance, operators" in held.stderr
+
+
+@pytest.mark.opa
+def test_check_asks_the_real_opa(tmp_path: Path) -> None:
+    """What only its compiler finds, at the position it names."""
+    package = tmp_path / "typed"
+    package.mkdir()
+    (package / "typed.rego").write_text(
+        "package wardline.policies.typed\n\nimport data.wardline.lib\n\n"
+        'allow contains "typed.x" if input.resource.id == "a"\n'
+    )
+
+    asked = run("check", "--overlay", tmp_path)
+    alone = run("check", "--overlay", tmp_path, "--no-outside")
+
+    assert asked.stderr.startswith(
+        "typed/typed.rego:3:1: opa.compile: import data.wardline.lib unused"
+    )
+    assert (asked.exit_code, alone.exit_code) == (1, 0)
+
+
 def test_check_as_json(folder: Path) -> None:
     (folder / "bad.rego").write_bytes(b"\xff")
 
@@ -95,7 +151,7 @@ def test_check_on_top_of_the_shipped_policies(tmp_path: Path) -> None:
     )
 
     assert run("check", mine).exit_code == 1, "alone it has no entrypoint"
-    assert run("check", mine, "--on-top").exit_code == 0
+    assert run("check", "--overlay", mine).exit_code == 0
 
 
 def test_a_finding_cannot_steer_the_terminal(folder: Path) -> None:
@@ -182,7 +238,7 @@ def test_an_input_that_is_none_is_wrong_usage(folder: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["check", "/nowhere"], ["check", "--on-top"], ["explain"]]
+    "arguments", [["check", "/nowhere"], ["check", "--overlay"], ["explain"]]
 )
 def test_wrong_usage(arguments: list[str]) -> None:
     assert run(*arguments).exit_code == 2

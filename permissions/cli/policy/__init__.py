@@ -1,0 +1,17 @@
+"""`wardline policy`: check, test and try policies before anybody is held to them.
+
+Exit codes: 0 sound, passed or permitted; 1 findings, failed tests or a difference; 2 wrong
+usage; 3 denied; 4 denied until a person approves; 6 the policy gave no clear answer.
+"""
+
+from permissions.cli.policy.check import check
+from permissions.cli.policy.explain import explain
+from permissions.cli.policy.tests import run_test_rules
+from permissions.cli.program import noun
+
+app = noun("Check, test and try policies.")
+app.command()(check)
+app.command("test")(run_test_rules)
+app.command()(explain)
+
+__all__ = ["app"]
