@@ -57,6 +57,7 @@ from permissions.broker.result import (
     withheld,
 )
 from permissions.errors import (
+    ApprovalUsedError,
     BrokerError,
     ExecutionError,
     NoSessionError,
@@ -220,10 +221,18 @@ class PermissionBroker:
         earlier = await earlier_run(self.parts, attempt, question, self._live)
         if earlier is not None:
             return earlier
-        if attempt.call.key is None:
-            attempt.turn = attempt.session.take_turn(
-                question.definition.digest, question.args_digest
-            )
+        while True:
+            attempt.turn = attempt.session.turns[question.kind]
+            try:
+                return await self._decide(attempt, question)
+            except ApprovalUsedError:
+                # By an identical call that was asked for at the same time: this is the next one.
+                if attempt.session.turns[question.kind] == attempt.turn:
+                    raise
+            question = await understand_again(attempt, question, self.parts, self.isolation)
+
+    async def _decide(self, attempt: Attempt, question: Question) -> Admission:
+        """Steps 5 to 8 for a call that did not run before."""
         decided = await decision.evaluate(self.parts, attempt, question.document)  # 5
         approval = None
         if (asks := decided.access_request) is not None:  # 6
@@ -340,6 +349,7 @@ class PermissionBroker:
         try:
             session.reserve_step(attempt.id, admission.question.match)
             if approval is not None:
+                self._take_turn(attempt, admission.question)
                 await parts.approvals.consume(approval.id, binding=approval.binding)
             await begin(self.parts, admission)
             admission.started = parts.clock()
@@ -353,6 +363,18 @@ class PermissionBroker:
             raise
         session.calls += 1
 
+    def _take_turn(self, attempt: Attempt, question: Question) -> None:
+        """Takes the use of its approval for a call without a key; nobody gives one back.
+
+        Raises:
+            ApprovalUsedError: an identical call took it.
+        """
+        if attempt.call.key is not None:
+            return
+        if attempt.session.turns[question.kind] != attempt.turn:
+            raise ApprovalUsedError("an identical call of this run used the approval")
+        attempt.session.turns[question.kind] += 1
+
     async def _refuse(self, attempt: Attempt, refusal: Refusal) -> Denial:
         """Records a refusal. One that cannot be recorded is a refusal all the same."""
         denial = Denial(
@@ -364,8 +386,6 @@ class PermissionBroker:
         )
         if refusal.reasons[0].code == Code.EXECUTION_STATE_LOST:
             attempt.session.lost.discard(attempt.call.tool)  # told, and told once
-        if attempt.turn is not None:
-            attempt.session.turns.discard(attempt.turn)
         attempt.record.note(entries.denied(attempt, denial, refusal.votes))
         try:
             await attempt.record.flush(self.parts.evidence)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from permissions.obligations.budget import Reserved
     from permissions.obligations.obligations import Terms
     from permissions.plan.cursor import Match
-    from permissions.run.state import RunState, Turn
+    from permissions.run.state import RunState
     from permissions.tools.call import ToolCall
     from permissions.tools.definition import Arguments, ToolDefinition
 
@@ -37,8 +37,8 @@ class Attempt:
     session: RunState
     call: ToolCall
     record: Recorder
-    turn: Turn | None = None
-    """Which of the identical calls of its run it is, for a call without a key."""
+    turn: int = 0
+    """How many identical calls had used an approval when people were asked about this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,11 @@ class Question:
     document: JsonObject
     provenance: Mapping[str, JsonObject]
     match: Match | None
+
+    @property
+    def kind(self) -> tuple[Digest, Digest]:
+        """What identical calls have in common: the tool, and its effective arguments."""
+        return self.definition.digest, self.args_digest
 
 
 @dataclass(slots=True)
@@ -159,7 +164,7 @@ def requested_call(
     session, match = attempt.session, question.match
     return RequestedCall(
         run=session.run,
-        key=_position(attempt),
+        key=_position(attempt, effects),
         tool=question.definition.name,
         tool_digest=question.definition.digest,
         arguments=question.canonical.decode(),
@@ -174,8 +179,13 @@ def requested_call(
     )
 
 
-def _position(attempt: Attempt) -> str:
-    """Where in its run a call stands: by its caller's key, or as which of identical calls."""
-    if attempt.turn is not None:
-        return f"turn {attempt.turn.number}"
-    return f"key {attempt.call.key}"
+def _position(attempt: Attempt, effects: str | None) -> str:
+    """Where in its run a call stands: by its caller's key, or as which of identical calls.
+
+    Identical calls without a key are told apart by how many of them were approved and begun
+    before, so at any time people are asked about one of them. What a call would change is its
+    own, whatever others change.
+    """
+    if attempt.call.key is not None:
+        return f"key {attempt.call.key}"
+    return f"turn {attempt.turn}" if effects is None else f"call {attempt.id}"

@@ -8,10 +8,9 @@ its own event loop and between two awaits, so nothing in here needs a lock.
 from __future__ import annotations
 
 import unicodedata
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
-from itertools import count
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from permissions.errors import ConfigError
 from permissions.model import Subject
@@ -34,14 +33,6 @@ HISTORY = 20
 
 UNTRUSTED = "untrusted"
 """The label a session gets once an untrusted output was read."""
-
-
-class Turn(NamedTuple):
-    """Which of the identical calls of a run one is."""
-
-    tool_digest: str
-    args_digest: str
-    number: int
 
 
 @dataclass(slots=True)
@@ -67,8 +58,8 @@ class RunState:
     """Keyed calls that the trace says began: digests of key, tool and arguments."""
     refused: set[tuple[str, str]] = field(default_factory=set)
     """What a person said no to: digest of the tool, and of the arguments or the changes."""
-    turns: set[Turn] = field(default_factory=set)
-    """Those of calls without a key that are being decided or were started."""
+    turns: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How many calls without a key used an approval up, by digests of tool and arguments."""
     lost: set[str] = field(default_factory=set)
     """Stateful tools whose sandbox ended with an earlier session of this run; not told yet."""
 
@@ -109,17 +100,6 @@ class RunState:
             "required": self.plan_required,
             "scope_read": match.scope_read,
         }
-
-    def take_turn(self, tool_digest: str, args_digest: str) -> Turn:
-        """Which of identical calls of this run the next one is: the first that never ran.
-
-        A call that did not start gives its turn back (`turns.discard`): asked for again, it is
-        the same call, and an approval of it is found.
-        """
-        candidates = (Turn(tool_digest, args_digest, number) for number in count())
-        turn = next(each for each in candidates if each not in self.turns)
-        self.turns.add(turn)
-        return turn
 
     def reserve_step(self, call: str, match: Match | None) -> None:
         """Takes the call's use of the plan, if it is one the plan knows.

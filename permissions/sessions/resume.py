@@ -53,7 +53,7 @@ def restore(session: RunState, entries: Iterable[TraceEntry], parts: BrokerParts
                 session.calls += 1
                 if entry.body.get("enforced", {}).get("stateful") is True:
                     session.lost.add(call["intent"].body["tool"])
-                _restore_begun(session, call["intent"].body)
+                _restore_begun(session, call)
                 _restore_use(session, entry.call, call)
             elif "approval.denied" in entry.body.get("codes", ()):
                 about = entry.body.get("digest") or call["intent"].body["args_digest"]
@@ -77,13 +77,14 @@ def _restore_start(session: RunState, entry: TraceEntry) -> None:
     session.provenance.add_user_text(entry.contents.get("prompt", b"").decode())
 
 
-def _restore_begun(session: RunState, asked: JsonObject) -> None:
-    """That a call was started: one with a key by that, any other as the next of its kind."""
+def _restore_begun(session: RunState, call: dict[str, TraceEntry]) -> None:
+    """That a call was started: one with a key by that, any other by the approval it used."""
+    asked = call["intent"].body
     tool_digest, args_digest = asked["tool_digest"], asked["args_digest"]
-    if asked["key"] is None:
-        session.take_turn(tool_digest, args_digest)
-    else:
+    if asked["key"] is not None:
         session.started.add((asked["key"], tool_digest, args_digest))
+    elif call["start"].body.get("request") is not None:
+        session.turns[tool_digest, args_digest] += 1
 
 
 def _restore_plan(session: RunState, entry: TraceEntry, parts: BrokerParts) -> None:
