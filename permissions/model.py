@@ -239,5 +239,14 @@ class Completed:
     notes: tuple[str, ...] = ()
     """What of the workspace the tool did not get, or what it wrote is not there, and why."""
 
+    def left_out(self) -> str:
+        """`notes` as an adapter tells the agent beside the value; empty without any."""
+        if not self.notes:
+            return ""
+        return "\n".join([_LEFT_OUT, *(f"- {note}" for note in self.notes)])
+
+
+_LEFT_OUT = "Not all files went into the sandbox of this tool, or came back from it:"
+
 
 CallResult: TypeAlias = Completed | Denial

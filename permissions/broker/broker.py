@@ -427,6 +427,10 @@ class PermissionBroker:
         admission.result = delivery.denial or Completed(
             admission.id, name, delivery.value, notes=outcome.notes
         )
+        if outcome.notes:  # a caller of the decorated function gets the value alone
+            _log.warning(
+                "files_left_out", call=admission.id, tool=name, paths=len(outcome.notes)
+            )
         return admission.result
 
     async def _record_outcome(
@@ -458,10 +462,12 @@ class PermissionBroker:
             if admission.reserved is not None:
                 await session.budgets.settle(admission.reserved, admission.reserved.amounts)
             if (key := admission.key) is not None:
-                result, status = journal_form(delivery)
+                result, status = journal_form(delivery, outcome.notes)
                 await parts.journal.finish(key, result=result, status=status)
                 if status == "not_kept":
-                    self._live.put(key, delivery.value)
+                    name = admission.definition.name
+                    lives = Completed(admission.id, name, delivery.value, notes=outcome.notes)
+                    self._live.put(key, lives)
 
 
 def _fault(err: Exception) -> str:

@@ -8,15 +8,16 @@ be run twice; for any other the failure is told again, and why, or the call is i
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from permissions.broker.call import Earlier, journal_key
 from permissions.broker.denial import Refusal
 from permissions.broker.result import denied_code, restore
 from permissions.execution.journal import Finished, Fresh, InDoubt
 from permissions.logs import get_logger
-from permissions.model import Completed, Denial
+from permissions.model import Denial
 from permissions.reasons import Code, reason
 from permissions.signing.canonical import digest
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from permissions.broker.call import Admission, Attempt, Question
     from permissions.broker.ports import BrokerParts
     from permissions.execution.journal import JournalKey, Known
+    from permissions.model import Completed
     from permissions.tools.definition import ToolDefinition
 
 _log = get_logger("broker.idempotency")
@@ -39,15 +41,15 @@ class LiveResults:
     """
 
     def __init__(self) -> None:
-        self._results: OrderedDict[JournalKey, Any] = OrderedDict()
+        self._results: OrderedDict[JournalKey, Completed] = OrderedDict()
 
-    def put(self, key: JournalKey, value: Any) -> None:
+    def put(self, key: JournalKey, result: Completed) -> None:
         """Keeps one."""
-        self._results[key] = value
+        self._results[key] = result
         while len(self._results) > MAX_LIVE:
             self._results.popitem(last=False)
 
-    def get(self, key: JournalKey) -> Any:
+    def get(self, key: JournalKey) -> Completed | None:
         """The result of that call, or None."""
         return self._results.get(key)
 
@@ -71,9 +73,9 @@ async def earlier_run(
         known = InDoubt(0)
     if known is None or _may_run_again(definition, known):
         return None
-    if isinstance(known, Finished) and (value := live.get(key)) is not None:
-        completed = Completed(attempt.id, definition.name, value, replayed=True)
-        return Earlier(completed, definition, question.args_digest)
+    if isinstance(known, Finished) and (lives := live.get(key)) is not None:
+        again = replace(lives, call=attempt.id, replayed=True)
+        return Earlier(again, definition, question.args_digest)
     if isinstance(known, InDoubt):
         raise Refusal("in_doubt", reason(Code.CALL_IN_DOUBT))
     _log.info("call_replayed", call=attempt.id, tool=definition.name)

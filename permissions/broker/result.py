@@ -88,6 +88,9 @@ def deliver(admission: Admission, outcome: Outcome) -> Delivery:
         shown = _redacted_error(outcome.error, admission.terms.redact)
         return Delivery(error=shown, readable=read(outcome.error))
     found = _deliver_value(admission, outcome.value)
+    if outcome.notes:  # names of files, which somebody chose
+        document = [found.readable.document, [*outcome.notes]]
+        found = replace(found, readable=replace(found.readable, document=document))
     # One that was decided against after the run is for the record alone.
     return found if outcome.denial is None else _only_recorded(found, outcome.denial)
 
@@ -205,7 +208,9 @@ def _denial(
     return Denial(admission.id, admission.definition.name, kind, (why,))
 
 
-def journal_form(delivery: Delivery) -> tuple[bytes, JournalStatus]:
+def journal_form(
+    delivery: Delivery, notes: tuple[str, ...] = ()
+) -> tuple[bytes, JournalStatus]:
     """How an ended call is kept, so that asking again gives the same without a second run."""
     if delivery.denial is not None:
         reasons = [each.model_dump(mode="json") for each in delivery.denial.reasons]
@@ -214,7 +219,7 @@ def journal_form(delivery: Delivery) -> tuple[bytes, JournalStatus]:
         said = f"{type(delivery.error).__name__}: {error_text(delivery.error)}"
         return said.encode(errors="backslashreplace"), "error"
     try:
-        return keep(delivery.value), "ok"
+        return keep([delivery.value, [*notes]]), "ok"
     except NotKeptError as err:
         return str(err).encode(errors="backslashreplace"), "not_kept"
 
@@ -243,10 +248,10 @@ def restore(definition: ToolDefinition, call: str, finished: Finished) -> CallRe
     if finished.status == "not_kept":
         return _not_kept(definition, call, finished.result.decode())
     try:
-        value = restored(finished.result)
+        value, notes = restored(finished.result)
     except NotKeptError as err:
         return _not_kept(definition, call, str(err))
-    return Completed(call, definition.name, value, replayed=True)
+    return Completed(call, definition.name, value, replayed=True, notes=tuple(notes))
 
 
 def _not_kept(definition: ToolDefinition, call: str, kind: str) -> Denial:

@@ -73,6 +73,8 @@ def outcome_of(
         hint = "; name its folder in [sandbox] code_roots" if _is_missing(name) else ""
         if changed is not None and changed.changes is not None:
             hint += "; what it changed in the workspace was discarded"
+        if left_out:
+            hint += f"; not in its sandbox: {', '.join(_said_of(left_out))}"
         error = ToolFailedError(f"{name}: {result.error.message}{hint}")
     return Outcome(
         status,
@@ -136,7 +138,8 @@ NOTES = 20
 
 
 def _said_of(left_out: Sequence[LeftOut]) -> tuple[str, ...]:
-    notes = tuple(f"{each.path}: {each.reason}" for each in left_out[:NOTES])
+    # A path may hold line breaks and characters that turn a text round.
+    notes = tuple(f"{repr(each.path)[1:-1]}: {each.reason}" for each in left_out[:NOTES])
     more = len(left_out) - NOTES
     return (*notes, f"and {more} more paths") if more > 0 else notes
 

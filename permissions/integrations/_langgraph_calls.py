@@ -183,6 +183,19 @@ def denial_message(denial: Denial, request: ToolCallRequest) -> ToolMessage:
     )
 
 
+def with_note(message: ToolMessage, note: str) -> ToolMessage:
+    """A tool's message, and below it what the broker says of it; content of either form."""
+    if not note:
+        return message
+    content = message.content
+    said = (
+        f"{content}\n\n{note}"
+        if isinstance(content, str)
+        else [*content, {"type": "text", "text": note}]
+    )
+    return message.model_copy(update={"content": said})
+
+
 def held_calls(state: StateSnapshot) -> tuple[HeldCall, ...]:
     """The calls a suspended graph waits with. Interrupts of others are left alone."""
     return tuple(

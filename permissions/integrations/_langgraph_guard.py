@@ -21,8 +21,9 @@ from permissions.integrations._langgraph_calls import (
     denial_message,
     question,
     tool_call,
+    with_note,
 )
-from permissions.model import Denial
+from permissions.model import Completed, Denial
 from permissions.reasons import Code, reason
 from permissions.sessions.handle import LocalSession, at_once
 from permissions.tools.context import CURRENT_SESSION, granting
@@ -189,6 +190,8 @@ def _delivered(
         return denial_message(
             Denial(call, request.tool_call["name"], "denied", changed), request
         )
-    if isinstance(decided, Admission) and isinstance(decided.result, Denial):
+    if isinstance(decided.result, Denial):
         return denial_message(decided.result, request)
+    if isinstance(decided.result, Completed) and isinstance(message, ToolMessage):
+        return with_note(message, decided.result.left_out())
     return message
