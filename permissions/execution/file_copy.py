@@ -18,7 +18,7 @@ import secrets
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from permissions.errors import ExecutionError
 from sandbox.workspace.protected import is_protected
@@ -37,6 +37,9 @@ NEW_FILE_MODE = 0o644
 
 REMOVED = ".wardline-removed"
 """In the out folder: what was there before the call and is gone, as a JSON list of paths."""
+
+
+HIDDEN: Final = "it may hold secrets, by its name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +163,7 @@ class _Outside:
         if self._hidden is None:
             return ""
         if self._hidden.has(str(path.relative_to(self._workspace))):
-            return "it may hold secrets, by its name"
+            return HIDDEN
         if path.lstat().st_nlink > 1 and path.is_file():
             if self._secret is None:
                 found = self._hidden.below(self._workspace)
@@ -231,8 +234,8 @@ def _not_back(file: Path, top: Path, name: str, hidden: SecretFiles | None) -> s
         return "its path leads somewhere else"
     if any(part.startswith(".") for part in inner) or is_protected(name, whole=True):
         return "it steers other programs, by its name; name it in an argument of its own"
-    if hidden is not None and hidden.has("/".join(inner)):
-        return "it may hold secrets, by its name"
+    if hidden is not None and hidden.has(name):
+        return HIDDEN
     if file.exists() and not file.is_file():
         return "no file is there now"
     if file.is_file() and file.stat().st_mode & 0o111:

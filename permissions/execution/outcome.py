@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from permissions.errors import ToolFailedError
 from permissions.execution.base import ObservedEffect, Outcome
-from permissions.execution.file_copy import LeftOut, paths_of, put_back
+from permissions.execution.file_copy import HIDDEN, LeftOut, paths_of, put_back
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,6 +42,7 @@ def outcome_of(
     changed: PendingChanges | None = None,
     *,
     copied: Copied | None = None,
+    hidden: Sequence[str] = (),
 ) -> Outcome:
     """How a run ended. What it gives back by copy is in the workspace then.
 
@@ -49,12 +50,16 @@ def outcome_of(
         execution: what was to be run.
         result: as its supervisor saw it.
         changed: what it did to its overlay, if it worked on one.
+        copied: what went in by copy, if it did not.
+        hidden: paths of the workspace that its overlay did not show for their secrets.
     """
     status: Status = "stopped"
     error: Exception | None = None
     value = None
     detail = ", ".join(result.limits_hit)
-    left_out = copied.inputs.left_out if copied is not None else ()
+    left_out = tuple(LeftOut(path, HIDDEN) for path in hidden)
+    if copied is not None:
+        left_out = copied.inputs.left_out
     is_command = execution.definition.options.command is not None
     if result.error is None and (
         result.verdict == "ok" or (is_command and result.verdict == "exit")

@@ -207,22 +207,22 @@ class SandboxedExecutor:
         return Copied(inputs, inputs.contents(), self._secrets)
 
     async def _on_overlay(self, execution: Execution, profile: SandboxProfile) -> Outcome:
-        hidden = await to_thread.run_sync(self._hidden_in, execution.workspace)
+        workspace = execution.workspace
+        secret: tuple[str, ...] = ()
+        if self._secrets is not None:
+            secret = await to_thread.run_sync(self._secrets.below, workspace)
+        own = (*hidden_names(workspace, self._private), *self._hidden)
+        hidden = tuple(dict.fromkeys((*own, *secret)))
         result = None
         try:
-            async with opened_overlay(execution.workspace, hidden, self._journals) as overlay:
+            async with opened_overlay(workspace, hidden, self._journals) as overlay:
                 result = await self._run(execution, profile, workspace=overlay)
-                return outcome_of(execution, result, await pending_in(overlay))
+                pending = await pending_in(overlay)
+                return outcome_of(execution, result, pending, hidden=secret)
         except OSError as err:
             if result is None:
                 raise
             return unreadable(execution, result, err)
-
-    def _hidden_in(self, workspace: Path) -> tuple[str, ...]:
-        """Paths that no overlay shows: the broker's own, and what holds secrets, at any depth."""
-        names = (*hidden_names(workspace, self._private), *self._hidden)
-        secret = self._secrets.below(workspace) if self._secrets is not None else ()
-        return tuple(dict.fromkeys((*names, *secret)))
 
     def _job(self, execution: Execution) -> Job:
         options = execution.definition.options

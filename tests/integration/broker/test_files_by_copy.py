@@ -129,6 +129,11 @@ async def test_secrets_are_seen_by_no_tool_that_is_given_a_folder(
         hidden = {"innocent.txt", ".wardline", ".env", "deep/er/.env", ".ssh", "link"}
         assert hidden <= said.keys()
         assert said["link"] == "it is a link, and links do not go in"
+    else:
+        said = dict(note.split(": ") for note in result.notes)
+        assert {"innocent.txt", ".env", "deep/er/.env", ".ssh", "APP/ID_RSA"} <= said.keys()
+        effects = [e for e in read_entries(work / ".wardline/trace") if e.type == "effect"]
+        assert [(e.body["kind"], e.body["left_out"]) for e in effects] == [("files", len(said))]
 
 
 @pytest.mark.parametrize("name", SECRETS)

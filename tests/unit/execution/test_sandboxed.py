@@ -24,6 +24,8 @@ from permissions.execution.file_copy import (
 from permissions.execution.outcome import Copied, failed, outcome_of
 from permissions.execution.overlay import hidden_names
 from permissions.execution.sandboxed import SandboxedExecutor
+from permissions.execution.secret_files import SecretFiles
+from permissions.pdp.bundle import load_bundle
 from sandbox import (
     CommandJob,
     ExecResult,
@@ -275,9 +277,28 @@ def ended(workspace: Path, arguments: dict[str, Any] | None = None, **result: An
     return outcome_of(given, made, copied=copied)
 
 
-def copied_of(given: Execution) -> Copied:
+def copied_of(given: Execution, hidden: SecretFiles | None = None) -> Copied:
     inputs = inputs_of(given, private=())
-    return Copied(inputs, inputs.contents())
+    return Copied(inputs, inputs.contents(), hidden)
+
+
+def test_a_secret_by_its_whole_path_is_one_below_whatever_folder_was_named(
+    workspace: Path,
+) -> None:
+    """`.dbt/profiles.yml` is, and so it is when a person let a tool write below `.dbt`."""
+    (workspace / ".dbt").mkdir()
+    given = execution(workspace, {"source": "a.txt", "target": ".dbt"})
+    secrets = SecretFiles.of(load_bundle().data)
+    files = {".dbt/profiles.yml": b"x", ".dbt/notes.txt": b"x"}
+
+    outcome = outcome_of(
+        given,
+        ExecResult(verdict="ok", value=5, files_out=files, resources=USED, enforced={}),
+        copied=copied_of(given, secrets),
+    )
+
+    assert outcome.notes == (".dbt/profiles.yml: it may hold secrets, by its name",)
+    assert [each.name for each in (workspace / ".dbt").iterdir()] == ["notes.txt"]
 
 
 def test_only_the_calls_own_target_comes_out(workspace: Path) -> None:
