@@ -69,6 +69,7 @@ def _write(
     descriptor = os.open(draft, flags, mode)
     try:
         try:
+            os.fchmod(descriptor, mode)  # exactly, whatever the umask
             view = memoryview(data)
             while view:
                 view = view[os.write(descriptor, view) :]

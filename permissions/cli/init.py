@@ -12,6 +12,7 @@ import typer
 
 from permissions.approval.approvers import APPROVER_ID
 from permissions.errors import ConfigError
+from permissions.files import create, make_folder
 from permissions.setup.config import BrokerConfig
 from permissions.setup.layout import StateLayout
 from permissions.setup.settings_file import NAME, settings_file
@@ -94,7 +95,7 @@ def _key_of(person: str) -> tuple[Path, str]:
     if path.exists():
         return path, str(signer_from_uri(f"file:{path}").public)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(path.parent)
         signer = generate(path)
     except OSError as err:
         raise ConfigError(f"the approver key {path} cannot be made: {err.strerror}") from err
@@ -107,9 +108,8 @@ def _write(folder: Path, approver: str) -> None:
     path = folder / NAME
     content = (_SETTINGS + approver).encode()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as opened:
-            opened.write(content)
+        make_folder(folder, mode=0o755)
+        create(path, content, mode=0o644)
     except OSError as err:
         raise ConfigError(f"{path} cannot be written: {err.strerror}") from err
     typer.echo(f"wrote {path}")

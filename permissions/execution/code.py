@@ -66,7 +66,8 @@ class CodeStage:
     """Keeps the staged copies. Safe for several processes: a stage appears whole or not.
 
     A copy that is there already is compared with the code before it is used, and looked at
-    again before each call: one that somebody else put there, or changed, is replaced.
+    again before each call: one that somebody else put there, or changed, or that a power cut
+    tore (nothing waits for it to be on the disk), is replaced.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from permissions.errors import ExecutionError
+from permissions.files import make_folder, replace
 from sandbox.workspace.protected import is_protected
 
 if TYPE_CHECKING:
@@ -257,14 +257,7 @@ def _removed(execution: Execution, said: bytes) -> Iterator[LeftOut]:
 
 
 def _write(file: Path, data: bytes) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
-    draft.touch(mode=0o600, exist_ok=False)
-    try:
-        draft.write_bytes(data)
-        # A file that is there keeps its mode: nobody gains sight of it by its being written.
-        draft.chmod(stat.S_IMODE(file.stat().st_mode) if file.exists() else NEW_FILE_MODE)
-        draft.replace(file)
-    except OSError:
-        draft.unlink()
-        raise
+    make_folder(file.parent, mode=0o777)
+    # A file that is there keeps its mode: nobody gains sight of it by its being written.
+    mode = stat.S_IMODE(file.stat().st_mode) if file.exists() else NEW_FILE_MODE
+    replace(file, data, mode=mode)

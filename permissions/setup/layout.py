@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from permissions.database import STATE_FILE
 from permissions.errors import ConfigError, SigningError
-from permissions.files import make_folder
+from permissions.files import create, make_folder
 from permissions.setup.own_state import require_own
 from permissions.setup.trust import TrustList
 from permissions.signing.keys import (
@@ -70,8 +70,8 @@ class StateLayout:
             for folder in (self.keys, self.trace, self.bundles):
                 make_folder(folder)
             make_folder(self.code, mode=0o755)
-            with suppress(FileExistsError), (self.root / ".gitignore").open("x") as ignored:
-                ignored.write("*\n")
+            with suppress(FileExistsError):
+                create(self.root / ".gitignore", b"*\n", mode=0o644)
         except OSError as err:
             raise ConfigError(
                 f"the state folder {self.root} cannot be used ({err.strerror}); it has to be a"

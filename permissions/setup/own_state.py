@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from permissions.errors import ConfigError
+from permissions.files import make_folder, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,13 +57,12 @@ def require_own(state: Path, workspace: Path, trusted: TrustList) -> None:
 
 def _require(state: Path, trusted: TrustList) -> None:
     mark = state / MARK
-    if not state.is_dir() or not any(state.iterdir()):
-        state.mkdir(parents=True, exist_ok=True)
+    if not state.is_dir() or all(_is_mark(each.name) for each in state.iterdir()):
+        # The list first: a mark it does not know would never be believed again.
         content = secrets.token_hex(MARK_BYTES).encode()
-        target = os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(target, "wb") as made:
-            made.write(content)
         trusted.add(mark, content)
+        make_folder(state)
+        replace(mark, content)
         return
     try:
         source = os.open(mark, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -79,9 +79,14 @@ def _require(state: Path, trusted: TrustList) -> None:
         )
 
 
+def _is_mark(name: str) -> bool:
+    """Whether it is the mark or a draft of it: with no more than that a state folder is new."""
+    return name == MARK or name.startswith(f".{MARK}.")
+
+
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder)
     number = os.open(folder / "state.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(number, fcntl.LOCK_EX)

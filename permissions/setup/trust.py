@@ -17,12 +17,11 @@ import stat
 from typing import TYPE_CHECKING
 
 from permissions.errors import ConfigError
+from permissions.files import make_folder, replace
 from permissions.setup.user_folders import state_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-FOLDER_MODE, FILE_MODE = 0o700, 0o600
 
 
 class TrustList:
@@ -99,15 +98,10 @@ class TrustList:
         )
 
     def _write(self, entries: dict[str, str]) -> None:
-        beside = self.file.with_name(f".{self.file.name}.{os.getpid()}")
+        text = json.dumps({"trusted": entries}, indent=2, sort_keys=True)
         try:
-            self.file.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-            number = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
-            with os.fdopen(number, "w") as opened:
-                json.dump({"trusted": entries}, opened, indent=2, sort_keys=True)
-                opened.flush()
-                os.fsync(opened.fileno())
-            beside.replace(self.file)
+            make_folder(self.file.parent)
+            replace(self.file, text.encode())
         except OSError as err:
             raise ConfigError(
                 f"the list of trusted settings {self.file} cannot be written: {err.strerror}"

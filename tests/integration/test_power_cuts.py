@@ -29,6 +29,7 @@ from power import SECTOR, Recorder, between, recording, write_out
 
 from permissions.approval.store import SCHEMA, SqliteRequestStore
 from permissions.database import StateDatabase
+from permissions.files import create, replace
 from permissions.pdp.bundle import load_bundle, load_revision, save_bundle
 from permissions.setup.layout import StateLayout
 from permissions.trace.checkpoint import CheckpointSigner, parse_checkpoint
@@ -46,6 +47,14 @@ if TYPE_CHECKING:
     from permissions.trace.report import Report
 
 SEED = 20261129
+
+
+SOME_OR_ALL = pytest.mark.parametrize(
+    ("exhaustive", "samples"),
+    [(3, 8), pytest.param(12, 200, marks=pytest.mark.slow)],
+    ids=["some", "all"],
+)
+"""States of each moment: all of so many sectors and names in flight, and how many of more."""
 
 
 def seeded_choices() -> random.Random:
@@ -186,13 +195,23 @@ async def test_every_state_is_continued(tmp_path: Path) -> None:
         assert report.completeness.contents.erased == 0
 
 
-def test_the_first_start_of_an_installation(tmp_path: Path) -> None:
-    """Folders, keys and log are made in an order that every state can be gone on from."""
-    root = tmp_path / "machine"
-    root.mkdir()
+@pytest.mark.parametrize(
+    "state", ["work/.wardline", pytest.param("outside", marks=pytest.mark.slow)]
+)
+@SOME_OR_ALL
+def test_the_first_start_of_an_installation(
+    tmp_path: Path, state: str, exhaustive: int, samples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folders, keys and log are made in an order that every state can be gone on from.
+
+    In a workspace, a state folder is somebody else's unless the user's own list has it.
+    """
+    root = tmp_path / "state"  # where `states` writes them: the list knows paths
+    (root / "work").mkdir(parents=True)
 
     def start(folder: Path, run: str) -> StateLayout:
-        layout = StateLayout(folder / "state")
+        monkeypatch.setenv("XDG_STATE_HOME", str(folder / "user/state"))
+        layout = StateLayout(folder / state)
         layout.make(folder / "work")
         kek, signer = layout.vault_key(), layout.log_signer()
 
@@ -210,7 +229,8 @@ def test_the_first_start_of_an_installation(tmp_path: Path) -> None:
         recorder.acknowledged = layout.kek.read_bytes(), layout.log_key.read_bytes()
         recorder.look()
 
-    for folder, keys in states(recorder, tmp_path):
+    for folder, keys in states(recorder, tmp_path, exhaustive=exhaustive, samples=samples):
+        (folder / "work").mkdir(exist_ok=True)
         again = start(folder, "run-b")
         if keys is not None:
             assert (again.kek.read_bytes(), again.log_key.read_bytes()) == keys
@@ -224,7 +244,31 @@ def test_the_first_start_of_an_installation(tmp_path: Path) -> None:
         assert not report.completeness.findings
 
 
-def test_a_saved_bundle_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "size", [1, 3 * SECTOR, pytest.param(11 * SECTOR, marks=pytest.mark.slow)]
+)
+def test_a_file_is_the_old_or_the_new_one(tmp_path: Path, size: int) -> None:
+    """Whatever is written by `files`: the list of trusted settings, what a tool gives back."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    old, new = b"o" * size, b"n" * (size + 1)
+    with recording(folder) as recorder:
+        for data in (old, new):
+            replace(folder / "one", data)
+            recorder.acknowledged = data
+        with pytest.raises(FileExistsError):
+            create(folder / "one", b"never")
+
+    for copy, written in states(recorder, tmp_path, exhaustive=12):
+        path = copy / "one"
+        found = path.read_bytes() if path.exists() else None
+        assert found in {None: (None, old), old: (old, new), new: (new,)}[written]
+
+
+@SOME_OR_ALL
+def test_a_saved_bundle_is_there_whole_or_not_at_all(
+    tmp_path: Path, exhaustive: int, samples: int
+) -> None:
     bundle = load_bundle()
     folder = tmp_path / "bundles"
     folder.mkdir()
@@ -232,7 +276,7 @@ def test_a_saved_bundle_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
         save_bundle(bundle, folder)
         recorder.acknowledged = True
 
-    for copy, saved in states(recorder, tmp_path):
+    for copy, saved in states(recorder, tmp_path, exhaustive=exhaustive, samples=samples):
         if not saved:
             save_bundle(bundle, copy)
         assert load_revision(copy, bundle.revision).revision == bundle.revision
@@ -294,7 +338,8 @@ def database_files(folder: Path) -> dict[str, bytes]:
     }
 
 
-async def test_votes_in_the_database(tmp_path: Path) -> None:
+@SOME_OR_ALL
+async def test_votes_in_the_database(tmp_path: Path, exhaustive: int, samples: int) -> None:
     """Between a vote and its sync, and while the write-ahead log moves into the database."""
     folder = tmp_path / "state"
     moments = []
@@ -314,7 +359,7 @@ async def test_votes_in_the_database(tmp_path: Path) -> None:
     ]
 
     for moment, acknowledged in moments:
-        for state in moment.states(seeded_choices(), exhaustive=4, samples=24):
+        for state in moment.states(seeded_choices(), exhaustive=exhaustive, samples=samples):
             copy = tmp_path / "copy"
             shutil.rmtree(copy, ignore_errors=True)
             copy.mkdir(mode=0o700)

@@ -1,8 +1,9 @@
 """A model of a disk that loses power.
 
 What a sync covered is there. Of everything else the disk has whatever it likes: each sector of
-512 bytes as it was or as it was written, each name as it was or as it became, each file as
-long as it was, as it became, or as what is in it needs.
+512 bytes as it was or as it was written, each name (a folder's too: without it all below is
+gone) as it was or as it became, each file as long as it was, as it became, or as what is in it
+needs.
 
 A `Recorder` looks at a real folder just before each sync, when most is in flight, and keeps
 what may be there if power goes now. Sectors that a file was filled with are zeros before.
@@ -40,6 +41,8 @@ class Content:
 
 
 EMPTY = Content(b"", 0)
+FOLDER = -1
+"""In the place of an inode: a folder has nothing of its own but its name."""
 
 
 @dataclass(frozen=True)
@@ -108,16 +111,17 @@ class Moment:
             yield self._state(taken, rng)
 
     def _state(self, taken: set[tuple[str, Any, int]], rng: random.Random) -> dict[str, bytes]:
-        state = {}
+        state, gone = {}, set()
         for name in {*self.durable_names, *self.names}:
             new = ("name", name, 0) in taken
             inode = (self.names if new else self.durable_names).get(name)
-            if inode is None:
+            if inode is None or inode == FOLDER:
+                gone |= {f"{name}/"} if inode is None else set()
                 continue
             file = self.files[inode]
             kept = {number for number in file.free if ("sector", inode, number) in taken}
             state[name] = file.mixed(kept, rng.choice(file.sizes(kept)))
-        return state
+        return {name: data for name, data in state.items() if not name.startswith(tuple(gone))}
 
 
 def _masks(
@@ -152,7 +156,7 @@ class Recorder:
     def look(self) -> None:
         """Keeps what may be there if power goes now."""
         names, contents = self._look()
-        inodes = {*names.values(), *self._durable_names.values()}
+        inodes = {*names.values(), *self._durable_names.values()} - {FOLDER}
         files = {
             inode: File(
                 self._durable.get(inode, EMPTY),
@@ -181,7 +185,9 @@ class Recorder:
     def _look(self) -> tuple[dict[str, int], dict[int, Content]]:
         names, contents = {}, {}
         for path in self.root.rglob("*"):
-            if path.is_file():
+            if path.is_dir():
+                names[str(path.relative_to(self.root))] = FOLDER
+            elif path.is_file():
                 inode = path.stat().st_ino
                 names[str(path.relative_to(self.root))] = inode
                 contents[inode] = Content.of(path.read_bytes())
