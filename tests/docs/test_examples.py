@@ -26,9 +26,14 @@ EXAMPLES = [
 ]
 
 
+QUICK = {"README.md", "quickstart.md", "tools.md", "async.md"}
+
+
 def _marked(example: CodeExample) -> ParameterSet:
     _, _, needs = example.prefix_settings().get("test", "").partition("needs:")
     marks = [getattr(pytest.mark, name.strip()) for name in needs.split(",") if name.strip()]
+    if example.path.name not in QUICK:
+        marks.append(pytest.mark.slow)  # each is a Python of its own that opens a broker
     return pytest.param(example, marks=marks, id=f"{example.path.name}:{example.start_line}")
 
 

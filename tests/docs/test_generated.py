@@ -23,6 +23,7 @@ def generate(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_no_generated_part_is_stale() -> None:
     """Running `make docs` would change nothing."""
     done = generate("--check")

@@ -11,6 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from effort import tries
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage
@@ -87,7 +88,7 @@ MESSAGE = st.lists(st.tuples(NAMES, ACCOUNTS, IDS), min_size=1, max_size=6)
 
 @given(calls=MESSAGE, one_task_each=st.booleans(), at_once=st.sampled_from([1, 4]))
 @settings(
-    max_examples=40,
+    max_examples=tries(40),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

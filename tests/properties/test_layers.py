@@ -7,6 +7,7 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
+from effort import tries
 from policy_cases import DirectEngine, cases_bundle
 from rego_requests import random_request
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from permissions.model import JsonObject
 
 SEED = 20261129
-BUNDLES = 40
+BUNDLES = tries(40)
 REQUESTS = 60
 
 CONDITIONS = [
@@ -117,8 +118,8 @@ def test_no_layer_turns_a_no_into_a_yes() -> None:
             assert before or not after, json.dumps([layers, dict(base.modules), request])
             permits += before
             changed += before != after
-    assert permits > 50
-    assert changed > 20
+    assert permits > BUNDLES
+    assert changed > BUNDLES // 2
 
 
 FOREIGN = {

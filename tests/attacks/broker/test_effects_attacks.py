@@ -101,6 +101,7 @@ async def test_a_name_of_a_file_is_no_word_of_the_broker(
     )
 
 
+@pytest.mark.slow
 async def test_an_approval_of_one_change_set_commits_no_other_like_it(
     workspace: Path, tmp_path: Path
 ) -> None:
@@ -199,7 +200,9 @@ def with_other_people(held: AccessRequest) -> AccessRequest:
     return replace(held, call=replace(held.call, terms=terms))
 
 
-@pytest.mark.parametrize("swap", [with_another_diff, with_other_people])
+@pytest.mark.parametrize(
+    "swap", [with_another_diff, pytest.param(with_other_people, marks=pytest.mark.slow)]
+)
 async def test_a_question_swapped_in_the_state_file_commits_nothing(
     swap: Any, workspace: Path, tmp_path: Path
 ) -> None:

@@ -83,7 +83,7 @@ def mortal(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-QUICK = {"5_before_policy", "8_start_recorded", "9_after_effect"}
+QUICK = {"8_start_recorded"}
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def verified(tmp_path: Path) -> Report:
     return report
 
 
-QUICK = {"decision_recorded", "after_commit"}
+QUICK = {"decision_recorded"}
 
 
 @pytest.mark.parametrize(
@@ -114,6 +114,7 @@ def test_killed_at_each_point(case: Case, workspace: Path, tmp_path: Path) -> No
     assert not has_leftovers(workspace)
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_of_a_commit(workspace: Path, tmp_path: Path) -> None:
     """The next opening of the workspace undoes what was begun; a mixture is never left."""
     before = tree(workspace)

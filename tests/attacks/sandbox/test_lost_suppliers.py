@@ -240,6 +240,7 @@ async def test_a_broker_killed_while_it_starts_a_sandbox_leaves_nothing() -> Non
 
 
 @pytest.mark.oci
+@pytest.mark.slow
 async def test_a_broker_killed_while_it_starts_a_container_leaves_nothing() -> None:
     """Whatever the runtime has done by then, it is undone."""
     for _ in range(3):

@@ -85,6 +85,7 @@ async def test_a_module_cannot_prepare_a_trap_for_the_runner(
 
 
 @pytest.mark.parametrize("backend", REPEATED)
+@pytest.mark.slow
 async def test_two_hundred_jobs_with_faults_leave_nothing(backend: type) -> None:
     """Failed starts, killed waiters, limits, cancellations; six jobs at a time."""
     jobs = 200 if backend is BubblewrapSandbox else 60

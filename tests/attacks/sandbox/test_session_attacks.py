@@ -147,6 +147,7 @@ async def test_cancelling_at_any_moment_leaves_nothing() -> None:
 
 
 @pytest.mark.parametrize("backend", REPEATED)
+@pytest.mark.slow
 async def test_many_sessions_with_faults_leave_nothing(backend: type) -> None:
     """Killed, cancelled, flooded, spent, and three at a time."""
     count = 30 if backend is BubblewrapSandbox else 9

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 BACKENDS = [
     pytest.param("bubblewrap", marks=pytest.mark.bwrap),
-    pytest.param("docker", marks=pytest.mark.docker),
+    pytest.param("docker", marks=[pytest.mark.docker, pytest.mark.slow]),
 ]
 PRIVATE = """package wardline.egress.private
 

@@ -167,13 +167,17 @@ async def test_a_denial_discards_and_the_tool_has_not_succeeded(
 @pytest.mark.parametrize(
     "obligation",
     [
-        {"id": "t.x", "type": "unheard_of", "properties": {}},
-        {"id": "t.x", "type": "redact", "properties": {"fields": ["/x"]}},
-        {"id": "t.x", "type": "sandbox", "properties": {"isolation": "kernel"}},
-        {"id": "t.x", "type": "budget", "properties": {"name": "cost", "amount": 1}},
-        {"id": "t.x", "type": "deadline", "properties": {"seconds": 1}},
+        pytest.param(
+            {"id": "t.x", "type": kind, "properties": properties}, id=kind, marks=marks
+        )
+        for kind, properties, marks in (
+            ("unheard_of", {}, ()),
+            ("redact", {"fields": ["/x"]}, pytest.mark.slow),
+            ("sandbox", {"isolation": "kernel"}, pytest.mark.slow),
+            ("budget", {"name": "cost", "amount": 1}, pytest.mark.slow),
+            ("deadline", {"seconds": 1}, pytest.mark.slow),
+        )
     ],
-    ids=lambda obligation: obligation["type"],
 )
 async def test_an_obligation_that_cannot_be_done_any_more_discards(
     obligation: JsonObject, workspace: Path, code: Path, tmp_path: Path
@@ -218,14 +222,26 @@ async def test_the_changes_of_a_run_that_was_ended_are_gone(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("mkdir -p .git/hooks; echo x > .git/hooks/pre-commit", "effects.protected"),
-        ("mkfifo pipe", "effects.refused"),
-        ("ln a b", "effects.refused"),
-        ("ln -s /etc/passwd b", "effects.refused"),
-        ("mkdir .wardline; echo x > .wardline/key", "effects.refused"),
-        ("echo x > CLAUDE.md", "effects.protected"),
+        pytest.param(text, said, id=name, marks=marks)
+        for name, text, said, marks in (
+            (
+                "hook",
+                "mkdir -p .git/hooks; echo x > .git/hooks/pre-commit",
+                "effects.protected",
+                (),
+            ),
+            ("pipe", "mkfifo pipe", "effects.refused", pytest.mark.slow),
+            ("hard link", "ln a b", "effects.refused", pytest.mark.slow),
+            ("link", "ln -s /etc/passwd b", "effects.refused", ()),
+            (
+                "hidden",
+                "mkdir .wardline; echo x > .wardline/key",
+                "effects.refused",
+                pytest.mark.slow,
+            ),
+            ("agent settings", "echo x > CLAUDE.md", "effects.protected", pytest.mark.slow),
+        )
     ],
-    ids=["hook", "pipe", "hard link", "link", "hidden", "agent settings"],
 )
 async def test_what_cannot_be_committed_is_put_to_nobody(
     text: str, said: str, workspace: Path, code: Path, tmp_path: Path

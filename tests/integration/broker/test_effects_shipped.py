@@ -81,6 +81,7 @@ async def test_few_small_changes_ask_nobody(config: BrokerConfig) -> None:
     assert (config.workspace / "a.txt").read_text() == "open: 1\npaid: 1\n"
 
 
+@pytest.mark.slow
 async def test_what_the_call_named_asks_nobody(config: BrokerConfig) -> None:
     result = await called(config, ToolCall("note", {"path": "note.txt", "text": "hi"}))
 
@@ -122,7 +123,9 @@ async def test_what_policy_or_the_layer_refuses(
     }
 
 
-@pytest.mark.parametrize("setting", ["overlay", "policies"])
+@pytest.mark.parametrize(
+    "setting", ["overlay", pytest.param("policies", marks=pytest.mark.slow)]
+)
 async def test_no_run_changes_the_policies_of_the_next_start(
     setting: str, config: BrokerConfig
 ) -> None:
@@ -144,6 +147,7 @@ async def test_no_run_changes_the_policies_of_the_next_start(
     assert not (rules / "data/x.json").exists()
 
 
+@pytest.mark.slow
 def test_a_person_decides_from_the_command_line(config: BrokerConfig, tmp_path: Path) -> None:
     """They see the diff, sign it, and it is what is committed; the record says all of it."""
     key = tmp_path / "bob.pem"
@@ -188,6 +192,7 @@ def test_a_person_decides_from_the_command_line(config: BrokerConfig, tmp_path: 
     assert report.completeness.is_whole, report.completeness.findings
 
 
+@pytest.mark.slow
 async def test_a_resumed_run_knows_the_call_and_not_the_question_about_its_changes(
     config: BrokerConfig,
 ) -> None:

@@ -32,8 +32,8 @@ SECRET = b"s3cr3t/Token+Value=42"
     "backend",
     [
         pytest.param("bubblewrap", marks=pytest.mark.bwrap),
-        pytest.param("docker", marks=pytest.mark.docker),
-        pytest.param("oci", marks=pytest.mark.oci),
+        pytest.param("docker", marks=[pytest.mark.docker, pytest.mark.slow]),
+        pytest.param("oci", marks=[pytest.mark.oci, pytest.mark.slow]),
     ],
 )
 async def test_a_tool_reaches_its_host_and_never_its_credential(

@@ -77,7 +77,7 @@ print(json.dumps(told))
 """
 
 
-@pytest.mark.parametrize("ending", ["leaves", "exits"])
+@pytest.mark.parametrize("ending", ["leaves", pytest.param("exits", marks=pytest.mark.slow)])
 def test_a_guarded_tool_in_a_forked_worker_fails_at_once_and_says_why(
     ending: str, tmp_path: Path
 ) -> None:

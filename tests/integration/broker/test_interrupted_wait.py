@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import anyio
+import pytest
 
 from permissions.approval.store import SCHEMA, SqliteRequestStore
 from permissions.database import StateDatabase
@@ -85,6 +86,7 @@ def test_a_decorated_function_is_recorded_as_given_up(tmp_path: Path) -> None:
     assert_given_up(interrupted(tmp_path, "ring"))
 
 
+@pytest.mark.slow
 def test_a_call_by_name_is_recorded_as_given_up(tmp_path: Path) -> None:
     assert_given_up(interrupted(tmp_path, "name"))
 

@@ -78,7 +78,8 @@ def recorded(config: BrokerConfig, kind: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    "backend", [pytest.param("docker", marks=pytest.mark.docker), "bubblewrap"]
+    "backend",
+    [pytest.param("docker", marks=[pytest.mark.docker, pytest.mark.slow]), "bubblewrap"],
 )
 async def test_calls_of_one_run_share_what_they_left_and_the_record_says_so(
     tmp_path: Path, backend: str
@@ -126,6 +127,7 @@ async def test_a_table_is_loaded_once_and_asked_twice(config: BrokerConfig) -> N
     assert (config.workspace / "answer.txt").read_text() == "3"
 
 
+@pytest.mark.slow
 async def test_runs_at_once_never_share(config: BrokerConfig) -> None:
     """Four subjects, four runs, interleaved; nor do two tools of one run and module."""
     found: dict[str, list[Any]] = {}
@@ -151,6 +153,7 @@ async def test_runs_at_once_never_share(config: BrokerConfig) -> None:
     assert len({body["enforced"]["session"] for body in recorded(config, "start")}) == 8
 
 
+@pytest.mark.slow
 async def test_a_closed_run_leaves_nothing_and_finds_nothing(config: BrokerConfig) -> None:
     """Not for the next run, and for its own next session a denial that says so, once."""
     async with open_broker(config, TOOLS) as broker:
@@ -165,7 +168,7 @@ async def test_a_closed_run_leaves_nothing_and_finds_nothing(config: BrokerConfi
     assert resumed == [LOST, ["d"]]
 
 
-@pytest.mark.parametrize("process", ["runner", "child"])
+@pytest.mark.parametrize("process", ["runner", pytest.param("child", marks=pytest.mark.slow)])
 async def test_one_killed_between_two_calls_is_told_once(
     config: BrokerConfig, process: str
 ) -> None:
@@ -183,7 +186,10 @@ async def test_one_killed_between_two_calls_is_told_once(
     assert len(recorded(config, "start")) == 3
 
 
-@pytest.mark.parametrize("end", ["leave", "sleep", "cancelled"])
+@pytest.mark.parametrize(
+    "end",
+    ["leave", *(pytest.param(end, marks=pytest.mark.slow) for end in ("sleep", "cancelled"))],
+)
 async def test_a_call_that_ends_badly_takes_the_state_with_it(tmp_path: Path, end: str) -> None:
     """An exit, a timeout, a caller that gives up: the next call is told why."""
     seconds = {"sleep": 5}.get(end, 60)
@@ -210,6 +216,7 @@ async def test_a_call_that_ends_badly_takes_the_state_with_it(tmp_path: Path, en
     ).completeness.is_whole
 
 
+@pytest.mark.slow
 async def test_its_bounds_are_the_settings(tmp_path: Path) -> None:
     config = settings(tmp_path, session={"calls": 2})
     async with (

@@ -49,6 +49,7 @@ def test_a_denial_is_told_as_the_persons_and_is_no_failure(tmp_path: Path) -> No
     assert "WRONG" not in terminal.screen
 
 
+@pytest.mark.slow
 def test_later_leaves_the_request_open_to_the_command_it_shows(tmp_path: Path) -> None:
     with on_a_terminal(DEMO, cwd=tmp_path) as terminal:
         terminal.read_until(QUESTION)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from effort import sampled
 from graphs import FORMS, Form, World
 
 from permissions.trace.verify import verify_trace
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(params=FORMS, ids="-".join)
+QUICK = {"sync-sync-sync", "async-async-async"}
+
+
+@pytest.fixture(params=sampled(FORMS, QUICK, named="-".join), ids="-".join)
 def form(request: pytest.FixtureRequest) -> Form:
     return request.param
 

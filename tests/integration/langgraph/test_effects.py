@@ -33,6 +33,7 @@ async def pay(amount: int) -> str:
     return f"paid {amount}"
 
 
+@pytest.mark.slow
 async def test_kept_changes_are_its_result_and_discarded_ones_its_error(tmp_path: Path) -> None:
     """In a graph that can suspend, what needs a person says that a waiting session is needed."""
     workspace = tmp_path / "workspace"

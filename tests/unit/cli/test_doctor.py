@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from effort import sampled
 from typer.testing import CliRunner
 
 from permissions.cli.root import app
@@ -27,7 +28,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("said", WRONG)
+@pytest.mark.parametrize("said", sampled(WRONG, {"trace.kye"}, named=str))
 def test_a_setting_that_cannot_be_used_is_found(
     said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,7 +95,7 @@ def test_settings_that_are_not_trusted_fail(
     assert "wardline trust" in found(document, "settings")["detail"]
 
 
-@pytest.mark.parametrize("name", ["log.pem", "vault.key"])
+@pytest.mark.parametrize("name", ["log.pem", pytest.param("vault.key", marks=pytest.mark.slow)])
 def test_a_key_of_the_state_folder_that_cannot_be_used_fails(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,6 +120,7 @@ def test_the_embedded_engine_passes_every_rego_test() -> None:
 
 
 @pytest.mark.opa
+@pytest.mark.slow
 def test_opa_passes_every_rego_test_and_covers_the_policies() -> None:
     verdict = opa("test", "--bundle", str(FOLDER))
     report: dict[str, Any] = json.loads(

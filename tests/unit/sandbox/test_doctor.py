@@ -85,6 +85,7 @@ def test_an_engine_that_fails_under_a_command_is_told_in_a_sentence(
 
 @pytest.mark.docker
 @pytest.mark.oci
+@pytest.mark.slow
 def test_an_images_root_file_system_is_prepared_by_its_digest(tmp_path: Path) -> None:
     """What `prepare` prints is listed; a tag, or what the engine has not, prepares nothing."""
     own = tmp_path / "lib"
