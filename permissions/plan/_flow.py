@@ -46,12 +46,13 @@ class Flow:
         self._tools = tools
         self._steps: dict[str, PlanStep] = {}
         self._ancestors: dict[str, frozenset[str]] = {}
-        self._outputs: dict[str, Taint] = {}
+        self._given: dict[str, Taint] = {}
         for step in run_order(plan) or ():
             self._steps[step.id] = step
             above = frozenset(need for need in step.needs if need in self._ancestors)
             self._ancestors[step.id] = above.union(*(self._ancestors[n] for n in above))
-            self._outputs[step.id] = self._output(step)
+            given = map(self._taint, step.arguments.values())
+            self._given[step.id] = max(given, key=_ORDER.index, default="clean")
 
     def needs_person(self, step: PlanStep) -> bool:
         """Whether a person should see the step before the run."""
@@ -98,19 +99,23 @@ class Flow:
             if isinstance(argument, Reference) and self._taint(argument) == "clean"
         )
 
-    def _output(self, step: PlanStep) -> Taint:
-        tool = self._tools.get(step.tool)
-        if tool is None or tool.output != "trusted" or tool.effect != "read":
+    def _output(self, reference: Reference) -> Taint:
+        """Of a field, since some are filled in by the service of an untrusted tool."""
+        step = self._steps.get(reference.step)
+        tool = None if step is None else self._tools.get(step.tool)
+        if step is None or tool is None:
             return "tainted"
-        given = map(self._taint, step.arguments.values())
-        return max(given, key=_ORDER.index, default="clean")
+        whole = tool.output == "trusted" and tool.effect == "read"
+        if not whole and not tool.trusted_fields.covers(reference.tokens):
+            return "tainted"
+        return self._given[step.id]
 
     def _taint(self, argument: Argument) -> Taint:
         match argument:
             case LiteralValue() | UserValue():
                 return "clean"
-            case Reference(step=source, extract=schema):
-                taint = self._outputs.get(source, "tainted")
+            case Reference(extract=schema):
+                taint = self._output(argument)
             case Hole(hole=schema):
                 taint = "tainted" if argument.admits_untrusted else "clean"
             case _:

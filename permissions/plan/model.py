@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from permissions.model import Digest, Effect, Impact
+    from permissions.tools.trusted_fields import TrustedFields
 
 PAYLOAD_TYPE = "application/vnd.wardline.plan+json"
 """The DSSE `payloadType` of a signed plan."""
@@ -86,6 +87,11 @@ class PlannedTool(Protocol):
     @property
     def output(self) -> Literal["trusted", "untrusted"]:
         """Whether its results may be believed."""
+        ...
+
+    @property
+    def trusted_fields(self) -> TrustedFields:
+        """Fields of any output that the tool's service fills in."""
         ...
 
     @property

@@ -10,7 +10,7 @@
 
 Taint is pushed along the edges, for a tool may repeat what it was given: an output is as
 tainted as the worst argument that went in, and tainted altogether when its tool is untrusted
-or does more than read. A hole taints when it admits `untrusted` or `unknown` values. Between
+or does more than read, but for the fields that the tool's service fills in. A hole taints when it admits `untrusted` or `unknown` values. Between
 clean and tainted stands what passed an extractor: it may reach a control argument, also by
 way of a lookup, and a person is then named to see it. What counts as an extractor is written
 at `_schemas.is_extractor`.

@@ -5,8 +5,9 @@ order, and the first that holds is its origin:
 
     user      the person said it: whole in their prompt
     plan      a literal of the accepted plan
-    tool      a whole field of an earlier output; `trusted` when the call was vouched for,
-              else also a word of it that looks like a value (digits, or one of @ / . _ - :)
+    tool      a whole field of an earlier output; `trusted` when the tool is, or says that its
+              service fills this field in; else also a word of it that looks like a value
+              (digits, or one of @ / . _ - :)
     default   nobody gave it; the tool's own default stands
     unknown   anything else: composed, cut, re-spelt, or too short to tell
 
@@ -14,21 +15,25 @@ A value found both in the person's words and in an untrusted text is the person'
 an argument or an output count as values when they hold more than letters and underscores; a
 leaf below an untrusted key is as untrusted as the key.
 
-Only a read of a trusted tool vouches, and never for what it was fed: an output that equals,
-contains or is contained in an untrusted argument of that very call, also with other spaces,
-signs or case, keeps the standing it had, and so does a value that went untrusted into an
-earlier call with an effect (echoes, and notes that are written and read back). A value known
-as untrusted stays so, unless the tool was fed nothing untrusted at all. A piece of a
-number or of a spaced account number that the person said is not what they said. Numbers and decimal strings compare by value, strings by code
-points. Booleans, nulls, strings under three characters and numbers under three digits are
-only traced to the person, who may say `5`, `-la` or `go`; met in an output by chance they prove
-nothing. Of words like `to` and `in` not even that: these are unknown.
+A read of a trusted tool vouches for all it returns, any tool for the fields its service fills
+in (`tools.trusted_fields`: ids, senders, times; those a write mints, too). Neither vouches for
+what it was fed (`run.echoes`), nor for what went untrusted into an earlier call with an effect,
+as notes do that are written and read back. A value known as untrusted stays so after a trusted
+read, unless the tool was fed nothing untrusted at all. A piece of a number or of a spaced account number that the person
+said is not what they said. Numbers and decimal strings compare by value, strings by code
+points. Booleans and nulls are never traced. Strings under three characters and numbers under
+three digits are whole values of the person or of a vouched field; met anywhere else they prove
+nothing. Of words like `to` and `in` the person said none.
+
+Beside its origin an entry says from which call a value came, from which field, whether as a
+whole or cut out of a text, and whether it is `linked`: it was looked up by something the person
+said, or stands in a record that holds something they said.
 
 It does not protect from: an untrusted idea put into the agent's own words (unknown, which is
 untrusted, but nothing says whose); secrets leaking through free text; values planted where a
-trusted tool reads them from; re-encoded echoes (base64, another order); genuine values
-turned against the person (the right address, the wrong mail); a plain word used as a key,
-which is taken for a field's name. "Never write to eve@x.example"
+trusted tool reads them from, or into a field that was declared as the service's; re-encoded
+echoes (base64, another order); genuine values turned against the person (the right address,
+the wrong mail); a plain word used as a key, which is taken for a field's name. "Never write to eve@x.example"
 counts as having said eve@x.example.
 """
 
@@ -37,19 +42,26 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from permissions.run.echoes import MIN_LENGTH, Fed, number_of
+from permissions.run.leaves import is_data, leaves, scalars, token
 from permissions.run.prompt_values import is_said, spoken_numbers
+from permissions.run.records import linked_records
+from permissions.tools.trusted_fields import NO_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from permissions.model import Effect, JsonObject, JsonValue
+    from permissions.run.leaves import Leaf
+    from permissions.tools.trusted_fields import TrustedFields
 
 MAX_VALUES: Final = 50_000
 """Values one session remembers."""
 MAX_CHARACTERS: Final = 8_000_000
 """Characters of values and prompts one session remembers."""
+MAX_POINTER: Final = 500
+"""Characters of a pointer that is kept; of a longer one nothing is."""
 
-_MIN_LENGTH: Final = 3
 _FUNCTION_WORDS: Final = frozenset(
     {
         "a", "am", "an", "as", "at", "be", "by", "do", "he", "i", "if", "in", "is", "it", "me",
@@ -58,10 +70,12 @@ _FUNCTION_WORDS: Final = frozenset(
 )  # fmt: skip
 """Short words that stand in any sentence, so having said one names no value."""
 
-_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,12})?", re.ASCII)
 _WORD = re.compile(r"[^\s\"'`<>()\[\]{},;|]{3,200}")
 _VALUE_LIKE = re.compile(r"[0-9@/._:-]")
-_KEY_DATA = re.compile(r"[^A-Za-z_]")
+
+
+_VOUCHED: Final = 2
+_UNTRUSTED: Final = 6
 
 
 class Output(NamedTuple):
@@ -75,7 +89,7 @@ class _Site(NamedTuple):
     """Where in an output a value stands: a pointer, and characters when it was cut out."""
 
     output: Output
-    pointer: str
+    pointer: str | None
     cut: tuple[int, int] | None
 
     def document(self) -> JsonObject:
@@ -95,6 +109,27 @@ class _Found(NamedTuple):
     source: str | None
     trusted: bool
     site: _Site | None = None
+    linked: bool = False
+
+
+class _Source(NamedTuple):
+    """The tool whose output is read, and where the record holds it."""
+
+    tool: str
+    output: Output | None
+
+    def vouched(self, pointer: str, *, linked: bool) -> _Found:
+        """A value that may be believed."""
+        return _Found(_VOUCHED, "tool", self.tool, True, self._site(pointer, None), linked)  # noqa: FBT003
+
+    def untrusted(self, pointer: str, cut: tuple[int, int] | None = None) -> _Found:
+        """Any other value."""
+        return _Found(_UNTRUSTED, "tool", self.tool, False, self._site(pointer, cut))  # noqa: FBT003
+
+    def _site(self, pointer: str, cut: tuple[int, int] | None) -> _Site | None:
+        if self.output is None:
+            return None
+        return _Site(self.output, pointer if len(pointer) <= MAX_POINTER else None, cut)
 
 
 _USER = _Found(0, "user", None, trusted=True)
@@ -119,7 +154,8 @@ class ProvenanceLedger:
         self._untrusted_characters_left = max_characters // 2
         self._texts: list[str] = []
         self._known: dict[str | float, _Found] = {}
-        self._sown: set[str | float] = set()
+        self._sown: dict[str | float, bool] = {}
+        """Went untrusted into a call with an effect; true where as a whole value."""
         self._hidden: _Found | None = None
 
     def add_user_text(self, text: str) -> None:
@@ -128,7 +164,7 @@ class ProvenanceLedger:
             return
         self._texts.append(text)
         for written in spoken_numbers(text):
-            number = _number(written)
+            number = number_of(written)
             if number is not None:
                 self._learn(number, _USER)
 
@@ -139,7 +175,7 @@ class ProvenanceLedger:
         """
         found = _Found(1, "plan", plan, trusted=True)
         for value in values:
-            for each in _values(value):
+            for each, _ in scalars(value):
                 if _traceable(each):
                     self._learn(each, found)
 
@@ -153,38 +189,49 @@ class ProvenanceLedger:
         effect: Effect,
         arguments: JsonObject,
         provenance: Mapping[str, JsonObject],
+        result: JsonValue = None,
+        fields: TrustedFields = NO_FIELDS,
         output: Output | None = None,
     ) -> None:
         """Records the result of a call that ran.
 
         Args:
             tool: its name.
-            value: the result as JSON, before any redaction the agent does not see.
+            value: all that can be read out of the result, as JSON, before any redaction the
+                agent does not see.
             whole: whether that is all that can be read out of it. After one that is not, values
                 never seen before count as this tool's, unless its output may be believed.
             trusted: whether the tool's manifest says its output may be believed.
             effect: what the tool does; anything but `read` taints, whatever the manifest says.
             arguments: what the call was given.
             provenance: what `trace` said of them before the call.
+            result: the result as JSON, in which `fields` are found.
+            fields: those that the service fills in.
             output: where the record holds this result.
         """
-        fed = [
-            leaf
-            for pointer, leaf, _ in _leaves(arguments)
-            if not provenance.get(pointer, _NOTHING).get("trusted") and _traceable(leaf)
+        given = list(leaves(arguments))
+        untrusted = [
+            leaf.value
+            for leaf in given
+            if not provenance.get(leaf.pointer, _NOTHING).get("trusted")
+            and _is_value(leaf.value)
         ]
-        for argument in arguments.values():
-            for _, _, keys in _leaves(argument):
-                fed += [k for k in keys if _traceable(k) and self._demotes(k) is not None]
+        for leaf in given:
+            if len(leaf.keys) > 1:  # the first is the argument's name
+                untrusted += [k for k in leaf.keys[1:] if self._demotes(k) is not None]
         if effect != "read":
-            self._sow(fed)
+            self._sow(untrusted)
+        fed = Fed(untrusted)
+        source = _Source(tool, output)
+        is_lookup = _is_lookup(given, provenance)
         if trusted and effect == "read":
-            is_fed = _is_fed(arguments, provenance) or bool(fed)
-            self._vouch(tool, value, fed, is_fed=is_fed, output=output)
-        else:
-            if not whole:
-                self._hide(tool, output)
-            self._taint(tool, value, output)
+            self._vouch(value, fed, source, is_lookup=is_lookup)
+            return
+        if fields:
+            self._vouch_fields(result, fields, fed, source, is_lookup=is_lookup)
+        if not whole:
+            self._hide(source)
+        self._taint(value, source)
 
     def trace(
         self,
@@ -206,24 +253,25 @@ class ProvenanceLedger:
         traced: dict[str, JsonObject] = {}
         for name, argument in arguments.items():
             is_control = name in control
-            for pointer, leaf, keys in _leaves(argument, _token(name)):
-                found = _DEFAULT if name in defaulted else self._find(leaf)
-                if found is _UNKNOWN and self._hidden is not None and _traceable(leaf):
+            for leaf in leaves(argument, token(name)):
+                found = _DEFAULT if name in defaulted else self._find(leaf.value)
+                if found is _UNKNOWN and self._hidden is not None and _traceable(leaf.value):
                     found = self._hidden
-                for key in keys:
+                for key in leaf.keys:
                     found = self._demotes(key) or found
-                traced[pointer] = {
+                traced[leaf.pointer] = {
                     "origin": found.origin,
                     "source": found.source,
                     "trusted": found.trusted,
                     "control": is_control,
                     "from": None if found.site is None else found.site.document(),
+                    "linked": found.linked,
                 }
         return traced
 
     def said_by_user(self, value: JsonValue) -> bool:
         """Whether each leaf of a value is the person's own."""
-        return all(self._find(each).origin == "user" for each in _values(value))
+        return all(self._find(each).origin == "user" for each, _ in scalars(value))
 
     def _find(self, leaf: JsonValue) -> _Found:
         kind = type(leaf)
@@ -231,12 +279,12 @@ class ProvenanceLedger:
             found = self._known.get(leaf, _UNKNOWN)
             if found.rank == 0 or not leaf:
                 return found
-            number = _number(leaf)
+            number = number_of(leaf)
             if number is not None:
                 found = min(found, self._known.get(number, _UNKNOWN), key=_rank)
             if leaf.lower() in _FUNCTION_WORDS:
                 return found
-            said = found.rank and any(is_said(leaf, text) for text in self._texts)
+            said = any(leaf in text and is_said(leaf, text) for text in self._texts)
             return _USER if said else found
         if kind is int or kind is float:
             return self._known.get(leaf, _UNKNOWN)
@@ -244,53 +292,73 @@ class ProvenanceLedger:
 
     def _demotes(self, key: str) -> _Found | None:
         """The standing of a key that is untrusted or unknown data, and no field's name."""
-        if not _KEY_DATA.search(key):
+        if not is_data(key):
             return None
         found = self._find(key)
         if found.trusted or (found is _UNKNOWN and key.isidentifier()):
             return None
         return found
 
-    def _vouch(
-        self,
-        tool: str,
-        value: JsonValue,
-        fed: list[str | float],
-        *,
-        is_fed: bool,
-        output: Output | None,
-    ) -> None:
-        folded = [_folded(each) for each in fed]
-        for each, pointer in _sited(value):
-            if not _traceable(each) or each in self._sown or _echoes(each, fed, folded):
+    def _vouch(self, value: JsonValue, fed: Fed, source: _Source, *, is_lookup: bool) -> None:
+        """All of a trusted read, but what it was fed."""
+        for each, pointer in scalars(value):
+            if not _is_value(each) or each in self._sown or fed.echoes(each):
                 continue
             # A tool can be made to spell an untrusted value out of what it is fed.
             known = self._known.get(each)
-            if not (is_fed and known is not None and not known.trusted):
-                site = None if output is None else _Site(output, pointer, None)
-                self._learn(each, _Found(2, "tool", tool, trusted=True, site=site))
+            if not (fed and known is not None and not known.trusted):
+                self._learn(each, source.vouched(pointer, linked=is_lookup))
 
-    def _taint(self, tool: str, value: JsonValue, output: Output | None) -> None:
-        for leaf, pointer in _sited(value):
+    def _vouch_fields(
+        self,
+        result: JsonValue,
+        fields: TrustedFields,
+        fed: Fed,
+        source: _Source,
+        *,
+        is_lookup: bool,
+    ) -> None:
+        """The fields that the service fills in, but what it was fed."""
+        linked = frozenset() if is_lookup else linked_records(result, self._is_named)
+        for each, pointer, record in fields.found_in(result):
+            if _is_value(each) and not (
+                self._sown.get(each) or fed.echoes(each, of_field=True)
+            ):
+                is_linked = is_lookup or record in linked
+                self._learn(each, source.vouched(pointer, linked=is_linked))
+
+    def _is_named(self, leaf: JsonValue) -> bool:
+        """Whether the person, or the plan, names a record by this value of it."""
+        if not _traceable(leaf):
+            return False
+        if self._known.get(leaf, _UNKNOWN).rank <= 1:
+            return True
+        return type(leaf) is str and any(
+            leaf in text and is_said(leaf, text) for text in self._texts
+        )
+
+    def _taint(self, value: JsonValue, source: _Source) -> None:
+        for leaf, pointer in scalars(value):
             if not _traceable(leaf):
                 continue
             for each, cut in ((leaf, None), *_value_words(leaf)):
-                if each not in self._known and not self._lend_room(_size(each)):
-                    self._hide(tool, output)
+                earlier = self._known.get(each)
+                if earlier is None and not self._lend_room(_size(each)):
+                    self._hide(source)
                     return
-                site = None if output is None else _Site(output, pointer, cut)
-                self._learn(each, _Found(6, "tool", tool, trusted=False, site=site))
+                if earlier is None or earlier.rank > _UNTRUSTED:
+                    self._learn(each, source.untrusted(pointer, cut))
 
-    def _hide(self, tool: str, output: Output | None) -> None:
+    def _hide(self, source: _Source) -> None:
         """Some of what an untrusted output holds is not known: an unknown value may be of it."""
-        site = None if output is None else _Site(output, "", None)
-        self._hidden = self._hidden or _Found(8, "tool", tool, trusted=False, site=site)
+        self._hidden = self._hidden or source.untrusted("")._replace(rank=8)
 
     def _sow(self, fed: list[str | float]) -> None:
         for leaf in fed:
             for value in (leaf, *(word for word, _ in _value_words(leaf))):
-                if value not in self._sown and self._make_room(_size(value)):
-                    self._sown.add(value)
+                if value not in self._sown and not self._make_room(_size(value)):
+                    return
+                self._sown[value] = self._sown.get(value, False) or value is leaf
 
     def _learn(self, value: str | float, found: _Found) -> None:
         earlier = self._known.get(value)
@@ -328,9 +396,9 @@ def pinned_by_plan(
     A pinned value (`Match.pinned`) is the plan's by its position, also where it is too short to
     be traced. What the person said stays theirs.
     """
-    tops = {_token(name) for name in names}
+    tops = {token(name) for name in names}
     return {
-        pointer: {**entry, "origin": "plan", "source": plan, "trusted": True, "from": None}
+        pointer: {**entry, **_PINNED, "source": plan}
         if entry["origin"] != "user" and "/" + pointer[1:].partition("/")[0] in tops
         else entry
         for pointer, entry in provenance.items()
@@ -338,71 +406,31 @@ def pinned_by_plan(
 
 
 _NOTHING: JsonObject = {}
-
-
-def _leaves(
-    value: JsonValue, pointer: str = ""
-) -> Iterator[tuple[str, JsonValue, tuple[str, ...]]]:
-    """Scalars with their pointers and the keys above them, depth first.
-
-    An empty container counts as a leaf.
-    """
-    waiting: list[tuple[str, JsonValue, tuple[str, ...]]] = [(pointer, value, ())]
-    while waiting:
-        where, item, keys = waiting.pop()
-        if type(item) is dict and item:
-            waiting += [(where + _token(k), inner, (*keys, k)) for k, inner in item.items()]
-        elif type(item) is list and item:
-            waiting += [(f"{where}/{n}", inner, keys) for n, inner in enumerate(item)]
-        else:
-            yield where, item, keys
-
-
-def _values(value: JsonValue) -> Iterator[JsonValue]:
-    """Scalars, and keys that are data rather than names of fields."""
-    return (each for each, _ in _sited(value))
-
-
-def _sited(value: JsonValue) -> Iterator[tuple[JsonValue, str]]:
-    """The same with the pointer of the scalar, or of the first one below the key."""
-    seen: set[str] = set()
-    for pointer, leaf, keys in _leaves(value):
-        yield leaf, pointer
-        for key in keys:
-            if key not in seen:
-                seen.add(key)
-                if _KEY_DATA.search(key):
-                    yield key, pointer
+_PINNED: JsonObject = {"origin": "plan", "trusted": True, "from": None, "linked": False}
 
 
 def _rank(found: _Found) -> int:
     return found.rank
 
 
-def _token(name: str) -> str:
-    """One reference token of a JSON pointer with its slash (RFC 6901 section 3)."""
-    if "~" in name or "/" in name:
-        name = name.replace("~", "~0").replace("/", "~1")
-    return "/" + name
+def _is_value(leaf: JsonValue) -> bool:
+    """Whether it can be met again as a value: a text or a number, of any length."""
+    kind = type(leaf)
+    return (kind is str and bool(leaf)) or kind is int or kind is float
 
 
 def _traceable(leaf: JsonValue) -> bool:
+    """Whether it is long enough to prove something wherever it is met."""
     kind = type(leaf)
     if kind is str:
-        return len(leaf) >= _MIN_LENGTH
-    return (kind is int or kind is float) and _digits(leaf) >= _MIN_LENGTH
+        return len(leaf) >= MIN_LENGTH
+    return (kind is int or kind is float) and _digits(leaf) >= MIN_LENGTH
 
 
 def _digits(number: float) -> int:
     if type(number) is float and number.is_integer():
         number = int(number)
     return len(repr(abs(number)))
-
-
-def _number(text: str) -> float | None:
-    if not text or text[0] not in "-0123456789" or not _DECIMAL.fullmatch(text):
-        return None
-    return float(text) if "." in text else int(text)
 
 
 def _size(value: str | float) -> int:
@@ -414,34 +442,18 @@ def _value_words(leaf: str | float) -> Iterator[tuple[str, tuple[int, int]]]:
     if isinstance(leaf, str):
         for match in _WORD.finditer(leaf):
             word = match[0].rstrip(".:!?")
-            if len(word) >= _MIN_LENGTH and word != leaf and _VALUE_LIKE.search(word):
+            if len(word) >= MIN_LENGTH and word != leaf and _VALUE_LIKE.search(word):
                 yield word, (match.start(), match.start() + len(word))
 
 
-def _is_fed(arguments: JsonObject, provenance: Mapping[str, JsonObject]) -> bool:
-    """Whether any argument that can carry a value was untrusted, however short it is."""
-    return any(
-        leaf is not None
-        and type(leaf) is not bool
-        and leaf not in ("", [], {})
-        and not provenance.get(pointer, _NOTHING).get("trusted")
-        for pointer, leaf, _ in _leaves(arguments)
-    )
-
-
-def _echoes(leaf: str | float, fed: list[str | float], folded: list[str]) -> bool:
-    """Whether one holds the other, as they are or without spaces, signs and case."""
-    mine = leaf if isinstance(leaf, str) else repr(leaf)
-    for each in fed:
-        theirs = each if isinstance(each, str) else repr(each)
-        if mine in theirs or theirs in mine:
-            return True
-    bare = _folded(leaf)
-    return len(bare) >= _MIN_LENGTH and any(
-        len(each) >= _MIN_LENGTH and (bare in each or each in bare) for each in folded
-    )
-
-
-def _folded(leaf: str | float) -> str:
-    text = leaf if isinstance(leaf, str) else repr(leaf)
-    return "".join(char for char in text.casefold() if char.isalnum())
+def _is_lookup(given: Iterable[Leaf], provenance: Mapping[str, JsonObject]) -> bool:
+    """Whether a call looked something up by what the person or the plan said, and by no more."""
+    said = False
+    for leaf in given:
+        if leaf.value in (None, "", [], {}) or type(leaf.value) is bool:
+            continue
+        entry = provenance.get(leaf.pointer, _NOTHING)
+        if not entry.get("trusted"):
+            return False
+        said = said or entry["origin"] in ("user", "plan") or entry.get("linked") is True
+    return said

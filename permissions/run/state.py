@@ -188,6 +188,8 @@ class RunState:
             effect=definition.effect,
             arguments=arguments,
             provenance=provenance,
+            result=value if status == "ok" else None,
+            fields=definition.trusted_fields,
             output=Output(call, entry),
         )
         if self.cursor is not None and call in self.cursor.in_flight:

@@ -18,6 +18,7 @@ from permissions.plan.verifier import verify_plan
 from permissions.run.provenance import Output
 from permissions.run.readable import UNREADABLE
 from permissions.run.state import UNTRUSTED
+from permissions.tools.trusted_fields import NO_FIELDS
 from permissions.trace.entry import PastEntry
 
 if TYPE_CHECKING:
@@ -135,6 +136,8 @@ def _restore_ending(
         effect=effect,
         arguments=orjson.loads(call["intent"].contents.get("arguments", b"{}")),
         provenance=_asked(call)["provenance"],
+        result=value if status == "ok" else None,
+        fields=NO_FIELDS if definition is None else definition.trusted_fields,
         output=Output(name, end.index if isinstance(end, PastEntry) else None),
     )
     if session.cursor is not None and name in session.cursor.in_flight:

@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any, get_args
 
 from permissions.errors import ToolDefinitionError
+from permissions.tools.trusted_fields import TrustedFields
 from permissions.vocabulary import (
     Effect,
     Impact,
@@ -71,6 +72,7 @@ def check(function: Any, options: Options) -> None:
     parameters = inspect.signature(function).parameters
     if next(iter(parameters), None) in {"self", "cls"}:
         raise ToolDefinitionError(f"{label} is a method; decorate a function instead")
+    TrustedFields(options.trusted_fields)
     if unknown := set(options.control or ()) - set(parameters):
         raise ToolDefinitionError(f"{label}: control names no argument: {sorted(unknown)}")
 
@@ -100,6 +102,10 @@ def _check_stateful(label: str, options: Options) -> None:
         (
             options.output == "trusted",
             "output='trusted' does not hold for what it was fed before",
+        ),
+        (
+            bool(options.trusted_fields),
+            "trusted_fields= does not hold for what it was fed before",
         ),
         (options.idempotent, "idempotent=True does not hold where a call leaves something"),
         (options.workspace == "overlay", "workspace='overlay' is opened for one call alone"),

@@ -107,6 +107,7 @@ def tool(
     workspace: WorkspaceUse = "copy",
     control: Iterable[str] | None = None,
     output: Trust = "untrusted",
+    trusted_fields: Iterable[str] = (),
     idempotent: bool = False,
     on_deny: Literal["raise", "return"] = "raise",
     requires: Iterable[str] = (),
@@ -128,7 +129,8 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
             run), `control`
             (arguments that decide where effects go; marked targets always count), `output`
             (`trusted` only for tools whose results nobody else can write into),
-            `idempotent`, `on_deny` (`raise` `CallDenied`, or `return` the `Denial`),
+            `trusted_fields` (of any other output, the fields that the service itself fills in:
+            ids, senders, times; see `permissions.tools.trusted_fields`), `idempotent`, `on_deny` (`raise` `CallDenied`, or `return` the `Denial`),
             `requires` (distributions a sandbox must have, PEP 508), `command` (the words of an
             argv with `{argument}` in them, run in place of the function, which only declares
             the arguments), `shell` (`command` is one text for a shell; arguments are `$1`, ...).
@@ -144,7 +146,7 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
             f"@tool has no option {', '.join(map(repr, sorted(unknown)))}; it knows"
             f" {', '.join(Options.__dataclass_fields__)}"
         )
-    for name in ("control", "requires", "command"):
+    for name in ("control", "requires", "command", "trusted_fields"):
         if options.get(name) is not None:
             options[name] = _words(name, options[name])
     chosen = Options(**options)

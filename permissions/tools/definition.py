@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, TypeAdapter
 
     from permissions.tools.targets import Target
+    from permissions.tools.trusted_fields import TrustedFields
     from permissions.vocabulary import (
         Digest,
         Effect,
@@ -44,6 +45,7 @@ class Options:
     workspace: WorkspaceUse = "copy"
     control: tuple[str, ...] | None = None
     output: Trust = "untrusted"
+    trusted_fields: tuple[str, ...] = ()
     idempotent: bool = False
     on_deny: Literal["raise", "return"] = "raise"
     requires: tuple[str, ...] = ()
@@ -86,6 +88,7 @@ class ToolDefinition:
     unmarked: frozenset[str]
     control: frozenset[str]
     injected: frozenset[str]
+    trusted_fields: TrustedFields
     digest: Digest
 
     @property

@@ -19,6 +19,7 @@ from permissions.tools.checks import check_marks, check_requires
 from permissions.tools.command import check_command_tool
 from permissions.tools.definition import ToolDefinition
 from permissions.tools.targets import FreeText
+from permissions.tools.trusted_fields import TrustedFields
 from permissions.tools.unmarked import carries_values
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def define(function: Callable[..., Any], options: Options) -> ToolDefinition:
             raise ToolDefinitionError(f"{name}: a command gets nothing a framework injects")
         if options.control is None:
             control = frozenset(declared) - free
+    trusted_fields = TrustedFields(options.trusted_fields)
     digest = digest_of(
         {
             "name": name,
@@ -96,6 +98,7 @@ def define(function: Callable[..., Any], options: Options) -> ToolDefinition:
             "workspace": options.workspace,
             "stateful": options.stateful,
             "output": options.output,
+            "trusted_fields": list(trusted_fields.patterns),
             "control": sorted(control),
             "targets": {key: mark.spelling() for key, mark in targets.items()},
             "free": sorted(free),
@@ -119,6 +122,7 @@ def define(function: Callable[..., Any], options: Options) -> ToolDefinition:
         unmarked=unmarked,
         control=control,
         injected=injected,
+        trusted_fields=trusted_fields,
         digest=digest,
     )
 

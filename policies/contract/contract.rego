@@ -250,6 +250,17 @@ _origin(entry) if {
 	_nullable_string(entry.source)
 	is_boolean(entry.trusted)
 	is_boolean(entry.control)
+	_site(entry.from)
+	is_boolean(entry.linked)
+}
+
+_site(where) if where == null
+
+_site(where) if {
+	is_string(where.call)
+	_nullable_whole(where.entry)
+	_nullable_string(where.pointer)
+	type_name(where.cut) in {"array", "null"}
 }
 
 _usage if is_object(input.context.usage)

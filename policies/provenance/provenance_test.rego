@@ -10,7 +10,7 @@ _tables := {
 	"approval": {"terms": {"low": fixture.terms, "medium": fixture.terms}},
 }
 
-_leaf(origin, trusted) := {"origin": origin, "source": null, "trusted": trusted, "control": true}
+_leaf(origin, trusted) := {"origin": origin, "source": null, "trusted": trusted, "control": true, "from": null, "linked": false}
 
 # A call with one target, whose argument has a value of this origin.
 _call(effect, impact, target, leaf) := object.union(
@@ -106,6 +106,10 @@ test_a_leaf_below_a_control_argument_counts if {
 				"source": "reader",
 				"trusted": false,
 				"control": false,
+				"from": null,
+				"linked": false,
+				"from": null,
+				"linked": false,
 			}}},
 		},
 	)
@@ -166,6 +170,8 @@ test_free_text_is_nobodys_business if {
 			"source": "reader",
 			"trusted": false,
 			"control": false,
+			"from": null,
+			"linked": false,
 		}}},
 	)
 	_denied(document) == set()

@@ -27,6 +27,7 @@ from permissions.plan.model import (
 )
 from permissions.plan.steps import run_order
 from permissions.plan.verifier import verify_plan
+from permissions.tools.trusted_fields import NO_FIELDS, TrustedFields
 
 NOW = 1_000_000
 TOOLS = ("alpha", "beta", "gamma")
@@ -41,6 +42,7 @@ class Relay:
     effect: Effect = "read"
     impact: Impact = "low"
     output: Literal["trusted", "untrusted"] = "untrusted"
+    trusted_fields: TrustedFields = NO_FIELDS
     control: frozenset[str] = frozenset()
     output_schema: JsonObject | None = None
     digest: Digest = DIGEST

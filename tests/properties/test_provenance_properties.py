@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from json_values import json_values
 
 from permissions.run.provenance import ProvenanceLedger
+from permissions.tools.trusted_fields import TrustedFields
 
 JSON = json_values(st.none() | st.booleans() | st.integers() | st.floats() | st.text())
 objects = st.dictionaries(st.text(max_size=6), JSON, max_size=4)
@@ -43,6 +44,25 @@ def test_untrusted_sources_alone_make_nothing_trusted(output: Any, effectful: bo
     traced = ledger.trace({"whole": output}, ())
 
     assert not any(entry["trusted"] for entry in traced.values())
+
+
+@given(JSON, st.lists(st.text(alphabet="ab*", max_size=3), max_size=4))
+def test_a_field_believes_nothing_the_call_was_fed(output: Any, names: list[str]) -> None:
+    """Whatever fields a tool says its service fills in, they launder no argument."""
+    ledger = ProvenanceLedger()
+    arguments = {"v": output}
+    ledger.add_output(
+        "relay",
+        output,
+        trusted=False,
+        effect="write",
+        arguments=arguments,
+        provenance=ledger.trace(arguments, ()),
+        result=output,
+        fields=TrustedFields(["", "/*", "/*/*", "/*#", *("/" + name for name in names)]),
+    )
+
+    assert not any(e["trusted"] for e in ledger.trace(arguments, ()).values())
 
 
 @given(st.lists(JSON, max_size=5))

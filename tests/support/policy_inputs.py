@@ -110,6 +110,10 @@ LEAVES = st.fixed_dictionaries(
         "source": st.none(),
         "trusted": st.booleans(),
         "control": st.booleans(),
+        "from": st.none()
+        | st.just({"call": "call-0", "entry": 3, "pointer": "/0/id", "cut": None})
+        | st.just({"call": "call-0", "entry": None, "pointer": None, "cut": [1, 4]}),
+        "linked": st.booleans(),
     }
 )
 

@@ -147,6 +147,10 @@ def random_origin(rng: random.Random) -> JsonObject:
         "source": rng.choice(["read_file", None]),
         "trusted": rng.random() < 0.5,
         "control": rng.random() < 0.5,
+        "from": rng.choice(
+            [None, {"call": "call-0", "entry": 3, "pointer": "/0/id", "cut": None}]
+        ),
+        "linked": rng.random() < 0.5,
     }
 
 
