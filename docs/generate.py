@@ -205,11 +205,12 @@ def sandbox_probes() -> Iterator[str]:
 
     titles = {"oci": "OCI runtime", "docker": "Docker", "bubblewrap": "bubblewrap"}
     names = " | ".join(titles[backend] for backend in COLUMNS)
-    yield f"| # | what is attempted | what has to happen | {names} |"
-    yield "|---|---|---|" + "---|" * len(COLUMNS)
+    yield f"| # | what is attempted | what has to happen | open without | {names} |"
+    yield "|---|---|---|---|" + "---|" * len(COLUMNS)
     for number, row in sorted(PROBES.items()):
         cells = [_cell(_expectation(row, backend)) for backend in COLUMNS]
-        yield f"| {number} | {_cell(row.title)} | {_cell(row.expected)} | {' | '.join(cells)} |"
+        texts = map(_cell, (row.title, row.expected, row.without))
+        yield f"| {number} | {' | '.join((*texts, *cells))} |"
 
 
 def _expectation(row: Any, backend: str) -> str:
@@ -218,7 +219,11 @@ def _expectation(row: Any, backend: str) -> str:
         return f"does not apply: {reason}"
     if (weakness := row.weak.get(backend)) is None:
         return "blocked"
-    return "blocked with a control group" if weakness.without_group else "may be open"
+    return f"blocked with {WITH[weakness.unless]}" if weakness.unless else "may be open"
+
+
+WITH = {"controllers": "a control group", "user_namespace": "`userns-remap`"}
+"""Facts of a backend with which it promises more, in words."""
 
 
 def sandbox_weaknesses() -> Iterator[str]:
@@ -230,7 +235,7 @@ def sandbox_weaknesses() -> Iterator[str]:
     for number, row in sorted(PROBES.items()):
         for backend in COLUMNS:
             if (weakness := row.weak.get(backend)) is not None:
-                when = "without a control group" if weakness.without_group else "at all"
+                when = f"without {WITH[weakness.unless]}" if weakness.unless else "at all"
                 yield f"| {number} | {backend} | {when} | {_cell(weakness.means)} |"
 
 

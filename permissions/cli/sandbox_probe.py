@@ -1,11 +1,13 @@
 """`wardline sandbox probe`: the abuse suite against every backend of this machine.
 
-Exit codes: 0 every promised row is blocked, 6 a promised row is open, or no backend works.
+Exit codes: 0 every promised row that applies is blocked, 1 one could not be tried, 6 one is
+open, or no backend works.
 """
 
 from __future__ import annotations
 
 import json as json_text
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
@@ -16,9 +18,15 @@ if TYPE_CHECKING:
 
     from sandbox.probes import Finding
 
+EXIT_UNTRIED = 1
 EXIT_OPEN = 6
 
-MARKS = {"blocked": "blocked", "open": "OPEN", "not_applicable": "-"}
+MARKS = {
+    "blocked": "blocked",
+    "open": "OPEN",
+    "not_tried": "NOT TRIED",
+    "not_applicable": "not applicable",
+}
 
 
 def probe(
@@ -27,31 +35,36 @@ def probe(
         list[str] | None, typer.Option(help="Only this backend; may be repeated.")
     ] = None,
     case: Annotated[
-        list[int] | None, typer.Option(min=1, max=74, help="Only this case; may be repeated.")
+        list[int] | None, typer.Option(min=1, help="Only this case; may be repeated.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False,
 ) -> None:
     """Attempt every abuse case on every backend of this machine.
 
-    A case that a backend does not promise is marked `open (not promised)` and does not count.
+    A case that a backend does not promise is marked `(not promised)` and does not count. Exits
+    with 0 when all others are blocked, 1 when one could not be tried, 6 when one is open.
     """
-    from sandbox.probes import COLUMNS
+    from sandbox.probes import COLUMNS, PROBES
 
     unknown = sorted(set(backend or ()) - set(COLUMNS))
     if unknown:
         raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(COLUMNS)}")
+    if absent := sorted(set(case or ()) - PROBES.keys()):
+        raise typer.BadParameter(f"{absent[0]} is none of the cases 1 to {max(PROBES)}")
     findings, missing = anyio.run(_run, backend or [], case or [])
     if json:
         typer.echo(json_text.dumps(document(findings, missing), indent=2, sort_keys=True))
     else:
-        _print(findings, missing)
-    if not is_kept(findings):
-        raise typer.Exit(EXIT_OPEN)
+        print_table(findings, missing)
+    if code := exit_code(findings):
+        raise typer.Exit(code)
 
 
-def is_kept(findings: Sequence[Finding]) -> bool:
-    """True when something was attempted and every promise held."""
-    return bool(findings) and not any(found.broken for found in findings)
+def exit_code(findings: Sequence[Finding]) -> int:
+    """What the findings come to: an open promise weighs more than one nobody can speak for."""
+    if not findings or any(found.broken for found in findings):
+        return EXIT_OPEN
+    return EXIT_UNTRIED if any(found.untried for found in findings) else 0
 
 
 async def _run(backends: list[str], numbers: list[int]) -> tuple[list[Finding], dict[str, str]]:
@@ -66,7 +79,14 @@ async def _run(backends: list[str], numbers: list[int]) -> tuple[list[Finding], 
 
 
 def _progress(found: Finding) -> None:
-    typer.echo(f"{found.number:2} {found.column}: {found.outcome.status}", err=True)
+    typer.echo(f"{found.number:2} {found.column}: {_mark(found)}", err=True)
+
+
+def _mark(found: Finding) -> str:
+    mark = MARKS[found.outcome.status]
+    if found.promised or found.outcome.status not in ("open", "not_tried"):
+        return mark
+    return f"{mark.lower()} (not promised)"
 
 
 def document(findings: Sequence[Finding], missing: dict[str, str]) -> dict[str, Any]:
@@ -76,11 +96,13 @@ def document(findings: Sequence[Finding], missing: dict[str, str]) -> dict[str, 
     return {
         "missing": missing,
         "broken": sorted({found.number for found in findings if found.broken}),
+        "not_tried": sorted({found.number for found in findings if found.untried}),
         "rows": [
             {
                 "number": number,
                 "title": PROBES[number].title,
                 "expected": PROBES[number].expected,
+                "open_without": PROBES[number].without,
                 "results": {
                     found.column: {
                         "status": found.outcome.status,
@@ -96,7 +118,8 @@ def document(findings: Sequence[Finding], missing: dict[str, str]) -> dict[str, 
     }
 
 
-def _print(findings: Sequence[Finding], missing: dict[str, str]) -> None:
+def print_table(findings: Sequence[Finding], missing: dict[str, str]) -> None:
+    """Prints each finding, what each backend comes to, and the promises that were not seen to hold."""
     from sandbox.probes import PROBES
 
     last = 0
@@ -104,19 +127,23 @@ def _print(findings: Sequence[Finding], missing: dict[str, str]) -> None:
         if found.number != last:
             last = found.number
             typer.echo(f"{found.number:2} {PROBES[found.number].title}")
-        mark = MARKS[found.outcome.status]
-        if found.outcome.status == "open" and not found.promised:
-            mark = "open (not promised)"
-        typer.echo(f"     {found.column:<12} {mark:<8} {found.outcome.detail}")
+        typer.echo(f"     {found.column:<12} {_mark(found):<14} {found.outcome.detail}")
+        if found.broken:
+            typer.echo(f"     {'':<12} {'':<14} is there {PROBES[found.number].without}?")
     for name, reason in missing.items():
         typer.echo(f"   {name}: {reason}")
     for column in dict.fromkeys(found.column for found in findings):
         mine = [found for found in findings if found.column == column]
-        held = sum(found.outcome.status == "blocked" for found in mine)
-        unmet = sum(found.broken for found in mine)
-        waived = sum(found.outcome.status == "open" for found in mine) - unmet
-        absent = len(mine) - held - unmet - waived
+        said = Counter(found.outcome.status for found in mine)
+        unpromised = sum(not found.promised for found in mine if found.outcome.status == "open")
         typer.echo(
-            f"{column}: {held} blocked, {unmet} open, {waived} open and not promised,"
-            f" {absent} not applicable"
+            f"{column}: {said['blocked']} blocked, {said['open'] - unpromised} open,"
+            f" {unpromised} open and not promised, {said['not_tried']} not tried,"
+            f" {said['not_applicable']} not applicable"
         )
+    for what, numbers in (
+        ("open", sorted({found.number for found in findings if found.broken})),
+        ("not tried", sorted({found.number for found in findings if found.untried})),
+    ):
+        if numbers:
+            typer.echo(f"promised and {what}: {', '.join(map(str, numbers))}")

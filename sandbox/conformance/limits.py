@@ -111,10 +111,13 @@ async def file_entries_are_limited(sandbox: Sandbox) -> None:
 async def descriptors_are_limited(sandbox: Sandbox) -> None:
     """Opening ends with EMFILE at the profile's number, and no limit can be raised."""
     result = await call(sandbox, "open_files", SandboxProfile(open_files=64))
-    raised = await attempt(sandbox, "raise_limits")
+    profile = SandboxProfile(open_files=64)
+    promised = {"NOFILE": 64, "CORE": 0, "CPU": profile.cpu_seconds + 1}
+    raised = await attempt(sandbox, "raise_limits", profile, promised=promised)
 
     ended(result, "ok")
     true("below the limit", 0 < result.value < 64)
+    ended(raised, "ok")
     same("raised limits", raised.value, [])
 
 

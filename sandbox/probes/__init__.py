@@ -1,4 +1,4 @@
-"""The abuse suite: 74 ways a job may go against its sandbox, attempted on the backends here.
+"""The abuse suite: the ways a job may go against its sandbox, attempted on the backends here.
 
 `run_probes` attempts them and judges from outside where that can be done: by processes, files
 and listeners of the host, and by the supervisor's verdict. Attempts go a little past a promise

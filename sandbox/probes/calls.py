@@ -15,7 +15,10 @@ NEVER = 2**64 - 1
 BAD = 1  # no address of any process
 TOO_MANY_SEGMENTS = 17
 
-X32_GETPID = 0x40000000 + 39
+GETPID = {"x86_64": 39, "aarch64": 172}
+"""By machine: a call that is always allowed."""
+
+X32_GETPID = 0x40000000 + GETPID["x86_64"]
 
 Call = tuple[int, int, list[int]]
 """Number on x86-64, on arm64, arguments."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,6 @@ from sandbox.egress.dial import DialError, dial
 from sandbox.egress.proxy import open_proxy
 from sandbox.egress.sandbox import EgressSandbox
 from sandbox.egress.secrets import MemorySecrets
-from sandbox.job import CommandJob
 from sandbox.network.addresses import parse_address
 from sandbox.probes.egress_target import (
     HANDLE,
@@ -33,6 +33,7 @@ from sandbox.probes.egress_target import (
     rule,
     talk,
 )
+from sandbox.probes.fixtures import NotTriedError, ended_well, inside
 from sandbox.probes.table import blocked_unless, opened, probe
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     56,
     "Host names made to fool an allowlist",
     "NUL, dots, suffixes, user@host, mapped, decimal and octal addresses are refused",
+    without="the comparison of the whole name",
 )
 async def fooling_names(ground: Ground) -> Outcome:
     """Each by plain request and by tunnel."""
@@ -68,48 +70,63 @@ async def fooling_names(ground: Ground) -> Outcome:
     return blocked_unless(requests[:-1], f"{len(names)} names, plain and by tunnel")
 
 
-class Forbidden:
-    """A resolver whose every answer may not be dialled, and which counts."""
+NOBODY = "3000::1"
+"""An address that may be dialled and that nobody has: global unicast which IANA has not assigned."""
 
-    def __init__(self, addresses: Sequence[Address]) -> None:
-        self._addresses = addresses
+
+class Changing:
+    """A resolver that counts, and gives the host's loopback whenever it is asked again."""
+
+    def __init__(self, *texts: str) -> None:
+        self._addresses = [address for text in texts if (address := parse_address(text))]
         self.asked = 0
 
     async def __call__(self, host: str) -> Sequence[Address]:  # noqa: ARG002 - whichever
         """See `Resolver`."""
         self.asked += 1
-        return self._addresses
+        return self._addresses if self.asked == 1 else [ip_address(HERE)]
 
 
-@probe(57, "DNS rebinding", "the checked address is the dialled one; one lookup")
+@probe(
+    57,
+    "DNS rebinding",
+    "the checked address is the dialled one; one lookup",
+    without="the dialling of the very address that was checked",
+)
 async def rebinding(ground: Ground) -> Outcome:
-    """An allowed name that leads to loopback, and names that lead to metadata."""
+    """An allowed name that leads to loopback; and names that lead there only the next time."""
     async with landing() as landed:
         allowed = EgressRule(host="localhost", mode="http", ports=(landed.port,))
         result = await talk(
             ground, Egress(allow=(allowed,)), get(f"http://localhost:{landed.port}/")
         )
-        visits = landed.requests
-    if visits or not result.egress or result.egress[0].address is not None:
-        return opened("a name that leads to the host's loopback was dialled")
-    texts = ("169.254.169.254", "10.0.0.1", "::ffff:127.0.0.1", "64:ff9b::a00:1", "fd00::1")
-    for text in texts:
-        resolver = Forbidden([address] if (address := parse_address(text)) else [])
-        try:
-            stream, _ = await dial(resolver, HOST, 80, pinned=None)
-        except DialError:
-            if resolver.asked == 1:
-                continue
-        else:
-            await stream.aclose()
-        return opened(f"{text} was dialled, or looked up again")
-    return blocked_unless(None, f"loopback and {len(texts)} other addresses, one lookup each")
+        if not result.egress or not result.egress[0].permitted:
+            raise NotTriedError("the name itself was refused, so nothing was looked up")
+        if landed.visits or result.egress[0].address is not None:
+            return opened("a name that leads to the host's loopback was dialled")
+        texts = ("169.254.169.254", "10.0.0.1", "::ffff:127.0.0.1", "64:ff9b::a00:1", "fd00::1")
+        for addresses in (*((text,) for text in texts), (HERE,), (NOBODY,), (NOBODY, HERE)):
+            resolver = Changing(*addresses)
+            # By its name in the machine's own tables, it would be the listener here.
+            try:
+                stream, _ = await dial(resolver, "localhost", landed.port, pinned=None)
+            except DialError as err:
+                if resolver.asked == 1 and err.refused is (NOBODY not in addresses):
+                    continue
+            else:
+                await stream.aclose()
+            return opened(f"{addresses} were dialled, or looked up again")
+    return blocked_unless(
+        landed.visits and "the listener was reached",
+        f"loopback and {len(texts)} other addresses, one lookup each",
+    )
 
 
 @probe(
     59,
     "Plain bytes in a tunnel, another TLS name, another Host header",
     "refused before a byte reaches the host",
+    without="the comparison of the name in TLS",
 )
 async def other_names(ground: Ground) -> Outcome:
     """The right name comes through; nothing else of the tunnels does."""
@@ -136,7 +153,10 @@ async def other_names(ground: Ground) -> Outcome:
 
 
 @probe(
-    62, "Attack the proxy: bad frames, long headers, many connections", "bounded; it goes on"
+    62,
+    "Attack the proxy: bad frames, long headers, many connections",
+    "bounded; it goes on",
+    without="the proxy's own limits and filter",
 )
 async def attacked_proxy(ground: Ground) -> Outcome:
     """Then a good request, and the proxy's own privileges as the host sees them."""
@@ -169,7 +189,12 @@ async def _proxy_privileges() -> list[str]:
     return found + (["uid 0"] if "0" in status["Uid"].split() else [])
 
 
-@probe(64, "A rule tightened while a connection is open", "the connection is closed")
+@probe(
+    64,
+    "A rule tightened while a connection is open",
+    "the connection is closed",
+    without="the close of a connection from outside",
+)
 async def tightened(ground: Ground) -> Outcome:  # noqa: ARG001 - the proxy is every backend's
     """A tunnel that stands is closed from outside; what it would have said is not passed on."""
     async with landing() as landed:
@@ -202,7 +227,12 @@ async def _ends(stream: ByteStream) -> bool:
     return False
 
 
-@probe(65, "A method or path that is not allowed", "refused, request by request")
+@probe(
+    65,
+    "A method or path that is not allowed",
+    "refused, request by request",
+    without="the comparison of the path",
+)
 async def methods_and_paths(ground: Ground) -> Outcome:
     """GET below /a is allowed."""
     async with landing() as landed:
@@ -232,7 +262,12 @@ async def methods_and_paths(ground: Ground) -> Outcome:
     return blocked_unless(wrong, f"{len(tries)} requests")
 
 
-@probe(67, "An injected secret sent elsewhere, or in the clear", "only over TLS to its host")
+@probe(
+    67,
+    "An injected secret sent elsewhere, or in the clear",
+    "only over TLS to its host",
+    without="TLS before a secret is sent",
+)
 async def secret_elsewhere(ground: Ground) -> Outcome:
     """The secret's host has no TLS here, the other host is plain: neither may learn it."""
     async with landing() as landed, landing() as other:
@@ -257,18 +292,42 @@ async def secret_elsewhere(ground: Ground) -> Outcome:
 
 
 @probe(
-    68, "A secret printed by the job, also in other spellings", "masked in all that comes out"
+    68,
+    "A secret printed by the job, also in other spellings",
+    "masked in all that comes out",
+    without="the mask over one of its forms",
 )
 async def secret_printed(ground: Ground) -> Outcome:
-    """As it is, in base64 and in hex: output, a file, a file's name."""
-    store = MemorySecrets({HANDLE: ground.canary.encode()})
-    script = "cat token; base64 -w0 token; od -An -tx1 token | tr -d ' \\n'; cp token out/copy"
+    """In each promised form: output, a file, a file's name, the value, an exception."""
+    secret = f'{ground.canary}/+"\u00fc?'.encode()
+    store = MemorySecrets({HANDLE: secret})
+    sandbox = EgressSandbox(ground.sandbox, secrets=store)
     profile = ground.profile(secret_files={"token": HANDLE})
-    job = CommandJob(("sh", "-c", f'{script}; touch "out/$(cat token)"'))
-    result = await EgressSandbox(ground.sandbox, secrets=store).run(job, profile)
-    if result.verdict != "ok" or not result.stdout:
-        return opened(f"could not be judged: {result.verdict}")
-    value = ground.canary.encode()
-    told = result.stdout + repr(dict(result.files_out)).encode() + repr(result.refused).encode()
-    forms = (value, value.hex().encode(), value[:24].hex().encode())
-    return blocked_unless([form for form in forms if form in told], "masked everywhere")
+    said = ended_well(await sandbox.run(inside("abuse:print_secret", file="token"), profile))
+    raised = await sandbox.run(inside("abuse:fail_with", file="token"), profile)
+    forms = _forms(secret)
+    told = {
+        "stdout": said.stdout,
+        "stderr": said.stderr,
+        "a file": said.files_out.get("copy", b""),
+        "a name": "\n".join(said.files_out).encode(),
+        "the value": "\n".join(said.value.values()).encode(),
+        "the exception": ("" if raised.error is None else raised.error.message).encode(),
+    }
+    found = [
+        f"{form} in {name}"
+        for name, text in told.items()
+        for form, spelling in forms.items()
+        if spelling in text
+    ]
+    missing = [name for name, text in told.items() if b"***" not in text]
+    if missing and not found:
+        raise NotTriedError(f"the secret was not said in {missing}")
+    return blocked_unless(found, f"{len(forms)} forms, {len(told)} kinds of output")
+
+
+def _forms(secret: bytes) -> dict[str, bytes]:
+    """The forms that the job says, by its own code."""
+    from sandbox.guest.probes.wardline_abuse import spelled
+
+    return spelled(secret)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
+import subprocess
+import sys
 import tempfile
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -18,7 +21,7 @@ from sandbox.job import CommandJob, PythonJob
 from sandbox.profile import SandboxProfile
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
     from sandbox.protocol import Sandbox
     from sandbox.result import ExecResult
@@ -29,12 +32,22 @@ VARIABLE = "PROBE_CANARY"
 SEEN_SECONDS = 10.0
 """For a started job to be seen among the host's processes."""
 
+LOOK_SECONDS = 0.02
+"""Between two looks at the host's processes."""
+
 CALM_SECONDS = 3.0
 """For killed processes to be gone on a busy machine."""
 
 
-class UnseenError(Exception):
-    """A job's processes are not among those of this host, so nothing can be said of them."""
+class NotTriedError(Exception):
+    """An attempt did not come about, so nothing can be said of what would have stopped it."""
+
+
+class UnseenError(NotTriedError):
+    """A job's processes are not among those this process can see on this host."""
+
+    def __init__(self) -> None:
+        super().__init__("no process of the job can be seen from here")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +95,72 @@ class Ground:
         """Runs a command."""
         return await self.sandbox.run(CommandJob(argv, stdin), profile or self.profile())
 
+    async def done(
+        self, entry: str, profile: SandboxProfile | None = None, **given: Any
+    ) -> ExecResult:
+        """The end of an attempt that has to end well.
+
+        Raises:
+            NotTriedError: it ended otherwise.
+        """
+        return ended_well(await self.attempt(entry, profile, **given))
+
     async def value(
         self, entry: str, profile: SandboxProfile | None = None, **given: Any
     ) -> Any:
         """The value of an attempt that has to end well.
 
         Raises:
-            RuntimeError: it ended otherwise, so that nothing can be concluded.
+            NotTriedError: it ended otherwise.
         """
-        result = await self.attempt(entry, profile, **given)
-        if result.verdict != "ok":
-            raise RuntimeError(f"ended as {result.verdict}: {result.error or result.stderr!r}")
-        return result.value
+        return (await self.done(entry, profile, **given)).value
+
+    async def among(self, entry: str, control: str, paths: Sequence[str]) -> list[str]:
+        """Those of `paths` that an attempt got at, which gets at `control` wherever it works.
+
+        Raises:
+            NotTriedError: it did not.
+        """
+        got: list[str] = await self.value(entry, paths=[*paths, control])
+        if control not in got:
+            raise NotTriedError(f"{entry} did not even get at {control}")
+        return [path for path in got if path != control]
+
+    async def told(self) -> str:
+        """All that a job is told by its variables, the process table and the kernel.
+
+        Raises:
+            NotTriedError: not even what it is meant to be told.
+        """
+        mark = f"mark-{secrets.token_hex(8)}"
+        profile = self.profile(environment={"PROBE_MARK": mark})
+        text: str = await self.value("abuse:everything_told", profile)
+        if mark not in text:
+            raise NotTriedError("its own variable is not among what it was told")
+        return text
+
+    async def watched(
+        self, *argv: str, mark: str, profile: SandboxProfile | None = None
+    ) -> ExecResult:
+        """Runs a command, of which a process with `mark` has to be seen on this host meanwhile.
+
+        Raises:
+            UnseenError: none was, so that its absence afterwards says nothing.
+        """
+        is_seen = False
+
+        async def look() -> None:
+            nonlocal is_seen
+            await _appeared(mark)
+            is_seen = True
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(look)
+            result = await self.command(*argv, profile=profile)
+            group.cancel_scope.cancel()
+        if not is_seen:
+            raise UnseenError
+        return result
 
     @asynccontextmanager
     async def living(
@@ -118,10 +185,66 @@ class Ground:
                 group.cancel_scope.cancel()
 
 
+def ended_well(result: ExecResult) -> ExecResult:
+    """The same end, when it is a good one.
+
+    Raises:
+        NotTriedError: it is not.
+    """
+    if result.verdict != "ok":
+        said = result.error or result.stderr
+        raise NotTriedError(f"the attempt ended as {result.verdict}: {said!r:.200}")
+    return result
+
+
+def only_raised(result: ExecResult, *kinds: str) -> bool:
+    """Whether an attempt ended with one of these exceptions, by which a limit shows itself.
+
+    Raises:
+        NotTriedError: it ended with another.
+    """
+    if result.verdict == "raised" and (result.error is None or result.error.type not in kinds):
+        raise NotTriedError(f"the attempt ended with {result.error!r:.200}")
+    return result.verdict == "raised"
+
+
 def inside(entry: str, **arguments: Any) -> PythonJob:
     """A function of the code that is made for inside, as a job."""
     code = Path(str(resources.files("sandbox.guest").joinpath("probes")))
     return PythonJob(f"wardline_{entry}", arguments, (code,))
+
+
+def started_by_another(
+    ground: Ground, program: str, *, terminal: int | None = None, **asked: object
+) -> subprocess.Popen[bytes]:
+    """Starts a Python that opens the backend itself; it is told what to do by its input.
+
+    Args:
+        ground: whose backend it opens.
+        program: its source.
+        terminal: to be its controlling one; it then has a session of its own.
+        asked: what it is told besides module and name of the backend, and the runtime.
+
+    Raises:
+        NotTriedError: only a backend of this package can be opened by its name.
+    """
+    kind = type(ground.sandbox)
+    if kind.__module__.partition(".")[0] != "sandbox":
+        raise NotTriedError("only a backend of this package can be opened by its name")
+    told = {"module": kind.__module__, "name": kind.__name__, "runtime": ground.runtime}
+    started = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=terminal is not None,
+        pass_fds=() if terminal is None else (terminal,),
+    )
+    if started.stdin is not None:
+        started.stdin.write(json.dumps({**told, **asked, "terminal": terminal}).encode())
+        started.stdin.close()
+        started.stdin = None
+    return started
 
 
 def new_mark() -> str:
@@ -149,17 +272,21 @@ async def seen(mark: str) -> int:
         UnseenError: none came up.
     """
     with anyio.move_on_after(SEEN_SECONDS):
-        while not (found := survivors(mark)):  # noqa: ASYNC110 - the kernel tells nobody
-            await anyio.sleep(0.02)
-        return found[0]
+        return (await _appeared(mark))[0]
     raise UnseenError
+
+
+async def _appeared(mark: str) -> list[int]:
+    while not (found := survivors(mark)):  # noqa: ASYNC110 - the kernel tells nobody
+        await anyio.sleep(LOOK_SECONDS)
+    return found
 
 
 async def gone(mark: str, *, seconds: float = CALM_SECONDS) -> bool:
     """True once no process with `mark` is left; False when one outlives `seconds`."""
     with anyio.move_on_after(seconds):
         while survivors(mark):  # noqa: ASYNC110 - the kernel tells nobody
-            await anyio.sleep(0.02)
+            await anyio.sleep(LOOK_SECONDS)
         return True
     return False
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
-import subprocess
-import sys
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -15,14 +14,18 @@ from anyio import to_thread
 
 from sandbox.errors import SandboxUnavailableError
 from sandbox.probes.fixtures import (
+    NotTriedError,
+    ended_well,
     gone,
     inside,
     new_mark,
+    only_raised,
     seen,
+    started_by_another,
+    survivors,
 )
 from sandbox.probes.table import (
     blocked_unless,
-    not_applicable,
     opened,
     probe,
 )
@@ -37,75 +40,91 @@ STUBBORN = (
 )
 """Ignores every polite signal and leaves its session."""
 
+LEFT = "setsid setsid sleep {0} & sleep 1"
+"""Leaves a process behind, and waits long enough for it to be seen."""
+
 DESTROY_SECONDS = 3.0
 """The promise is one second on an idle machine; five and more is what a missing kill takes."""
 
+OWNER_SECONDS = 30.0
+"""For a job whose caller is going to be killed."""
+
 OWNER = """
-import importlib, sys, anyio
+import importlib, json, sys, anyio
 from sandbox import CommandJob, SandboxProfile
-module, name, mark, runtime = sys.argv[1:]
+asked = json.load(sys.stdin)
 async def main():
-    backend = getattr(importlib.import_module(module), name)()
-    profile = SandboxProfile(wall_seconds=300, runtime=runtime or None)
-    await backend.run(CommandJob(("sleep", mark)), profile)
+    backend = getattr(importlib.import_module(asked["module"]), asked["name"])()
+    profile = SandboxProfile(wall_seconds=asked["seconds"], runtime=asked["runtime"])
+    await backend.run(CommandJob(("sleep", asked["mark"])), profile)
 anyio.run(main)
 """
-"""A caller that is going to be killed while its job runs."""
+"""A caller that is going to be killed while its job runs. It is told the mark by its input: an
+argument of its own would be taken for the job."""
 
 
-@probe(13, "Ignore SIGTERM at the deadline", "the whole tree is killed", alone=True)
+@probe(
+    13,
+    "Ignore SIGTERM at the deadline",
+    "the whole tree is killed",
+    alone=True,
+    without="the kill at the end of a run",
+)
 async def ignored_signals(ground: Ground) -> Outcome:
-    """The host looks for what is left."""
+    """The host sees it, and looks for what is left."""
     mark = new_mark()
-    result = await ground.command(
-        "sh", "-c", STUBBORN.format(mark), profile=ground.profile(wall_seconds=1.0)
-    )
+    script = STUBBORN.format(mark)
+    short = ground.profile(wall_seconds=1.5)
+    result = await ground.watched("sh", "-c", script, mark=mark, profile=short)
     if result.verdict != "timeout":
         return opened(f"ended as {result.verdict}")
     return blocked_unless(not await gone(mark, seconds=0.25) and "alive", "nothing was left")
 
 
-@probe(14, "A background process that left its session", "none survives the end of the run")
+@probe(
+    14,
+    "A background process that left its session",
+    "none survives the end of the run",
+    without="the kill of what a job left",
+)
 async def survivor(ground: Ground) -> Outcome:
     """The job ends well and leaves something behind."""
     mark = new_mark()
-    script = f"(setsid setsid sleep {mark} &) ; sleep 0.1"
-    result = await ground.command("sh", "-c", script)
-    if result.verdict != "ok":
-        return opened(f"ended as {result.verdict}")
+    ended_well(await ground.watched("sh", "-c", LEFT.format(mark), mark=mark))
     return blocked_unless(not await gone(mark, seconds=0.25) and "alive", "nothing was left")
 
 
-@probe(15, "The caller is killed with -9 in the middle of a call", "the job dies with it")
+@probe(
+    15,
+    "The caller is killed with -9 in the middle of a call",
+    "the job dies with it",
+    without="the end of process 1 with its supervisor",
+)
 async def killed_caller(ground: Ground) -> Outcome:
     """A second process runs the job and is killed."""
-    kind = type(ground.sandbox)
-    if kind.__module__.partition(".")[0] != "sandbox":
-        return not_applicable("only a backend of this package can be opened by its name")
     mark = new_mark()
-    owner = subprocess.Popen(  # noqa: ASYNC220 - it is killed, never waited for
-        [
-            sys.executable,
-            "-c",
-            OWNER,
-            kind.__module__,
-            kind.__name__,
-            mark,
-            ground.runtime or "",
-        ],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    owner = started_by_another(ground, OWNER, mark=mark, seconds=OWNER_SECONDS)
     try:
         await seen(mark)
     finally:
         owner.send_signal(signal.SIGKILL)
-        await to_thread.run_sync(owner.wait)
-    return blocked_unless(not await gone(mark) and "the job is alive", "the job died with it")
+        await to_thread.run_sync(owner.communicate)
+    try:
+        return blocked_unless(
+            not await gone(mark) and "the job is alive", "the job died with it"
+        )
+    finally:
+        for pid in survivors(mark):
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
 
 
-@probe(16, "The caller goes away by itself", "the call is stopped")
+@probe(
+    16,
+    "The caller goes away by itself",
+    "the call is stopped",
+    without="the kill at the end of a run",
+)
 async def cancelled_caller(ground: Ground) -> Outcome:
     """Cancellation, seen from the host."""
     mark = new_mark()
@@ -114,17 +133,29 @@ async def cancelled_caller(ground: Ground) -> Outcome:
     return blocked_unless(not await gone(mark, seconds=0.25) and "alive", "nothing was left")
 
 
-@probe(17, "Orphans that nobody waits for", "reaped: they do not use up the process limit")
+@probe(
+    17,
+    "Orphans that nobody waits for",
+    "reaped: they do not use up the process limit",
+    without="the reaping of orphans",
+)
 async def orphans(ground: Ground) -> Outcome:
     """Five times as many as may live."""
     result = await ground.attempt("probes:orphans", ground.profile(processes=16), count=80)
+    only_raised(result, "BlockingIOError")
     return blocked_unless(
         result.verdict != "ok" and f"80 orphans under a limit of 16: {result.verdict}",
         "80 orphans were reaped under a limit of 16",
     )
 
 
-@probe(18, "Refuse to be destroyed", "gone at once, polite signals or not", alone=True)
+@probe(
+    18,
+    "Refuse to be destroyed",
+    "gone at once, polite signals or not",
+    alone=True,
+    without="the kill at the end of a run",
+)
 async def stubborn(ground: Ground) -> Outcome:
     """From the cancellation to the last process, on the host's clock."""
     mark = new_mark()
@@ -142,30 +173,37 @@ async def stubborn(ground: Ground) -> Outcome:
     19,
     "State of one run seen in the next",
     "nothing: a sandbox is used once; the calls of a session share theirs with nobody else",
+    without="a file system of its own for each run",
 )
 async def state(ground: Ground) -> Outcome:
     """Files, variables and a background process; and beside an open session, which keeps them."""
     mark = new_mark()
-    first = await ground.value("attempts:leave_state")
-    await ground.command("sh", "-c", f"setsid sleep {mark} & echo x > /tmp/left; exit 0")
-    second = await ground.value("attempts:leave_state")
+    first = await ground.value("abuse:leave_marks")
+    ended_well(await ground.watched("sh", "-c", LEFT.format(mark), mark=mark))
+    second = await ground.value("abuse:leave_marks")
+    if not first["left"]:
+        raise NotTriedError("no mark could be left anywhere")
     variables = (await ground.value("attempts:environment"))["own"]
-    found = [*first, *second, *(["a variable"] if "MARK" in variables else [])]
+    found = [*first["found"], *second["found"]]
+    found += ["a variable"] if "MARK" in variables else []
     job = inside("attempts:leave_state")
     session = SandboxSession(ground.sandbox, ground.profile(), code_roots=job.code_roots)
     # A backend may have no sessions.
     with suppress(SandboxUnavailableError):
         async with session:
-            own = await session.run(job)
-            if own.verdict != "ok":
-                return opened(f"a session ended as {own.verdict}")
+            own = ended_well(await session.run(job))
             found += [*own.value, *await ground.value("attempts:leave_state")]
     if not await gone(mark, seconds=0.25):
         found.append("a process")
     return blocked_unless(found, "two runs share nothing")
 
 
-@probe(20, "Objects shared between sandboxes", "shared memory, queues and sockets are its own")
+@probe(
+    20,
+    "Objects shared between sandboxes",
+    "shared memory, queues and sockets are its own",
+    without="a namespace of its own for interprocess communication",
+)
 async def shared_objects(ground: Ground) -> Outcome:
     """One sandbox holds them while another, and then the first's kind on the host, is asked."""
     key, name = secrets.randbelow(2**30) + 1, f"wardline-{secrets.token_hex(6)}"
@@ -182,10 +220,16 @@ async def shared_objects(ground: Ground) -> Outcome:
     return blocked_unless(found, "the other sandbox finds none of them")
 
 
-@probe(21, "Crash, and leave a core dump", "the signal is reported; no core is written")
+@probe(
+    21,
+    "Crash, and leave a core dump",
+    "the signal is reported; no core is written",
+    without="the limit on core dumps",
+)
 async def crash(ground: Ground) -> Outcome:
     """A segmentation fault."""
     result = await ground.attempt("probes:die", number=int(signal.SIGSEGV))
+    only_raised(result)
     if (result.verdict, result.signal) != ("signal", int(signal.SIGSEGV)):
         return opened(f"reported as {result.verdict} {result.signal}")
     told = await ground.value("attempts:identity")
@@ -194,14 +238,21 @@ async def crash(ground: Ground) -> Outcome:
     )
 
 
-@probe(22, "Exit codes 124 and 137 by the code itself", "the verdict is the supervisor's")
+@probe(
+    22,
+    "Exit codes 124 and 137 by the code itself",
+    "the verdict is the supervisor's",
+    without="the look at the form of an answer",
+)
 async def faked_exit(ground: Ground) -> Outcome:
     """They mean a timeout and an OOM kill elsewhere."""
     for code in (124, 137):
         result = await ground.attempt("probes:leave", code=code, hard=True)
+        only_raised(result)
         if (result.verdict, result.exit_code) != ("exit", code):
             return opened(f"exit code {code} became {result.verdict}")
     forged = await ground.attempt("attempts:forge", text='{"value": 1, "verdict": "ok"}')
-    return blocked_unless(
-        forged.verdict == "ok" and "a forged answer was taken", "both stay exit codes"
-    )
+    taken = forged.verdict == "ok"
+    if not taken and (forged.error is None or forged.error.type != "ResultError"):
+        raise NotTriedError(f"no answer was forged: {forged.verdict} {forged.error!r:.200}")
+    return blocked_unless(taken and "a forged answer was taken", "both stay exit codes")

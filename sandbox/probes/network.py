@@ -5,8 +5,10 @@ from __future__ import annotations
 import secrets
 import socket
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sandbox.probes.fixtures import NotTriedError
 from sandbox.probes.table import blocked_unless, opened, probe
 
 if TYPE_CHECKING:
@@ -47,39 +49,61 @@ def visited(listener: socket.socket) -> bool:
     return True
 
 
-async def _routes(ground: Ground, hosts: tuple[str, ...], *ports: int) -> list[list[str]]:
-    addresses = [(host, port) for host in hosts for port in ports]
-    routes: list[list[str]] = await ground.value(
-        "abuse:reach", addresses=addresses, seconds=0.3
+async def _ways(ground: Ground, hosts: tuple[str, ...], *ports: int) -> list[object]:
+    """What leads from a job to these addresses: answers, routes, or the host's own network.
+
+    An address that does not answer says nothing where the host has no route to it either; the
+    namespace and its routes say it everywhere.
+    """
+    seen = await ground.value(
+        "abuse:network",
+        addresses=[(host, port) for host in hosts for port in ports],
+        seconds=0.3,
     )
-    return routes
+    if "lo" not in seen["interfaces"]:
+        raise NotTriedError(f"not even its own interface is seen: {seen!r:.200}")
+    found = [*seen["reached"], *seen["routes"]]
+    if seen["namespace"] == str(Path("/proc/self/ns/net").readlink()):  # noqa: ASYNC240 - procfs
+        found.append("it is in the host's network")
+    return found
 
 
-@probe(52, "The network, by default", "a loopback interface, no route, no names")
+@probe(
+    52,
+    "The network, by default",
+    "a loopback interface, no route, no names",
+    without="a network of its own",
+)
 async def no_network(ground: Ground) -> Outcome:
     """Interfaces, routes, names."""
     seen = await ground.value("abuse:interfaces")
     names, seconds = await ground.value("abuse:resolve", names=["example.com", "localhost."])
-    routes = await _routes(ground, PUBLIC, 443)
-    found = [name for name in seen if name != "lo"] + routes
+    found = [name for name in seen if name != "lo"] + await _ways(ground, PUBLIC, 443)
     found += [name for name in names if not name.startswith("localhost")]
     found += [f"{seconds:.1f} s to fail"] if seconds > 2 else []
     return blocked_unless(found, "only lo, and names fail at once")
 
 
-@probe(53, "Cloud metadata addresses, private ranges", "no route")
+@probe(
+    53, "Cloud metadata addresses, private ranges", "no route", without="a network of its own"
+)
 async def metadata(ground: Ground) -> Outcome:
     """Four providers, and what a company's inside may be."""
     hosts = (*METADATA, *PRIVATE)
-    return blocked_unless(await _routes(ground, hosts, 80), f"{len(hosts)} addresses")
+    return blocked_unless(await _ways(ground, hosts, 80), f"{len(hosts)} addresses")
 
 
-@probe(54, "The host's loopback and own addresses", "no route; nobody came")
+@probe(
+    54,
+    "The host's loopback and own addresses",
+    "no route; nobody came",
+    without="a network of its own",
+)
 async def host_addresses(ground: Ground) -> Outcome:
     """A listener on every address of the host counts."""
     with listening(socket.AF_INET, ("0.0.0.0", 0)) as listener:  # noqa: S104 - to be reached where isolation is missing
         port = listener.getsockname()[1]
-        routes = await _routes(ground, ("127.0.0.1", *_own_addresses()), port)
+        routes = await _ways(ground, ("127.0.0.1", *_own_addresses()), port)
         names = ["host.docker.internal", "gateway.docker.internal", "host.containers.internal"]
         resolved = (await ground.value("abuse:resolve", names=names))[0]
         came = visited(listener)
@@ -99,7 +123,12 @@ def _own_addresses() -> set[str]:
     return found
 
 
-@probe(55, "Sockets of daemons, any unix socket of the host", "absent; nobody came")
+@probe(
+    55,
+    "Sockets of daemons, any unix socket of the host",
+    "absent; nobody came",
+    without="a network of its own, or a view without the host's files",
+)
 async def unix_sockets(ground: Ground) -> Outcome:
     """By path and by abstract name."""
     path = str(ground.folder / f"socket-{secrets.token_hex(4)}")
@@ -114,41 +143,51 @@ async def unix_sockets(ground: Ground) -> Outcome:
     return blocked_unless(found or came, f"{len(SOCKETS) + 2} sockets")
 
 
-@probe(58, "Exfiltration by name lookup", "no lookup leaves")
+@probe(58, "Exfiltration by name lookup", "no lookup leaves", without="a network of its own")
 async def lookups(ground: Ground) -> Outcome:
     """By the resolver, and by datagrams to well-known resolvers."""
     name = f"{secrets.token_hex(8)}.example.com"
     names, seconds = await ground.value("abuse:resolve", names=[name])
-    routes = await _routes(ground, (*PUBLIC, "127.0.0.53", "127.0.0.11"), 53)
+    routes = await _ways(ground, (*PUBLIC, "127.0.0.53", "127.0.0.11"), 53)
     slow = [f"{seconds:.1f} s to fail"] if seconds > 2 else []
     return blocked_unless([*names, *routes, *slow], "no resolver, no route to one")
 
 
-@probe(60, "IPv6, UDP, QUIC, ICMP, other ports", "no route")
+@probe(60, "IPv6, UDP, QUIC, ICMP, other ports", "no route", without="a network of its own")
 async def other_protocols(ground: Ground) -> Outcome:
     """TCP and UDP to ports of each kind; a ping."""
-    routes = await _routes(ground, PUBLIC, 22, 443, 853, 8080)
-    ping = await ground.command("ping", "-c", "1", "-W", "1", PUBLIC[0])
-    return blocked_unless([*routes, *(["ping"] if ping.verdict == "ok" else [])], "no route")
+    routes = await _ways(ground, PUBLIC, 22, 443, 853, 8080)
+    echo = await ground.value("abuse:ping", host=PUBLIC[0])
+    return blocked_unless([*routes, *(["ping"] if echo == "sent" else [])], f"ping: {echo}")
 
 
-@probe(61, "Ignore or unset the proxy's variables", "there is no other way to the network")
+@probe(
+    61,
+    "Ignore or unset the proxy's variables",
+    "there is no other way to the network",
+    without="a network of its own",
+)
 async def no_proxy(ground: Ground) -> Outcome:
     """A direct connection needs no variable."""
     variables = (await ground.value("attempts:environment"))["own"]
-    routes = await _routes(ground, PUBLIC, 80, 3128)
+    routes = await _ways(ground, PUBLIC, 80, 3128)
     told = [name for name in variables if "proxy" in name.lower()]
     return blocked_unless([*routes, *told], "no route and no proxy")
 
 
-@probe(63, "A call without network from a sandbox kept for another", "its own profile holds")
+@probe(
+    63,
+    "A call without network from a sandbox kept for another",
+    "its own profile holds",
+    without="limits that are the profile's own",
+)
 async def kept_for_another(ground: Ground) -> Outcome:
     """Profiles in turn; each run's record and limits are its own."""
     for _ in range(2):
         for most in (64, 96):
             profile = ground.profile(open_files=most)
-            result = await ground.attempt("attempts:identity", profile)
-            if result.verdict != "ok" or result.enforced["profile"] != profile.digest:
+            result = await ground.done("attempts:identity", profile)
+            if result.enforced["profile"] != profile.digest:
                 return opened("a run had the limits of another profile")
             if result.value["nofile"] != [most, most]:
                 return opened(f"{result.value['nofile']} descriptors under a limit of {most}")

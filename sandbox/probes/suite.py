@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
 
 from sandbox.backends.vm_kernel import kernel_runtime
-from sandbox.errors import SandboxProviderError
 from sandbox.logs import get_logger
-from sandbox.probes.fixtures import Ground, UnseenError, prepared
+from sandbox.probes.fixtures import Ground, NotTriedError, prepared
 from sandbox.probes.table import (
     PROBES,
     Outcome,
     not_applicable,
-    opened,
+    not_tried,
 )
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ log = get_logger("probes")
 COLUMNS = ("oci", "docker", "bubblewrap")
 """Backends the suite knows how to open."""
 
-TOGETHER = 12
+TOGETHER = min(12, 3 * (os.cpu_count() or 1))
 """Attempts at a time: each is mostly waiting for a sandbox to come and go."""
 
 KERNEL_REMEDY = (
@@ -39,7 +40,7 @@ KERNEL_REMEDY = (
 )
 
 ATTEMPT_SECONDS = 60.0
-"""For one attempt, after which it counts as open."""
+"""For one attempt, after which it counts as not tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,11 @@ class Finding:
     def broken(self) -> bool:
         """True when a promise does not hold."""
         return self.promised and self.outcome.status == "open"
+
+    @property
+    def untried(self) -> bool:
+        """True when nothing can be said of a promise."""
+        return self.promised and self.outcome.status == "not_tried"
 
 
 async def columns_here(names: Sequence[str] = ()) -> tuple[list[Column], dict[str, str]]:
@@ -119,7 +125,9 @@ async def run_probes(
 ) -> list[Finding]:
     """Attempts every case on every backend; sorted by case, then by column.
 
-    Attempts that measure time run after all others, one by one.
+    Attempts that measure time run after all others, one by one; and so does, once more, one
+    that did not come about: a busy machine may fail a start or be slow to show one, and another
+    broker's reaper may have ended a job that forges a lease.
 
     Args:
         columns: backends that work here.
@@ -128,22 +136,31 @@ async def run_probes(
     """
     rows = [PROBES[number] for number in sorted(numbers or PROBES)]
     findings: list[Finding] = []
+    again: list[tuple[Column, Ground, Probe]] = []
 
-    async def work(attempts: Iterator[tuple[Column, Ground, Probe]]) -> None:
+    async def work(attempts: Iterator[tuple[Column, Ground, Probe]], *, last: bool) -> None:
         for column, ground, row in attempts:
             outcome = await _outcome(ground, row)
+            if outcome.status == "not_tried" and not last:
+                log.info("probe_repeated", number=row.number, reason=outcome.detail)
+                again.append((column, ground, row))
+                continue
             found = Finding(row.number, column.name, outcome, _promised(ground, row))
             findings.append(found)
             progress(found)
 
     with prepared() as (folder, canary):
         grounds = [(column, await _ground(column, folder, canary)) for column in columns]
-        for alone, together in ((False, TOGETHER), (True, 1)):
-            attempts = [(*pair, row) for row in rows if row.alone is alone for pair in grounds]
-            queue = iter(attempts)
-            async with anyio.create_task_group() as group:
-                for _ in range(together):
-                    group.start_soon(work, queue)
+        attempts = {
+            alone: [(*pair, row) for row in rows if row.alone is alone for pair in grounds]
+            for alone in (False, True)
+        }
+        queue = iter(attempts[False])
+        async with anyio.create_task_group() as group:
+            for _ in range(TOGETHER):
+                group.start_soon(partial(work, queue, last=False))
+        await work(iter(attempts[True]), last=False)
+        await work(iter(tuple(again)), last=True)
     order = [column.name for column in columns]
     return sorted(findings, key=lambda found: (found.number, order.index(found.column)))
 
@@ -161,47 +178,22 @@ def _promised(ground: Ground, row: Probe) -> bool:
     if ground.runtime is not None:
         return False  # its kernel answers otherwise: a report, see the page on it
     weakness = row.weak.get(ground.backend)
-    return weakness is None or (
-        weakness.without_group and bool(ground.facts.get("controllers"))
-    )
+    return weakness is None or bool(ground.facts.get(weakness.unless))
 
 
 async def _outcome(ground: Ground, row: Probe) -> Outcome:
     if (reason := row.absent.get(ground.backend)) is not None:
         return not_applicable(reason)
     try:
-        return await _judged(ground, row)
-    except (SandboxProviderError, UnseenError):
-        # A busy machine may fail a start, or be slow to show one; another broker's reaper may
-        # have ended a job that forges a lease.
-        log.info("probe_repeated", number=row.number)
-    try:
-        return await _judged(ground, row)
-    except UnseenError:
-        return not_applicable("its processes are not among those of this host")
-    except SandboxProviderError as err:
-        return _unjudged(row, err)
-
-
-async def _judged(ground: Ground, row: Probe) -> Outcome:
-    """One try.
-
-    Raises:
-        SandboxProviderError: the backend failed under it.
-        UnseenError: its processes cannot be seen from here.
-    """
-    try:
         with anyio.fail_after(ATTEMPT_SECONDS):
             return await row.run(ground)
+    except TimeoutError:
+        return not_tried(f"the attempt was not over in {ATTEMPT_SECONDS:.0f} seconds")
     except Exception as err:  # noqa: BLE001 - whatever it was, the protection was not seen to hold
         first: BaseException = err
         while isinstance(first, BaseExceptionGroup):
             first = first.exceptions[0]
-        if isinstance(first, (SandboxProviderError, UnseenError)):
-            raise first from None
-        return _unjudged(row, first)
-
-
-def _unjudged(row: Probe, err: BaseException) -> Outcome:
-    log.warning("probe_not_judged", number=row.number, error=type(err).__name__)
-    return opened(f"could not be judged: {type(err).__name__}: {err!s:.200}")
+        if isinstance(first, NotTriedError):
+            return not_tried(f"{first!s:.300}")
+        log.warning("probe_not_judged", number=row.number, error=type(first).__name__)
+        return not_tried(f"{type(first).__name__}: {first!s:.250}")

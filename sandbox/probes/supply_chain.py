@@ -16,10 +16,11 @@ from anyio import to_thread
 from sandbox.errors import ProfileError, SandboxUnavailableError
 from sandbox.job import CommandJob
 from sandbox.lease import Lease
+from sandbox.probes.fixtures import NotTriedError, ended_well
+from sandbox.probes.network import SOCKETS
 from sandbox.probes.table import (
     blocked,
     blocked_unless,
-    not_applicable,
     opened,
     probe,
 )
@@ -44,11 +45,15 @@ anyio.run(main)
 """A caller whose engine does not answer."""
 
 
-@probe(66, "The caller's secrets in variables, arguments, the image", "not found")
+@probe(
+    66,
+    "The caller's secrets in variables, arguments, the image",
+    "not found",
+    without="an environment of its own",
+)
 async def caller_secrets(ground: Ground) -> Outcome:
     """A canary variable, and what the engine keeps of the profile's own."""
-    told = await ground.value("abuse:everything_told")
-    if ground.canary in told:
+    if ground.canary in await ground.told():
         return opened("the caller's variable is inside")
     if ground.backend != "docker":
         return blocked("in no process's variables or arguments")
@@ -58,13 +63,18 @@ async def caller_secrets(ground: Ground) -> Outcome:
     async with ground.living(profile=profile):
         kept = "".join(str(one) for one in await containers())
     if not kept:
-        return opened("the engine shows no container of this process")
+        raise NotTriedError("the engine shows no container of this process")
     return blocked_unless(
         ground.canary in kept and "the engine keeps it", "neither inside nor at the engine"
     )
 
 
-@probe(69, "Two sandboxes that share their randomness", "each has its own")
+@probe(
+    69,
+    "Two sandboxes that share their randomness",
+    "each has its own",
+    without="a seed of its own for each start",
+)
 async def shared_randomness(ground: Ground) -> Outcome:
     """Seeds, identifiers, hashes, the kernel's bytes."""
     one = await ground.value("abuse:randomness")
@@ -76,6 +86,7 @@ async def shared_randomness(ground: Ground) -> Outcome:
     70,
     "An image's tag moved to another image",
     "pinned by digest, recorded",
+    without="the check that an image is named by its digest",
     absent={"bubblewrap": "it has no images"},
 )
 async def moved_tag(ground: Ground) -> Outcome:
@@ -91,18 +102,29 @@ async def moved_tag(ground: Ground) -> Outcome:
     return blocked_unless(not image.startswith("sha256:") and image, "by digest")
 
 
-@probe(71, "A sibling container, a cluster's API with a mounted token", "no socket, no token")
+@probe(
+    71,
+    "A sibling container, a cluster's API with a mounted token",
+    "no socket, no token",
+    without="a view without the host's files",
+)
 async def cluster(ground: Ground) -> Outcome:
     """Tokens, variables, names."""
     entries = ["/var/run/secrets", "/run/secrets", "/var/run/secrets/kubernetes.io"]
-    tokens = await ground.value("attempts:readable", paths=entries)
+    tokens = await ground.among("attempts:readable", "/etc/passwd", entries)
+    tokens += await ground.value("attempts:unix_sockets", paths=list(SOCKETS))
     variables = (await ground.value("attempts:environment"))["own"]
     names = (await ground.value("abuse:resolve", names=["kubernetes.default.svc"]))[0]
     found = [name for name in variables if name.startswith(("KUBERNETES", "DOCKER"))]
     return blocked_unless([*tokens, *found, *names], "neither token nor name")
 
 
-@probe(72, "Claim another's sandbox by a forged lease", "the others are left alone")
+@probe(
+    72,
+    "Claim another's sandbox by a forged lease",
+    "the others are left alone",
+    without="the look at a lease's owner",
+)
 async def forged_lease(ground: Ground) -> Outcome:
     """A job carries the lease of a dead owner while another job runs, and the reaper comes."""
     from sandbox.backends.bubblewrap.reaper import LEASE_VARIABLE
@@ -112,10 +134,11 @@ async def forged_lease(ground: Ground) -> Outcome:
     async with ground.living() as other, ground.living(profile=profile):
         kind = type(ground.sandbox)
         if not kind.__module__.startswith("sandbox."):
-            return not_applicable("only a backend of this package has a reaper known here")
+            raise NotTriedError("only a backend of this package has a reaper known here")
         later = kind()
         try:
-            await later.probe()
+            if not (answer := await later.probe()).available:
+                raise NotTriedError(f"no reaper came: {answer.missing:.200}")
         finally:
             await later.aclose()
         alive = _is_alive(other)
@@ -126,9 +149,15 @@ def _is_alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-@probe(73, "A layer that was asked for is missing", "an error with a remedy, never less")
+@probe(
+    73,
+    "A layer that was asked for is missing",
+    "an error with a remedy, never less",
+    without="the refusal of what is not there",
+)
 async def missing_layer(ground: Ground) -> Outcome:
-    """A runtime and an image that do not exist."""
+    """A runtime and an image that do not exist; and one that does is the one that runs."""
+    ended_well(await ground.command("true"))
     for profile in (
         SandboxProfile(runtime=f"none-{secrets.token_hex(4)}"),
         ground.profile(image="sha256:" + "0" * 64),
@@ -139,13 +168,27 @@ async def missing_layer(ground: Ground) -> Outcome:
             if err.remedy:
                 continue
         return opened("it ran without, or said nothing of a remedy")
-    return blocked("runtime and image")
+    if ground.backend != "docker":
+        return blocked("runtime and image")
+    from sandbox.probes.engine import containers
+
+    known = ground.facts.get("runtimes")
+    usual = ground.runtime or ground.facts.get("default_runtime")
+    others = [name for name in (known if isinstance(known, list) else []) if name != usual]
+    if not others:
+        return blocked("runtime and image; the engine has one runtime only")
+    async with ground.living(profile=SandboxProfile(runtime=others[0])):
+        ran = {one["HostConfig"]["Runtime"] for one in await containers()}
+    return blocked_unless(
+        others[0] not in ran and f"{sorted(ran)} instead of {others[0]}", "runtime and image"
+    )
 
 
 @probe(
     74,
     "The daemon does not answer",
     "an error within bounds",
+    without="the look for the engine that was named",
     absent=dict.fromkeys(("oci", "bubblewrap"), "it has no daemon"),
 )
 async def no_daemon(ground: Ground) -> Outcome:  # noqa: ARG001 - a caller of its own is started

@@ -10,8 +10,9 @@ if TYPE_CHECKING:
 
     from sandbox.probes.fixtures import Ground
 
-Status = Literal["blocked", "open", "not_applicable"]
-"""`open` also when an attempt could not be judged: doubt is not a block."""
+Status = Literal["blocked", "open", "not_tried", "not_applicable"]
+"""`not_tried` when an attempt could not be made or judged here: doubt is not a block.
+`not_applicable` when there is nothing that could be attempted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,11 @@ def opened(detail: str) -> Outcome:
     return Outcome("open", detail)
 
 
+def not_tried(reason: str) -> Outcome:
+    """Nothing can be said: the attempt itself did not come about."""
+    return Outcome("not_tried", reason)
+
+
 def not_applicable(reason: str) -> Outcome:
     """There is nothing to attempt here."""
     return Outcome("not_applicable", reason)
@@ -55,11 +61,11 @@ class Weakness:
 
     Attributes:
         means: what an open row means for who runs jobs there.
-        without_group: True when it is promised wherever a control group can be made.
+        unless: fact of the backend with which it is promised all the same; empty for none.
     """
 
     means: str
-    without_group: bool = False
+    unless: Literal["", "controllers", "user_namespace"] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +73,10 @@ class Probe:
     """One abuse case.
 
     Attributes:
-        number: 1 to 74, stable.
+        number: stable, from 1.
         title: what is attempted.
         expected: what has to happen.
+        without: what has to be missing for the row to be open; the tests take it away.
         run: attempts it and judges from outside where that can be done.
         absent: backend -> why the case does not apply to it.
         weak: backend -> why it may be open there.
@@ -79,6 +86,7 @@ class Probe:
     number: int
     title: str
     expected: str
+    without: str
     run: Callable[[Ground], Awaitable[Outcome]]
     absent: Mapping[str, str] = field(default_factory=dict)
     weak: Mapping[str, Weakness] = field(default_factory=dict)
@@ -94,6 +102,7 @@ def probe(
     title: str,
     expected: str,
     *,
+    without: str,
     absent: Mapping[str, str] | None = None,
     weak: Mapping[str, Weakness] | None = None,
     alone: bool = False,
@@ -105,7 +114,9 @@ def probe(
     ) -> Callable[[Ground], Awaitable[Outcome]]:
         if number in PROBES:
             raise ValueError(f"probe {number} is in the table twice")
-        PROBES[number] = Probe(number, title, expected, run, absent or {}, weak or {}, alone)
+        PROBES[number] = Probe(
+            number, title, expected, without, run, absent or {}, weak or {}, alone
+        )
         return run
 
     return register

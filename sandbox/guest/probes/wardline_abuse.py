@@ -9,17 +9,23 @@ Standard library only; the judgement is made outside.
 # ruff: noqa: PTH102, PTH106, PTH108, PTH123, PTH208, S108 - attempts go by plain system calls
 from __future__ import annotations
 
+import base64
 import contextlib
 import ctypes
 import errno
+import json
 import mmap
 import os
 import random
 import socket
+import stat
+import subprocess
+import sys
 import time
 import uuid
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 OUT = Path("/box/out")
 TIOCSTI = 0x5412
@@ -107,8 +113,9 @@ def links(targets: list[str]) -> list[str]:
     return made
 
 
-def swap_for_ever(target: str) -> None:
-    """Leaves a child that keeps swapping a folder of the out folder for a link, and ends."""
+def swap_for_ever(target: str) -> int:
+    """Leaves a child that keeps swapping a folder for a link; gives the swaps it saw so far."""
+    reader, writer = os.pipe()
     if os.fork() == 0:
         os.setsid()
         end = time.monotonic() + 5
@@ -118,12 +125,13 @@ def swap_for_ever(target: str) -> None:
                 (OUT / "d" / "passwd").write_text("swap")
                 os.rename(OUT / "d", OUT / "e")  # noqa: PTH104
                 (OUT / "d").symlink_to(target)
+                os.write(writer, b".")
                 (OUT / "d").unlink()
                 os.rename(OUT / "e", OUT / "d")  # noqa: PTH104
                 (OUT / "d" / "passwd").unlink()
                 os.rmdir(OUT / "d")
         os._exit(0)
-    time.sleep(0.05)
+    return len(os.read(reader, 1))
 
 
 def specials() -> list[str]:
@@ -199,12 +207,12 @@ def everything_told() -> str:
     return "\n".join(told)
 
 
-def reach_process_1() -> list[str]:
-    """What of process 1 can be opened."""
+def reach_process(pid: str) -> list[str]:
+    """What of a process can be opened."""
     found = []
     for name in ("mem", "environ", "maps", "syscall", "fd", "root", "cwd", "exe"):
         with contextlib.suppress(OSError):
-            number = os.open(f"/proc/1/{name}", os.O_RDONLY)
+            number = os.open(f"/proc/{pid}/{name}", os.O_RDONLY)
             if name == "fd":
                 os.listdir(number)
             os.close(number)
@@ -228,17 +236,19 @@ def control_groups() -> list[str]:
     return found
 
 
-def terminal() -> dict[str, str]:
-    """Whether there is a terminal, and whether input can be pushed into one."""
-    outcome = {"tty": "none"}
-    with contextlib.suppress(OSError):
-        os.close(os.open("/dev/tty", os.O_RDWR))
-        outcome["tty"] = "open"
+def terminal(paths: list[str]) -> dict[str, Any]:
+    """Its controlling terminal, the terminals it can open, and where input can be pushed."""
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    ends = [*paths, "/dev/tty", *map(str, Path("/dev/pts").glob("[0-9]*"))]
+    opened = []
     libc = ctypes.CDLL(None, use_errno=True)
-    for number in (0, 1, 2):
-        code = libc.ioctl(number, ctypes.c_ulong(TIOCSTI), b"\n")
-        outcome[str(number)] = "ok" if code == 0 else "refused"
-    return outcome
+    push = ctypes.c_ulong(TIOCSTI)
+    pushed = [number for number in (0, 1, 2) if libc.ioctl(number, push, b"\n") == 0]
+    for path in ends:
+        with contextlib.suppress(OSError):
+            os.close(os.open(path, os.O_RDWR | os.O_NOCTTY))
+            opened.append(path)
+    return {"controlling": int(fields[4]), "opened": sorted(set(opened)), "pushed": pushed}
 
 
 def kernel_addresses() -> int:
@@ -289,6 +299,38 @@ def reach(addresses: list[tuple[str, int]], seconds: float) -> list[list[str]]:
                 if said:
                     found.append([host, said])
     return found
+
+
+def network(addresses: list[tuple[str, int]], seconds: float) -> dict[str, Any]:
+    """Which network it is in, the routes that are there, and what of `addresses` it reached."""
+    return {
+        "namespace": os.readlink("/proc/self/ns/net"),  # noqa: PTH115
+        "interfaces": interfaces(),
+        "routes": routes(),
+        "reached": reach(addresses, seconds),
+    }
+
+
+def routes() -> list[str]:
+    """The routes that leave by anything but the loopback interface."""
+    found = []
+    for name, column in (("route", 0), ("ipv6_route", -1)):
+        with contextlib.suppress(OSError):
+            lines = Path("/proc/net", name).read_text().splitlines()
+            words = [line.split() for line in lines if not line.startswith("Iface")]
+            found += [f"{name} by {each[column]}" for each in words if each[column] != "lo"]
+    return sorted(set(found))
+
+
+def ping(host: str) -> str:
+    """Sends one echo request (RFC 792); gives `sent`, or why it could not."""
+    request = bytes.fromhex("0800f7ff00000000")
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP) as end:
+            end.sendto(request, (host, 0))
+    except OSError as err:
+        return errno.errorcode.get(err.errno or 0, "?")
+    return "sent"
 
 
 def talk(messages: list[list[str]], seconds: float) -> list[str]:
@@ -367,3 +409,85 @@ def digest_of(name: str) -> str:
     import hashlib
 
     return hashlib.sha256(Path("/box", name).read_bytes()).hexdigest()
+
+
+def leave_marks() -> dict[str, list[str]]:
+    """Leaves marks wherever it can; gives those of an earlier call, and where its own are."""
+    import wardline_attempts  # type: ignore[import-not-found]  # beside it, inside
+
+    found = wardline_attempts.leave_state()
+    folders = ("/box", "/tmp", "/dev/shm", "/var/tmp")
+    return {"found": found, "left": [one for one in folders if os.path.exists(f"{one}/mark")]}  # noqa: PTH110
+
+
+def set_id_programs() -> dict[str, list[str]]:
+    """Starts every set-id program it finds; those that ran, and those that ran as another."""
+    ran, others = [], []
+    for folder in ("/usr/bin", "/usr/sbin", "/usr/local/bin"):
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(folder):
+                mode = entry.stat(follow_symlinks=False).st_mode
+                if stat.S_ISREG(mode) and mode & (stat.S_ISUID | stat.S_ISGID):
+                    ids = _ids_of(entry.path)
+                    ran += [entry.path] if ids else []
+                    others += [entry.path] if any(len(set(each)) > 1 for each in ids) else []
+    return {"ran": ran, "others": others}
+
+
+def _ids_of(program: str) -> list[list[str]]:
+    """Real, effective, saved and file system ids of a started program, its end not yet taken."""
+    silent = subprocess.DEVNULL
+    try:
+        started = subprocess.Popen(
+            [program, "--help"], stdin=silent, stdout=silent, stderr=silent
+        )
+    except OSError:
+        return []
+    try:
+        lines = Path(f"/proc/{started.pid}/status").read_text().splitlines()
+    finally:
+        started.kill()
+        started.wait()
+    return [line.split()[1:] for line in lines if line.startswith(("Uid:", "Gid:"))]
+
+
+def spelled(secret: bytes) -> dict[str, bytes]:
+    """A secret in each form that is promised to be masked (`sandbox.egress.scrub`)."""
+    text = base64.b64encode(secret)
+    forms = {
+        "plain": secret,
+        "hex": secret.hex().encode(),
+        "HEX": secret.hex().upper().encode(),
+    }
+    forms |= {"hex spaced": secret.hex(" ").encode(), "hex colons": secret.hex(":").encode()}
+    forms |= {"base64": text, "base64 wrapped": b"\n".join(_cut(text, 16))}
+    forms |= {f"base64 at {n}": base64.b64encode(b"x" * n + secret + b"x" * n) for n in (1, 2)}
+    forms["base64url"] = base64.urlsafe_b64encode(secret)
+    forms["percent"] = b"".join(b"%%%02X" % byte for byte in secret)
+    forms["percent as needed"] = quote(secret, safe="").encode()
+    forms["json"] = json.dumps(secret.decode())[1:-1].encode()
+    forms["json slashes"] = forms["json"].replace(b"/", b"\\/")
+    return forms
+
+
+def _cut(text: bytes, size: int) -> list[bytes]:
+    return [text[at : at + size] for at in range(0, len(text), size)]
+
+
+def print_secret(file: str) -> dict[str, str]:
+    """Says a secret in every form, by output, file, file name and value."""
+    forms = spelled(Path("/box", file).read_bytes())
+    lines = b"".join(b"%s=%s\n" % (name.encode(), form) for name, form in forms.items())
+    for stream in (sys.stdout.buffer, sys.stderr.buffer):
+        stream.write(lines)
+    (OUT / "copy").write_bytes(lines)
+    for name in ("hex", "base64url"):
+        (OUT / forms[name].decode()).touch()
+    return {name: form.decode() for name, form in forms.items()}
+
+
+def fail_with(file: str) -> None:
+    """Raises with a secret in its message."""
+    raise LookupError(
+        " ".join(form.decode() for form in spelled(Path("/box", file).read_bytes()).values())
+    )

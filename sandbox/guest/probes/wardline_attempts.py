@@ -259,14 +259,16 @@ def make_device(folder: str) -> str:
     return "ok"
 
 
-def raise_limits() -> list[str]:
-    """The limits it could raise."""
+def raise_limits(promised: dict[str, int]) -> list[str]:
+    """The resource limits (setrlimit(2)) it got above what was promised."""
     raised = []
-    for name in ("NOFILE", "FSIZE", "CORE", "CPU"):
+    for name, most in promised.items():
         which = getattr(resource, f"RLIMIT_{name}")
         hard = resource.getrlimit(which)[1]
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(which, (hard + 1, hard + 1))
+        for ceiling in (hard, most + 1, resource.RLIM_INFINITY):
+            with contextlib.suppress(OSError, ValueError):
+                resource.setrlimit(which, (most + 1, ceiling))
+        if not 0 <= resource.getrlimit(which)[0] <= most:
             raised.append(name)
     return raised
 

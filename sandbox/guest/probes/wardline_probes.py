@@ -87,9 +87,12 @@ def eat_memory_together(processes: int, each: int) -> int:
         child = os.fork()
         if child == 0:
             os.close(more)
-            block = bytearray(b"x" * each)
-            os.close(holding)
-            os.read(end, 1)
+            try:
+                block = bytearray(b"x" * each)
+                os.close(holding)
+                os.read(end, 1)
+            except MemoryError:
+                os._exit(1)
             os._exit(len(block) & 0)
         children.append(child)
     os.close(holding)

@@ -47,8 +47,8 @@ async def probed(sandbox: Sandbox, *numbers: int) -> list[Finding]:
 
 def test_the_table_has_every_case_once() -> None:
     """Numbers are those of the published list."""
-    assert sorted(PROBES) == list(range(1, 75))
-    assert all(row.title and row.expected for row in PROBES.values())
+    assert sorted(PROBES) == list(range(1, 76))
+    assert all(row.title and row.expected and row.without for row in PROBES.values())
 
 
 @pytest.mark.docker
@@ -58,11 +58,12 @@ async def test_docker_keeps_every_promise() -> None:
     """With the default profile, each row that applies is blocked."""
     findings = await probed(DockerSandbox())
 
-    wrong = [found for found in findings if found.outcome.status == "open"]
+    wrong = [found for found in findings if found.broken or found.untried]
     assert wrong == []
     blocked = {found.number for found in findings if found.outcome.status == "blocked"}
     declared = {number for number, row in PROBES.items() if "docker" not in row.absent}
-    assert declared - blocked <= {36, 43}  # not started by uid 0; not on this processor
+    # Not started by uid 0; not on this processor; an engine that maps no ids.
+    assert declared - blocked <= {36, 43, 75}
 
 
 @pytest.mark.oci
@@ -72,7 +73,7 @@ async def test_a_runtime_itself_keeps_every_promise() -> None:
     """Without an engine, each row that applies is blocked, too."""
     findings = await probed(OciSandbox())
 
-    wrong = [found for found in findings if found.outcome.status == "open"]
+    wrong = [found for found in findings if found.outcome.status in ("open", "not_tried")]
     assert wrong == []
     blocked = {found.number for found in findings if found.outcome.status == "blocked"}
     declared = {number for number, row in PROBES.items() if "oci" not in row.absent}
@@ -86,7 +87,7 @@ async def test_bubblewrap_is_as_documented() -> None:
     """What is open is a row it does not promise."""
     findings = await probed(BubblewrapSandbox())
 
-    wrong = [found for found in findings if found.broken]
+    wrong = [found for found in findings if found.broken or found.untried]
     assert wrong == []
     open_rows = {found.number for found in findings if found.outcome.status == "open"}
     assert open_rows <= {number for number, row in PROBES.items() if row.weak}
@@ -103,9 +104,8 @@ async def test_a_container_with_everything_is_found_open() -> None:
     wanted = NOBODY_CAN | UNLIMITED | {31, 35, 36, 44}
     findings = await probed(PrivilegedDocker(), *wanted)
 
-    opened = {found.number: found.outcome.detail for found in findings if found.broken}
-    assert set(opened) == wanted
-    assert not [text for text in opened.values() if text.startswith("could not be judged")]
+    opened = {found.number for found in findings if found.broken}
+    assert opened == wanted
 
 
 @pytest.mark.bwrap
@@ -173,7 +173,7 @@ def test_bubblewrap_of_a_plain_user_is_as_documented() -> None:
         pytest.skip("a plain user cannot reach this checkout")
 
     said = json.loads(done.stdout)
-    assert said["broken"] == []
+    assert (said["broken"], said["not_tried"]) == ([], [])
     results = {row["number"]: row["results"]["bubblewrap"]["status"] for row in said["rows"]}
     assert {number for number, status in results.items() if status == "open"} <= {3, 4, 5}
     assert results[36] == "not_applicable"

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from permissions.cli.root import app
-from permissions.cli.sandbox_probe import document, is_kept
+from permissions.cli.sandbox_probe import document, exit_code, print_table
 from sandbox.probes import Finding, Outcome
 
 if TYPE_CHECKING:
@@ -17,22 +17,48 @@ if TYPE_CHECKING:
 
 
 def finding(status: str, *, promised: bool = True) -> Finding:
-    outcome = Outcome(status, "said")  # type: ignore[arg-type]  # one of the three
+    outcome = Outcome(status, "said")  # type: ignore[arg-type]  # one of the four
     return Finding(5, "bubblewrap", outcome, promised)
 
 
 @pytest.mark.parametrize(
-    ("findings", "kept"),
+    ("findings", "code"),
     [
-        pytest.param([], False, id="nothing was attempted"),
-        pytest.param([finding("blocked")], True, id="blocked"),
-        pytest.param([finding("not_applicable")], True, id="nothing to attempt"),
-        pytest.param([finding("open", promised=False)], True, id="open, never promised"),
-        pytest.param([finding("blocked"), finding("open")], False, id="one open among all"),
+        pytest.param([], 6, id="nothing was attempted"),
+        pytest.param([finding("blocked")], 0, id="blocked"),
+        pytest.param([finding("not_applicable")], 0, id="nothing to attempt"),
+        pytest.param([finding("open", promised=False)], 0, id="open, never promised"),
+        pytest.param([finding("not_tried", promised=False)], 0, id="not tried, never promised"),
+        pytest.param([finding("blocked"), finding("open")], 6, id="one open among all"),
+        pytest.param([finding("blocked"), finding("not_tried")], 1, id="one not tried"),
+        pytest.param([finding("open"), finding("not_tried")], 6, id="one of each"),
     ],
 )
-def test_only_a_broken_promise_fails(findings: list[Finding], kept: bool) -> None:  # noqa: FBT001
-    assert is_kept(findings) is kept
+def test_what_was_not_seen_to_hold_fails(findings: list[Finding], code: int) -> None:
+    """A row that could not be tried is not a pass, and not the same as an open one."""
+    assert exit_code(findings) == code
+
+
+def test_the_document_tells_what_was_not_tried_from_what_is_open() -> None:
+    said = document([finding("not_tried")], {})
+
+    assert (said["broken"], said["not_tried"]) == ([], [5])
+    assert said["rows"][0]["results"]["bubblewrap"]["status"] == "not_tried"
+
+
+def test_the_table_tells_what_was_not_tried_from_what_is_open(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Each of the four is said in its own words, and what was not promised is marked so."""
+    statuses = ("blocked", "open", "not_tried", "not_applicable")
+
+    print_table([*map(finding, statuses), finding("not_tried", promised=False)], {})
+
+    said = capsys.readouterr().out
+    words = ("blocked", "OPEN", "NOT TRIED", "not applicable", "not tried (not promised)")
+    assert all(f"bubblewrap   {word:<14} said" in said for word in words)
+    assert "1 blocked, 1 open, 0 open and not promised, 2 not tried, 1 not applicable" in said
+    assert "promised and not tried: 5" in said
 
 
 def test_the_document_names_what_is_broken() -> None:
@@ -71,6 +97,6 @@ def test_a_case_can_be_asked_for_by_its_number() -> None:
     assert "42 bubblewrap: blocked" in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["--backend", "chroot"], ["--case", "75"]])
+@pytest.mark.parametrize("arguments", [["--backend", "chroot"], ["--case", "76"]])
 def test_what_the_table_does_not_have_is_wrong_usage(arguments: list[str]) -> None:
     assert CliRunner().invoke(app, ["sandbox", "probe", *arguments]).exit_code == 2
