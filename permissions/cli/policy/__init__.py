@@ -7,11 +7,13 @@ usage; 3 denied; 4 denied until a person approves; 6 the policy gave no clear an
 from permissions.cli.policy.check import check
 from permissions.cli.policy.explain import explain
 from permissions.cli.policy.tests import run_test_rules
+from permissions.cli.policy.trying import try_call
 from permissions.cli.program import noun
 
 app = noun("Check, test and try policies.")
 app.command()(check)
 app.command("test")(run_test_rules)
+app.command("try")(try_call)
 app.command()(explain)
 
 __all__ = ["app"]

@@ -1,4 +1,4 @@
-"""`wardline policy explain`: why one request is decided as it is."""
+"""`wardline policy explain`: why one recorded call, or one request, is decided as it is."""
 
 from __future__ import annotations
 
@@ -20,47 +20,91 @@ from permissions.cli.policy.folder import (
 from permissions.errors import ConfigError
 
 if TYPE_CHECKING:
-    from permissions.model import Decision, JsonObject
+    from permissions.model import JsonObject
     from permissions.pdp.bundle import PolicyBundle
-    from permissions.pdp.policy_tests import LineCoverage
 
 
 def explain(
     folder: Folder = None,
     *,
     request: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--input", exists=True, dir_okay=False, help="The evaluation request, JSON."
         ),
-    ],
+    ] = None,
+    call: Annotated[str | None, typer.Option(help="Id of a recorded call.")] = None,
     overlay: Overlay = None,
+    state: Annotated[
+        Path | None, typer.Option("--dir", help="With --call: the state folder or trace.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Settings; wardline.toml by default.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Explain what is decided for one request.
+    """Explain what is decided for a recorded call, or for one request.
 
-    Says which rules decided, and which lines of each file were evaluated.
+    A recorded call is decided again under the policies it was decided under, or under DIR and
+    --overlay. Says which rules decided, on which lines and with which values, and which lines
+    of each file were evaluated.
 
     \b
     Examples:
+      $ wardline policy explain --call call-19f2
+      $ wardline policy explain --call call-19f2 --overlay mine
       $ wardline policy explain --input request.json
     """
-    bundle = sound(folder, overlay)
-    document = _read_request(request)
-    decision, lines = _decide(bundle, document)
-    if as_json:
-        print_json(
-            {
-                "response": decision.response,
-                "revision": bundle.revision,
-                "evaluated": {path: sorted(found.covered) for path, found in lines.items()},
-            }
-        )
+    from permissions.authoring.trial import Judge
+    from permissions.cli.policy.verdict import document_of, exit_code, print_verdict, traced
+
+    if (request is None) == (call is None):
+        raise ConfigError("give one of --call ID and --input FILE")
+    if request is not None:
+        bundle, question = sound(folder, overlay), _read_request(request)
     else:
-        _print_decision(decision, lines)
-    if decision.permitted:
-        raise typer.Exit(0)
-    raise typer.Exit(4 if decision.access_request else 3)
+        bundle, question = _recorded(str(call), state, config, folder, overlay)
+    decided, lines = Judge(bundle).decide_watched(question)
+    fired, near = traced(bundle, question, decided)
+    if as_json:
+        evaluated = {path: sorted(found.covered) for path, found in lines.items()}
+        print_json({**document_of(bundle, decided, fired, near, None), "evaluated": evaluated})
+    else:
+        print_verdict(decided, fired, near, None)
+        for path, found in sorted(lines.items()):
+            if found.covered:
+                typer.echo(f"  evaluated   {shown(path)}: lines {spans(found.covered)}")
+    raise typer.Exit(exit_code(decided))
+
+
+def _recorded(
+    call: str,
+    state: Path | None,
+    config: Path | None,
+    folder: Path | None,
+    overlay: Path | None,
+) -> tuple[PolicyBundle, JsonObject]:
+    """The last decision about a call, and the policies it is to be made under."""
+    from permissions.cli.trace_source import TraceSource
+    from permissions.model import Digest
+    from permissions.pdp.bundle import load_revision
+    from permissions.replay import recorded_decisions
+    from permissions.trace.reader import read_entries
+
+    source = TraceSource(state, config)
+    decisions = [
+        each
+        for each in recorded_decisions(read_entries(source.trace), source.vault())
+        if each.call == call
+    ]
+    if not decisions:
+        raise ConfigError(f"no decision about {call[:80]!r} is recorded in {source.trace}")
+    last = decisions[-1]
+    if last.document is None:
+        raise ConfigError(f"what was asked about {call[:80]!r} cannot be read: {last.problem}")
+    if folder is None and overlay is None:
+        return load_revision(source.bundles, Digest(last.revision)), last.document
+    return sound(folder, overlay), last.document
 
 
 def _read_request(path: Path) -> JsonObject:
@@ -71,48 +115,3 @@ def _read_request(path: Path) -> JsonObject:
     if not isinstance(document, dict):
         raise ConfigError(f"{path} is no JSON object")
     return document
-
-
-def _decide(
-    bundle: PolicyBundle, document: JsonObject
-) -> tuple[Decision, dict[str, LineCoverage]]:
-    from permissions.errors import PdpAnswerError, PdpUndefinedError
-    from permissions.model import Decision
-    from permissions.pdp.base import ENTRYPOINT
-    from permissions.pdp.input_json import input_bytes
-    from permissions.pdp.policy_tests import read_coverage
-    from permissions.pdp.regorus.engine import UNDEFINED, Engine
-    from permissions.pdp.regorus.errors import EngineError
-
-    question = input_bytes(document).decode()
-    engine = Engine(bundle.modules, json.dumps(bundle.data, ensure_ascii=False))
-    engine.watch()
-    try:
-        answer = engine.ask(ENTRYPOINT, question)
-    except EngineError as err:
-        # Shown to whoever holds the input anyway, so with the values the engine quotes.
-        raise PdpAnswerError(f"the policy failed: {err.text}") from err
-    if answer == UNDEFINED:
-        raise PdpUndefinedError(f"{ENTRYPOINT} has no value for this input")
-    return Decision.from_response(json.loads(answer)), read_coverage(engine.coverage())
-
-
-def _print_decision(decision: Decision, lines: dict[str, LineCoverage]) -> None:
-    if decision.permitted:
-        verdict = "permitted"
-    elif decision.access_request:
-        verdict = f"denied until approved by {', '.join(decision.access_request.approvers)}"
-    else:
-        verdict = "denied"
-    typer.echo(shown(verdict))
-    for rule in decision.rules:
-        typer.echo(f"  rule        {shown(rule)}")
-    for reason in decision.reasons:
-        typer.echo(f"  reason      {reason.code}: {shown(reason.agent)}")
-        if reason.operator:
-            typer.echo(f"              {shown(reason.operator)}")
-    for each in decision.obligations:
-        typer.echo(f"  obligation  {shown(each.id)} ({shown(each.type)})")
-    for path, found in sorted(lines.items()):
-        if found.covered:
-            typer.echo(f"  evaluated   {shown(path)}: lines {spans(found.covered)}")
