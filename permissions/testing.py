@@ -33,10 +33,12 @@ from permissions.trace.memory import MemoryTrace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from permissions.approval.model import AccessRequest, Verdict
     from permissions.execution.base import ToolExecutor
     from permissions.model import Isolation, JsonObject, JsonValue
+    from permissions.pdp.base import PolicyDecisionPoint
     from permissions.signing.keys import Signer
 
 NOON = 1_767_268_800_000_000
@@ -163,6 +165,7 @@ async def memory_broker(
     decide: Callable[[JsonObject], JsonValue] | None = None,
     policies: Path | None = None,
     overlay: Path | None = None,
+    pdp: AbstractAsyncContextManager[PolicyDecisionPoint] | None = None,
     people: Iterable[Person] = (Person(),),
     workspace: Path = Path(),
     approval_mode: Literal["wait", "suspend"] = "suspend",
@@ -175,6 +178,7 @@ async def memory_broker(
         decide: answers instead of the policies; see `permitted`, `denied`, `asking`.
         policies: folder of policies instead of the shipped ones.
         overlay: folder added to the policies, as in the settings.
+        pdp: a decision point to ask instead, opened and closed with the broker.
         people: who may approve.
         workspace: folder that relative paths start from.
         approval_mode: whether a call that needs a person waits or comes back pending.
@@ -187,10 +191,10 @@ async def memory_broker(
     clock, ids = FixedClock(), NumberedIds()
     trace = MemoryTrace(clock=clock)
     approvers = [Approver(p.name, frozenset(p.groups), p.signer.public) for p in people]
-    async with _decision_point(decide, policies, overlay) as pdp:
+    async with pdp or _decision_point(decide, policies, overlay) as opened:
         parts = BrokerParts(
             registry=ToolRegistry(tools),
-            pdp=pdp,
+            pdp=opened,
             approvals=ApprovalService(
                 InMemoryRequestStore(),
                 Approvers(approvers),

@@ -23,6 +23,7 @@ NOUNS = {
     "plan": "Verify and read declared plans.",
     "request": "Read and answer access requests.",
     "trace": "Read, verify and replay what was recorded.",
+    "eval": "Measure how many attacks get through, and how much honest work is asked about.",
     "sandbox": "Build, list, probe and clean up sandboxes.",
 }
 """What `wardline --help` says of each noun; its module says the same."""

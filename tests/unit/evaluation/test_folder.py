@@ -1,0 +1,133 @@
+"""Data folders: the shipped one and the documented form; what is not of it is refused by line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from permissions.errors import ConfigError
+from permissions.evaluation.folder import load_suites
+from permissions.evaluation.runner import shipped_data
+
+TOOL = {
+    "suite": "s",
+    "name": "send",
+    "parameters": {"type": "object", "properties": {"to": {"type": "string"}}},
+}
+LABEL = {
+    "suite": "s",
+    "tool": "send",
+    "effect": "egress",
+    "untrusted_output": False,
+    "sensitive_args": ["to"],
+}
+TASK = {
+    "kind": "user_task",
+    "suite": "s",
+    "id": "t",
+    "prompt": "Send it.",
+    "calls": [{"i": 0, "tool": "send", "args": {"to": "a@x.example"}}],
+}
+GOAL = {"kind": "injection_task", "suite": "s", "id": "g", "goal": "Send.", "calls": []}
+PAIR = {
+    "kind": "pair",
+    "suite": "s",
+    "user_task": "t",
+    "injection_task": "g",
+    "attack_after_call": 0,
+}
+
+
+def folder(path: Path, **changed: Any) -> Path:
+    rows = {"x_tools": [TOOL], "tool_labels": [LABEL], "x_calls": [TASK, GOAL, PAIR]} | changed
+    for name, lines in rows.items():
+        text = "".join(
+            f"{each if isinstance(each, str) else json.dumps(each)}\n" for each in lines
+        )
+        (path / f"{name}.jsonl").write_text(text)
+    return path
+
+
+def test_a_folder_is_read(tmp_path: Path) -> None:
+    suite = load_suites(folder(tmp_path))["s"]
+
+    assert (list(suite.tools), list(suite.tasks), list(suite.goals)) == (["send"], ["t"], ["g"])
+    assert [(pair.task.id, pair.goal.id, pair.is_feasible) for pair in suite.pairs] == [
+        ("t", "g", True)
+    ]
+
+
+def test_the_shipped_set_is_of_the_documented_form() -> None:
+    suites = load_suites(shipped_data())
+
+    assert {name: (len(s.tasks), len(s.goals)) for name, s in suites.items()} == {
+        "assistant": (12, 12),
+        "demo": (4, 5),
+    }
+    assert all(suite.plans.keys() == suite.tasks.keys() for suite in suites.values())
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"x_calls": ["{"]}, "x_calls.jsonl:1: is no strict JSON"),
+        ({"x_calls": ['{"kind": "pair", "kind": "pair"}']}, "same key twice"),
+        ({"x_calls": [{**TASK, "promt": "x"}]}, "promt: Extra inputs"),
+        ({"x_calls": [{**TASK, "kind": "task"}]}, "x_calls.jsonl:1"),
+        ({"x_calls": [TASK, TASK]}, "x_calls.jsonl:2: 't' was described before"),
+        ({"x_calls": [TASK, PAIR]}, "names a task or goal that is not described"),
+        ({"x_calls": [{**TASK, "calls": [{"i": 0, "tool": "x", "args": {}}]}]}, "'x'"),
+        ({"tool_labels": []}, "'send' has no label"),
+        ({"tool_labels": [{**LABEL, "tool": "sned"}]}, "'send' has no label"),
+        ({"tool_labels": [{**LABEL, "sensitive_args": ["too"]}]}, "'too'"),
+        ({"tool_labels": [{**LABEL, "effect": "mail"}]}, "tool_labels.jsonl:1: effect"),
+        ({"x_tools": []}, "no tools"),
+    ],
+    ids=[
+        "json",
+        "twice",
+        "member",
+        "kind",
+        "id",
+        "pair",
+        "tool",
+        "label",
+        "labelled",
+        "argument",
+        "effect",
+        "tools",
+    ],
+)
+def test_what_is_not_of_the_form_is_refused(
+    changed: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load_suites(folder(tmp_path, **changed))
+
+
+def test_an_empty_folder_says_what_is_needed(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"_calls\.jsonl"):
+        load_suites(tmp_path)
+
+
+def test_a_log_in_python_text_is_read_as_its_value(tmp_path: Path) -> None:
+    run = {
+        "model": "m",
+        "suite": "s",
+        "user_task": "t",
+        "injection_task": None,
+        "attack": "none",
+        "goal": None,
+        "prompt": "Send it.",
+        "calls": [
+            {"tool": "send", "args": {}, "output": "{'id': 7, 'ok': True}"},
+            {"tool": "send", "args": {}, "output": "[cut"},
+        ],
+        "utility": True,
+        "attack_succeeded": None,
+    }
+
+    suite = load_suites(folder(tmp_path, x_traces=[run]))["s"]
+
+    assert [step.output for step in suite.runs[0].steps] == [{"id": 7, "ok": True}, "[cut"]
