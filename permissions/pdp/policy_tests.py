@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from permissions.errors import PolicyLoadError
-from permissions.pdp.lint.finding import Finding
 from permissions.pdp.lint.text import check_text
+from permissions.pdp.rego.finding import Finding
 from permissions.pdp.rego.names import Names, absolute
 from permissions.pdp.regorus.engine import Engine
 from permissions.pdp.regorus.errors import EngineError

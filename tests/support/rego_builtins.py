@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from rego_calls import Caller
 from rego_oracle import calls_of_opa, opa_version, oracle
 
+from permissions.pdp.rego.signatures import Signature
 from permissions.pdp.regorus.builtins import BANNED, SHIMS
 from permissions.pdp.regorus.engine import Engine
 from permissions.pdp.regorus.errors import EngineError
@@ -64,27 +65,56 @@ class Compared:
         return every + len(self.differences)
 
 
-def signatures() -> dict[str, tuple[list[frozenset[str]], frozenset[str]]]:
-    """Kinds of arguments and result of every builtin of OPA that a policy can call by name."""
+def capabilities() -> list[dict[str, Any]]:
+    """What `opa capabilities` says of each builtin."""
     text = subprocess.run(
         ["opa", "capabilities", "--current"], capture_output=True, check=True, text=True
     ).stdout
+    found: list[dict[str, Any]] = json.loads(text)["builtins"]
+    return found
+
+
+def signatures() -> dict[str, Signature]:
+    """Types of arguments and result of every builtin of OPA that a policy can call by name."""
     return {
-        builtin["name"]: (
-            [_kinds(each) for each in builtin["decl"].get("args", ())],
-            _kinds(builtin["decl"].get("result", {"type": "any"})),
-        )
-        for builtin in json.loads(text)["builtins"]
+        builtin["name"]: _signature(builtin)
+        for builtin in capabilities()
         if "infix" not in builtin
         and not builtin["name"].startswith("internal.")
         and builtin["name"] not in BANNED
     }
 
 
-def _kinds(declared: Mapping[str, Any]) -> frozenset[str]:
-    if declared["type"] == "any" and "of" in declared:
-        return frozenset().union(*map(_kinds, declared["of"]))
-    return frozenset({declared["type"]})
+def operators() -> dict[str, Any]:
+    """Types of the operators."""
+    return {
+        builtin["name"]: _signature(builtin).declared
+        for builtin in capabilities()
+        if "infix" in builtin
+    }
+
+
+def _signature(builtin: Mapping[str, Any]) -> Signature:
+    declared = builtin["decl"]
+    return Signature.of(
+        {
+            "arguments": [_plain(each) for each in declared.get("args", ())],
+            "result": _plain(declared.get("result", {"type": "any"})),
+        }
+    )
+
+
+def _plain(declared: Any) -> Any:
+    """A type without names and descriptions."""
+    if isinstance(declared, list):
+        return [_plain(each) for each in declared]
+    if not isinstance(declared, dict):
+        return declared
+    return {
+        key: _plain(value)
+        for key, value in declared.items()
+        if key not in ("name", "description")
+    }
 
 
 def embedded(call: str) -> Any:
@@ -142,6 +172,17 @@ def calls_of(
     return [caller.call(name, arguments) for _ in range(count)]
 
 
+def written(document: Mapping[str, Any], **tables: Mapping[str, Any]) -> str:
+    """The table's file: a line for each builtin, so that a change is one line of a diff."""
+    parts = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in document.items()]
+    for key, table in tables.items():
+        rows = ",\n".join(
+            f"  {json.dumps(name)}: {json.dumps(row)}" for name, row in table.items()
+        )
+        parts.append(f" {json.dumps(key)}: {{\n{rows}\n }}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
 def main() -> int:
     """Compares all and prints, or writes, the table."""
     parser = argparse.ArgumentParser()
@@ -153,10 +194,10 @@ def main() -> int:
     table: dict[str, Any] = {}
     sums: Counter[str] = Counter()
     with oracle() as server:
-        for name, (arguments, result) in sorted(signatures().items()):
+        for name, signature in sorted(signatures().items()):
             if options.only not in (None, name) or name == WALK:
                 continue
-            calls = calls_of(name, arguments, options.calls, options.seed)
+            calls = calls_of(name, signature.arguments, options.calls, options.seed)
             found = compare(server, calls, may_be_undefined=name in MAYBE_UNDEFINED)
             sums.update(
                 calls=found.calls, equal=found.equal, differences=len(found.differences)
@@ -170,8 +211,7 @@ def main() -> int:
                 sys.stdout.write(f"    {call[:150]} ours {ours!r:.90} OPA {theirs!r:.90}\n")
             if allowed:
                 table[name] = {
-                    "arguments": ["|".join(sorted(kinds)) for kinds in arguments],
-                    "result": "|".join(sorted(result)),
+                    **signature.declared,
                     "by": "python" if name in SHIMS else "regorus",
                     "equal": found.equal,
                     "refused": found.refused,
@@ -182,10 +222,9 @@ def main() -> int:
         "regorus": version("gordon-to-regorus"),
         "seed": options.seed,
         "calls_per_builtin": options.calls,
-        "builtins": table,
     }
     if options.write:
-        TABLE.write_text(json.dumps(document, indent=1) + "\n")
+        TABLE.write_text(written(document, builtins=table, operators=operators()))
     return 0
 
 

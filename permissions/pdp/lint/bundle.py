@@ -2,7 +2,7 @@
 
 regorus finds many faults only when a line is reached, accepts some that OPA refuses, and dies
 of a few (a function that calls itself ends the process). So nothing is served before every module passed, in
-this order: text (`text`), parser, trees (`rules`, `negations`, `patterns`, `calls`), compiler. Every
+this order: text (`text`), parser, trees (`rules`, `negations`, `patterns`, `calls`), locals and types (`compiler`), the engine's own compiler. Every
 finding is an error and carries its file, line, column, and a fix.
 
 It also refuses what is silently never true: a missing entrypoint, packages and rules nobody
@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 
 from permissions.errors import PolicyLoadError
 from permissions.pdp.base import ENTRYPOINT
+from permissions.pdp.compiler.check import check_compile
 from permissions.pdp.lint.calls import check_calls
 from permissions.pdp.lint.contract import check_conflicts, check_contract
-from permissions.pdp.lint.finding import Finding
 from permissions.pdp.lint.input import InputLinter
 from permissions.pdp.lint.negations import check_negations
 from permissions.pdp.lint.patterns import check_patterns
@@ -37,6 +37,7 @@ from permissions.pdp.lint.rules import (
 )
 from permissions.pdp.lint.text import check_text
 from permissions.pdp.rego.ast import Position
+from permissions.pdp.rego.finding import Finding
 from permissions.pdp.rego.names import Names
 from permissions.pdp.regorus.engine import Engine
 from permissions.pdp.regorus.errors import EngineError
@@ -79,7 +80,10 @@ def check_bundle(bundle: PolicyBundle, *, entrypoint: str = ENTRYPOINT) -> list[
             except EngineError as err:
                 findings.append(_engine_finding(err, path, "rego.parse"))
         if not findings:
-            findings = [*_check_trees(modules, entrypoint, _tables(bundle))]
+            names = Names(modules)
+            of_language = [*_check_language(modules, names)] or check_compile(modules, names)
+            of_contract = _check_contract(modules, names, entrypoint, _tables(bundle))
+            findings = [*of_language, *of_contract]
         if not findings:
             findings = [*_compile(bundle.modules, bundle)]
     return sorted(
@@ -92,26 +96,32 @@ def _tables(bundle: PolicyBundle) -> JsonObject:
     return tables
 
 
-def _check_trees(
-    modules: Sequence[Module], entrypoint: str, tables: JsonObject
-) -> Iterator[Finding]:
-    names = Names(modules)
-    of_input = InputLinter(tuple(modules), names, tables)
+def _check_language(modules: Sequence[Module], names: Names) -> Iterator[Finding]:
+    """What is wrong in any bundle."""
     for module in modules:
         yield from check_imports(module)
-        yield from check_contract(module)
-        yield from of_input.check_imports(module)
         for rule in module.rules:
-            yield from check_references(module, rule, names)
-            yield from of_input.check(module, rule)
             yield from check_locals(module, rule, names)
             yield from check_negations(module, rule, names)
             yield from check_calls(module, rule, names)
             yield from check_patterns(module, rule, names)
     yield from check_names(modules, names)
     yield from check_split_functions(modules)
-    yield from check_conflicts(modules)
     yield from check_recursion(modules, names)
+
+
+def _check_contract(
+    modules: Sequence[Module], names: Names, entrypoint: str, tables: JsonObject
+) -> Iterator[Finding]:
+    """What is wrong in a bundle that the broker asks."""
+    of_input = InputLinter(tuple(modules), names, tables)
+    for module in modules:
+        yield from check_contract(module)
+        yield from of_input.check_imports(module)
+        for rule in module.rules:
+            yield from check_references(module, rule, names)
+            yield from of_input.check(module, rule)
+    yield from check_conflicts(modules)
     if not names.rules_at(tuple(entrypoint.split("."))):
         yield Finding(
             modules[0].path if modules else "policies",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from permissions.pdp.lint.finding import Finding
 from permissions.pdp.rego.ast import rule_statements, rule_terms, string_constant
+from permissions.pdp.rego.finding import Finding
 from permissions.pdp.rego.signatures import BUILTINS
 from permissions.pdp.rego.types import assigned, kinds_of, may_be
 from permissions.pdp.regorus.builtins import BANNED
@@ -46,9 +46,12 @@ def check_calls(module: Module, rule: Rule, names: Names) -> Iterator[Finding]:
         for statement in rule_statements(rule)
         if statement.kind == "expression" and output_argument(module, statement.terms[0], names)
     }
+    lines = {id(s.terms[0]) for s in rule_statements(rule) if s.kind in ("expression", "not")}
     for term in rule_terms(rule):
         if term.kind == "call":
-            if id(term) not in walks:
+            if term.value == "walk" and len(term.terms) == 2 and id(term) not in lines:
+                yield _nested_walk(module, term)
+            elif id(term) not in walks:
                 extra = id(term) in outputs
                 yield from _call(module, term, names, locals_, extra=extra)
         elif term.kind == "infix" and term.value in ("==", "!=", "=", ":="):
@@ -83,6 +86,8 @@ def _call(
             )
         elif given not in wanted:
             yield _arity(finding, name, given, wanted)
+    elif names.resolve_name(module, name) is not None:
+        yield finding("rego.unknown_function", f"`{name}` is no function", "name it plainly")
     elif name in BANNED or name in _INSTEAD:
         fix = _INSTEAD[name]
         yield finding("rego.banned_function", f"`{name}` is not available to policies", fix)
@@ -119,6 +124,16 @@ def _builtin(
             what = f"argument {at} of `{name}` is a {_words(found)}"
             yield finding("rego.argument_kind", what, f"it takes a {_words(kinds)}")
     yield from _constants(finding, name, term.terms)
+
+
+def _nested_walk(module: Module, term: Term) -> Finding:
+    return Finding(
+        module.path,
+        term.position,
+        "rego.walk",
+        "`walk(x, [path, value])` is no value",
+        "write it as a line of its own",
+    )
 
 
 def _arity(finding: _Maker, name: str, given: int, wanted: set[int]) -> Finding:

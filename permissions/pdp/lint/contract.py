@@ -11,8 +11,8 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from permissions.pdp.lint.finding import Finding
 from permissions.pdp.rego.ast import string_constant
+from permissions.pdp.rego.finding import Finding
 from permissions.pdp.rego.names import absolute
 
 if TYPE_CHECKING:

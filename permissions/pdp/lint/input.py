@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from permissions.pdp.lint.contract import question_of
-from permissions.pdp.lint.finding import Finding
 from permissions.pdp.lint.input_schema import (
     input_shape,
     member,
@@ -25,6 +24,7 @@ from permissions.pdp.rego.ast import (
     string_constant,
     walk_terms,
 )
+from permissions.pdp.rego.finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from permissions.pdp.lint.finding import Finding
 from permissions.pdp.rego.ast import parts, rule_bodies, static_path
+from permissions.pdp.rego.finding import Finding
 from permissions.pdp.rego.signatures import BUILTINS
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from permissions.pdp.lint.finding import Finding
 from permissions.pdp.rego.ast import (
     rule_statements,
     rule_terms,
@@ -13,6 +12,7 @@ from permissions.pdp.rego.ast import (
     walk_body,
     walk_terms,
 )
+from permissions.pdp.rego.finding import Finding
 from permissions.pdp.rego.signatures import BUILTINS
 from permissions.pdp.rego.types import assigned, kinds_of
 from permissions.pdp.regorus.translate import matched_whole

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from permissions.pdp.lint.finding import Finding
 from permissions.pdp.rego.ast import Position
+from permissions.pdp.rego.finding import Finding
 from permissions.pdp.regorus.parse import MAX_COLUMNS, MAX_LINES, readable
 
 if TYPE_CHECKING:
@@ -43,7 +43,12 @@ def check_text(path: str, text: str) -> Iterator[Finding]:
                 f"a line of {MAX_COLUMNS:,} bytes or more",
                 "break it; move tables to data/",
             )
-    yield from _nesting(path, _OPAQUE.sub(_blank, readable(text)))
+    try:
+        plain = readable(text)
+    except ValueError as err:
+        yield Finding(path, Position(1, 1), "rego.parse", str(err), "close it")
+        return
+    yield from _nesting(path, _OPAQUE.sub(_blank, plain))
 
 
 def _blank(found: re.Match[str]) -> str:

@@ -86,6 +86,8 @@ class Rule:
     arguments: tuple[Term, ...] = ()
     values: tuple[Term, ...] = ()
     bodies: tuple[tuple[Statement, ...], ...] = ()
+    clause_values: tuple[Term | None, ...] = ()
+    """What each body gives, or a rule without one; None is `true`."""
 
     @property
     def path(self) -> tuple[str, ...]:

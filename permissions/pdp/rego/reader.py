@@ -7,6 +7,7 @@ tab as four.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from permissions.pdp.rego.ast import (
@@ -30,11 +31,20 @@ class UnknownNodeError(ValueError):
     """The engine printed a node this reader does not know."""
 
 
+class NotRegoError(ValueError):
+    """The engine's parser takes what OPA's does not."""
+
+    def __init__(self, position: Position, what: str) -> None:
+        self.position = position
+        super().__init__(what)
+
+
 def read_module(document: JsonObject) -> Module:
     """A module from the engine's JSON.
 
     Raises:
         UnknownNodeError: the tree holds a node this reader does not know.
+        NotRegoError: it is no tree of OPA's grammar.
     """
     text = document["source"]["contents"]
     return _Reader(text.encode()).module(document["source"]["file"], document["ast"])
@@ -111,21 +121,27 @@ class _Reader:
                 "default",
                 self.term(rule["refr"]),
                 arguments=self._all(rule["args"]),
-                values=(self.term(rule["value"]),),
+                values=(value := self.term(rule["value"]),),
+                clause_values=(value,),
             )
         if kind != "Spec":
             raise UnknownNodeError(kind)
         ((form, head),) = rule["head"].items()
         values: list[Term] = []
         bodies = []
+        given: list[Term | None] = []
+        self._check_head(head, form, position)
         if form == "Set":
             values += [self.term(head["key"])] if head["key"] else []
         elif head["assign"]:
             values.append(self.term(head["assign"]["value"]))
+        of_head = values[0] if values else None
         for body in rule["bodies"]:
+            given.append(None if body["is_else"] else of_head)
             if body["assign"]:
                 values.append(self.term(body["assign"]["value"]))
-            bodies.append(self._body(body["query"]))
+                given[-1] = values[-1]
+            bodies.append(self._rule_body(body["query"]))
         return Rule(
             position,
             {"Compr": "value", "Set": "set", "Func": "function"}[form],  # type: ignore[arg-type]
@@ -133,7 +149,27 @@ class _Reader:
             arguments=self._all(head.get("args") or []),
             values=tuple(values),
             bodies=tuple(bodies),
+            clause_values=tuple(given) or (of_head,),
         )
+
+    def _check_head(self, head: JsonObject, form: str, position: Position) -> None:
+        name = self.term(head["refr"])
+        if static_path(name)[:1] == ("contains",):
+            raise NotRegoError(position, "`contains` is no name of a rule")
+        if form == "Set" and head["key"]:
+            between = self._source[name.span[1] : self.term(head["key"]).span[0]]
+            if b"contains" not in between:
+                raise NotRegoError(position, "a rule of a set is written with `contains`")
+
+    def _rule_body(self, query: JsonObject) -> tuple[Statement, ...]:
+        """A body; braces right after `if` are those of a body, and never a value's."""
+        body = self._body(query)
+        first = body[0].terms[0] if body and body[0].kind == "expression" else None
+        if first and first.kind in ("set", "object", "comprehension"):
+            before = self._source[: first.span[0]].rstrip()
+            if before.endswith(b"if"):
+                raise NotRegoError(first.position, "the braces after `if` hold no lines")
+        return body
 
     def _body(self, query: JsonObject) -> tuple[Statement, ...]:
         return tuple(self._statement(node) for node in query["stmts"])
@@ -185,10 +221,21 @@ class _Reader:
             name = ".".join(static_path(callee))
             return Term("call", callee.position, name, self._all(body["params"]), span=span)
         if kind == "UnaryExpr":
-            return Term("unary", position, "-", (self.term(body["expr"]),), span=span)
+            return self._negative(self.term(body["expr"]), position, span)
         if kind in _OPERATIONS:
             return self._infix(kind, body, span)
         return self._collection(kind, position, body, span)
+
+    def _negative(self, term: Term, position: Position, span: _Span) -> Term:
+        """`-x`; the engine's parser takes `-x == 1` for `-(x == 1)`, OPA's for `(-x) == 1`."""
+        if term.kind == "infix":
+            left = self._negative(term.terms[0], position, span)
+            whole = (span[0], term.span[1])
+            return replace(term, position=position, terms=(left, *term.terms[1:]), span=whole)
+        operand = self._source[span[0] + 1 : term.span[1]].lstrip()
+        if not operand[:1].isalnum() and operand[:1] not in (b"_", b"."):
+            raise NotRegoError(position, "`-` stands before a number or a name only")
+        return Term("unary", position, "-", (term,), span=(span[0], term.span[1]))
 
     def _collection(self, kind: str, position: Position, body: JsonObject, span: _Span) -> Term:
         if kind == "Array":
@@ -213,8 +260,18 @@ class _Reader:
             terms = self._all(given)
             return Term("infix", terms[0].position, "in", terms, span=span)
         operator = "=" if kind == "AssignExpr" and body["op"] == "Eq" else _INFIX[body["op"]]
+        self._check_right(body["rhs"])
         sides = self._all([body["lhs"], body["rhs"]])
         return Term("infix", sides[0].position, operator, sides, span=span)
+
+    def _check_right(self, node: JsonObject) -> None:
+        """`a - -b == c`: the engine's parser negates all that follows, and OPA's only `b`."""
+        negated = node.get("UnaryExpr")
+        if negated and set(negated["expr"]) & _OPERATIONS:
+            start = negated["span"]["start"]
+            if not self._source[:start].rstrip().endswith(b"("):
+                position = self._position(negated["span"])
+                raise NotRegoError(position, "a `-x` behind an operator needs parentheses")
 
     def _ref(self, kind: str, body: JsonObject, span: _Span) -> Term:
         base = self.term(body["refr"])

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,25 +20,47 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """The kinds each argument and the result may have; `any` allows all."""
+    """What a builtin takes and gives.
+
+    `arguments` and `result` are kinds, where `any` allows all; `declared` the types as
+    `opa capabilities` writes them.
+    """
 
     arguments: tuple[frozenset[str], ...]
     result: frozenset[str]
+    declared: Mapping[str, Any]
 
-
-def _load() -> dict[str, Signature]:
-    text = resources.files("permissions.pdp.rego").joinpath("builtins.json").read_text("utf-8")
-    return {
-        name: Signature(
-            tuple(frozenset(kinds.split("|")) for kinds in entry["arguments"]),
-            frozenset(entry["result"].split("|")),
+    @classmethod
+    def of(cls, declared: Mapping[str, Any]) -> Signature:
+        """From the types of arguments and result."""
+        return cls(
+            tuple(map(_kinds, declared["arguments"])), _kinds(declared["result"]), declared
         )
-        for name, entry in json.loads(text)["builtins"].items()
-    }
 
 
-WALK = Signature((frozenset({"any"}),), frozenset({"array"}))
+def _kinds(declared: Mapping[str, Any]) -> frozenset[str]:
+    if declared["type"] == "any" and "of" in declared:
+        return frozenset().union(*map(_kinds, declared["of"]))
+    return frozenset({declared["type"]})
+
+
+_ANYTHING = {"type": "any"}
+_PATH = {"type": "array", "dynamic": _ANYTHING}
+WALK = Signature.of(
+    {"arguments": [_ANYTHING], "result": {"type": "array", "static": [_PATH, _ANYTHING]}}
+)
 """A relation, so compared by policies and not by calls."""
 
-BUILTINS: Mapping[str, Signature] = {**_load(), "walk": WALK}
+_TABLE: Mapping[str, Any] = json.loads(
+    resources.files("permissions.pdp.rego").joinpath("builtins.json").read_text("utf-8")
+)
+BUILTINS: Mapping[str, Signature] = {
+    **{name: Signature.of(entry) for name, entry in _TABLE["builtins"].items()},
+    "walk": WALK,
+}
 """Signature per builtin."""
+
+OPERATORS: Mapping[str, Signature] = {
+    name: Signature.of(entry) for name, entry in _TABLE["operators"].items()
+}
+"""Signature per operator, by the name that OPA has for it: `plus`, `equal`, ..."""

@@ -8,7 +8,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from permissions.pdp.rego.reader import UnknownNodeError, read_module
+from permissions.pdp.rego.reader import NotRegoError, UnknownNodeError, read_module
 from permissions.pdp.regorus.errors import EngineError, engine_error
 from permissions.pdp.regorus.templates import without_templates
 
@@ -68,5 +68,8 @@ def parse(path: str, text: str) -> Module:
         return read_module(json.loads(engine.get_ast_as_json())[0])
     except UnknownNodeError as err:
         raise EngineError(f"error: the linter does not know {err}") from err
+    except NotRegoError as err:
+        at = f"{path}:{err.position.line}:{err.position.column}"
+        raise EngineError(f"--> {at}\nerror: {err}") from err
     except BaseException as err:
         raise engine_error(err) from err

@@ -15,11 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _QUOTES = '"`'
-_OPENING, _CLOSING = "([{", ")]}"
+_BRACKETS = {"(": ")", "[": "]", "{": "}"}
+_OPEN = "a text with values in it, or one of the values, does not end"
+_CLOSING = frozenset(_BRACKETS.values())
 
 
 def without_templates(text: str) -> str:
-    """The text without templates; one that does not end stays as it is."""
+    """The text without templates.
+
+    Raises:
+        ValueError: a template does not end.
+    """
     if '$"' not in text and "$`" not in text:
         return text
     return _plain(text, count())
@@ -78,20 +84,24 @@ def _end_of_template(text: str, at: int) -> int:
 
 def _end_of_value(text: str, at: int) -> int:
     """Behind the brace that closes the one at `at`."""
-    depth, here = 0, at
+    awaited: list[str] = []
+    here = at
     while here < len(text):
-        if text[here] in _OPENING:
-            depth += 1
+        if text[here] in _BRACKETS:
+            awaited.append(_BRACKETS[text[here]])
         elif text[here] in _CLOSING:
-            depth -= 1
-            if depth == 0:
+            if text[here] != awaited.pop():
+                break
+            if not awaited:
                 return here + 1
         here = _end_of_token(text, here)
-    return len(text)
+    raise ValueError(_OPEN)
 
 
 def _template(token: str, numbers: Iterator[int]) -> str:
     quote, body = token[1], token[2:-1]
+    if len(token) < 3 or token[-1] != quote:
+        raise ValueError(_OPEN)
     parts: list[str] = []
     here = start = 0
     while here < len(body):

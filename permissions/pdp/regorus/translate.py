@@ -10,7 +10,7 @@
 | `some {"a": v} in xs` | `some {"a": v} in [o | some o in xs; data.__opa.whole(o, {"a"})]` | the same |
 | `count(x)` | `data.__opa.length(x)` | it counts a text in UTF-16 units |
 | `sort(x)`, `min(x)`, `max(x)` | `data.__opa.ordered(x)`, ... | it orders sets before objects |
-| `-x` | `__opa_minus(0, x)` | it negates literals only |
+| `-x == 1` | `__opa_minus(0, x) == 1` | it negates literals only, and all that follows |
 
 Calls are left alone where it is plain that their arguments are of no such kind; the rest goes
 through the helpers in `_HELPERS_TEXT`, a module of its own. Lines stay where they are, columns may move. What is no whole statement of a body
@@ -265,7 +265,7 @@ class _Rule:
                 yield from self._operation(term)
             elif term.kind == "call" and term.value in _CALLS:
                 yield from self._call(term)
-            elif term.kind == "unary" and term.terms[0].kind != "number":
+            elif term.kind == "unary":
                 start, _ = term.span
                 yield _Edit(start, start + 1, b"__opa_minus(0, ")
                 yield _Edit(term.span[1], term.span[1], b")")

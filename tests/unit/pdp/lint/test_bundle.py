@@ -14,7 +14,7 @@ from permissions.pdp.bundle import PolicyBundle, load_bundle
 from permissions.pdp.lint.bundle import check_bundle, require_sound
 
 if TYPE_CHECKING:
-    from permissions.pdp.lint.finding import Finding
+    from permissions.pdp.rego.finding import Finding
 
 MAIN = """package wardline.main
 
@@ -29,7 +29,7 @@ words contains "a"
 
 maybe := 1 if input.context.plan
 
-grade(x) := 1 if x == "a"
+grade(x) := 1 if x in {"a", 1}
 """
 FIRST_LINE = MAIN.count("\n") + 1
 
@@ -68,7 +68,7 @@ CASES = [
         18,
     ),
     Case("long line", "rego.line_length", f'x := "{"a" * 1020}"', f'x := "{"a" * 900}"', 1024),
-    Case("unsafe variable", "rego.compile", "x if y == z", "x if { y := 1; y == 1 }", 6),
+    Case("unsafe variable", "rego.unbound_local", "x if y == 1", "x if { y := 1; y == 1 }", 6),
     Case("unknown function", "rego.unknown_function", "x := lowr(1)", 'x := lower("A")', 6),
     Case(
         "unknown library function",
@@ -181,7 +181,9 @@ CASES = [
         "x if { every _ in [1] { input.action } }",
         14,
     ),
-    Case("order of sets", "rego.unordered", "x if lib.words < {1}", "x if lib.words == {1}", 6),
+    Case(
+        "order of sets", "rego.unordered", "x if lib.words < {1}", 'x if lib.words == {"a"}', 6
+    ),
     Case("integer as a fraction", "rego.number", "x := 1.0", "x := 1", 6),
     Case("number beyond 64 bits", "rego.number", f"x := {2**64}", f"x := {2**63}", 6),
     Case("long fraction", "rego.number", "x := 0.12345678901234567", "x := 0.123", 6),

@@ -13,7 +13,7 @@ from permissions.pdp.lint.bundle import check_bundle
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from permissions.pdp.lint.finding import Finding
+    from permissions.pdp.rego.finding import Finding
 
 SHIPPED = load_bundle()
 HEAD = "package wardline.policies.mine\n\nimport data.wardline.lib\n\n"
@@ -128,7 +128,7 @@ def test_what_main_reads_is_sound(text: str) -> None:
 
 TARGETS = "some t in input.resource.properties.targets\n\t"
 INPUT = [
-    Case("member of a target", deny_if(f't.kind == "path"\n\t{TARGETS}t.pth == "x"'), "", 8, 2),
+    Case("member of a target", deny_if(f'{TARGETS}t.kind == "path"\n\tt.pth == "x"'), "", 8, 2),
     Case(
         "member of a shared word", deny_if('some t in lib.targets("path")\n\tt.pth'), "", 7, 2
     ),
