@@ -178,7 +178,8 @@ class _Lowering:
                 by = Node("function", name)
             else:
                 by = self._term(value, lines)
-                if not any(rule.arguments for rule in rules):
+                is_function = any(rule.arguments for rule in rules)
+                if not is_function or of.terms[:1] == (variable("input"),):
                     by = self._out(by, statement.position, lines)
             found.append((of, by))
         return found
