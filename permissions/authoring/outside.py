@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from permissions.errors import ConfigError
 from permissions.pdp.bundle import shipped_folder
-from permissions.pdp.lint.finding import Finding
+from permissions.pdp.rego.finding import Finding
 from permissions.pdp.rego.ast import Position
 
 if TYPE_CHECKING:

@@ -154,7 +154,7 @@ class _Reader:
 
     def _check_head(self, head: JsonObject, form: str, position: Position) -> None:
         name = self.term(head["refr"])
-        if static_path(name)[:1] == ("contains",):
+        if name.kind == "var" and name.value == "contains":
             raise NotRegoError(position, "`contains` is no name of a rule")
         if form == "Set" and head["key"]:
             between = self._source[name.span[1] : self.term(head["key"]).span[0]]
@@ -165,7 +165,7 @@ class _Reader:
         """A body; braces right after `if` are those of a body, and never a value's."""
         body = self._body(query)
         first = body[0].terms[0] if body and body[0].kind == "expression" else None
-        if first and first.kind in ("set", "object", "comprehension"):
+        if first and first.kind in ("set", "object"):
             before = self._source[: first.span[0]].rstrip()
             if before.endswith(b"if"):
                 raise NotRegoError(first.position, "the braces after `if` hold no lines")

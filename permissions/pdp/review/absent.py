@@ -14,7 +14,7 @@ from permissions.pdp.review.scene import finding
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from permissions.pdp.lint.finding import Finding
+    from permissions.pdp.rego.finding import Finding
     from permissions.pdp.rego.ast import Module, Rule, Statement, Term
     from permissions.pdp.review.scene import Scene
 

@@ -15,7 +15,7 @@ from permissions.pdp.review.scene import finding, is_literal, literal_value, und
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from permissions.pdp.lint.finding import Finding
+    from permissions.pdp.rego.finding import Finding
     from permissions.pdp.rego.ast import Module, Rule, Term
     from permissions.pdp.review.scene import Scene
 

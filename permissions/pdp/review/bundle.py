@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from permissions.pdp.lint.finding import Finding
+from permissions.pdp.rego.finding import Finding
 from permissions.pdp.rego.ast import Position
 from permissions.pdp.regorus.errors import EngineError
 from permissions.pdp.regorus.parse import parse

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from permissions.pdp.lint.finding import Finding
+from permissions.pdp.rego.finding import Finding
 from permissions.pdp.lint.input import InputLinter
 from permissions.pdp.rego.ast import (
     parts,

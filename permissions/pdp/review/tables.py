@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from permissions.model import JsonValue
-    from permissions.pdp.lint.finding import Finding
+    from permissions.pdp.rego.finding import Finding
     from permissions.pdp.rego.ast import Module, Rule, Term
     from permissions.pdp.review.scene import Scene
 

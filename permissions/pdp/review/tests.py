@@ -11,7 +11,7 @@ from permissions.pdp.review.scene import finding
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from permissions.pdp.lint.finding import Finding
+    from permissions.pdp.rego.finding import Finding
     from permissions.pdp.lint.input_schema import Shape
     from permissions.pdp.rego.ast import Module, Rule, Term
 
