@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from permissions.errors import ConfigError
 from permissions.pdp.bundle import shipped_folder
-from permissions.pdp.rego.finding import Finding
 from permissions.pdp.rego.ast import Position
+from permissions.pdp.rego.finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -14,8 +14,8 @@ from permissions.pdp.review.scene import finding
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from permissions.pdp.rego.finding import Finding
     from permissions.pdp.rego.ast import Module, Rule, Statement, Term
+    from permissions.pdp.rego.finding import Finding
     from permissions.pdp.review.scene import Scene
 
 _NULLABLE: dict[tuple[str, ...], tuple[str, ...]] = {

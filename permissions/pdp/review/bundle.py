@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from permissions.pdp.rego.finding import Finding
 from permissions.pdp.rego.ast import Position
+from permissions.pdp.rego.finding import Finding
 from permissions.pdp.regorus.errors import EngineError
 from permissions.pdp.regorus.parse import parse
 from permissions.pdp.review.absent import check_absent

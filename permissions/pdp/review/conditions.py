@@ -19,8 +19,8 @@ from permissions.pdp.review.scene import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from permissions.pdp.rego.finding import Finding
     from permissions.pdp.rego.ast import Module, Rule, Statement, Term
+    from permissions.pdp.rego.finding import Finding
     from permissions.pdp.rego.names import Path
     from permissions.pdp.review.scene import Key, Scene
 

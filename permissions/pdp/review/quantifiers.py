@@ -10,8 +10,8 @@ from permissions.pdp.review.scene import finding, is_literal, key, names_in
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from permissions.pdp.rego.finding import Finding
     from permissions.pdp.rego.ast import Module, Rule, Statement, Term
+    from permissions.pdp.rego.finding import Finding
     from permissions.pdp.review.scene import Scene
 
 _ACTED_ON = frozenset({"targets", "changes", "commands"})

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from permissions.pdp.rego.finding import Finding
 from permissions.pdp.lint.input import InputLinter
 from permissions.pdp.rego.ast import (
     parts,
@@ -19,6 +18,7 @@ from permissions.pdp.rego.ast import (
     walk_body,
     walk_terms,
 )
+from permissions.pdp.rego.finding import Finding
 from permissions.pdp.rego.names import Names, absolute
 from permissions.pdp.rego.types import assigned
 

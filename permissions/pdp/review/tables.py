@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from permissions.model import JsonValue
-    from permissions.pdp.rego.finding import Finding
     from permissions.pdp.rego.ast import Module, Rule, Term
+    from permissions.pdp.rego.finding import Finding
     from permissions.pdp.review.scene import Scene
 
 MOST_STEPS = 200_000

@@ -15,8 +15,8 @@ from permissions.pdp.review.scene import finding
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from permissions.pdp.rego.finding import Finding
     from permissions.pdp.rego.ast import Module, Rule, Term
+    from permissions.pdp.rego.finding import Finding
     from permissions.pdp.review.scene import Scene
 
 _NAMES = frozenset({"host", "domain", "address"})

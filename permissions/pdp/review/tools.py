@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from permissions.pdp.bundle import PolicyBundle
-    from permissions.pdp.rego.finding import Finding
     from permissions.pdp.rego.ast import Module, Rule, Statement, Term
+    from permissions.pdp.rego.finding import Finding
     from permissions.pdp.review.scene import Scene
     from permissions.tools.definition import ToolDefinition
     from permissions.vocabulary import JsonObject

@@ -12,9 +12,9 @@ from permissions.pdp.review.scene import finding
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from permissions.pdp.rego.finding import Finding
     from permissions.pdp.lint.input_schema import Shape
     from permissions.pdp.rego.ast import Module, Rule, Term
+    from permissions.pdp.rego.finding import Finding
     from permissions.pdp.review.scene import Scene
 
 _CLOCKS = frozenset(
