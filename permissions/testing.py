@@ -21,10 +21,12 @@ from permissions.approval.memory import InMemoryRequestStore
 from permissions.approval.service import ApprovalService
 from permissions.approval.votes import sign_vote
 from permissions.broker.broker import PermissionBroker
+from permissions.broker.folders import Folders
 from permissions.broker.ports import BrokerParts
 from permissions.execution.journal import InMemoryJournal
+from permissions.execution.secret_files import SecretFiles
 from permissions.obligations.budget import InMemoryBudgetLedger
-from permissions.pdp.bundle import load_bundle
+from permissions.pdp.bundle import PolicyBundle, load_bundle
 from permissions.pdp.embedded.pdp import EmbeddedPdp
 from permissions.pdp.memory import ScriptedPdp
 from permissions.signing.keys import memory_signer
@@ -191,7 +193,10 @@ async def memory_broker(
     clock, ids = FixedClock(), NumberedIds()
     trace = MemoryTrace(clock=clock)
     approvers = [Approver(p.name, frozenset(p.groups), p.signer.public) for p in people]
-    async with pdp or _decision_point(decide, policies, overlay) as opened:
+    bundle = None
+    if pdp is None and decide is None:
+        bundle = load_bundle(policies, overlay=overlay)
+    async with pdp or _decision_point(decide, bundle) as opened:
         parts = BrokerParts(
             registry=ToolRegistry(tools),
             pdp=opened,
@@ -214,16 +219,14 @@ async def memory_broker(
             call_deadline_seconds=60,
             clock=clock,
             ids=ids,
+            folders=Folders(None if bundle is None else SecretFiles.of(bundle.data)),
         )
         yield MemoryBroker(parts, trace, clock)
 
 
 def _decision_point(
-    decide: Callable[[JsonObject], JsonValue] | None,
-    policies: Path | None,
-    overlay: Path | None,
+    decide: Callable[[JsonObject], JsonValue] | None, bundle: PolicyBundle | None
 ) -> ScriptedPdp | EmbeddedPdp:
     if decide is not None:
         return ScriptedPdp(decide)
-    bundle = load_bundle(policies, overlay=overlay)
-    return EmbeddedPdp(bundle, hard_deadline=5)  # tests run on busy machines
+    return EmbeddedPdp(bundle or load_bundle(), hard_deadline=5)  # tests run on busy machines

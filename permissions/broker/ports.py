@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from permissions.broker.control_plane import ControlPlane
+from permissions.broker.folders import Folders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -45,6 +46,7 @@ class BrokerParts:
         evidence: weakest evidence level of any call.
         approval_wait_seconds: longest wait for a person inside one call.
         control_plane: the broker's own files, which no call may name.
+        folders: which folders hold secrets, for tools of this process.
         clock: microseconds since 1970 UTC.
         ids: gives a fresh id for a prefix (`run`, `call`, ...).
     """
@@ -64,5 +66,6 @@ class BrokerParts:
     approval_wait_seconds: float
     call_deadline_seconds: float
     control_plane: ControlPlane = field(default_factory=ControlPlane)
+    folders: Folders = field(default_factory=Folders)
     clock: Callable[[], int] = now_us
     ids: Callable[[str], str] = random_id

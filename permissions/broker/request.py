@@ -92,6 +92,7 @@ async def _question(
     own = parts.control_plane.reached(targets, arguments.document, workspace=session.workspace)
     if own is not None:
         raise Refusal("denied", reason(Code.CONTROL_PLANE_PROTECTED, f"it names {own}"))
+    targets = await parts.folders.told(targets, definition.isolation, session.workspace)
     now = parts.clock()
     match, provenance = session.match(definition, arguments, now=now)  # 3
     context = context_of(  # 4

@@ -19,6 +19,7 @@ from permissions.approval.approvers import Approvers
 from permissions.approval.service import ApprovalService
 from permissions.broker.broker import PermissionBroker
 from permissions.broker.control_plane import ControlPlane
+from permissions.broker.folders import Folders
 from permissions.broker.ports import BrokerParts, now_us, random_id
 from permissions.database import StateDatabase
 from permissions.errors import ConfigError
@@ -136,6 +137,9 @@ async def open_broker(
                 history=partial(history_of, directory=layout.trace, kek=kek),
                 control_plane=ControlPlane(
                     (*control_plane(config), *_beside(config)), fixed=_program()
+                ),
+                folders=Folders(
+                    SecretFiles.of(bundle.data, config.sandbox.hidden), control_plane(config)
                 ),
                 executors=await _executors(config, layout, registry, bundle, stack),
                 workspace=config.workspace,

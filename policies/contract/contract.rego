@@ -187,6 +187,7 @@ _target_of("path", target) if {
 	is_boolean(target.hidden)
 	_nullable_string(target.relative)
 	_nullable_whole(target.links)
+	object.get(target, "holds_secrets", null) in {null, true, false}
 }
 
 _target_of("host", target) if {

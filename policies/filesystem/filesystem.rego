@@ -6,9 +6,10 @@
 #   its root is listed. What steers other programs (CI, editors, agents) is never written, what
 #   holds secrets is never touched; other hidden files, build files and files with several names
 #   are shown to a person.
-#   Not protected from: links changed after the decision, which a sandbox's mounts are for,
-#   secrets under names the table does not know, and what a tool in the broker's own process
-#   reads below a folder that it was given.
+#   A folder that holds secrets is given to a tool of the broker's own process with a person; a
+#   sandbox leaves them out.
+#   Not protected from: links changed after the decision, which a sandbox's mounts are for, and
+#   secrets under names the table does not know.
 # related_resources:
 #   - ref: docs/reference/policy-contract.md
 package wardline.policies.filesystem
@@ -109,6 +110,14 @@ require_approval contains _ask("filesystem.runs_later", "This file is run later 
 require_approval contains _ask("filesystem.several_names", "This file has several names (hard links), so a person has to approve.", target) if {
 	some target in _paths
 	target.links > 1
+}
+
+# METADATA
+# title: A folder that holds secrets is given to a tool of this process with a person
+# description: In a sandbox they are left out; in this process nobody can keep a tool from them.
+require_approval contains _ask("filesystem.holds_secrets", "Files that may hold credentials, or the broker's own, lie below this folder, so a person has to approve. Name a file, or a folder without them.", target) if {
+	some target in _paths
+	target.holds_secrets == true
 }
 
 _ask(code, agent, target) := {

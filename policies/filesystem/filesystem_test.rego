@@ -115,6 +115,12 @@ test_asked_for_a_file_with_several_names if {
 	_asked(object.union(linked, {"links": 1})) == set()
 }
 
+test_asked_for_a_folder_that_holds_secrets if {
+	folder := object.union(fixture.path("read", "app"), {"holds_secrets": true})
+	_asked(folder) == {"filesystem.holds_secrets"}
+	_asked(object.union(folder, {"holds_secrets": false})) == set()
+}
+
 test_denied_secrets_by_pattern_and_path if {
 	every name in [".env.local", "app/.ENV.production", ".cargo/credentials", ".cargo/credentials/x"] {
 		_denied("read", fixture.path("read", name)) == {"filesystem.secret"}

@@ -207,6 +207,7 @@ path(access, relative) := {
 	"relative": relative,
 	"hidden": startswith(relative, "."),
 	"links": null,
+	"holds_secrets": null,
 }
 
 # METADATA

@@ -52,6 +52,7 @@ _TARGETS: st.SearchStrategy[JsonObject] = st.one_of(
             "relative": _one([None, "a"]),
             "hidden": st.booleans(),
             "links": _one([None, 1, 2]),
+            "holds_secrets": _one([None, True, False]),
         }
     ),
     st.fixed_dictionaries(
