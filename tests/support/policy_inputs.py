@@ -60,7 +60,7 @@ _TARGETS: st.SearchStrategy[JsonObject] = st.one_of(
             "kind": st.just("host"),
             "argument": st.just("url"),
             "scheme": _one(["https", "http", None]),
-            "host": _one(_HOSTS) | WORDS,
+            "host": _one(_HOSTS) | WORDS.map(str.lower),
             "port": _one([443, 80, None]),
             "path": _one(["/", None]),
             "address_class": _one([None, "global", "private", "loopback", "metadata"]),

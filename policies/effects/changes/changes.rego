@@ -207,6 +207,7 @@ _declared(path) if {
 	some target in lib.targets("path")
 	target.access == "write"
 	target.inside_workspace == true
+	is_string(target.relative)
 	_covers(target.relative, path)
 }
 
