@@ -347,7 +347,9 @@ class PermissionBroker:
             said = "another call moved an amount since this one was decided"
             raise Refusal("denied", reason(Code.BUDGET_EXHAUSTED, said))
         try:
-            session.reserve_step(attempt.id, admission.question.match)
+            session.reserve_step(
+                attempt.id, admission.question.match, approved=approval is not None
+            )
             if approval is not None:
                 self._take_turn(attempt, admission.question)
                 await parts.approvals.consume(approval.id, binding=approval.binding)
@@ -457,6 +459,7 @@ class PermissionBroker:
             value=delivery.document,
             readable=delivery.readable,
             entry=index,
+            request=admission.request,
         )
         with recording():
             if admission.reserved is not None:

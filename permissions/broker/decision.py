@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from permissions.broker import entries
 from permissions.broker.denial import Refusal
+from permissions.errors import ApprovalError
 from permissions.reasons import Code, reason
 
 if TYPE_CHECKING:
@@ -76,15 +77,19 @@ async def answered(
         reasons: why a person is asked.
 
     Raises:
-        Refusal: it is not approved, or not yet.
-        ApprovalError: nobody can be asked.
+        Refusal: it is not approved, not yet, or nobody can be asked; with the reasons why a
+            person is wanted.
         StateError: the request cannot be kept.
         TraceError: that people are asked cannot be recorded.
     """
     session, about = attempt.session, (call.tool_digest, subject)
     if about in session.refused:
         raise Refusal("denied", reason(Code.APPROVAL_DENIED, agent=STANDS))
-    asked = await parts.approvals.submit(call, reasons)
+    try:
+        asked = await parts.approvals.submit(call, reasons)
+    except ApprovalError as err:
+        nobody = reason(Code.APPROVAL_UNAVAILABLE, str(err))
+        raise Refusal("denied", nobody, *reasons) from err
     attempt.record.note(entries.request(attempt, asked))
     await attempt.record.flush("durable")
     if asked.status == "pending" and session.approval_mode == "wait":
@@ -98,9 +103,10 @@ async def answered(
             session.refused.add(about)
             raise Refusal("denied", reason(Code.APPROVAL_DENIED), votes=asked.votes)
         case "expired" | "cancelled":
-            raise Refusal("expired", reason(Code.APPROVAL_EXPIRED), votes=asked.votes)
+            late = reason(Code.APPROVAL_EXPIRED)
+            raise Refusal("expired", late, *reasons, votes=asked.votes)
         case "pending":
             waiting = reason(Code.APPROVAL_PENDING)
-            raise Refusal("pending", waiting, access_request=asked.id)
+            raise Refusal("pending", waiting, *reasons, access_request=asked.id)
         case _:
             assert_never(asked.status)

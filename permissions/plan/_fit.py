@@ -119,7 +119,7 @@ def hole_objections(
         if broken is not None:
             yield f"{_name(name)} does not fit its hole ({broken})"
         strange = _sources(name, provenance) - set(hole.sources)
-        if strange:
+        if strange and arguments[name] not in _NOTHING:
             yield (
                 f"{_name(name)} comes from {', '.join(sorted(strange))}, its hole allows"
                 f" {', '.join(hole.sources)}"
@@ -165,6 +165,10 @@ def _compile(step: PlanStep, position: int, vouched: frozenset[str]) -> Compiled
     )
 
 
+_NOTHING: tuple[JsonValue, ...] = (None, "", [], {})
+"""Values that hold nothing, so they come from nowhere."""
+
+
 def _sources(argument: str, provenance: Mapping[str, JsonObject]) -> set[str]:
     top = "/" + argument.replace("~", "~0").replace("/", "~1")
     leaves = [
@@ -179,6 +183,8 @@ def _source(entry: JsonObject) -> str:
     origin = entry.get("origin")
     if origin == "tool":
         return "tool" if entry.get("trusted") is True else "untrusted"
+    if origin == "approval":
+        return "user"  # a person saw it
     if origin in ("user", "plan", "default") and entry.get("trusted") is True:
         return str(origin)
     return "unknown"

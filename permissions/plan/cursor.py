@@ -144,8 +144,15 @@ class PlanCursor:
             return replace(found, scope_read=True)
         return found
 
-    def reserve(self, match: Match, *, call: str) -> PlanCursor:
+    def reserve(self, match: Match, *, call: str, approved: bool = False) -> PlanCursor:
         """Takes one use of the matched step, or one read of the scope, for a call.
+
+        Args:
+            match: what the call was found to be.
+            call: its id.
+            approved: a person saw how it departs from the step, and approved it. It takes a
+                use of the step all the same, as far as one is left, so that what comes after
+                the step can go on.
 
         Raises:
             PlanError: the match allows nothing, the last use was taken since, or the call
@@ -153,6 +160,9 @@ class PlanCursor:
         """
         if call in self._held:
             raise PlanError("this call already holds a use of the plan")
+        if approved and match.verdict in ("mismatch", "not_ready") and match.step is not None:
+            held = {**self._held, call: match.step}
+            return replace(self, _held=held) if self._left(match.step) > 0 else self
         if match.verdict == "matched" and match.step is not None:
             if self._left(match.step) < 1:
                 raise PlanError(f"step {match.step} has no use left; another call took it")

@@ -5,6 +5,7 @@ order, and the first that holds is its origin:
 
     user      the person said it: whole in their prompt
     plan      a literal of the accepted plan
+    approval  a control argument of a call that a person approved in this run
     tool      a whole field of an earlier output; `trusted` when the tool is, or says that its
               service fills this field in; else also a word of it that looks like a value
               (digits, or one of @ / . _ - :)
@@ -42,6 +43,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from permissions.run.addresses import addresses_in
 from permissions.run.echoes import MIN_LENGTH, Fed, number_of
 from permissions.run.leaves import is_data, leaves, scalars, token
 from permissions.run.prompt_values import is_said, spoken_numbers
@@ -74,7 +76,8 @@ _WORD = re.compile(r"[^\s\"'`<>()\[\]{},;|]{3,200}")
 _VALUE_LIKE = re.compile(r"[0-9@/._:-]")
 
 
-_VOUCHED: Final = 2
+_APPROVED: Final = 2
+_VOUCHED: Final = 3
 _UNTRUSTED: Final = 6
 
 
@@ -243,6 +246,7 @@ class ProvenanceLedger:
 
         `from` says which recorded output the value was seen in first: its call, the entry of
         its outcome, the pointer there, and the characters when it was cut out of a text.
+        `carries` says which kinds of addresses of untrusted outputs a free text holds.
 
         Args:
             arguments: the call's arguments as JSON, defaults filled in.
@@ -266,8 +270,39 @@ class ProvenanceLedger:
                     "control": is_control,
                     "from": None if found.site is None else found.site.document(),
                     "linked": found.linked,
+                    "carries": [] if is_control else self._carried(leaf.value),
                 }
         return traced
+
+    def add_approved(
+        self, request: str, arguments: JsonObject, control: Collection[str]
+    ) -> None:
+        """Records that a person saw a call, and approved it: its control arguments are known.
+
+        Args:
+            request: id of the access request.
+            arguments: as they were shown.
+            control: names of its control arguments.
+        """
+        found = _Found(_APPROVED, "approval", request, trusted=True)
+        for name in control:
+            for each, _ in scalars(arguments.get(name)):
+                if _traceable(each):
+                    self._learn(each, found)
+
+    def _carried(self, leaf: JsonValue) -> list[str]:
+        """Kinds of addresses in a text that were first seen in an untrusted output."""
+        if type(leaf) is not str or len(leaf) < MIN_LENGTH:
+            return []
+        return sorted(
+            {
+                kind
+                for word, kind in addresses_in(leaf)
+                if (known := self._known.get(word)) is not None
+                and known.rank == _UNTRUSTED
+                and not self._find(word).trusted
+            }
+        )
 
     def said_by_user(self, value: JsonValue) -> bool:
         """Whether each leaf of a value is the person's own."""
@@ -406,7 +441,13 @@ def pinned_by_plan(
 
 
 _NOTHING: JsonObject = {}
-_PINNED: JsonObject = {"origin": "plan", "trusted": True, "from": None, "linked": False}
+_PINNED: JsonObject = {
+    "origin": "plan",
+    "trusted": True,
+    "from": None,
+    "linked": False,
+    "carries": [],
+}
 
 
 def _rank(found: _Found) -> int:

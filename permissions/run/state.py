@@ -101,16 +101,22 @@ class RunState:
             "scope_read": match.scope_read,
         }
 
-    def reserve_step(self, call: str, match: Match | None) -> None:
+    def reserve_step(self, call: str, match: Match | None, *, approved: bool = False) -> None:
         """Takes the call's use of the plan, if it is one the plan knows.
+
+        Args:
+            call: its id.
+            match: how it stands to the plan.
+            approved: a person approved it, whatever it departs from.
 
         Raises:
             PlanError: another call took the last use since.
         """
         if self.cursor is None or match is None:
             return
-        if match.verdict == "matched" or match.scope_read:
-            self.cursor = self.cursor.reserve(match, call=call)
+        departs = match.verdict in ("mismatch", "not_ready")
+        if match.verdict == "matched" or match.scope_read or (approved and departs):
+            self.cursor = self.cursor.reserve(match, call=call, approved=approved)
 
     def take_amounts(self, question: JsonObject, *, approved: bool = False) -> bool:
         """Counts what a decided call moves.
@@ -159,6 +165,7 @@ class RunState:
         value: JsonValue,
         readable: Readable,
         entry: int | None = None,
+        request: str | None = None,
     ) -> None:
         """Remembers how a call ended: history, labels, plan, where its output came from.
 
@@ -172,6 +179,7 @@ class RunState:
             value: the result as JSON.
             readable: all that can be read out of it, or out of the exception.
             entry: index of its `outcome` in the trace.
+            request: id of the access request whose approval it used up.
         """
         self.history.append(
             {"tool": definition.name, "effect": definition.effect, "outcome": status}
@@ -192,6 +200,8 @@ class RunState:
             fields=definition.trusted_fields,
             output=Output(call, entry),
         )
+        if request is not None:
+            self.provenance.add_approved(request, arguments, definition.control)
         if self.cursor is not None and call in self.cursor.in_flight:
             self.cursor = (
                 self.cursor.complete(call, value) if status == "ok" else self.cursor.fail(call)

@@ -105,7 +105,8 @@ def _restore_use(session: RunState, name: str, call: dict[str, TraceEntry]) -> N
     plan = _asked(call)["plan"] or {}
     if plan.get("verdict") is not None:
         match = Match(plan["verdict"], plan["step"], scope_read=plan["scope_read"])
-        session.reserve_step(name, match)
+        approved = call["start"].body["request"] is not None
+        session.reserve_step(name, match, approved=approved)
     if (question := _question(call)) is not None:
         session.take_amounts(question, approved=True)
 
@@ -140,6 +141,10 @@ def _restore_ending(
         fields=NO_FIELDS if definition is None else definition.trusted_fields,
         output=Output(name, end.index if isinstance(end, PastEntry) else None),
     )
+    request = call["start"].body["request"]
+    if request is not None and definition is not None:
+        given = orjson.loads(call["intent"].contents.get("arguments", b"{}"))
+        session.provenance.add_approved(request, given, definition.control)
     if session.cursor is not None and name in session.cursor.in_flight:
         done = status == "ok" and "result" in end.contents
         session.cursor = (

@@ -60,6 +60,10 @@ deny contains {
 
 # METADATA
 # title: An amount above the free one is shown to a person
+# description: |
+#   But for one that the person said, to a payee they said or led to, up to
+#   `said_without_person` (without it the maximum); and for one within `to_known_payee` to a
+#   known payee.
 require_approval contains {
 	"code": "budgets.amount_needs_person",
 	"agent": "An amount of this size needs a person's approval.",
@@ -70,7 +74,22 @@ require_approval contains {
 	some target in _amounts
 	limit := data.wardline.tables.budgets.amounts[target.currency]
 	_total(target.currency) > limit.without_person
+	currency := target.currency
+	not _said(limit, currency)
+	not lib.small_to_known(target)
 }
+
+# The person said how much and to whom: asking them again teaches them not to read.
+_said(limit, currency) if {
+	lib.ordinary_impact
+	_total(currency) <= object.get(limit, "said_without_person", limit.maximum)
+	count(_recipients) > 0
+	every target in array.concat(_amounts, _recipients) {
+		lib.named(target.argument)
+	}
+}
+
+_recipients := lib.targets("recipient")
 
 # METADATA
 # title: Many small amounts are shown to a person
@@ -90,6 +109,9 @@ require_approval contains {
 	budget.limit == null
 	budget.used > 0
 	budget.used + _total(target.currency) > _free_in_run(limit)
+	currency := target.currency
+	not _said(limit, currency)
+	not lib.small_to_known(target)
 }
 
 # METADATA
@@ -102,6 +124,7 @@ require_approval contains {
 	"terms": lib.approval_terms(input.action.properties.impact),
 } if {
 	lib.unnamed("amount")
+	not lib.planned
 }
 
 # METADATA

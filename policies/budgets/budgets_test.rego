@@ -119,3 +119,60 @@ test_asked_for_a_call_without_its_amount if {
 test_denied_amount_of_a_read if {
 	_denied(fixture.call("read", "low", [fixture.amount("EUR", 1)])) == {"budgets.effect_understated"}
 }
+
+_leaf := {
+	"origin": "tool",
+	"source": "directory",
+	"trusted": true,
+	"control": true,
+	"from": null,
+	"linked": false,
+	"carries": [],
+}
+
+_payment(minor, payee, amount, bounds) := entries if {
+	target := {
+		"kind": "recipient",
+		"argument": "to",
+		"scheme": "account",
+		"address": "DE02",
+		"domain": null,
+	}
+	document := object.union(
+		_sends([target, fixture.amount("EUR", minor)], {"amount_eur": {"used": 50, "limit": null}}),
+		{"context": {"labels": ["untrusted"], "provenance": {
+			"/to": object.union(_leaf, payee),
+			"/amount": object.union(_leaf, amount),
+		}}},
+	)
+	limits := object.union({"without_person": 0, "maximum": 1000}, bounds)
+	tables := object.union(_tables, {
+		"budgets": {"amounts": {"EUR": limits}},
+		"messaging": {"addresses": [], "domains": [], "accounts": [], "phones": []},
+	})
+	said := budgets.require_approval with input as document with data.wardline.tables as tables
+	entries := fixture.codes(said)
+}
+
+test_what_the_person_said_to_pay_needs_nobody if {
+	_payment(900, {"origin": "user"}, {"origin": "user"}, {}) == set()
+	_payment(900, {"linked": true}, {"origin": "user"}, {}) == set()
+	both := {"budgets.amount_needs_person", "budgets.run_needs_person"}
+	_payment(900, {}, {"origin": "user"}, {}) == both
+	_payment(900, {"origin": "user"}, {}, {}) == both
+	_payment(900, {"origin": "user", "trusted": false}, {"origin": "user"}, {}) == both
+	_payment(900, {"origin": "user"}, {"origin": "user"}, {"said_without_person": 800}) == both
+}
+
+test_small_amounts_to_known_payees_need_nobody if {
+	unknown := {"origin": "unknown", "trusted": false}
+	bound := {"to_known_payee": 200}
+	both := {"budgets.amount_needs_person", "budgets.run_needs_person"}
+	_payment(150, {"origin": "approval"}, unknown, bound) == set()
+
+	# With what the run moved before it is more, or the payee is only genuine.
+	_payment(151, {"origin": "approval"}, unknown, bound) == both
+	_payment(150, {}, unknown, bound) == both
+	_payment(150, {"linked": true}, unknown, bound) == both
+	_payment(150, {"origin": "approval"}, unknown, {}) == both
+}

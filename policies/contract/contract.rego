@@ -247,12 +247,13 @@ _context if {
 _provenance if is_object(input.context.provenance)
 
 _origin(entry) if {
-	entry.origin in {"user", "plan", "tool", "default", "unknown"}
+	entry.origin in {"user", "plan", "approval", "tool", "default", "unknown"}
 	_nullable_string(entry.source)
 	is_boolean(entry.trusted)
 	is_boolean(entry.control)
 	_site(entry.from)
 	is_boolean(entry.linked)
+	_strings(entry.carries)
 }
 
 _site(where) if where == null

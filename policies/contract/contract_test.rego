@@ -23,7 +23,7 @@ test_every_kind_of_target_is_known if {
 test_a_full_context_is_known if {
 	count(contract.faults) == 0 with input as fixture.in_context(fixture.base, {
 		"plan": {"verdict": "matched", "required": true},
-		"provenance": {"/a": {"origin": "user", "source": null, "trusted": true, "control": false, "from": null, "linked": false}},
+		"provenance": {"/a": {"origin": "user", "source": null, "trusted": true, "control": false, "from": null, "linked": false, "carries": []}},
 		"usage": {"cost": {"used": 0, "limit": null}},
 		"approval": fixture.approval(["bob"], ["operators"]),
 	})

@@ -50,6 +50,8 @@ require_approval contains {
 
 # METADATA
 # title: What cannot be undone needs a person
+# description: |
+#   But for planned calls of ordinary impact on records that the person said, or led to.
 require_approval contains {
 	"code": "impact.irreversible",
 	"agent": "What cannot be undone needs a person's approval.",
@@ -58,6 +60,23 @@ require_approval contains {
 	"terms": lib.approval_terms(_impact),
 } if {
 	_effect == "irreversible"
+	not _planned_and_named
+}
+
+_planned_and_named if {
+	lib.planned
+	lib.ordinary_impact
+	count(lib.given_control) > 0
+	every argument in lib.given_control {
+		lib.named(argument)
+	}
+}
+
+# METADATA
+# title: What cannot be undone, planned, of records that the person named
+allow contains "impact.named" if {
+	_effect == "irreversible"
+	_planned_and_named
 }
 
 # METADATA

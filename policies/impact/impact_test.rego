@@ -69,3 +69,44 @@ test_evidence_is_durable_but_for_slight_calls if {
 	count(impact.obligations) == 1 with input as fixture.call("read", "high", [])
 	count(impact.obligations) == 1 with input as fixture.call("send", "low", [])
 }
+
+_destroys(impact, leaf, verdict) := object.union(
+	fixture.call("irreversible", impact, []),
+	{
+		"resource": {"properties": {"control": ["id"], "args": {"id": "x"}}},
+		"context": {
+			"labels": ["untrusted"],
+			"plan": {"verdict": verdict, "required": false},
+			"provenance": {"/id": object.union(
+				{
+					"origin": "tool",
+					"source": "files",
+					"trusted": true,
+					"control": true,
+					"from": null,
+					"linked": false,
+					"carries": [],
+				},
+				leaf,
+			)},
+		},
+	},
+)
+
+_terms := {level: fixture.terms | some level in ["low", "medium", "high", "critical"]}
+
+_asks(document) := {entry.code | some entry in said} if {
+	said := impact.require_approval with input as document
+		with data.wardline.tables.approval.terms as _terms
+}
+
+test_a_planned_loss_of_a_record_that_the_person_named_needs_nobody if {
+	every leaf in [{"linked": true}, {"origin": "user"}, {"origin": "plan"}] {
+		impact.allow == {"impact.named"} with input as _destroys("medium", leaf, "matched")
+		_asks(_destroys("medium", leaf, "matched")) == set()
+		_asks(_destroys("medium", leaf, "mismatch")) == {"impact.irreversible"}
+		_asks(_destroys("high", leaf, "matched")) == {"impact.irreversible", "impact.needs_person"}
+	}
+	_asks(_destroys("medium", {}, "matched")) == {"impact.irreversible"}
+	_asks(_destroys("medium", {"linked": true, "trusted": false}, "matched")) == {"impact.irreversible"}
+}

@@ -43,6 +43,106 @@ unnamed(kind) if {
 }
 
 # METADATA
+# title: Text of others was read in this session
+heard if "untrusted" in input.context.labels
+
+# METADATA
+# title: The plan declares this call
+planned if input.context.plan.verdict == "matched"
+
+# METADATA
+# title: The control arguments that were given, and hold something
+given_control contains argument if {
+	some argument in input.resource.properties.control
+	value := input.resource.properties.args[argument]
+	not value in {null, [], {}, ""}
+}
+
+# METADATA
+# title: The values of an argument are what the person means
+# description: |
+#   Each is the person's own, the plan's or the tool's default; or it is vouched for and the
+#   person led to it, or the plan declares this call, or nobody else was heard yet.
+meant(argument) if {
+	leaves := _leaves_of(argument)
+	count(leaves) > 0
+	every leaf in leaves {
+		_meant(leaf)
+	}
+}
+
+# METADATA
+# title: The person said the values of an argument, or led to the records they name
+# description: A genuine value is not enough for what cannot be undone.
+named(argument) if {
+	leaves := _leaves_of(argument)
+	count(leaves) > 0
+	every leaf in leaves {
+		_named(leaf)
+	}
+}
+
+# METADATA
+# title: A person approved an effect on the values of an argument before, in this run
+approved(argument) if {
+	leaves := _leaves_of(argument)
+	count(leaves) > 0
+	every leaf in leaves {
+		leaf.origin == "approval"
+	}
+}
+
+# METADATA
+# title: An amount an operator lets go to known payees without a person
+# description: |
+#   Together with what the run moved before. Known is who is listed, or whom a person approved
+#   in this run, and nobody else: a genuine account may still be anybody's.
+small_to_known(target) if {
+	target.kind == "amount"
+	ordinary_impact
+	used := object.get(input.context.usage, [concat("_", ["amount", lower(target.currency)]), "used"], 0)
+	limit := data.wardline.tables.budgets.amounts[target.currency].to_known_payee
+	total := sum([each.minor | some each in targets("amount"); each.currency == target.currency])
+	used + total <= limit
+	payees := targets("recipient")
+	count(payees) > 0
+	every payee in payees {
+		_known_payee(payee)
+	}
+}
+
+_known_payee(target) if recipient_listed(target)
+
+_known_payee(target) if approved(target.argument)
+
+_leaves_of(argument) := [leaf |
+	some pointer, leaf in input.context.provenance
+	split(trim_prefix(pointer, "/"), "/")[0] == argument
+]
+
+_named(leaf) if {
+	leaf.trusted == true
+	leaf.origin in {"user", "plan", "default"}
+}
+
+_named(leaf) if {
+	leaf.trusted == true
+	leaf.linked == true
+}
+
+_meant(leaf) if _named(leaf)
+
+_meant(leaf) if {
+	leaf.trusted == true
+	planned
+}
+
+_meant(leaf) if {
+	leaf.trusted == true
+	not heard
+}
+
+# METADATA
 # title: A path inside the workspace that is not hidden
 path_plain(target) if {
 	target.inside_workspace == true

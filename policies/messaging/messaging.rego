@@ -2,10 +2,11 @@
 # scope: package
 # title: Recipients
 # description: |
-#   What leaves for a listed recipient is fine at ordinary impact; any other recipient is shown
-#   to a person first. A recipient taken from untrusted data is the business of the package
-#   provenance, which denies it unless it is listed.
-#   Not protected from: harmful words to a listed recipient.
+#   What leaves for a listed recipient is fine at ordinary impact, and so is what leaves for one
+#   that the person means; any other recipient is shown to a person first, and so is text that
+#   carries addresses of others. A recipient taken from untrusted data is the business of the
+#   package provenance, which denies it unless it is listed.
+#   Not protected from: harmful words to the right recipient, and an address in another spelling.
 # related_resources:
 #   - ref: docs/reference/policy-contract.md
 package wardline.policies.messaging
@@ -45,6 +46,25 @@ require_approval contains {
 	lib.reaches_out
 	some target in _recipients
 	not lib.recipient_listed(target)
+	argument := target.argument
+	not lib.meant(argument)
+}
+
+# METADATA
+# title: Text that carries somebody else's address is shown to a person
+# description: |
+#   A link, a mail address, an account or a phone number that was first seen in untrusted text:
+#   whoever wrote that text would speak through this call.
+require_approval contains {
+	"code": "messaging.carries_untrusted",
+	"agent": "This text carries an address from data that is not trusted, so a person has to approve.",
+	"operator": concat("", ["text at ", pointer, " carries from an untrusted output: ", concat(", ", leaf.carries)]),
+	"nearest": {"argument": split(trim_prefix(pointer, "/"), "/")[0], "without": leaf.carries},
+	"terms": lib.approval_terms(input.action.properties.impact),
+} if {
+	lib.reaches_out
+	some pointer, leaf in input.context.provenance
+	count(leaf.carries) > 0
 }
 
 # METADATA
@@ -57,6 +77,7 @@ require_approval contains {
 	"terms": lib.approval_terms(input.action.properties.impact),
 } if {
 	lib.unnamed("recipient")
+	not lib.planned
 }
 
 # METADATA

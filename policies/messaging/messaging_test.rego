@@ -109,3 +109,41 @@ test_denied_recipient_of_a_read if {
 	denied := messaging.deny with input as _marked("recipient", "read", [fixture.email("a", "example.com")])
 	fixture.codes(denied) == {"messaging.effect_understated"}
 }
+
+_vouched(properties) := object.union(
+	{
+		"origin": "tool",
+		"source": "directory",
+		"trusted": true,
+		"control": true,
+		"from": null,
+		"linked": false,
+		"carries": [],
+	},
+	properties,
+)
+
+_mail(to, body, context) := fixture.in_context(
+	fixture.call("send", "medium", [fixture.email("eve", "partner.example")]),
+	object.union({"provenance": {"/to": to, "/body": body}, "labels": ["untrusted"]}, context),
+)
+
+_codes(document) := {entry.code | some entry in said} if {
+	said := messaging.require_approval with input as document with data.wardline.tables as _tables
+}
+
+test_a_recipient_that_the_person_means_needs_no_list if {
+	plain := _vouched({"control": false})
+	_codes(_mail(_vouched({"origin": "user"}), plain, {})) == set()
+	_codes(_mail(_vouched({"linked": true}), plain, {})) == set()
+	_codes(_mail(_vouched({}), plain, {"plan": {"verdict": "matched", "required": false}})) == set()
+	_codes(_mail(_vouched({}), plain, {})) == {"messaging.unlisted_recipient"}
+	_codes(_mail(_vouched({"trusted": false}), plain, {})) == {"messaging.unlisted_recipient"}
+}
+
+test_text_that_carries_an_address_of_others_is_shown if {
+	link := _vouched({"control": false, "carries": ["url"]})
+	_codes(_mail(_vouched({"origin": "user"}), link, {})) == {"messaging.carries_untrusted"}
+	read := object.union(_mail(_vouched({"origin": "user"}), link, {}), {"action": {"properties": {"effect": "read"}}})
+	_codes(read) == set()
+}

@@ -2,15 +2,29 @@
 # scope: package
 # title: The declared plan
 # description: |
-#   A plan that is there binds. A read its scope covers is left to the other packages, and the
-#   session is labelled; every other deviation is denied and says how to go on. A plan never
-#   allows: each of its steps needs an allowing package like any call.
+#   A call of ordinary impact that the plan declares, with control arguments that somebody
+#   vouches for, needs no other allowance. A read its scope covers is left to the other packages,
+#   and the session is labelled. Every other deviation is shown to a person, with what differs;
+#   so nothing can be done less with a plan than without one.
 #   Not protected from: a plan made after untrusted data was read, which the verifier refuses.
 # related_resources:
 #   - ref: docs/reference/policy-contract.md
 package wardline.policies.plan
 
+import data.wardline.lib
+
 _plan := input.context.plan
+
+# METADATA
+# title: A planned call whose control arguments are vouched for
+allow contains "plan.step" if {
+	lib.planned
+	input.action.properties.effect in {"write", "send"}
+	lib.ordinary_impact
+	every argument in lib.given_control {
+		lib.meant(argument)
+	}
+}
 
 # METADATA
 # title: A run that needs a plan has one
@@ -25,12 +39,13 @@ deny contains {
 }
 
 # METADATA
-# title: Nothing that departs from the plan, but reads in its scope
-deny contains {
+# title: What departs from the plan is shown to a person, but reads in its scope
+require_approval contains {
 	"code": concat("", ["plan.", verdict]),
 	"agent": text,
 	"operator": concat("", ["plan verdict ", verdict]),
-	"nearest": null,
+	"nearest": {"deviation": _plan.detail},
+	"terms": lib.approval_terms(input.action.properties.impact),
 } if {
 	verdict := _plan.verdict
 	text := _deviations[verdict]
@@ -38,11 +53,11 @@ deny contains {
 }
 
 _deviations := {
-	"undeclared": "The plan has no step for this call. Ask to amend the plan, or leave it.",
-	"exhausted": "The plan's step for this call is used up. Ask to amend the plan.",
-	"not_ready": "A step this one builds on has not run yet. Run that one first.",
-	"mismatch": "An argument is not what the plan says. Call with the planned arguments.",
-	"expired": "The plan has expired. Declare it again.",
+	"undeclared": "The plan has no step for this call, so a person has to approve it, or an amended plan.",
+	"exhausted": "The plan's step for this call is used up, so a person has to approve one more.",
+	"not_ready": "A step this one builds on has not run yet. Run that one first, or have a person approve.",
+	"mismatch": "An argument is not what the plan says. Call with the planned one, or have a person approve.",
+	"expired": "The plan has expired. Declare it again, or have a person approve.",
 }
 
 # METADATA

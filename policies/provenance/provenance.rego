@@ -4,14 +4,69 @@
 # description: |
 #   Control arguments decide where an effect goes. One that comes from untrusted data is denied
 #   when it is a free choice, and shown to a person when it can only pick from what operators
-#   listed; only a low write inside the workspace passes by itself.
-#   Not protected from: a genuine value used against the person, and influence through free
-#   text; the plan is what speaks about intent.
+#   listed; only a low write inside the workspace passes by itself. Values that the person means
+#   need no other allowance at ordinary impact; a genuine value that nothing leads to is shown
+#   to a person.
+#   Not protected from: a genuine value the person spoke of, used against them, and influence
+#   through free text; the plan is what speaks about intent.
 # related_resources:
 #   - ref: docs/reference/policy-contract.md
 package wardline.policies.provenance
 
 import data.wardline.lib
+
+# METADATA
+# title: A call whose control arguments the person means
+allow contains "provenance.meant" if {
+	_acts
+	count(lib.given_control) > 0
+	every argument in lib.given_control {
+		lib.meant(argument)
+	}
+}
+
+# METADATA
+# title: Genuine is not meant
+# description: |
+#   After others were heard, a value that the service vouches for may still be one that they
+#   chose: the right address for the wrong mail. Without a plan that declares the call a person
+#   sees it.
+require_approval contains {
+	"code": "provenance.unnamed_control",
+	"agent": "The request does not lead to this value, so a person has to approve. Declare a plan first, or look the value up by what was asked for.",
+	"operator": concat("", ["control argument ", argument, " is genuine, and nothing the person said leads to it"]),
+	"nearest": {"argument": argument, "origin": ["user", "plan"]},
+	"terms": lib.approval_terms(input.action.properties.impact),
+} if {
+	_acts
+	not _slight
+	not lib.planned
+	some argument in lib.given_control
+	argument in _vouched
+	not lib.meant(argument)
+	not _bounded(argument)
+}
+
+# METADATA
+# title: What names nothing is shown to a person
+require_approval contains {
+	"code": "provenance.nothing_named",
+	"agent": "This call names nothing that could be traced to the request, so a person has to approve.",
+	"operator": "an effect without any control argument, that no plan declares",
+	"nearest": null,
+	"terms": lib.approval_terms(input.action.properties.impact),
+} if {
+	_acts
+	not _slight
+	not lib.planned
+	count(lib.given_control) == 0
+}
+
+# Effects of ordinary impact that end with the call.
+_acts if {
+	input.action.properties.effect in {"write", "send"}
+	lib.ordinary_impact
+}
 
 # METADATA
 # title: No free choice by untrusted data
@@ -53,6 +108,7 @@ require_approval contains {
 	not _slight
 	some argument in _untrusted
 	_bounded(argument)
+	not _small_amount(argument)
 }
 
 # METADATA
@@ -71,6 +127,7 @@ require_approval contains {
 	some argument in _unknown
 	_given(argument)
 	not _passes_alone(argument)
+	not _small_amount(argument)
 }
 
 # A fetched address carries data out as well as in, so reading from a host is guarded too.
@@ -86,6 +143,13 @@ _slight if {
 _passes_alone(argument) if {
 	_slight
 	_bounded(argument)
+}
+
+# Within the operator's bound, to payees that are known: it may come from anywhere.
+_small_amount(argument) if {
+	some target in lib.targets("amount")
+	target.argument == argument
+	lib.small_to_known(target)
 }
 
 # The argument's name is the pointer's first part (RFC 6901).
@@ -114,6 +178,13 @@ _untrusted contains argument if {
 _unknown contains argument if {
 	some [argument, leaf] in _control_leaves
 	leaf.origin == "unknown"
+}
+
+# Every leaf is vouched for: none is the business of the rules on untrusted or unknown ones.
+_vouched contains argument if {
+	some [argument, _] in _control_leaves
+	not argument in _untrusted
+	not argument in _unknown
 }
 
 _traced contains argument if some [argument, _] in _leaves

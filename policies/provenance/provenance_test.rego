@@ -10,7 +10,7 @@ _tables := {
 	"approval": {"terms": {"low": fixture.terms, "medium": fixture.terms}},
 }
 
-_leaf(origin, trusted) := {"origin": origin, "source": null, "trusted": trusted, "control": true, "from": null, "linked": false}
+_leaf(origin, trusted) := {"origin": origin, "source": null, "trusted": trusted, "control": true, "from": null, "linked": false, "carries": []}
 
 # A call with one target, whose argument has a value of this origin.
 _call(effect, impact, target, leaf) := object.union(
@@ -108,8 +108,10 @@ test_a_leaf_below_a_control_argument_counts if {
 				"control": false,
 				"from": null,
 				"linked": false,
+				"carries": [],
 				"from": null,
 				"linked": false,
+				"carries": [],
 			}}},
 		},
 	)
@@ -162,7 +164,7 @@ test_reads_are_free_but_from_hosts if {
 	_asked(_call("read", "low", fixture.host("api.example.com"), _untrusted)) == {"provenance.untrusted_choice"}
 }
 
-test_free_text_is_nobodys_business if {
+test_free_text_is_no_control_argument if {
 	document := fixture.in_context(
 		fixture.call("send", "low", []),
 		{"provenance": {"/body": {
@@ -172,8 +174,70 @@ test_free_text_is_nobodys_business if {
 			"control": false,
 			"from": null,
 			"linked": false,
+			"carries": [],
 		}}},
 	)
 	_denied(document) == set()
-	_asked(document) == set()
+	_asked(document) == {"provenance.nothing_named"}
+}
+
+_act(effect, leaf, labels) := object.union(
+	fixture.call(effect, "medium", []),
+	{
+		"resource": {"properties": {"control": ["id"], "args": {"id": "x"}}},
+		"context": {"provenance": {"/id": leaf}, "labels": labels},
+	},
+)
+
+_linked := object.union(_leaf("tool", true), {"linked": true})
+
+test_what_the_person_means_is_allowed if {
+	every effect in ["write", "send"] {
+		every leaf in [_leaf("user", true), _leaf("plan", true), _leaf("default", true), _linked] {
+			provenance.allow == {"provenance.meant"} with input as _act(effect, leaf, ["untrusted"])
+			_asked(_act(effect, leaf, ["untrusted"])) == set()
+		}
+	}
+	every effect in ["execute", "irreversible", "read"] {
+		provenance.allow == set() with input as _act(effect, _leaf("user", true), [])
+	}
+}
+
+test_a_genuine_value_that_nothing_leads_to_is_shown if {
+	document := _act("send", _leaf("tool", true), ["untrusted"])
+	provenance.allow == set() with input as document
+	_asked(document) == {"provenance.unnamed_control"}
+	_denied(document) == set()
+
+	# Before anybody else was heard, or when the plan declares the call, it is meant.
+	_asked(_act("send", _leaf("tool", true), [])) == set()
+	planned := object.union(document, {"context": {"plan": {
+		"verdict": "matched",
+		"required": false,
+	}}})
+	_asked(planned) == set()
+	provenance.allow == {"provenance.meant"} with input as planned
+}
+
+test_one_leaf_that_is_not_meant_is_enough if {
+	document := object.union(
+		_act("send", _leaf("user", true), ["untrusted"]),
+		{"context": {"provenance": {"/id/1": _leaf("unknown", false)}}},
+	)
+	provenance.allow == set() with input as document
+	_asked(document) == {"provenance.unknown_control"}
+}
+
+test_an_approved_value_is_known_and_not_named if {
+	document := _act("send", _leaf("approval", true), ["untrusted"])
+	_asked(document) == {"provenance.unnamed_control"}
+}
+
+test_what_names_nothing_is_shown if {
+	every effect in ["write", "send"] {
+		document := fixture.call(effect, "medium", [])
+		_asked(document) == {"provenance.nothing_named"}
+		provenance.allow == set() with input as document
+	}
+	_asked(fixture.call("write", "low", [])) == set()
 }

@@ -198,16 +198,16 @@ def test_part_4_plan(config: BrokerConfig) -> None:
             broker.session(user="alice", plan=plan_from(impossible)),
         ):
             pass
-        with broker.session(user="alice", plan=plan_from(declared)) as session:
+        with broker.session(
+            user="alice", plan=plan_from(declared), approval_mode="suspend"
+        ) as session:
             drifted = broker.call(session, "read_note", {"path": "other.txt"})
             planned = broker.call(session, "read_note", {"path": "note.txt"})
             more = broker.call(session, "read_note", {"path": "note.txt"})
 
     assert isinstance(planned, Completed)
-    assert [r.code for r in (drifted, more) if not isinstance(r, Completed)] == [
-        "plan.mismatch",
-        "plan.exhausted",
-    ]
+    departed = [r for r in (drifted, more) if not isinstance(r, Completed)]
+    assert [r.reasons[-1].code for r in departed] == ["plan.mismatch", "plan.exhausted"]
     verified(config)
 
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opa_server import opa_server
 from policy_cases import base_document, cases_bundle
-from policy_inputs import APPROVALS, JUNK, damaged, documents, questions
+from policy_inputs import APPROVALS, JUNK, VERDICTS, damaged, documents, questions
 
 from permissions.model import Decision
 from permissions.pdp.base import ENTRYPOINT
@@ -74,6 +74,35 @@ def test_every_input_of_the_form_has_an_answer_of_the_form(document: JsonObject)
 def test_no_permit_while_any_package_denies(document: JsonObject) -> None:
     if permitted(document):
         assert denials(document) == []
+
+
+def possible(document: JsonObject) -> bool:
+    """Whether the call is permitted, or a person may permit it."""
+    decided = Decision.from_response(ask(document))
+    return decided.permitted or decided.access_request is not None
+
+
+@given(documents(), st.sampled_from(VERDICTS), st.booleans())
+def test_with_a_plan_nothing_can_be_done_less_than_without_one(
+    document: JsonObject,
+    verdict: str,
+    scope_read: bool,  # noqa: FBT001 - drawn
+) -> None:
+    """Whatever the plan says of a call, a person may let it through if they could without."""
+    plan = {
+        "id": "plan-1",
+        "digest": "sha256:p",
+        "step": None,
+        "verdict": verdict,
+        "detail": None,
+        "scope_read": scope_read,
+        "required": False,
+    }
+    without = {**document, "context": {**document["context"], "plan": None}}
+    planned = {**document, "context": {**document["context"], "plan": plan}}
+
+    if possible(without):
+        assert possible(planned)
 
 
 @given(questions(), APPROVALS)

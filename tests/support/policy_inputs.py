@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 EFFECTS = ["read", "write", "send", "execute", "irreversible"]
 IMPACTS = ["low", "medium", "high", "critical"]
 VERDICTS = ["matched", "undeclared", "exhausted", "not_ready", "mismatch", "expired"]
-ORIGINS = ["user", "plan", "tool", "default", "unknown"]
+ORIGINS = ["user", "plan", "approval", "tool", "default", "unknown"]
 ARGUMENTS = ["path", "url", "to", "amount", "command"]
 
 WORDS = st.text("aZ.-_/ é🎉\u0130", max_size=8)
@@ -115,6 +115,7 @@ LEAVES = st.fixed_dictionaries(
         | st.just({"call": "call-0", "entry": 3, "pointer": "/0/id", "cut": None})
         | st.just({"call": "call-0", "entry": None, "pointer": None, "cut": [1, 4]}),
         "linked": st.booleans(),
+        "carries": st.sampled_from([[], ["url"], ["email", "url"]]),
     }
 )
 

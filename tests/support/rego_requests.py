@@ -143,7 +143,7 @@ def random_plan(rng: random.Random) -> JsonObject | None:
 
 def random_origin(rng: random.Random) -> JsonObject:
     return {
-        "origin": rng.choice(["user", "plan", "tool", "default", "unknown"]),
+        "origin": rng.choice(["user", "plan", "approval", "tool", "default", "unknown"]),
         "source": rng.choice(["read_file", None]),
         "trusted": rng.random() < 0.5,
         "control": rng.random() < 0.5,
@@ -151,6 +151,7 @@ def random_origin(rng: random.Random) -> JsonObject:
             [None, {"call": "call-0", "entry": 3, "pointer": "/0/id", "cut": None}]
         ),
         "linked": rng.random() < 0.5,
+        "carries": rng.choice([[], [], ["url"]]),
     }
 
 

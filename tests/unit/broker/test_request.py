@@ -146,7 +146,7 @@ async def test_the_question_has_every_key_of_the_contract(tmp_path: Path) -> Non
 
 def entry(origin: str, *, trusted: bool, control: bool) -> dict[str, Any]:
     where = {"origin": origin, "source": None, "trusted": trusted, "control": control}
-    return {**where, "from": None, "linked": False}
+    return {**where, "from": None, "linked": False, "carries": []}
 
 
 CLAIMS = st.recursive(
