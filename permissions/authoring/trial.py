@@ -8,7 +8,7 @@ no approval, unless they are given.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +25,12 @@ from permissions.plan.cursor import PlanCursor
 from permissions.plan.verifier import verify_plan
 from permissions.run.provenance import ProvenanceLedger
 from permissions.run.state import RunState, subject_of
-from permissions.signing.canonical import canonical, digest
+from permissions.signing.canonical import canonical, digest, digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from permissions.model import Isolation, JsonObject
+    from permissions.model import Effect, Impact, Isolation, JsonObject
     from permissions.pdp.bundle import PolicyBundle
     from permissions.pdp.policy_tests import LineCoverage
     from permissions.plan.model import Plan
@@ -107,6 +107,55 @@ def question_about(
         targets=targets,
         context={**context, **around.context},
     )
+
+
+def plain_question(
+    *,
+    tool: str,
+    effect: Effect,
+    impact: Impact,
+    args: JsonObject,
+    targets: Sequence[JsonObject],
+    around: Circumstances,
+) -> JsonObject:
+    """The input about a call of a tool that is nowhere defined, and says all of itself.
+
+    Without a prompt its arguments are what the person said.
+    """
+    spoken = around if around.prompt else replace(around, prompt=json.dumps(args))
+    session = _session(spoken, {})
+    marks = {str(each["argument"]): str(each["kind"]) for each in targets}
+    context = context_of(
+        session=session,
+        call="call-tried",
+        now=around.time,
+        targets=targets,
+        plan=None,
+        provenance=session.provenance.trace(args, frozenset(marks), frozenset()),
+        used={},
+        environment=around.environment,
+        isolation=around.isolation,
+    )
+    return {
+        "subject": session.subject.document(),
+        "action": {"name": "tools/call", "properties": {"effect": effect, "impact": impact}},
+        "resource": {
+            "type": "tool",
+            "id": tool,
+            "properties": {
+                "args": args,
+                "args_digest": digest_of(args),
+                "tool_digest": digest_of(tool),
+                "isolation": "none",
+                "stateful": False,
+                "workspace": "copy",
+                "control": sorted(marks),
+                "marks": marks,
+                "targets": [*targets],
+            },
+        },
+        "context": {**context, **around.context},
+    }
 
 
 def _session(around: Circumstances, tools: Mapping[str, ToolDefinition]) -> RunState:

@@ -24,7 +24,7 @@ from permissions.pdp.regorus.errors import EngineError
 from permissions.pdp.regorus.parse import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from permissions.pdp.bundle import PolicyBundle
     from permissions.pdp.rego.ast import Module
@@ -73,8 +73,16 @@ class TestRun:
         return covered / (covered + missed) if covered + missed else 1.0
 
 
-def run_tests(bundle: PolicyBundle) -> TestRun:
-    """Runs every test of the bundle, in the order of files and lines.
+def run_tests(
+    bundle: PolicyBundle, *, within: Collection[str] | None = None, named: str = ""
+) -> TestRun:
+    """Runs the tests of the bundle, in the order of files and lines.
+
+    Args:
+        bundle: modules and tests; all of them are loaded.
+        within: paths of the test modules that are run, and of the modules whose coverage is
+            told; None for all.
+        named: a part of the names of those that are run.
 
     Raises:
         PolicyLoadError: a module or a test module does not load, or holds a rule that is
@@ -95,10 +103,13 @@ def run_tests(bundle: PolicyBundle) -> TestRun:
     results: list[TestResult] = []
     coverage: dict[str, LineCoverage] = {}
     for name, path, line in _tests(modules, bundle):
+        if named not in name or (within is not None and path not in within):
+            continue
         results.append(_run(engine, name, path, line))
-        _add(coverage, read_coverage(engine.coverage()))
+        add_coverage(coverage, read_coverage(engine.coverage()))
+    told = bundle.modules if within is None else bundle.modules.keys() & {*within}
     return TestRun(
-        tuple(results), {path: coverage[path] for path in bundle.modules if path in coverage}
+        tuple(results), {path: coverage[path] for path in sorted(told) if path in coverage}
     )
 
 
@@ -155,7 +166,8 @@ def _run(engine: Engine, name: str, path: str, line: int) -> TestResult:
     return TestResult(name, path, line, outcome, prints=tuple(engine.prints()))
 
 
-def _add(coverage: dict[str, LineCoverage], more: Mapping[str, LineCoverage]) -> None:
+def add_coverage(coverage: dict[str, LineCoverage], more: Mapping[str, LineCoverage]) -> None:
+    """Adds what another evaluation covered."""
     for path, lines in more.items():
         old = coverage.get(path, LineCoverage(frozenset(), lines.covered | lines.missed))
         covered = old.covered | lines.covered
