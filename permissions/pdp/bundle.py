@@ -93,8 +93,8 @@ def load_bundle(folder: Path | None = None, *, overlay: Path | None = None) -> P
     """Reads `folder` (default: the shipped policies) and puts `overlay` on top of it.
 
     A table of the overlay replaces the one of that name as a whole. Modules of the overlay
-    stand in folders of their own: `main`, `lib`, `contract` and the packages of `folder` are
-    closed to it. To change one of those, copy the folder and name the copy.
+    stand in folders of their own: `main`, `joined`, `lib`, `contract` and the packages of
+    `folder` are closed to it. To change one of those, copy the folder and name the copy.
 
     Raises:
         PolicyLoadError: every file that is unreadable, not UTF-8 or JSON, too large, or a
@@ -133,7 +133,7 @@ def load_bundle(folder: Path | None = None, *, overlay: Path | None = None) -> P
     return PolicyBundle.of(modules, {"wardline": {"tables": tables}}, tests)
 
 
-_SHARED = frozenset(map(PurePosixPath, ("main", "lib", "contract")))
+_SHARED = frozenset(map(PurePosixPath, ("main", "joined", "lib", "contract")))
 
 
 def _room(path: str) -> PurePosixPath:

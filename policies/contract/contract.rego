@@ -67,6 +67,84 @@ faults contains _fault("plan", "plan is neither null nor of known verdict") if n
 
 faults contains _fault("approval", "approval is neither null nor complete") if not _approval
 
+# METADATA
+# title: A call that is plainly of the form
+# description: |
+#   In one straight line, for the usual call to pass. What it passes has no faults; what it does
+#   not is looked at rule by rule.
+well_formed if {
+	input.action.name == "tools/call"
+	subject := input.subject
+	subject.type in {"user", "agent", "service"}
+	is_string(subject.id)
+	who := subject.properties
+	is_array(who.roles)
+	every role in who.roles {
+		is_string(role)
+	}
+	type_name(who.on_behalf_of) in {"string", "null"}
+	is_array(who.act)
+	every actor in who.act {
+		is_string(actor.type)
+		is_string(actor.id)
+	}
+	does := input.action.properties
+	does.effect in {"read", "write", "send", "execute", "irreversible"}
+	does.impact in {"low", "medium", "high", "critical"}
+	resource := input.resource
+	resource.type == "tool"
+	is_string(resource.id)
+	tool := resource.properties
+	is_object(tool.args)
+	is_string(tool.args_digest)
+	is_string(tool.tool_digest)
+	tool.isolation in {"none", "process", "container", "kernel"}
+	tool.stateful in {true, false}
+	tool.workspace in {"copy", "overlay"}
+	is_array(tool.control)
+	every argument in tool.control {
+		is_string(argument)
+	}
+	is_object(tool.marks)
+	every kind in tool.marks {
+		kind in {"path", "host", "recipient", "amount", "command", "free"}
+	}
+	not tool.changes
+	is_array(tool.targets)
+	every target in tool.targets {
+		_target(target)
+	}
+	context := input.context
+	is_string(context.run)
+	is_string(context.call)
+	_whole(context.time)
+	is_array(context.labels)
+	every label in context.labels {
+		is_string(label)
+	}
+	is_array(context.history)
+	here := context.environment
+	is_string(here.name)
+	type_name(here.workspace) in {"string", "null"}
+	is_array(here.isolation)
+	every boundary in here.isolation {
+		boundary in {"none", "process", "container", "kernel"}
+	}
+	is_object(context.provenance)
+	every entry in context.provenance {
+		entry.origin in {"user", "plan", "tool", "default", "unknown"}
+		type_name(entry.source) in {"string", "null"}
+		entry.trusted in {true, false}
+		entry.control in {true, false}
+	}
+	is_object(context.usage)
+	every budget in context.usage {
+		_budget(budget)
+	}
+	_plan
+	_approval
+}
+
 _fault(part, operator) := {
 	"code": concat("", ["contract.", part]),
 	"agent": "The broker described this in a form the policies do not know.",

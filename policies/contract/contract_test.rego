@@ -160,3 +160,12 @@ test_action_and_resource_belong_together if {
 		fixture.codes(contract.faults) == {"contract.resource"} with input as faulty
 	}
 }
+
+test_a_usual_call_is_plainly_formed if {
+	contract.well_formed with input as fixture.base
+}
+
+test_nothing_else_is_plainly_formed if {
+	not contract.well_formed with input as {}
+	not contract.well_formed with input as object.union(fixture.base, {"subject": null})
+}

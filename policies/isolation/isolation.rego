@@ -61,10 +61,10 @@ obligations contains {
 _declared := input.resource.properties.isolation
 
 # The stronger of what is declared and what the table says this tier needs.
-_needed := boundary if {
-	strongest := max([lib.isolation_rank[_declared], lib.isolation_rank[_minimum]])
-	some boundary, rank in lib.isolation_rank
-	rank == strongest
+_needed := _declared if {
+	lib.isolation_rank[_declared] >= lib.isolation_rank[_minimum]
+} else := _minimum if {
+	lib.isolation_rank[_declared] < lib.isolation_rank[_minimum]
 }
 
 # A table that says nothing, or a word that is no boundary, asks for the strongest.

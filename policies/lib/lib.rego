@@ -175,14 +175,28 @@ names_configured if {
 #   Any of its names may say so, for it may be a folder. Lower case, because some file systems
 #   take `.ENV` for `.env`. `permissions.tools.secret_paths` says the same to executors.
 secret_path(path) if {
-	some part in split(lower(path), "/")
+	parts := split(lower(path), "/")
+	_may_be_secret(parts)
+	some part in parts
 	_secret_name(part)
 	count([1 | some name in _files.not_secret_names; name == part]) == 0
 }
 
 secret_path(path) if {
+	some part in split(lower(path), "/")
+	part in _secret_path_beginnings
 	some known in _files.secret_paths
 	contains(concat("", ["/", lower(path), "/"]), concat("", ["/", known, "/"]))
+}
+
+# All names at once, for most paths hold no secret.
+_may_be_secret(parts) if strings.any_suffix_match(parts, _files.secret_endings)
+
+_may_be_secret(parts) if strings.any_prefix_match(parts, _secret_beginnings)
+
+_may_be_secret(parts) if {
+	some part in parts
+	part in _files.secret_names
 }
 
 _secret_name(part) if part in _files.secret_names
@@ -195,6 +209,11 @@ _secret_name(part) if {
 	startswith(part, halves[0])
 	endswith(part, halves[1])
 }
+
+# What a pattern begins with, and the first folder of a path: the same for every input.
+_secret_beginnings := [split(pattern, "*")[0] | some pattern in _files.secret_patterns]
+
+_secret_path_beginnings := {split(known, "/")[0] | some known in _files.secret_paths}
 
 # METADATA
 # title: A path that programs run or obey without being told to

@@ -148,6 +148,18 @@ def test_only_packages_of_the_question_speak(document: JsonObject) -> None:
         assert speakers.isdisjoint({"connection", "changes"})
 
 
+@given(questions() | damaged())
+def test_what_is_plainly_formed_has_no_faults(document: JsonObject) -> None:
+    """And no call without faults has to be looked at rule by rule."""
+    formed = ENGINE.ask("data.wardline.contract.well_formed", json.dumps(document)) == "true"
+    faults = ask(document, "data.wardline.contract.faults")
+    action = document.get("action")
+
+    assert not formed or faults == []
+    if faults == [] and isinstance(action, dict) and action["name"] == "tools/call":
+        assert formed
+
+
 @given(damaged())
 def test_an_input_that_breaks_the_schema_is_never_permitted(document: JsonObject) -> None:
     """Damage that leaves the form whole is an input like any other."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 RULES = frozenset({"allow", "deny", "require_approval", "obligations"})
 """The rules that `main` reads of a package or layer."""
 
-_SHARED = {("wardline", name) for name in ("main", "lib", "contract")}
+_SHARED = {("wardline", name) for name in ("main", "joined", "lib", "contract")}
 _QUESTIONS: dict[Path, str] = {
     ("wardline", "policies"): "tools/call",
     ("wardline", "egress"): "egress/connect",

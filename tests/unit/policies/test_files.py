@@ -23,7 +23,7 @@ QUESTIONS = {"egress", "effects"}
 """Folders of packages about something else than a call."""
 AUTHORS = {"allow", "deny", "require_approval", "obligations"}
 LEAST_COVERAGE = 95
-SHARED = {"contract", "lib", "main"}
+SHARED = {"contract", "joined", "lib", "main"}
 
 RULE = re.compile(r"^(?:default )?([a-z_]\w*)", re.MULTILINE)
 TEST = re.compile(r"^(test_\w+) if", re.MULTILINE)
