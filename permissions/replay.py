@@ -203,14 +203,15 @@ def recorded_decisions(
 async def replay(
     decisions: Iterable[RecordedDecision],
     *,
-    under: Callable[[str], PolicyDecisionPoint | None],
+    under: Callable[[RecordedDecision], PolicyDecisionPoint | None],
 ) -> AsyncIterator[Row]:
     """Decides each of them again.
 
     Args:
         decisions: from `recorded_decisions`.
-        under: the decision point for a recorded revision: the one of that very bundle
-            (identity), or always the same (what-if); None when there is none.
+        under: the decision point for a recorded decision: the one of that very bundle, in
+            the form it was evaluated in (identity), or always the same (what-if); None when
+            there is none.
     """
     departed: set[str] = set()
     for recorded in decisions:
@@ -222,7 +223,7 @@ async def replay(
 
 async def _decide_again(
     recorded: RecordedDecision,
-    under: Callable[[str], PolicyDecisionPoint | None],
+    under: Callable[[RecordedDecision], PolicyDecisionPoint | None],
     *,
     conditional: bool,
 ) -> Row:
@@ -231,7 +232,7 @@ async def _decide_again(
     identical, problem = False, recorded.problem
     terms: Shift | None = None
     changed: tuple[str, ...] = ()
-    pdp = under(recorded.revision)
+    pdp = under(recorded)
     if pdp is None:
         problem = problem or f"the bundle {recorded.revision[:23]} is not in the state folder"
     if problem is None and pdp is not None and recorded.document is not None:

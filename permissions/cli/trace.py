@@ -282,30 +282,39 @@ async def _replay(
 
     async with AsyncExitStack() as stack:
 
-        async def opened(bundle: PolicyBundle) -> PolicyDecisionPoint:
-            return await stack.enter_async_context(
-                EmbeddedPdp(bundle, hard_deadline=REPLAY_DEADLINE_SECONDS, spare=0)
+        async def opened(bundle: PolicyBundle, *, linked: bool = True) -> PolicyDecisionPoint:
+            pdp = EmbeddedPdp(
+                bundle, hard_deadline=REPLAY_DEADLINE_SECONDS, spare=0, linked=linked
             )
+            return await stack.enter_async_context(pdp)
 
-        under: Callable[[str], PolicyDecisionPoint | None]
+        under: Callable[[RecordedDecision], PolicyDecisionPoint | None]
         if candidate is not None:
             one = await opened(candidate)
             under = lambda _: one  # noqa: E731 - a value that ignores its argument
         else:
-            by_revision: dict[str, PolicyDecisionPoint] = {}
-            for revision in sorted({each.revision for each in decisions()}):
+            by_form: dict[tuple[str, bool], PolicyDecisionPoint] = {}
+            forms = sorted({_form(each) for each in decisions()})
+            for revision, linked in forms:
                 try:
                     bundle = load_revision(source.bundles, _as_digest(revision))
                 except PolicyLoadError:
                     continue  # its decisions are listed as not replayable
-                by_revision[revision] = await opened(bundle)
-            under = by_revision.get
+                by_form[revision, linked] = await opened(bundle, linked=linked)
+            under = lambda each: by_form.get(_form(each))  # noqa: E731 - a short look-up
         summary, rows = Summary(), []
         async for row in replay(decisions(), under=under):
             summary.add(row)
             if row.problem or row.is_changed or (candidate is None and not row.identical):
                 rows.append(_row_document(row))
         return summary, rows
+
+
+def _form(decision: RecordedDecision) -> tuple[str, bool]:
+    """The bundle a decision was made under, and whether as this linker composes it."""
+    from permissions.pdp.linker.linked import was_linked
+
+    return decision.revision, was_linked(decision.engine)
 
 
 def _calls(entries: Iterator[RecordedEntry], run: str | None) -> Iterator[JsonObject]:

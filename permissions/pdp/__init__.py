@@ -4,5 +4,6 @@
 a policy folder and gives it its revision; `lint` refuses what the embedded engine would decide
 otherwise than OPA; `input_json` is the strict JSON every question passes.
 
-Folders import one way: `rego` (the language), `regorus` (the engine), `lint`, `embedded`.
+Folders import one way: `rego` (the language), `regorus` (the engine), `lint`, `linker` (what is
+served for a bundle), `embedded`.
 """

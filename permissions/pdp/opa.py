@@ -45,6 +45,7 @@ from permissions.logs import get_logger
 from permissions.model import Decision
 from permissions.pdp.base import ENTRYPOINT
 from permissions.pdp.input_json import input_bytes
+from permissions.pdp.linker.linked import LinkedBundle, link
 from permissions.signing.canonical import canonical
 
 try:
@@ -56,7 +57,7 @@ except ImportError as missing:
     ) from missing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Mapping
     from types import TracebackType
     from typing import Self
 
@@ -66,7 +67,6 @@ if TYPE_CHECKING:
 OLDEST_VERSION = (1, 0)
 """The first OPA whose default language is Rego v1."""
 
-_PACKAGE, _RULE = ENTRYPOINT.removeprefix("data.").rsplit(".", 1)
 _STRICT = {"strict-builtin-errors": "true", "provenance": "true"}
 _CODE = re.compile(r"[a-z_]{1,60}")
 
@@ -94,6 +94,8 @@ class OpaPdp:
         max_concurrent: int = 32,
     ) -> None:
         self._bundle = bundle
+        self._linked = LinkedBundle(bundle.modules)
+        self._package, self._rule = _asked(self._linked)
         self._client = _client(url, token)
         self._deadline_seconds = deadline_seconds
         self._free = anyio.Semaphore(max_concurrent)
@@ -107,8 +109,8 @@ class OpaPdp:
 
     @property
     def engine(self) -> str:
-        """`opa/` and the server's version, known once entered."""
-        return f"opa/{self._version}"
+        """`opa/` and the server's version, and the linker's, known once entered."""
+        return self._linked.named(f"opa/{self._version}")
 
     async def __aenter__(self) -> Self:
         """Connects, and checks health, version and every module and table served.
@@ -119,6 +121,8 @@ class OpaPdp:
             PdpTimeoutError: it does not answer.
             PolicyLoadError: it serves other policies than the bundle's.
         """
+        self._linked = await anyio.to_thread.run_sync(link, self._bundle)
+        self._package, self._rule = _asked(self._linked)
         async with AsyncExitStack() as resources:
             try:
                 await resources.enter_async_context(self._client)
@@ -127,7 +131,8 @@ class OpaPdp:
             with self._translated():
                 self._version = _supported(await self._client.served_version())
                 _same_content(
-                    self._bundle,
+                    self._linked.modules,
+                    self._bundle.data,
                     await self._client.served_modules(),
                     await self._client.served_tables(),
                 )
@@ -156,7 +161,7 @@ class OpaPdp:
         with self._translated():
             async with self._free:
                 body = await self._client.query_rule(
-                    asked, _PACKAGE, _RULE, query_params=_STRICT
+                    asked, self._package, self._rule, query_params=_STRICT
                 )
         return Decision.from_response(_result(body, self.revision))
 
@@ -203,7 +208,7 @@ class _Client(AsyncOpaClient):  # type: ignore[misc]  # the client has no types
         async with self._request("GET", f"{self.schema}{self.host}:{self.port}/health"):
             pass
         async with self._request(
-            "GET", f"{self.root_url}/data/{_PACKAGE}/none?provenance=true"
+            "GET", f"{self.root_url}/data/wardline/none?provenance=true"
         ) as response:
             return str(_member(await response.json(), "provenance").get("version", ""))
 
@@ -321,11 +326,22 @@ def _equal(one: JsonObject, other: JsonObject) -> bool:
         return False
 
 
-def _same_content(bundle: PolicyBundle, modules: list[str], tables: JsonObject) -> None:
-    wanted, served = Counter(bundle.modules.values()), Counter(modules)
+def _asked(linked: LinkedBundle) -> tuple[str, str]:
+    """The package and the rule of the entrypoint, as the client wants them."""
+    package, _, rule = linked.entrypoint.removeprefix("data.").rpartition(".")
+    return package, rule
+
+
+def _same_content(
+    wanted_modules: Mapping[str, str],
+    data: JsonObject,
+    modules: list[str],
+    tables: JsonObject,
+) -> None:
+    wanted, served = Counter(wanted_modules.values()), Counter(modules)
     findings = [
         f"{path}:1:1: opa.missing: the server does not serve this module; load the bundle"
-        for path, text in bundle.modules.items()
+        for path, text in wanted_modules.items()
         if text not in served
     ]
     if extra := (served - wanted).total():
@@ -333,7 +349,7 @@ def _same_content(bundle: PolicyBundle, modules: list[str], tables: JsonObject) 
             f"wardline:1:1: opa.extra: the server serves {extra} more modules below"
             " data.wardline; load the bundle and nothing beside it"
         )
-    expected = bundle.data.get("wardline", {}).get("tables", {})
+    expected = data.get("wardline", {}).get("tables", {})
     if not _equal(tables, expected):
         findings.append(
             "data:1:1: opa.data: the server's data.wardline.tables differ; load the bundle"

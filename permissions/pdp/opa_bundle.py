@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from permissions.pdp.bundle import load_bundle
+from permissions.pdp.linker.linked import link
 from permissions.signing.canonical import canonical
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ ROOT = "wardline"
 def opa_bundle(bundle: PolicyBundle) -> bytes:
     """The bundle as a gzipped tar archive: the same bytes for the same bundle, always.
 
+    It holds what the linker composed of the bundle (`permissions.pdp.linker`) beside its own
+    modules; `OpaPdp` asks for that.
+
     Raises:
         SigningError: the data has no canonical form.
     """
@@ -40,7 +44,7 @@ def opa_bundle(bundle: PolicyBundle) -> bytes:
     files = {
         "/.manifest": canonical(manifest),
         "/data.json": canonical(bundle.data),
-        **{f"/{path}": text.encode() for path, text in sorted(bundle.modules.items())},
+        **{f"/{path}": text.encode() for path, text in sorted(link(bundle).modules.items())},
     }
     archive = io.BytesIO()
     with (

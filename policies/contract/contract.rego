@@ -132,10 +132,7 @@ well_formed if {
 	}
 	is_object(context.provenance)
 	every entry in context.provenance {
-		entry.origin in {"user", "plan", "tool", "default", "unknown"}
-		type_name(entry.source) in {"string", "null"}
-		entry.trusted in {true, false}
-		entry.control in {true, false}
+		_origin(entry)
 	}
 	is_object(context.usage)
 	every budget in context.usage {

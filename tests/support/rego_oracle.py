@@ -19,10 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from opa_server import opa_process
 
+from permissions.pdp.opa_bundle import opa_bundle
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from permissions.model import JsonValue
+    from permissions.pdp.bundle import PolicyBundle
 
 SECONDS = 170
 
@@ -97,6 +100,35 @@ def oracle() -> Iterator[Oracle]:
         opa_process(["--set", "default_decision=none"], Path(folder)) as url,
     ):
         yield Oracle(url)
+
+
+def answers_of_bundle(
+    bundle: PolicyBundle, rules: Sequence[str], inputs: Sequence[JsonValue]
+) -> list[list[list[Any]]]:
+    """Per rule its value per input, as `Oracle.answers`; of a bundle that is asked once.
+
+    Raises:
+        OpaRefusal: it does not compile.
+    """
+    per_rule = ", ".join(
+        f"[[v | v := {rule} with input as q] | some q in input.questions]" for rule in rules
+    )
+    with tempfile.TemporaryDirectory(prefix="wardline-opa-") as folder:
+        archive = Path(folder, "bundle.tar.gz")
+        archive.write_bytes(opa_bundle(bundle))
+        run = subprocess.run(
+            ["opa", "eval", "--bundle", str(archive), "--stdin-input", f"[{per_rule}]"],
+            input=json.dumps({"questions": list(inputs)}),
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=SECONDS,
+        )
+    found = json.loads(run.stdout)
+    if "errors" in found:
+        raise OpaRefusal(found["errors"])
+    answers: list[list[list[Any]]] = found["result"][0]["expressions"][0]["value"]
+    return answers
 
 
 def opa_version() -> str:

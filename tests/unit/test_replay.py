@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from permissions.model import JsonObject
-    from permissions.replay import Row
+    from permissions.replay import RecordedDecision, Row
 
 MAIN = """
 package wardline.main
@@ -171,7 +171,7 @@ async def write(directory: Path, pdp: EmbeddedPdp, amounts: list[int]) -> None:
 
 
 async def rows_of(
-    directory: Path, under: Callable[[str], Any], vault: VaultReader | None = None
+    directory: Path, under: Callable[[RecordedDecision], Any], vault: VaultReader | None = None
 ) -> list[Row]:
     reader = vault or VaultReader(directory, KEK)
     decisions = recorded_decisions(read_entries(directory), reader)
@@ -187,7 +187,9 @@ def summed(rows: list[Row]) -> Summary:
 
 async def test_the_recorded_bundle_gives_the_same_bytes(directory: Path):
     async with EmbeddedPdp(RECORDED, hard_deadline=5, spare=0) as pdp:
-        rows = await rows_of(directory, {RECORDED.revision: pdp}.get)
+        rows = await rows_of(
+            directory, lambda each: {RECORDED.revision: pdp}.get(each.revision)
+        )
 
     assert [row.before for row in rows] == ["allow", "allow", "ask", "ask", "deny", "deny"]
     assert all(row.identical and not row.is_changed for row in rows)

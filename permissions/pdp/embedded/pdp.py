@@ -33,6 +33,7 @@ from permissions.model import Decision
 from permissions.pdp.base import ENTRYPOINT
 from permissions.pdp.embedded.process import Evaluator, Limits, start_evaluator
 from permissions.pdp.input_json import input_bytes
+from permissions.pdp.linker.linked import LinkedBundle, link
 from permissions.pdp.lint.bundle import require_sound
 from permissions.pdp.regorus.translate import translate
 
@@ -64,6 +65,7 @@ class EmbeddedPdp:
         hard_deadline: float = 0.25,
         memory_bytes: int = 512 * 1024 * 1024,
         spare: int = 1,
+        linked: bool = True,
     ) -> None:
         """Starts nothing yet.
 
@@ -74,12 +76,16 @@ class EmbeddedPdp:
                 a free one a caller waits that long at most, or 5 s where that is more.
             memory_bytes: address space of one evaluator.
             spare: evaluators kept warm beside the one in use.
+            linked: whether to serve the bundle as the linker composes it; a decision of an
+                earlier time is made again as it was made (`permissions.pdp.linker`).
         """
         self._bundle = bundle
         self._soft_deadline = soft_deadline
         self._limits = Limits(deadline_seconds=hard_deadline, memory_bytes=memory_bytes)
         self._size = 1 + spare
-        self._engine = f"regorus/{version('gordon-to-regorus')}"
+        self._linking = linked
+        self._linked = LinkedBundle(bundle.modules)
+        self._served = b""
         self._idle: list[Evaluator] = []
         self._free = anyio.Semaphore(0, fast_acquire=True)
         self._living: set[Evaluator] = set()
@@ -95,8 +101,8 @@ class EmbeddedPdp:
 
     @property
     def engine(self) -> str:
-        """`regorus/<version>`."""
-        return self._engine
+        """`regorus/<version>`, and the linker's, known once entered."""
+        return self._linked.named(f"regorus/{version('gordon-to-regorus')}")
 
     async def __aenter__(self) -> Self:
         """Judges the bundle and starts the first evaluator.
@@ -105,7 +111,7 @@ class EmbeddedPdp:
             PolicyLoadError: the bundle must not be used.
             PdpUnavailableError: no evaluator can be started.
         """
-        await anyio.to_thread.run_sync(require_sound, self._bundle)
+        await anyio.to_thread.run_sync(self._prepare)
         await self._start()
         tasks = await self._stack.enter_async_context(anyio.create_task_group())
         self._stack.callback(tasks.cancel_scope.cancel)
@@ -153,7 +159,22 @@ class EmbeddedPdp:
         self._free.release()
         if monotonic() - started > self._soft_deadline:
             _log.info("policy_evaluation_slow", seconds=round(monotonic() - started, 3))
-        return _decision(kind, payload)
+        return self._decision(kind, payload)
+
+    def _decision(self, kind: bytes, payload: bytes) -> Decision:
+        if kind == b"v":
+            return Decision.from_response(orjson.loads(payload))
+        if kind == b"u":
+            raise PdpUndefinedError(f"{ENTRYPOINT} has no value for this input")
+        fault = orjson.loads(payload)["fault"] if kind == b"e" else "unknown answer"
+        raise PdpAnswerError(f"the policy failed: {self._linked.fault(fault)}")
+
+    def _prepare(self) -> None:
+        require_sound(self._bundle)
+        if self._linking:
+            self._linked = link(self._bundle)
+        modules = translate(self._linked.modules)
+        self._served = orjson.dumps({"modules": modules, "data": self._bundle.data})
 
     async def _take(self) -> Evaluator:
         if not self._open:
@@ -183,9 +204,7 @@ class EmbeddedPdp:
         _log.warning("policy_evaluator_ended", pid=evaluator.pid, cause=type(err).__name__)
 
     async def _start(self) -> None:
-        modules = translate(self._bundle.modules)
-        bundle = orjson.dumps({"modules": modules, "data": self._bundle.data})
-        evaluator = await start_evaluator(bundle, ENTRYPOINT, self._limits)
+        evaluator = await start_evaluator(self._served, self._linked.entrypoint, self._limits)
         self._living.add(evaluator)
         self._idle.append(evaluator)
         self._free.release()
@@ -206,12 +225,3 @@ class EmbeddedPdp:
                 _log.error("policy_evaluator_not_started", cause=type(err).__name__)
                 await anyio.sleep(_RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)])
                 failures += 1
-
-
-def _decision(kind: bytes, payload: bytes) -> Decision:
-    if kind == b"v":
-        return Decision.from_response(orjson.loads(payload))
-    if kind == b"u":
-        raise PdpUndefinedError(f"{ENTRYPOINT} has no value for this input")
-    fault = orjson.loads(payload)["fault"] if kind == b"e" else "unknown answer"
-    raise PdpAnswerError(f"the policy failed: {fault}")

@@ -78,7 +78,10 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule: its head reference, its form, and its bodies with their values."""
+    """One rule: its head reference, its form, and its bodies with their values.
+
+    `span` is where it stands in the text, as a term's.
+    """
 
     position: Position
     kind: Literal["value", "set", "function", "default"]
@@ -88,6 +91,7 @@ class Rule:
     bodies: tuple[tuple[Statement, ...], ...] = ()
     clause_values: tuple[Term | None, ...] = ()
     """What each body gives, or a rule without one; None is `true`."""
+    span: tuple[int, int] = (0, 0)
 
     @property
     def path(self) -> tuple[str, ...]:

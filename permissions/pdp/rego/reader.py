@@ -115,6 +115,7 @@ class _Reader:
     def _rule(self, node: JsonObject) -> Rule:
         ((kind, rule),) = node.items()
         position = self._position(rule["span"])
+        span = (rule["span"]["start"], rule["span"]["end"])
         if kind == "Default":
             return Rule(
                 position,
@@ -123,6 +124,7 @@ class _Reader:
                 arguments=self._all(rule["args"]),
                 values=(value := self.term(rule["value"]),),
                 clause_values=(value,),
+                span=span,
             )
         if kind != "Spec":
             raise UnknownNodeError(kind)
@@ -150,6 +152,7 @@ class _Reader:
             values=tuple(values),
             bodies=tuple(bodies),
             clause_values=tuple(given) or (of_head,),
+            span=span,
         )
 
     def _check_head(self, head: JsonObject, form: str, position: Position) -> None:

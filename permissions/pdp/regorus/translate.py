@@ -348,7 +348,7 @@ class _Rule:
             pattern = self._names.resolve(self._module, term) or (None,)
             if pattern[:3] == ("data", "wardline", "tables"):
                 return True
-            rules = [] if None in pattern else self._names.rules_at(_path(pattern))
+            rules = [] if None in pattern else _behind_aliases(self._names, _path(pattern))
             values = [value for rule in rules for value in rule.values]
             if rules and all(rule.kind == "set" for rule in rules):
                 return len({value.kind for value in values}) == 1 and _is_plain(values[0])
@@ -362,6 +362,16 @@ class _Rule:
     def _kinds(self, term: Term) -> frozenset[str]:
         """The kinds a term may have, empty when nothing tells."""
         return _kinds(self._names, self._module, term, self._locals)
+
+
+def _behind_aliases(names: Names, path: tuple[str, ...], depth: int = 4) -> list[Rule]:
+    """The rules of a path, or those of the path that its one rule stands for."""
+    rules = names.rules_at(path)
+    if depth and len(rules) == 1 and rules[0].is_unconditional and len(rules[0].values) == 1:
+        pattern = names.resolve(names.home(rules[0]), rules[0].values[0])
+        if pattern and None not in pattern and names.rules_at(_path(pattern)):
+            return _behind_aliases(names, _path(pattern), depth - 1)
+    return rules
 
 
 def _kinds(

@@ -23,6 +23,7 @@ from permissions.errors import (
     PolicyLoadError,
 )
 from permissions.pdp.bundle import PolicyBundle
+from permissions.pdp.linker.linked import link
 from permissions.pdp.opa import OpaPdp
 
 if TYPE_CHECKING:
@@ -174,6 +175,7 @@ async def test_other_policies_are_refused_at_start(shipped: PolicyBundle) -> Non
 
     assert [finding.split(":")[0] for finding in caught.value.findings] == [
         "impact/impact.rego",
+        "linked/call.rego",
         "wardline",
         "data",
     ]
@@ -184,7 +186,7 @@ async def test_the_same_policies_without_a_revision_are_refused(
     shipped: PolicyBundle, tmp_path: Path
 ) -> None:
     """A server that was given files answers under no bundle, so reloads would go unseen."""
-    for path, text in shipped.modules.items():
+    for path, text in link(shipped).modules.items():
         target = tmp_path / "policies" / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, "utf-8")
