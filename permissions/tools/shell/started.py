@@ -32,6 +32,8 @@ _AWK: Final = frozenset({"awk", "gawk", "mawk", "nawk", "original-awk"})
 _AWK_STARTS = re.compile(r"system|(?<!\|)\|(?!\|)|@load|\|\s*getline")
 _SED_STARTS = re.compile(r"(?:^|[;{}0-9$/!\s])e(?:\s|$|;|})|s(.).*\1.*\1[gpiImM0-9]*e")
 _SED_OPTION = re.compile(r"-[nErsuz]+i?|-i")  # none of them takes the next word
+_NO_OPTION = re.compile(r"\"?(?:\w|/|\.{1,2}/)")
+"""How a word begins that is no option, whatever is put into it."""
 _EDITORS: Final = frozenset({"nvim", "vi", "view", "vim"})
 
 
@@ -136,7 +138,7 @@ def _find(kind: str, words: Words) -> Started:
                 end += 1
             started.commands.append(_opened(words[position + 1 : end], "{}"))
             position = end
-        elif not word.fixed and word.text.startswith(("$", "`", '"')):
+        elif not word.fixed and not _NO_OPTION.match(word.text):
             started.doubts.append(f"{kind}: a word that is not known before it runs")
         position += 1
     return started
@@ -194,14 +196,23 @@ def _interpreter(kind: str, words: Words) -> Started:
 
 def _options(kind: str, words: Words) -> Started:
     texts = [word.text for word in words[1:]]
-    starts = _has_option(words, STARTING_OPTIONS.get(kind, "")) or any(
-        text in STARTING_WORDS.get(kind, ()) for text in texts
+    starts = (
+        _has_option(words, STARTING_OPTIONS.get(kind, ""))
+        or any(text in STARTING_WORDS.get(kind, ()) for text in texts)
+        or _may_have_more(words)
     )
     if kind == "git":
         starts = starts or _git_starts(texts)
     if kind == "sqlite3":
         starts = starts or any(re.search(r"\.(shell|system|load)", text) for text in texts)
     return Started(doubts=[f"{kind} starts what an argument names"] if starts else [])
+
+
+def _may_have_more(words: Words) -> bool:
+    """Whether a word that is not known yet may be an option: `tar cf x *`, `xargs git`."""
+    texts = [word.text for word in words]
+    before = words[1 : texts.index("--")] if "--" in texts else words[1:]
+    return any(not word.fixed and not _NO_OPTION.match(word.text) for word in before)
 
 
 def _git_starts(texts: list[str]) -> bool:

@@ -90,6 +90,7 @@ OPEN = [
     "git bisect run x", "tar --checkpoint-action=exec=x -cf a b", "tar -I x -cf a b",
     "rsync -e x a b", "find . -exec {} ;", "xargs env", "xargs sh -c", "bash", "bash x.sh",
     "zsh -c ls", "parallel ssh ::: a", "env -S ssh", "timeout --unknown 5 ssh", "sudo -s", "",
+    "xargs git", "xargs -0 tar -xf", "xargs find", "xargs sort -u", "xargs nohup make",
     "ssh/", "env LD_PRELOAD=x ls", "unshare -r", "sudo -X y ls",
 ]  # fmt: skip
 
@@ -104,12 +105,21 @@ OPEN_TEXTS = [
     "alias ls=ssh; ls", "PATH=/x ls", "export LD_PRELOAD=x", "trap $x EXIT", "bash <<< 'ssh a'",
     "cat x | sh", "x='$(ssh)'; echo $((x))", "echo ${x@P}", "hash -p ssh ls", "if", "env $x ls",
     "timeout $x ssh", "python3 -c $x", "find . $x", "exec $x", "command $x",
+    "tar cf x *", "git $x", 'rsync "$x" a', "sort [ab]", "find * -name x", "make `x`",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", OPEN_TEXTS)
 def test_a_text_that_is_not_all_in_view_is_a_doubt(text: str) -> None:
     assert read_text(text).doubts
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["tar cf x -- *", "git add ./$x", "sort /tmp/*.txt", "ls *", "find src/$x", "rg x a$y"],
+)
+def test_a_word_that_can_be_no_option_is_no_doubt(text: str) -> None:
+    assert not read_text(text).doubts
 
 
 def test_a_word_is_what_the_shell_makes_of_it() -> None:
