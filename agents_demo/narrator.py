@@ -57,15 +57,15 @@ class Narrator:
         self, entries: list[RecordedEntry], end: RecordedEntry, vault: VaultReader
     ) -> None:
         intent, found = entries[0], {entry.type: entry for entry in entries}
-        tool = intent.body["tool"] or "(unknown tool)"
+        tool = intent.body.get("tool") or "(unknown tool)"
         arguments = _opened(intent, "arguments", vault)
         decision = found.get("decision")
         if end.type == "denied":
             word = _WORDS.get(end.body["kind"], "NOT RUN")
-            codes = tuple(end.body["codes"])
+            codes = tuple(end.body.get("codes", ()))
         else:
             word = "ran" if end.body["status"] == "ok" else end.body["status"]
-            codes = tuple(decision.body["rules"]) if decision else ()
+            codes = tuple(decision.body.get("rules", ())) if decision else ()
         self.endings.append((tool, word, codes))
         where = ""
         if start := found.get("start"):
@@ -95,7 +95,7 @@ class Narrator:
 
 
 def _opened(entry: RecordedEntry, name: str, vault: VaultReader) -> Any:
-    return json.loads(entry.open(name, vault)) if name in entry.facts else None
+    return json.loads(entry.open(name, vault)) if name in entry.digests else None
 
 
 def _short(arguments: Any) -> str:

@@ -15,7 +15,7 @@ Neither knows what a person would have said to a request that was not made at th
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -32,7 +32,8 @@ from permissions.errors import (
 from permissions.model import Decision
 from permissions.obligations.comparison import shift
 from permissions.reasons import Code
-from permissions.signing.canonical import digest
+from permissions.run.state import HISTORY
+from permissions.trace.patch import patched
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -69,10 +70,9 @@ class RecordedDecision:
     engine: str
     verdict: Verdict
     reasons: tuple[str, ...]
-    response_digest: str
     document: JsonObject | None
-    answer: Decision | None
-    """What it answered, when that can be opened."""
+    response: bytes | None
+    """What it answered, to the byte; None when that cannot be opened."""
     problem: str | None
 
 
@@ -188,16 +188,44 @@ class Summary:
 def recorded_decisions(
     entries: Iterable[RecordedEntry], vault: VaultReader | None
 ) -> Iterator[RecordedDecision]:
-    """The decisions of a log, with their opened inputs where they can be opened."""
-    tools: dict[tuple[str | None, str | None], str | None] = {}
+    """The decisions of a log, with their opened inputs where they can be opened.
+
+    The history of the run, which an input holds only when a policy in force reads it, is put
+    back from the log, so that a policy that reads it can be tried.
+    """
+    calls: dict[tuple[str | None, str | None], _Call] = {}
+    histories: dict[str, deque[JsonObject]] = {}
+    in_force: JsonObject = {}
     for entry in entries:
-        called = entry.run, entry.call
-        if entry.type == "intent":
-            tools[called] = entry.body.get("tool")
+        called, run = (entry.run, entry.call), entry.run or ""
+        if entry.type == "config":
+            in_force = {
+                "revision": entry.body.get("policy"),
+                "engine": entry.body.get("engine"),
+            }
+        elif entry.type == "intent":
+            calls[called] = _Call(entry.body.get("tool"), entry.body.get("effect"))
+        elif entry.type == "start" and called in calls:
+            calls[called].started = True
         elif entry.type in ("denied", "outcome", "gap"):
-            tools.pop(called, None)
+            call = calls.pop(called, _Call())
+            if call.started:
+                status = entry.body.get("status", "unknown")
+                ended = {"tool": call.tool, "effect": call.effect, "outcome": status}
+                histories.setdefault(run, deque(maxlen=HISTORY)).append(ended)
         elif entry.type == "decision":
-            yield _recorded(entry, tools.get(called), vault)
+            call = calls.setdefault(called, _Call())
+            body = {**in_force, **entry.body}
+            yield _recorded(entry, body, call, histories.get(run, ()), vault)
+
+
+@dataclass(slots=True)
+class _Call:
+    tool: str | None = None
+    effect: str | None = None
+    started: bool = False
+    asked: JsonObject | None = None
+    """What was asked first about it; later inputs are recorded as what is other."""
 
 
 async def replay(
@@ -244,7 +272,7 @@ async def _decide_again(
             problem = f"the decision point did not answer: {str(err)[:200]}"
         else:
             after, reasons = _verdict(decided), tuple(one.code for one in decided.reasons)
-            identical = digest(json_bytes(decided.response)) == recorded.response_digest
+            identical = json_bytes(decided.response) == recorded.response
             if not identical and after == recorded.verdict != "deny":
                 terms, changed = _terms(recorded, decided)
     return Row(
@@ -268,58 +296,61 @@ async def _decide_again(
 def _terms(
     recorded: RecordedDecision, decided: Decision
 ) -> tuple[Shift | None, tuple[str, ...]]:
-    if recorded.answer is None:
+    try:
+        answer = Decision.from_response(orjson.loads(recorded.response or b""))
+    except (PdpError, ValueError):
         return "other", ("the recorded answer cannot be opened",)
-    return shift(recorded.answer, decided)
+    return shift(answer, decided)
 
 
 def _recorded(
-    entry: RecordedEntry, tool: str | None, vault: VaultReader | None
+    entry: RecordedEntry,
+    body: JsonObject,
+    call: _Call,
+    history: Iterable[JsonObject],
+    vault: VaultReader | None,
 ) -> RecordedDecision:
-    body = entry.body
-    document, problem = _open_input(entry, vault)
+    document, problem = _open_input(entry, call, vault)
+    if document is not None and "history" not in document.get("context", {"history": None}):
+        document = {**document, "context": {**document["context"], "history": list(history)}}
     return RecordedDecision(
         index=entry.index,
         run=entry.run or "",
         call=entry.call or "",
-        tool=tool,
+        tool=call.tool,
         action=str(body.get("action", "tools/call")),
         revision=str(body.get("revision")),
         engine=str(body.get("engine")),
         verdict=_recorded_verdict(body),
         reasons=tuple(str(code) for code in body.get("reasons", ())),
-        response_digest=str(body.get("response_digest")),
         document=document,
-        answer=_open_answer(entry, vault),
+        response=_open_response(entry, vault),
         problem=problem,
     )
 
 
-def _open_answer(entry: RecordedEntry, vault: VaultReader | None) -> Decision | None:
-    if vault is None:
-        return None
+def _open_response(entry: RecordedEntry, vault: VaultReader | None) -> bytes | None:
     try:
-        sealed = entry.open("response", vault)
-        if digest(sealed) == entry.body.get("response_digest"):
-            return Decision.from_response(orjson.loads(sealed))
-    except (TraceError, PdpError, ValueError):
-        pass  # said where its terms are compared
-    return None
+        return None if vault is None else entry.open("response", vault)
+    except TraceError:
+        return None  # told where answers are compared
 
 
 def _open_input(
-    entry: RecordedEntry, vault: VaultReader | None
+    entry: RecordedEntry, call: _Call, vault: VaultReader | None
 ) -> tuple[JsonObject | None, str | None]:
     """The recorded input, or why there is none to be had."""
     if vault is None:
         return None, "the vault's key is not at hand"
     try:
-        sealed = entry.open("input", vault)
-        if digest(sealed) == entry.body.get("input_digest"):
-            return orjson.loads(sealed), None
+        if "input_patch" not in entry.digests:
+            call.asked = orjson.loads(entry.open("input", vault))
+            return call.asked, None
+        if call.asked is None:
+            return None, "the first input of its call cannot be opened"
+        return patched(call.asked, orjson.loads(entry.open("input_patch", vault))), None
     except (TraceError, ValueError) as err:
         return None, str(err)
-    return None, "the sealed input is not the one whose digest was recorded"
 
 
 def _recorded_verdict(body: JsonObject) -> Verdict:

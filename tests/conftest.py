@@ -270,6 +270,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("anyio_backend", ["asyncio", "trio"])
 
 
+@pytest.fixture(autouse=True)
+def both_verifiers_agree(request: pytest.FixtureRequest) -> Generator[None]:
+    """Every trace a test leaves in its folder is verified by the second verifier, too."""
+    yield
+    folder = request.node.funcargs.get("tmp_path")
+    if folder is not None:
+        from both_verifiers import disagreements
+
+        assert list(disagreements(folder)) == []
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """Adapters know asyncio only; pure code asks for trio as well with `both_backends`."""

@@ -39,6 +39,8 @@ class Attempt:
     record: Recorder
     turn: int = 0
     """How many identical calls had used an approval when people were asked about this one."""
+    asked: JsonObject | None = None
+    """What policies were asked first about it."""
 
 
 @dataclass(frozen=True, slots=True)

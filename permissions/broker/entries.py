@@ -1,7 +1,8 @@
 """What the broker writes down at each step, as entries of the trace. Pure.
 
 Bodies hold plain facts the broker itself knows; anything a caller, a tool or a person wrote
-goes into `contents`, of which the log keeps a salted commitment (docs/reference/trace-format.md).
+goes into `contents`, which are sealed, or into `links`, of which the log keeps a keyed tag
+(docs/reference/trace-format.md).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import orjson
 
 from permissions.signing.canonical import digest
 from permissions.trace.entry import TraceEntry
+from permissions.trace.patch import difference
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from permissions.model import (
         Decision,
         Denial,
-        Digest,
         JsonObject,
         Reason,
     )
@@ -97,13 +98,13 @@ def plan(
         "plan",
         session.run,
         body={
-            "digest": declared.digest,
             "accepted": accepted,
             "steps": len(declared.steps),
             "codes": sorted({problem.code for problem in verdict.problems}),
             "approvals_needed": list(verdict.approvals_needed),
         },
         contents={"plan": declared.payload()},
+        links={"plan": declared.payload()},
     )
 
 
@@ -118,6 +119,9 @@ def intent(
     known: JsonObject = dict.fromkeys(("tool", "tool_digest", "effect", "impact", "injected"))
     asked = canonical or _raw(call.arguments)
     contents = {"arguments": asked if len(asked) <= CONTENT_LIMIT else b'"too large"'}
+    links = {} if canonical is None else {"args": canonical}
+    if call.key is not None:
+        contents["key"] = links["key"] = call.key.encode(errors="surrogatepass")
     if definition is None:
         contents["tool"] = call.tool.encode(errors="backslashreplace")[:1024]
     else:
@@ -135,12 +139,9 @@ def intent(
         {
             **known,
             "caller": call.caller,
-            "key": None
-            if call.key is None
-            else digest(call.key.encode(errors="surrogatepass")),
-            "args_digest": None if canonical is None else digest(canonical),
         },
         contents,
+        links,
     )
 
 
@@ -155,10 +156,16 @@ def decision(
 ) -> TraceEntry:
     """The decision point answered, with everything needed to decide the same again.
 
+    The first input of a call is kept whole, of each later one what is other.
+
     Args:
         connection: its number within the call, when it was asked about one.
     """
-    asked, answered = json_bytes(document), json_bytes(decided.response)
+    if attempt.asked is None:
+        attempt.asked = document
+        asked = {"input": json_bytes(document)}
+    else:
+        asked = {"input_patch": json_bytes(difference(attempt.asked, document))}
     return TraceEntry(
         "decision",
         attempt.session.run,
@@ -173,10 +180,8 @@ def decision(
             "rules": list(decided.rules),
             "reasons": [reason.code for reason in decided.reasons],
             "obligations": [obligation.type for obligation in decided.obligations],
-            "input_digest": digest(asked),
-            "response_digest": digest(answered),
         },
-        {"input": asked, "response": answered},
+        {**asked, "response": json_bytes(decided.response)},
     )
 
 
@@ -189,11 +194,9 @@ def request(attempt: Attempt, asked: AccessRequest) -> TraceEntry:
         attempt.id,
         {
             "request": asked.id,
-            "binding": asked.call.binding,
             "approvers": list(asked.call.terms.approvers),
             "quorum": asked.call.terms.quorum,
             "expires_at": asked.expires_at,
-            "shown_digest": asked.shown_digest,
         },
         {"shown": shown} if len(shown) <= CONTENT_LIMIT else {},
     )
@@ -201,37 +204,29 @@ def request(attempt: Attempt, asked: AccessRequest) -> TraceEntry:
 
 def approval(attempt: Attempt, proven: Approval, votes: Sequence[Vote]) -> TraceEntry:
     """People agreed; their signed statements are kept whole."""
-    digests, envelopes = _envelopes(votes)
     return TraceEntry(
         "approval",
         attempt.session.run,
         attempt.id,
         {
             "request": proven.id,
-            "binding": proven.binding,
             "approvers": list(proven.approvers),
             "approved_until": proven.approved_until,
-            "envelopes": digests,
         },
-        envelopes,
+        _envelopes(votes),
     )
 
 
-def _envelopes(votes: Sequence[Vote]) -> tuple[list[Digest], dict[str, bytes]]:
-    found = [vote.envelope.encode() for vote in votes]
-    named = {f"envelope_{index}": envelope for index, envelope in enumerate(found)}
-    return [digest(envelope) for envelope in found], named
+def _envelopes(votes: Sequence[Vote]) -> dict[str, bytes]:
+    return {f"envelope_{at}": vote.envelope.encode() for at, vote in enumerate(votes)}
 
 
-def _answers(
-    votes: Sequence[Vote],
-) -> tuple[list[JsonObject], list[Digest], dict[str, bytes]]:
-    """What people answered, the digests of their envelopes, and the envelopes."""
-    said: list[JsonObject] = [
+def _answers(votes: Sequence[Vote]) -> list[JsonObject]:
+    """What people answered."""
+    return [
         {"request": vote.request, "approver": vote.approver, "verdict": vote.verdict}
         for vote in votes
     ]
-    return said, *_envelopes(votes)
 
 
 def denied(attempt: Attempt, denial: Denial, votes: Sequence[Vote] = ()) -> TraceEntry:
@@ -241,7 +236,6 @@ def denied(attempt: Attempt, denial: Denial, votes: Sequence[Vote] = ()) -> Trac
         votes: what people answered who were asked about it.
     """
     operator = [reason.operator for reason in denial.reasons]
-    answers, digests, envelopes = _answers(votes)
     return TraceEntry(
         "denied",
         attempt.session.run,
@@ -249,10 +243,12 @@ def denied(attempt: Attempt, denial: Denial, votes: Sequence[Vote] = ()) -> Trac
         {
             "kind": denial.kind,
             "codes": [reason.code for reason in denial.reasons],
-            "answers": answers,
-            "envelopes": digests,
+            "answers": _answers(votes),
         },
-        {**({"operator": json_bytes(operator)} if any(operator) else {}), **envelopes},
+        {
+            **({"operator": json_bytes(operator)} if any(operator) else {}),
+            **_envelopes(votes),
+        },
     )
 
 
@@ -268,10 +264,10 @@ def start(admission: Admission) -> TraceEntry:
             "profile": terms.profile,
             "evidence": terms.evidence,
             "enforced": admission.enforced,
-            "args_digest": admission.question.args_digest,
             "request": admission.request,
             "step": None if match is None else match.step,
         },
+        links={"args": admission.question.canonical},
     )
 
 
@@ -296,12 +292,12 @@ def changes(admission: Admission, found: Changes) -> TraceEntry:
         admission.id,
         {
             "kind": "changes",
-            "digest": found.digest,
             **{name: document[name] for name in counted},
             **{name: len(document[name]) for name in listed},
             "listed": found.is_listed,
         },
         {"changes": json_bytes(document), **({"diff": diffs.encode()} if diffs else {})},
+        {"change_set": found.digest.encode()},
     )
 
 
@@ -325,21 +321,22 @@ def fate(
         votes: what people answered who were asked and did not let it through.
     """
     operator = [reason.operator for reason in reasons]
-    answers, envelopes, contents = _answers(votes)
     return TraceEntry(
         "effect",
         admission.session.run,
         admission.id,
         {
             "kind": "fate",
-            "digest": found.digest,
             "fate": became,
             "codes": [reason.code for reason in reasons],
             "request": request,
-            "answers": answers,
-            "envelopes": envelopes,
+            "answers": _answers(votes),
         },
-        {**({"operator": json_bytes(operator)} if any(operator) else {}), **contents},
+        {
+            **({"operator": json_bytes(operator)} if any(operator) else {}),
+            **_envelopes(votes),
+        },
+        {"change_set": found.digest.encode()},
     )
 
 
@@ -374,6 +371,8 @@ def outcome(
         for name, data in contents.items()
         if len(data) > CONTENT_LIMIT
     }
+    if oversize:
+        contents["oversize"] = json_bytes(oversize)
     return TraceEntry(
         "outcome",
         admission.session.run,
@@ -386,7 +385,7 @@ def outcome(
             "withheld": withheld,
             "labels": sorted(admission.terms.labels),
             "enforced": ended.enforced,
-            "oversize": oversize,
+            "oversize": sorted(oversize),
         },
         {name: data for name, data in contents.items() if name not in oversize},
     )

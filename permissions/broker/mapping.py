@@ -194,6 +194,7 @@ def context_of(
     used: Mapping[str, int],
     environment: str,
     isolation: Sequence[Isolation],
+    history: bool = True,
 ) -> JsonObject:
     """The attributes of the moment (the PIP's part, NIST SP 800-162).
 
@@ -202,6 +203,7 @@ def context_of(
         used: per budget, what the run has used so far.
         now: microseconds since 1970-01-01 UTC.
         isolation: boundaries this machine can give.
+        history: whether a policy reads the calls before this one.
     """
     moving = {
         f"amount_{each['currency'].lower()}" for each in targets if each["kind"] == "amount"
@@ -230,5 +232,5 @@ def context_of(
             "workspace": str(session.workspace),
             "isolation": list(isolation),
         },
-        "history": list(session.history),
+        **({"history": list(session.history)} if history else {}),
     }

@@ -105,6 +105,7 @@ async def _question(
         used=await session.budgets.used(session.run),
         environment=parts.environment,
         isolation=isolation,
+        history=parts.pdp.reads_history,
     )
     document = question_document(
         session=session,

@@ -342,7 +342,7 @@ def _calls(entries: Iterator[RecordedEntry], run: str | None) -> Iterator[JsonOb
             continue
         if entry.type == "decision" and call["isolation"] is None:  # later: what it did
             call["permitted"] = entry.body.get("permitted")
-            call["reasons"] = entry.body.get("reasons")
+            call["reasons"] = entry.body.get("reasons", [])
         elif entry.type == "start":
             call["isolation"] = entry.body.get("isolation")
         elif entry.type == "effect" and entry.body.get("kind") in ("changes", "fate"):
@@ -357,7 +357,7 @@ def _calls(entries: Iterator[RecordedEntry], run: str | None) -> Iterator[JsonOb
 
 def _opened(entry: RecordedEntry, vault: VaultReader) -> JsonObject:
     contents: JsonObject = {}
-    for name in entry.facts:
+    for name in entry.digests:
         try:
             data = entry.open(name, vault)
         except TraceError as err:

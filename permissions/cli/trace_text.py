@@ -60,12 +60,9 @@ def entry_text(entry: RecordedEntry, opened: JsonObject) -> str:
             f"  run {_text(entry.run)}" + (f"  call {_text(entry.call)}" if entry.call else "")
         )
     lines.extend(f"  {_text(name)}: {_value(value)}" for name, value in entry.body.items())
-    for name, facts in entry.facts.items():
+    for name, digest in entry.digests.items():
         kept = "sealed" if name in entry.sealed else "not here"
-        lines.append(
-            f"  {_text(name)}: content of at most {facts['size']} bytes, {kept},"
-            f" commitment {_text(facts['commitment'])[:16]}"
-        )
+        lines.append(f"  {_text(name)}: content, {kept}, SHA-256 {_text(digest)}")
         whole = _lines if entry.type == "effect" and name == "diff" else _content
         lines.extend(f"    {line}" for line in whole(opened.get(name)))
     return "\n".join(lines)

@@ -38,6 +38,7 @@ class InProcessPdp:
     def __init__(self, bundle: PolicyBundle) -> None:
         self._bundle = bundle
         self._engine: Engine | None = None
+        self._reads_history = bundle.reads_history()
 
     @property
     def revision(self) -> Digest:
@@ -48,6 +49,11 @@ class InProcessPdp:
     def engine(self) -> str:
         """`regorus/<version>`, in process."""
         return f"regorus/{version('gordon-to-regorus')} in process"
+
+    @property
+    def reads_history(self) -> bool:
+        """Whether a module of the bundle may read `context.history`."""
+        return self._reads_history
 
     async def __aenter__(self) -> Self:
         """Judges the bundle and loads it."""

@@ -33,6 +33,11 @@ class PolicyDecisionPoint(Protocol):
         """Name and version of the evaluator, for the record: `regorus/0.13.0`, `opa/1.22.2`."""
         ...
 
+    @property
+    def reads_history(self) -> bool:
+        """Whether a policy may read `context.history`; it is left out of the input if none does."""
+        ...
+
     async def evaluate(self, document: JsonObject) -> Decision:
         """Asks the entrypoint with `document` as input.
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path, PurePosixPath
@@ -38,6 +39,14 @@ MAX_MODULE_BYTES = 256 * 1024
 MAX_DATA_BYTES = 8 * 1024 * 1024
 MAX_BUNDLE_BYTES = 32 * 1024 * 1024
 """Larger than any policy met so far; a bundle beyond it is a mistake or an attack."""
+
+
+_CONTRACT = "contract/contract.rego"
+_NAMES_HISTORY = re.compile(r"\bhistory\b").search
+_MAY_READ_HISTORY = re.compile(
+    r"\bhistory\b|\binput(?!\.[a-z_])\b|\binput\.context(?!\.[a-z_])\b"
+).search
+"""A line of a policy that may read the calls before this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,19 @@ class PolicyBundle:
             revision=revision,
             tests=MappingProxyType(dict(tests or {})),
         )
+
+    def reads_history(self) -> bool:
+        """Whether a module may read `input.context.history`.
+
+        In doubt it does: also one that takes `input` or `input.context` as a whole. Only of the
+        contract, which does for the sake of speed, is it known that it reads what it names.
+        """
+        for path, text in self.modules.items():
+            reads = _NAMES_HISTORY if path == _CONTRACT else _MAY_READ_HISTORY
+            lines = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
+            if any(map(reads, lines)):
+                return True
+        return False
 
     def document(self) -> JsonObject:
         """As the JSON a bundle is saved and sent as."""

@@ -48,6 +48,11 @@ class ScriptedPdp:
         """Always `scripted/1`."""
         return "scripted/1"
 
+    @property
+    def reads_history(self) -> bool:
+        """Nobody can tell what a function reads."""
+        return True
+
     async def __aenter__(self) -> Self:
         """Opens it."""
         self._open = True

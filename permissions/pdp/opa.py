@@ -96,6 +96,7 @@ class OpaPdp:
         self._bundle = bundle
         self._linked = LinkedBundle(bundle.modules)
         self._package, self._rule = _asked(self._linked)
+        self._reads_history = bundle.reads_history()
         self._client = _client(url, token)
         self._deadline_seconds = deadline_seconds
         self._free = anyio.Semaphore(max_concurrent)
@@ -111,6 +112,11 @@ class OpaPdp:
     def engine(self) -> str:
         """`opa/` and the server's version, and the linker's, known once entered."""
         return self._linked.named(f"opa/{self._version}")
+
+    @property
+    def reads_history(self) -> bool:
+        """Whether a module of the bundle may read `context.history`."""
+        return self._reads_history
 
     async def __aenter__(self) -> Self:
         """Connects, and checks health, version and every module and table served.

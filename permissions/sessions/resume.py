@@ -18,8 +18,10 @@ from permissions.plan.verifier import verify_plan
 from permissions.run.provenance import Output
 from permissions.run.readable import UNREADABLE
 from permissions.run.state import UNTRUSTED
+from permissions.signing.canonical import digest
 from permissions.tools.trusted_fields import NO_FIELDS
 from permissions.trace.entry import PastEntry
+from permissions.trace.patch import patched
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,12 +46,11 @@ def restore(session: RunState, entries: Iterable[TraceEntry], parts: BrokerParts
         found = True
         if entry.type == "run.start":
             _restore_start(session, entry)
-        elif entry.type == "plan" and entry.body["accepted"]:
+        elif entry.type == "plan" and entry.body.get("accepted"):
             _restore_plan(session, entry, parts)
         elif entry.call is not None:
             call = known.setdefault(entry.call, {})
-            if entry.type != "decision" or "start" not in call:  # later: what the run did
-                call[entry.type] = entry
+            _note(call, entry)
             if entry.type == "start":
                 session.calls += 1
                 if entry.body.get("enforced", {}).get("stateful") is True:
@@ -57,12 +58,21 @@ def restore(session: RunState, entries: Iterable[TraceEntry], parts: BrokerParts
                 _restore_begun(session, call)
                 _restore_use(session, entry.call, call)
             elif "approval.denied" in entry.body.get("codes", ()):
-                about = entry.body.get("digest") or call["intent"].body["args_digest"]
+                about = _changes_digest(call) or _args_digest(call["intent"])
                 session.refused.add((call["intent"].body["tool_digest"], about))
             elif entry.type in {"outcome", "gap"} and "start" in call:
                 _restore_ending(session, entry.call, call, entry, parts)
                 del known[entry.call]
     return found
+
+
+def _note(call: dict[str, TraceEntry], entry: TraceEntry) -> None:
+    if "input" in entry.contents:
+        call["asked first"] = entry
+    if entry.body.get("kind") == "changes":
+        call["changes"] = entry
+    if entry.type != "decision" or "start" not in call:  # later: what the run did
+        call[entry.type] = entry
 
 
 def _restore_start(session: RunState, entry: TraceEntry) -> None:
@@ -73,19 +83,39 @@ def _restore_start(session: RunState, entry: TraceEntry) -> None:
         )
     if not any(limit is not None for limit in session.limits.values()):
         session.limits = dict(entry.body["budgets"])
-    session.plan_required = session.plan_required or entry.body["plan_required"]
-    session.labels |= set(entry.body["labels"])
+    session.plan_required = session.plan_required or entry.body.get("plan_required", False)
+    session.labels |= set(entry.body.get("labels", ()))
     session.provenance.add_user_text(entry.contents.get("prompt", b"").decode())
 
 
 def _restore_begun(session: RunState, call: dict[str, TraceEntry]) -> None:
     """That a call was started: one with a key by that, any other by the approval it used."""
-    asked = call["intent"].body
-    tool_digest, args_digest = asked["tool_digest"], asked["args_digest"]
-    if asked["key"] is not None:
-        session.started.add((asked["key"], tool_digest, args_digest))
+    asked = call["intent"]
+    tool_digest, args_digest = asked.body["tool_digest"], _args_digest(asked)
+    if asked.body.get("key") is not None:
+        session.started.add((digest(_content(asked, "key")), tool_digest, args_digest))
     elif call["start"].body.get("request") is not None:
         session.turns[tool_digest, args_digest] += 1
+
+
+def _args_digest(asked: TraceEntry) -> str:
+    return digest(_content(asked, "arguments"))
+
+
+def _changes_digest(call: dict[str, TraceEntry]) -> str | None:
+    if (held := call.get("changes")) is None:
+        return None
+    return str(orjson.loads(_content(held, "changes"))["digest"])
+
+
+def _content(entry: TraceEntry, name: str) -> bytes:
+    """A content without which nobody can tell what the run has done already."""
+    if name not in entry.contents:
+        raise RunOpenError(
+            f"{name} of call {entry.call} were removed from the record, so run"
+            f" {entry.run[:80]!r} cannot go on; start a new run"
+        )
+    return entry.contents[name]
 
 
 def _restore_plan(session: RunState, entry: TraceEntry, parts: BrokerParts) -> None:
@@ -175,8 +205,10 @@ def _asked(call: dict[str, TraceEntry]) -> JsonObject:
 
 def _question(call: dict[str, TraceEntry]) -> JsonObject | None:
     """What policies were asked, as far as the trace still holds it."""
-    decision = call.get("decision")
-    if decision is None or "input" not in decision.contents:
+    decision, first = call.get("decision"), call.get("asked first")
+    if decision is None or first is None:
         return None
-    question: JsonObject = orjson.loads(decision.contents["input"])
-    return question
+    question: JsonObject = orjson.loads(first.contents["input"])
+    if "input_patch" in decision.contents:
+        return patched(question, orjson.loads(decision.contents["input_patch"]))
+    return question if decision is first else None

@@ -91,6 +91,13 @@ class TraceConfig(_Section):
         default="",
         description="URI of the log's signing key; a file in the state folder if empty.",
     )
+    origin: str | None = Field(
+        default=None,
+        max_length=160,
+        description="Name of the log and of its key, as a URL without scheme"
+        " (`example.com/payments`), the same for good; `wardline/` and a random id if empty."
+        " No two logs of one key may share it.",
+    )
     evidence: Literal["buffered", "durable"] = Field(
         default="durable",
         description="Weakest evidence level; a policy may ask for more, never for less.",

@@ -109,6 +109,7 @@ async def open_broker(
             open_log(
                 layout.trace,
                 name=LOG_NAME,
+                origin=config.trace.origin,
                 signer=signer,
                 kek=kek,
                 memories=log_memories(config, state, signer),

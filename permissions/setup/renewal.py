@@ -77,6 +77,7 @@ async def renew_log(config: BrokerConfig) -> Renewed:
         async with open_log(
             layout.trace,
             name=LOG_NAME,
+            origin=config.trace.origin,
             signer=signer,
             kek=layout.vault_key(),
             config={"build": version("wardline")},

@@ -18,15 +18,13 @@ if TYPE_CHECKING:
     from permissions.trace.entry import TraceEntry
     from permissions.trace.vault import SealedContent, Vault
 
-VERSION = 1
+VERSION = 2
 ENTRY_PREFIX = b'{"body":'
 CONTENT_PREFIX = b'{"content":'
 CHECKPOINT_PREFIX = b'{"checkpoint":'
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}").fullmatch
-_MEMBERS = frozenset(
-    {"body", "call", "contents", "index", "origin", "run", "time", "type", "v"}
-)
-_FACTS = frozenset({"commitment", "sealed", "size"})
+_MEMBERS = frozenset({"body", "call", "contents", "index", "run", "time", "type", "v"})
+_DIGEST = re.compile(r"[A-Za-z0-9+/]{43}=").fullmatch
 _TEXT_OR_NULL = (str, type(None))
 
 
@@ -38,7 +36,7 @@ class Encoded(NamedTuple):
 
 
 def content_path(entry_type: str, name: str) -> str:
-    """What a commitment binds a content to besides its bytes."""
+    """What a content is bound to, besides its log and its run."""
     return f"{entry_type}/{name}"
 
 
@@ -59,27 +57,19 @@ def decode_entry(line: bytes) -> JsonObject:
         odd = min(entry.keys() ^ _MEMBERS)[:40]
         raise TraceIntegrityError(f"the member {odd!r} of an entry is missing or unknown")
     if entry["v"] != VERSION or type(entry["v"]) is not int:
-        raise TraceIntegrityError("the entry was written by a later version; update wardline")
+        raise TraceIntegrityError("the entry was written by another version of wardline")
     if not (
         type(entry["body"]) is dict
         and type(entry["contents"]) is dict
         and _is_count(entry["index"])
         and _is_count(entry["time"])
-        and type(entry["origin"]) is str
         and type(entry["type"]) is str
         and type(entry["run"]) in _TEXT_OR_NULL
         and type(entry["call"]) in _TEXT_OR_NULL
     ):
         raise TraceIntegrityError("a member of an entry has the wrong type")
-    for name, facts in entry["contents"].items():
-        if not (
-            _NAME(name)
-            and type(facts) is dict
-            and facts.keys() == _FACTS
-            and type(facts["commitment"]) is str
-            and type(facts["sealed"]) is str
-            and _is_count(facts["size"])
-        ):
+    for name, named in entry["contents"].items():
+        if not (_NAME(name) and type(named) is str and _DIGEST(named)):
             raise TraceIntegrityError("the facts about a content are malformed")
     codec.require_profile(entry["body"], depth=2, ascii_names=line.isascii())
     return entry
@@ -87,6 +77,10 @@ def decode_entry(line: bytes) -> JsonObject:
 
 def _is_count(value: object) -> bool:
     return type(value) is int and 0 <= value <= MAX_INTEGER
+
+
+def _is_empty(value: object) -> bool:
+    return value is None or value in ("", [], {}, ())
 
 
 class EntryEncoder:
@@ -97,6 +91,34 @@ class EntryEncoder:
         self._origin = origin
         self._vault = vault
         self._clock = clock
+        self._in_force: JsonObject = {}
+        """What the last `config` entry says decisions are made under."""
+
+    def body(self, entry: TraceEntry) -> JsonObject:
+        """The body as it is recorded.
+
+        `log.open` names the origin, links become tags, and what goes without saying is left
+        out: members that are null or empty, and of a decision the revision and the engine
+        when they are those of the last `config`.
+        """
+        body = {name: value for name, value in entry.body.items() if not _is_empty(value)}
+        kind = entry.type
+        if kind == "log.open":
+            body["origin"] = self._origin
+        elif kind == "config":
+            self._in_force = {"revision": body.get("policy"), "engine": body.get("engine")}
+        elif kind == "decision":
+            for name, value in self._in_force.items():
+                if body.get(name) == value:
+                    body.pop(name, None)
+        elif kind == "run.start" and body.get("resumed") is True:
+            self._vault.resume(entry.run)
+        return {**body, **self.tags(entry)}
+
+    def tags(self, entry: TraceEntry) -> dict[str, str]:
+        """What stands in the body for the links of an entry."""
+        tag = self._vault.tag
+        return {name: tag(entry.run, name, data) for name, data in entry.links.items()}
 
     def encode(self, entry: TraceEntry, index: int) -> Encoded:
         """The bytes of `entry` as the log's entry number `index`.
@@ -107,6 +129,7 @@ class EntryEncoder:
         kind = entry.type
         if kind not in KNOWN_TYPES:
             raise TraceError(f"no entry type {kind[:40]!r}")
+        run, body = entry.run, self.body(entry)
         sealed: dict[str, SealedContent] = {}
         for name in sorted(entry.contents):
             if not _NAME(name):
@@ -114,23 +137,22 @@ class EntryEncoder:
             sealed[name] = self._vault.seal(
                 entry.contents[name],
                 origin=self._origin,
-                run=entry.run,
+                run=run,
                 path=content_path(kind, name),
             )
         line = codec.encode(
             {
-                "body": entry.body,
+                "body": body,
                 "call": entry.call,
-                "contents": {name: content.facts for name, content in sealed.items()},
+                "contents": {name: content.digest for name, content in sealed.items()},
                 "index": index,
-                "origin": self._origin,
-                "run": entry.run or None,
+                "run": run or None,
                 "time": self._clock(),
                 "type": kind,
                 "v": VERSION,
             }
         )
         if kind == "run.end":
-            self._vault.forget(entry.run)
+            self._vault.forget(run)
         lines = b"\n".join((line, *(content.line for content in sealed.values()), b""))
         return Encoded(leaf_hash(line), lines)

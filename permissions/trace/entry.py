@@ -5,7 +5,8 @@ Entry types and their order follow a small state machine per call: `intent`, the
 `intent` without a terminal entry is a finding of the verifier, not an error to hide.
 
 Values an agent or a tool chose never stand in an entry: they go into `contents`, and the
-entry carries a salted commitment to their exact bytes.
+entry names the sealed bytes by their digest. A bare digest of such a value never stands in an
+entry either: it could be guessed at after the value was erased.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class TraceEntry:
     `body` holds plain facts: ASCII keys, strings, booleans, null, integers within
     ±(2^53 - 1), lists and objects of these; no floats (RFC 8785, restricted). `contents` maps
     a name (`arguments`, `input`, `result`, ...) to the exact bytes to be committed to and
-    sealed beside the log.
+    sealed beside the log. `links` maps a name to bytes that other entries of the run may be
+    found equal to: the log puts a keyed tag of them into the body under that name.
     """
 
     type: EntryType
@@ -54,6 +56,7 @@ class TraceEntry:
     call: str | None = None
     body: JsonObject = field(default_factory=dict)
     contents: Mapping[str, bytes] = field(default_factory=dict)
+    links: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

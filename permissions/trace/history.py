@@ -33,5 +33,5 @@ def history_of(run: str, *, directory: Path, kek: bytes) -> Iterator[PastEntry]:
                 entry.call,
                 dict(entry.body),
                 {name: entry.open(name, vault) for name in entry.sealed},
-                entry.index,
+                index=entry.index,
             )

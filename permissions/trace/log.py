@@ -29,7 +29,7 @@ from permissions.trace.encoder import EntryEncoder
 from permissions.trace.entry import TraceEntry
 from permissions.trace.recovery import recover
 from permissions.trace.store import Store
-from permissions.trace.vault import Vault
+from permissions.trace.vault import KEYS_FILE, Vault
 from permissions.trace.wakeup import Wakeup
 
 if TYPE_CHECKING:
@@ -151,6 +151,7 @@ async def open_log(
     signer: Signer,
     kek: bytes,
     config: JsonObject,
+    origin: str | None = None,
     memories: Sequence[CheckpointMemory] = (),
     follows: JsonObject | None = None,
     clock: Callable[[], int] = system_clock,
@@ -163,12 +164,14 @@ async def open_log(
 
     Args:
         directory: of this log alone; made when missing.
-        name: who writes, as a schema-less URL (`example.com/payments`). A new log's origin is
-            this and a random id, so that no two logs are ever taken for one another.
+        name: who writes, as a schema-less URL (`example.com/payments`). The origin of a new log
+            without one is this and a random id, so that no two are taken for one another.
         signer: signs the checkpoints; a log is continued by the key that began it.
         kek: the vault's key-encryption key, 32 bytes (`vault.load_kek`).
         config: body of the `config` entry: broker build, policy revision, tool registry
             digest, engine.
+        origin: what a new log is called, and one that is there must be: that, or a log begun in
+            its stead (`follows`), whose name is that and a random id.
         memories: what remembers, outside of the log, how far it went; one that does not go so
             far, or is another, is not continued. Entries are then appended on this event loop.
         follows: what a new log says of the one in whose stead it was begun.
@@ -182,9 +185,10 @@ async def open_log(
         TraceIntegrityError: what is there is not what this key signed, or what was there.
         StateError: a memory cannot be read.
     """
-    if not name or not is_origin(f"{name}/{'0' * 2 * _ID_BYTES}"):
-        raise ConfigError(f"{name[:80]!r} cannot name a log; use a URL without its scheme")
-    vault = Vault(kek, random=random)
+    said = name if origin is None else origin
+    if not said or not is_origin(f"{said}/{'0' * 2 * _ID_BYTES}"):
+        raise ConfigError(f"{said[:80]!r} cannot name a log; use a URL without its scheme")
+    vault = Vault(kek, keys=directory / KEYS_FILE, random=random)
     remembered = {each.source: await each.last() for each in memories}
     known = {source: note for source, note in remembered.items() if note is not None}
 
@@ -193,17 +197,18 @@ async def open_log(
         try:
             resumed = recover(directory, key=signer.public, known=known)
             store.resume(resumed.segment, resumed.offset)
-            origin = resumed.origin or f"{name}/{random(_ID_BYTES).hex()}"
+            named = resumed.origin or _new_origin(name, origin, follows, random)
+            _require_named(named, origin, directory)
             log = SignedLog(
-                origin=origin,
+                origin=named,
                 disk_seconds=disk_seconds,
                 memories=memories,
                 start=lambda notify: Committer(
                     store=store,
                     frontier=resumed.frontier,
-                    encoder=EntryEncoder(origin=origin, vault=vault, clock=clock),
+                    encoder=EntryEncoder(origin=named, vault=vault, clock=clock),
                     vault=vault,
-                    signer=CheckpointSigner(origin, signer),
+                    signer=CheckpointSigner(named, signer),
                     on_progress=notify,
                 ),
             )
@@ -226,6 +231,23 @@ async def open_log(
             except TraceWriteError as err:
                 _log.warning("checkpoint_not_kept", reason=str(err))
         store.close()
+
+
+def _new_origin(
+    name: str, origin: str | None, follows: JsonObject | None, random: Callable[[int], bytes]
+) -> str:
+    """What a new log is called: never as another one of the same key."""
+    if origin is None:
+        return f"{name}/{random(_ID_BYTES).hex()}"
+    return origin if follows is None else f"{origin}/{random(_ID_BYTES // 2).hex()}"
+
+
+def _require_named(named: str, origin: str | None, directory: Path) -> None:
+    if origin is not None and named != origin and not named.startswith(f"{origin}/"):
+        raise ConfigError(
+            f"the log in {directory} is {named[:200]}, and trace.origin says {origin[:200]}: put"
+            " it back, or begin a new log: wardline trace renew"
+        )
 
 
 def _opening(signer: Signer, follows: JsonObject | None) -> TraceEntry:

@@ -6,6 +6,7 @@ nothing: what it holds is gone with the process, and it proves nothing to anyone
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from permissions.errors import TraceError, TraceWriteError
@@ -49,7 +50,9 @@ class MemoryTrace:
                 self._encoder.encode(entry, first + offset)
         except TraceError as err:
             raise TraceWriteError(f"an entry cannot be recorded: {err}") from err
-        self.entries.extend(entries)
+        self.entries.extend(
+            replace(each, body={**each.body, **self._encoder.tags(each)}) for each in entries
+        )
         self.evidence.extend([evidence] * len(entries))
         return Receipt(first, len(entries))
 

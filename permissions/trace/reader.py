@@ -1,8 +1,8 @@
 """Reads a log entry by entry, in constant memory.
 
 Only entries under a checkpoint line are given; a torn or unfinished tail is not. Nothing is
-verified here beyond the form of a line and, for opened contents, their commitment: verify
-first what you want to rely on.
+verified here beyond the form of a line and the digests of sealed contents: verify first what
+you want to rely on.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from permissions.errors import TraceError, TraceIntegrityError
+from permissions.trace import codec
 from permissions.trace.encoder import (
     CHECKPOINT_PREFIX,
     CONTENT_PREFIX,
@@ -20,6 +21,7 @@ from permissions.trace.encoder import (
 )
 from permissions.trace.merkle import leaf_hash
 from permissions.trace.store import read_lines, segments
+from permissions.trace.vault import line_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,20 +42,20 @@ class RecordedEntry:
     run: str | None
     call: str | None
     body: JsonObject
-    facts: Mapping[str, JsonObject]
-    """What the entry says of each content: `commitment`, `sealed`, `size`."""
+    digests: Mapping[str, str]
+    """By the name of each content: the digest of its sealed line."""
     sealed: Mapping[str, bytes]
     """The sealed lines that are still there, by the content's name."""
     leaf: bytes
 
     def open(self, name: str, vault: VaultReader) -> bytes:
-        """One content, checked against its commitment.
+        """One content, of the sealed line that the entry names.
 
         Raises:
-            TraceIntegrityError: it is not what was committed to.
+            TraceIntegrityError: it does not open as it has to.
             TraceError: the entry has no such content, or it is absent or erased.
         """
-        if name not in self.facts:
+        if name not in self.digests:
             raise TraceError(f"entry {self.index} has no content {name[:40]!r}")
         if name not in self.sealed:
             raise TraceError(f"the content {name!r} of entry {self.index} is not kept here")
@@ -62,7 +64,6 @@ class RecordedEntry:
             origin=self.origin,
             run=self.run or "",
             path=content_path(self.type, name),
-            commitment=self.facts[name]["commitment"],
         )
 
     def document(self) -> JsonObject:
@@ -74,7 +75,7 @@ class RecordedEntry:
             "run": self.run,
             "call": self.call,
             "body": self.body,
-            "contents": dict(self.facts),
+            "contents": dict(self.digests),
             "leaf": self.leaf.hex(),
         }
 
@@ -99,8 +100,9 @@ def read_entries(directory: Path) -> Iterator[RecordedEntry]:
         elif data.startswith(CONTENT_PREFIX) and pending:
             pending[-1][1].append(data)
         elif data.startswith(CHECKPOINT_PREFIX):
+            origin = _origin(data)
             for entry, contents in () if is_torn else pending:
-                yield _recorded(entry, contents)
+                yield _recorded(entry, contents, origin)
             pending.clear()
             is_torn = False
 
@@ -123,27 +125,33 @@ def log_origin(directory: Path) -> str | None:
     return None if first is None else first.origin
 
 
-def _recorded(line: bytes, contents: list[bytes]) -> RecordedEntry:
+def _origin(line: bytes) -> str:
+    """The log's name, as a checkpoint line has it."""
+    try:
+        return str(codec.parse(line)["checkpoint"]).partition("\n")[0]
+    except (TraceError, KeyError) as err:
+        raise TraceIntegrityError("a checkpoint line of the trace is malformed") from err
+
+
+def _recorded(line: bytes, contents: list[bytes], origin: str) -> RecordedEntry:
     try:
         entry = decode_entry(line)
     except TraceError as err:
         raise TraceIntegrityError(f"a line of the trace is malformed: {err}") from err
-    kind = entry["type"]
-    names = {content_path(kind, name).encode(): name for name in entry["contents"]}
+    names = {named: name for name, named in entry["contents"].items()}
     sealed = {}
     for content in contents:
-        path = content[len(CONTENT_PREFIX) + 1 :].partition(b'"')[0]
-        if path in names:
-            sealed[names[path]] = content
+        if (name := names.get(line_digest(content))) is not None:
+            sealed[name] = content
     return RecordedEntry(
         index=entry["index"],
-        origin=entry["origin"],
+        origin=origin,
         time=entry["time"],
-        type=kind,
+        type=entry["type"],
         run=entry["run"],
         call=entry["call"],
         body=entry["body"],
-        facts=entry["contents"],
+        digests=entry["contents"],
         sealed=sealed,
         leaf=leaf_hash(line),
     )

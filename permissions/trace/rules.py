@@ -43,12 +43,13 @@ KNOWN_TYPES = LOG_TYPES | RUN_TYPES | CALL_TYPES
 
 @dataclass(slots=True)
 class CallState:
-    """Where a call stands that has not ended; `key` is the digest of its own key."""
+    """Where a call stands that has not ended; `key` and `args` are tags of what they name."""
 
     run: str
     call: str
     since: int
     key: str | None = None
+    args: str | None = None
     tool: str | None = None
     last: str = "intent"
     permitted: bool = False
@@ -61,7 +62,7 @@ class CallState:
     connections: set[int] = field(default_factory=set)
     """Numbers of the connections that were permitted and have not been reported."""
     held: str | None = None
-    """Digest of its change set, until the fate of that is recorded."""
+    """Tag of its change set, until the fate of that is recorded."""
     committable: bool = False
     """Whether the last decision about its change set permits."""
 
@@ -188,9 +189,8 @@ class Story:
             if call in state.open or call in state.ended:
                 yield f"call {call!r} has a second intent"
                 return
-            key = entry["body"].get("key")
-            tool = entry["body"].get("tool")
-            state.open[call] = CallState(run, call, entry["index"], key, tool)
+            key, args, tool = (entry["body"].get(name) for name in ("key", "args", "tool"))
+            state.open[call] = CallState(run, call, entry["index"], key, args, tool)
             return
         current = state.open.get(call)
         if current is None:
@@ -233,7 +233,9 @@ class Story:
         if run is self._late.get(call.run):
             yield f"start of call {call.call!r} after the end of its run"
         yield from self._use(entry, call)
-        index, args = entry["index"], entry["body"].get("args_digest")
+        index, args = entry["index"], entry["body"].get("args")
+        if args != call.args:
+            yield f"call {call.call!r} was started with other arguments than it was asked for"
         if call.key is not None and args is not None:
             call.begun = _short(f"{call.key}\n{call.tool}\n{args}")
             first = run.begun.setdefault(call.begun, index)
@@ -289,7 +291,6 @@ def _may_follow_start(kind: str, call: CallState) -> bool:
 
 
 def _decided(name: str, body: JsonObject, call: CallState) -> Iterator[str]:
-    """A log of an earlier version has decisions about calls only, and does not say so."""
     action = body.get("action", "tools/call")
     permitted = body.get("permitted") is True
     if (action == "tools/call") == call.started:
@@ -314,10 +315,10 @@ def _observed(name: str, kind: str, body: JsonObject, call: CallState) -> Iterat
         case "effect", "changes":
             if call.held is not None:
                 yield f"{name} has a second change set"
-            call.held, call.committable = str(body.get("digest")), False
+            call.held, call.committable = str(body.get("change_set")), False
             call.requested = call.approved = None  # what let it run lets nothing be committed
         case "effect", "fate":
-            if body.get("digest") != call.held:
+            if body.get("change_set") != call.held:
                 yield f"{name} ends another change set than its own"
             if body.get("fate") == "committed" and not call.committable:
                 yield f"{name} was committed without a permit"
@@ -325,7 +326,7 @@ def _observed(name: str, kind: str, body: JsonObject, call: CallState) -> Iterat
 
 
 def _connected(name: str, body: JsonObject, call: CallState) -> Iterator[str]:
-    """Each permit lets one connection through; earlier versions did not number them."""
+    """Each permit lets one connection through."""
     number = body.get("connection")
     if type(number) is int and number in call.connections:
         call.connections.discard(number)

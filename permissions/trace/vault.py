@@ -1,14 +1,10 @@
-"""Contents: committed to in the entry, sealed beside it, opened only with the vault's key.
+"""The keys of a log's contents: one for each run, wrapped, in a file of their own.
 
-* The commitment is HMAC-SHA256(salt, path || 0x00 || bytes) under a fresh 32-byte salt, so
-  nobody can guess at short contents, and one content can be disclosed without another.
-* The sealed form is AES-256-GCM over salt || bytes, under a random key per run. Run keys are
-  wrapped (RFC 3394) by one key-encryption key, in a file of their own: destroying a run's
-  line there erases its contents for good, and no proof over the log changes.
-* What stands in the open is the size, rounded up to a power of two.
+Run keys are random and wrapped (RFC 3394) by one key-encryption key. Destroying a run's lines in
+that file erases its contents and makes its tags mean nothing; no proof over the log changes. A
+run that goes on keeps its key, so that its tags stay comparable.
 
-The sealed line gives the exact size away; leave sealed lines out when you hand on a log. Who
-holds the key-encryption key and the files can read everything.
+Who holds the key-encryption key and the files can read everything.
 """
 
 from __future__ import annotations
@@ -16,12 +12,10 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import hmac
+import mmap
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import (
     InvalidUnwrap,
     aes_key_unwrap,
@@ -32,18 +26,15 @@ from permissions.errors import SigningError, TraceError, TraceIntegrityError
 from permissions.files import make_folder
 from permissions.signing.keys import read_secret, write_secret
 from permissions.trace import codec
+from permissions.trace.sealing import MAX_CONTENT, NONCE_BYTES, Box, RunKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 KEYS_FILE = "vault.keys"
-MAX_CONTENT = 16 * 1024 * 1024
-MAX_SEALED_LINE = MAX_CONTENT * 4 // 3 + 4096
+MAX_SEALED_LINE = MAX_CONTENT * 4 // 3 + 4096 + MAX_CONTENT // 6
 _KEY_BYTES = 32
-_SALT_BYTES = 32
-_NONCE_BYTES = 12
-_KEYID_BYTES = 8
 
 
 class VaultKeyError(TraceError):
@@ -53,18 +44,8 @@ class VaultKeyError(TraceError):
 class SealedContent(NamedTuple):
     """What the entry says of a content under its name, and the line that follows it."""
 
-    facts: dict[str, str | int]
+    digest: str
     line: bytes
-
-
-def commit(salt: bytes, path: str, data: bytes) -> str:
-    """The salted commitment to `data` at `path`, 64 hex digits."""
-    return hmac.digest(salt, b"%b\x00%b" % (path.encode(), data), "sha256").hex()
-
-
-def size_bucket(length: int) -> int:
-    """The length rounded up to a power of two, 64 at least."""
-    return max(64, 1 << max(length - 1, 0).bit_length())
 
 
 def make_kek(path: Path, *, random: Callable[[int], bytes] = os.urandom) -> None:
@@ -96,14 +77,27 @@ def load_kek(path: Path) -> bytes:
     return kek
 
 
-class Vault:
-    """Seals the contents of a log that is being written."""
+def line_digest(line: bytes) -> str:
+    """What an entry says of a sealed line (without its newline): SHA-256, base64."""
+    return base64.b64encode(hashlib.sha256(line).digest()).decode()
 
-    def __init__(self, kek: bytes, *, random: Callable[[int], bytes] = os.urandom) -> None:
+
+class Vault:
+    """Seals the contents of a log that is being written, and tags what they say."""
+
+    def __init__(
+        self,
+        kek: bytes,
+        *,
+        keys: Path | None = None,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        """`keys` is the file of run keys, in which a run that goes on finds its own."""
         self._kek = kek
         self._kek_id = _kek_id(kek)
+        self._keys = keys
         self._random = random
-        self._run_keys: dict[str, tuple[str, AESGCM]] = {}
+        self._run_keys: dict[str, RunKey] = {}
         self._fresh: list[bytes] = []
 
     def seal(self, data: bytes, *, origin: str, run: str, path: str) -> SealedContent:
@@ -112,24 +106,15 @@ class Vault:
         Raises:
             TraceError: it is larger than 16 MiB.
         """
-        if len(data) > MAX_CONTENT:
-            raise TraceError(f"a content of {len(data)} bytes is larger than {MAX_CONTENT}")
-        keyid, cipher = self._run_keys.get(run) or self._new_key(run)
-        fresh = self._random(_SALT_BYTES + _NONCE_BYTES)
-        salt, nonce = fresh[:_SALT_BYTES], fresh[_SALT_BYTES:]
-        sealed = cipher.encrypt(nonce, salt + data, _bound_to(origin, run, path))
-        # Written by hand: all three values are known to need no escape.
-        line = b'{"content":"%b","key":"%b","sealed":"%b"}' % (
-            path.encode(),
-            keyid.encode(),
-            base64.b64encode(nonce + sealed),
-        )
-        facts: dict[str, str | int] = {
-            "commitment": commit(salt, path, data),
-            "sealed": hashlib.sha256(line).hexdigest(),
-            "size": size_bucket(len(data)),
-        }
-        return SealedContent(facts, line)
+        key = self._run_keys.get(run) or self._new_key(run)
+        box = key.seal(data, nonce=self._random(NONCE_BYTES), bound=bound_to(origin, run, path))
+        line = b'{"content":"%b"}' % base64.b64encode(box)
+        return SealedContent(line_digest(line), line)
+
+    def tag(self, run: str, name: str, data: bytes) -> str:
+        """A keyed commitment that is equal for equal data in the same run, in base64."""
+        key = self._run_keys.get(run) or self._new_key(run)
+        return base64.b64encode(key.tag(name, data)).decode()
 
     def take_fresh_keys(self) -> bytes:
         """Lines for the keys file, which must be durable before anything sealed with them."""
@@ -137,20 +122,42 @@ class Vault:
         self._fresh.clear()
         return lines
 
+    def resume(self, run: str) -> None:
+        """Takes up the key a run had before, if it is still there."""
+        if run not in self._run_keys and (raw := self._earlier(run)) is not None:
+            self._run_keys[run] = RunKey(raw)
+
     def forget(self, run: str) -> None:
-        """Drops the run's key from memory; should the run go on, it gets another."""
+        """Drops the run's key from memory."""
         self._run_keys.pop(run, None)
 
-    def _new_key(self, run: str) -> tuple[str, AESGCM]:
-        keyid, key = self._random(_KEYID_BYTES).hex(), self._random(_KEY_BYTES)
+    def _earlier(self, run: str) -> bytes | None:
+        if self._keys is None or not self._keys.exists() or not self._keys.stat().st_size:
+            return None
+        said = b'"run":%b,' % codec.encode({"run": run})[7:-1]
+        with (
+            self._keys.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as found,
+        ):
+            at = found.rfind(said)
+            while at >= 0:
+                start, end = found.rfind(b"\n", 0, at) + 1, found.find(b"\n", at)
+                line = _KeyLine.parse(found[start : end if end >= 0 else len(found)])
+                if line is not None and line.run == run and line.kek == self._kek_id:
+                    return line.unwrapped(self._kek)
+                at = found.rfind(said, 0, at)
+        return None
+
+    def _new_key(self, run: str) -> RunKey:
+        key = self._random(_KEY_BYTES)
         document = {
             "kek": self._kek_id,
-            "key": keyid,
+            "key": _key_id(run, key),
             "run": run,
             "wrapped": base64.b64encode(aes_key_wrap(self._kek, key)).decode(),
         }
         self._fresh.append(codec.encode(document) + b"\n")
-        self._run_keys[run] = keyid, AESGCM(key)
+        self._run_keys[run] = RunKey(key)
         return self._run_keys[run]
 
 
@@ -183,73 +190,116 @@ class VaultReader:
     def __init__(self, directory: Path, kek: bytes | None) -> None:
         self._kek = kek
         self._kek_id = None if kek is None else _kek_id(kek)
-        self._wrapped = _read_keys(directory / KEYS_FILE)
-        self._ciphers: dict[str, AESGCM] = {}
+        self._lines: dict[str, list[_KeyLine]] = {}
+        for line in _read_keys(directory / KEYS_FILE):
+            self._lines.setdefault(line.run, []).append(line)
+        self._run_keys: dict[str, list[RunKey]] = {}
 
-    def open(self, line: bytes, *, origin: str, run: str, path: str, commitment: str) -> bytes:
-        """The content, checked against the commitment in its entry.
+    def open(self, line: bytes, *, origin: str, run: str, path: str) -> bytes:
+        """The content of a sealed line that its entry names.
 
         Raises:
-            TraceIntegrityError: the line is malformed or altered, or holds something else
-                than what was committed to.
+            TraceIntegrityError: the line is malformed or altered.
             VaultKeyError: its key is wrapped by a key-encryption key that is not at hand.
             TraceError: its key is not in the keys file any more.
         """
         try:
-            document = codec.decode(line, limit=MAX_SEALED_LINE)
-            keyid = document["key"]
-            raw = base64.b64decode(document["sealed"], validate=True)
-        except (TraceError, KeyError, TypeError, binascii.Error) as err:
+            raw = codec.parse(line, limit=MAX_SEALED_LINE)["content"]
+            box = Box.parse(base64.b64decode(raw, validate=True))
+        except (TraceError, KeyError, TypeError, ValueError, binascii.Error) as err:
             raise TraceIntegrityError("a sealed content is malformed") from err
-        try:
-            opened = self._cipher(keyid).decrypt(
-                raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _bound_to(origin, run, path)
-            )
-        except (InvalidTag, ValueError) as err:
-            raise TraceIntegrityError("a sealed content does not open with its key") from err
-        salt, data = opened[:_SALT_BYTES], opened[_SALT_BYTES:]
-        if not hmac.compare_digest(commit(salt, path, data), commitment):
-            raise TraceIntegrityError("a sealed content is not what was committed to")
-        return data
+        for key in self._keys_of(run):
+            if box.is_of(content_key := key.content_key(box.nonce)):
+                return box.open(content_key, bound_to(origin, run, path))
+        self._require_own(run)
+        raise TraceError(f"the key of a sealed content of run {run[:80]!r} is not there")
 
-    def _cipher(self, keyid: str) -> AESGCM:
-        cipher = self._ciphers.get(keyid)
-        if cipher is None:
-            kek_id, wrapped = self._wrapped.get(keyid, (None, b""))
-            if kek_id is None:
-                raise TraceError(f"the key {keyid[:16]!r} of a sealed content is not there")
+    def tags(self, run: str, name: str, data: bytes) -> list[str]:
+        """The tags this may have: one for each key of the run; none when all are gone."""
+        found = self._keys_of(run)
+        return [base64.b64encode(key.tag(name, data)).decode() for key in found]
+
+    def _require_own(self, run: str) -> None:
+        for line in self._lines.get(run, ()):
             if self._kek is None:
-                raise VaultKeyError(f"the vault's key ({kek_id[:16]}) is not there")
-            if kek_id != self._kek_id:
+                raise VaultKeyError(f"the vault's key ({line.kek[:16]}) is not there")
+            if line.kek != self._kek_id:
                 raise VaultKeyError(
-                    f"a content is sealed under another vault key ({kek_id[:16]})"
+                    f"a content is sealed under another vault key ({line.kek[:16]})"
                 )
-            try:
-                cipher = AESGCM(aes_key_unwrap(self._kek, wrapped))
-            except (InvalidUnwrap, ValueError) as err:
-                raise TraceIntegrityError(f"the key {keyid[:16]!r} was altered") from err
-            self._ciphers[keyid] = cipher
-        return cipher
+
+    def _keys_of(self, run: str) -> list[RunKey]:
+        keys = self._run_keys.get(run)
+        if keys is None:
+            kek = self._kek
+            keys = (
+                []
+                if kek is None
+                else [
+                    RunKey(line.unwrapped(kek))
+                    for line in self._lines.get(run, ())
+                    if line.kek == self._kek_id
+                ]
+            )
+            self._run_keys[run] = keys
+        return keys
 
 
-def _read_keys(path: Path) -> dict[str, tuple[str, bytes]]:
-    keys: dict[str, tuple[str, bytes]] = {}
+class _KeyLine(NamedTuple):
+    kek: str
+    key: str
+    run: str
+    wrapped: bytes
+
+    @classmethod
+    def parse(cls, line: bytes) -> _KeyLine | None:
+        try:
+            found = codec.decode(line)
+            return cls(
+                str(found["kek"]),
+                str(found["key"]),
+                str(found["run"]),
+                base64.b64decode(found["wrapped"]),
+            )
+        except (TraceError, KeyError, TypeError, ValueError, binascii.Error):
+            return None  # torn or erased; what it sealed is reported where it is read
+
+    def unwrapped(self, kek: bytes) -> bytes:
+        """The run key.
+
+        Raises:
+            TraceIntegrityError: the line was altered.
+        """
+        try:
+            key = aes_key_unwrap(kek, self.wrapped)
+        except (InvalidUnwrap, ValueError) as err:
+            raise TraceIntegrityError(f"the key {self.key[:16]!r} was altered") from err
+        if _key_id(self.run, key) != self.key:
+            raise TraceIntegrityError(
+                f"the key {self.key[:16]!r} is another than its line says"
+            )
+        return key
+
+
+def _read_keys(path: Path) -> Iterator[_KeyLine]:
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
-        return keys
+        return
     for line in lines:
-        try:
-            document = codec.decode(line)
-            keys[document["key"]] = document["kek"], base64.b64decode(document["wrapped"])
-        except (TraceError, KeyError, TypeError, binascii.Error):
-            continue  # torn or erased; what it sealed is reported where it is read
-    return keys
+        if (found := _KeyLine.parse(line)) is not None:
+            yield found
+
+
+def bound_to(origin: str, run: str, path: str) -> bytes:
+    """What a box is bound to: its log, its run, and its entry's type and its name."""
+    return f"{origin}\n{run}\n{path}".encode()
+
+
+def _key_id(run: str, key: bytes) -> str:
+    said = b"wardline/v2 run key\x00%b\x00%b" % (run.encode(), key)
+    return hashlib.sha256(said).hexdigest()[:16]
 
 
 def _kek_id(kek: bytes) -> str:
     return hashlib.sha256(b"wardline vault key\x00" + kek).hexdigest()[:16]
-
-
-def _bound_to(origin: str, run: str, path: str) -> bytes:
-    return f"{origin}\n{run}\n{path}".encode()

@@ -5,7 +5,7 @@ In one pass and in constant memory per open run (RFC 6962 roots need one hash pe
 1. each line is parsed strictly and must be in canonical form, each entry must have the next
    index and the log's origin;
 2. each sealed content must be one its entry names by digest, and, with the vault's key, must
-   open to what the entry commits to;
+   open, and say what the body of its entry says of it (`restated`);
 3. at each checkpoint the root over the line bytes must be the signed one;
 4. checkpoints kept outside must be of this very log: that finds a cut tail, a rewritten or
    restored log, and a fork;
@@ -41,6 +41,7 @@ from permissions.trace.encoder import (
     content_path,
     decode_entry,
 )
+from permissions.trace.entry import TERMINAL
 from permissions.trace.report import (
     Anchor,
     Completeness,
@@ -51,14 +52,15 @@ from permissions.trace.report import (
     OpenCall,
     Report,
 )
-from permissions.trace.rules import Story
+from permissions.trace.restated import CallFacts, Opened
+from permissions.trace.rules import CALL_TYPES, Story
 from permissions.trace.store import (
     Line,
     read_lines,
     segment_path,
     segments,
 )
-from permissions.trace.vault import VaultKeyError
+from permissions.trace.vault import VaultKeyError, line_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -140,8 +142,12 @@ class _Auditor:
         self._count = 0
         self._subtrees: list[tuple[int, bytes]] = []
         self._batch: list[JsonObject] = []
-        self._expected: dict[str, tuple[str, str]] = {}
+        self._expected: dict[str, str] = {}
         self._entry: JsonObject = {}
+        self._opened: dict[str, bytes] = {}
+        self._facts: dict[tuple[str | None, str | None], CallFacts] = {}
+        """What was opened of each call that has not ended."""
+        self._batch_findings: list[tuple[int, str]] = []
         self._contents: Counter[str] = Counter()
         self._batch_contents: Counter[str] = Counter()
         """What became of the contents since the last checkpoint."""
@@ -242,20 +248,19 @@ class _Auditor:
             self._learn(document)
         if document["index"] != self._count:
             raise TraceIntegrityError(f"entry {document['index']} stands at {self._count}")
-        if document["origin"] != self._origin:
-            raise TraceIntegrityError("the entry belongs to another log")
         if len(self._batch) >= MAX_BATCH:
             raise TraceIntegrityError(f"no checkpoint over {MAX_BATCH} entries")
         self._batch.append(document)
         self._entry = document
-        for name, facts in document["contents"].items():
-            self._expected[facts["sealed"]] = name, facts["commitment"]
+        for name, named in document["contents"].items():
+            self._expected[named] = name
         self._merge(hashlib.sha256(b"\x00" + data).digest())
 
     def _learn(self, document: JsonObject) -> None:
-        self._origin = document["origin"]
-        if document["type"] != "log.open":
-            raise TraceIntegrityError("the log does not begin with log.open")
+        origin = document["body"].get("origin")
+        if document["type"] != "log.open" or type(origin) is not str:
+            raise TraceIntegrityError("the log does not begin with log.open and its origin")
+        self._origin = origin
         if self._key is None:
             try:
                 self._key = PublicKey.parse(str(document["body"].get("key")))
@@ -299,20 +304,18 @@ class _Auditor:
         return folded
 
     def _take_content(self, data: bytes) -> None:
-        named = self._expected.pop(hashlib.sha256(data).hexdigest(), None)
-        if named is None:
+        name = self._expected.pop(line_digest(data), None)
+        if name is None:
             raise TraceIntegrityError("a sealed content is not one its entry names")
         if self._vault is None:
             self._batch_contents["sealed"] += 1
             return
-        name, commitment = named
         try:
-            self._vault.open(
+            self._opened[name] = self._vault.open(
                 data,
-                origin=self._entry["origin"],
+                origin=self._origin or "",
                 run=self._entry["run"] or "",
                 path=content_path(self._entry["type"], name),
-                commitment=commitment,
             )
         except VaultKeyError as err:
             self._batch_contents["locked"] += 1
@@ -330,6 +333,28 @@ class _Auditor:
     def _close_entry(self) -> None:
         self._batch_contents["absent"] += len(self._expected)
         self._expected.clear()
+        entry, self._entry = self._entry, {}
+        opened, self._opened = self._opened, {}
+        kind = entry.get("type")
+        if kind == "plan" or kind in CALL_TYPES:
+            self._compare(entry, opened)
+
+    def _compare(self, entry: JsonObject, opened: dict[str, bytes]) -> None:
+        called = entry["run"], entry["call"]
+        facts = self._facts.setdefault(called, CallFacts())
+        said = Opened(
+            entry["type"],
+            entry["body"],
+            frozenset(entry["contents"]),
+            opened,
+            lambda name, data: self._tags(entry["run"] or "", name, data),
+        )
+        self._batch_findings += ((entry["index"], text) for text in facts.contradictions(said))
+        if entry["type"] in TERMINAL or entry["type"] == "plan":
+            del self._facts[called]
+
+    def _tags(self, run: str, name: str, data: bytes) -> list[str]:
+        return [] if self._vault is None else self._vault.tags(run, name, data)
 
     def _take_checkpoint(self, line: Line) -> None:
         self._close_entry()
@@ -347,12 +372,15 @@ class _Auditor:
         self._checkpoints += 1
         self._end = End(line.segment, line.offset + len(line.data) + 1)
         self._unsigned = 0
-        for document in self._batch:
-            for text in self._story.observe(document):
-                self._findings_count += 1
-                if len(self._findings) < _LISTED_FINDINGS:
-                    self._findings.append(Finding(document["index"], text))
+        found = [
+            (each["index"], text) for each in self._batch for text in self._story.observe(each)
+        ]
+        for index, text in sorted([*found, *self._batch_findings]):
+            self._findings_count += 1
+            if len(self._findings) < _LISTED_FINDINGS:
+                self._findings.append(Finding(index, text))
         self._batch.clear()
+        self._batch_findings.clear()
         self._contents.update(self._batch_contents)
         self._batch_contents.clear()
         for index, reason in self._batch_unopened:

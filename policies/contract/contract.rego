@@ -122,7 +122,6 @@ well_formed if {
 	every label in context.labels {
 		is_string(label)
 	}
-	is_array(context.history)
 	here := context.environment
 	is_string(here.name)
 	type_name(here.workspace) in {"string", "null"}
@@ -310,7 +309,6 @@ _context if {
 	is_string(input.context.call)
 	_whole(input.context.time)
 	_strings(input.context.labels)
-	is_array(input.context.history)
 	is_string(input.context.environment.name)
 	_nullable_string(input.context.environment.workspace)
 	is_array(input.context.environment.isolation)

@@ -362,7 +362,7 @@ def test_erased_key_leaves_the_proofs_standing(tmp_path: Path):
     report = verified(tmp_path, vault=VaultReader(tmp_path, KEK))
 
     assert report.integrity.verdict == "signed"
-    assert report.completeness.contents.erased == 6
+    assert report.completeness.contents.erased == 8
     assert report.completeness.contents.checked == 0
     [finding] = report.completeness.findings
     assert "no entry says that it was erased" in finding.text
@@ -388,7 +388,7 @@ def test_wrong_vault_key_opens_nothing(tmp_path: Path):
 
     assert report.completeness.contents.checked == 0
     assert report.completeness.contents.erased == 0
-    assert report.completeness.contents.locked == 6
+    assert report.completeness.contents.locked == 8
     assert "another vault key" in report.completeness.findings[0].text
     assert not report.completeness.is_whole
 

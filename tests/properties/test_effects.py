@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import tempfile
 from contextlib import suppress
@@ -13,7 +12,7 @@ import anyio
 import pytest
 from editing import editor, script
 from effort import tries
-from faults import findings
+from faults import findings, inputs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from overlays import fill, has_leftovers, tree
@@ -118,13 +117,17 @@ def as_in_place(folder: Path, edits: list[str]) -> Tree:
 def permits_of(entries: list[TraceEntry]) -> list[str]:
     """Digests of the change sets that policy permitted, from the recorded inputs."""
     asked = [
-        json.loads(entry.contents["input"])["resource"]["properties"]
-        for entry in entries
-        if entry.type == "decision" and entry.body["permitted"]
+        document["resource"]["properties"]
+        for entry, document in inputs(entries)
+        if entry.body["permitted"]
     ]
     return [each["digest"] for each in asked if "digest" in each]
 
 
 def digests_of(entries: list[TraceEntry]) -> list[str]:
     """Digests of the change sets that were committed."""
-    return [entry.body["digest"] for entry in entries if entry.body.get("fate") == "committed"]
+    return [
+        entry.links["change_set"].decode()
+        for entry in entries
+        if entry.body.get("fate") == "committed"
+    ]

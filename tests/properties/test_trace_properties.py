@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from json_values import json_values
 from logs import CONFIG, KEK, NAME, SIGNER, seeded, ticking, tree_root, write_log
 from pymerkle import InmemoryTree
+from second_verifier import applied
 
 from permissions.errors import TraceError
 from permissions.signing.canonical import MAX_INTEGER
@@ -24,6 +26,7 @@ from permissions.trace import codec
 from permissions.trace.entry import TraceEntry
 from permissions.trace.log import open_log
 from permissions.trace.merkle import Frontier, leaf_hash
+from permissions.trace.patch import difference, patched
 from permissions.trace.reader import read_entries
 from permissions.trace.store import segment_path
 from permissions.trace.vault import VaultReader
@@ -45,6 +48,23 @@ def test_a_line_is_its_rfc_8785_form_and_reads_back(document: dict[str, object])
 
     assert line == rfc8785.dumps(document)
     assert codec.decode(line) == document
+
+
+inputs = st.dictionaries(
+    st.sampled_from(["a", "b", "c/d", "e~f", ""]),
+    json_values(st.none() | st.booleans() | integers),
+)
+
+
+@given(inputs, inputs)
+def test_a_patch_makes_the_later_input_of_the_first(old: dict[str, Any], new: dict[str, Any]):
+    before = json.dumps(old, sort_keys=True)
+    patch = difference(old, new)
+
+    assert json.dumps(patched(old, patch), sort_keys=True) == json.dumps(new, sort_keys=True)
+    assert json.dumps(old, sort_keys=True) == before
+    assert (patch == []) == (before == json.dumps(new, sort_keys=True))
+    assert applied(json.loads(before), patch) == new
 
 
 @given(st.binary(max_size=60))
@@ -162,8 +182,11 @@ def test_what_is_recorded_reads_back(rows: list[tuple[dict[str, object], dict[st
         vault = VaultReader(Path(directory), KEK)
         report = verify_trace(Path(directory), key=SIGNER.public, vault=vault)
         found = [each for each in read_entries(Path(directory)) if each.type == "intent"]
-        opened = [{name: each.open(name, vault) for name in each.facts} for each in found]
+        opened = [{name: each.open(name, vault) for name in each.digests} for each in found]
 
     assert report.integrity.verdict == "signed"
-    assert [each.body for each in found] == [body for body, _ in rows]
+    # What is null or empty is left out.
+    empty = (None, "", [], {})
+    kept = [{n: v for n, v in body.items() if v not in empty} for body, _ in rows]
+    assert [each.body for each in found] == kept
     assert opened == [contents for _, contents in rows]

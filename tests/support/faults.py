@@ -7,12 +7,14 @@ before or after one use of one method.
 from __future__ import annotations
 
 import inspect
+import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import anyio.lowlevel
 
 from permissions.broker.broker import PermissionBroker
+from permissions.trace.patch import patched
 from permissions.trace.rules import Story
 
 if TYPE_CHECKING:
@@ -174,6 +176,21 @@ def findings(entries: Iterable[TraceEntry]) -> list[str]:
             }
         )
     return [*said, *(f"call {call.call} has no end" for call in story.open_calls)]
+
+
+def inputs(entries: Iterable[TraceEntry]) -> list[tuple[TraceEntry, JsonObject]]:
+    """Each decision with what policies were asked; after the first one patches are kept."""
+    first: dict[str | None, JsonObject] = {}
+    found: list[tuple[TraceEntry, JsonObject]] = []
+    for entry in entries:
+        if entry.type == "decision":
+            if "input" in entry.contents:
+                asked = first[entry.call] = json.loads(entry.contents["input"])
+            else:
+                patch = json.loads(entry.contents["input_patch"])
+                asked = patched(first[entry.call], patch)
+            found.append((entry, asked))
+    return found
 
 
 def types_of(entries: Iterable[TraceEntry], call: str) -> list[str]:

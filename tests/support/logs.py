@@ -7,6 +7,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import anyio
+import orjson
 
 from permissions.signing.keys import memory_signer
 from permissions.trace.entry import TraceEntry
@@ -25,6 +26,8 @@ FOREIGN = memory_signer(b"another key that signs no log 32")
 KEK = b"the key that wraps the run keys."
 NAME = "logs.example"
 CONFIG = {"build": "0", "policy": "sha256:0", "engine": "none", "registry": "sha256:0"}
+ARGUMENTS = b'{"path":"a"}'
+TAGGED = {"args": ARGUMENTS}
 START = 1_750_000_000_000_000
 
 
@@ -55,10 +58,30 @@ def run_end(run: str, calls: int) -> TraceEntry:
 def before(run: str, call: str) -> list[TraceEntry]:
     """What is recorded before a permitted call."""
     return [
-        TraceEntry("intent", run, call, {"tool": "read"}, {"arguments": b'{"path":"a"}'}),
-        TraceEntry("decision", run, call, {"permitted": True}, {"input": b"{}"}),
-        TraceEntry("start", run, call, {"isolation": "none", "request": None}),
+        TraceEntry("intent", run, call, {"tool": "read"}, {"arguments": ARGUMENTS}, TAGGED),
+        decision(run, call),
+        TraceEntry("start", run, call, {"isolation": "none", "request": None}, links=TAGGED),
     ]
+
+
+def decision(run: str, call: str, *, permitted: bool = True) -> TraceEntry:
+    """What the decision point answered about such a call."""
+    asked = {
+        "action": {"name": "tools/call"},
+        "resource": {"properties": {"args": {"path": "a"}}},
+    }
+    context = {"access_request": None, "rules": ["read"], "reasons": [], "obligations": []}
+    body = {
+        "action": "tools/call",
+        "permitted": permitted,
+        "requestable": False,
+        "rules": ["read"],
+        "reasons": [],
+        "obligations": [],
+    }
+    answered = {"decision": permitted, "context": context}
+    contents = {"input": orjson.dumps(asked), "response": orjson.dumps(answered)}
+    return TraceEntry("decision", run, call, body, contents)
 
 
 def outcome(run: str, call: str) -> TraceEntry:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -119,10 +118,6 @@ def bundle(allow: int, ask: int) -> PolicyBundle:
     return PolicyBundle.of({"main.rego": MAIN % (allow, allow, ask)})
 
 
-def digest(data: bytes) -> str:
-    return "sha256:" + hashlib.sha256(data).hexdigest()
-
-
 def decision(number: int, decided: Decision, document: JsonObject, revision: str) -> TraceEntry:
     asked = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
     answered = orjson.dumps(decided.response, option=orjson.OPT_SORT_KEYS)
@@ -136,8 +131,6 @@ def decision(number: int, decided: Decision, document: JsonObject, revision: str
             "permitted": decided.permitted,
             "requestable": decided.access_request is not None,
             "reasons": [each.code for each in decided.reasons],
-            "input_digest": digest(asked),
-            "response_digest": digest(answered),
         },
         {"input": asked, "response": answered},
     )

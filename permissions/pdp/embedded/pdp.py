@@ -86,6 +86,7 @@ class EmbeddedPdp:
         self._linking = linked
         self._linked = LinkedBundle(bundle.modules)
         self._served = b""
+        self._reads_history = bundle.reads_history()
         self._idle: list[Evaluator] = []
         self._free = anyio.Semaphore(0, fast_acquire=True)
         self._living: set[Evaluator] = set()
@@ -103,6 +104,11 @@ class EmbeddedPdp:
     def engine(self) -> str:
         """`regorus/<version>`, and the linker's, known once entered."""
         return self._linked.named(f"regorus/{version('gordon-to-regorus')}")
+
+    @property
+    def reads_history(self) -> bool:
+        """Whether a module of the bundle may read `context.history`."""
+        return self._reads_history
 
     async def __aenter__(self) -> Self:
         """Judges the bundle and starts the first evaluator.

@@ -79,7 +79,7 @@ class Run:
     def decided(self) -> list[tuple[int, bool, list[str]]]:
         """Each decision about a connection."""
         return [
-            (entry.body["connection"], entry.body["permitted"], entry.body["reasons"])
+            (entry.body["connection"], entry.body["permitted"], entry.body.get("reasons", []))
             for entry in self.entries
             if entry.type == "decision" and entry.body["action"] == "egress/connect"
         ]
@@ -88,7 +88,7 @@ class Run:
     def ended(self) -> list[tuple[int | None, bool, str]]:
         """Each connection as the proxy reported it."""
         return [
-            (entry.body["connection"], entry.body["permitted"], entry.body["reason"])
+            (entry.body.get("connection"), entry.body["permitted"], entry.body["reason"])
             for entry in self.entries
             if entry.type == "effect"
         ]

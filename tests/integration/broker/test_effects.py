@@ -107,11 +107,13 @@ async def test_a_permit_commits_and_the_record_says_what(workspace: Path, code: 
     }
     assert b"+two" in changes.contents["diff"]
     assert "n/f" not in json.dumps(changes.body)  # a name is the tool's word
-    assert fate(broker)["fate"] == "committed"
-    assert fate(broker)["digest"] == changes.body["digest"]
+    committed = next(e for e in broker.trace.entries if e.body.get("kind") == "fate")
+    assert committed.body["fate"] == "committed"
+    digest = json.loads(changes.contents["changes"])["digest"]
+    assert committed.links == changes.links == {"change_set": digest.encode()}
     asked_about = seen[0]["resource"]
     assert (asked_about["type"], asked_about["id"]) == ("change_set", "change")
-    assert asked_about["properties"]["digest"] == changes.body["digest"]
+    assert asked_about["properties"]["digest"] == digest
     assert asked_about["properties"]["counts"] == {"created": 2, "changed": 1, "deleted": 2}
 
 

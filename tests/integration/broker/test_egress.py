@@ -89,7 +89,7 @@ async def test_a_tool_reaches_its_host_and_never_its_credential(
     effects = [
         entry.body for entry in read_entries(config.state / "trace") if entry.type == "effect"
     ]
-    assert [(body["permitted"], body["end"], body["address"]) for body in effects] == [
+    assert [(body["permitted"], body["end"], body.get("address")) for body in effects] == [
         (True, "complete", "127.0.0.1"),
         (False, "refused", None),
     ]

@@ -263,7 +263,7 @@ async def test_h10_both_rings_see_one_call(world: World) -> None:
 
     said = {key: message.content for key, message in answers(state).items()}
     assert said == {"p": "xx", "w": "xx", "l": "y"}
-    digests = [entry.body["args_digest"] for entry in recorded(world, "intent")]
+    digests = [entry.body["args"] for entry in recorded(world, "intent")]
     assert len(digests) == 3
     assert len(set(digests)) == 2
 

@@ -117,17 +117,12 @@ async def test_a_third_party_can_check_who_answered_what(case: Case) -> None:
     asked, ended = of_type(entries, "request"), of_type(entries, case.ending)
     shown = asked.contents["shown"]
 
-    assert asked.body["shown_digest"] == sha256(shown)
     said = [
         checked(ended.contents[f"envelope_{path}"], shown, public(person))
         for path, (person, _) in enumerate(case.answers)
     ]
     assert [(each["approver"], each["verdict"]) for each in said] == [
         (person.name, verdict) for person, verdict in case.answers
-    ]
-    assert {each["binding"] for each in said} == {asked.body["binding"]}
-    assert ended.body["envelopes"] == [
-        sha256(ended.contents[f"envelope_{path}"]) for path in range(len(said))
     ]
 
 
@@ -146,7 +141,7 @@ async def test_a_refusal_nobody_was_asked_about_names_nobody() -> None:
         await broker.call(session, ToolCall("unknown", {}))
         ended = of_type(list(broker.trace.entries), "denied")
 
-    assert (ended.body["answers"], ended.body["envelopes"]) == ([], [])
+    assert ended.body["answers"] == []
     assert "envelope_0" not in ended.contents
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 from asking import TUNNEL, AskingExecutor, connect
-from faults import findings
+from faults import findings, inputs
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,9 +92,7 @@ async def test_a_permit_is_recorded_as_a_decision_of_its_own() -> None:
         ("egress/connect", 1, True),
         ("egress/connect", 2, True),
     ]
-    call, asked, _ = (
-        json.loads(entry.contents["input"]) for entry in entries if entry.type == "decision"
-    )
+    call, asked, _ = (document for _, document in inputs(entries))
     assert asked["resource"]["properties"] == {
         "tool": "connect",
         "tool_digest": connect.guard.definition.digest,

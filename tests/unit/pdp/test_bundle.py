@@ -238,3 +238,29 @@ def test_a_folder_without_policies_is_a_finding(tmp_path: Path, name: str) -> No
 
     with pytest.raises(PolicyLoadError):
         load_bundle(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("line", "reads"),
+    [
+        ("x := input.context.history", True),
+        ('x := input.context["history"]', True),
+        ('x := input["context"]', True),
+        ('x := object.get(input, ["context", "history"], [])', True),
+        ("x := input.context", True),
+        ("some k, v in input.context", True),
+        ("import input.context as c", True),
+        ("x := input", True),
+        ("x := input.context.labels", False),
+        ("x := input.resource.properties.args", False),
+        ("# history is no business of this policy", False),
+    ],
+)
+def test_a_policy_that_may_read_the_history_is_known(line: str, reads: bool) -> None:  # noqa: FBT001
+    bundle = PolicyBundle.of({"a.rego": "package a\n", "b.rego": f"package b\n{line}\n"})
+
+    assert bundle.reads_history() is reads
+
+
+def test_no_shipped_policy_reads_the_history() -> None:
+    assert not load_bundle().reads_history()

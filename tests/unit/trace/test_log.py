@@ -214,6 +214,29 @@ async def test_a_log_goes_on_in_the_next_segment(tmp_path: Path):
     assert third.stat().st_size > 0
 
 
+async def test_a_log_keeps_the_origin_it_was_given(tmp_path: Path):
+    options: dict[str, Any] = {"name": NAME, "signer": SIGNER, "kek": KEK, "config": CONFIG}
+    for _ in range(2):
+        async with open_log(tmp_path, origin="logs.example/one", **options) as log:
+            assert log.origin == "logs.example/one"
+    with pytest.raises(ConfigError, match=r"is logs\.example/one, and trace\.origin says"):
+        async with open_log(tmp_path, origin="logs.example/two", **options):
+            pass
+    with pytest.raises(ConfigError, match="cannot name a log"):
+        async with open_log(tmp_path / "new", origin="logs example", **options):
+            pass
+
+
+async def test_a_log_in_anothers_stead_has_a_name_of_its_own(tmp_path: Path):
+    options: dict[str, Any] = {"name": NAME, "signer": SIGNER, "kek": KEK, "config": CONFIG}
+    origin = "logs.example/one"
+    async with open_log(tmp_path, origin=origin, follows={"origin": origin}, **options) as log:
+        assert log.origin.startswith(f"{origin}/")
+
+    async with open_log(tmp_path, origin=origin, **options) as again:
+        assert again.origin == log.origin
+
+
 @pytest.mark.parametrize("name", ["", "with space", "plus+plus", "line\nbreak", "x" * 300])
 async def test_a_name_that_cannot_be_an_origin_is_refused(tmp_path: Path, name: str):
     with pytest.raises(ConfigError):

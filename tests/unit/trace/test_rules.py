@@ -37,13 +37,14 @@ REQUEST: Step = ("request", "c", {"request": "q"})
 APPROVAL: Step = ("approval", "c", {"request": "q"})
 BEGUN: Step = ("start", "c", {"request": None})
 BEGUN_APPROVED: Step = ("start", "c", {"request": "q"})
-KEYED: Step = ("intent", "c", {"key": "sha256:k"})
-SAME: Step = ("start", "c", {"request": None, "args_digest": "sha256:a"})
+KEYED: Step = ("intent", "c", {"key": "tag-k", "args": "tag-a"})
+SAME: Step = ("start", "c", {"request": None, "args": "tag-a"})
+OTHER: Step = ("intent", "c", {"args": "tag-a"})
 EFFECT: Step = ("effect", "c", {})
 DONE: Step = ("outcome", "c", {})
-CHANGES: Step = ("effect", "c", {"kind": "changes", "digest": "sha256:d"})
-COMMITTED: Step = ("effect", "c", {"kind": "fate", "digest": "sha256:d", "fate": "committed"})
-DISCARDED: Step = ("effect", "c", {"kind": "fate", "digest": "sha256:d", "fate": "discarded"})
+CHANGES: Step = ("effect", "c", {"kind": "changes", "change_set": "tag-d"})
+COMMITTED: Step = ("effect", "c", {"kind": "fate", "change_set": "tag-d", "fate": "committed"})
+DISCARDED: Step = ("effect", "c", {"kind": "fate", "change_set": "tag-d", "fate": "discarded"})
 MAY_COMMIT: Step = ("decision", "c", {"action": "effects/commit", "permitted": True})
 MAY_NOT_COMMIT: Step = ("decision", "c", {"action": "effects/commit", "permitted": False})
 SEEN: list[Step] = [
@@ -124,7 +125,7 @@ CASES = [
         "another change set committed",
         [
             *[START, INTENT, PERMIT, BEGUN, CHANGES, MAY_COMMIT],
-            ("effect", "c", {"kind": "fate", "digest": "sha256:e", "fate": "committed"}),
+            ("effect", "c", {"kind": "fate", "change_set": "tag-e", "fate": "committed"}),
             DONE,
         ],
         ["another change set than its own"],
@@ -277,7 +278,7 @@ CASES = [
     ),
     Case(
         "no key, two starts",
-        [START, INTENT, PERMIT, SAME, DONE, *map(other, [INTENT, PERMIT, SAME, DONE])],
+        [START, OTHER, PERMIT, SAME, DONE, *map(other, [OTHER, PERMIT, SAME, DONE])],
     ),
     Case("outside any run", [INTENT], ["outside any run"]),
     Case("run twice", [START, START], ["started twice"]),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import orjson
@@ -11,14 +10,15 @@ import pytest
 from logs import seeded
 
 from permissions.errors import SigningError, TraceError, TraceIntegrityError
+from permissions.trace.sealing import NONCE_BYTES, Box, RunKey, padded
 from permissions.trace.vault import (
     KEYS_FILE,
     Vault,
     VaultReader,
-    commit,
+    bound_to,
+    line_digest,
     load_kek,
     make_kek,
-    size_bucket,
 )
 
 if TYPE_CHECKING:
@@ -28,75 +28,113 @@ KEK = bytes(range(32))
 WHERE = {"origin": "o", "run": "r", "path": "intent/arguments"}
 
 
-def sealed_in(directory: Path, data: bytes = b"secret") -> tuple[bytes, str]:
+def sealed_in(directory: Path, data: bytes = b"secret") -> bytes:
     vault = Vault(KEK, random=seeded())
     content = vault.seal(data, **WHERE)
     (directory / KEYS_FILE).write_bytes(vault.take_fresh_keys())
-    return content.line, str(content.facts["commitment"])
+    return content.line
 
 
-def test_a_content_opens_where_it_was_sealed(tmp_path: Path):
-    line, commitment = sealed_in(tmp_path)
+@pytest.mark.parametrize(
+    "data", [b"", b"secret", b"long " * 5000, bytes(range(256)) * 40], ids=len
+)
+def test_a_content_opens_where_it_was_sealed(tmp_path: Path, data: bytes):
+    line = sealed_in(tmp_path, data)
 
-    assert VaultReader(tmp_path, KEK).open(line, **WHERE, commitment=commitment) == b"secret"
+    assert VaultReader(tmp_path, KEK).open(line, **WHERE) == data
     assert b"secret" not in line
+
+
+def test_a_long_text_is_sealed_small_and_only_its_size_class_shows(tmp_path: Path):
+    one, other = (sealed_in(tmp_path, b"x " * length) for length in (4000, 4400))
+
+    assert len(one) == len(other) < 200
 
 
 @pytest.mark.parametrize("changed", ["origin", "run", "path"])
 def test_a_content_does_not_open_elsewhere(tmp_path: Path, changed: str):
-    line, commitment = sealed_in(tmp_path)
+    line = sealed_in(tmp_path)
+    document = orjson.loads((tmp_path / KEYS_FILE).read_bytes())
+    elsewhere = {**WHERE, changed: "else/where"}
 
-    with pytest.raises(TraceIntegrityError, match="does not open"):
-        VaultReader(tmp_path, KEK).open(
-            line, **{**WHERE, changed: "else/where"}, commitment=commitment
-        )
+    with pytest.raises(TraceError) as refused:
+        VaultReader(tmp_path, KEK).open(line, **elsewhere)
 
-
-def test_a_content_that_was_not_committed_to_is_refused(tmp_path: Path):
-    line, _ = sealed_in(tmp_path)
-
-    with pytest.raises(TraceIntegrityError, match="not what was committed to"):
-        VaultReader(tmp_path, KEK).open(line, **WHERE, commitment="0" * 64)
+    assert isinstance(refused.value, TraceIntegrityError) == (changed != "run")
+    assert document["run"] == "r"
 
 
-def test_each_seal_has_its_own_salt_and_commitment():
+def test_each_seal_is_another_one():
     """Equal contents cannot be told to be equal."""
     vault = Vault(KEK)
 
     one, two = vault.seal(b"yes", **WHERE), vault.seal(b"yes", **WHERE)
 
-    assert one.facts["commitment"] != two.facts["commitment"]
+    assert one.digest != two.digest
     assert one.line != two.line
 
 
-def test_a_run_keeps_its_key_until_it_is_forgotten():
+def test_one_content_is_disclosed_by_its_own_key_and_no_other_with_it():
+    run, bound = RunKey(bytes(32)), bound_to("o", "r", "intent/arguments")
+    nonces = [bytes([number]) * NONCE_BYTES for number in (1, 2)]
+    one, other = (Box.parse(run.seal(b"pay 5", nonce=each, bound=bound)) for each in nonces)
+
+    disclosed = run.content_key(one.nonce)
+
+    assert one.is_of(disclosed)
+    assert one.open(disclosed, bound) == b"pay 5"
+    assert not other.is_of(disclosed)
+    with pytest.raises(TraceIntegrityError):
+        other.open(disclosed, bound)
+
+
+def test_tags_are_equal_in_one_run_under_one_name_and_nowhere_else():
     vault = Vault(KEK)
 
-    def key_of(run: str) -> str:
-        return str(orjson.loads(vault.seal(b"", origin="o", run=run, path="a/b").line)["key"])
+    tag = vault.tag("r", "args", b"{}")
 
-    first = key_of("r")
-    assert key_of("r") == first != key_of("s")
-    assert vault.take_fresh_keys().count(b"\n") == 2
-    vault.forget("r")
-    assert key_of("r") != first
+    assert vault.tag("r", "args", b"{}") == tag
+    others = {vault.tag("s", "args", b"{}"), vault.tag("r", "key", b"{}")}
+    assert tag not in others | {
+        vault.tag("r", "args", b"[]"),
+        Vault(KEK).tag("r", "args", b"{}"),
+    }
+
+
+def test_a_run_that_goes_on_keeps_its_key_as_long_as_that_is_there(tmp_path: Path):
+    keys = tmp_path / KEYS_FILE
+    first = Vault(KEK, keys=keys)
+    tags = {run: first.tag(run, "args", b"{}") for run in ("r", "r2", 'r"\n')}
+    keys.write_bytes(first.take_fresh_keys())
+
+    again = Vault(KEK, keys=keys)
+    for run, tag in tags.items():
+        again.resume(run)
+        assert again.tag(run, "args", b"{}") == tag
+    assert again.take_fresh_keys() == b""
+    erased = Vault(KEK, keys=keys)
+    keys.write_bytes(b"".join(keys.read_bytes().splitlines(keepends=True)[1:]))
+    erased.resume("r")
+
+    assert erased.tag("r", "args", b"{}") != tags["r"]
+    assert erased.take_fresh_keys().count(b"\n") == 1
 
 
 def test_an_erased_key_and_another_kek_are_told_from_tampering(tmp_path: Path):
-    line, commitment = sealed_in(tmp_path)
+    line = sealed_in(tmp_path)
 
     with pytest.raises(TraceError, match="another vault key") as other:
-        VaultReader(tmp_path, bytes(32)).open(line, **WHERE, commitment=commitment)
+        VaultReader(tmp_path, bytes(32)).open(line, **WHERE)
     (tmp_path / KEYS_FILE).unlink()
     with pytest.raises(TraceError, match="is not there") as erased:
-        VaultReader(tmp_path, KEK).open(line, **WHERE, commitment=commitment)
+        VaultReader(tmp_path, KEK).open(line, **WHERE)
 
     assert not isinstance(other.value, TraceIntegrityError)
     assert not isinstance(erased.value, TraceIntegrityError)
 
 
 def test_an_altered_wrapped_key_is_tampering(tmp_path: Path):
-    line, commitment = sealed_in(tmp_path)
+    line = sealed_in(tmp_path)
     key = orjson.loads((tmp_path / KEYS_FILE).read_bytes())
     wrapped = bytearray(base64.b64decode(key["wrapped"]))
     wrapped[3] ^= 1
@@ -104,48 +142,48 @@ def test_an_altered_wrapped_key_is_tampering(tmp_path: Path):
     (tmp_path / KEYS_FILE).write_bytes(orjson.dumps(key, option=orjson.OPT_SORT_KEYS) + b"\n")
 
     with pytest.raises(TraceIntegrityError, match="altered"):
-        VaultReader(tmp_path, KEK).open(line, **WHERE, commitment=commitment)
+        VaultReader(tmp_path, KEK).open(line, **WHERE)
 
 
 def test_a_torn_line_of_the_keys_file_hides_no_other(tmp_path: Path):
-    line, commitment = sealed_in(tmp_path)
+    line = sealed_in(tmp_path)
     path = tmp_path / KEYS_FILE
     path.write_bytes(path.read_bytes() + b'{"kek":"aa","key":"bb","r')
 
-    assert VaultReader(tmp_path, KEK).open(line, **WHERE, commitment=commitment) == b"secret"
+    assert VaultReader(tmp_path, KEK).open(line, **WHERE) == b"secret"
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"{}", b'{"key":1,"sealed":2}', b'{"key":"a","sealed":"*"}']
+    "line", [b"", b"{}", b'{"content":1}', b'{"content":"*"}', b'{"content":"AAAA"}']
 )
 def test_a_malformed_sealed_line_is_refused(tmp_path: Path, line: bytes):
     sealed_in(tmp_path)
 
     with pytest.raises(TraceIntegrityError):
-        VaultReader(tmp_path, KEK).open(line, **WHERE, commitment="0" * 64)
+        VaultReader(tmp_path, KEK).open(line, **WHERE)
 
 
-@dataclass(frozen=True)
-class Case:
-    length: int
-    bucket: int
+@pytest.mark.parametrize("bit", range(0, 8 * 128, 37))
+def test_a_flipped_bit_of_a_box_is_found(tmp_path: Path, bit: int):
+    raw = bytearray(base64.b64decode(orjson.loads(sealed_in(tmp_path))["content"]))
+    raw[bit // 8] ^= 1 << bit % 8
+    line = orjson.dumps({"content": base64.b64encode(raw).decode()})
+
+    with pytest.raises(TraceError):
+        VaultReader(tmp_path, KEK).open(line, **WHERE)
 
 
 @pytest.mark.parametrize(
-    "case",
-    [Case(0, 64), Case(1, 64), Case(64, 64), Case(65, 128), Case(1024, 1024), Case(1025, 2048)],
-    ids=str,
+    ("length", "whole"),
+    [(0, 64), (64, 64), (65, 72), (128, 128), (129, 144), (1025, 1088), (70_000, 71_680)],
 )
-def test_only_the_size_class_shows(case: Case):
-    assert size_bucket(case.length) == case.bucket
+def test_lengths_are_rounded_up_by_an_eighth_at_most(length: int, whole: int):
+    assert padded(length) == whole
+    assert padded(whole) == whole
 
 
-def test_a_commitment_is_bound_to_its_path():
-    """Where a path ends and the bytes begin cannot be moved."""
-    salt = bytes(32)
-
-    assert commit(salt, "a/b", b"c") != commit(salt, "a/bc", b"")
-    assert commit(salt, "a/b", b"c") != commit(salt, "a/c", b"c")
+def test_a_digest_is_of_the_whole_line():
+    assert line_digest(b"") == "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
 
 
 def test_the_kek_is_made_once_and_kept_to_its_owner(tmp_path: Path):

@@ -27,15 +27,14 @@ ORIGIN = "logs.example/odd"
 def entry(index: int, kind: str, /, **members: Any) -> bytes:
     return codec.encode(
         {
-            "body": {"key": str(SIGNER.public)} if kind == "log.open" else {},
+            "body": {"key": str(SIGNER.public), "origin": ORIGIN} if kind == "log.open" else {},
             "call": None,
             "contents": {},
             "index": index,
-            "origin": ORIGIN,
             "run": None,
             "time": START + index,
             "type": kind,
-            "v": 1,
+            "v": 2,
             **members,
         }
     )
@@ -63,17 +62,17 @@ def test_types_of_a_later_version_are_counted_not_judged(tmp_path: Path):
 @pytest.mark.parametrize(
     "odd",
     [
-        {"v": 2},
+        {"v": 1},
+        {"v": 3},
         {"v": True},
         {"index": 7},
         {"index": -1},
-        {"origin": "logs.example/else"},
         {"time": None},
         {"run": 1},
         {"extra": 1},
         {"contents": {"a": {}}},
-        {"contents": {"a": {"commitment": "", "sealed": "", "size": -1}}},
-        {"contents": {"A b": {"commitment": "", "sealed": "", "size": 1}}},
+        {"contents": {"a": 43 * "A"}},
+        {"contents": {"A b": 43 * "A" + "="}},
     ],
     ids=str,
 )

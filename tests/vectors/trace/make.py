@@ -1,6 +1,6 @@
 """Makes the golden trace beside this file: `python tests/vectors/trace/make.py`.
 
-Only to be run when the format gets a new version; the old vector then stays as it is.
+Only to be run when the format gets a new version.
 """
 
 from __future__ import annotations
@@ -38,14 +38,16 @@ def main() -> None:
             "contents": {
                 f"{entry.index}/{name}": entry.open(name, vault).hex()
                 for entry in read_entries(log)
-                for name in entry.facts
+                for name in entry.digests
             },
         }
-        target = HERE / "v1"
+        target = HERE / "v2"
         target.mkdir(exist_ok=True)
         for path in (segment_path(log, 0), log / KEYS_FILE):
             (target / path.name).write_bytes(path.read_bytes())
-        (HERE / "v1.json").write_text(json.dumps(expected, indent=2) + "\n")
+        (target / "log.pem.pub").write_text(f"{SIGNER.public}\n")
+        (target / "vault.key").write_bytes(KEK)
+        (HERE / "v2.json").write_text(json.dumps(expected, indent=2) + "\n")
 
 
 if __name__ == "__main__":

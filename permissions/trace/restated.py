@@ -1,0 +1,219 @@
+"""Where the body of an entry says again what one of its contents says: both must agree.
+
+The body is what is read, listed and counted; the content is what was really asked, answered or
+signed. Whoever holds the log's key could write one and leave the other as it was. So each body is
+compared with its opened contents, and calls with what their entries say of each other. Pure; the
+table in docs/reference/trace-format.md ("Said twice") is this module in words.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from permissions.errors import SigningError, TraceError
+from permissions.signing.canonical import digest_of
+from permissions.trace.patch import patched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from permissions.model import JsonObject
+
+REQUIRED = {
+    "intent": ("arguments",),
+    "decision": ("response",),
+    "plan": ("plan",),
+}
+"""Contents without which the body of an entry would rest on nothing."""
+
+
+class Opened(NamedTuple):
+    """An entry with those of its contents that could be opened."""
+
+    kind: str
+    body: JsonObject
+    named: frozenset[str]
+    """All contents the entry names."""
+    contents: Mapping[str, bytes]
+    tags: Callable[[str, bytes], list[str]]
+    """The tags some bytes may have in this run, under a name."""
+
+
+class CallFacts:
+    """What was opened of one call so far, for what its next entries say of it."""
+
+    def __init__(self) -> None:
+        self._arguments: bytes | None = None
+        self._args: object = None
+        self._input: JsonObject | None = None
+        self._shown: dict[str, tuple[str, str]] = {}
+        """By request: the digest of what was shown, and the binding of the call in it."""
+
+    def contradictions(self, entry: Opened) -> Iterator[str]:
+        """What an entry says that its contents, or earlier entries of its call, do not."""
+        for name in REQUIRED.get(entry.kind, ()):
+            if name not in entry.named:
+                yield f"{entry.kind} names no {name}"
+        try:
+            yield from self._compare(entry)
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            SigningError,
+            TraceError,
+        ) as err:
+            yield f"a content of {entry.kind} is not of its form ({type(err).__name__})"
+
+    def _compare(self, entry: Opened) -> Iterator[str]:
+        match entry.kind, entry.body.get("kind"):
+            case "intent", _:
+                yield from self._intent(entry)
+            case "decision", _:
+                yield from self._decision(entry)
+            case "request", _:
+                yield from self._request(entry)
+            case "approval", _:
+                yield from self._approval(entry)
+            case "start", _:
+                if entry.body.get("args") != self._args:
+                    yield "start is with other arguments than were asked for"
+            case "plan", _:
+                yield from _plan(entry)
+            case "effect", "changes":
+                yield from _changes(entry)
+            case ("denied", _) | ("effect", "fate"):
+                yield from _answers(entry)
+
+    def _intent(self, entry: Opened) -> Iterator[str]:
+        self._arguments = entry.contents.get("arguments")
+        self._args = entry.body.get("args")
+        if self._args is not None:
+            yield from _tagged(entry, "args", self._arguments)
+        if "key" in entry.named:
+            yield from _tagged(entry, "key", entry.contents.get("key"))
+        elif entry.body.get("key") is not None:
+            yield "intent names no key"
+
+    def _decision(self, entry: Opened) -> Iterator[str]:
+        asked = self._asked(entry)
+        if asked is not None:
+            yield from _told(entry, {"action": asked["action"]["name"]})
+            if asked["action"]["name"] == "tools/call" and self._arguments is not None:
+                said = asked["resource"]["properties"]
+                if said["args"] != orjson.loads(self._arguments):
+                    yield "decision is about other arguments than were asked for"
+        if (raw := entry.contents.get("response")) is None:
+            return
+        answer = orjson.loads(raw)
+        context = answer["context"]
+        yield from _told(
+            entry,
+            {
+                "permitted": answer["decision"],
+                "requestable": context["access_request"] is not None,
+                "rules": context["rules"],
+                "reasons": [each["code"] for each in context["reasons"]],
+                "obligations": [each["type"] for each in context["obligations"]],
+            },
+        )
+
+    def _asked(self, entry: Opened) -> JsonObject | None:
+        if not entry.named & {"input", "input_patch"}:
+            raise TraceError("no input")
+        if (raw := entry.contents.get("input")) is not None:
+            self._input = orjson.loads(raw)
+            return self._input
+        if self._input is None or (raw := entry.contents.get("input_patch")) is None:
+            return None
+        return patched(self._input, orjson.loads(raw))
+
+    def _request(self, entry: Opened) -> Iterator[str]:
+        if (shown := entry.contents.get("shown")) is None:
+            return
+        document = orjson.loads(shown)
+        call = document["call"]
+        yield from _told(
+            entry,
+            {
+                "request": document["id"],
+                "approvers": call["terms"]["approvers"],
+                "quorum": call["terms"]["quorum"],
+                "expires_at": document["expires_at"],
+            },
+        )
+        if self._arguments is not None and call["arguments"].encode() != self._arguments:
+            yield "request shows other arguments than were asked for"
+        arguments = _sha256(call["arguments"].encode())
+        bound = {
+            "type": "wardline.approval.binding/v1",
+            "call": {**call, "arguments": arguments},
+        }
+        self._shown[document["id"]] = _sha256(shown), digest_of(bound)
+
+    def _approval(self, entry: Opened) -> Iterator[str]:
+        votes = list(_votes(entry))
+        if not any(name.startswith("envelope_") for name in entry.named):
+            yield "approval names no envelope"
+        if len(votes) != sum(name.startswith("envelope_") for name in entry.named):
+            return  # some cannot be opened, which is told elsewhere
+        yield from _told(entry, {"approvers": sorted({vote["approver"] for vote in votes})})
+        shown = self._shown.get(str(entry.body.get("request")))
+        for vote in votes:
+            if vote["verdict"] != "approve" or vote["request"] != entry.body.get("request"):
+                yield "approval rests on an answer that is none to this request"
+            elif shown is not None and (vote["shown_digest"], vote["binding"]) != shown:
+                yield "approval rests on an answer to something else than was shown"
+
+
+def _plan(entry: Opened) -> Iterator[str]:
+    yield from _tagged(entry, "plan", entry.contents.get("plan"))
+    if (raw := entry.contents.get("plan")) is not None:
+        yield from _told(entry, {"steps": len(orjson.loads(raw)["steps"])})
+
+
+def _changes(entry: Opened) -> Iterator[str]:
+    if (raw := entry.contents.get("changes")) is None:
+        return
+    document = orjson.loads(raw)
+    yield from _tagged(entry, "change_set", document["digest"].encode())
+    counted = {name: document[name] for name in ("created", "changed", "deleted", "bytes")}
+    listed = {name: len(document[name]) for name in ("protected", "refused", "conflicts")}
+    yield from _told(entry, {**counted, **listed})
+
+
+def _answers(entry: Opened) -> Iterator[str]:
+    votes = list(_votes(entry))
+    if len(votes) != sum(name.startswith("envelope_") for name in entry.named):
+        return
+    said = [{name: vote[name] for name in ("request", "approver", "verdict")} for vote in votes]
+    yield from _told(entry, {"answers": said})
+
+
+def _votes(entry: Opened) -> Iterator[dict[str, Any]]:
+    for number in range(len(entry.contents)):
+        if (raw := entry.contents.get(f"envelope_{number}")) is not None:
+            yield orjson.loads(base64.b64decode(orjson.loads(raw)["payload"]))
+
+
+def _told(entry: Opened, facts: JsonObject) -> Iterator[str]:
+    for name, value in facts.items():
+        said = entry.body.get(name)
+        if said is None and value in (None, [], ""):
+            continue  # what is empty is left out
+        if said != value or type(said) is not type(value):
+            yield f"{entry.kind} says another {name} than its contents"
+
+
+def _tagged(entry: Opened, name: str, data: bytes | None) -> Iterator[str]:
+    if data is not None and entry.body.get(name) not in entry.tags(name, data):
+        yield f"{entry.kind} says another {name} than its contents"
+
+
+def _sha256(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()

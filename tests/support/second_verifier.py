@@ -1,0 +1,388 @@
+"""A second verifier of traces, written from docs/reference/trace-format.md alone.
+
+It shares no code with the writer: `python second_verifier.py FOLDER [PUBLIC_KEY] [VAULT_KEY]`,
+keys as files. Exit code 5 and a reason when something does not fit.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+
+import rfc8785
+import zstandard
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.keywrap import aes_key_unwrap
+
+WORDS = Path(__file__).parents[2] / "permissions" / "trace" / "dictionary.txt"
+MEMBERS = {"v", "index", "time", "type", "run", "call", "body", "contents"}
+LARGEST = 2**53 - 1
+
+
+class DoesNotFitError(Exception):
+    """The log is not what was signed, or not in the form of the page."""
+
+
+def fits(condition: object, said: str) -> None:
+    if not condition:
+        raise DoesNotFitError(said)
+
+
+def b64(text: object) -> bytes:
+    fits(isinstance(text, str), "base64 is no text")
+    try:
+        raw = base64.b64decode(str(text), validate=True)
+    except ValueError as err:
+        raise DoesNotFitError("not base64") from err
+    fits(base64.b64encode(raw).decode() == text, "base64 is not canonical")
+    return raw
+
+
+def sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def in_profile(value: object, depth: int = 1) -> bool:
+    if depth > 33 or isinstance(value, float):
+        return False
+    if isinstance(value, dict):
+        return all(
+            name.isascii() and in_profile(each, depth + 1) for name, each in value.items()
+        )
+    if isinstance(value, list):
+        return all(in_profile(each, depth + 1) for each in value)
+    return not isinstance(value, int) or -LARGEST <= value <= LARGEST
+
+
+def parsed(line: bytes, longest: int = 61_440) -> dict[str, Any]:
+    fits(len(line) <= longest, "a line is too long")
+    try:
+        document = json.loads(line)
+        fits(isinstance(document, dict) and in_profile(document), "outside the profile")
+        fits(rfc8785.dumps(document) == line, "a line is not in canonical form")
+    except (ValueError, RecursionError) as err:
+        raise DoesNotFitError("a line is not JSON") from err
+    return dict(document)
+
+
+class Tree:
+    """RFC 6962: whole subtrees of falling size, from left to right."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.whole: list[tuple[int, bytes]] = []
+
+    def add(self, line: bytes) -> None:
+        height, found = 0, sha256(b"\x00" + line)
+        while self.whole and self.whole[-1][0] == height:
+            found = sha256(b"\x01" + self.whole.pop()[1] + found)
+            height += 1
+        self.whole.append((height, found))
+        self.size += 1
+
+    def root(self) -> bytes:
+        found = b""
+        for _, each in reversed(self.whole):
+            found = sha256(b"\x01" + each + found) if found else each
+        return found
+
+
+class Keys:
+    """Run keys, as far as `vault.keys` and the key-encryption key give them."""
+
+    def __init__(self, folder: Path, kek: bytes) -> None:
+        self.of_run: dict[str, list[bytes]] = {}
+        kek_id = sha256(b"wardline vault key\x00" + kek).hex()[:16]
+        for line in (folder / "vault.keys").read_bytes().split(b"\n"):
+            try:
+                found = parsed(line)
+            except DoesNotFitError:
+                continue
+            if found["kek"] == kek_id:
+                run = found["run"].encode()
+                key = aes_key_unwrap(kek, b64(found["wrapped"]))
+                said = sha256(b"wardline/v2 run key\x00" + run + b"\x00" + key).hex()[:16]
+                fits(said == found["key"], "a run key is another than its line says")
+                self.of_run.setdefault(found["run"], []).append(key)
+
+    def open(self, box: bytes, origin: str, run: str, path: str) -> bytes | None:
+        nonce, commitment, sealed = box[:16], box[16:48], box[48:]
+        for key in self.of_run.get(run, ()):
+            content = hmac.digest(key, b"wardline/v2 content key\x00" + nonce, "sha256")
+            if sha256(b"wardline/v2 key commitment\x00" + content) == commitment:
+                bound = f"{origin}\n{run}\n{path}".encode()
+                try:
+                    inside = AESGCM(content).decrypt(bytes(12), sealed, bound)
+                except InvalidTag as err:
+                    raise DoesNotFitError("a content does not open") from err
+                return unpacked(inside)
+        return None
+
+    def tags(self, run: str, name: str, data: bytes) -> list[str]:
+        said = name.encode() + b"\x00" + data
+        keys = (
+            hmac.digest(key, b"wardline/v2 tag key\x00", "sha256")
+            for key in self.of_run.get(run, ())
+        )
+        return [
+            base64.b64encode(hmac.digest(key, said, "sha256")[:16]).decode() for key in keys
+        ]
+
+
+def unpacked(inside: bytes) -> bytes:
+    how, length = struct.unpack(">BI", inside[:5])
+    data, rest = inside[5 : 5 + length], inside[5 + length :]
+    fits(len(data) == length and not any(rest), "a content is not filled up with zeros")
+    total = 5 + length
+    if total <= 64:
+        filled = 64
+    else:
+        highest = total.bit_length() - 1
+        step = 2 ** (highest - highest.bit_length())
+        filled = -(-total // step) * step
+    fits(len(inside) == filled, "a content is filled up to another length")
+    if how == 0:
+        return data
+    fits(how == 1, "a content is packed in an unknown way")
+    words = zstandard.ZstdCompressionDict(
+        WORDS.read_bytes(), dict_type=zstandard.DICT_TYPE_RAWCONTENT
+    )
+    return zstandard.ZstdDecompressor(dict_data=words).decompress(data)
+
+
+def checked_note(note: str, origin: str, key: Ed25519PublicKey) -> tuple[int, bytes]:
+    text, blank, lines = note.partition("\n\n")
+    parts = text.split("\n")
+    fits(blank and len(parts) == 3 and parts[0] == origin, "a checkpoint of another log")
+    fits(re.fullmatch("0|[1-9][0-9]*", parts[1]), "the size of a checkpoint is malformed")
+    raw = key.public_bytes_raw()
+    hint = sha256(origin.encode() + b"\n\x01" + raw)[:4]
+    ours = 0
+    for line in lines.rstrip("\n").split("\n"):
+        dash, name, signature = line.split(" ")
+        fits(dash == "—", "a signature line is malformed")
+        if name == origin and b64(signature)[:4] == hint:
+            try:
+                key.verify(b64(signature)[4:], text.encode() + b"\n")
+            except InvalidSignature as err:
+                raise DoesNotFitError("a signature does not verify") from err
+            ours += 1
+    fits(ours, "a checkpoint is not signed by the log's key")
+    return int(parts[1]), b64(parts[2])
+
+
+def lines_of(folder: Path) -> list[bytes]:
+    found: list[bytes] = []
+    count = 0
+    for path in sorted(folder.glob("*.jsonl")):
+        fits(path.stem == f"{count:020d}", f"{path.name} begins with entry {count}")
+        *whole, rest = path.read_bytes().split(b"\n")
+        fits(not rest.strip(b"\x00"), "a line has no end")
+        count += sum(line.startswith(b'{"body":') for line in whole)
+        found += whole
+    return found
+
+
+def verify(folder: Path, public: bytes | None = None, kek: bytes | None = None) -> list[str]:
+    """Findings about what a log says; nothing for a log in order.
+
+    Raises:
+        DoesNotFitError: it is not what was signed.
+    """
+    keys = None if kek is None else Keys(folder, kek)
+    tree, signed = Tree(), 0
+    origin, key = "", None
+    entry: dict[str, Any] = {}
+    expected: dict[bytes, str] = {}
+    opened: dict[str, bytes] = {}
+    calls: dict[tuple[str, str], dict[str, Any]] = {}
+    findings: list[str] = []
+
+    def conclude() -> None:
+        if entry:
+            call = calls.setdefault((entry["run"], entry["call"]), {})
+            found = said_twice(entry, opened, call, keys)
+            findings.extend(f"{entry['index']}: {text}" for text in found)
+
+    for line in lines_of(folder):
+        if line.startswith(b'{"body":'):
+            conclude()
+            entry, opened = parsed(line), {}
+            fits(entry.keys() == MEMBERS and entry["v"] == 2, "not an entry of version 2")
+            fits(entry["index"] == tree.size, f"entry {entry['index']} stands at {tree.size}")
+            if not origin:
+                fits(entry["type"] == "log.open", "the log does not begin with log.open")
+                origin = entry["body"]["origin"]
+                key = Ed25519PublicKey.from_public_bytes(public or b64(entry["body"]["key"]))
+            expected = {b64(value): name for name, value in entry["contents"].items()}
+            tree.add(line)
+        elif line.startswith(b'{"content":'):
+            name = expected.pop(sha256(line), None)
+            fits(name, "a sealed line is not one its entry names")
+            box = b64(parsed(line, 24 * 2**20)["content"])
+            if keys is not None:
+                path = f"{entry['type']}/{name}"
+                data = keys.open(box, origin, entry["run"] or "", path)
+                if data is None:
+                    findings.append(f"{entry['index']}: the key of {name} is gone")
+                else:
+                    opened[str(name)] = data
+        else:
+            conclude()
+            entry = {}
+            fits(line.startswith(b'{"checkpoint":') and key is not None, "no line of a trace")
+            assert key is not None
+            signed, root = checked_note(parsed(line)["checkpoint"], origin, key)
+            fits((signed, root) == (tree.size, tree.root()), "other entries were signed")
+    fits(signed == tree.size, "the last entries are not signed")
+    return findings
+
+
+def said_twice(
+    entry: dict[str, Any], opened: dict[str, bytes], call: dict[str, Any], keys: Keys | None
+) -> list[str]:
+    """What the table "Said twice" of the page finds."""
+    kind, body, named = entry["type"], entry["body"], entry["contents"]
+    found: list[str] = []
+
+    def same(member: str, value: object) -> None:
+        empty = (None, [], "")
+        if body.get(member) != value and (body.get(member), value in empty) != (None, True):
+            found.append(f"{kind} says another {member} than its contents")
+
+    def tagged(member: str, data: bytes) -> None:
+        if keys is not None and body.get(member) not in keys.tags(entry["run"], member, data):
+            found.append(f"{kind} says another {member} than its contents")
+
+    def has(*names: str) -> None:
+        if not set(names) & set(named):
+            found.append(f"{kind} has no {names[0]}")
+
+    def payloads() -> list[dict[str, Any]]:
+        envelopes = sorted(
+            (name for name in opened if name.startswith("envelope_")),
+            key=lambda name: int(name.rpartition("_")[2]),
+        )
+        return [json.loads(b64(json.loads(opened[each])["payload"])) for each in envelopes]
+
+    if kind == "intent":
+        has("arguments")
+        call["args"], call["arguments"] = body.get("args"), opened.get("arguments")
+        if "args" in body and "arguments" in opened:
+            tagged("args", opened["arguments"])
+        if "key" in opened:
+            tagged("key", opened["key"])
+    elif kind == "start" and body.get("args") != call.get("args"):
+        found.append("start is with other arguments")
+    elif kind == "decision":
+        has("response")
+        has("input", "input_patch")
+        if "input" in opened:
+            call["input"] = json.loads(opened["input"])
+        asked = call.get("input")
+        if "input_patch" in opened and asked is not None:
+            asked = applied(json.loads(json.dumps(asked)), json.loads(opened["input_patch"]))
+        if asked is not None and set(opened) & {"input", "input_patch"}:
+            same("action", asked["action"]["name"])
+            if asked["action"]["name"] == "tools/call" and call.get("arguments"):
+                about = asked["resource"]["properties"]["args"]
+                if about != json.loads(call["arguments"]):
+                    found.append("decision is about other arguments")
+        if "response" in opened:
+            answer = json.loads(opened["response"])
+            context = answer["context"]
+            same("permitted", answer["decision"])
+            same("requestable", context["access_request"] is not None)
+            same("rules", context["rules"])
+            same("reasons", [each["code"] for each in context["reasons"]])
+            same("obligations", [each["type"] for each in context["obligations"]])
+    elif kind == "request" and "shown" in opened:
+        shown = json.loads(opened["shown"])
+        asked = shown["call"]
+        same("request", shown["id"])
+        same("expires_at", shown["expires_at"])
+        same("approvers", asked["terms"]["approvers"])
+        same("quorum", asked["terms"]["quorum"])
+        if call.get("arguments") not in (None, asked["arguments"].encode()):
+            found.append("request shows other arguments")
+        bound = {**asked, "arguments": "sha256:" + sha256(asked["arguments"].encode()).hex()}
+        binding = rfc8785.dumps({"call": bound, "type": "wardline.approval.binding/v1"})
+        call.setdefault("shown", {})[shown["id"]] = (
+            "sha256:" + sha256(opened["shown"]).hex(),
+            "sha256:" + sha256(binding).hex(),
+        )
+    elif kind == "approval":
+        has("envelope_0")
+        said = payloads()
+        if keys is not None and said:
+            same("approvers", sorted({each["approver"] for each in said}))
+        for each in said:
+            shown_to = each["shown_digest"], each["binding"]
+            known = call.get("shown", {}).get(body["request"], shown_to)
+            if (each["request"], each["verdict"], shown_to) != (
+                body["request"],
+                "approve",
+                known,
+            ):
+                found.append("approval rests on an answer to something else")
+    elif kind == "plan":
+        has("plan")
+        if "plan" in opened:
+            tagged("plan", opened["plan"])
+            same("steps", len(json.loads(opened["plan"])["steps"]))
+    elif kind == "effect" and body["kind"] == "changes" and "changes" in opened:
+        changes = json.loads(opened["changes"])
+        tagged("change_set", changes["digest"].encode())
+        for member in ("created", "changed", "deleted", "bytes"):
+            same(member, changes[member])
+        for member in ("protected", "refused", "conflicts"):
+            same(member, len(changes[member]))
+    elif kind == "denied" or (kind == "effect" and body["kind"] == "fate"):
+        members = ("request", "approver", "verdict")
+        envelopes = [name for name in named if name.startswith("envelope_")]
+        if len(payloads()) == len(envelopes):
+            same("answers", [{name: each[name] for name in members} for each in payloads()])
+    return found
+
+
+def applied(document: Any, patch: list[dict[str, Any]]) -> Any:
+    for operation in patch:
+        *above, last = [
+            token.replace("~1", "/").replace("~0", "~")
+            for token in operation["path"].split("/")[1:]
+        ]
+        target = document
+        for token in above:
+            target = target[token]
+        if operation["op"] == "remove":
+            del target[last]
+        else:
+            target[last] = operation["value"]
+    return document
+
+
+def main(folder: str, public: str | None = None, kek: str | None = None) -> int:
+    try:
+        findings = verify(
+            Path(folder),
+            None if public is None else b64(Path(public).read_text().strip()),
+            None if kek is None else Path(kek).read_bytes(),
+        )
+    except DoesNotFitError as err:
+        print(f"FAILED: {err}")
+        return 5
+    print("\n".join(findings) or "in order")
+    return 5 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:4]))
