@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         HostArg,
         PathArg,
         RecipientArg,
+        ResourceArg,
     )
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "PolicyLoadError",
     "Reason",
     "RecipientArg",
+    "ResourceArg",
     "RunState",
     "Subject",
     "ToolCall",
@@ -107,6 +109,7 @@ _HOMES = {
     "PolicyLoadError": "permissions.errors",
     "Reason": "permissions.model",
     "RecipientArg": "permissions.tools.targets",
+    "ResourceArg": "permissions.tools.targets",
     "RunState": "permissions.run.state",
     "Subject": "permissions.model",
     "ToolCall": "permissions.tools.call",

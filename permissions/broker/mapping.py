@@ -232,5 +232,6 @@ def context_of(
             "workspace": str(session.workspace),
             "isolation": list(isolation),
         },
+        "facts": session.facts.document(),
         **({"history": list(session.history)} if history else {}),
     }

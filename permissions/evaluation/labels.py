@@ -20,6 +20,7 @@ from permissions.tools.targets import (
     HostArg,
     PathArg,
     RecipientArg,
+    ResourceArg,
 )
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ _MARKS: dict[str, Callable[..., Any]] = {
     "path": PathArg,
     "host": HostArg,
     "recipient": RecipientArg,
+    "resource": ResourceArg,
     "amount": AmountArg,
     "command": CommandArg,
     "free": FreeText,

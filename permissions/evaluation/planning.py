@@ -21,6 +21,8 @@ USES = 20
 """Most uses of a step; a list of tools does not say how many."""
 FAR = 4_000_000_000_000_000
 """Microseconds since 1970: in the year 2096, for plans that do not end."""
+MOST = 1_000_000
+"""Most that a planned call moves, in whole units of a currency."""
 TYPES = ("string", "integer", "number", "boolean", "null", "array", "object")
 
 
@@ -64,10 +66,18 @@ def _step(tool: ToolDefinition, position: int) -> dict[str, Any]:
         "tool": tool.name,
         "uses": USES,
         "arguments": {
-            name: _hole(schema, is_control=name in tool.control)
+            name: _amount(schema)
+            if tool.marks.get(name) == "amount"
+            else _hole(schema, is_control=name in tool.control)
             for name, schema in tool.schema.get("properties", {}).items()
         },
     }
+
+
+def _amount(schema: Any) -> dict[str, Any]:
+    """Open as to how much, within a bound: policy judges where an amount comes from."""
+    number = {"type": _types(schema), "minimum": 0, "maximum": MOST}
+    return {"hole": number, "sources": ["user", "plan", "tool", "default", "unknown"]}
 
 
 def _hole(schema: Any, *, is_control: bool) -> dict[str, Any]:

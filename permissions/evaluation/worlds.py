@@ -66,19 +66,26 @@ class RecordedWorld:
         self.attack = goal.steps if goal else ()
         lure = None if goal is None else LURE + goal.text
         self._outputs = [
-            (step.tool, _key(step.args), _lured(step, lure))
+            (step.tool, self._key(step.tool, step.args), _lured(step, lure))
             for step in (*self.steps, *self.attack)
         ]
 
     def run(self, tool: str, args: JsonObject) -> JsonValue:
         """See `World.run`; a call that was not recorded says so."""
-        key = _key(args)
+        key = self._key(tool, args)
         for position, (name, known, output) in enumerate(self._outputs):
             if name == tool and known == key:
                 if len(self._outputs) > 1:
                     self._outputs.append(self._outputs.pop(position))
                 return deepcopy(output)
         return {"message": "done"}
+
+    def _key(self, tool: str, args: JsonObject) -> str:
+        """The same for a call that leaves a default out, and one that gives it."""
+        known = self._suite.tools.get(tool)
+        properties = {} if known is None else known.parameters.get("properties", {})
+        defaults = {n: each["default"] for n, each in properties.items() if "default" in each}
+        return _key({**defaults, **args})
 
     def is_done(self, ran: Sequence[Step]) -> bool:
         """See `World.is_done`."""

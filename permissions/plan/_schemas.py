@@ -164,16 +164,17 @@ def is_extractor(schema: JsonObject) -> bool:
     Exactly these are: `const`; `enum`; a boolean; an integer or number bounded on both
     sides; a string with `pattern` and `maxLength` <= 256 whose pattern refuses every probe
     (prose, paths that climb, URLs with a query, shell and markup); an array with `maxItems`
-    <= 100 whose items are one of these.
+    <= 100 whose items are one of these; several types, each one of these or null.
 
     It bounds what an untrusted source can say, not what is true: another person's account number
     fits the pattern of an account number.
     """
-    if "const" in schema or "enum" in schema:
+    if "const" in schema or "enum" in schema or schema.get("type") == "boolean":
         return True
     match schema.get("type"):
-        case "boolean":
-            return True
+        case [*kinds]:
+            each = [kind for kind in kinds if kind != "null"]
+            return bool(each) and all(is_extractor({**schema, "type": kind}) for kind in each)
         case "integer" | "number":
             return bool(
                 schema.keys() & {"minimum", "exclusiveMinimum"}

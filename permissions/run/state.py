@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 
 from permissions.errors import ConfigError
 from permissions.model import Subject
+from permissions.run.facts import Facts
 from permissions.run.provenance import Output, pinned_by_plan
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class RunState:
     cursor: PlanCursor | None = None
     labels: set[str] = field(default_factory=set)
     history: deque[JsonObject] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    facts: Facts = field(default_factory=Facts)
     calls: int = 0
     moved: dict[str, int] = field(default_factory=dict)
     """Per currency (as `amount_eur`), what calls that ran moved, in its smallest unit."""
@@ -200,12 +202,27 @@ class RunState:
             fields=definition.trusted_fields,
             output=Output(call, entry),
         )
+        self.learn_facts(definition, arguments, value, status, Output(call, entry))
         if request is not None:
             self.provenance.add_approved(request, arguments, definition.control)
         if self.cursor is not None and call in self.cursor.in_flight:
             self.cursor = (
                 self.cursor.complete(call, value) if status == "ok" else self.cursor.fail(call)
             )
+
+    def learn_facts(
+        self,
+        definition: ToolDefinition,
+        arguments: JsonObject,
+        value: JsonValue,
+        status: str,
+        output: Output,
+    ) -> None:
+        """What a call that ran told, or made stale."""
+        if definition.effect != "read":
+            self.facts.note_effect(arguments)
+        elif status == "ok" and definition.facts:
+            self.facts.learn(definition.facts, value, call=output.call, entry=output.entry)
 
 
 def amounts_of(question: JsonObject) -> dict[str, int]:

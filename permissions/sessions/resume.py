@@ -171,9 +171,12 @@ def _restore_ending(
         fields=NO_FIELDS if definition is None else definition.trusted_fields,
         output=Output(name, end.index if isinstance(end, PastEntry) else None),
     )
+    given = orjson.loads(call["intent"].contents.get("arguments", b"{}"))
+    if definition is not None:
+        index = end.index if isinstance(end, PastEntry) else None
+        session.learn_facts(definition, given, value, status, Output(name, index))
     request = call["start"].body["request"]
     if request is not None and definition is not None:
-        given = orjson.loads(call["intent"].contents.get("arguments", b"{}"))
         session.provenance.add_approved(request, given, definition.control)
     if session.cursor is not None and name in session.cursor.in_flight:
         done = status == "ok" and "result" in end.contents

@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any, get_args
 
 from permissions.errors import ToolDefinitionError
+from permissions.tools.fact_kinds import fact_kinds
 from permissions.tools.trusted_fields import TrustedFields
 from permissions.vocabulary import (
     Effect,
@@ -73,6 +74,11 @@ def check(function: Any, options: Options) -> None:
     if next(iter(parameters), None) in {"self", "cls"}:
         raise ToolDefinitionError(f"{label} is a method; decorate a function instead")
     TrustedFields(options.trusted_fields)
+    if fact_kinds(options.facts) and (options.output, options.effect) != ("trusted", "read"):
+        raise ToolDefinitionError(
+            f"{label}: facts= is for tools with effect='read' and output='trusted'; what others"
+            " may write into is no fact"
+        )
     if unknown := set(options.control or ()) - set(parameters):
         raise ToolDefinitionError(f"{label}: control names no argument: {sorted(unknown)}")
 

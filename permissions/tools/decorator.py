@@ -108,6 +108,7 @@ def tool(
     control: Iterable[str] | None = None,
     output: Trust = "untrusted",
     trusted_fields: Iterable[str] = (),
+    facts: Iterable[str] = (),
     idempotent: bool = False,
     on_deny: Literal["raise", "return"] = "raise",
     requires: Iterable[str] = (),
@@ -130,7 +131,8 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
             (arguments that decide where effects go; marked targets always count), `output`
             (`trusted` only for tools whose results nobody else can write into),
             `trusted_fields` (of any other output, the fields that the service itself fills in:
-            ids, senders, times; see `permissions.tools.trusted_fields`), `idempotent`, `on_deny` (`raise` `CallDenied`, or `return` the `Denial`),
+            ids, senders, times; see `permissions.tools.trusted_fields`), `facts` (records of a
+            trusted read that policies may reason with, as in `reservation by id`), `idempotent`, `on_deny` (`raise` `CallDenied`, or `return` the `Denial`),
             `requires` (distributions a sandbox must have, PEP 508), `command` (the words of an
             argv with `{argument}` in them, run in place of the function, which only declares
             the arguments), `shell` (`command` is one text for a shell; arguments are `$1`, ...).
@@ -146,7 +148,7 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
             f"@tool has no option {', '.join(map(repr, sorted(unknown)))}; it knows"
             f" {', '.join(Options.__dataclass_fields__)}"
         )
-    for name in ("control", "requires", "command", "trusted_fields"):
+    for name in ("control", "requires", "command", "trusted_fields", "facts"):
         if options.get(name) is not None:
             options[name] = _words(name, options[name])
     chosen = Options(**options)

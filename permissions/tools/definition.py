@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel, TypeAdapter
 
+    from permissions.tools.fact_kinds import FactKind
     from permissions.tools.targets import Target
     from permissions.tools.trusted_fields import TrustedFields
     from permissions.vocabulary import (
@@ -46,6 +47,7 @@ class Options:
     control: tuple[str, ...] | None = None
     output: Trust = "untrusted"
     trusted_fields: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
     idempotent: bool = False
     on_deny: Literal["raise", "return"] = "raise"
     requires: tuple[str, ...] = ()
@@ -89,6 +91,7 @@ class ToolDefinition:
     control: frozenset[str]
     injected: frozenset[str]
     trusted_fields: TrustedFields
+    facts: tuple[FactKind, ...]
     digest: Digest
 
     @property

@@ -18,6 +18,7 @@ from permissions.tools.annotations import mark_of
 from permissions.tools.checks import check_marks, check_requires
 from permissions.tools.command import check_command_tool
 from permissions.tools.definition import ToolDefinition
+from permissions.tools.fact_kinds import fact_kinds
 from permissions.tools.targets import FreeText
 from permissions.tools.trusted_fields import TrustedFields
 from permissions.tools.unmarked import carries_values
@@ -87,6 +88,7 @@ def define(function: Callable[..., Any], options: Options) -> ToolDefinition:
         if options.control is None:
             control = frozenset(declared) - free
     trusted_fields = TrustedFields(options.trusted_fields)
+    facts = fact_kinds(options.facts)
     digest = digest_of(
         {
             "name": name,
@@ -99,6 +101,7 @@ def define(function: Callable[..., Any], options: Options) -> ToolDefinition:
             "stateful": options.stateful,
             "output": options.output,
             "trusted_fields": list(trusted_fields.patterns),
+            "facts": [str(each) for each in facts],
             "control": sorted(control),
             "targets": {key: mark.spelling() for key, mark in targets.items()},
             "free": sorted(free),
@@ -123,6 +126,7 @@ def define(function: Callable[..., Any], options: Options) -> ToolDefinition:
         control=control,
         injected=injected,
         trusted_fields=trusted_fields,
+        facts=facts,
         digest=digest,
     )
 

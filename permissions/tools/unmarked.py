@@ -39,6 +39,8 @@ _WORDS: dict[str, str] = {
     "RecipientArg()": "to cc bcc recipient recipients email emails mail address addresses"
     " receiver participants attendees invitees user users member members",
     'RecipientArg("account")': "iban account accounts payee beneficiary creditor wallet",
+    'RecipientArg("name")': "channel channels room group audience",
+    "ResourceArg()": "repository repo table record issue project document",
     'RecipientArg("phone")': "phone telephone mobile sms msisdn",
     "AmountArg()": "amount amounts price total sum cost fee payment",
     "CommandArg()": "command commands cmd argv shell script",

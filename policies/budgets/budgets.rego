@@ -61,9 +61,8 @@ deny contains {
 # METADATA
 # title: An amount above the free one is shown to a person
 # description: |
-#   But for one that the person said, to a payee they said or led to, up to
-#   `said_without_person` (without it the maximum); and for one within `to_known_payee` to a
-#   known payee.
+#   But for one that the person means, as they mean the payee, up to `said_without_person`
+#   (without it the maximum); and for a small one to a payee that is known or planned.
 require_approval contains {
 	"code": "budgets.amount_needs_person",
 	"agent": "An amount of this size needs a person's approval.",
@@ -75,21 +74,20 @@ require_approval contains {
 	limit := data.wardline.tables.budgets.amounts[target.currency]
 	_total(target.currency) > limit.without_person
 	currency := target.currency
-	not _said(limit, currency)
-	not lib.small_to_known(target)
+	not _meant(limit, currency)
+	not lib.small_amount(target)
 }
 
-# The person said how much and to whom: asking them again teaches them not to read.
-_said(limit, currency) if {
+# Everything that decides where it goes, and how much, is what the person means: asking them
+# again teaches them not to read.
+_meant(limit, currency) if {
 	lib.ordinary_impact
 	_total(currency) <= object.get(limit, "said_without_person", limit.maximum)
-	count(_recipients) > 0
-	every target in array.concat(_amounts, _recipients) {
-		lib.named(target.argument)
+	count(lib.given_control) > 0
+	every argument in lib.given_control {
+		lib.meant(argument)
 	}
 }
-
-_recipients := lib.targets("recipient")
 
 # METADATA
 # title: Many small amounts are shown to a person
@@ -110,8 +108,8 @@ require_approval contains {
 	budget.used > 0
 	budget.used + _total(target.currency) > _free_in_run(limit)
 	currency := target.currency
-	not _said(limit, currency)
-	not lib.small_to_known(target)
+	not _meant(limit, currency)
+	not lib.small_amount(target)
 }
 
 # METADATA

@@ -130,7 +130,7 @@ _leaf := {
 	"carries": [],
 }
 
-_payment(minor, payee, amount, bounds) := entries if {
+_payment(minor, payee, amount, bounds, verdict) := entries if {
 	target := {
 		"kind": "recipient",
 		"argument": "to",
@@ -140,10 +140,20 @@ _payment(minor, payee, amount, bounds) := entries if {
 	}
 	document := object.union(
 		_sends([target, fixture.amount("EUR", minor)], {"amount_eur": {"used": 50, "limit": null}}),
-		{"context": {"labels": ["untrusted"], "provenance": {
-			"/to": object.union(_leaf, payee),
-			"/amount": object.union(_leaf, amount),
-		}}},
+		{
+			"resource": {"properties": {
+				"control": ["to", "amount"],
+				"args": {"to": "DE02", "amount": "given"},
+			}},
+			"context": {
+				"labels": ["untrusted"],
+				"plan": {"verdict": verdict, "required": false},
+				"provenance": {
+					"/to": object.union(_leaf, payee),
+					"/amount": object.union(_leaf, amount),
+				},
+			},
+		},
 	)
 	limits := object.union({"without_person": 0, "maximum": 1000}, bounds)
 	tables := object.union(_tables, {
@@ -154,25 +164,38 @@ _payment(minor, payee, amount, bounds) := entries if {
 	entries := fixture.codes(said)
 }
 
-test_what_the_person_said_to_pay_needs_nobody if {
-	_payment(900, {"origin": "user"}, {"origin": "user"}, {}) == set()
-	_payment(900, {"linked": true}, {"origin": "user"}, {}) == set()
-	both := {"budgets.amount_needs_person", "budgets.run_needs_person"}
-	_payment(900, {}, {"origin": "user"}, {}) == both
-	_payment(900, {"origin": "user"}, {}, {}) == both
-	_payment(900, {"origin": "user", "trusted": false}, {"origin": "user"}, {}) == both
-	_payment(900, {"origin": "user"}, {"origin": "user"}, {"said_without_person": 800}) == both
+_both := {"budgets.amount_needs_person", "budgets.run_needs_person"}
+
+test_what_the_person_means_to_pay_needs_nobody if {
+	said := {"origin": "user"}
+	_payment(900, said, said, {}, null) == set()
+	_payment(900, {"linked": true}, said, {}, null) == set()
+	_payment(900, {}, {}, {}, "matched") == set()
+	_payment(900, {}, said, {}, null) == _both
+	_payment(900, said, {}, {}, null) == _both
+	_payment(900, {"origin": "user", "trusted": false}, said, {}, null) == _both
+	_payment(900, said, said, {"said_without_person": 800}, null) == _both
+	_payment(900, {}, {}, {}, "mismatch") == _both
 }
 
 test_small_amounts_to_known_payees_need_nobody if {
 	unknown := {"origin": "unknown", "trusted": false}
 	bound := {"to_known_payee": 200}
-	both := {"budgets.amount_needs_person", "budgets.run_needs_person"}
-	_payment(150, {"origin": "approval"}, unknown, bound) == set()
+	_payment(150, {"origin": "approval"}, unknown, bound, null) == set()
 
 	# With what the run moved before it is more, or the payee is only genuine.
-	_payment(151, {"origin": "approval"}, unknown, bound) == both
-	_payment(150, {}, unknown, bound) == both
-	_payment(150, {"linked": true}, unknown, bound) == both
-	_payment(150, {"origin": "approval"}, unknown, {}) == both
+	_payment(151, {"origin": "approval"}, unknown, bound, null) == _both
+	_payment(150, {}, unknown, bound, null) == _both
+	_payment(150, {"linked": true}, unknown, bound, null) == _both
+	_payment(150, {"origin": "approval"}, unknown, {}, null) == _both
+}
+
+test_small_amounts_that_are_planned_need_nobody if {
+	unknown := {"origin": "unknown", "trusted": false}
+	bound := {"planned_without_person": 200}
+	_payment(150, {}, unknown, bound, "matched") == set()
+	_payment(151, {}, unknown, bound, "matched") == _both
+	_payment(150, {}, unknown, bound, "mismatch") == _both
+	_payment(150, {"trusted": false}, unknown, bound, "matched") == _both
+	_payment(150, {}, unknown, {}, "matched") == _both
 }

@@ -107,7 +107,7 @@ well_formed if {
 	}
 	is_object(tool.marks)
 	every kind in tool.marks {
-		kind in {"path", "host", "recipient", "amount", "command", "free"}
+		kind in {"path", "host", "recipient", "amount", "command", "resource", "free"}
 	}
 	not tool.changes
 	is_array(tool.targets)
@@ -133,6 +133,7 @@ well_formed if {
 	every entry in context.provenance {
 		_origin(entry)
 	}
+	is_object(context.facts)
 	is_object(context.usage)
 	every budget in context.usage {
 		_budget(budget)
@@ -185,7 +186,7 @@ _resource if {
 	_strings(input.resource.properties.control)
 	is_object(input.resource.properties.marks)
 	every kind in input.resource.properties.marks {
-		kind in {"path", "host", "recipient", "amount", "command", "free"}
+		kind in {"path", "host", "recipient", "amount", "command", "resource", "free"}
 	}
 }
 
@@ -281,7 +282,7 @@ _target_of("host", target) if {
 }
 
 _target_of("recipient", target) if {
-	target.scheme in {"email", "account", "phone"}
+	target.scheme in {"email", "account", "phone", "name"}
 	is_string(target.address)
 	_nullable_string(target.domain)
 }
@@ -289,6 +290,11 @@ _target_of("recipient", target) if {
 _target_of("amount", target) if {
 	is_string(target.currency)
 	_whole(target.minor)
+}
+
+_target_of("resource", target) if {
+	is_string(target.type)
+	is_string(target.name)
 }
 
 _target_of("command", target) if {
@@ -309,6 +315,7 @@ _context if {
 	is_string(input.context.call)
 	_whole(input.context.time)
 	_strings(input.context.labels)
+	is_object(input.context.facts)
 	is_string(input.context.environment.name)
 	_nullable_string(input.context.environment.workspace)
 	is_array(input.context.environment.isolation)

@@ -46,6 +46,7 @@ base := {
 			"workspace": "/srv/desk",
 			"isolation": ["process", "container"],
 		},
+		"facts": {},
 		"history": [],
 	},
 }

@@ -72,6 +72,16 @@ meant(argument) if {
 }
 
 # METADATA
+# title: A value the person means, or an amount that needs nobody
+covered(argument) if meant(argument)
+
+covered(argument) if {
+	some target in targets("amount")
+	target.argument == argument
+	small_amount(target)
+}
+
+# METADATA
 # title: The person said the values of an argument, or led to the records they name
 # description: A genuine value is not enough for what cannot be undone.
 named(argument) if {
@@ -93,21 +103,43 @@ approved(argument) if {
 }
 
 # METADATA
-# title: An amount an operator lets go to known payees without a person
+# title: An amount that an operator lets go without a person, whoever chose it
 # description: |
-#   Together with what the run moved before. Known is who is listed, or whom a person approved
-#   in this run, and nobody else: a genuine account may still be anybody's.
-small_to_known(target) if {
+#   Together with what the run moved before: up to `to_known_payee` to payees that are listed or
+#   that a person approved in this run, and up to `planned_without_person` in a call that the
+#   plan declares and whose other control arguments the person means.
+small_amount(target) if {
 	target.kind == "amount"
 	ordinary_impact
+	limits := data.wardline.tables.budgets.amounts[target.currency]
 	used := object.get(input.context.usage, [concat("_", ["amount", lower(target.currency)]), "used"], 0)
-	limit := data.wardline.tables.budgets.amounts[target.currency].to_known_payee
 	total := sum([each.minor | some each in targets("amount"); each.currency == target.currency])
-	used + total <= limit
+	some bound in _bounds(limits)
+	used + total <= bound
+}
+
+_bounds(limits) := {bound |
+	some bound in [
+		[limits.to_known_payee | _payees_known],
+		[limits.planned_without_person | _payees_planned],
+	][_]
+}
+
+_payees_known if {
 	payees := targets("recipient")
 	count(payees) > 0
 	every payee in payees {
 		_known_payee(payee)
+	}
+}
+
+_payees_planned if {
+	planned
+	amounts := {each.argument | some each in targets("amount")}
+	rest := given_control - amounts
+	count(rest) > 0
+	every argument in rest {
+		meant(argument)
 	}
 }
 
@@ -267,6 +299,11 @@ recipient_listed(target) if {
 recipient_listed(target) if {
 	target.scheme == "phone"
 	target.address in data.wardline.tables.messaging.phones
+}
+
+recipient_listed(target) if {
+	target.scheme == "name"
+	target.address in data.wardline.tables.messaging.names
 }
 
 # METADATA

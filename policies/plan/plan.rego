@@ -22,7 +22,7 @@ allow contains "plan.step" if {
 	input.action.properties.effect in {"write", "send"}
 	lib.ordinary_impact
 	every argument in lib.given_control {
-		lib.meant(argument)
+		lib.covered(argument)
 	}
 }
 

@@ -21,7 +21,7 @@ allow contains "provenance.meant" if {
 	_acts
 	count(lib.given_control) > 0
 	every argument in lib.given_control {
-		lib.meant(argument)
+		lib.covered(argument)
 	}
 }
 
@@ -145,11 +145,12 @@ _passes_alone(argument) if {
 	_bounded(argument)
 }
 
-# Within the operator's bound, to payees that are known: it may come from anywhere.
+# Within the operator's bound, to payees that are known or planned: it may come from anywhere
+# but an untrusted text.
 _small_amount(argument) if {
 	some target in lib.targets("amount")
 	target.argument == argument
-	lib.small_to_known(target)
+	lib.small_amount(target)
 }
 
 # The argument's name is the pointer's first part (RFC 6901).

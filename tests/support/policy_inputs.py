@@ -43,6 +43,14 @@ def _one(values: list[Any]) -> st.SearchStrategy[Any]:
 _TARGETS: st.SearchStrategy[JsonObject] = st.one_of(
     st.fixed_dictionaries(
         {
+            "kind": st.just("resource"),
+            "argument": st.just("id"),
+            "type": _one(["record", "table"]),
+            "name": WORDS,
+        }
+    ),
+    st.fixed_dictionaries(
+        {
             "kind": st.just("path"),
             "argument": st.just("path"),
             "access": _one(["read", "write"]),
@@ -70,7 +78,7 @@ _TARGETS: st.SearchStrategy[JsonObject] = st.one_of(
         {
             "kind": st.just("recipient"),
             "argument": st.just("to"),
-            "scheme": _one(["email", "account", "phone"]),
+            "scheme": _one(["email", "account", "phone", "name"]),
             "address": _one(_ADDRESSES) | WORDS,
             "domain": _one(["example.com", "other.example", None]),
         }
@@ -204,6 +212,7 @@ def documents(draw: st.DrawFn, *, approvals: st.SearchStrategy[Any] = APPROVALS)
                 "workspace": "/srv/desk",
                 "isolation": draw(st.lists(_one(list(ISOLATION_ORDER)), max_size=2)),
             },
+            "facts": {},
             "history": [],
         },
     }

@@ -97,6 +97,7 @@ def sample_request(tool: str, call: str = "call-1", **args: JsonValue) -> JsonOb
             "usage": {"calls": {"used": 1, "limit": 50}},
             "approval": None,
             "environment": {"name": "test", "workspace": "/srv/desk", "isolation": []},
+            "facts": {},
             "history": [],
         },
     }

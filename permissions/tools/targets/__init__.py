@@ -23,6 +23,7 @@ from permissions.tools.targets.free_text import FreeText
 from permissions.tools.targets.host import HostArg
 from permissions.tools.targets.path import PathArg
 from permissions.tools.targets.recipient import RecipientArg
+from permissions.tools.targets.resource import ResourceArg
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,13 +38,14 @@ __all__ = [
     "HostArg",
     "PathArg",
     "RecipientArg",
+    "ResourceArg",
     "Target",
     "TargetError",
     "minor_digits",
     "parse_targets",
 ]
 
-MARKS = (PathArg, HostArg, RecipientArg, AmountArg, CommandArg, FreeText)
+MARKS = (PathArg, HostArg, RecipientArg, AmountArg, CommandArg, ResourceArg, FreeText)
 
 
 def parse_targets(

@@ -24,12 +24,13 @@ _ROUTES = re.compile(r"[!%|`$\\/{}^*?=]")
 
 @dataclass(frozen=True, slots=True)
 class RecipientArg:
-    """Who receives something: an e-mail address, an account number, or a phone number.
+    """Who receives something: a mail address, an account, a phone number, or a name.
 
-    A phone number is written with its country, as in `+49 30 901820`.
+    A phone number is written with its country, as in `+49 30 901820`. A name is what a service
+    calls somebody or something by: a user's id, a channel, a mailing list.
     """
 
-    scheme: Literal["email", "account", "phone"] = "email"
+    scheme: Literal["email", "account", "phone", "name"] = "email"
     kind = "recipient"
     control = True
 
@@ -42,6 +43,10 @@ class RecipientArg:
         text = plain_text(value, "a recipient", 320)
         if self.scheme == "phone":
             return {"scheme": self.scheme, "address": _phone(text), "domain": None}
+        if self.scheme == "name":
+            if text != text.strip() or text.startswith("-"):
+                raise TargetError("is no plain name: white space around it, or a dash first")
+            return {"scheme": self.scheme, "address": text, "domain": None}
         if self.scheme == "account":
             account = re.sub(r"[ -]", "", text).upper()
             # ASCII first: some other letters have ASCII ones as their upper case.

@@ -139,6 +139,7 @@ async def test_the_question_has_every_key_of_the_contract(tmp_path: Path) -> Non
                 "workspace": str(tmp_path.resolve()),
                 "isolation": ["none"],
             },
+            "facts": {},
             "history": [],
         },
     }

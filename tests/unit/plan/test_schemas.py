@@ -112,6 +112,9 @@ TEXT = {"type": "string", "maxLength": 30}
 @pytest.mark.parametrize(
     "case",
     [
+        NarrowCase({"type": ["number", "null"], "minimum": 0, "maximum": 9}, narrow=True),
+        NarrowCase({"type": ["number", "string"], "minimum": 0, "maximum": 9}, narrow=False),
+        NarrowCase({"type": ["null"]}, narrow=False),
         NarrowCase({"const": "x"}, narrow=True),
         NarrowCase({"enum": ["x", "y"]}, narrow=True),
         NarrowCase({"type": "boolean"}, narrow=True),
