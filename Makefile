@@ -52,7 +52,7 @@ check-lint: $(STAMP)
 
 check-types: $(STAMP)
 	mypy
-	mypy docs/generate.py tests/conftest.py
+	MYPYPATH=tests/support mypy docs/generate.py tests/conftest.py
 
 check-imports: $(STAMP)
 	lint-imports

@@ -82,7 +82,7 @@ def _restore_start(session: RunState, entry: TraceEntry) -> None:
             f"run {session.run[:80]!r} belongs to another subject; start a run of its own"
         )
     if not any(limit is not None for limit in session.limits.values()):
-        session.limits = dict(entry.body["budgets"])
+        session.limits = dict(entry.body.get("budgets", {}))
     session.plan_required = session.plan_required or entry.body.get("plan_required", False)
     session.labels |= set(entry.body.get("labels", ()))
     session.provenance.add_user_text(entry.contents.get("prompt", b"").decode())
@@ -135,7 +135,7 @@ def _restore_use(session: RunState, name: str, call: dict[str, TraceEntry]) -> N
     plan = _asked(call)["plan"] or {}
     if plan.get("verdict") is not None:
         match = Match(plan["verdict"], plan["step"], scope_read=plan["scope_read"])
-        approved = call["start"].body["request"] is not None
+        approved = call["start"].body.get("request") is not None
         session.reserve_step(name, match, approved=approved)
     if (question := _question(call)) is not None:
         session.take_amounts(question, approved=True)
@@ -175,7 +175,7 @@ def _restore_ending(
     if definition is not None:
         index = end.index if isinstance(end, PastEntry) else None
         session.learn_facts(definition, given, value, status, Output(name, index))
-    request = call["start"].body["request"]
+    request = call["start"].body.get("request")
     if request is not None and definition is not None:
         session.provenance.add_approved(request, given, definition.control)
     if session.cursor is not None and name in session.cursor.in_flight:
