@@ -20,6 +20,7 @@ from sandbox.profile import SandboxProfile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
+    from pathlib import Path
 
     from sandbox.backends.docker.engine import Engine
     from sandbox.backends.oci.roots import Root
@@ -67,7 +68,9 @@ def prepare_default(progress: Callable[[str], None], *, again: bool = False) -> 
             image = build_image(engine, progress=progress)
         if not wants_root():
             return Prepared(image, None)
-        return Prepared(image, _unpacked(engine, image, progress, is_default=True))
+        return Prepared(
+            image, _unpacked(engine, image, progress, roots.FOLDER, is_default=True)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +130,15 @@ def wants_root() -> bool:
     return os.geteuid() == 0 and bool(installed())
 
 
-def prepare_image(image: str, progress: Callable[[str], None]) -> Root:
+def prepare_image(
+    image: str, progress: Callable[[str], None], *, folder: Path = roots.FOLDER
+) -> Root:
     """Unpacks the root file system of an image the engine has.
 
     Args:
         image: `sha256:...` or `name@sha256:...`, as a profile names it.
         progress: called with one line of text per step.
+        folder: where it will lie.
 
     Raises:
         ProfileError: it is not named by its digest.
@@ -148,11 +154,16 @@ def prepare_image(image: str, progress: Callable[[str], None]) -> Root:
         labels = (engine.image(image).get("Config") or {}).get("Labels") or {}
         if SBOM_LABEL in labels:
             read_sbom(engine, image)
-        return _unpacked(engine, image, progress, is_default=False)
+        return _unpacked(engine, image, progress, folder, is_default=False)
 
 
 def _unpacked(
-    engine: Engine, image: str, progress: Callable[[str], None], *, is_default: bool
+    engine: Engine,
+    image: str,
+    progress: Callable[[str], None],
+    folder: Path,
+    *,
+    is_default: bool,
 ) -> Root:
     progress(f"unpacking {image}")
     with engine.looking_into(image) as look, tempfile.TemporaryFile() as archive:
@@ -166,4 +177,5 @@ def _unpacked(
             image=image.rpartition("@")[2],
             origin=f"{_FROM_IMAGE}{image}",
             is_default=is_default,
+            folder=folder,
         )

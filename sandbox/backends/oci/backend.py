@@ -60,6 +60,7 @@ class _Opened:
     """What was found on this machine, and what is held while the backend is open."""
 
     known: Mapping[str, Runtime]
+    root_folder: Path
     default: Runtime | None = None
     works: set[str] = field(default_factory=set)
     refused: dict[str, str] = field(default_factory=dict)
@@ -70,12 +71,16 @@ class OciSandbox(Sandbox):
     """Runs each job in a fresh container of its own.
 
     Finds its runtime lazily: entering never fails, the first run may.
+
+    Args:
+        root_folder: where its root file systems were prepared.
     """
 
     name = "oci"
     isolation: Isolation = "container"
 
-    def __init__(self) -> None:
+    def __init__(self, *, root_folder: Path = roots.FOLDER) -> None:
+        self._root_folder = root_folder
         self._opened: _Opened | None = None
         self._opening = anyio.Lock()
 
@@ -85,7 +90,7 @@ class OciSandbox(Sandbox):
         try:
             opened = await self._open()
             facts = _facts(opened)
-            root = await to_thread.run_sync(roots.find, None)
+            root = await to_thread.run_sync(roots.find, None, self._root_folder)
         except SandboxUnavailableError as err:
             return Availability(
                 available=False, facts=facts, missing=err.missing, remedy=err.remedy
@@ -105,7 +110,7 @@ class OciSandbox(Sandbox):
     async def _open(self) -> _Opened:
         async with self._opening:
             if self._opened is None:
-                opened = await to_thread.run_sync(_look)
+                opened = await to_thread.run_sync(_look, self._root_folder)
                 try:
                     await _choose(opened)
                 except BaseException:
@@ -134,7 +139,7 @@ def reap() -> int:
     return number
 
 
-def _look() -> _Opened:
+def _look(root_folder: Path) -> _Opened:
     if os.geteuid() != 0:
         raise SandboxUnavailableError(
             "an OCI runtime makes containers of this kind as uid 0 only",
@@ -147,7 +152,7 @@ def _look() -> _Opened:
         )
     containers.make_folders()
     reap()
-    return _Opened(known)
+    return _Opened(known, root_folder)
 
 
 async def _choose(opened: _Opened) -> None:
@@ -261,7 +266,7 @@ def _launch(  # noqa: PLR0917 - private, called once
 ) -> LocalProcess:
     profile, workspace = request.profile, request.workspace
     with ExitStack() as stack:
-        root = stack.enter_context(roots.held(profile.image))
+        root = stack.enter_context(roots.held(profile.image, opened.root_folder))
         merged = None
         if workspace is not None:
             user = USER if runtime.name == runtimes.KERNEL_RUNTIME else user

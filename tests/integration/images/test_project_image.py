@@ -8,12 +8,12 @@ from __future__ import annotations
 import io
 import json
 import secrets
-import shutil
 import subprocess
 import sys
 import tarfile
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -135,13 +135,10 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator[Shop]:
+def shop(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Shop:
     root = project(tmp_path_factory.mktemp("project"))
     built = anyio.run(build, root)
-    yield Shop(root, built, SandboxProfile(image=built.id))
-    for each in roots.prepared():
-        if each.image == built.id:
-            shutil.rmtree(each.path)
+    return Shop(root, built, SandboxProfile(image=built.id))
 
 
 def labels(engine: Engine, image: str) -> Mapping[str, str]:
@@ -162,11 +159,15 @@ async def test_the_project_and_its_lock_can_be_imported_and_required(shop: Shop)
 
 
 @pytest.mark.oci
-async def test_a_root_file_system_of_it_has_the_same_packages(shop: Shop) -> None:
-    """Prepared from the image, for a runtime without the engine."""
+async def test_a_root_file_system_of_it_has_the_same_packages(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """Prepared from the image, for a runtime without the engine, and not among the machine's."""
     source = "import small\ndef f():\n    return small.VERSION\n"
-    await anyio.to_thread.run_sync(prepare_image, shop.built.id, lambda _: None)
-    async with OciSandbox() as sandbox:
+    folder = tmp_path / "roots"
+    make = partial(prepare_image, shop.built.id, lambda _: None, folder=folder)
+    await anyio.to_thread.run_sync(make)
+    async with OciSandbox(root_folder=folder) as sandbox:
         found = await sandbox.run(
             PythonJob("f", source=source, requires=("small==1.0", NAME)), shop.profile
         )
@@ -177,6 +178,8 @@ async def test_a_root_file_system_of_it_has_the_same_packages(shop: Shop) -> Non
 
     assert found.value == "1.0"
     assert found.enforced["image"] == shop.built.id
+    assert shop.built.id not in {each.image for each in roots.prepared()}
+    assert [each.image for each in roots.prepared(folder)] == [shop.built.id]
 
 
 async def test_a_command_finds_the_packages_and_the_real_python(shop: Shop) -> None:
