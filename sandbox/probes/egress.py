@@ -91,7 +91,7 @@ class Changing:
     57,
     "DNS rebinding",
     "the checked address is the dialled one; one lookup",
-    without="the dialling of the very address that was checked",
+    without="the check of an address, or the dialling of the very one that was checked",
 )
 async def rebinding(ground: Ground) -> Outcome:
     """An allowed name that leads to loopback; and names that lead there only the next time."""
@@ -126,13 +126,14 @@ async def rebinding(ground: Ground) -> Outcome:
     59,
     "Plain bytes in a tunnel, another TLS name, another Host header",
     "refused before a byte reaches the host",
-    without="the comparison of the name in TLS",
+    without="the comparison of the name in TLS, or of the Host header",
 )
 async def other_names(ground: Ground) -> Outcome:
     """The right name comes through; nothing else of the tunnels does."""
     async with landing() as landed:
         way = connect(f"{HOST}:{landed.port}")
-        egress = Egress(allow=(rule(landed.port),), idle_seconds=1.0)
+        allowed = rule(landed.port), rule(landed.port, mode="http")
+        egress = Egress(allow=allowed, idle_seconds=1.0)
         await talk(
             ground,
             egress,
@@ -140,7 +141,7 @@ async def other_names(ground: Ground) -> Outcome:
             (way, b"SSH-2.0-probe\r\n"),
             (way, hello("evil.example")),
             (way, hello(f"{HOST}.evil.example")),
-            get(f"http://{HOST}:{landed.port}/"),
+            get(f"http://{HOST}:{landed.port}/", host="evil.example"),
             get(f"http://evil.example:{landed.port}/", host=f"{HOST}:{landed.port}"),
             (way, hello(HOST)),
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.lowlevel
 
-from sandbox.errors import FrameError, ProfileError
+from sandbox.errors import FrameError, ProfileError, SandboxProviderError
 from sandbox.job import CommandJob
 from sandbox.probes.fixtures import NotTriedError, ended_well, inside
 from sandbox.probes.table import (
@@ -58,15 +58,16 @@ PROTECTED = (
 )
 async def planted_link(ground: Ground) -> Outcome:
     """Links to the host's canary and to files inside."""
-    targets = [str(ground.folder / "canary"), "/etc/passwd", "/proc/self/environ"]
+    targets = [str(ground.folder / "canary"), "/etc/passwd", "/usr/bin/env"]
+    targets.append("/proc/self/environ")
     result = await ground.done("abuse:links", targets=targets)
     refused = {entry.path for entry in result.refused}
     if any(ground.canary.encode() in content for content in result.files_out.values()):
         return opened("the host's canary came out")
-    soft = {f"soft{number}" for number in range(3)}
+    soft = {f"soft{number}" for number in range(len(targets))}
     if followed := soft & result.files_out.keys():
         return opened(f"{sorted(followed)} were followed")
-    return blocked_unless(sorted(soft - refused), "three links refused")
+    return blocked_unless(sorted(soft - refused), "each link refused")
 
 
 @probe(
@@ -168,7 +169,7 @@ async def special_files(ground: Ground) -> Outcome:
     28,
     "Thousands of files, deep folders, names with new lines",
     "bounded and escaped",
-    without="a limit on the files that come out",
+    without="the check of file names",
 )
 async def many_names(ground: Ground) -> Outcome:
     """More files than may come out, and names that lie."""
@@ -192,7 +193,7 @@ async def many_names(ground: Ground) -> Outcome:
     29,
     "Write outside the working folder",
     "read-only, everywhere",
-    without="a root that is read-only",
+    without="a root, or a `/dev`, that is closed to it",
 )
 async def write_outside(ground: Ground) -> Outcome:
     """The system's folders, and a folder of the host that is open to everybody."""
@@ -295,6 +296,8 @@ async def risky_mounts(ground: Ground) -> Outcome:
                 ended_well(await ground.sandbox.run(job, ground.profile(mounts=mounts)))
             except ProfileError:
                 taken.append(False)
+            except SandboxProviderError:
+                taken.append(True)  # what refused it, if anything, is no promise of ours
             else:
                 taken.append(True)
         if source == plain and not all(taken):

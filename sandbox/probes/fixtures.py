@@ -6,10 +6,11 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -283,11 +284,17 @@ async def _appeared(mark: str) -> list[int]:
 
 
 async def gone(mark: str, *, seconds: float = CALM_SECONDS) -> bool:
-    """True once no process with `mark` is left; False when one outlives `seconds`."""
+    """True once no process with `mark` is left; one that outlives `seconds` is ended: False."""
     with anyio.move_on_after(seconds):
         while survivors(mark):  # noqa: ASYNC110 - the kernel tells nobody
             await anyio.sleep(LOOK_SECONDS)
         return True
+    with anyio.move_on_after(CALM_SECONDS):
+        while left := survivors(mark):
+            for pid in left:
+                with suppress(OSError):  # ended meanwhile, or another's
+                    os.kill(pid, signal.SIGKILL)
+            await anyio.sleep(LOOK_SECONDS)
     return False
 
 

@@ -59,7 +59,7 @@ async def _refused(ground: Ground, group: str) -> list[str]:
     35,
     "Capabilities, new privileges, set-id programs",
     "none, and none to be had",
-    without="the order to gain no new privileges",
+    without="the order to gain no new privileges, or the system call filter",
 )
 async def privileges(ground: Ground) -> Outcome:
     """Read from the host's side where the process can be seen there."""
@@ -130,7 +130,7 @@ async def device_nodes(ground: Ground) -> Outcome:
     40,
     "Trace or read another process, process 1 too",
     "refused",
-    without="the system call filter, or a process 1 that cannot be looked at",
+    without="the system call filter",
 )
 async def other_processes(ground: Ground) -> Outcome:
     """By system call and through /proc."""
@@ -255,7 +255,7 @@ async def kernel_settings(ground: Ground) -> Outcome:
     45,
     "Facts of the kernel that help an attack",
     "masked",
-    without="the system call filter, or the mask over such files",
+    without="a user of its own, and the mask over such files",
 )
 async def kernel_facts(ground: Ground) -> Outcome:
     """Memory, keys, timers, symbols, logs."""
@@ -348,7 +348,7 @@ def _odd(held: Mapping[int, str]) -> list[str]:
     49,
     "Aliases of the host's files and of the supervisor's variables",
     "lead nowhere",
-    without="a view without the host's files",
+    without="a view without the host's files, or an environment of its own",
 )
 async def aliases(ground: Ground) -> Outcome:
     """Roots and working folders of every process, back out through `..`."""

@@ -127,7 +127,7 @@ def _own_addresses() -> set[str]:
     55,
     "Sockets of daemons, any unix socket of the host",
     "absent; nobody came",
-    without="a network of its own, or a view without the host's files",
+    without="a view without the host's files",
 )
 async def unix_sockets(ground: Ground) -> Outcome:
     """By path and by abstract name."""

@@ -8,15 +8,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import anyio
 from anyio import to_thread
 
-from sandbox.errors import ProfileError, SandboxUnavailableError
+from sandbox.errors import ProfileError, SandboxProviderError, SandboxUnavailableError
 from sandbox.job import CommandJob
 from sandbox.lease import Lease
-from sandbox.probes.fixtures import NotTriedError, ended_well
+from sandbox.probes.fixtures import NotTriedError, ended_well, new_mark, seen, survivors
 from sandbox.probes.network import SOCKETS
 from sandbox.probes.table import (
     blocked,
@@ -99,7 +100,7 @@ async def moved_tag(ground: Ground) -> Outcome:
         return opened("a tag was taken")
     result = await ground.command("true")
     image = str(result.enforced.get("image"))
-    return blocked_unless(not image.startswith("sha256:") and image, "by digest")
+    return blocked_unless(not image.startswith("sha256:") and f"{image!r}", "by digest")
 
 
 @probe(
@@ -129,33 +130,42 @@ async def forged_lease(ground: Ground) -> Outcome:
     """A job carries the lease of a dead owner while another job runs, and the reaper comes."""
     from sandbox.backends.bubblewrap.reaper import LEASE_VARIABLE
 
+    kind = type(ground.sandbox)
+    if not kind.__module__.startswith("sandbox."):
+        raise NotTriedError("only a backend of this package has a reaper known here")
     dead = Lease(boot="0", namespace="0", pid=1, started=1, expires=1)
-    profile = ground.profile(environment={LEASE_VARIABLE: str(dead)})
-    async with ground.living() as other, ground.living(profile=profile):
-        kind = type(ground.sandbox)
-        if not kind.__module__.startswith("sandbox."):
-            raise NotTriedError("only a backend of this package has a reaper known here")
+    ended = []
+
+    async def hold(mark: str, profile: SandboxProfile) -> None:
+        with suppress(SandboxProviderError):  # somebody ended it
+            await ground.sandbox.run(CommandJob(("sleep", mark)), profile)
+        ended.append(mark)
+
+    other, forger = new_mark(), new_mark()
+    async with anyio.create_task_group() as group:
+        group.start_soon(hold, other, ground.profile())
+        forging = ground.profile(environment={LEASE_VARIABLE: str(dead)})
+        group.start_soon(hold, forger, forging)
+        for mark in (other, forger):
+            await seen(mark)
         later = kind()
         try:
             if not (answer := await later.probe()).available:
                 raise NotTriedError(f"no reaper came: {answer.missing:.200}")
         finally:
             await later.aclose()
-        alive = _is_alive(other)
-    return blocked_unless(not alive and "another's job was ended", "the other job lives")
-
-
-def _is_alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
+        is_alive = bool(survivors(other)) and other not in ended
+        group.cancel_scope.cancel()
+    return blocked_unless(not is_alive and "another's job was ended", "the other job lives")
 
 
 @probe(
     73,
-    "A layer that was asked for is missing",
+    "A runtime or an image that was asked for is missing",
     "an error with a remedy, never less",
-    without="the refusal of what is not there",
+    without="the refusal of what is not there, or the order to use what is",
 )
-async def missing_layer(ground: Ground) -> Outcome:
+async def missing_runtime(ground: Ground) -> Outcome:
     """A runtime and an image that do not exist; and one that does is the one that runs."""
     ended_well(await ground.command("true"))
     for profile in (
@@ -205,6 +215,7 @@ async def no_daemon(ground: Ground) -> Outcome:  # noqa: ARG001 - a caller of it
             )
         )
     return blocked_unless(
-        done.stdout.strip() != b"refused True" and done.stderr[-200:],
+        done.stdout.strip() != b"refused True"
+        and f"it ran, or said nothing of a remedy: {done.stdout!r} {done.stderr[-200:]!r}",
         f"refused with a remedy in {time.monotonic() - start:.1f} s",
     )

@@ -39,7 +39,7 @@ def launchers() -> dict[int, str]:
 
 
 def reap() -> int:
-    """Ends launchers, removes layers and groups whose owner is gone; gives the number of groups."""
+    """Ends launchers, removes overlays and groups whose owner is gone; gives the number of groups."""
     deadline = time.monotonic() + GONE_SECONDS
     # Again until none is seen: one that was about to fork has a child in the next pass.
     while (abandoned := _abandoned_launchers()) and time.monotonic() < deadline:
