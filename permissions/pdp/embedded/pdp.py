@@ -31,7 +31,12 @@ from permissions.errors import (
 from permissions.logs import get_logger
 from permissions.model import Decision
 from permissions.pdp.base import ENTRYPOINT
-from permissions.pdp.embedded.process import Evaluator, Limits, start_evaluator
+from permissions.pdp.embedded.process import (
+    Evaluator,
+    EvaluatorLostError,
+    Limits,
+    start_evaluator,
+)
 from permissions.pdp.input_json import input_bytes
 from permissions.pdp.linker.linked import LinkedBundle, link
 from permissions.pdp.lint.bundle import require_sound
@@ -46,6 +51,10 @@ if TYPE_CHECKING:
 _FREE_SECONDS = 5.0
 """For an evaluator to become free. Others may be before this caller, and one that has just ended
 takes a moment to replace: neither says anything about this question."""
+_AT_ONCE = 32
+"""Questions that wait for one evaluator before another is asked."""
+_SLOW_SECONDS = 0.02
+"""For an evaluator to be at one question before others are asked in its place."""
 _RETRY_SECONDS = (0.1, 0.5, 2.0, 5.0)
 _log = get_logger("embedded")
 
@@ -53,8 +62,9 @@ _log = get_logger("embedded")
 class EmbeddedPdp:
     """A `PolicyDecisionPoint` over evaluator processes.
 
-    One evaluator is used at a time as long as it answers quickly; the spares take over when
-    it dies, and help out while it is busy with something slow.
+    One evaluator is asked as long as it answers quickly, by many callers at once; the spares
+    take over when it dies, and help out while it is busy with something slow. A question whose
+    evaluator was lost is asked once more, of one that has nothing else to do.
     """
 
     def __init__(
@@ -87,11 +97,10 @@ class EmbeddedPdp:
         self._linked = LinkedBundle(bundle.modules)
         self._served = b""
         self._reads_history = bundle.reads_history()
-        self._idle: list[Evaluator] = []
-        self._free = anyio.Semaphore(0, fast_acquire=True)
-        self._living: set[Evaluator] = set()
+        self._living: list[Evaluator] = []
         self._dead: list[Evaluator] = []
         self._loss = anyio.Event()
+        self._change = anyio.Event()
         self._open = False
         self._stack = AsyncExitStack()
 
@@ -136,7 +145,6 @@ class EmbeddedPdp:
         try:
             await self._stack.aclose()
         finally:
-            self._idle.clear()
             for evaluator in (*self._living, *self._dead):
                 evaluator.kill()
                 evaluator.reap()
@@ -146,26 +154,41 @@ class EmbeddedPdp:
     async def evaluate(self, document: JsonObject) -> Decision:
         """See `PolicyDecisionPoint.evaluate`.
 
-        When the answer is there within a millisecond this does not yield to the event loop,
-        so that a decision costs no more than the evaluation itself. Cancelled, it ends when the
-        answer is there, or the deadline: code that connects and hangs up again and again must
-        not cost others their evaluators.
+        Alone in its loop, a caller whose answer is there within a fraction of a millisecond does
+        not yield, so that a decision costs no more than the evaluation itself. A caller who is
+        cancelled leaves; that costs no evaluator.
         """
         await anyio.lowlevel.checkpoint_if_cancelled()
         question = input_bytes(document)
-        evaluator = await self._take()
         started = monotonic()
         try:
-            kind, payload = await evaluator.ask(question)
-        except BaseException as err:  # a task cancelled past anyio, too: its answer is nobody's
-            self._retire(evaluator, err)
-            await anyio.lowlevel.checkpoint_if_cancelled()  # which then matters more
-            raise
-        self._idle.append(evaluator)
-        self._free.release()
+            kind, payload = await self._ask(await self._take(), question)
+        except EvaluatorLostError:
+            kind, payload = await self._ask_alone(question)
         if monotonic() - started > self._soft_deadline:
             _log.info("policy_evaluation_slow", seconds=round(monotonic() - started, 3))
         return self._decision(kind, payload)
+
+    async def _ask(self, evaluator: Evaluator, question: bytes) -> tuple[bytes, bytes]:
+        try:
+            return await evaluator.ask(question)
+        except BaseException as err:
+            if evaluator.is_lost:
+                self._retire(evaluator, err)
+            raise
+
+    async def _ask_alone(self, question: bytes) -> tuple[bytes, bytes]:
+        """Asks where no other question can cost this one its answer again."""
+        while True:
+            evaluator = await self._take(alone=True)
+            try:
+                await evaluator.drained()
+                if not evaluator.is_lost:
+                    return await self._ask(evaluator, question)
+                self._retire(evaluator, EvaluatorLostError("lost while it was waited for"))
+            finally:
+                evaluator.is_reserved = False
+                self._changed()
 
     def _decision(self, kind: bytes, payload: bytes) -> Decision:
         if kind == b"v":
@@ -182,38 +205,58 @@ class EmbeddedPdp:
         modules = translate(self._linked.modules)
         self._served = orjson.dumps({"modules": modules, "data": self._bundle.data})
 
-    async def _take(self) -> Evaluator:
+    async def _take(self, *, alone: bool = False) -> Evaluator:
+        """The evaluator to ask next, reserved when it is to be asked `alone`."""
         if not self._open:
             raise PdpUnavailableError("the decision point is not running")
+        if (found := self._found(alone=alone)) is not None:
+            return found
+        seconds = max(self._limits.deadline_seconds, _FREE_SECONDS)
         try:
-            self._free.acquire_nowait()
-        except anyio.WouldBlock:
-            seconds = max(self._limits.deadline_seconds, _FREE_SECONDS)
-            try:
-                with anyio.fail_after(seconds):
-                    await self._free.acquire()
-            except TimeoutError:
-                if self._living:
-                    raise PdpTimeoutError(
-                        f"all {len(self._living)} policy evaluators were busy for {seconds:g} s"
-                    ) from None
-                raise PdpUnavailableError(
-                    f"no policy evaluator is alive, nor became so within {seconds:g} s"
+            with anyio.fail_after(seconds):
+                while (found := self._found(alone=alone)) is None:
+                    await self._change.wait()
+        except TimeoutError:
+            if self._living:
+                raise PdpTimeoutError(
+                    f"all {len(self._living)} policy evaluators were busy for {seconds:g} s"
                 ) from None
-        return self._idle.pop()
+            raise PdpUnavailableError(
+                f"no policy evaluator is alive, nor became so within {seconds:g} s"
+            ) from None
+        return found
+
+    def _found(self, *, alone: bool) -> Evaluator | None:
+        free = [each for each in self._living if not (each.is_lost or each.is_reserved)]
+        quick = (
+            each
+            for each in free
+            if each.waiting < _AT_ONCE and each.busy_seconds < _SLOW_SECONDS
+        )
+        found = next(quick, None) or min(free, key=lambda each: each.waiting, default=None)
+        if found is not None and alone:
+            found.is_reserved = True
+        return found
+
+    def _changed(self) -> None:
+        """Has those who wait for an evaluator look again."""
+        self._change.set()
+        self._change = anyio.Event()
 
     def _retire(self, evaluator: Evaluator, err: BaseException) -> None:
+        if evaluator not in self._living:
+            return  # another of those who asked it did that
+        self._living.remove(evaluator)
         evaluator.kill()
-        self._living.discard(evaluator)
         self._dead.append(evaluator)
         self._loss.set()
+        self._changed()
         _log.warning("policy_evaluator_ended", pid=evaluator.pid, cause=type(err).__name__)
 
     async def _start(self) -> None:
         evaluator = await start_evaluator(self._served, self._linked.entrypoint, self._limits)
-        self._living.add(evaluator)
-        self._idle.append(evaluator)
-        self._free.release()
+        self._living.append(evaluator)
+        self._changed()
 
     async def _keep_spares(self) -> None:
         failures = 0

@@ -1,10 +1,14 @@
 """One evaluator process, seen from the broker's side: start it, ask it, end it.
 
-An evaluator that timed out, died or sent what it should not is never asked again: its owner
-kills it. So an answer can only ever reach the caller who asked, and the numbers on the frames
-prove it once more. A question is not given up half-way, for that would cost the evaluator:
-a cancelled caller stays for the answer, which is a matter of the deadline at most. Only a
-cancellation past anyio (`asyncio.Task.cancel`) still does.
+Several tasks may ask at once: their frames go out one behind the other, and the process answers
+in that order. One of those who wait reads for all of them, the one who came last, and hands on
+when it has its own answer. The numbers on the frames say whose an answer is: one that is not
+the next expected number is no answer, and ends the process before anybody is given a thing.
+
+A question's deadline runs from when the one before it was answered, so nobody pays for
+another's. Who asked the question that is late, or that the process died of, is told so; those
+who waited behind it are told that their evaluator is lost (`EvaluatorLostError`), and may ask
+another. A caller who is cancelled leaves, and the answer is dropped when it comes.
 
 It is started from exactly the paths the broker itself was imported from, never from the
 current folder (which may belong to the agent), with an otherwise empty environment.
@@ -13,19 +17,28 @@ current folder (which may belong to the agent), with an otherwise empty environm
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.lowlevel
 import orjson
 
 import permissions
-from permissions.errors import PdpTimeoutError, PdpUnavailableError, PolicyLoadError
+from permissions.errors import (
+    PdpError,
+    PdpTimeoutError,
+    PdpUnavailableError,
+    PolicyLoadError,
+)
 from permissions.pdp.embedded.frames import ANSWER, QUESTION
 
 if TYPE_CHECKING:
@@ -33,6 +46,10 @@ if TYPE_CHECKING:
 
 _MAX_ANSWER = 8 * 1024 * 1024
 _START_SECONDS = 15.0
+_NO_NUMBER = 0
+"""Of what stands among the questions and is none (`Evaluator.drained`); they begin with 1."""
+_DEATH_SECONDS = 0.05
+"""For a process whose socket is closed to be gone: it closes it as the last thing."""
 
 _SPIN_SECONDS = 0.00015
 """How long a question may hold its event loop while the evaluator has a core of its own.
@@ -56,10 +73,51 @@ class Limits:
     memory_bytes: int
 
 
-class Evaluator:
-    """A running evaluator process. Asked by one task at a time."""
+class EvaluatorLostError(PdpUnavailableError):
+    """The process ended before it answered, through no fault of this question."""
 
-    __slots__ = ("_buffer", "_limits", "_number", "_peer", "_process")
+
+class _Question:
+    """One that is not answered yet: what its caller waits for, and what came of it."""
+
+    __slots__ = ("answer", "error", "number", "woken")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.answer: tuple[bytes, bytes] | None = None
+        self.error: PdpError | None = None
+        self.woken: anyio.Event | None = None  # none yet for who does not wait, or left
+
+    def wake(self) -> None:
+        if self.woken is not None:
+            self.woken.set()
+
+    @property
+    def is_over(self) -> bool:
+        return self.answer is not None or self.error is not None
+
+
+class Evaluator:
+    """A running evaluator process.
+
+    `is_lost` says that it is never to be asked again: its owner kills it. `is_reserved` is its
+    owner's: that nobody else asks it for now.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_limits",
+        "_number",
+        "_peer",
+        "_process",
+        "_questions",
+        "_reader",
+        "_seconds",
+        "_since",
+        "_unsent",
+        "is_lost",
+        "is_reserved",
+    )
 
     def __init__(
         self, process: subprocess.Popen[bytes], peer: socket.socket, limits: Limits
@@ -68,13 +126,30 @@ class Evaluator:
         self._process = process
         self._peer = peer
         self._limits = limits
+        self._seconds = limits.deadline_seconds
         self._number = 0
         self._buffer = b""
+        self._questions: deque[_Question] = deque()
+        self._since = 0.0
+        self._reader: _Question | None = None
+        self._unsent: deque[memoryview] = deque()
+        self.is_lost = False
+        self.is_reserved = False
 
     @property
     def pid(self) -> int:
         """Process id, for the log and for tests that kill it."""
         return self._process.pid
+
+    @property
+    def waiting(self) -> int:
+        """How many questions are not answered yet."""
+        return len(self._questions)
+
+    @property
+    def busy_seconds(self) -> float:
+        """How long it has been at the question it is at; 0 when there is none."""
+        return monotonic() - self._since if self._questions else 0.0
 
     async def load(self, bundle: bytes, entrypoint: str) -> None:
         """Configures the fresh process and gives it its bundle.
@@ -89,8 +164,9 @@ class Evaluator:
             # Only for a process whose parent is gone: twice what the parent would wait.
             "watchdog_seconds": 2 * self._limits.deadline_seconds + 1,
         }
+        self._seconds = _START_SECONDS
         for frame in (orjson.dumps(config), bundle):
-            kind, payload = await self._exchange(frame, _START_SECONDS)
+            kind, payload = await self.ask(frame)
             if kind == b"x":
                 fault = orjson.loads(payload)
                 raise PolicyLoadError(
@@ -102,87 +178,234 @@ class Evaluator:
                 raise PolicyLoadError(
                     ["main: rego.permits_nothing: an empty input is permitted; deny by default"]
                 )
+        self._seconds = self._limits.deadline_seconds
 
-    async def ask(self, question: bytes) -> tuple[bytes, bytes]:
+    async def ask(self, payload: bytes) -> tuple[bytes, bytes]:
         """The kind and payload of the answer (see `worker`). No checkpoint when it is quick.
-
-        Not cancelled while it waits.
 
         Raises:
             PdpTimeoutError: no answer within the deadline.
-            PdpUnavailableError: the process died or broke the protocol.
+            EvaluatorLostError: the process ended before it came to this question.
+            PdpUnavailableError: the process died of this question.
         """
-        return await self._exchange(question, self._limits.deadline_seconds, shield=True)
+        if self.is_lost:
+            raise EvaluatorLostError("the policy evaluator was lost before it was asked")
+        self._number += 1
+        question = _Question(self._number)
+        if not self._questions:
+            self._since = monotonic()
+        self._questions.append(question)
+        try:
+            if self._put(QUESTION.pack(len(payload), question.number) + payload):
+                if len(self._questions) > 1 or _others_are_ready() or not self._spin(question):
+                    await self._answered(question)
+            else:
+                # Half a frame is worse than none: its caller stays until it is sent.
+                with anyio.CancelScope(shield=True):
+                    async with anyio.create_task_group() as tasks:
+                        tasks.start_soon(self._send)
+                        await self._answered(question)
+                await anyio.lowlevel.checkpoint_if_cancelled()
+        finally:
+            question.woken = None
+            self._hand_on()
+        if question.error is not None:
+            raise question.error
+        assert question.answer is not None  # noqa: S101 - it is over, and without an error
+        return question.answer
+
+    async def drained(self) -> None:
+        """Returns when every question asked so far is over, or the evaluator is lost."""
+        if not self._questions:
+            return
+        barrier = _Question(_NO_NUMBER)
+        self._questions.append(barrier)
+        try:
+            await self._answered(barrier)
+        finally:
+            barrier.woken = None
+            self._hand_on()
 
     def kill(self) -> None:
         """Ends the process by its id, at once, whatever it does."""
         self._process.kill()
-        self._peer.close()
+        self._lose(None)
+        if self._peer.fileno() >= 0:
+            anyio.notify_closing(self._peer)
+            self._peer.close()
 
     def reap(self) -> int:
         """Waits for the killed process and gives its exit status. Takes milliseconds."""
         return self._process.wait()
 
-    async def _exchange(
-        self, payload: bytes, seconds: float, *, shield: bool = False
-    ) -> tuple[bytes, bytes]:
-        self._number += 1
-        frame = QUESTION.pack(len(payload), self._number) + payload
+    def _put(self, frame: bytes) -> bool:
+        """Sends a frame, or puts it behind those that wait. False when it is cut, and waits."""
+        if self._unsent:
+            self._unsent.append(memoryview(frame))
+            return True
         try:
             sent = self._peer.send(frame)
-            if sent == len(frame) and (answer := self._spin()) is not None:
-                return answer
-            with anyio.fail_after(seconds, shield=shield):
-                return await self._rest(memoryview(frame)[sent:])
-        except TimeoutError:
-            raise PdpTimeoutError(
-                f"the policy evaluator gave no answer within {seconds:g} s and was ended"
-            ) from None
+        except BlockingIOError:
+            sent = 0
         except OSError as err:
-            raise PdpUnavailableError(
-                f"the policy evaluator died while it was asked ({type(err).__name__}); it may"
-                " have met its memory limit"
-            ) from err
+            self._lose(err)
+            return True
+        if sent < len(frame):
+            self._unsent.append(memoryview(frame)[sent:])
+        return sent == len(frame)
 
-    def _spin(self) -> tuple[bytes, bytes] | None:
-        until = perf_counter() + _SPIN_SECONDS
-        while True:
+    async def _send(self) -> None:
+        """Sends what waits to be sent."""
+        try:
+            while self._unsent:
+                await anyio.wait_writable(self._peer)
+                first = self._unsent.popleft()
+                if rest := first[self._peer.send(first) :]:
+                    self._unsent.appendleft(rest)
+        except (OSError, anyio.ClosedResourceError) as err:
+            self._lose(err)
+        except BaseException as err:  # cancelled past anyio, and the frame is cut
+            self._lose(err)
+            raise
+
+    async def _answered(self, question: _Question) -> None:
+        """Returns when a question is over; reads for all when nobody else does."""
+        while not question.is_over:
+            if self._reader is None:
+                self._reader = question
+                try:
+                    await self._read()
+                finally:
+                    self._reader = None
+            else:
+                question.woken = anyio.Event()
+                await question.woken.wait()
+
+    def _hand_on(self) -> None:
+        """Wakes the last of those who wait, to read for the others."""
+        if self._reader is None:
+            for question in reversed(self._questions):
+                if question.woken is not None:
+                    question.woken.set()
+                    return
+
+    async def _read(self) -> None:
+        try:
+            with anyio.fail_after(max(self._since + self._seconds - monotonic(), 0)):
+                await anyio.wait_readable(self._peer)
+        except TimeoutError:
             try:
-                if (answer := self._received()) is not None:
-                    return answer
+                self._receive()  # a busy loop comes late to what is there
+            except BlockingIOError:
+                self._time_out()
+        except anyio.ClosedResourceError as err:
+            self._lose(err)
+        else:
+            with suppress(BlockingIOError):
+                self._receive()
+
+    def _spin(self, question: _Question) -> bool:
+        until = perf_counter() + _SPIN_SECONDS
+        while not question.is_over:
+            try:
+                self._receive()
             except BlockingIOError:
                 if perf_counter() >= until:
-                    return None
+                    return False
                 os.sched_yield()
+        return True
 
-    async def _rest(self, unsent: memoryview) -> tuple[bytes, bytes]:
-        while unsent:
-            await anyio.wait_writable(self._peer)
-            unsent = unsent[self._peer.send(unsent) :]
-        while True:
-            await anyio.wait_readable(self._peer)
-            answer = self._received()
-            if answer is not None:
-                return answer
+    def _receive(self) -> None:
+        """Gives out what is there, when every answer of it is an expected one.
 
-    def _received(self) -> tuple[bytes, bytes] | None:
-        data = self._peer.recv(65536)
+        Raises:
+            BlockingIOError: there is nothing.
+        """
+        try:
+            data = self._peer.recv(262144)
+        except BlockingIOError:
+            raise
+        except OSError as err:
+            self._lose(err)
+            return
         if not data:
-            raise ConnectionResetError("end of stream")
+            self._died()
+            return
+        answers = self._parsed(data)
+        if answers is None:
+            self._lose(None)
+            return
+        for answer in answers:
+            question = self._questions.popleft()
+            question.answer = answer
+            question.wake()
+        if answers:
+            self._since = monotonic()
+        while self._questions and self._questions[0].number == _NO_NUMBER:
+            question = self._questions.popleft()
+            question.answer = (b"", b"")
+            question.wake()
+
+    def _parsed(self, data: bytes) -> list[tuple[bytes, bytes]] | None:
+        """The whole answers, in the order of their questions; None when one is nobody's."""
         self._buffer += data
-        if len(self._buffer) < ANSWER.size:
-            return None
-        length, number, kind = ANSWER.unpack_from(self._buffer)
-        if number != self._number or length > _MAX_ANSWER:
-            raise PdpUnavailableError("the policy evaluator broke its protocol")
-        end = ANSWER.size + length
-        if len(self._buffer) < end:
-            return None
-        if len(self._buffer) > end:
-            raise PdpUnavailableError("the policy evaluator answered more than it was asked")
-        payload = self._buffer[ANSWER.size :]
-        self._buffer = b""
-        return kind, payload
+        answers: list[tuple[bytes, bytes]] = []
+        at = 0
+        while len(self._buffer) - at >= ANSWER.size:
+            length, number, kind = ANSWER.unpack_from(self._buffer, at)
+            is_next = len(answers) < len(self._questions)
+            if not is_next or number != self._questions[len(answers)].number:
+                return None
+            end = at + ANSWER.size + length
+            if length > _MAX_ANSWER:
+                return None
+            if len(self._buffer) < end:
+                break
+            answers.append((kind, self._buffer[at + ANSWER.size : end]))
+            at = end
+        self._buffer = self._buffer[at:]
+        is_more_than_asked = bool(self._buffer) and len(answers) == len(self._questions)
+        return None if is_more_than_asked else answers
+
+    def _time_out(self) -> None:
+        self._questions[0].error = PdpTimeoutError(
+            f"the policy evaluator gave no answer within {self._seconds:g} s and was ended"
+        )
+        self._lose(None)
+
+    def _died(self) -> None:
+        """At the end of the stream: whose question it was, unless somebody killed it."""
+        try:
+            status = self._process.wait(_DEATH_SECONDS)
+        except subprocess.TimeoutExpired:
+            status = -signal.SIGKILL  # it lives and closed its socket, whyever
+        if self._questions and status != -signal.SIGKILL:
+            self._questions[0].error = PdpUnavailableError(
+                "the policy evaluator died while it was asked; it may have met its memory limit"
+            )
+        self._lose(None)
+
+    def _lose(self, err: BaseException | None) -> None:
+        """Tells all who wait that this evaluator is lost, those told otherwise excepted."""
+        self.is_lost = True
+        self._unsent.clear()
+        for question in self._questions:
+            if question.error is None:
+                question.error = EvaluatorLostError(
+                    "the policy evaluator was lost while it was asked"
+                    + (f" ({type(err).__name__})" if err else "")
+                )
+            question.wake()
+        self._questions.clear()
+
+
+def _others_are_ready() -> bool:
+    """Whether other tasks of this loop could run now. A loop that does not tell has none.
+
+    Holding the loop for an answer is quicker for a caller who is alone, and slower for all
+    when they are many.
+    """
+    return bool(getattr(anyio.lowlevel.current_token().native_token, "_ready", None))
 
 
 async def start_evaluator(bundle: bytes, entrypoint: str, limits: Limits) -> Evaluator:

@@ -1,4 +1,4 @@
-"""The evaluator: a process of its own that answers one question at a time.
+"""The evaluator: a process of its own that answers questions one after the other.
 
 Started by `permissions.pdp.embedded.process` with one end of a socket pair and a clean environment.
 The first frame it receives is its configuration, the second the bundle; after that each frame
@@ -42,22 +42,25 @@ class _Channel:
 
     def __init__(self, peer: socket.socket) -> None:
         self._peer = peer
+        self._rest = b""  # of what was read: the questions that wait
 
     def receive(self) -> tuple[int, bytes]:
         """The next frame's number and payload; ends the process when the peer is gone."""
-        # One read holds the header and a usual payload; large ones take more.
-        data = self._peer.recv(65536)
+        # One read holds the header and a usual payload, or several; large ones take more.
+        data = self._rest or self._more(65536)
         while len(data) < QUESTION.size:
-            data += self._more(QUESTION.size - len(data))
+            data += self._more(65536)
         length, number = QUESTION.unpack_from(data)
         if length > MAX_FRAME:
             sys.exit("frame too long")
-        rest = bytearray(data[QUESTION.size :])
-        while len(rest) < length:
-            rest += self._more(length - len(rest))
-        if len(rest) > length:
-            sys.exit("a second question before the first was answered")
-        return number, bytes(rest)
+        end = QUESTION.size + length
+        if len(data) < end:
+            whole = bytearray(data)
+            while len(whole) < end:
+                whole += self._more(end - len(whole))
+            data = bytes(whole)
+        self._rest = data[end:]
+        return number, data[QUESTION.size : end]
 
     def _more(self, missing: int) -> bytes:
         data = self._peer.recv(min(missing, 1 << 20))
