@@ -1,7 +1,7 @@
 """`wardline trace`: what was recorded, whether it was altered, and what would be decided now.
 
-Exit codes: 0 fine, 1 no (replay found what it must not, nothing to read), 2 wrong usage,
-5 integrity failure. Completeness is reported apart and never changes the exit code.
+Exit codes: 0 fine, 1 no (replay or verify found what must not be, nothing to read), 2 wrong
+usage, 5 integrity failure, or not what `verify --require` asks for.
 """
 
 from __future__ import annotations
@@ -11,18 +11,27 @@ import json
 import os
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import anyio
 import typer
 
 from permissions.cli import trace_text
 from permissions.cli.program import noun
-from permissions.cli.trace_source import TraceSource, find_pin, followed_by, kept_of, remember
+from permissions.cli.trace_source import (
+    TraceSource,
+    find_pin,
+    followed_by,
+    kept_of,
+    remember,
+    require_not_gone,
+    require_outside,
+)
 from permissions.errors import (
     ConfigError,
     PolicyLoadError,
     TraceError,
+    TraceIntegrityError,
 )
 from permissions.replay import (
     FailOn,
@@ -30,17 +39,22 @@ from permissions.replay import (
     recorded_decisions,
     replay,
 )
+from permissions.signing.keys import PublicKey
+from permissions.trace.checkpoint import vkey
 from permissions.trace.known_checkpoints import KnownCheckpoints
 from permissions.trace.reader import RecordedEntry, first_entry, read_entries
+from permissions.trace.report import Requirement
 from permissions.trace.verify import verify_trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from permissions.cli.trace_source import Pin
     from permissions.model import Digest, JsonObject
     from permissions.pdp.base import PolicyDecisionPoint
     from permissions.pdp.bundle import PolicyBundle
     from permissions.replay import RecordedDecision, Row
+    from permissions.trace.report import Report
     from permissions.trace.vault import VaultReader
 
 app = noun("Read, verify and replay what was recorded.")
@@ -135,8 +149,8 @@ def verify(
         Path | None,
         typer.Option(
             "--key",
-            help="Public key that must have signed the log; one kept elsewhere, or it pins"
-            " nothing.",
+            help="Public key that must have signed the log, or a C2SP verifier key (`name+hash+key`),"
+            " which names the log as well; one kept elsewhere, or it pins nothing.",
         ),
     ] = None,
     checkpoint: Annotated[
@@ -151,53 +165,120 @@ def verify(
             " which log signed by which key a folder held (trust on first use).",
         ),
     ] = None,
+    require: Annotated[
+        str,
+        typer.Option(
+            help="What must hold, or the exit code is 5, by commas: signed (by a key from"
+            " outside), anchored (a checkpoint kept outside says how far the log goes), whole"
+            " (closed, nothing open, lost or found).",
+        ),
+    ] = "",
+    all_signatures: Annotated[
+        bool,
+        typer.Option(
+            "--all-signatures",
+            help="Check each signature, not only the last one, whose root covers every entry.",
+        ),
+    ] = False,
     as_json: Json = False,
     folder: Dir = None,
     config: Config = None,
 ) -> None:
-    """Verify the log.
+    """Verify the log: integrity, anchoring and completeness.
 
-    Integrity decides the exit code; completeness is reported beside it.
+    Failed integrity is exit code 5, as is what --require asks for and does not hold; a record
+    that contradicts itself is 1.
 
     \b
     Examples:
       $ wardline trace verify
-      $ wardline trace verify --dir COPY --key log.pem.pub
+      $ wardline trace verify --dir COPY --key log.vkey --require signed,anchored,whole
     """
 
     def work() -> None:
-        source = TraceSource(folder, config)
+        required = _requirements(require)
+        source = TraceSource(folder, config, may_be_gone=True)
+        given = checkpoint or []
         kept = known_checkpoints or _state_home() / "wardline" / "known-checkpoints"
-        if source.holds(kept):
-            raise ConfigError(
-                f"--known-checkpoints {kept} lies in what is verified; keep it elsewhere"
-            )
+        require_outside(source, "--known-checkpoints", [kept])
+        require_outside(source, "--checkpoint", given)
         known = KnownCheckpoints(kept)
+        require_not_gone(source, known, given)
         pin = find_pin(source, known, key)
         opening = first_entry(source.trace)
         report = verify_trace(
             source.trace,
             key=pin.key,
             is_pinned=pin.is_outside,
-            known=kept_of(known, pin, opening, checkpoint or ()),
+            origin=pin.named,
+            known=kept_of(known, pin, opening, given),
             vault=source.checked_vault(),
+            signatures="all" if all_signatures else "last",
         )
         if as_json:
             typer.echo(json.dumps({**report.document(), "key": pin.source}))
         else:
             typer.echo(trace_text.report_text(report, key_source=pin.source))
-        if not report.is_intact:
-            if pin.origin is not None:
-                typer.echo(
-                    f"this folder held the log {pin.origin} signed by {pin.keyid} when it was"
-                    f" verified before; if you replaced it yourself, remove {pin.source}",
-                    err=True,
-                )
-            raise typer.Exit(EXIT_INTEGRITY)
+        _require_intact(report, pin)
         for warning in remember(known, source, report, pin):
             typer.echo(f"warning: {warning}", err=True)
         if opening is not None and followed_by(opening) is not None:
             typer.echo(trace_text.following_text(opening.body["follows"]), err=True)
+        if lacking := report.lacks(required):
+            typer.echo(f"required and not so: {', '.join(lacking)}", err=True)
+            raise typer.Exit(EXIT_INTEGRITY)
+        if report.completeness.findings_count:
+            raise typer.Exit(EXIT_NO)
+
+    _guarded(work)
+
+
+def _require_intact(report: Report, pin: Pin) -> None:
+    if report.is_intact:
+        return
+    if pin.origin is not None:
+        typer.echo(
+            f"this folder held the log {pin.origin} signed by {pin.keyid} when it was"
+            f" verified before; if you replaced it yourself, remove {pin.source}",
+            err=True,
+        )
+    raise typer.Exit(EXIT_INTEGRITY)
+
+
+def _requirements(text: str) -> list[Requirement]:
+    asked = [each.strip() for each in text.split(",") if each.strip()]
+    if unknown := [each for each in asked if each not in get_args(Requirement)]:
+        raise ConfigError(
+            f"--require {unknown[0][:40]!r} is none of {', '.join(get_args(Requirement))}"
+        )
+    return cast("list[Requirement]", asked)
+
+
+@app.command()
+def head(*, folder: Dir = None, config: Config = None, as_json: Json = False) -> None:
+    """Print the last signed checkpoint and the verifier key, to be kept elsewhere.
+
+    The checkpoint is a C2SP signed note; give it to `wardline trace verify --checkpoint`, and the
+    verifier key to `--key`, or either to any tool that reads them. Verify first.
+
+    \b
+    Examples:
+      $ wardline trace head > /mnt/elsewhere/head.txt
+    """
+
+    def work() -> None:
+        source = TraceSource(folder, config)
+        beside = source.key_beside()
+        key = None if beside is None else PublicKey.read(beside)
+        report = verify_trace(source.trace, key=key, signatures="last")
+        if not report.is_intact or report.checkpoint is None or report.key is None:
+            raise TraceIntegrityError(report.integrity.reason or "nothing in the log is signed")
+        pin = vkey(str(report.integrity.origin), report.key)
+        if as_json:
+            typer.echo(json.dumps({"checkpoint": report.checkpoint, "vkey": pin}))
+        else:
+            typer.echo(report.checkpoint, nl=False)
+            typer.echo(f"verifier key: {pin}", err=True)
 
     _guarded(work)
 

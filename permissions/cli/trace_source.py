@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from permissions.errors import ConfigError, TraceError
+from permissions.errors import ConfigError, TraceError, TraceIntegrityError
 from permissions.setup.config import BrokerConfig
 from permissions.setup.layout import StateLayout
-from permissions.signing.keys import PublicKey
+from permissions.signing.keys import MAX_KEY_FILE, PublicKey
+from permissions.trace.checkpoint import parse_checkpoint, parse_vkey
 from permissions.trace.known_checkpoints import Known, read_checkpoint
 from permissions.trace.store import segments
 from permissions.trace.vault import VaultReader, load_kek
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 class TraceSource:
     """A log and what belongs to it: its folder, keys and bundles."""
 
-    def __init__(self, folder: Path | None, config: Path | None) -> None:
+    def __init__(
+        self, folder: Path | None, config: Path | None, *, may_be_gone: bool = False
+    ) -> None:
         alone = folder is not None and folder.is_dir() and bool(segments(folder))
         overrides = {"state": folder} if folder is not None and not alone else {}
         layout = StateLayout(BrokerConfig.load(config, **overrides).state)
@@ -33,7 +36,8 @@ class TraceSource:
         self.bundles = layout.bundles
         self._kek = None if alone else layout.kek
         self._key = None if alone else layout.log_public_key
-        if not self.trace.is_dir() or not segments(self.trace):
+        self.is_gone = not self.trace.is_dir() or not segments(self.trace)
+        if self.is_gone and not may_be_gone:
             raise ConfigError(f"there is no trace in {self.trace}; give --dir")
 
     def vault(self) -> VaultReader | None:
@@ -65,6 +69,8 @@ class Pin(NamedTuple):
     is_outside: bool
     origin: str | None = None
     """The log this folder is known to hold."""
+    named: str | None = None
+    """The log the key is of, as a verifier key says."""
 
     @property
     def keyid(self) -> str:
@@ -83,7 +89,7 @@ def find_pin(source: TraceSource, known: KnownCheckpoints, given: Path | None) -
     if given is not None and not given.exists():
         raise ConfigError(f"there is no public key {given}")
     if given is not None and not source.holds(given):
-        return Pin(PublicKey.read(given), str(given), is_outside=True)
+        return _given(given)
     if (before := known.log_in(source.trace)) is not None:
         kept = str(known.log_path(source.trace))
         return Pin(before.key, kept, is_outside=True, origin=before.origin)
@@ -91,6 +97,51 @@ def find_pin(source: TraceSource, known: KnownCheckpoints, given: Path | None) -
     if beside is None:
         return Pin(None, "named by the log itself", is_outside=False)
     return Pin(PublicKey.read(beside), str(beside), is_outside=False)
+
+
+def _given(path: Path) -> Pin:
+    """A key from outside: a C2SP verifier key, which names its log, or a public key alone."""
+    try:
+        found = parse_vkey(path.read_bytes()[:MAX_KEY_FILE].decode())
+    except (OSError, UnicodeDecodeError):
+        found = None  # `PublicKey.read` says what is wrong with it
+    if found is None:
+        return Pin(PublicKey.read(path), str(path), is_outside=True)
+    return Pin(found[1], str(path), is_outside=True, named=found[0])
+
+
+def require_outside(source: TraceSource, option: str, paths: Iterable[Path]) -> None:
+    """What a log is held to must not lie with it, in the same hands.
+
+    Raises:
+        ConfigError: it does.
+    """
+    for path in paths:
+        if source.holds(path):
+            raise ConfigError(f"{option} {path} lies in what is verified; keep it elsewhere")
+
+
+def require_not_gone(source: TraceSource, known: KnownCheckpoints, given: list[Path]) -> None:
+    """A log that is known to have been there, and is not, was taken away.
+
+    Raises:
+        TraceIntegrityError: it was there.
+        ConfigError: nobody knows of one.
+        TraceError: what is remembered cannot be read.
+    """
+    if not source.is_gone:
+        return
+    before = known.log_in(source.trace)
+    kept = [parse_checkpoint(read_checkpoint(path)) for path in given]
+    if before is not None and (last := known.get(before.origin)) is not None:
+        kept.append(parse_checkpoint(last))
+    if kept:
+        longest = max(kept, key=lambda each: each.size)
+        raise TraceIntegrityError(
+            f"nothing is left in {source.trace} of the log {longest.origin}, of which"
+            f" {longest.size} entries are known"
+        )
+    raise ConfigError(f"there is no trace in {source.trace}; give --dir")
 
 
 def followed_by(opening: RecordedEntry | None) -> str | None:

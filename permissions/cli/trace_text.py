@@ -69,12 +69,14 @@ def entry_text(entry: RecordedEntry, opened: JsonObject) -> str:
 
 
 def report_text(report: Report, *, key_source: str) -> str:
-    """Both verdicts, one under the other."""
+    """The three verdicts, one under the other."""
     return "\n".join(
         [
             *_integrity(report, key_source),
             "",
-            *_completeness(report.completeness, report.integrity.size),
+            *_anchoring(report.completeness, report.integrity.size),
+            "",
+            *_completeness(report.completeness),
         ]
     )
 
@@ -155,7 +157,16 @@ def _integrity(report: Report, key_source: str) -> Iterator[str]:
     yield f"  root        {_text(found.root)}"
 
 
-def _completeness(found: Completeness, size: int) -> Iterator[str]:
+def _anchoring(found: Completeness, size: int) -> Iterator[str]:
+    if found.anchor is None:
+        yield f"anchoring     {_styled('NOT anchored', _MIND)}"
+        yield "  why         no checkpoint of this log is known, so a cut at a checkpoint would not show"
+    else:
+        yield f"anchoring     {_styled('anchored', _GOOD)} up to {found.anchor.size} of {size} entries"
+        yield f"  by          the checkpoint kept in {_text(found.anchor.source)}"
+
+
+def _completeness(found: Completeness) -> Iterator[str]:
     if not found.is_whole:
         word = _styled("NOT whole", _MIND)
     elif found.anchor is None:
@@ -165,13 +176,6 @@ def _completeness(found: Completeness, size: int) -> Iterator[str]:
     yield f"completeness  {word}"
     reason = f" ({_text(found.close_reason)})" if found.closed else ""
     yield f"  closed      {'yes' if found.closed else 'no: still written, or it died'}{reason}"
-    if found.anchor is None:
-        yield "  tail        NOT anchored: no checkpoint of this log is known, so a cut at a checkpoint would not show"
-    else:
-        yield (
-            f"  tail        anchored up to {found.anchor.size} of {size} entries by the checkpoint"
-            f" kept in {_text(found.anchor.source)}"
-        )
     if found.unsigned_bytes:
         yield f"  unsigned    {found.unsigned_bytes} bytes after the last signed checkpoint"
     yield f"  runs        {len(found.open_runs)} not ended"

@@ -135,7 +135,9 @@ async def open_broker(
                 budgets=budget.SqliteBudgetLedger(state),
                 journal=journal.SqliteJournal(state, clock=now_us),
                 trace=log,
-                history=partial(history_of, directory=layout.trace, kek=kek),
+                history=partial(
+                    history_of, directory=layout.trace, kek=kek, index=layout.index
+                ),
                 control_plane=ControlPlane(
                     (*control_plane(config), *_beside(config)), fixed=_program()
                 ),

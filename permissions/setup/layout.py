@@ -43,6 +43,7 @@ class StateLayout:
         self.code = root / "code"
         self.commits = root / "commits"
         self.database = root / STATE_FILE
+        self.index = root / "trace.index"
 
     @property
     def has_log(self) -> bool:

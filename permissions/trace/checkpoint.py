@@ -23,15 +23,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from permissions.errors import SigningError, TraceIntegrityError
+from permissions.signing.keys import PublicKey
 
 if TYPE_CHECKING:
-    from permissions.signing.keys import PublicKey, Signer
+    from permissions.signing.keys import Signer
 
 MAX_NOTE = 16 * 1024
 _ED25519 = b"\x01"
 _ORIGIN = re.compile(r"[!-*,-~]{1,200}")  # printable ASCII without space and plus
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
 _NOTE = re.compile(r"([^\n]+)\n([^\n]+)\n([^\n]+)\n\n((?:— [^ \n]+ [^ \n]+\n)+)")
+_VKEY = re.compile(r"([!-*,-~]{1,200})\+([0-9a-f]{8})\+([A-Za-z0-9+/]{40,}={0,2})")
 _HASH_BYTES = 32
 _HINT_BYTES = 4
 
@@ -57,6 +59,30 @@ def is_origin(text: str) -> bool:
 def key_hint(origin: str, key: PublicKey) -> bytes:
     """The four bytes by which a signature line names its key."""
     return hashlib.sha256(origin.encode() + b"\n" + _ED25519 + key.raw).digest()[:_HINT_BYTES]
+
+
+def vkey(origin: str, key: PublicKey) -> str:
+    """Name and key as a C2SP verifier key: `<name>+<hash>+<base64 of type and key>`."""
+    raw = base64.b64encode(_ED25519 + key.raw).decode()
+    return f"{origin}+{key_hint(origin, key).hex()}+{raw}"
+
+
+def parse_vkey(text: str) -> tuple[str, PublicKey] | None:
+    """The name and the key of a verifier key; None when the text is none.
+
+    Raises:
+        SigningError: it is one, and of another kind or altered.
+    """
+    match = _VKEY.fullmatch(text.strip())
+    if match is None:
+        return None
+    origin, hint, raw = match[1], match[2], base64.b64decode(match[3])
+    if not raw.startswith(_ED25519) or len(raw) != 1 + _HASH_BYTES:
+        raise SigningError("the verifier key is not Ed25519")
+    key = PublicKey(raw[1:])
+    if key_hint(origin, key).hex() != hint:
+        raise SigningError("the verifier key does not fit its own hash; it was altered")
+    return origin, key
 
 
 class CheckpointSigner:

@@ -18,6 +18,7 @@ from permissions.errors import TraceError, TraceWriteError
 from permissions.logs import get_logger
 from permissions.trace.encoder import checkpoint_line
 from permissions.trace.entry import Receipt, TraceEntry
+from permissions.trace.snapshot import ENTRIES_BETWEEN
 from permissions.trace.store import StoreFullError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from permissions.trace.checkpoint import CheckpointSigner
     from permissions.trace.encoder import EntryEncoder
     from permissions.trace.merkle import Frontier
+    from permissions.trace.snapshot import OpenCalls
     from permissions.trace.store import Store
     from permissions.trace.vault import Vault
 
@@ -47,6 +49,7 @@ log = get_logger("committer")
 class _Batch:
     lines: list[bytes] = field(default_factory=list)
     leaves: list[bytes] = field(default_factory=list)
+    entries: list[TraceEntry] = field(default_factory=list)
     size: int = 0
     waiting: int = 0
     """Callers who wait for this batch to be durable."""
@@ -64,13 +67,19 @@ class Committer:
         encoder: EntryEncoder,
         vault: Vault,
         signer: CheckpointSigner,
+        keep: Callable[[str, Frontier, OpenCalls], None],
+        open_calls: OpenCalls,
         on_progress: Callable[[], None],
     ) -> None:
+        """`keep` is given the last durable checkpoint, now and then and at the end."""
         self._store = store
         self._frontier = frontier
         self._encoder = encoder
         self._vault = vault
         self._signer = signer
+        self._keep = keep
+        self._open_calls = open_calls
+        self._kept = frontier.size
         self._on_progress = on_progress
         self._work = threading.Condition(threading.Lock())
         self._pending = _Batch()
@@ -128,6 +137,7 @@ class Committer:
                 pending.leaves.append(one.leaf)
                 pending.lines.append(one.lines)
                 pending.size += len(one.lines)
+            pending.entries += entries
             self._next += len(encoded)
             if urgent:
                 pending.waiting += 1
@@ -147,6 +157,7 @@ class Committer:
             if self.failure is None and not self._closing:
                 encoded = self._encoder.encode(_last_entry(reason), self._next)
                 self._pending.leaves.append(encoded.leaf)
+                self._pending.entries.append(_last_entry(reason))
                 self._pending.lines.append(encoded.lines)
                 self._next += 1
             self._closing = True
@@ -169,6 +180,8 @@ class Committer:
     def _run(self) -> None:
         while (taken := self._take()) is not None and self.failure is None:
             self._commit(*taken)
+        if self.failure is None:
+            self._keep_snapshot()
 
     def _take(self) -> tuple[_Batch, bytes] | None:
         with self._work:
@@ -207,10 +220,20 @@ class Committer:
         except Exception as err:  # noqa: BLE001 - a silent thread would leave callers waiting
             self._fail(f"{type(err).__name__} while committing")
         else:
+            first = self._frontier.size
+            for offset, entry in enumerate(batch.entries):
+                self._open_calls.take(entry, first + offset)
             self._frontier = tree
             self.checkpoint = note
             self.durable = tree.size
         self._on_progress()
+        if self.failure is None and self.durable - self._kept >= ENTRIES_BETWEEN:
+            self._keep_snapshot()
+
+    def _keep_snapshot(self) -> None:
+        if self.checkpoint is not None and self._kept != self.durable:
+            self._kept = self.durable
+            self._keep(self.checkpoint, self._frontier, self._open_calls)
 
     def _extended(self, leaves: list[bytes]) -> Frontier:
         tree = self._frontier.copy()

@@ -69,10 +69,15 @@ class KnownCheckpoints:
     def remember(self, note: str) -> None:
         """Keeps a checkpoint that was verified together with the one before it.
 
+        One of a longer log stays: who verifies an older copy forgets nothing.
+
         Raises:
             TraceError: it cannot be written.
         """
-        self._keep(self.path(parse_checkpoint(note).origin), note.encode())
+        now = parse_checkpoint(note)
+        before = self.get(now.origin)
+        if before is None or parse_checkpoint(before).size <= now.size:
+            self._keep(self.path(now.origin), note.encode())
 
     def log_path(self, directory: Path) -> Path:
         """The file that says which log lies in this folder."""

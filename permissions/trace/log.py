@@ -28,6 +28,7 @@ from permissions.trace.committer import Committer
 from permissions.trace.encoder import EntryEncoder
 from permissions.trace.entry import TraceEntry
 from permissions.trace.recovery import recover
+from permissions.trace.snapshot import OpenCalls, save_snapshot
 from permissions.trace.store import Store
 from permissions.trace.vault import KEYS_FILE, Vault
 from permissions.trace.wakeup import Wakeup
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from permissions.model import Evidence, JsonObject
     from permissions.signing.keys import Signer
     from permissions.trace.entry import Receipt
+    from permissions.trace.merkle import Frontier
     from permissions.trace.own_checkpoint import CheckpointMemory
 
 DISK_SECONDS = 30.0
@@ -160,7 +162,8 @@ async def open_log(
 ) -> AsyncIterator[SignedLog]:
     """Opens a log for writing, recovering it if its last writer died; closes it at the end.
 
-    Opening verifies the whole log first, so it takes time in proportion to it.
+    Opening verifies what came after the last signed snapshot; a log without one, or with one that
+    does not fit, is verified whole, which takes time in proportion to it.
 
     Args:
         directory: of this log alone; made when missing.
@@ -192,8 +195,11 @@ async def open_log(
     remembered = {each.source: await each.last() for each in memories}
     known = {source: note for source, note in remembered.items() if note is not None}
 
+    opened: list[Store] = []
+
     def begin() -> tuple[SignedLog, Store, list[TraceEntry]]:
         store = Store(directory, holder=f"pid {os.getpid()} boot {_boot_id()}")
+        opened.append(store)
         try:
             resumed = recover(directory, key=signer.public, known=known)
             store.resume(resumed.segment, resumed.offset)
@@ -209,6 +215,8 @@ async def open_log(
                     encoder=EntryEncoder(origin=named, vault=vault, clock=clock),
                     vault=vault,
                     signer=CheckpointSigner(named, signer),
+                    keep=keep,
+                    open_calls=OpenCalls(resumed.open_calls),
                     on_progress=notify,
                 ),
             )
@@ -216,6 +224,18 @@ async def open_log(
             store.close()
             raise
         return log, store, [_opening(signer, follows), *resumed.entries]
+
+    def keep(note: str, frontier: Frontier, calls: OpenCalls) -> None:
+        segment, end = opened[0].position
+        save_snapshot(
+            segment.parent,  # absolute, also when a tool has changed the working directory
+            signer,
+            note=note,
+            frontier=frontier,
+            segment=segment,
+            end=end,
+            calls=calls,
+        )
 
     log, store, first = await anyio.to_thread.run_sync(begin)
     try:

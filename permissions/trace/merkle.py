@@ -7,6 +7,12 @@ thirty hashes of memory.
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
+
+from permissions.errors import TraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 EMPTY_ROOT = hashlib.sha256().digest()
 
@@ -29,6 +35,24 @@ class Frontier:
     def __init__(self) -> None:
         self.size = 0
         self._peaks: list[bytes] = []
+
+    @classmethod
+    def of(cls, size: int, peaks: Iterable[bytes]) -> Frontier:
+        """The frontier over `size` leaves, from the roots of its whole subtrees.
+
+        Raises:
+            TraceError: there are not as many as the size has.
+        """
+        frontier = cls()
+        frontier.size, frontier._peaks = size, list(peaks)
+        if len(frontier._peaks) != size.bit_count():
+            raise TraceError(f"{len(frontier._peaks)} subtrees do not make {size} leaves")
+        return frontier
+
+    @property
+    def peaks(self) -> tuple[bytes, ...]:
+        """The roots of the whole subtrees, from left to right."""
+        return tuple(self._peaks)
 
     def copy(self) -> Frontier:
         """An independent frontier over the same leaves."""

@@ -8,7 +8,7 @@ you want to rely on.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from permissions.errors import TraceError, TraceIntegrityError
 from permissions.trace import codec
@@ -20,11 +20,11 @@ from permissions.trace.encoder import (
     decode_entry,
 )
 from permissions.trace.merkle import leaf_hash
-from permissions.trace.store import read_lines, segments
+from permissions.trace.store import Line, read_lines, segments
 from permissions.trace.vault import line_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from permissions.model import JsonObject
@@ -80,6 +80,43 @@ class RecordedEntry:
         }
 
 
+class Group(NamedTuple):
+    """What stands under one checkpoint: each entry with its sealed contents, as they lie."""
+
+    entries: list[list[Line]]
+    checkpoint: Line
+    origin: str
+
+
+def read_groups(directory: Path, *, after: tuple[Path, int] | None = None) -> Iterator[Group]:
+    """The groups of a log, in order.
+
+    Args:
+        directory: of the log.
+        after: a segment and the end of a checkpoint line in it; what comes before is left out.
+
+    Raises:
+        TraceError: there is no log, or a file cannot be read.
+        TraceIntegrityError: a checkpoint line is malformed.
+    """
+    if not segments(directory):
+        raise TraceError(f"there is no trace in {directory}")
+    pending: list[list[Line]] = []
+    is_torn = False
+    for line in read_lines(directory, after=after):
+        data = line.data
+        if not line.ended or b"\0" in data:
+            is_torn = True  # a power cut left zeros in the group that was being written
+        elif data.startswith(ENTRY_PREFIX):
+            pending.append([line])
+        elif data.startswith(CONTENT_PREFIX) and pending:
+            pending[-1].append(line)
+        elif data.startswith(CHECKPOINT_PREFIX):
+            yield Group([] if is_torn else pending, line, _origin(data))
+            pending = []
+            is_torn = False
+
+
 def read_entries(directory: Path) -> Iterator[RecordedEntry]:
     """Every entry under a checkpoint, in order.
 
@@ -87,24 +124,9 @@ def read_entries(directory: Path) -> Iterator[RecordedEntry]:
         TraceError: there is no log, or a file cannot be read.
         TraceIntegrityError: a line is malformed; the entries before it were given.
     """
-    if not segments(directory):
-        raise TraceError(f"there is no trace in {directory}")
-    pending: list[tuple[bytes, list[bytes]]] = []
-    is_torn = False
-    for line in read_lines(directory):
-        data = line.data
-        if not line.ended or b"\0" in data:
-            is_torn = True  # a power cut left zeros in the group that was being written
-        elif data.startswith(ENTRY_PREFIX):
-            pending.append((data, []))
-        elif data.startswith(CONTENT_PREFIX) and pending:
-            pending[-1][1].append(data)
-        elif data.startswith(CHECKPOINT_PREFIX):
-            origin = _origin(data)
-            for entry, contents in () if is_torn else pending:
-                yield _recorded(entry, contents, origin)
-            pending.clear()
-            is_torn = False
+    for group in read_groups(directory):
+        for entry, *contents in group.entries:
+            yield recorded(entry.data, [each.data for each in contents], group.origin)
 
 
 def first_entry(directory: Path) -> RecordedEntry | None:
@@ -133,7 +155,12 @@ def _origin(line: bytes) -> str:
         raise TraceIntegrityError("a checkpoint line of the trace is malformed") from err
 
 
-def _recorded(line: bytes, contents: list[bytes], origin: str) -> RecordedEntry:
+def recorded(line: bytes, contents: Sequence[bytes], origin: str) -> RecordedEntry:
+    """An entry from its line and those of its contents.
+
+    Raises:
+        TraceIntegrityError: the line is malformed.
+    """
     try:
         entry = decode_entry(line)
     except TraceError as err:

@@ -1,4 +1,6 @@
-"""Opens a log again: verifies it, sets a torn tail aside, and says where to go on.
+"""Opens a log again: verifies what its last snapshot does not cover, and says where to go on.
+
+A torn tail is set aside.
 
 Only bytes after the last signed checkpoint may be cut, and they are kept: `<size>.torn`, its
 digest named by the `log.recover` entry. Nothing in them was ever promised to anyone. A log
@@ -16,10 +18,10 @@ from permissions import files
 from permissions.errors import TraceIntegrityError, TraceWriteError
 from permissions.files import sync_folder
 from permissions.trace.checkpoint import parse_checkpoint
-from permissions.trace.encoder import ENTRY_PREFIX
 from permissions.trace.entry import TraceEntry
-from permissions.trace.merkle import Frontier, leaf_hash
-from permissions.trace.store import read_lines, segment_path, segments
+from permissions.trace.merkle import Frontier
+from permissions.trace.snapshot import load_snapshot
+from permissions.trace.store import segment_path, segments
 from permissions.trace.vault import KEYS_FILE
 from permissions.trace.verify import verify_trace
 
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
 
     from permissions.model import JsonObject
     from permissions.signing.keys import PublicKey
-    from permissions.trace.report import End, Report
+    from permissions.trace.report import OpenCall, Report
+    from permissions.trace.snapshot import Snapshot
 
 TORN_SUFFIX = ".torn"
 
@@ -46,6 +49,7 @@ class Resumption:
     segment: Path
     offset: int
     entries: tuple[TraceEntry, ...]
+    open_calls: tuple[OpenCall, ...] = ()
 
 
 RENEW = (
@@ -74,7 +78,13 @@ def recover(
                 f" {source} counts {last.size} entries; {RENEW}"
             )
         return Resumption(None, Frontier(), segment_path(directory, 0), 0, ())
-    report = verify_trace(directory, key=key, known=known, signatures="last")
+    report = verify_trace(
+        directory,
+        key=key,
+        known=known,
+        signatures="last",
+        after=_snapshot(directory, key, known),
+    )
     if not report.is_intact:
         raise TraceIntegrityError(
             f"the log {directory} is not continued: at entry {report.integrity.failed_at},"
@@ -92,11 +102,21 @@ def recover(
     torn = _set_aside(directory, report.end.segment, report.end.offset, report.integrity.size)
     return Resumption(
         origin=report.integrity.origin,
-        frontier=_frontier(directory, report.end, report.integrity.size),
+        frontier=Frontier.of(report.integrity.size, report.end.peaks),
         segment=report.end.segment,
         offset=report.end.offset,
         entries=_story(report, torn),
+        open_calls=tuple(report.completeness.open_calls),
     )
+
+
+def _snapshot(directory: Path, key: PublicKey, known: Mapping[str, str]) -> Snapshot | None:
+    """What need not be read again; nothing, when a known checkpoint lies before it."""
+    snapshot = load_snapshot(directory, key)
+    if snapshot is None:
+        return None
+    sizes = [parse_checkpoint(note).size for note in known.values()]
+    return None if any(size < snapshot.checkpoint.size for size in sizes) else snapshot
 
 
 def _story(report: Report, torn: list[JsonObject]) -> tuple[TraceEntry, ...]:
@@ -123,7 +143,9 @@ def _set_aside(directory: Path, segment: Path, end: int, size: int) -> list[Json
     """
     later = [path for path in segments(directory) if path.name > segment.name]
     try:
-        tail = segment.read_bytes()[end:].rstrip(b"\0")
+        with segment.open("rb") as file:
+            file.seek(end)
+            tail = file.read().rstrip(b"\0")
         tail += b"".join(path.read_bytes().rstrip(b"\0") for path in later)
         if tail:
             digest = hashlib.sha256(tail).hexdigest()
@@ -141,13 +163,3 @@ def _facts(path: Path) -> JsonObject:
     data = path.read_bytes()
     digest = "sha256:" + hashlib.sha256(data).hexdigest()
     return {"file": path.name, "bytes": len(data), "digest": digest}
-
-
-def _frontier(directory: Path, end: End, size: int) -> Frontier:
-    frontier = Frontier()
-    for line in read_lines(directory):
-        if frontier.size == size or line.segment.name > end.segment.name:
-            break
-        if line.data.startswith(ENTRY_PREFIX):
-            frontier.append(leaf_hash(line.data))
-    return frontier

@@ -1,7 +1,8 @@
-"""What a verification says: two verdicts, never merged.
+"""What a verification says: three verdicts, never merged.
 
-*Integrity* is about bytes: is what is here what the key signed? *Completeness* is about the
-story: is all of it here, and may it have happened so? A log can be intact and incomplete.
+*Integrity* is about bytes: is what is here what the key signed? *Anchoring* is about its end:
+does anybody outside know how far it goes? *Completeness* is about the story: is all of it here,
+and may it have happened so? A log can be intact and incomplete.
 
 What neither can show: a host that was owned before it recorded, a tool that lies, a call that
 went around the broker.
@@ -13,10 +14,14 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from permissions.model import JsonObject
     from permissions.signing.keys import PublicKey
+
+
+Requirement = Literal["signed", "anchored", "whole"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +136,8 @@ class End:
 
     segment: Path
     offset: int
+    peaks: tuple[bytes, ...]
+    """Roots of the whole subtrees of the tree there, from left to right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +152,29 @@ class Report:
     """The key everything was checked against."""
 
     @property
+    def anchoring(self) -> Literal["anchored", "unanchored"]:
+        """Whether a checkpoint kept outside says how far the log goes at least."""
+        return "unanchored" if self.completeness.anchor is None else "anchored"
+
+    def lacks(self, required: Iterable[Requirement]) -> list[Requirement]:
+        """Which of the requirements do not hold."""
+        holds: dict[Requirement, bool] = {
+            "signed": self.integrity.verdict == "signed",
+            "anchored": self.is_intact and self.completeness.anchor is not None,
+            "whole": self.is_intact and self.completeness.is_whole,
+        }
+        return [each for each in required if not holds[each]]
+
+    @property
     def is_intact(self) -> bool:
         """Whether integrity did not fail."""
         return self.integrity.verdict != "failed"
 
     def document(self) -> JsonObject:
-        """Both verdicts as JSON."""
+        """The verdicts as JSON."""
         return {
             "integrity": asdict(self.integrity),
+            "anchoring": self.anchoring,
             "completeness": {
                 **asdict(self.completeness),
                 "whole": self.completeness.is_whole,

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from permissions.trace.entry import TERMINAL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from permissions.model import JsonObject
 
@@ -104,10 +104,27 @@ class Story:
         self.unknown = 0
         self.reason: str | None = None
         self._time = 0
+        """The latest of any entry."""
+        self._told_behind = 0
         self._used: dict[bytes, int] = {}
         self._ended_runs: set[bytes] = set()
         self._late: dict[str, _Run] = {}
         """Calls that a run's end left open, or that were asked for after it."""
+
+    def go_on(
+        self, calls: Iterable[tuple[str, str, str | None, int, str]], *, closed: bool
+    ) -> None:
+        """Takes up the story after entries that were not observed, with the calls open then.
+
+        What is said of runs and approvals then leaves out what came before.
+        """
+        self._is_open, self.closed = True, closed
+        for run, call, tool, since, last in calls:
+            state = self._runs.setdefault(run, _Run(resumable=True, counted=False))
+            started = last in ("start", "effect")
+            state.open[call] = CallState(
+                run, call, since, tool=tool, last=last, started=started, permitted=True
+            )
 
     @property
     def open_runs(self) -> tuple[str, ...]:
@@ -123,9 +140,7 @@ class Story:
 
     def observe(self, entry: JsonObject) -> Iterator[str]:
         """Takes in the next entry; yields what is wrong about it, one sentence each."""
-        if entry["time"] < self._time - CLOCK_SLACK_US:
-            yield f"the clock went back by {self._time - entry['time']} us"
-        self._time = entry["time"]
+        yield from self._clock(entry["time"])
         if self.closed and entry["type"] != "log.open":
             yield f"{entry['type']} after log.close"
         kind = entry["type"]
@@ -137,6 +152,15 @@ class Story:
             yield from self._call(kind, entry)
         else:
             self.unknown += 1
+
+    def _clock(self, time: int) -> Iterator[str]:
+        """A step back is told once; one that walks back in small steps is told as well."""
+        behind = self._time - time
+        if behind <= 0:
+            self._time, self._told_behind = time, 0
+        elif behind > self._told_behind + CLOCK_SLACK_US:
+            self._told_behind = behind
+            yield f"the clock went back by {behind} us"
 
     def _log(self, kind: str, entry: JsonObject) -> Iterator[str]:
         if not self._is_open and kind != "log.open":

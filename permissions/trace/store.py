@@ -71,16 +71,23 @@ def segments(directory: Path) -> list[Path]:
     return sorted(path for path in found if path.stem.isdigit())
 
 
-def read_lines(directory: Path) -> Iterator[Line]:
+def read_lines(directory: Path, *, after: tuple[Path, int] | None = None) -> Iterator[Line]:
     """Every line of a log as it lies; the zeros a segment is filled with are left out.
+
+    Args:
+        directory: of the log.
+        after: a segment and the end of a line in it; what comes before is left out.
 
     Raises:
         TraceError: a file cannot be read.
     """
     for path in segments(directory):
+        if after is not None and path.name < after[0].name:
+            continue
         try:
             with path.open("rb", buffering=1024 * 1024) as file:
-                offset = 0
+                offset = after[1] if after is not None and path.name == after[0].name else 0
+                file.seek(offset)
                 zeros: int | None = None
                 while data := file.readline(MAX_SEALED_LINE):
                     start, offset = offset, offset + len(data)
@@ -143,6 +150,11 @@ class Store:
             sync_folder(self._directory)
         except OSError as err:
             raise TraceWriteError(f"the log cannot be continued: {err}") from err
+
+    @property
+    def position(self) -> tuple[Path, int]:
+        """The open segment, and where the data in it ends."""
+        return self._path, self._end
 
     def write(self, data: bytes, *, first: int) -> None:
         """Makes `data` durable at the end; `first` is the index of the first entry in it.

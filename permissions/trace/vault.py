@@ -12,7 +12,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import mmap
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,7 +28,7 @@ from permissions.trace import codec
 from permissions.trace.sealing import MAX_CONTENT, NONCE_BYTES, Box, RunKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 KEYS_FILE = "vault.keys"
@@ -132,20 +131,9 @@ class Vault:
         self._run_keys.pop(run, None)
 
     def _earlier(self, run: str) -> bytes | None:
-        if self._keys is None or not self._keys.exists() or not self._keys.stat().st_size:
-            return None
-        said = b'"run":%b,' % codec.encode({"run": run})[7:-1]
-        with (
-            self._keys.open("rb") as file,
-            mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as found,
-        ):
-            at = found.rfind(said)
-            while at >= 0:
-                start, end = found.rfind(b"\n", 0, at) + 1, found.find(b"\n", at)
-                line = _KeyLine.parse(found[start : end if end >= 0 else len(found)])
-                if line is not None and line.run == run and line.kek == self._kek_id:
-                    return line.unwrapped(self._kek)
-                at = found.rfind(said, 0, at)
+        for line in reversed(_key_lines(self._keys, run)):
+            if line.kek == self._kek_id:
+                return line.unwrapped(self._kek)
         return None
 
     def _new_key(self, run: str) -> RunKey:
@@ -171,12 +159,13 @@ def mend_keys(descriptor: int) -> int:
         OSError: it cannot be read, or mended.
     """
     size = os.fstat(descriptor).st_size
-    data = os.pread(descriptor, size, 0)
-    end = data.rfind(b"\n") + 1
+    start = max(size - codec.MAX_LINE - 1, 0)  # no line is longer
+    data = os.pread(descriptor, size - start, start)
+    end = start + data.rfind(b"\n") + 1
     if end == size:
         return size
     try:
-        codec.decode(data[end:])
+        codec.decode(data[end - start :])
     except TraceError:
         os.ftruncate(descriptor, end)
         return end
@@ -187,11 +176,12 @@ def mend_keys(descriptor: int) -> int:
 class VaultReader:
     """Opens sealed contents beside a log; without a key-encryption key, only says which could be."""
 
-    def __init__(self, directory: Path, kek: bytes | None) -> None:
+    def __init__(self, directory: Path, kek: bytes | None, *, run: str | None = None) -> None:
+        """`run` says that only contents of this one will be opened, which saves reading all."""
         self._kek = kek
         self._kek_id = None if kek is None else _kek_id(kek)
         self._lines: dict[str, list[_KeyLine]] = {}
-        for line in _read_keys(directory / KEYS_FILE):
+        for line in _key_lines(directory / KEYS_FILE, run):
             self._lines.setdefault(line.run, []).append(line)
         self._run_keys: dict[str, list[RunKey]] = {}
 
@@ -281,14 +271,15 @@ class _KeyLine(NamedTuple):
         return key
 
 
-def _read_keys(path: Path) -> Iterator[_KeyLine]:
+def _key_lines(path: Path | None, run: str | None) -> list[_KeyLine]:
+    """The lines of a keys file that can be read; of one run when one is named."""
     try:
-        lines = path.read_bytes().split(b"\n")
+        data = b"" if path is None else path.read_bytes()
     except FileNotFoundError:
-        return
-    for line in lines:
-        if (found := _KeyLine.parse(line)) is not None:
-            yield found
+        data = b""
+    said = b"" if run is None else b'"run":%b,' % codec.encode({"run": run})[7:-1]
+    lines = (_KeyLine.parse(line) for line in data.split(b"\n") if said in line)
+    return [line for line in lines if line is not None and run in (None, line.run)]
 
 
 def bound_to(origin: str, run: str, path: str) -> bytes:

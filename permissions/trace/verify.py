@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from permissions.model import JsonObject
     from permissions.trace.checkpoint import Checkpoint
     from permissions.trace.rules import CallState
+    from permissions.trace.snapshot import Snapshot
     from permissions.trace.vault import VaultReader
 
 MAX_BATCH = 65_536
@@ -83,9 +84,11 @@ def verify_trace(
     *,
     key: PublicKey | None = None,
     is_pinned: bool = True,
+    origin: str | None = None,
     known: Mapping[str, str] | None = None,
     vault: VaultReader | None = None,
     signatures: Literal["all", "last"] = "all",
+    after: Snapshot | None = None,
 ) -> Report:
     """Verifies a log.
 
@@ -95,10 +98,14 @@ def verify_trace(
             the verdict is never better than `consistent`.
         is_pinned: whether the key comes from outside of what is verified; one that lies beside
             the log must fit, and proves as little as one the log names.
+        origin: name the log must have, when the pin says that, too; another log of the same key
+            is another log.
         known: signed checkpoints kept outside the log, by where they came from.
         vault: opens the sealed contents.
         signatures: `last` checks the signature of the last checkpoint only, whose root covers
             every entry; the roots of all others are checked all the same.
+        after: a writer's own snapshot: only what comes after it is read, and the report is about
+            the end of the log alone.
 
     Raises:
         TraceError: there is no log, or a file of it cannot be read.
@@ -109,11 +116,15 @@ def verify_trace(
         directory,
         key=key,
         is_pinned=is_pinned and key is not None,
+        origin=origin,
         known=known or {},
         vault=vault,
         signatures=signatures,
     )
-    for line in read_lines(directory):
+    if after is not None:
+        auditor.go_on(after)
+    position = None if after is None else (after.segment, after.end)
+    for line in read_lines(directory, after=position):
         auditor.feed(line)
         if auditor.failure is not None:
             break
@@ -127,12 +138,14 @@ class _Auditor:
         *,
         key: PublicKey | None,
         is_pinned: bool,
+        origin: str | None,
         known: Mapping[str, str],
         vault: VaultReader | None,
         signatures: Literal["all", "last"],
     ) -> None:
         self._directory = directory
         self._pinned = is_pinned
+        self._named = origin
         self._key = key
         self._notes = known
         self._known: dict[str, Checkpoint] = {}
@@ -167,6 +180,24 @@ class _Auditor:
         self._late: Line | None = None
         """A signed checkpoint after what is broken."""
         self.failure: tuple[int, str] | None = None
+
+    def go_on(self, snapshot: Snapshot) -> None:
+        """Takes up where a snapshot was made."""
+        checkpoint = snapshot.checkpoint
+        self._origin, self._count = checkpoint.origin, checkpoint.size
+        widths = [
+            1 << bit
+            for bit in range(checkpoint.size.bit_length())
+            if checkpoint.size >> bit & 1
+        ]
+        self._subtrees = list(zip(reversed(widths), snapshot.peaks, strict=True))
+        self._last, self._verified = snapshot.note, checkpoint
+        self._end = End(snapshot.segment, snapshot.end, snapshot.peaks)
+        calls = ((c.run, c.call, c.tool, c.since, c.last) for c in snapshot.open_calls)
+        self._story.go_on(calls, closed=snapshot.closed)
+        if self._key is not None:
+            self._open_known(self._key)
+        self._compare_known()
 
     def feed(self, line: Line) -> None:
         """Takes in the next line."""
@@ -261,6 +292,8 @@ class _Auditor:
         if document["type"] != "log.open" or type(origin) is not str:
             raise TraceIntegrityError("the log does not begin with log.open and its origin")
         self._origin = origin
+        if self._named not in (None, origin):
+            self.failure = 0, f"this is the log {origin}, and the key given is of {self._named}"
         if self._key is None:
             try:
                 self._key = PublicKey.parse(str(document["body"].get("key")))
@@ -370,7 +403,8 @@ class _Auditor:
             return
         self._last, self._verified = note, checkpoint
         self._checkpoints += 1
-        self._end = End(line.segment, line.offset + len(line.data) + 1)
+        peaks = tuple(subtree for _, subtree in self._subtrees)
+        self._end = End(line.segment, line.offset + len(line.data) + 1, peaks)
         self._unsigned = 0
         found = [
             (each["index"], text) for each in self._batch for text in self._story.observe(each)

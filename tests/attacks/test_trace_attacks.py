@@ -26,6 +26,7 @@ from permissions.trace.checkpoint import CheckpointSigner
 from permissions.trace.encoder import CHECKPOINT_PREFIX, CONTENT_PREFIX, ENTRY_PREFIX
 from permissions.trace.log import open_log
 from permissions.trace.merkle import leaf_hash
+from permissions.trace.snapshot import SNAPSHOT_FILE
 from permissions.trace.store import segment_path
 from permissions.trace.vault import VaultReader
 from permissions.trace.verify import verify_trace
@@ -224,8 +225,9 @@ REFUSED = [mutate for mutate in FOUND if mutate is not edit_signature]
 
 @pytest.mark.parametrize("mutate", REFUSED, ids=lambda mutate: mutate.__name__)
 def test_mutated_log_is_not_continued(tmp_path: Path, mutate: Callable[[Lines], Lines]):
-    """A writer that went on would sign what was altered."""
+    """A writer that went on would sign what was altered. With its snapshot it signs what was."""
     write_log(tmp_path)
+    (tmp_path / SNAPSHOT_FILE).unlink()
     write(tmp_path, mutate(read(tmp_path)))
     mutated = segment(tmp_path).read_bytes()
 

@@ -20,6 +20,7 @@ from permissions.trace import own_checkpoint
 from permissions.trace.encoder import CHECKPOINT_PREFIX
 from permissions.trace.log import open_log
 from permissions.trace.reader import first_entry
+from permissions.trace.snapshot import SNAPSHOT_FILE
 from permissions.trace.verify import verify_trace
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ def rotate_by_copytruncate(trace: Path) -> None:
 
 
 def zero_a_sector(trace: Path) -> None:
+    """Below the snapshot it would stop no start, and be found by `verify` alone."""
+    (trace / SNAPSHOT_FILE).unlink()
     data = segment(trace).read_bytes()
     at = (data.rindex(b"\n", 0, data.rindex(CHECKPOINT_PREFIX)) - 600) // 512 * 512
     segment(trace).write_bytes(data[:at] + bytes(512) + data[at + 512 :])

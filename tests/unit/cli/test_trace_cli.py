@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from permissions.cli.trace import app
 from permissions.pdp.bundle import shipped_folder
-from permissions.signing.keys import memory_signer
+from permissions.signing.keys import PublicKey, memory_signer
+from permissions.trace.checkpoint import vkey
 from permissions.trace.encoder import CHECKPOINT_PREFIX
 from permissions.trace.store import segment_path, segments
 from permissions.trace.vault import make_kek
@@ -300,11 +301,92 @@ def test_a_vault_key_that_opens_nothing_is_a_finding(run: Any, state: Path, key:
     shown = run("verify", "--json")
     said = json.loads(shown.stdout)["completeness"]
 
-    assert shown.exit_code == 0
+    assert shown.exit_code == 1
     assert said["contents"]["locked"] > 0
     assert said["findings_count"] > 0
     assert "vault key" in said["findings"][0]["text"].replace("vault's", "vault")
     assert not said["whole"]
+
+
+@pytest.fixture
+def outside(run: Any, tmp_path: Path) -> Path:
+    """What a careful reader kept of the log: its head, and its key by name."""
+    folder = tmp_path / "outside"
+    folder.mkdir()
+    said = json.loads(run("head", "--json").stdout)
+    (folder / "head").write_text(said["checkpoint"])
+    (folder / "vkey").write_text(said["vkey"] + "\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ((), 0),
+        (("--require", "signed"), 5),
+        (("--require", "whole"), 0),
+        (("--require", "anchored"), 5),
+        (("--key", "vkey", "--require", "signed,whole"), 0),
+        (("--key", "vkey", "--require", "signed,anchored"), 5),
+        (("--key", "vkey", "--checkpoint", "head", "--require", "signed,anchored,whole"), 0),
+        (("--require", "certain"), 2),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else str(value),
+)
+def test_what_is_required_decides_the_exit_code(
+    run: Any, outside: Path, options: tuple[str, ...], code: int
+):
+    named = {"vkey": str(outside / "vkey"), "head": str(outside / "head")}
+
+    assert run("verify", *(named.get(each, each) for each in options)).exit_code == code
+
+
+def test_a_log_that_is_gone_is_an_integrity_failure_for_whoever_knows_of_it(
+    run: Any, state: Path, outside: Path
+):
+    """Not the mistake of naming the wrong folder."""
+    run("verify")
+    shutil.rmtree(state / "trace")
+
+    remembered = run("verify", "--json")
+    kept = run("verify", "--checkpoint", str(outside / "head"))
+    elsewhere = run("verify", folder=state.parent / "nothing")
+
+    assert (remembered.exit_code, kept.exit_code, elsewhere.exit_code) == (5, 5, 2)
+
+
+def test_a_checkpoint_within_what_is_verified_is_refused(run: Any, state: Path, outside: Path):
+    (state / "head").write_bytes((outside / "head").read_bytes())
+
+    assert run("verify", "--checkpoint", str(state / "head")).exit_code == 2
+
+
+def test_a_verifier_key_pins_the_log_and_not_only_its_key(
+    run: Any, state: Path, outside: Path, swapped: Path
+):
+    name, hint, key = (outside / "vkey").read_text().strip().split("+", 2)
+    public = PublicKey.read(state / "keys" / "log.pem.pub")
+    (outside / "vkey").write_text(vkey("another.example/log", public))
+    another = run("verify", "--key", str(outside / "vkey"))
+    (outside / "vkey").write_text(f"{name}+00000000+{key}")
+    altered = run("verify", "--key", str(outside / "vkey"))
+
+    assert hint
+    assert another.exit_code == 5
+    assert "the key given is of another.example/log" in another.stdout.replace("\n", " ")
+    assert altered.exit_code == 2
+
+
+def test_an_older_copy_makes_nobody_forget_the_newer_log(run: Any, state: Path):
+    lines = (segment := segment_path(state / "trace", 0)).read_bytes().splitlines(keepends=True)
+    ends = [at for at, line in enumerate(lines) if line.startswith(CHECKPOINT_PREFIX)]
+    run("verify")
+    whole = segment.read_bytes()
+    segment.write_bytes(b"".join(lines[: ends[2] + 1]))
+
+    assert run("verify").exit_code == 5
+    segment.write_bytes(whole)
+    assert run("verify").exit_code == 0
 
 
 def test_a_memory_within_what_is_verified_is_refused(run: Any, state: Path):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 from logs import tree_root
 
-from permissions.errors import TraceIntegrityError
+from permissions.errors import SigningError, TraceIntegrityError
 from permissions.signing.keys import PublicKey, memory_signer
 from permissions.trace.checkpoint import (
     CheckpointSigner,
@@ -16,6 +16,8 @@ from permissions.trace.checkpoint import (
     key_hint,
     open_checkpoint,
     parse_checkpoint,
+    parse_vkey,
+    vkey,
 )
 from permissions.trace.merkle import EMPTY_ROOT, leaf_hash, node_hash
 
@@ -76,6 +78,20 @@ def loosened(note: str) -> str:
     """Another spelling of the same base64: unused bits that are not zero."""
     head, _, tail = note.rpartition("=")
     return f"{head[:-1]}{chr(ord(head[-1]) + 1)}={tail}"
+
+
+def test_the_vkey_of_the_specification_reads_and_writes():
+    """The example of C2SP signed-note."""
+    text = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
+
+    found = parse_vkey(text + "\n")
+
+    assert found is not None
+    assert found[0] == "example.com/foo"
+    assert vkey(*found) == text
+    assert parse_vkey("no key at all") is None
+    with pytest.raises(SigningError, match="does not fit its own hash"):
+        parse_vkey(text.replace("530d903a", "530d903b"))
 
 
 @dataclass(frozen=True)

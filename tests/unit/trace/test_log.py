@@ -17,6 +17,7 @@ from permissions.errors import ConfigError, TraceWriteError
 from permissions.trace.entry import TraceEntry
 from permissions.trace.log import open_log
 from permissions.trace.reader import read_entries
+from permissions.trace.snapshot import SNAPSHOT_FILE
 from permissions.trace.store import (
     SEGMENT_BYTES,
     Store,
@@ -291,6 +292,7 @@ def test_the_lock_is_given_back_when_opening_fails(tmp_path: Path):
     data = bytearray(segment_path(tmp_path, 0).read_bytes())
     data[100] ^= 1
     segment_path(tmp_path, 0).write_bytes(data)
+    (tmp_path / SNAPSHOT_FILE).unlink()
     with pytest.raises(Exception, match="not continued"):
         write_log(tmp_path)
 

@@ -332,8 +332,24 @@ def test_a_clock_that_jumps_back_is_a_finding():
     assert not list(story.observe({**entry, "time": 10_000_000}))
     assert not list(story.observe({**entry, "time": 9_500_000}))
     assert list(story.observe({**entry, "time": 8_000_000})) == [
-        "the clock went back by 1500000 us"
+        "the clock went back by 2000000 us"
     ]
+    assert not list(story.observe({**entry, "time": 8_000_001}))
+    assert not list(story.observe({**entry, "time": 11_000_000}))
+
+
+def test_a_clock_that_walks_back_in_small_steps_is_a_finding():
+    story = Story()
+    entry = {"type": "log.open", "run": None, "call": None, "body": {}, "index": 0}
+
+    said = [
+        text
+        for step in range(10)
+        for text in story.observe({**entry, "time": 100_000_000 - step * 900_000})
+    ]
+
+    assert len(said) == 4
+    assert said[0] == "the clock went back by 1800000 us"
 
 
 def test_nothing_may_precede_the_opening():

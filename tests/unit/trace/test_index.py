@@ -1,0 +1,106 @@
+"""The index leads to entries, is made anew when in doubt, and is never believed by itself."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+from logs import KEK, write_log
+
+from permissions.errors import TraceError, TraceIntegrityError
+from permissions.trace.history import history_of
+from permissions.trace.index import TraceIndex
+from permissions.trace.reader import read_entries
+from permissions.trace.store import segment_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def expected(directory: Path, run: str) -> list[bytes]:
+    return [each.leaf for each in read_entries(directory) if each.run == run]
+
+
+def indexed(index: TraceIndex, run: str) -> list[bytes]:
+    return [each.leaf for each in index.run(run)]
+
+
+@pytest.mark.parametrize("file", ["index", None])
+def test_it_finds_what_a_scan_finds(tmp_path: Path, file: str | None):
+    log = tmp_path / "log"
+    index = TraceIndex(log, None if file is None else tmp_path / file)
+    write_log(log, runs=["run-a", "run-b"])
+    assert indexed(index, "run-b") == expected(log, "run-b")
+    write_log(log, runs=["run-c", "run-b2"], seed="later")
+
+    for run in ("run-a", "run-b", "run-c", "run-b2", "run-z"):
+        assert indexed(index, run) == expected(log, run)
+    [call] = {each.call for each in index.call("run-c-1")}
+    assert call == "run-c-1"
+    assert index.entry(0) is not None
+    assert index.entry(9999) is None
+
+
+def test_what_is_new_is_all_that_is_read(tmp_path: Path):
+    """Bytes that it has behind it are not looked at again."""
+    log, file = tmp_path / "log", tmp_path / "index"
+    write_log(log)
+    before = indexed(TraceIndex(log, file), "run-a")
+    with segment_path(log, 0).open("r+b") as opened:
+        opened.write(b"x")
+
+    assert indexed(TraceIndex(log, file), "run-a") == before != []
+
+
+@pytest.mark.parametrize("way", ["another log", "cut", "garbage", "another version"])
+def test_an_index_of_something_else_is_made_anew(tmp_path: Path, way: str):
+    log, file = tmp_path / "log", tmp_path / "index"
+    write_log(log, runs=["run-a", "run-b"])
+    list(TraceIndex(log, file).run("run-a"))
+    segment = segment_path(log, 0)
+    match way:
+        case "another log":
+            write_log(tmp_path / "other", runs=["run-b"], seed="other")
+            segment.write_bytes(segment_path(tmp_path / "other", 0).read_bytes())
+        case "cut":
+            lines = segment.read_bytes().splitlines(keepends=True)
+            segment.write_bytes(b"".join(lines[:-8]))
+        case "garbage":
+            file.write_bytes(os.urandom(4096))
+            with pytest.raises(TraceError, match="delete it"):
+                indexed(TraceIndex(log, file), "run-b")
+            file.unlink()
+        case "another version":
+            with sqlite3.connect(file) as database:
+                database.execute("PRAGMA user_version = 99")
+
+    assert indexed(TraceIndex(log, file), "run-b") == expected(log, "run-b")
+
+
+def test_an_index_that_leads_astray_is_noticed(tmp_path: Path):
+    log, file = tmp_path / "log", tmp_path / "index"
+    write_log(log, runs=["run-a", "run-b"])
+    list(TraceIndex(log, file).run("run-a"))
+    with sqlite3.connect(file) as database:
+        database.execute(
+            "UPDATE entry SET (segment, start, size) ="
+            " (SELECT segment, start, size FROM entry WHERE number = 0) WHERE run = 'run-b'"
+        )
+
+    with pytest.raises(TraceIntegrityError, match="leads to entry 0"):
+        indexed(TraceIndex(log, file), "run-b")
+
+
+def test_a_run_is_read_back_by_it_with_its_contents_opened(tmp_path: Path):
+    log = tmp_path / "log"
+    write_log(log, runs=["run-a", "run-b"])
+
+    found = list(history_of("run-b", directory=log, kek=KEK, index=tmp_path / "index"))
+
+    assert [each.type for each in found][:2] == ["run.start", "intent"]
+    assert [each.contents["result"] for each in found if each.type == "outcome"] == [
+        b"done"
+    ] * 2
+    assert {each.run for each in found} == {"run-b"}
