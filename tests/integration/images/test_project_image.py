@@ -166,7 +166,10 @@ async def test_a_root_file_system_of_it_has_the_same_packages(
     source = "import small\ndef f():\n    return small.VERSION\n"
     folder = tmp_path / "roots"
     make = partial(prepare_image, shop.built.id, lambda _: None, folder=folder)
-    await anyio.to_thread.run_sync(make)
+    root = await anyio.to_thread.run_sync(make)
+    # The only one there, so the backend tries its runtime with it as well.
+    record = root.path / "record.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "is_default": True}))
     async with OciSandbox(root_folder=folder) as sandbox:
         found = await sandbox.run(
             PythonJob("f", source=source, requires=("small==1.0", NAME)), shop.profile
