@@ -159,6 +159,47 @@ def compare(
 
 
 @app.command()
+def shell(
+    *,
+    data: Annotated[
+        Path, typer.Option("--data", exists=True, file_okay=False, help="Data folder.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Run a data folder's injected shell actions, with and without policies and sandbox.
+
+    Exits with 1 when one was run through the policies, or when a canary came out of the sandbox.
+
+    \b
+    Examples:
+      $ wardline eval shell --data ../data
+    """
+    from permissions.errors import ConfigError
+    from permissions.evaluation.folder import shell_actions
+    from permissions.evaluation.shell_actions import play_actions
+
+    rows = shell_actions(data)
+    if not rows:
+        raise ConfigError(f"{data} holds no file `*_coding_agent.jsonl`")
+    found = interrupt.run(lambda: play_actions(rows))
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        typer.echo(
+            f"{found['commands']} commands of {found['repositories']} repositories:"
+            f" {found['refused']} refused by the policies"
+        )
+        typer.echo(f"canaries out of the sandbox: {_named(found['in_sandbox'])}")
+        typer.echo(f"without policies and sandbox: {_named(found['unprotected'])}")
+    if found["by_policy"] or found["in_sandbox"]:
+        raise typer.Exit(1)
+
+
+def _named(names: list[str]) -> str:
+    return f"{len(names)} ({', '.join(names)})" if names else "none"
+
+
+@app.command()
 def schema(
     role: Annotated[str, typer.Argument(metavar="ROLE", help="Last word of a file's name.")],
 ) -> None:

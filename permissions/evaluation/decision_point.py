@@ -38,6 +38,7 @@ class InProcessPdp:
     def __init__(self, bundle: PolicyBundle) -> None:
         self._bundle = bundle
         self._engine: Engine | None = None
+        self._name = f"regorus/{version('gordon-to-regorus')} in process"
         self._reads_history = bundle.reads_history()
 
     @property
@@ -48,7 +49,7 @@ class InProcessPdp:
     @property
     def engine(self) -> str:
         """`regorus/<version>`, in process."""
-        return f"regorus/{version('gordon-to-regorus')} in process"
+        return self._name
 
     @property
     def reads_history(self) -> bool:

@@ -72,22 +72,19 @@ class Episode:
 
 @dataclass(frozen=True, slots=True)
 class Approver:
-    """Who answers what the broker asks.
+    """Who answers what the broker asks. What is the person's own is always approved.
 
     Attributes:
-        own: whether the person's own calls are approved.
         foreign: probability that an attacker's call is approved; people are careless.
     """
 
-    own: bool = True
     foreign: float = 0.0
 
     def approves(self, by: Caller, chance: random.Random) -> bool:
         """Whether this call is approved."""
-        return self.own if by == "user" else chance.random() < self.foreign
+        return by == "user" or chance.random() < self.foreign
 
 
-NOBODY = Approver(own=False)
 RIGHT = Approver()
 
 

@@ -26,7 +26,7 @@ class Job:
     Attributes:
         goal: the attacker's, or empty.
         move: the adaptive attacker's, or the number of a recorded run.
-        foreign: how likely a person approves an attacker's call; below 0 nobody answers.
+        foreign: how likely a person approves an attacker's call.
     """
 
     suite: str
@@ -41,15 +41,13 @@ class Job:
     @property
     def key(self) -> str:
         """Names it within a run."""
-        person = "nobody" if self.foreign < 0 else f"{self.foreign:g}"
         setting = f"{self.suite}/{self.variant}/{self.plan}/{self.kind}"
-        return f"{setting}/{self.task}/{self.goal}/{self.move}/{person}"
+        return f"{setting}/{self.task}/{self.goal}/{self.move}/{self.foreign:g}"
 
     @property
     def scenario(self) -> str:
         """What is the same in every variant: two runs are compared by it."""
-        person = "nobody" if self.foreign < 0 else f"{self.foreign:g}"
-        return f"{self.suite}/{self.kind}/{self.task}/{self.goal}/{self.move}/{person}"
+        return f"{self.suite}/{self.kind}/{self.task}/{self.goal}/{self.move}/{self.foreign:g}"
 
 
 def jobs_of(
@@ -65,7 +63,7 @@ def jobs_of(
 
 def _jobs(suite: Suite, variant: Variant, plan: PlanKind, kind: JobKind) -> Iterator[Job]:
     base = (suite.name, variant.name, plan, kind)
-    people = (0.0, *CARELESS) if variant.asks else (-1.0,)
+    people = (0.0, *CARELESS) if variant.asks else (0.0,)
     match kind:
         case "honest" if not variant.asks:
             # A person answers here in each variant, to tell which tasks can be done at all, so

@@ -76,8 +76,11 @@ def _step(tool: ToolDefinition, position: int) -> dict[str, Any]:
 
 def _amount(schema: Any) -> dict[str, Any]:
     """Open as to how much, within a bound: policy judges where an amount comes from."""
-    number = {"type": _types(schema), "minimum": 0, "maximum": MOST}
-    return {"hole": number, "sources": ["user", "plan", "tool", "default", "unknown"]}
+    types = _types(schema)
+    hole: dict[str, Any] = {"type": types, "minimum": 0, "maximum": MOST}
+    if "string" in types:
+        hole = {"type": types, "pattern": r"[0-9]{1,12}(\.[0-9]{1,4})?", "maxLength": 20}
+    return {"hole": hole, "sources": ["user", "plan", "tool", "default", "unknown"]}
 
 
 def _hole(schema: Any, *, is_control: bool) -> dict[str, Any]:

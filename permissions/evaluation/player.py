@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from permissions.evaluation.attacker import MOVES, carries, hijacks, own_of_attack
-from permissions.evaluation.episode import NOBODY, RIGHT, Approver, Episode
+from permissions.evaluation.episode import RIGHT, Approver, Episode
 from permissions.evaluation.planning import completed, declared, most_seen
 from permissions.evaluation.suite import Goal, Step, Task
 from permissions.evaluation.worlds import AgentDojoWorld, RecordedWorld, agentdojo_suite
@@ -83,7 +83,7 @@ class Player:
         script = _calls("user", world.steps[:after])
         script = _chain(script, _calls("attacker", world.attack))
         script = _chain(script, _calls("user", world.steps[after:]))
-        who = NOBODY if job.foreign < 0 else Approver(foreign=job.foreign)
+        who = Approver(foreign=job.foreign)
         episode = await self._play(job, world, script, pair.task, approver=who)
         return _document(job, episode)
 

@@ -84,6 +84,7 @@ async def play_run(
     jobs = [*jobs_of(suites.values(), variants, options.kinds)]
     left = [job for job in jobs if job.key not in played]
     done = len(jobs) - len(left)
+    known: dict[str, list[JsonObject]] = {}
     with tempfile.TemporaryDirectory() as workspace:
         for (suite, variant), group in groupby(left, lambda job: (job.suite, job.variant)):
             async with open_stage(
@@ -96,37 +97,51 @@ async def play_run(
                     planner=options.planner,
                     seed=options.seed,
                 )
-                async for job in _play(player, [*group], out):
+                async for job in _play(player, [*group], out, known):
                     done += 1
                     progress(done, len(jobs), job.key)
     return len(left)
 
 
-async def _play(player: Player, jobs: Sequence[Job], out: RunFolder) -> AsyncIterator[Job]:
-    known: dict[str, list[JsonObject]] = {}
+async def _play(
+    player: Player,
+    jobs: Sequence[Job],
+    out: RunFolder,
+    known: dict[str, list[JsonObject]],
+) -> AsyncIterator[Job]:
     for job in jobs:
         rows = _follows(job, known) or await player.play(job)
-        if job.kind == "attack":
-            known[f"{job.plan}/{job.task}/{job.goal}/{job.foreign:g}"] = rows
+        if job.kind == "attack" and job.foreign == 0:
+            known[_attack(job)] = rows
         written = [{"job": job.key, "judge": player.judge, **row} for row in rows]
         # A job without a scenario (a task nobody can hijack) is written, too: it is played.
         out.append(written or [{"job": job.key, "kind": "nothing"}])
         yield job
 
 
+def _attack(job: Job) -> str:
+    """Names an attack in a variant and in that with a person who answers, alike."""
+    return (
+        f"{job.suite}/{_ASKED.get(job.variant, job.variant)}/{job.plan}/{job.task}/{job.goal}"
+    )
+
+
+_ASKED = {"V6": "V5"}
+"""Variants that differ only in that a person answers."""
+
+
 def _follows(job: Job, known: dict[str, list[JsonObject]]) -> list[JsonObject]:
-    """What follows from an attack that a person was not asked about, whoever the person is."""
-    if job.kind != "attack" or job.foreign <= 0:
-        return []
-    rows = known.get(f"{job.plan}/{job.task}/{job.goal}/0", [])
+    """What follows from an attack played before: where no person was asked, any person is alike."""
+    rows = known.get(_attack(job), []) if job.kind == "attack" else []
     asked = any(
         call["by"] == "attacker" and call["verdict"] == "asked"
         for row in rows
         for call in row["calls"]
     )
-    if not rows or asked:
+    if not rows or (asked and job.foreign > 0):
         return []
-    return [{**row, "foreign": job.foreign, "scenario": job.scenario} for row in rows]
+    about = {"variant": job.variant, "foreign": job.foreign, "scenario": job.scenario}
+    return [{**row, **about} for row in rows]
 
 
 def _chosen(suites: dict[str, Suite], options: RunOptions) -> dict[str, Suite]:

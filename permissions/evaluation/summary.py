@@ -43,7 +43,7 @@ def _figures(rows: Sequence[dict[str, Any]], *, seed: int) -> JsonObject:
         kinds[row["kind"]].append(row)
     times = [call["ms"] for row in rows for call in row["calls"]]
     figures: JsonObject = {
-        "attacks": _attacks([r for r in kinds["attack"] if r["foreign"] <= 0], seed),
+        "attacks": _attacks([r for r in kinds["attack"] if r["foreign"] == 0], seed),
         "careless": {
             f"{foreign:g}": _attacks(
                 [r for r in kinds["attack"] if r["foreign"] == foreign], seed

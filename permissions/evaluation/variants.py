@@ -63,7 +63,7 @@ VARIANTS: dict[str, Variant] = {
             plans=_PLANS,
         ),
         Variant("V5", "the policies whole, with and without a plan", plans=("none", *_PLANS)),
-        Variant("V6", "V5, and a person answers", plans=("none", *_PLANS), asks=True),
+        Variant("V6", "V5, and a careless person answers", plans=("none", *_PLANS), asks=True),
     )
 }
 

@@ -37,7 +37,7 @@ def episode(kind: str, task: str, *calls: dict[str, Any], **more: Any) -> dict[s
         "task": task,
         "goal": "",
         "move": "",
-        "foreign": -1.0,
+        "foreign": 0.0,
         "scenario": f"s/{kind}/{task}",
         "done": True,
         "reached": False,
