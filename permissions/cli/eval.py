@@ -200,6 +200,49 @@ def _named(names: list[str]) -> str:
 
 
 @app.command()
+def airline(
+    *,
+    data: Annotated[
+        Path, typer.Option("--data", exists=True, file_okay=False, help="Data folder.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Put an airline's expected and recorded writes to a policy with facts.
+
+    Exits with 1 when an expected write of a corrected list (`tau2_*`) does not pass.
+
+    \b
+    Examples:
+      $ wardline eval airline --data ../data
+    """
+    from permissions.errors import ConfigError
+    from permissions.evaluation.airline import play_airline
+    from permissions.evaluation.folder import airline_rows
+
+    state, tasks, runs = airline_rows(data)
+    if not state:
+        raise ConfigError(f"{data} holds no file `*_airline_state.jsonl`")
+    found = interrupt.run(lambda: play_airline(state, tasks, runs))
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        for name, lists in found["expected"].items():
+            typer.echo(
+                f"{name}: {lists['passed']} of {lists['lists']} expected lists pass"
+                f" ({lists['writes']} writes)"
+            )
+        for name in ("right_runs", "wrong_runs"):
+            of = found[name]
+            said = ", ".join(f"{code} {count}" for code, count in of["codes"].items())
+            typer.echo(
+                f"{name.replace('_', ' ')}: a write stopped or held in {of['stopped_or_held']}"
+                f" of {of['runs']} ({said or 'nothing'})"
+            )
+    if any(e["refused"] for name, e in found["expected"].items() if name.startswith("tau2")):
+        raise typer.Exit(1)
+
+
+@app.command()
 def schema(
     role: Annotated[str, typer.Argument(metavar="ROLE", help="Last word of a file's name.")],
 ) -> None:

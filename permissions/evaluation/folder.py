@@ -80,6 +80,25 @@ def shell_actions(folder: Path) -> list[rows.ShellRow]:
     return [row for _, row in _read(folder)["coding_agent"]]
 
 
+def airline_rows(
+    folder: Path,
+) -> tuple[
+    list[rows.AirlineStateRow], dict[str, list[rows.AirlineTaskRow]], list[rows.AirlineRunRow]
+]:
+    """Records, expected writes by file, and recorded runs of an airline; empty without files.
+
+    Raises:
+        ConfigError: a line is not of the form.
+    """
+    found = _read(folder)
+    tasks: dict[str, list[rows.AirlineTaskRow]] = defaultdict(list)
+    for where, row in found["airline_gt"]:
+        if row.kind == "task":
+            tasks[where.partition(":")[0].removesuffix(".jsonl")].append(row)
+    state = [row for _, row in found["airline_state"]]
+    return state, tasks, [row for _, row in found["airline_traces"]]
+
+
 def digest_of_folder(folder: Path) -> str:
     """Names the data by its content: SHA-256 over names and bytes of the files that are read."""
     whole = sha256()
