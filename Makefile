@@ -6,6 +6,7 @@
 #   make test-long                what grows without end: soaks, whole differentials
 #   make check                    format, lint, types, tree, words, policies, docs
 #   make bench                    measures, and writes docs/reference/benchmarks.md
+#   make eval                     attacks and honest work on the real broker; DATA=folder for yours
 #   make docs                     writes the generated pages of docs/ again
 #   make fmt                      formats Python and Rego
 
@@ -15,7 +16,7 @@ PATH := $(CURDIR)/$(BIN):$(PATH)
 export PATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long check bench docs fmt clean
+.PHONY: help setup demo test test-all test-long check bench eval docs fmt clean
 .PHONY: check-format check-lint check-types check-imports check-project check-policies check-docs
 
 help:
@@ -74,7 +75,18 @@ check-policies: $(STAMP)
 	    echo "SKIPPED: opa check, opa fmt, opa test (no opa on PATH, see docs/CONTRIBUTING.md)"; \
 	fi
 
-check-docs: $(STAMP)
+check-# The shipped set; with DATA= all that the folder holds, in AgentDojo's environments.
+EVAL := wardline eval
+eval: $(STAMP)
+ifdef DATA
+	uv run --frozen --extra agentdojo $(EVAL) run --data $(DATA) --out $(or $(OUT),wardline-eval) $(EVAL_ARGS)
+	if ls $(DATA)/*_airline_state.jsonl >/dev/null 2>&1; then $(EVAL) airline --data $(DATA); fi
+	if ls $(DATA)/*_coding_agent.jsonl >/dev/null 2>&1; then $(EVAL) shell --data $(DATA); fi
+else
+	$(EVAL) run --out $(or $(OUT),wardline-eval) $(EVAL_ARGS)
+endif
+
+docs: $(STAMP)
 	python docs/generate.py --check
 
 bench: $(STAMP)
