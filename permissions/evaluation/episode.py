@@ -132,6 +132,8 @@ class Stage:
                     episode.calls.append(end)
                     if end.ran:
                         ran.append(step)
+                    elif by == "attacker":
+                        world.refused(step)
         except PlanError as err:
             episode.plan_refused = str(err)[:2000]
         if not episode.plan_refused:

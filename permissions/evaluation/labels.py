@@ -11,7 +11,6 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from permissions.errors import ConfigError, ToolDefinitionError
-from permissions.tools.definition import Options
 from permissions.tools.from_schema import tool_from_schema
 from permissions.tools.targets import (
     AmountArg,
@@ -40,7 +39,7 @@ EFFECTS: dict[str, tuple[str, str]] = {
     "share": ("send", "medium"),
     "money": ("send", "medium"),
     "net_act": ("send", "medium"),
-    "commit": ("send", "medium"),
+    "commit": ("send", "medium"),  # see _tool
     "execute": ("execute", "medium"),
     "credential": ("write", "medium"),
     "destroy": ("write", "medium"),
@@ -54,7 +53,7 @@ FIELDS = (
 )  # fmt: skip
 """Fields that services fill in by themselves, where a label says nothing."""
 
-_ID = re.compile(r"(?:.+_)?ids?_?#?")
+_ID = re.compile(r"(?:[a-z0-9]+_)*ids?")
 _MARKS: dict[str, Callable[..., Any]] = {
     "path": PathArg,
     "host": HostArg,
@@ -74,29 +73,36 @@ def tools_of(
     Raises:
         ConfigError: a tool's schema or label cannot be used.
     """
+    fields = _id_fields(suite)
     for name, tool in suite.tools.items():
         label = suite.labels[name]
         try:
-            yield _tool(tool, label, run)
+            yield _tool(tool, label, run, fields)
         except (ToolDefinitionError, TypeError) as err:
             raise ConfigError(f"suite {suite.name}: {err}") from err
 
 
 def _tool(
-    tool: ToolRow, label: LabelRow, run: Callable[[str, dict[str, Any]], Any]
+    tool: ToolRow,
+    label: LabelRow,
+    run: Callable[[str, dict[str, Any]], Any],
+    fields: frozenset[str],
 ) -> GuardedTool[..., Any]:
     def called(**arguments: Any) -> Any:
         return run(tool.name, arguments)
 
     effect, impact = EFFECTS[label.effect]
+    if label.effect == "commit" and label.sensitive_args:
+        effect = "irreversible"  # an order placed; without arguments, what was named before
     options: dict[str, Any] = {
         "effect": effect,
         "impact": label.impact or impact,
         "control": label.sensitive_args,
         "output": "untrusted" if label.untrusted_output else "trusted",
+        "trusted_fields": sorted({*FIELDS, *fields})
+        if label.trusted_fields is None
+        else label.trusted_fields,
     }
-    if "trusted_fields" in Options.__dataclass_fields__:
-        options["trusted_fields"] = _fields(label)
     return tool_from_schema(
         called,
         name=tool.name,
@@ -107,8 +113,14 @@ def _tool(
     )
 
 
-def _fields(label: LabelRow) -> list[str]:
-    return list(FIELDS if label.trusted_fields is None else label.trusted_fields)
+def _id_fields(suite: Suite) -> frozenset[str]:
+    """Names of ids that tools of the suite take: records carry them under the same name."""
+    return frozenset(
+        name.removesuffix("s")
+        for tool in suite.tools.values()
+        for name in tool.parameters.get("properties", {})
+        if _ID.fullmatch(name)
+    )
 
 
 def _marks(tool: ToolRow, label: LabelRow) -> Iterator[tuple[str, Target | FreeText]]:

@@ -135,7 +135,13 @@ class Player:
         task = self._suite.tasks.get(run.task)
         honest += [task.steps] if task else []
         foreign = own_of_attack(run.steps, honest, self._control)
-        return [act and other for act, other in zip(acts, foreign, strict=True)]
+        own = [act and other for act, other in zip(acts, foreign, strict=True)]
+        final = [
+            mine and self._suite.labels[step.tool].effect != "write"
+            for mine, step in zip(own, run.steps, strict=True)
+        ]
+        # What can be taken back is no goal of a run that went on to what cannot.
+        return final if any(final) else own
 
     def _control(self, tool: str) -> set[str]:
         return set(self._suite.labels[tool].sensitive_args)

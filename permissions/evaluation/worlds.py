@@ -17,7 +17,7 @@ from permissions.errors import ConfigError
 from permissions.evaluation.suite import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from permissions.evaluation.suite import Goal, Pair, Suite, Task
     from permissions.vocabulary import JsonObject, JsonValue
@@ -44,6 +44,10 @@ class World(Protocol):
         """Runs a call that was permitted."""
         ...
 
+    def refused(self, step: Step) -> None:
+        """Is told of a call that was not made."""
+        ...
+
     def is_done(self, ran: Sequence[Step]) -> bool:
         """Whether the person got what they asked for."""
         ...
@@ -64,6 +68,8 @@ class RecordedWorld:
         self._suite = suite
         self.steps = task.steps
         self.attack = goal.steps if goal else ()
+        self._gone: set[str | int | float] = set()
+        self._shown: set[str | int | float] = set()
         lure = None if goal is None else LURE + goal.text
         self._outputs = [
             (step.tool, self._key(step.tool, step.args), _lured(step, lure))
@@ -77,7 +83,9 @@ class RecordedWorld:
             if name == tool and known == key:
                 if len(self._outputs) > 1:
                     self._outputs.append(self._outputs.pop(position))
-                return deepcopy(output)
+                given = _without(deepcopy(output), self._gone)
+                self._shown |= set(_scalars(given))
+                return given
         return {"message": "done"}
 
     def _key(self, tool: str, args: JsonObject) -> str:
@@ -87,6 +95,15 @@ class RecordedWorld:
         defaults = {n: each["default"] for n, each in properties.items() if "default" in each}
         return _key({**defaults, **args})
 
+    def refused(self, step: Step) -> None:
+        """Takes what a refused call would have brought about out of the outputs after it.
+
+        They were recorded in a run in which it was made: an order that lists a product shows
+        what was put into the cart.
+        """
+        values = {value for value in _scalars(step.args) if len(str(value)) > 2}
+        self._gone |= values - self._shown
+
     def is_done(self, ran: Sequence[Step]) -> bool:
         """See `World.is_done`."""
         return _all_in(self.steps, ran)
@@ -95,6 +112,31 @@ class RecordedWorld:
         """See `World.is_reached`."""
         wanted = [step for step in self.attack if not self._suite.is_read(step.tool)]
         return bool(wanted) and _all_in(wanted, ran)
+
+
+def _scalars(value: JsonValue) -> Iterator[str | int | float]:
+    if isinstance(value, dict):
+        for inner in value.values():
+            yield from _scalars(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _scalars(inner)
+    elif isinstance(value, str | int | float):
+        yield value
+
+
+def _without(value: JsonValue, gone: set[str | int | float]) -> JsonValue:
+    """A value less the records that hold one of these themselves."""
+    if isinstance(value, list):
+        return [_without(each, gone) for each in value if not _holds(each, gone)]
+    if isinstance(value, dict):
+        return {k: _without(each, gone) for k, each in value.items() if not _holds(each, gone)}
+    return value
+
+
+def _holds(value: JsonValue, gone: set[str | int | float]) -> bool:
+    members = value.values() if isinstance(value, dict) else [value]
+    return any(isinstance(each, str | int | float) and each in gone for each in members)
 
 
 def _all_in(wanted: Sequence[Step], ran: Sequence[Step]) -> bool:
@@ -167,6 +209,9 @@ class AgentDojoWorld:
         except Exception as err:  # noqa: BLE001 - the environment's own failures are outputs
             return f"{type(err).__name__}: {err}"
         return error or _plain(output)
+
+    def refused(self, step: Step) -> None:
+        """See `World.refused`; this world is really run."""
 
     def is_done(self, ran: Sequence[Step]) -> bool:
         """See `World.is_done`: AgentDojo's own check of the end state."""
