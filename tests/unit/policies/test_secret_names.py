@@ -34,12 +34,21 @@ HELD = [
     ".config/gh/hosts.yml", ".config/rclone/rclone.conf", ".m2/settings.xml", "token.json",
     ".gradle/gradle.properties", ".streamlit/secrets.toml", "credentials.json", "secrets.yml",
     ".bash_history", ".terraform.d/credentials.tfrc.json", ".gem/credentials", "auth.json",
+    ".dev.vars", ".dev.vars.production", ".secrets.toml", "local.settings.json", ".vault_pass",
+    "ansible/vault_pass.txt", ".passwd-s3fs", ".smbcredentials", ".claude/.credentials.json",
+    ".gemini/oauth_creds.json", ".codex/auth.json", "gha-creds-0123abcd.json", "wallet.dat",
+    ".pulumi/credentials.json", ".config/doctl/config.yaml", ".config/sops/age/keys.txt",
+    ".config/github-copilot/hosts.json", ".config/containers/auth.json", "kaggle.json",
+    ".config/google-chrome/Default/Cookies", ".local/share/keyrings/login.keyring",
+    ".config/ngrok/ngrok.yml", ".ngrok2/ngrok.yml", ".cf/config.json", "app.jceks", "x.pkcs12",
+    ".wrangler/config/default.toml", ".config/stripe/config.toml", "jupyter_cookie_secret",
 ]  # fmt: skip
 OPEN = [
     ".gitignore", ".editorconfig", ".env.example", ".env.sample", ".env.template", "example.env",
     ".environment", "environment.yml", "env.py", "envoy.yaml", "id_generator.py", "id_rsa.pub",
     "monkey.txt", "keys.md", "turkey", "tokenizer.json", "git/config", ".github/workflows/x.yml",
     "src/credentials.py", "secrets.py", "docs/kubeconfig.md", "terraform.tf", "main.tfvars",
+    ".config/other.toml", "dev.vars.md", "secrets_test.py", "settings.json", "wallet.py",
     "cacert.pem", "service.json", "account.json", "pem", "a.pem.md", "cargo/credentials", "auth.py",
 ]  # fmt: skip
 
