@@ -216,7 +216,9 @@ def journal_form(
         reasons = [each.model_dump(mode="json") for each in delivery.denial.reasons]
         return json_bytes({"kind": delivery.denial.kind, "reasons": reasons}), "denied"
     if delivery.error is not None:
-        said = f"{type(delivery.error).__name__}: {error_text(delivery.error)}"
+        said = error_text(delivery.error)
+        if not isinstance(delivery.error, ToolFailedError):  # which names the type already
+            said = f"{type(delivery.error).__name__}: {said}"
         return said.encode(errors="backslashreplace"), "error"
     try:
         return keep([delivery.value, [*notes]]), "ok"

@@ -15,6 +15,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from permissions.execution.carried import encoded, is_binary, require_finite
 from permissions.tools.decorator import guard_of
 
 if TYPE_CHECKING:
@@ -78,6 +79,9 @@ def _called(module: str, qualname: str, arguments: dict[str, Any]) -> Any:
         value = anyio.run(call)
     else:
         value = call()
+    if is_binary(definition):
+        return encoded(definition.output_adapter.validate_python(value))
+    require_finite(value)
     return definition.output_adapter.dump_python(value, mode="json")
 
 

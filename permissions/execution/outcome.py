@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from permissions.errors import ToolFailedError
 from permissions.execution.base import ObservedEffect, Outcome
+from permissions.execution.carried import decoded, is_binary
 from permissions.execution.file_copy import HIDDEN, LeftOut, paths_of, put_back
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def outcome_of(
     ):
         try:
             given = _said(result) if is_command else result.value
+            if is_binary(execution.definition):
+                given = decoded(given)
             value = execution.definition.output_adapter.validate_python(given)
         except Exception:  # noqa: BLE001 - a type may look at the value with code of its own
             status, detail = "provider_failed", "the value is not of the tool's return type"
