@@ -90,7 +90,7 @@ async def has_its_fate(
     else:
         expected = {**FAILS, **STOPS}[kind]
         fits = all(isinstance(each, str) and each.startswith(expected) for each in said)
-    return "" if fits else f"{tool} {kind}: {ascii(said)}, wanted {expected!a}"
+    return "" if fits else f"{tool} {kind}: {said!a}, wanted {expected!a}"
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
