@@ -1,4 +1,4 @@
-"""What of a result JSON has no word for, on its way out of a sandbox.
+"""What of a result JSON has no word for, as it leaves a sandbox.
 
 Bytes of a tool that says it returns bytes come out as base64. A number that is none would come
 out as null or not at all, by the return type: it is an error, the same for all.
