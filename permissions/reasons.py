@@ -146,12 +146,17 @@ def reason(code: Code, operator: str = "", *, agent: str = "") -> Reason:
     said = f"{_AGENT_TEXT[code]} {agent}".strip()
     return Reason(
         code=code.value,
-        agent=_plain(said)[:500],
-        operator=_plain(operator)[:1000],
+        agent=shown(said)[:500],
+        operator=shown(operator)[:1000],
         nearest=_NEAREST.get(code),
     )
 
 
-def _plain(text: str) -> str:
-    """Text that can be stored and sent: broken Unicode becomes visible escapes."""
-    return text.encode(errors="backslashreplace").decode()
+def shown(text: str) -> str:
+    """Text that can be stored, sent and read by people.
+
+    Broken Unicode, control characters and what turns a line round become visible escapes.
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)

@@ -70,7 +70,7 @@ from permissions.logs import get_logger
 from permissions.model import Completed, Denial
 from permissions.obligations.budget import Exhausted
 from permissions.obligations.obligations import prepare
-from permissions.reasons import Code, reason
+from permissions.reasons import Code, reason, shown
 from permissions.vocabulary import ISOLATION_ORDER
 
 if TYPE_CHECKING:
@@ -381,7 +381,7 @@ class PermissionBroker:
         """Records a refusal. One that cannot be recorded is a refusal all the same."""
         denial = Denial(
             call=attempt.id,
-            tool=attempt.call.tool[:64],
+            tool=shown(attempt.call.tool[:64]),
             kind=refusal.kind,
             reasons=refusal.reasons,
             access_request=refusal.access_request,

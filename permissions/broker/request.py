@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from permissions.tools.definition import Arguments, ToolDefinition
 
 
+MAX_KEY = 4096
+"""Characters of the key by which a caller asks again for the same call."""
+
+
 async def understand(
     attempt: Attempt, parts: BrokerParts, isolation: Sequence[Isolation]
 ) -> Question:
@@ -69,6 +73,9 @@ def _checked(
 ) -> _Checked:
     if found is None:
         raise Refusal("denied", reason(Code.TOOL_UNREGISTERED))
+    if (key := attempt.call.key) is not None and not _is_key(key):
+        said = f"key: a text of at most {MAX_KEY} characters, without lone surrogates"
+        raise _invalid(ArgumentsError([said]))
     if attempt.session.closed:
         raise Refusal("denied", reason(Code.SESSION_CLOSED))
     try:
@@ -116,6 +123,11 @@ async def _question(
         context=context,
     )
     return Question(definition, arguments, encoded, args_digest, document, provenance, match)
+
+
+def _is_key(key: str) -> bool:
+    """Whether a caller's key can be kept."""
+    return len(key) <= MAX_KEY and not any("\ud800" <= each <= "\udfff" for each in key)
 
 
 def _invalid(err: ArgumentsError) -> Refusal:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 HISTORY = 20
 """How many earlier calls a policy sees."""
 
+MAX_NAME = 512
+"""Characters of a run's id, a role, or a name of who asks."""
+
 UNTRUSTED = "untrusted"
 """The label a session gets once an untrusted output was read."""
 
@@ -270,6 +273,8 @@ def subject_of(*, user: str | None, agent: str | None, roles: Sequence[str]) -> 
     """
     for role, name in (("user", user), ("agent", agent)):
         _require_plain(role, name or "")
+    for given in roles:
+        require_shown("role", given)
     delegated = bool(user and agent)
     return Subject(
         type="agent" if agent else "user",
@@ -282,11 +287,24 @@ def subject_of(*, user: str | None, agent: str | None, roles: Sequence[str]) -> 
     )
 
 
-def _require_plain(role: str, name: str) -> None:
+def require_shown(role: str, name: str) -> None:
+    """Checks that people can be shown a name as it is, in one line.
+
+    Raises:
+        ConfigError: it is too long, or has characters without a shape.
+    """
+    if len(name) > MAX_NAME:
+        raise ConfigError(
+            f"the {role} {ascii(name)[:40]}... is longer than {MAX_NAME} characters"
+        )
     if not name.isprintable():
         raise ConfigError(
             f"the {role} {ascii(name)[:80]} has characters without a shape; give a plain name"
         )
+
+
+def _require_plain(role: str, name: str) -> None:
+    require_shown(role, name)
     plain = unicodedata.normalize("NFKC", name).casefold().strip()
     if plain.startswith(_PRINCIPALS):
         raise ConfigError(

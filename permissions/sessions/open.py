@@ -16,7 +16,7 @@ from permissions.logs import get_logger
 from permissions.obligations.budget import InMemoryBudgetLedger
 from permissions.plan.model import Plan
 from permissions.run.provenance import ProvenanceLedger
-from permissions.run.state import RunState, subject_of
+from permissions.run.state import RunState, require_shown, subject_of
 from permissions.sessions.declare_plan import declare
 from permissions.sessions.handle import InTask, InThread, LocalSession
 from permissions.sessions.resume import restore
@@ -94,6 +94,7 @@ async def open_session(
         raise ConfigError(f"approval_mode={approval_mode!r} is neither 'wait' nor 'suspend'")
     if plan is not None and not isinstance(plan, Plan):
         raise ConfigError("plan= takes a Plan; read one with permissions.plan.model.parse_plan")
+    require_shown("run", run or "")
     parts = broker.parts
     session = RunState(
         run=run or parts.ids("run"),
