@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from permissions.vocabulary import JsonObject, JsonValue
 
@@ -45,6 +45,11 @@ class ControlPlane:
     def __init__(self, private: Iterable[Path] = (), *, fixed: Iterable[Path] = ()) -> None:
         self._private = _guarded(private)
         self._any = {**self._private, **_guarded(fixed)}
+        self._names = frozenset(
+            _folded(os.path.basename(own))  # noqa: PTH119 - of a text
+            for own in self._private
+            if not os.path.isdir(own)  # noqa: PTH112 - a folder's name may be any word
+        )
 
     def reached(
         self,
@@ -66,7 +71,8 @@ class ControlPlane:
         bases = [str(workspace)]
         with suppress(FileNotFoundError):  # removed; nothing relative to it can be opened
             bases.append(str(Path.cwd()))
-        texts = (*_of_targets(targets, arguments), *_unmarked(arguments, marked))
+        bare = _unmarked(arguments, marked, self._names)
+        texts = (*_of_targets(targets, arguments), *bare)
         for writes in {writes for _, writes in texts}:
             guarded = self._any if writes else self._private
             paths = {
@@ -138,12 +144,17 @@ def _of_word(word: str) -> Iterator[str]:
         yield word[2:]
 
 
-def _unmarked(arguments: JsonObject, marked: set[str]) -> Iterator[tuple[str, bool]]:
-    """Texts of arguments nobody described, as far as they read like a path of one line."""
+def _unmarked(
+    arguments: JsonObject, marked: set[str], names: Collection[str]
+) -> Iterator[tuple[str, bool]]:
+    """Texts of arguments nobody described, as far as they read like a path of one line.
+
+    A word alone does when it is the name of a file of the broker's own.
+    """
     for name, value in arguments.items():
         if name not in marked:
             for text in _texts(value):
-                if "/" in text or text.startswith((".", "~")):
+                if "/" in text or text.startswith((".", "~")) or _folded(text) in names:
                     yield text, False
 
 

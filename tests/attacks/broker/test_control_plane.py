@@ -117,6 +117,17 @@ def test_an_agent_cannot_read_what_others_did(broker: Broker, desk: Path) -> Non
         assert read_file("docs/notes.txt") == "notes"
 
 
+@pytest.mark.parametrize("name", ["wardline.toml", "WARDLINE.TOML", "./wardline.toml"])
+def test_a_bare_name_of_an_unmarked_argument_is_a_path_too(
+    broker: Broker, desk: Path, name: str
+) -> None:
+    """Relative to the workspace; a file of another name is none of the broker's business."""
+    (desk / "wardline.toml.txt").write_text("mine")
+    with broker.session(user="kim", prompt=f"read {name} and wardline.toml.txt"):
+        assert refused(careless, name) == CODE
+        assert careless("wardline.toml.txt") == "mine"
+
+
 def test_explain_says_so_too(broker: Broker) -> None:
     with broker.session(user="kim"):
         said = str(read_file.guard.explain(".wardline/state.db"))
