@@ -6,7 +6,7 @@ A file `*_test.yaml` beside the policies:
     tests:
       - name: an unlisted account needs a person
         call: {tool: pay, args: {to: DE02120300000000202051, amount: "20.00"}}
-        prompt: pay 20.00 to DE02120300000000202051
+        prompt: pay my rent, 20.00
         expect: {decision: ask, reason: messaging.unlisted_recipient}
 
 With `tools`, a call gets the effect, impact and targets its tool gives it, as in the broker.

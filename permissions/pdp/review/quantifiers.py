@@ -22,7 +22,7 @@ def check_quantifiers(scene: Scene, module: Module, rule: Rule) -> Iterator[Find
     for body in rule_bodies(rule):
         yield from _unequal(module, body)
         if rule.path == ("allow",) and rule.kind == "set":
-            yield from _empty(module, body)
+            yield from _empty(scene, module, rule, body)
             yield from _any(scene, module, rule, body)
 
 
@@ -55,10 +55,12 @@ def _unequal(module: Module, body: tuple[Statement, ...]) -> Iterator[Finding]:
                 )
 
 
-def _empty(module: Module, body: tuple[Statement, ...]) -> Iterator[Finding]:
+def _empty(
+    scene: Scene, module: Module, rule: Rule, body: tuple[Statement, ...]
+) -> Iterator[Finding]:
     """`every` over what may hold nothing, where nothing then allows the call."""
     for statement in body:
-        if statement.kind != "every" or is_literal(statement.terms[0]):
+        if statement.kind != "every" or not _acts_on(scene, module, rule, statement.terms[0]):
             continue
         domain = key(statement.terms[0])
         others = (each for each in body if each is not statement)

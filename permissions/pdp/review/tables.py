@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from functools import cache
 from math import prod
 from typing import TYPE_CHECKING
 
+from permissions.pdp.bundle import shipped_folder
 from permissions.pdp.rego.ast import rule_bodies, rule_terms
 from permissions.pdp.review.scene import TABLES, finding
 
@@ -73,7 +76,7 @@ def _member(scene: Scene, module: Module, rule: Rule, term: Term) -> Iterator[Fi
             below = [each for one in found for each in _below(one, step)]
             if not below:
                 known = _known(found)
-                if known:
+                if known and step not in _optional(path[3]):
                     yield finding(
                         module,
                         term.position,
@@ -83,6 +86,24 @@ def _member(scene: Scene, module: Module, rule: Rule, term: Term) -> Iterator[Fi
                     )
                 break
             found = below
+
+
+@cache
+def _optional(table: str) -> frozenset[str]:
+    """The members the schema of a shipped table names, which one table may do without."""
+    path = shipped_folder() / "schemas" / f"{table}.json"
+    if not path.is_file():
+        return frozenset()
+    pending: list[JsonValue] = [json.loads(path.read_text("utf-8"))]
+    found: set[str] = set()
+    while pending:
+        each = pending.pop()
+        if isinstance(each, dict):
+            found.update(each.get("properties", {}))
+            pending += each.values()
+        elif isinstance(each, list):
+            pending += each
+    return frozenset(found)
 
 
 def _below(value: JsonValue, step: str) -> list[JsonValue]:

@@ -53,7 +53,7 @@ TABLE = """tools: night_tools
 tests:
   - name: a payment by day asks a person
     call: {tool: pay, args: &args {to: DE02120300000000202051, amount: "20.00"}}
-    prompt: &said pay 20.00 to DE02120300000000202051
+    prompt: &said pay my rent, 20.00
     expect: {decision: ask, reason: messaging.unlisted_recipient}
 
   - name: a payment at night is denied

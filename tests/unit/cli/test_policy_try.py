@@ -46,7 +46,7 @@ def test_a_call_that_a_person_would_have_to_approve(tools: str) -> None:
     """The rule, the line, the values it compared, and who may lift it."""
     args = json.dumps({"to": PAYEE, "amount": "20.00"})
 
-    result = run("try", "--tools", tools, "--tool", "pay", "--args", args, "--prompt", args)
+    result = run("try", "--tools", tools, "--tool", "pay", "--args", args)
 
     assert result.exit_code == 4
     assert result.stdout.startswith("denied until a person approves\n")
@@ -86,7 +86,7 @@ def test_the_nearest_call_that_is_allowed(tools: str, tmp_path: Path) -> None:
 def test_what_nearly_allows_a_call_that_nothing_allows(tools: str, tmp_path: Path) -> None:
     """The line on which the nearest `allow` fails."""
     folder = tmp_path / "only"
-    for name in ("main", "lib", "contract", "data"):
+    for name in ("main", "joined", "lib", "contract", "data"):
         shutil.copytree(shipped_folder() / name, folder / name)
     (folder / "mine").mkdir()
     (folder / "mine" / "mine.rego").write_text(

@@ -63,7 +63,7 @@ def write(folder: Path, files: Mapping[str, str]) -> None:
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped policies without most of their packages: less to read for each test."""
     folder = tmp_path_factory.mktemp("base")
-    for name in ("main", "lib", "contract", "filesystem", "data"):
+    for name in ("main", "joined", "lib", "contract", "filesystem", "data"):
         shutil.copytree(shipped_folder() / name, folder / name)
     return folder
 
