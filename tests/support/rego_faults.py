@@ -190,4 +190,16 @@ FAULTS = [
         "p if 1 + walk(input, [_, x]) == x",
         "p if { walk(input, [_, x]); x == 1 }",
     ),
+    Fault(
+        "key with values in it",
+        "rego.template_step",
+        'import input.args\np if input.x[$"a{args.y}"]',
+        'import input.args\np if { k := $"a{args.y}"; input.x[k] }',
+    ),
+    Fault(
+        "bound in a template only",
+        "rego.unbound_local",
+        'p := $"{input.x[_]}"',
+        'p := $"{x}" if x := input.x[_]',
+    ),
 ]

@@ -68,8 +68,20 @@ class Oracle:
         """The document at a path, as JSON; a number as it is written."""
         return self._send("POST", f"/v1/data/{path}", b"{}").get("result")
 
-    def answers(self, rule: str, inputs: Sequence[JsonValue]) -> list[list[Any]]:
-        """A rule's value per input, in a list of one; empty when undefined or failed."""
+    def answers(self, rule: str, inputs: Sequence[JsonValue]) -> list[list[Any] | None]:
+        """A rule's value per input, in a list of one; empty when undefined, None when failed."""
+        try:
+            return self._answers(rule, inputs)
+        except OpaRefusal:
+            return [self._answer(rule, each) for each in inputs]
+
+    def _answer(self, rule: str, question: JsonValue) -> list[Any] | None:
+        try:
+            return self._answers(rule, [question])[0]
+        except OpaRefusal:
+            return None
+
+    def _answers(self, rule: str, inputs: Sequence[JsonValue]) -> list[list[Any]]:
         query = f"answers = [[v | v := {rule} with input as q] | some q in input.questions]"
         asked = {"query": query, "input": {"questions": list(inputs)}}
         result = self._send("POST", "/v1/query", json.dumps(asked).encode()).get("result")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from permissions.pdp.compiler.form import (
     EQUALITY,
+    GENERATED,
+    ROOTS,
     Clause,
     Every,
     Line,
@@ -329,6 +331,8 @@ class _Lowering:
         first, *rest = term.terms
         base = self._term(first, lines)
         steps = tuple(self._term(step, lines) for step in rest)
+        if any(step.kind == "call" and step.value == TEMPLATE for step in rest):
+            self._find(term, "rego.template_step", "a text with values in it is a key")
         if base.kind == "ref":
             return Node("ref", None, (*base.terms, *steps))
         return Node("ref", None, (self._base(base, first, lines), *steps))
@@ -372,6 +376,9 @@ class _Lowering:
                 continue
             local = self._scopes.fresh()
             lines.append(Line(value.position, EQUALITY, (local, node)))
+            read = sorted({name for line in lines for name in line_variables(line)} - {*ROOTS})
+            outer = (variable(name) for name in read if not name.startswith(GENERATED))
+            found.append(Node("set", None, tuple(outer)))  # nothing inside may bind them
             found.append(Node("comprehension", "set", (local,), tuple(lines)))
         return Node("array", None, tuple(found))
 
@@ -394,6 +401,7 @@ class _Lowering:
             "rego.assigned_in_not": "bind it in a line before, or compare with `==`",
             "rego.mock": "replace a path of input or data, or a function",
             "rego.default_value": "give a literal, and compute in another rule",
+            "rego.template_step": "bind the text in a line before, and use its name",
             "rego.name_clash": "rename the local",
             "rego.rule_argument": "name the argument, and compare it in the body",
         }[code]

@@ -35,6 +35,14 @@ def check_negations(module: Module, rule: Rule, names: Names) -> Iterator[Findin
         for statement in body:
             if statement.kind != "not":
                 continue
+            if len(body) == 1 and statement.terms[0].value is True:
+                yield Finding(
+                    module.path,
+                    statement.position,
+                    "rego.constant_not",
+                    "`not true` is all of a body, and OPA may leave it out",
+                    "remove the line, or the rule",
+                )
             for term in _loose_parts(statement.terms[0], module, names):
                 if _whole_path(term) not in needed:
                     yield Finding(

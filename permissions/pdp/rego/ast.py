@@ -65,7 +65,7 @@ class Statement:
 
     `terms` hold the expression; key, value and collection of `some .. in`; or the domain of
     `every`. `names` are what `some` and `every` declare. `mocks` are targets and values of
-    `with`.
+    `with`. `start` is its first byte in the text.
     """
 
     kind: StatementKind
@@ -74,6 +74,7 @@ class Statement:
     names: tuple[Term, ...] = ()
     body: tuple[Statement, ...] = ()
     mocks: tuple[tuple[Term, Term], ...] = ()
+    start: int = 0
 
 
 @dataclass(frozen=True, slots=True)

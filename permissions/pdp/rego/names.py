@@ -163,7 +163,11 @@ class Names:
 
     def references(self, module: Module, rule: Rule) -> Iterator[Path]:
         """Paths of every rule that this rule reads or calls."""
-        for term in rule_terms(rule):
+        yield from self.read_by(module, rule_terms(rule))
+
+    def read_by(self, module: Module, terms: Iterable[Term]) -> Iterator[Path]:
+        """Paths of every rule that these terms read or call."""
+        for term in terms:
             if term.kind == "call":
                 path = self.resolve_name(module, term.value)
                 if path is not None and self.rules_at(path):

@@ -180,27 +180,34 @@ class _Reader:
     def _statement(self, node: JsonObject) -> Statement:
         ((kind, literal),) = node["literal"].items()
         position = self._position(node["span"])
+        start = node["span"]["start"]
         mocks = tuple(
             (self.term(mod["refr"]), self.term(mod["as"])) for mod in node.get("with_mods", ())
         )
         if kind in ("Expr", "NotExpr"):
             form: StatementKind = "not" if kind == "NotExpr" else "expression"
-            return Statement(form, position, (self.term(literal["expr"]),), mocks=mocks)
+            return Statement(
+                form, position, (self.term(literal["expr"]),), mocks=mocks, start=start
+            )
         if kind == "SomeVars":
             names = tuple(self._name(span) for span in literal["vars"])
-            return Statement("some", position, names=names, mocks=mocks)
+            return Statement("some", position, names=names, mocks=mocks, start=start)
         if kind == "SomeIn":
             given = (literal["key"], literal["value"], literal["collection"])
             terms = tuple(self.term(part) for part in given if part)
             declared = tuple(t for t in walk_terms(terms[:-1]) if t.kind == "var")
-            return Statement("some_in", position, terms, names=declared, mocks=mocks)
+            return Statement(
+                "some_in", position, terms, names=declared, mocks=mocks, start=start
+            )
         if kind == "Every":
             names = tuple(
                 self._name(span) for span in (literal["key"], literal["value"]) if span
             )
             domain = (self.term(literal["domain"]),)
             body = self._body(literal["query"])
-            return Statement("every", position, domain, names=names, body=body, mocks=mocks)
+            return Statement(
+                "every", position, domain, names=names, body=body, mocks=mocks, start=start
+            )
         raise UnknownNodeError(kind)
 
     def _all(self, nodes: list[JsonObject]) -> tuple[Term, ...]:
@@ -241,13 +248,18 @@ class _Reader:
         return Term("unary", position, "-", (term,), span=(span[0], term.span[1]))
 
     def _collection(self, kind: str, position: Position, body: JsonObject, span: _Span) -> Term:
-        if kind == "Array":
-            return Term("array", position, None, self._all(body["items"]), span=span)
-        if kind == "Set":
-            return Term("set", position, None, self._all(body["items"]), span=span)
+        if kind in ("Array", "Set"):
+            for item in body["items"]:
+                self._check_item(item)
+            if kind == "Set" and not body["items"]:  # the engine's span of `set()` runs on
+                span = (span[0], self._source.index(b")", span[0]) + 1)
+            return Term(kind.lower(), position, None, self._all(body["items"]), span=span)  # type: ignore[arg-type]
         if kind == "Object":
-            pairs = [part for field_ in body["fields"] for part in field_[1:]]
-            return Term("object", position, None, self._all(pairs), span=span)
+            pairs = self._all([part for field_ in body["fields"] for part in field_[1:]])
+            if pairs:  # the engine's span begins at the last of several members
+                begin = self._source.rindex(b"{", 0, pairs[0].span[0])
+                span = (begin, span[1])
+            return Term("object", position, None, pairs, span=span)
         if kind in ("ArrayCompr", "SetCompr", "ObjectCompr"):
             results = self._all(
                 [body[name] for name in ("term", "key", "value") if name in body]
@@ -256,6 +268,15 @@ class _Reader:
             statements = self._body(body["query"])
             return Term("comprehension", position, form, results, statements, span=span)
         raise UnknownNodeError(kind)
+
+    def _check_item(self, node: JsonObject) -> None:
+        """`[a | b]` is a comprehension to OPA; the engine's parser may take it for an array."""
+        operation = node.get("BinExpr")
+        if operation and operation["op"] == "Union":
+            start = operation["span"]["start"]
+            if not self._source[:start].rstrip().endswith(b"("):
+                position = self._position(operation["span"])
+                raise NotRegoError(position, "`a | b` in brackets needs parentheses")
 
     def _infix(self, kind: str, body: JsonObject, span: _Span) -> Term:
         if kind == "Membership":

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from permissions.pdp.rego.signatures import BUILTINS
 from permissions.pdp.regorus.digests import DIGESTS
 from permissions.pdp.regorus.glob import glob_matches
 from permissions.pdp.regorus.json_text import JSON_TEXTS
@@ -78,7 +79,40 @@ SHIMS: Mapping[str, tuple[int, Callable[..., Any]]] = {
 """Arity and function per builtin."""
 
 
+_TYPES: Mapping[str, frozenset[type]] = {
+    "string": frozenset({str}),
+    "number": frozenset({int, float}),
+    "boolean": frozenset({bool}),
+    "null": frozenset({type(None)}),
+    "array": frozenset({list, tuple}),
+    "object": frozenset({dict}),
+    "set": frozenset({set, frozenset}),
+}
+
+
 def install(engine: Any) -> None:
     """Puts every shim into a regorus engine."""
-    for name, (arity, function) in SHIMS.items():
+    for name, (arity, function) in _CHECKED.items():
         engine.add_extension(name, arity, function)
+
+
+def _of_kinds(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A shim that fails for arguments of other kinds than OPA declares, as OPA's builtin does."""
+    signature = BUILTINS.get(name)
+    if signature is None or name.endswith("is_valid"):  # which say no to what they do not know
+        return function
+    wanted = [
+        None if "any" in kinds else frozenset().union(*(_TYPES[kind] for kind in kinds))
+        for kinds in signature.arguments
+    ]
+
+    def checked(*arguments: Any) -> Any:
+        for argument, types in zip(arguments, wanted, strict=True):
+            if types is not None and type(argument) not in types:
+                raise TypeError("an argument of another kind")
+        return function(*arguments)
+
+    return checked
+
+
+_CHECKED = {name: (arity, _of_kinds(name, call)) for name, (arity, call) in SHIMS.items()}

@@ -10,6 +10,10 @@
 | `some {"a": v} in xs` | `some {"a": v} in [o | some o in xs; data.__opa.whole(o, {"a"})]` | the same |
 | `count(x)` | `data.__opa.length(x)` | it counts a text in UTF-16 units |
 | `sort(x)`, `min(x)`, `max(x)` | `data.__opa.ordered(x)`, ... | it orders sets before objects |
+| `y := x in xs`, `k, v in xs`, sets joined | `data.__opa.holds(x, xs)`, ... | they have a value also when a side has none |
+| `with input.a as f(1)` | `w := f(1)` before, then `with input.a as w` | see `mocks` |
+| `with f as lib.g` | `with f as data.wardline.lib.g` | the import is not always seen there |
+| `p[x].q := 1` | also `p[k] := v if some k, v in {}` | where none holds, `p` would have no value |
 | `-x == 1` | `__opa_minus(0, x) == 1` | it negates literals only, and all that follows |
 
 Calls are left alone where it is plain that their arguments are of no such kind; the rest goes
@@ -33,6 +37,7 @@ from permissions.pdp.rego.ast import (
 from permissions.pdp.rego.names import Names
 from permissions.pdp.rego.signatures import BUILTINS
 from permissions.pdp.rego.types import assigned, kinds_of
+from permissions.pdp.regorus.mocks import with_values_bound
 from permissions.pdp.regorus.parse import parse, readable
 
 if TYPE_CHECKING:
@@ -48,7 +53,10 @@ _OPERATIONS = {
     "/": "__opa_divided",
     "%": "__opa_modulo",
 }
-
+_STRICT = {
+    "in": {2: b"data.__opa.holds", 3: b"data.__opa.holds_at"},
+    "|": {2: b"data.__opa.joined"},
+}
 
 _CALLS = {
     "count": b"data.__opa.length",
@@ -71,6 +79,12 @@ whole(x, keys) := x if {
 	is_object(x)
 	object.keys(x) == keys
 }
+
+holds(x, xs) := x in xs
+
+holds_at(key, x, xs) := (key, x in xs)
+
+joined(a, b) := a | b
 
 _holds_sets(x) if {
 	some member in x
@@ -111,6 +125,8 @@ def translate(modules: Mapping[str, str]) -> dict[str, str]:
     Raises:
         EngineError: a module does not parse.
     """
+    names = Names([parse(path, text) for path, text in modules.items()])
+    modules = {path: with_values_bound(path, text, names) for path, text in modules.items()}
     trees = [parse(path, text) for path, text in modules.items()]
     names = Names(trees)
     mocked = frozenset(_mocked(trees))
@@ -118,7 +134,32 @@ def translate(modules: Mapping[str, str]) -> dict[str, str]:
         tree.path: _translated(tree, names, readable(modules[tree.path]), mocked)
         for tree in trees
     }
-    return {**translated, _HELPERS: _HELPERS_TEXT}
+    return {**translated, **dict(_objects(trees)), _HELPERS: _HELPERS_TEXT}
+
+
+def _objects(trees: list[Module]) -> Iterator[tuple[str, str]]:
+    """A module for each package that has rules below a name: `p.q := 1`, `p[x].q contains y`.
+
+    To OPA `p` is an object then, an empty one when no rule holds; here it would have no value,
+    unless some rule gives it members one by one.
+    """
+    found: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
+    for tree in trees:
+        for rule in tree.rules:
+            above = rule.path if rule.is_computed else rule.path[:-1]
+            is_plain = rule.kind == "value" and len(rule.head.terms) == len(rule.path) + 1
+            if above and not rule.arguments and not (rule.is_computed and is_plain):
+                found.setdefault(tree.package, set()).add(above)
+    for package, paths in found.items():
+        name, steps = ".".join(package), (_written(path) for path in sorted(paths))
+        rules = "".join(f"{step}[k] := v if some k, v in {{}}\n" for step in steps)
+        yield f"__opa/{name}.rego", f"package {_written(package)}\n\n{rules}"
+
+
+def _written(path: tuple[str, ...]) -> str:
+    """A path as Rego writes it."""
+    first, *rest = path
+    return first + "".join(f"[{json.dumps(step)}]" for step in rest)
 
 
 def _mocked(trees: list[Module]) -> Iterator[str]:
@@ -233,6 +274,22 @@ def after(term: Term) -> int:
     return term.span[1] + (term.kind == "string")
 
 
+def _begin(term: Term) -> int:
+    """Where an operation begins; the quote of a text it begins with is no part of its span."""
+    left = term
+    while left.kind == "infix":
+        left = left.terms[0]
+    return term.span[0] - (left.kind == "string" and left.span[0] == term.span[0])
+
+
+def _end(term: Term) -> int:
+    """Where an operation ends, the quote of a text included."""
+    right = term
+    while right.kind == "infix":
+        right = right.terms[-1]
+    return term.span[1] + (right.kind == "string" and right.span[1] == term.span[1])
+
+
 def _blanked(source: bytes) -> bytes:
     """The text with spaces for comments and texts."""
     return _COMMENT_OR_STRING.sub(lambda found: b" " * len(found.group()), source)
@@ -252,23 +309,43 @@ class _Rule:
         self._locals = assigned(rule)
 
     def edits(self) -> Iterator[_Edit]:
+        lines: set[int] = set()
         for statement in rule_statements(self._rule):
             if statement.kind in ("expression", "not"):
+                lines.add(id(statement.terms[0]))
                 yield from self._statement(statement)
             if found := matched_whole(statement):
                 yield from self._whole(statement, *found)
-            for target, _ in statement.mocks:
+            for target, value in statement.mocks:
                 if target.kind == "var" and target.value in _CALLS:
                     yield _Edit(*target.span, _CALLS[target.value])
+                yield from self._mock(value)
         for term in rule_terms(self._rule):
-            if term.kind == "infix" and term.value in _OPERATIONS:
-                yield from self._operation(term)
-            elif term.kind == "call" and term.value in _CALLS:
-                yield from self._call(term)
-            elif term.kind == "unary":
-                start, _ = term.span
-                yield _Edit(start, start + 1, b"__opa_minus(0, ")
-                yield _Edit(term.span[1], term.span[1], b")")
+            yield from self._term(term, is_line=id(term) in lines)
+
+    def _mock(self, value: Term) -> Iterator[_Edit]:
+        """A function named through an import, in the place of another, by its whole path."""
+        path = self._names.resolve_name(self._module, ".".join(static_path(value)))
+        if (
+            value.kind == "ref"
+            and path
+            and any(r.arguments for r in self._names.rules_at(path))
+        ):
+            yield _Edit(*value.span, _written(path).encode())
+
+    def _term(self, term: Term, *, is_line: bool) -> Iterator[_Edit]:
+        if term.kind == "infix" and term.value in _STRICT:
+            # as a line it fails either way
+            if (not is_line or len(term.terms) == 3) and self._is_loose(term):
+                yield from self._strict(term)
+        elif term.kind == "infix" and term.value in _OPERATIONS:
+            yield from self._operation(term)
+        elif term.kind == "call" and term.value in _CALLS:
+            yield from self._call(term)
+        elif term.kind == "unary":
+            start, _ = term.span
+            yield _Edit(start, start + 1, b"__opa_minus(0, ")
+            yield _Edit(term.span[1], term.span[1], b")")
 
     def _statement(self, statement: Statement) -> Iterator[_Edit]:
         whole = statement.terms[0]
@@ -321,6 +398,24 @@ class _Rule:
         start, end = term.span
         yield _Edit(start, start, _OPERATIONS[term.value].encode() + b"(")
         yield _Edit(operator, operator + 1, b",")
+        yield _Edit(end, end, b")")
+
+    def _is_loose(self, term: Term) -> bool:
+        """Whether a part of a term may have no value."""
+        if term.kind in ("ref", "call"):
+            return True
+        if term.kind == "var":
+            return not self._names.is_local(self._module, str(term.value))
+        return term.kind != "comprehension" and any(map(self._is_loose, term.terms))
+
+    def _strict(self, term: Term) -> Iterator[_Edit]:
+        """A call in the place of an operator, which has no value when a side has none."""
+        *_, left, right = term.terms
+        word = str(term.value).encode()
+        operator = self._find(word, max(after(left), _end(left)), _begin(right))
+        start, end = _begin(term), _end(term)
+        yield _Edit(start, start, _STRICT[str(term.value)][len(term.terms)] + b"(")
+        yield _Edit(operator, operator + len(word), b",")
         yield _Edit(end, end, b")")
 
     def _call(self, call: Term) -> Iterator[_Edit]:

@@ -15,6 +15,7 @@ from opa_server import opa_server
 from rego_answers import FAILED, LAYER, embedded_answers, requests
 from rego_oracle import Oracle, oracle
 from rego_policies import random_arguments, random_policy
+from rego_programs import random_program, random_values
 from rego_samples import sample_request
 
 from permissions.pdp.base import ENTRYPOINT
@@ -87,3 +88,35 @@ def test_random_policies(count: int) -> None:
                     compared += 1
                     assert mine == theirs, f"{text}\n{asked['resource']['properties']['args']}"
     assert accepted > number / 20
+
+
+@pytest.mark.parametrize(
+    "count", [1_500, pytest.param(60_000, marks=FULL_RUN)], ids=["some", "all"]
+)
+def test_random_programs(count: int) -> None:
+    """As above, with every construct, and with the values that were computed in the answer."""
+    rng = random.Random(SEED + 1)  # noqa: S311 - the same programs each time
+    compared = failed = accepted = number = 0
+    with oracle() as server:
+        while compared < count:
+            number += 1
+            modules = random_program(rng)
+            bundle = PolicyBundle.of(modules)
+            if check_bundle(bundle):
+                continue
+            accepted += 1
+            documents = [sample_request("t", **random_values(rng)) for _ in range(INPUTS)]
+            ours = embedded_answers(bundle.modules, bundle.data, ENTRYPOINT, documents)
+            for path, text in modules.items():
+                server.load(path.partition("/")[0], text)
+            for mine, theirs, asked in zip(
+                ours, server.answers(ENTRYPOINT, documents), documents, strict=True
+            ):
+                if mine == FAILED:
+                    failed += 1
+                    continue
+                compared += 1
+                arguments = json.dumps(asked["resource"]["properties"]["args"])
+                assert mine == theirs, f"{modules['main/main.rego']}\n{arguments}"
+    assert accepted > number / 3
+    assert failed < compared

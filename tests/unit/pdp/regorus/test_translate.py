@@ -42,6 +42,19 @@ RULES: dict[str, Any] = {
     'x := $"<{input.o.k}> {input.none}"': "<1> <undefined>",
     'x := $"\\{{$"{[1, "}"]}"}"': '{[1, "}"]',
     "x := $`{input.o}\n{{1, 2}}`": '{"k": 1}\n{1, 2}',
+    "x if -input.o.k == -1": True,
+    "x := 1 - 2 in {-1}": True,
+    "x := [y | y := input.none in [1]]": [],
+    "x if 1, input.none in {}": None,
+    'x := [y | y := ("in" in input.o.in)]': [],
+    "x := [y | y := {1} | input.none]": [],
+    "x := p\n\np[k].q contains v if some k, v in input.none": {},
+    "x := p\n\np.q.r := 1 if input.none": {"q": {}},
+    "x := v if v := y with input.o.k as y + 1\n\ny := input.o.k": 2,
+    "x := v if v := y with input.o.k as input.none\n\ny := 1": None,
+    "x := v if {\n\tv := [z | z := y with input.o.k as count([1, 2])]\n}\n\ny := input.o.k": [
+        2
+    ],
 }
 """The rule and its value; None when it has none."""
 
