@@ -1,4 +1,4 @@
-"""What `with` puts into a place is computed before, as OPA does it.
+"""What `with` puts in is computed before, as OPA does it.
 
     x with input.a as f(1)        __opa_w0 := f(1); x with input.a as __opa_w0
 

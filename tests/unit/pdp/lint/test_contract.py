@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -284,3 +286,14 @@ def test_a_package_reading_the_input_of_another_question_never_fires(question: s
 def test_a_layer_reads_the_input_of_any_question(question: str) -> None:
     for body in OF_ITS_QUESTION[question]:
         assert lint(package("layers", body)) == [], body
+
+
+def test_every_code_stands_in_the_reference() -> None:
+    root = Path(__file__).parents[4]
+    sources = (root / "permissions" / "pdp").rglob("*.py")
+    page = (root / "docs" / "reference" / "policy-contract.md").read_text()
+
+    used = {code for path in sources for code in re.findall(r'"(rego\.\w+)"', path.read_text())}
+
+    assert len(used) > 40
+    assert used - set(re.findall(r"`(rego\.\w+)`", page)) == set()
