@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 STUB = """
 import json, os, sys
 job = json.load(open("/box/job.json"))
+os.environ.update(job["environment"])
 if "argv" in job:
     os.execvp(job["argv"][0], job["argv"])
 sys.path[:0] = job["roots"]
@@ -87,6 +88,7 @@ class WeakSandbox:
             roots, stdin = job.code_roots, b""
             shown = [f"/code/{number}" for number in range(len(roots))]
             document = {"entry": job.entry, "arguments": job.arguments, "roots": shown}
+        document["environment"] = dict(profile.environment)
         (box / "job.json").write_text(json.dumps(document))
         start = time.monotonic()
         try:
