@@ -21,7 +21,8 @@ in (`tools.trusted_fields`: ids, senders, times; those a write mints, too). Neit
 what it was fed (`run.echoes`), nor for what went untrusted into an earlier call with an effect,
 as notes do that are written and read back. A value known as untrusted stays so after a trusted
 read, unless the tool was fed nothing untrusted at all. A piece of a number or of a spaced account number that the person
-said is not what they said. Numbers and decimal strings compare by value, strings by code
+said is not what they said. Numbers and decimal strings compare by value, addresses, accounts,
+phone numbers, dates and amounts by what they mean (`run.spellings`), other strings by code
 points. Booleans and nulls are never traced. Strings under three characters and numbers under
 three digits are whole values of the person or of a vouched field; met anywhere else they prove
 nothing. Of words like `to` and `in` the person said none.
@@ -48,6 +49,7 @@ from permissions.run.echoes import MIN_LENGTH, Fed, number_of
 from permissions.run.leaves import is_data, leaves, scalars, token
 from permissions.run.prompt_values import is_said, spoken_numbers
 from permissions.run.records import linked_records
+from permissions.run.spellings import MAX_LENGTH, folded, meanings, spoken_meanings
 from permissions.tools.trusted_fields import NO_FIELDS
 
 if TYPE_CHECKING:
@@ -157,6 +159,8 @@ class ProvenanceLedger:
         self._untrusted_characters_left = max_characters // 2
         self._texts: list[str] = []
         self._known: dict[str | float, _Found] = {}
+        self._meant: dict[str | float, _Found] = {}
+        """By what a value means in any spelling; under `folded` untrusted texts alone."""
         self._sown: dict[str | float, bool] = {}
         """Went untrusted into a call with an effect; true where as a whole value."""
         self._hidden: _Found | None = None
@@ -170,6 +174,8 @@ class ProvenanceLedger:
             number = number_of(written)
             if number is not None:
                 self._learn(number, _USER)
+        for meaning in spoken_meanings(text):
+            self._meant[meaning] = _USER
 
     def add_plan(self, plan: str, values: Iterable[JsonValue]) -> None:
         """Records the pinned values of an accepted plan.
@@ -320,10 +326,21 @@ class ProvenanceLedger:
             if leaf.lower() in _FUNCTION_WORDS:
                 return found
             said = any(leaf in text and is_said(leaf, text) for text in self._texts)
-            return _USER if said else found
+            return _USER if said else self._spelled(leaf, found)
         if kind is int or kind is float:
-            return self._known.get(leaf, _UNKNOWN)
+            found = self._known.get(leaf, _UNKNOWN)
+            return found if found.rank < _UNKNOWN.rank else self._meant.get(leaf, _UNKNOWN)
         return _UNKNOWN
+
+    def _spelled(self, leaf: str, found: _Found) -> _Found:
+        """What is known of the value in another spelling, where it says more."""
+        for meaning in meanings(leaf):
+            found = min(found, self._meant.get(meaning, _UNKNOWN), key=_rank)
+            if isinstance(meaning, int | float):
+                found = min(found, self._known.get(meaning, _UNKNOWN), key=_rank)
+        if found is _UNKNOWN and len(leaf) >= MIN_LENGTH:
+            return self._meant.get(folded(leaf), _UNKNOWN)
+        return found
 
     def _demotes(self, key: str) -> _Found | None:
         """The standing of a key that is untrusted or unknown data, and no field's name."""
@@ -396,6 +413,12 @@ class ProvenanceLedger:
                 self._sown[value] = self._sown.get(value, False) or value is leaf
 
     def _learn(self, value: str | float, found: _Found) -> None:
+        if isinstance(value, str) and not self.overflowed and len(value) <= MAX_LENGTH:
+            for meaning in meanings(value):
+                if found.rank < self._meant.get(meaning, _UNKNOWN).rank:
+                    self._meant[meaning] = found
+            if not found.trusted and len(plain := folded(value)) >= MIN_LENGTH:
+                self._meant.setdefault(plain, found)
         earlier = self._known.get(value)
         if earlier is None:
             if self._make_room(_size(value)):
