@@ -188,14 +188,26 @@ def _argument_text(argument: Argument) -> str:
             return _value_text(value)
         case UserValue(user=value):
             return f"{_value_text(value)}  (said by the person)"
-        case Reference(step=step, pointer=pointer, extract=extract):
+        case Reference(extract=extract):
             through = f"  through {_value_text(extract)}" if extract is not None else ""
-            return f"{_plain(pointer) or 'all'} of {step}{through}"
+            return f"{_reference_text(argument)} of {argument.step}{through}"
         case Hole(hole=accepts, kind=kind, sources=sources):
             words = kind.replace("_", " ")
             return f"open, {words} {_value_text(accepts)}  from {', '.join(sources)}"
         case _:
             assert_never(argument)
+
+
+def _reference_text(reference: Reference) -> str:
+    field = _plain(reference.pointer) or "all"
+    if reference.any:
+        return "any field"
+    if reference.select is None:
+        return field
+    by = "" if reference.by is None else f" by {_plain(reference.by)}"
+    where = f" where {_value_text(reference.where)}" if reference.where else ""
+    records = f" in {_plain(reference.records)}" if reference.records else ""
+    return f"{field} of the {reference.select}{by}{where}{records}"
 
 
 def _value_text(value: JsonValue) -> str:

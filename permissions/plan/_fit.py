@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from permissions.errors import SigningError
-from permissions.plan._flow import Flow
+from permissions.plan._flow import Flow, vouched_fields
 from permissions.plan._schemas import broken_keyword
 from permissions.plan.model import Hole, Reference, UserValue
+from permissions.plan.selection import selected
 from permissions.plan.steps import known_arguments
 from permissions.signing.canonical import canonical
 
@@ -22,9 +23,17 @@ if TYPE_CHECKING:
 
     from permissions.model import Digest, JsonObject, JsonValue
     from permissions.plan.model import Plan, PlannedTool, PlanStep
+    from permissions.tools.trusted_fields import TrustedFields
 
-Fields = dict[str, bytes]
-"""Pointer to digest of the field it leads to; a pointer that leads nowhere is left out."""
+Fields = dict[str, frozenset[bytes]]
+"""By `Reference.key`: digests of the values it may stand for; none where it leads nowhere."""
+
+
+class Into(NamedTuple):
+    """References into the output of one step, and which of its fields are vouched for."""
+
+    fields: TrustedFields | None
+    references: dict[str, Reference]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +75,26 @@ def compile_tools(plan: Plan, tools: Mapping[str, PlannedTool]) -> dict[str, Com
     }
 
 
-def pointers_into(plan: Plan) -> dict[str, dict[str, tuple[str, ...]]]:
-    """Per step, the pointers later steps follow into its output, with their tokens."""
-    found: dict[str, dict[str, tuple[str, ...]]] = {}
+def references_into(plan: Plan, tools: Mapping[str, PlannedTool]) -> dict[str, Into]:
+    """Per step, the references of later steps into its output, by their keys."""
+    found: dict[str, Into] = {}
+    sources = {step.id: tools[step.tool] for step in plan.steps}
     for step in plan.steps:
         for argument in step.arguments.values():
             if isinstance(argument, Reference):
-                found.setdefault(argument.step, {})[argument.pointer] = argument.tokens
+                into = found.setdefault(
+                    argument.step, Into(vouched_fields(sources[argument.step]), {})
+                )
+                into.references[argument.key] = argument
     return found
 
 
-def fields_of(output: JsonValue, pointers: Mapping[str, tuple[str, ...]]) -> Fields:
-    """Digests of the fields the pointers lead to."""
+def fields_of(output: JsonValue, into: Into | None) -> Fields:
+    """Digests of the values the references lead to."""
     found: Fields = {}
-    for pointer, tokens in pointers.items():
-        present, value = _follow(output, tokens)
-        digest = _digest(value) if present else None
-        if digest is not None:
-            found[pointer] = digest
+    for key, reference in (into.references if into is not None else {}).items():
+        digests = map(_digest, selected(reference, output, into.fields if into else None))
+        found[key] = frozenset(each for each in digests if each is not None)
     return found
 
 
@@ -142,13 +153,12 @@ def reference_objections(
                 yield f"{_name(name)} does not pass its extractor ({broken})"
     for source, pairs in by_source.items():
         if any(
-            all(_same(fields.get(ref.pointer), digests.get(name)) for name, ref in pairs)
+            all(_leads(ref, fields, name, arguments, digests) for name, ref in pairs)
             for fields in outputs.get(source, ())
         ):
             continue
         for name, reference in pairs:
-            field = ascii(reference.pointer[:60]) if reference.pointer else "the whole"
-            yield f"{_name(name)} must be {field} of what {source} returned"
+            yield f"{_name(name)} must be {_field(reference)} of what {source} returned"
         if len(pairs) > 1:
             yield f"all of these from one and the same result of {source}"
 
@@ -211,20 +221,31 @@ def _same(one: bytes | None, other: bytes | None) -> bool:
     return one is not None and one == other
 
 
-def _follow(value: JsonValue, tokens: tuple[str, ...]) -> tuple[bool, JsonValue]:
-    """Evaluates a JSON pointer (RFC 6901 section 4); the first item says whether it exists."""
-    for key in tokens:
-        if isinstance(value, dict) and key in value:
-            value = value[key]
-        elif isinstance(value, list) and _is_index(key) and int(key) < len(value):
-            value = value[int(key)]
-        else:
-            return False, None
-    return True, value
+def _leads(
+    reference: Reference,
+    fields: Fields,
+    name: str,
+    arguments: JsonObject,
+    digests: Mapping[str, bytes | None],
+) -> bool:
+    """Whether the argument is a value the reference stands for; of `any`, each of its items."""
+    found = fields.get(reference.key, frozenset())
+    if digests.get(name) in found:
+        return True
+    value = arguments.get(name)
+    return (
+        reference.any
+        and isinstance(value, list)
+        and bool(value)
+        and all(_digest(item) in found for item in value)
+    )
 
 
-def _is_index(key: str) -> bool:
-    return key.isascii() and key.isdecimal() and len(key) < 10 and (key == "0" or key[0] != "0")
+def _field(reference: Reference) -> str:
+    if reference.any:
+        return "a field"
+    field = ascii(reference.pointer[:60]) if reference.pointer else "the whole"
+    return field if reference.select is None else f"{field} ({reference.select})"
 
 
 def _name(name: str) -> str:

@@ -18,6 +18,7 @@ from permissions.plan.model import (
 )
 from permissions.plan.steps import run_order
 from permissions.plan.verdict import PlanProblem, shown
+from permissions.tools.trusted_fields import NO_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         PlannedTool,
         PlanStep,
     )
+    from permissions.tools.trusted_fields import TrustedFields
 
 Taint = Literal["clean", "extracted", "tainted"]
 """How much an untrusted source decides: nothing, a choice within an extractor, or anything."""
@@ -92,11 +94,16 @@ class Flow:
                 )
 
     def vouched(self, step: PlanStep) -> frozenset[str]:
-        """Arguments bound to a field of an output in which no untrusted source had a say."""
+        """Arguments bound to one field of an output in which no untrusted source had a say.
+
+        Any field is no such binding: which of them it is, the agent says at the call.
+        """
         return frozenset(
             name
             for name, argument in step.arguments.items()
-            if isinstance(argument, Reference) and self._taint(argument) == "clean"
+            if isinstance(argument, Reference)
+            and not argument.any
+            and self._taint(argument) == "clean"
         )
 
     def _output(self, reference: Reference) -> Taint:
@@ -105,8 +112,9 @@ class Flow:
         tool = None if step is None else self._tools.get(step.tool)
         if step is None or tool is None:
             return "tainted"
-        whole = tool.output == "trusted" and tool.effect == "read"
-        if not whole and not tool.trusted_fields.covers(reference.tokens):
+        if (fields := vouched_fields(tool)) is not None and not (
+            reference.any or all(map(fields.covers, reference.read_paths))
+        ):
             return "tainted"
         return self._given[step.id]
 
@@ -135,7 +143,16 @@ class Flow:
             )
             return
         source = self._tools.get(self._steps[reference.step].tool)
-        if source is None or source.output_schema is None:
+        if source is not None and reference.any and vouched_fields(source) == NO_FIELDS:
+            yield PlanProblem(
+                "plan.reference_field",
+                step.id,
+                f"{shown(name)} refers to any field of {reference.step}, and"
+                f" {shown(source.name)} vouches for none",
+                "name a pointer and an extractor, or have the tool say its trusted_fields",
+            )
+        chooses = reference.any or reference.select is not None
+        if source is None or source.output_schema is None or chooses:
             return
         field = field_schema(source.output_schema, reference.tokens)
         if field is None or field is False:
@@ -157,6 +174,12 @@ class Flow:
                 f" {_words(given)}",
                 "refer to a field of that type",
             )
+
+
+def vouched_fields(tool: PlannedTool) -> TrustedFields | None:
+    """Fields of the tool's output that may be believed; None when all of them may."""
+    whole = tool.output == "trusted" and tool.effect == "read"
+    return None if whole else tool.trusted_fields
 
 
 def _hole_problems(

@@ -36,15 +36,15 @@ from permissions.plan._fit import (
     fields_of,
     hole_objections,
     pinned_objections,
-    pointers_into,
     reference_objections,
+    references_into,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from permissions.model import Digest, JsonObject, JsonValue
-    from permissions.plan._fit import CompiledStep, CompiledTool, Fields
+    from permissions.plan._fit import CompiledStep, CompiledTool, Fields, Into
     from permissions.plan.model import Plan, PlannedTool, PlanStep
     from permissions.plan.verdict import PlanVerdict
 
@@ -82,7 +82,7 @@ class PlanCursor:
     _steps: Mapping[str, PlanStep]
     _scope_calls: int
     """Scope reads still left: what the budget leaves beside the declared uses."""
-    _pointers: Mapping[str, Mapping[str, tuple[str, ...]]]
+    _references: Mapping[str, Into]
     _held: Mapping[str, str | None] = field(default_factory=dict)
     """Call id to its step, or to None for a read in the scope."""
     _spent: Mapping[str, int] = field(default_factory=dict)
@@ -104,7 +104,7 @@ class PlanCursor:
             _tools=compile_tools(plan, tools),
             _steps={step.id: step for step in plan.steps},
             _scope_calls=plan.budget.calls - sum(step.uses for step in plan.steps),
-            _pointers=pointers_into(plan),
+            _references=references_into(plan, tools),
         )
 
     def match(
@@ -194,7 +194,7 @@ class PlanCursor:
         step, held = self._take(call)
         if step is None:
             return replace(self, _held=held)
-        fields = fields_of(output, self._pointers.get(step, {}))
+        fields = fields_of(output, self._references.get(step))
         return replace(
             self,
             _held=held,

@@ -5,7 +5,8 @@ a step is one of four forms, told apart by their first key:
 
     {"literal": "march.pdf"}                     chosen by the planner, pinned
     {"user": "DE02120300000000202051"}           said by the person, pinned
-    {"step": "read", "pointer": "/total"}        a field (RFC 6901) of what a needed step gave
+    {"step": "read", "pointer": "/total"}        a field (RFC 6901) of what a needed step gave,
+                                                 any of them, or one chosen among records
     {"hole": {"type": "string", "maxLength": 200}, "kind": "free_text"}
                                                  open until the call, within a schema
 
@@ -38,6 +39,7 @@ from pydantic import (
 from permissions.errors import PlanError, SigningError
 from permissions.model import JsonObject, JsonValue  # noqa: TC001 - pydantic reads them
 from permissions.plan._schemas import require_closed
+from permissions.plan.selection import tokens_of
 from permissions.signing.canonical import MAX_INTEGER, canonical, digest
 
 if TYPE_CHECKING:
@@ -133,16 +135,61 @@ class UserValue(_Form):
     user: JsonValue
 
 
+Pointer = Annotated[str, Field(max_length=500, pattern=r"^(/([^~/]|~[01])*)*$")]
+Selector = Literal["first", "only", "max", "min", "count", "sum"]
+
+
 class Reference(_Form):
-    """A field of what an earlier step returned. The call must have exactly that value.
+    """A value out of what an earlier step returned. The call must have exactly it.
+
+    It is the field at `pointer`; or, with `any`, any one field that the tool vouches for; or,
+    with `select`, a choice among the records of the list at `records` that hold what `where`
+    says: the `first` or `only` one, that with the `max` or `min` of the member `by`, of which
+    `pointer` is a member, their `count`, or the `sum` of that member.
 
     `extract` is the declared extractor: a narrow schema the value must fit as well. Only
     with it may a field of an untrusted output reach a control argument.
     """
 
     step: StepId
-    pointer: str = Field(default="", max_length=500, pattern=r"^(/([^~/]|~[01])*)*$")
+    pointer: Pointer = ""
+    any: bool = False
+    select: Selector | None = None
+    records: Pointer = ""
+    by: Pointer | None = None
+    where: dict[Pointer, str | int | float | bool] = Field(default_factory=dict, max_length=8)
     extract: JsonObject | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Reference:
+        if self.any and (self.pointer or self.select is not None):
+            raise ValueError("any field is meant, or one at a pointer, or a choice; not both")
+        if self.select is None and (self.records or self.by is not None or self.where):
+            raise ValueError("records, by and where belong to a choice; add select")
+        if (self.select in ("max", "min")) != (self.by is not None):
+            raise ValueError("max and min say by which member, and nothing else does")
+        if self.select == "sum" and not self.pointer:
+            raise ValueError("sum says of which member; add its pointer")
+        if self.select == "count" and self.pointer:
+            raise ValueError("count is of records and has no pointer")
+        return self
+
+    @property
+    def key(self) -> str:
+        """What tells it apart from other references into the same step."""
+        if not self.any and self.select is None:
+            return self.pointer
+        return canonical(self.model_dump(mode="json", exclude={"extract"})).decode()
+
+    @property
+    def read_paths(self) -> tuple[tuple[str, ...], ...]:
+        """Paths to every field that has a say in the value; of a record, of the first one."""
+        if self.select is None:
+            return (self.tokens,)
+        into = (*tokens_of(self.records), "0")
+        members = [*self.where, *([] if self.by is None else [self.by])]
+        members += [] if self.select == "count" else [self.pointer]
+        return tuple((*into, *tokens_of(each)) for each in members)
 
     @field_validator("extract")
     @classmethod
@@ -154,8 +201,7 @@ class Reference(_Form):
     @property
     def tokens(self) -> tuple[str, ...]:
         """The pointer's reference tokens, unescaped (RFC 6901 section 4)."""
-        parts = self.pointer.split("/")[1:]
-        return tuple(part.replace("~1", "/").replace("~0", "~") for part in parts)
+        return tokens_of(self.pointer)
 
 
 class Hole(_Form):

@@ -65,6 +65,14 @@ class TrustedFields:
         for pattern in self.patterns:
             self._read(pattern)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether the same fields are meant."""
+        return isinstance(other, TrustedFields) and self.patterns == other.patterns
+
+    def __hash__(self) -> int:
+        """By the patterns."""
+        return hash(self.patterns)
+
     def __bool__(self) -> bool:
         """Whether there are any."""
         return bool(self.patterns)
