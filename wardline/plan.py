@@ -5,6 +5,7 @@ from __future__ import annotations
 from permissions.plan.model import Plan, parse_plan, plan_from, plan_schema
 from permissions.plan.verdict import PlanProblem, PlanVerdict
 from permissions.plan.verifier import verify_plan
+from permissions.sessions.plan_tools import amend_plan, approve_plan
 from permissions.tools.registry import ToolRegistry
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "PlanProblem",
     "PlanVerdict",
     "ToolRegistry",
+    "amend_plan",
+    "approve_plan",
     "parse_plan",
     "plan_from",
     "plan_schema",

@@ -312,6 +312,7 @@ class PermissionBroker:
             executor=executor,
             enforced=enforced,
             request=None if approval is None else approval.id,
+            approval=None if approval is None else approval.document(),
         )
 
     def _executor(
@@ -460,6 +461,7 @@ class PermissionBroker:
             readable=delivery.readable,
             entry=index,
             request=admission.request,
+            approval=admission.approval,
         )
         with recording():
             if admission.reserved is not None:

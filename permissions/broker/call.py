@@ -76,6 +76,7 @@ class Admission:
         attempt: what asked for it, and its record.
         executor: where it runs; None means in the caller's own process.
         request: id of the access request whose approval is used up by it.
+        approval: that approval, as policies saw it.
         reserved: what the call took from the run's budgets.
         started: clock at the start, microseconds since 1970 UTC.
         taken: whether `PermissionBroker.complete` has begun with it.
@@ -89,6 +90,7 @@ class Admission:
     executor: ToolExecutor | None
     enforced: JsonObject
     request: str | None
+    approval: JsonObject | None = None
     reserved: Reserved | None = None
     started: int = 0
     taken: bool = False

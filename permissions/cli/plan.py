@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Annotated, assert_never
 import typer
 
 from permissions.cli.program import noun
-from permissions.errors import BrokerError, PlanError
+from permissions.cli.request import As, Config, Dir, Id, Key, Note, answer
+from permissions.errors import ApprovalError, BrokerError, PlanError
 from permissions.plan.model import (
     Hole,
     LiteralValue,
@@ -25,13 +26,16 @@ from permissions.plan.model import (
     Reference,
     UserValue,
     parse_plan,
+    plan_from,
     plan_schema,
 )
 from permissions.plan.steps import run_order
 from permissions.plan.verifier import verify_plan
 from permissions.run.provenance import ProvenanceLedger
+from permissions.run.state import AMEND_PLAN, APPROVE_PLAN
 
 if TYPE_CHECKING:
+    from permissions.approval.model import AccessRequest
     from permissions.model import JsonValue
     from permissions.plan.model import Argument, PlannedTool
     from permissions.plan.verdict import PlanVerdict
@@ -102,6 +106,53 @@ def schema() -> None:
     Hand it to a model or an editor.
     """
     typer.echo(json.dumps(plan_schema(), indent=2))
+
+
+@app.command()
+def approve(
+    request_id: Id,
+    *,
+    note: Note = "",
+    key: Key = None,
+    name: As = None,
+    folder: Dir = None,
+    config: Config = None,
+) -> None:
+    """Approve a whole plan, or a change of one, signed with your key.
+
+    The plan is drawn first, then the request whole: your signature covers all of it.
+
+    \b
+    Examples:
+      $ wardline plan approve req-2f6c --key file:$HOME/.config/wardline/olga.pem
+    """
+    answer(
+        request_id,
+        "approve",
+        note=note,
+        key=key,
+        name=name,
+        folder=folder,
+        config=config,
+        before=_show_plan_of,
+    )
+
+
+def _show_plan_of(request: AccessRequest) -> None:
+    arguments = json.loads(request.call.arguments)
+    if request.call.tool == APPROVE_PLAN:
+        typer.echo(_plan_text(plan_from(arguments["plan"])), err=True)
+    elif request.call.tool == AMEND_PLAN:
+        for step in arguments["add"]:
+            typer.echo(f"adds: {_value_text(step)}", err=True)
+        for step in arguments["remove"] or ():
+            typer.echo(f"removes: {_plain(str(step))}", err=True)
+        typer.echo(f"calls: +{arguments['calls']}", err=True)
+    else:
+        raise ApprovalError(
+            f"request {_plain(request.id)} is about {_plain(request.call.tool)} and no plan; use"
+            " `wardline request approve`"
+        )
 
 
 def _read(file: Path) -> Plan:

@@ -137,7 +137,7 @@ def approve(
       $ wardline request approve req-2f6c --key file:$HOME/.config/wardline/olga.pem
       $ wardline request approve req-2f6c --note "checked with the vendor"
     """
-    _answer(request_id, "approve", note=note, key=key, name=name, folder=folder, config=config)
+    answer(request_id, "approve", note=note, key=key, name=name, folder=folder, config=config)
 
 
 @app.command()
@@ -156,7 +156,7 @@ def deny(
     Examples:
       $ wardline request deny req-2f6c --note "not this account"
     """
-    _answer(request_id, "deny", note=note, key=key, name=name, folder=folder, config=config)
+    answer(request_id, "deny", note=note, key=key, name=name, folder=folder, config=config)
 
 
 @app.command()
@@ -219,7 +219,7 @@ async def _ask(
             assert_never(said)
 
 
-def _answer(
+def answer(
     request_id: str,
     verdict: Verdict,
     *,
@@ -228,9 +228,18 @@ def _answer(
     name: str | None,
     folder: Path | None,
     config: Path | None,
+    before: Callable[[AccessRequest], None] | None = None,
 ) -> None:
+    """Shows a request whole, and signs and casts a vote on it.
+
+    Args:
+        before: looks at the request first; refuses it by an error.
+    """
+
     async def work(service: ApprovalService, approvers: Approvers) -> None:
         request = await service.get(request_id)
+        if before is not None:
+            before(request)
         # The signature covers all of it, so all of it is shown.
         shown = console.page(request, now=now_us(), full=True, width=terminal_width())
         typer.echo(shown.text, err=True)

@@ -107,6 +107,34 @@ class PlanCursor:
             _references=references_into(plan, tools),
         )
 
+    def amended(
+        self, plan: Plan, tools: Mapping[str, PlannedTool], verdict: PlanVerdict
+    ) -> PlanCursor:
+        """The cursor of an amended plan: what did not change keeps its uses and its outputs.
+
+        Calls that run now keep the use they hold, also of a step that is gone or changed.
+
+        Raises:
+            PlanError: the verdict is not an acceptance of exactly this plan.
+        """
+        if not verdict.accepted or verdict.plan != plan.digest:
+            raise PlanError("a plan is run only with an accepted verdict of exactly that plan")
+        references = references_into(plan, tools)
+        kept = {step.id for step in plan.steps if self._steps.get(step.id) == step}
+        told = {name for name in kept if references.get(name) == self._references.get(name)}
+        scope = plan.budget.calls - sum(step.uses for step in plan.steps)
+        before = self.plan.budget.calls - sum(step.uses for step in self.plan.steps)
+        return PlanCursor(
+            plan=plan,
+            _tools=compile_tools(plan, tools),
+            _steps={step.id: step for step in plan.steps},
+            _scope_calls=scope - (before - self._scope_calls),
+            _references=references,
+            _held=dict(self._held),
+            _spent={name: spent for name, spent in self._spent.items() if name in kept},
+            _outputs={name: each for name, each in self._outputs.items() if name in told},
+        )
+
     def match(
         self,
         tool: str,

@@ -35,6 +35,10 @@ HISTORY = 20
 MAX_NAME = 512
 """Characters of a run's id, a role, or a name of who asks."""
 
+AMEND_PLAN = "amend_plan"
+APPROVE_PLAN = "approve_plan"
+"""The tool whose approval is one of the whole plan (`sessions.plan_tools`)."""
+
 UNTRUSTED = "untrusted"
 """The label a session gets once an untrusted output was read."""
 
@@ -52,6 +56,8 @@ class RunState:
     provenance: ProvenanceLedger
     plan_required: bool = False
     cursor: PlanCursor | None = None
+    plan_approval: JsonObject | None = None
+    """Who approved the whole plan, and which one (`digest`); what it covers policy says."""
     labels: set[str] = field(default_factory=set)
     history: deque[JsonObject] = field(default_factory=lambda: deque(maxlen=HISTORY))
     facts: Facts = field(default_factory=Facts)
@@ -94,7 +100,7 @@ class RunState:
         if self.cursor is None or match is None:
             if not self.plan_required:
                 return None
-            absent = ("id", "digest", "step", "verdict", "detail")
+            absent = ("id", "digest", "step", "verdict", "detail", "approval")
             return {**dict.fromkeys(absent), "required": True, "scope_read": False}
         return {
             "id": self.cursor.plan.id,
@@ -104,6 +110,7 @@ class RunState:
             "detail": match.detail,
             "required": self.plan_required,
             "scope_read": match.scope_read,
+            "approval": self.plan_approval,
         }
 
     def reserve_step(self, call: str, match: Match | None, *, approved: bool = False) -> None:
@@ -171,6 +178,7 @@ class RunState:
         readable: Readable,
         entry: int | None = None,
         request: str | None = None,
+        approval: JsonObject | None = None,
     ) -> None:
         """Remembers how a call ended: history, labels, plan, where its output came from.
 
@@ -185,6 +193,7 @@ class RunState:
             readable: all that can be read out of it, or out of the exception.
             entry: index of its `outcome` in the trace.
             request: id of the access request whose approval it used up.
+            approval: that approval, as policies saw it.
         """
         self.history.append(
             {"tool": definition.name, "effect": definition.effect, "outcome": status}
@@ -206,12 +215,29 @@ class RunState:
             output=Output(call, entry),
         )
         self.learn_facts(definition, arguments, value, status, Output(call, entry))
+        if definition.name == APPROVE_PLAN and status == "ok" and self.cursor is not None:
+            self.plan_approval = approval and self._of_plan(approval, self.cursor.plan)
         if request is not None:
             self.provenance.add_approved(request, arguments, definition.control)
         if self.cursor is not None and call in self.cursor.in_flight:
             self.cursor = (
                 self.cursor.complete(call, value) if status == "ok" else self.cursor.fail(call)
             )
+
+    def amend(self, cursor: PlanCursor) -> None:
+        """Goes on under an amended plan; steps that did not change stay approved."""
+        before, self.cursor = self.cursor, cursor
+        approved = self.plan_approval
+        if before is None or approved is None or approved["digest"] != before.plan.digest:
+            return
+        known = {step.id: step for step in before.plan.steps if step.id in approved["steps"]}
+        kept = [step.id for step in cursor.plan.steps if known.get(step.id) == step]
+        self.plan_approval = {**approved, "digest": cursor.plan.digest, "steps": kept}
+
+    @staticmethod
+    def _of_plan(approval: JsonObject, plan: Plan) -> JsonObject:
+        shown = {name: approval[name] for name in ("approvers", "groups", "approved_until")}
+        return {**shown, "digest": plan.digest, "steps": [step.id for step in plan.steps]}
 
     def learn_facts(
         self,

@@ -127,7 +127,11 @@ def _restore_plan(session: RunState, entry: TraceEntry, parts: BrokerParts) -> N
         raise PlanError(
             f"the plan of run {session.run} no longer holds: {codes}; start a new run"
         )
-    session.cursor = PlanCursor.start(plan, tools, verdict)
+    session.cursor = (
+        PlanCursor.start(plan, tools, verdict)
+        if session.cursor is None
+        else session.cursor.amended(plan, tools, verdict)
+    )
     session.provenance.add_plan(plan.id, plan.pinned_values())
 
 

@@ -365,6 +365,17 @@ _plan if {
 		"expired",
 	}
 	is_boolean(input.context.plan.required)
+	_plan_approval(object.get(input.context.plan, "approval", null))
+}
+
+_plan_approval(approval) if approval == null
+
+_plan_approval(approval) if {
+	_strings(approval.approvers)
+	_strings(approval.groups)
+	_whole(approval.approved_until)
+	is_string(approval.digest)
+	_strings(approval.steps)
 }
 
 _approval if input.context.approval == null

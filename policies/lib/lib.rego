@@ -341,6 +341,33 @@ two_people(null) := null
 approval_meets(terms) if {
 	approval := input.context.approval
 	approval.args_digest == _shown
+	_meets(approval, terms)
+}
+
+# Of the whole plan: it covers planned calls of which the plan or the person said where the
+# effect goes, and so nothing that approvers did not see.
+approval_meets(terms) if {
+	input.action.name == "tools/call"
+	planned
+	approval := input.context.plan.approval
+	approval.digest == input.context.plan.digest
+	input.context.plan.step in approval.steps
+	every argument in given_control {
+		_pinned(argument)
+	}
+	_meets(approval, terms)
+}
+
+_pinned(argument) if {
+	leaves := _leaves_of(argument)
+	count(leaves) > 0
+	every leaf in leaves {
+		leaf.trusted == true
+		leaf.origin in {"user", "plan"}
+	}
+}
+
+_meets(approval, terms) if {
 	approval.approved_until >= input.context.time
 	count(approval.groups) > 0
 	every group in approval.groups {

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from permissions.approval.service import ApprovalService
 from permissions.approval.store import SCHEMA, SqliteRequestStore
 from permissions.broker.ports import now_us
+from permissions.cli.plan import app as plan_app
 from permissions.cli.request import app
 from permissions.database import STATE_FILE, StateDatabase
 from permissions.signing.keys import write_secret
@@ -70,11 +71,13 @@ class Desk:
         request: AccessRequest = self.do(lambda s: s.submit(call or payment(), [REASON]))
         return request
 
-    def run(self, *arguments: str, key: str | None = None, **env: str) -> Result:
+    def run(
+        self, *arguments: str, key: str | None = None, program: Any = app, **env: str
+    ) -> Result:
         signed = ["--key", self.keys[key]] if key else []
         where = ["--dir", str(self.folder), "--config", str(self.config)]
         with capture_logs():  # `main` sends the log to stderr; this is below it
-            return CliRunner().invoke(app, [*arguments, *where, *signed], env=env)
+            return CliRunner().invoke(program, [*arguments, *where, *signed], env=env)
 
 
 @pytest.fixture
@@ -287,3 +290,45 @@ def test_an_answer_on_the_terminal_is_signed(desk: Desk) -> None:
         assert terminal.exit_code() == 130
 
     assert desk.do(lambda service: service.get(request.id)).status == "denied"
+
+
+PLAN = {
+    "id": "p",
+    "goal": "pay ACME",
+    "subject": "agent:invoice-agent",
+    "budget": {"calls": 1},
+    "expires_at": 9,
+    "steps": [{"id": "pay", "tool": "send_payment", "arguments": {"to": {"literal": "DE02"}}}],
+}
+
+
+def test_a_whole_plan_is_drawn_and_approved(desk: Desk) -> None:
+    desk.ask(payment(tool="approve_plan", arguments=json.dumps({"plan": PLAN})))
+
+    said = desk.run("approve", "ar-1", key="bob", program=plan_app)
+
+    assert said.exit_code == 0, said.output
+    assert "  1. pay: send_payment" in said.stderr
+    assert '       to = "DE02"' in said.stderr
+    assert "approved" in said.stdout
+
+
+def test_a_change_of_a_plan_is_shown_as_what_it_changes(desk: Desk) -> None:
+    delta = {"add": PLAN["steps"], "remove": ["old"], "calls": 2}
+    desk.ask(payment(tool="amend_plan", arguments=json.dumps(delta)))
+
+    said = desk.run("approve", "ar-1", key="bob", program=plan_app)
+
+    assert said.exit_code == 0, said.output
+    for line in ('adds: {"id": "pay"', "removes: old", "calls: +2"):
+        assert line in said.stderr
+
+
+def test_what_is_no_plan_is_not_approved_as_one(desk: Desk) -> None:
+    desk.ask()
+
+    said = desk.run("approve", "ar-1", key="bob", program=plan_app)
+
+    assert said.exit_code != 0
+    assert "wardline request approve" in said.output
+    assert desk.run("list", "--json").stdout.count('"pending"') == 1
