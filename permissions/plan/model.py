@@ -39,7 +39,7 @@ from pydantic import (
 from permissions.errors import PlanError, SigningError
 from permissions.model import JsonObject, JsonValue  # noqa: TC001 - pydantic reads them
 from permissions.plan._schemas import require_closed
-from permissions.plan.selection import tokens_of
+from permissions.plan.pointers import tokens_of
 from permissions.signing.canonical import MAX_INTEGER, canonical, digest
 
 if TYPE_CHECKING:

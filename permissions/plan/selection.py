@@ -10,6 +10,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from permissions.plan.pointers import follow, tokens_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -43,24 +45,6 @@ def selected(
     records = [each for each in found if isinstance(each, dict) and _fits(each, reference)]
     value = _choice(reference, records)
     return () if value is _NOTHING else (value,)
-
-
-def follow(value: JsonValue, tokens: Sequence[str]) -> tuple[bool, JsonValue]:
-    """Evaluates a JSON pointer (RFC 6901 section 4); the first item says whether it exists."""
-    for key in tokens:
-        if isinstance(value, dict) and key in value:
-            value = value[key]
-        elif isinstance(value, list) and _is_index(key) and int(key) < len(value):
-            value = value[int(key)]
-        else:
-            return False, None
-    return True, value
-
-
-def tokens_of(pointer: str) -> tuple[str, ...]:
-    """A pointer's reference tokens, unescaped."""
-    parts = pointer.split("/")[1:]
-    return tuple(part.replace("~1", "/").replace("~0", "~") for part in parts)
 
 
 _NOTHING = object()
@@ -145,7 +129,3 @@ def _scalars(output: JsonValue) -> Iterator[JsonValue]:
 
 def _is_number(value: JsonValue) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_index(key: str) -> bool:
-    return key.isascii() and key.isdecimal() and len(key) < 10 and (key == "0" or key[0] != "0")
