@@ -19,6 +19,7 @@ import typer
 from permissions.cli.program import noun
 from permissions.cli.request import As, Config, Dir, Id, Key, Note, answer
 from permissions.errors import ApprovalError, BrokerError, PlanError
+from permissions.plan.learned import learned_plan
 from permissions.plan.model import (
     Hole,
     LiteralValue,
@@ -136,6 +137,39 @@ def approve(
         config=config,
         before=_show_plan_of,
     )
+
+
+@app.command()
+def learn(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs that went well.")],
+    *,
+    goal: Annotated[str, typer.Option("--goal", help="What the plan is for.")] = "",
+    folder: Dir = None,
+    config: Config = None,
+) -> None:
+    """Draft a plan from recorded runs.
+
+    What several runs share is pinned, the rest left open to trusted origins. Read the draft,
+    and verify it like any other.
+
+    \b
+    Examples:
+      $ wardline plan learn run-1f run-2c --goal "pay the monthly bills" > plan.json
+    """
+    from permissions.cli.recorded_calls import recorded_calls  # reads a log: slow to import
+    from permissions.cli.trace_source import TraceSource
+
+    calls, subject = recorded_calls(TraceSource(folder, config), runs)
+    learned = learned_plan(
+        calls,
+        goal=goal,
+        subject=f"{subject['type']}:{subject['id']}",
+        behalf=subject["properties"]["on_behalf_of"],
+        now=time.time_ns() // 1000,
+    )
+    for note in learned.notes:
+        typer.echo(_plain(note, 500), err=True)
+    typer.echo(json.dumps(learned.plan.document(), indent=2))
 
 
 def _show_plan_of(request: AccessRequest) -> None:

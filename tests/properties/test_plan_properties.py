@@ -251,3 +251,29 @@ def same_json(one: Any, other: Any) -> bool:
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(same_json(one[k], other[k]) for k in one)
     return bool(one == other)
+
+
+@given(plans(), st.data())
+def test_an_amendment_gives_no_use_back(plan: Plan, data: st.DataObject) -> None:
+    """Whatever schedule of calls and amendments there is, an unchanged step has its uses once."""
+    cursor, ran = begin(plan), Counter[str]()
+    for number in range(data.draw(st.integers(1, 12))):
+        if data.draw(st.booleans()):
+            kept = data.draw(st.sets(st.sampled_from([step.id for step in plan.steps])))
+            others = [step for step in plan.document()["steps"] if step["id"] in kept]
+            changed = [{**step, "id": step["id"] + "x"} for step in others]
+            document = {**plan.document(), "steps": [*plan.document()["steps"], *changed]}
+            amended = plan_from(document)
+            verdict = verify_plan(amended, MANIFEST, now=NOW)
+            if verdict.accepted:
+                cursor = cursor.amended(amended, MANIFEST, verdict)
+            continue
+        tool, given_ = fitting(plan, data.draw(st.sampled_from(plan.steps)).id)
+        match = ask(cursor, tool, given_)
+        if match.verdict == "matched":
+            cursor = cursor.reserve(match, call=f"c{number}")
+            ran[match.step] += 1
+            if data.draw(st.booleans()):
+                cursor = cursor.complete(f"c{number}", output_of(match.step))
+
+    assert all(ran[step.id] <= step.uses for step in plan.steps)

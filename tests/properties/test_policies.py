@@ -105,6 +105,75 @@ def test_with_a_plan_nothing_can_be_done_less_than_without_one(
         assert possible(planned)
 
 
+def in_context(document: JsonObject, **context: Any) -> JsonObject:
+    return {**document, "context": {**document["context"], **context}}
+
+
+WEAKER = {
+    "untrusted": {"trusted": False, "origin": "tool"},
+    "unknown": {"trusted": False, "origin": "unknown"},
+    "unlinked": {"linked": False},
+    "carrying": {"carries": ["url"]},
+}
+
+
+@given(documents(), st.sampled_from(sorted(WEAKER)))
+def test_a_value_that_is_vouched_for_less_never_allows_more(
+    document: JsonObject, weaker: str
+) -> None:
+    origins = document["context"]["provenance"]
+    weakened = {at: {**leaf, **WEAKER[weaker]} for at, leaf in origins.items()}
+
+    if permitted(in_context(document, provenance=weakened)):
+        assert permitted(in_context(document, provenance=origins))
+
+
+@given(documents(), st.sampled_from(["undeclared", "exhausted", "not_ready", "mismatch"]))
+def test_a_call_that_a_plan_no_longer_declares_is_never_allowed_more(
+    document: JsonObject, verdict: str
+) -> None:
+    plan = {
+        "id": "plan-1",
+        "digest": "sha256:p",
+        "step": "pay",
+        "detail": None,
+        "scope_read": False,
+        "required": False,
+    }
+
+    if permitted(in_context(document, plan={**plan, "verdict": verdict})):
+        assert permitted(in_context(document, plan={**plan, "verdict": "matched"}))
+
+
+def _fewer(tables: JsonObject) -> JsonObject:
+    """An operator's tables with nothing listed and no bound raised."""
+    amounts = {
+        currency: {**limit, "without_person": 0, "planned_without_person": 0}
+        for currency, limit in tables["budgets"]["amounts"].items()
+    }
+    return {
+        **tables,
+        "messaging": {name: [] for name in tables["messaging"]},
+        "network": {**tables["network"], "hosts": {}},
+        "budgets": {**tables["budgets"], "amounts": amounts},
+    }
+
+
+_TABLES = BUNDLE.data["wardline"]["tables"]
+POORER = Engine(
+    BUNDLE.modules,
+    json.dumps({"wardline": {**BUNDLE.data["wardline"], "tables": _fewer(_TABLES)}}),
+)
+
+
+@given(documents())
+def test_what_operators_list_no_more_is_never_allowed_more(document: JsonObject) -> None:
+    poorer = json.loads(POORER.ask(ENTRYPOINT, json.dumps(document)))
+
+    if Decision.from_response(poorer).permitted:
+        assert permitted(document)
+
+
 @given(questions(), APPROVALS)
 def test_an_approval_never_lifts_a_denial(document: JsonObject, approval: JsonObject) -> None:
     """Whatever it says and whoever gave it."""
