@@ -75,7 +75,8 @@ require_approval contains {
 	_total(target.currency) > limit.without_person
 	currency := target.currency
 	not _meant(limit, currency)
-	not lib.small_amount(target)
+	amount := target.argument
+	not amount in lib.small_amounts
 }
 
 # Everything that decides where it goes, and how much, is what the person means: asking them
@@ -84,9 +85,7 @@ _meant(limit, currency) if {
 	lib.ordinary_impact
 	_total(currency) <= object.get(limit, "said_without_person", limit.maximum)
 	count(lib.given_control) > 0
-	every argument in lib.given_control {
-		lib.meant(argument)
-	}
+	lib.given_control - lib.meant == set()
 }
 
 # METADATA
@@ -109,7 +108,8 @@ require_approval contains {
 	budget.used + _total(target.currency) > _free_in_run(limit)
 	currency := target.currency
 	not _meant(limit, currency)
-	not lib.small_amount(target)
+	amount := target.argument
+	not amount in lib.small_amounts
 }
 
 # METADATA

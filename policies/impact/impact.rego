@@ -67,9 +67,7 @@ _planned_and_named if {
 	lib.planned
 	lib.ordinary_impact
 	count(lib.given_control) > 0
-	every argument in lib.given_control {
-		lib.named(argument)
-	}
+	lib.given_control - lib.named == set()
 }
 
 # METADATA

@@ -59,64 +59,57 @@ given_control contains argument if {
 }
 
 # METADATA
-# title: The values of an argument are what the person means
+# title: Arguments whose values the person means
 # description: |
 #   Each is the person's own, the plan's or the tool's default; or it is vouched for and the
 #   person led to it, or the plan declares this call, or nobody else was heard yet.
-meant(argument) if {
-	leaves := _leaves_of(argument)
-	count(leaves) > 0
+meant contains argument if {
+	some argument, leaves in _leaves
 	every leaf in leaves {
 		_meant(leaf)
 	}
 }
 
 # METADATA
-# title: A value the person means, or an amount that needs nobody
-covered(argument) if meant(argument)
-
-covered(argument) if {
-	some target in targets("amount")
-	target.argument == argument
-	small_amount(target)
-}
+# title: Arguments that the person means, and amounts that need nobody
+covered := meant | small_amounts
 
 # METADATA
-# title: The person said the values of an argument, or led to the records they name
+# title: Arguments whose values the person said, or led to the records they name
 # description: A genuine value is not enough for what cannot be undone.
-named(argument) if {
-	leaves := _leaves_of(argument)
-	count(leaves) > 0
+named contains argument if {
+	some argument, leaves in _leaves
 	every leaf in leaves {
 		_named(leaf)
 	}
 }
 
 # METADATA
-# title: A person approved an effect on the values of an argument before, in this run
-approved(argument) if {
-	leaves := _leaves_of(argument)
-	count(leaves) > 0
+# title: Arguments whose values a person approved an effect on before, in this run
+approved contains argument if {
+	some argument, leaves in _leaves
 	every leaf in leaves {
 		leaf.origin == "approval"
 	}
 }
 
 # METADATA
-# title: An amount that an operator lets go without a person, whoever chose it
+# title: Amounts that an operator lets go without a person, whoever chose them
 # description: |
 #   Together with what the run moved before: up to `to_known_payee` to payees that are listed or
 #   that a person approved in this run, and up to `planned_without_person` in a call that the
 #   plan declares and whose other control arguments the person means.
-small_amount(target) if {
-	target.kind == "amount"
+small_amounts contains target.argument if {
 	ordinary_impact
+	some target in _amounts
 	limits := data.wardline.tables.budgets.amounts[target.currency]
 	used := object.get(input.context.usage, [concat("_", ["amount", lower(target.currency)]), "used"], 0)
-	total := sum([each.minor | some each in targets("amount"); each.currency == target.currency])
+	total := sum([each.minor | some each in _amounts; each.currency == target.currency])
 	some bound in _bounds(limits)
 	used + total <= bound
 }
+
+_amounts := targets("amount")
 
 _bounds(limits) := {bound |
 	some bound in [
@@ -135,22 +128,20 @@ _payees_known if {
 
 _payees_planned if {
 	planned
-	amounts := {each.argument | some each in targets("amount")}
-	rest := given_control - amounts
+	rest := given_control - {target.argument | some target in _amounts}
 	count(rest) > 0
-	every argument in rest {
-		meant(argument)
-	}
+	rest - meant == set()
 }
 
 _known_payee(target) if recipient_listed(target)
 
-_known_payee(target) if approved(target.argument)
+_known_payee(target) if target.argument in approved
 
-_leaves_of(argument) := [leaf |
+# By the argument's name, which is the pointer's first part (RFC 6901).
+_leaves[argument] contains leaf if {
 	some pointer, leaf in input.context.provenance
-	split(trim_prefix(pointer, "/"), "/")[0] == argument
-]
+	argument := split(trim_prefix(pointer, "/"), "/")[0]
+}
 
 _named(leaf) if {
 	leaf.trusted == true
@@ -352,15 +343,12 @@ approval_meets(terms) if {
 	approval := input.context.plan.approval
 	approval.digest == input.context.plan.digest
 	input.context.plan.step in approval.steps
-	every argument in given_control {
-		_pinned(argument)
-	}
+	given_control - _pinned == set()
 	_meets(approval, terms)
 }
 
-_pinned(argument) if {
-	leaves := _leaves_of(argument)
-	count(leaves) > 0
+_pinned contains argument if {
+	some argument, leaves in _leaves
 	every leaf in leaves {
 		leaf.trusted == true
 		leaf.origin in {"user", "plan"}

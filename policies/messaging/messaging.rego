@@ -47,7 +47,7 @@ require_approval contains {
 	some target in _recipients
 	not lib.recipient_listed(target)
 	argument := target.argument
-	not lib.meant(argument)
+	not argument in lib.meant
 }
 
 # METADATA

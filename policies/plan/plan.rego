@@ -21,9 +21,7 @@ allow contains "plan.step" if {
 	lib.planned
 	input.action.properties.effect in {"write", "send"}
 	lib.ordinary_impact
-	every argument in lib.given_control {
-		lib.covered(argument)
-	}
+	lib.given_control - lib.covered == set()
 }
 
 # METADATA

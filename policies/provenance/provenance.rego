@@ -20,9 +20,7 @@ import data.wardline.lib
 allow contains "provenance.meant" if {
 	_acts
 	count(lib.given_control) > 0
-	every argument in lib.given_control {
-		lib.covered(argument)
-	}
+	lib.given_control - lib.covered == set()
 }
 
 # METADATA
@@ -43,7 +41,7 @@ require_approval contains {
 	not lib.planned
 	some argument in lib.given_control
 	argument in _vouched
-	not lib.meant(argument)
+	not argument in lib.meant
 	not _bounded(argument)
 }
 
@@ -147,11 +145,7 @@ _passes_alone(argument) if {
 
 # Within the operator's bound, to payees that are known or planned: it may come from anywhere
 # but an untrusted text.
-_small_amount(argument) if {
-	some target in lib.targets("amount")
-	target.argument == argument
-	lib.small_amount(target)
-}
+_small_amount(argument) if argument in lib.small_amounts
 
 # The argument's name is the pointer's first part (RFC 6901).
 _leaves contains [argument, leaf] if {
