@@ -154,7 +154,7 @@ def learn(
 
     \b
     Examples:
-      $ wardline plan learn run-1f run-2c --goal "pay the monthly bills" > plan.json
+      $ wardline plan learn run-1f run-2c --goal "pay the monthly invoices" > plan.json
     """
     from permissions.cli.recorded_calls import recorded_calls  # reads a log: slow to import
     from permissions.cli.trace_source import TraceSource
