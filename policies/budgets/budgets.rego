@@ -62,7 +62,7 @@ deny contains {
 # title: An amount above the free one is shown to a person
 # description: |
 #   But for one that the person means, as they mean the payee, up to `said_without_person`
-#   (without it the maximum); and for a small one to a payee that is known or planned.
+#   (without it `without_person`); and for a small one to a payee that is known or planned.
 require_approval contains {
 	"code": "budgets.amount_needs_person",
 	"agent": "An amount of this size needs a person's approval.",
@@ -83,7 +83,7 @@ require_approval contains {
 # again teaches them not to read.
 _meant(limit, currency) if {
 	lib.ordinary_impact
-	_total(currency) <= object.get(limit, "said_without_person", limit.maximum)
+	_total(currency) <= object.get(limit, "said_without_person", limit.without_person)
 	count(lib.given_control) > 0
 	lib.given_control - lib.meant == set()
 }

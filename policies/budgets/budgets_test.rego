@@ -168,14 +168,16 @@ _both := {"budgets.amount_needs_person", "budgets.run_needs_person"}
 
 test_what_the_person_means_to_pay_needs_nobody if {
 	said := {"origin": "user"}
-	_payment(900, said, said, {}, null) == set()
-	_payment(900, {"linked": true}, said, {}, null) == set()
-	_payment(900, {}, {}, {}, "matched") == set()
-	_payment(900, {}, said, {}, null) == _both
-	_payment(900, said, {}, {}, null) == _both
-	_payment(900, {"origin": "user", "trusted": false}, said, {}, null) == _both
+	free := {"said_without_person": 1000}
+	_payment(900, said, said, free, null) == set()
+	_payment(900, {"linked": true}, said, free, null) == set()
+	_payment(900, {}, {}, free, "matched") == set()
+	_payment(900, said, said, {}, null) == _both
+	_payment(900, {}, said, free, null) == _both
+	_payment(900, said, {}, free, null) == _both
+	_payment(900, {"origin": "user", "trusted": false}, said, free, null) == _both
 	_payment(900, said, said, {"said_without_person": 800}, null) == _both
-	_payment(900, {}, {}, {}, "mismatch") == _both
+	_payment(900, {}, {}, free, "mismatch") == _both
 }
 
 test_small_amounts_to_known_payees_need_nobody if {
