@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from permissions.evaluation.run_folder import RunFolder
     from permissions.evaluation.runner import RunOptions
 
-app = noun("Measure how many attacks get through, and how much honest work is asked about.")
+app = noun("Measure attacks let through and honest work held up.")
 
 DEFAULT_OUT = Path("wardline-eval")
 Data = Annotated[

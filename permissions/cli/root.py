@@ -19,11 +19,11 @@ NOUNS = {
     "trust": "Trust a settings file, so that it is obeyed when it is found.",
     "doctor": "Check the settings, keys and isolation of this machine.",
     "demo": "Watch an agent do a job while it is attacked.",
-    "policy": "Check, test and explain policies.",
+    "policy": "Check, test and try policies.",
     "plan": "Verify and read declared plans.",
     "request": "Read and answer access requests.",
     "trace": "Read, verify and replay what was recorded.",
-    "eval": "Measure how many attacks get through, and how much honest work is asked about.",
+    "eval": "Measure attacks let through and honest work held up.",
     "sandbox": "Build, list, probe and clean up sandboxes.",
 }
 """What `wardline --help` says of each noun; its module says the same."""
