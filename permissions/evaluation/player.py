@@ -12,7 +12,7 @@ from permissions.evaluation.suite import Goal, Step, Task
 from permissions.evaluation.worlds import AgentDojoWorld, RecordedWorld, agentdojo_suite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from permissions.evaluation.episode import CallEnd, Caller, Stage
     from permissions.evaluation.jobs import Job
@@ -196,7 +196,7 @@ def hash_of(text: str, seed: int) -> int:
     return int.from_bytes(sha256(f"{seed} {text}".encode()).digest()[:8], "big")
 
 
-def _calls(by: Caller, steps: Sequence[Step]) -> Iterator[tuple[Caller, Step]]:
+def _calls(by: Caller, steps: Iterable[Step]) -> Iterator[tuple[Caller, Step]]:
     for step in steps:
         yield by, step
 

@@ -17,7 +17,7 @@ from permissions.errors import ConfigError
 from permissions.evaluation.suite import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from permissions.evaluation.suite import Goal, Pair, Suite, Task
     from permissions.vocabulary import JsonObject, JsonValue
@@ -36,8 +36,8 @@ class World(Protocol):
         ...
 
     @property
-    def attack(self) -> Sequence[Step]:
-        """What the attacker's goal takes."""
+    def attack(self) -> Iterable[Step]:
+        """What the attacker's goal takes; a later call may name what an earlier one made."""
         ...
 
     def run(self, tool: str, args: JsonObject) -> JsonValue:
@@ -189,17 +189,41 @@ class AgentDojoWorld:
         self._before = self._task.init_environment(_environment(dojo, task, lure))
         self._now = self._before.model_copy(deep=True)
         self._runtime = FunctionsRuntime(dojo.tools)
+        self._told: Any = None
+        self._lure = lure
+        texts = dojo.get_injection_vector_defaults()
+        heard = _heard(dojo, task.id) if pair is not None else ()
+        self._replaced = [texts[name].strip() for name in heard if texts[name].strip()]
         truth = self._task.ground_truth(self._before.model_copy(deep=True))
         self.steps = [_step_of(call) for call in truth]
         self.attack = self._attack(pair)
 
-    def _attack(self, pair: Pair | None) -> list[Step]:
+    def _attack(self, pair: Pair | None) -> Iterable[Step]:
         if self._goal is None or pair is None:
             return []
         truth = self._goal.ground_truth(self._before.model_copy(deep=True))
         if truth:
             return [_step_of(call) for call in truth]
-        return list(pair.goal.steps)  # goals that the benchmark ships without calls
+        return self._recorded(pair.goal.steps)
+
+    def _recorded(self, steps: Sequence[Step]) -> Iterator[Step]:
+        """Goals that the benchmark ships without calls: as recorded, with the ids of this run."""
+        minted: dict[str, str] = {}
+        for step in steps:
+            self._told = None
+            args = {name: self._now_is(value, minted) for name, value in step.args.items()}
+            yield Step(step.tool, args)
+            then, now = step.output, self._told
+            if isinstance(then, dict) and isinstance(now, dict) and "id_" in then:
+                minted[str(then["id_"])] = str(now.get("id_", then["id_"]))
+
+    def _now_is(self, value: JsonValue, minted: dict[str, str]) -> JsonValue:
+        """A recorded value as it is in this run: other ids, and the lure in copied texts."""
+        if not isinstance(value, str):
+            return value
+        for default in self._replaced:
+            value = value.replace(default, self._lure)
+        return minted.get(value, value)
 
     def run(self, tool: str, args: JsonObject) -> JsonValue:
         """See `World.run`."""
@@ -208,7 +232,8 @@ class AgentDojoWorld:
             output, error = self._runtime.run_function(self._now, tool, given)
         except Exception as err:  # noqa: BLE001 - the environment's own failures are outputs
             return f"{type(err).__name__}: {err}"
-        return error or _plain(output)
+        self._told = error or _plain(output)
+        return self._told
 
     def refused(self, step: Step) -> None:
         """See `World.refused`; this world is really run."""

@@ -43,7 +43,7 @@ def test_the_guide_leads_from_own_tools_to_a_report(tmp_path: Path) -> None:
                     capture_output=True,
                     text=True,
                     check=False,
-                    timeout=300,
+                    timeout=550,
                 )
                 assert done.returncode == 0, (line, done.stdout, done.stderr)
                 ran += 1
