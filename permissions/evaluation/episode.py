@@ -96,12 +96,15 @@ class Stage:
         self.tools = tools
         self.world: World | None = None
         self._inside = 0.0
+        self._asked: JsonObject = {}
 
     def run(self, tool: str, args: JsonObject) -> JsonValue:
         """What a tool does once it was permitted."""
         began = perf_counter()
         try:
-            return None if self.world is None else self.world.run(tool, args)
+            # A path reaches a tool as it was decided, whole; the world knows it as it was asked.
+            asked = {name: value for name, value in self._asked.items() if name in args}
+            return None if self.world is None else self.world.run(tool, {**args, **asked})
         finally:
             self._inside += perf_counter() - began
 
@@ -152,6 +155,7 @@ class Stage:
         call = ToolCall(step.tool, step.args)
         known = self.tools.get(step.tool)
         about = (step.tool, "unknown" if known is None else known.effect, by)
+        self._asked = step.args
         self._inside, began = 0.0, perf_counter()
         result = await self.broker.call(session, call)
         seconds = perf_counter() - began - self._inside
