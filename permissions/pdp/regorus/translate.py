@@ -391,8 +391,8 @@ class _Rule:
         return start + _blanked(self._source[start:end]).index(char)
 
     def _operation(self, term: Term) -> Iterator[_Edit]:
-        if any("set" in self._kinds(side) for side in term.terms):
-            return
+        if any(self._kinds(side) == {"set"} for side in term.terms):
+            return  # what may be either goes through the helper, which tells them apart
         left, right = term.terms
         operator = self._find(term.value.encode(), after(left), right.span[0])
         start, end = term.span

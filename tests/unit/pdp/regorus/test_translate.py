@@ -42,6 +42,7 @@ RULES: dict[str, Any] = {
     'x := $"<{input.o.k}> {input.none}"': "<1> <undefined>",
     'x := $"\\{{$"{[1, "}"]}"}"': '{[1, "}"]',
     "x := $`{input.o}\n{{1, 2}}`": '{"k": 1}\n{1, 2}',
+    "x := (input.o.k / 5) * (4 - input.o.k)": 0.6,
     "x if -input.o.k == -1": True,
     "x := 1 - 2 in {-1}": True,
     "x := [y | y := input.none in [1]]": [],
