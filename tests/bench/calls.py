@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import anyio
-from measure import Timed, WrongAnswerError, main, timed_async
+from callers import cases
+from measure import main
 from work import WORKSPACE
 
 from permissions.sessions.open import open_session
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
 POLICY = Path(__file__).parent / "policy"
-CALLS = 1_500
-CALLERS = 64
 
 
 @tool(effect="read", impact="low", output="trusted")
@@ -62,48 +59,5 @@ async def governed(
             yield call
 
 
-def alone(
-    evidence: Literal["buffered", "durable"], policies: Path | None = POLICY
-) -> Callable[[], Timed]:
-    """One caller, one call after the other."""
-
-    async def run() -> Timed:
-        async with governed(evidence=evidence, policies=policies) as call:
-            return await timed_async(call, CALLS)
-
-    return lambda: anyio.run(run)
-
-
-def together() -> Timed:
-    """Many callers at once, who share signatures and syncs."""
-
-    async def run() -> Timed:
-        latencies: list[int] = []
-        async with governed(evidence="durable", policies=POLICY) as call:
-            await timed_async(call, CALLERS)
-
-            async def caller() -> None:
-                for index in range(CALLS // 16):
-                    before = time.perf_counter_ns()
-                    if not await call(index):
-                        raise WrongAnswerError("one of many callers was answered wrongly")
-                    latencies.append(time.perf_counter_ns() - before)
-
-            started = time.perf_counter_ns()
-            async with anyio.create_task_group() as callers:
-                for _ in range(CALLERS):
-                    callers.start_soon(caller)
-            return Timed(latencies, time.perf_counter_ns() - started)
-
-    return anyio.run(run)
-
-
 if __name__ == "__main__":
-    main(
-        {
-            "buffered": alone("buffered"),
-            "durable": alone("durable"),
-            "durable-together": together,
-            "shipped": alone("durable", policies=None),
-        }
-    )
+    main(cases(governed, POLICY))

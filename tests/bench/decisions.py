@@ -1,23 +1,27 @@
-"""One decision, by this project's decision points, under the small policy."""
+"""One decision, by this project's decision points, and the start of its command line."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import orjson
+from calls import governed
 from measure import Timed, main, timed, timed_async
 from work import REQUESTS
 
 from permissions.pdp.base import ENTRYPOINT
 from permissions.pdp.bundle import load_bundle
 from permissions.pdp.embedded.pdp import EmbeddedPdp
+from permissions.pdp.linker.linked import link
 from permissions.pdp.regorus.engine import Engine
 
 if TYPE_CHECKING:
-    from permissions.model import JsonObject
+    from permissions.model import Decision, JsonObject
 
 POLICY = Path(__file__).parent / "policy"
 CALLS = 6_000
@@ -83,5 +87,71 @@ def isolated() -> Timed:
     return anyio.run(ask)
 
 
+def shipped_in_process() -> Timed:
+    """The engine in the caller's own process, linked, on what a governed call asks."""
+    bundle = load_bundle()
+    linked = link(bundle)
+    engine = Engine(linked.modules, json.dumps(bundle.data))
+    asked = orjson.dumps(_document()).decode()
+    return timed(
+        lambda _: orjson.loads(engine.ask(linked.entrypoint, asked))["decision"] is True, 3_000
+    )
+
+
+def shipped_isolated() -> Timed:
+    """The same, by the default decision point."""
+    document = _document()
+
+    async def run() -> Timed:
+        async with EmbeddedPdp(load_bundle()) as pdp:
+
+            async def call(_: int) -> bool:
+                return (await pdp.evaluate(document)).permitted
+
+            return await timed_async(call, 3_000)
+
+    return anyio.run(run)
+
+
+def _document() -> JsonObject:
+    """What the policies are asked about a call that was made before."""
+    seen: list[JsonObject] = []
+    evaluate = EmbeddedPdp.evaluate
+
+    async def noted(self: EmbeddedPdp, document: JsonObject) -> Decision:
+        seen.append(document)
+        return await evaluate(self, document)
+
+    async def run() -> None:
+        async with governed(evidence="buffered", policies=None) as call:
+            for index in range(30):
+                await call(index)
+
+    EmbeddedPdp.evaluate = noted  # type: ignore[method-assign]
+    try:
+        anyio.run(run)
+    finally:
+        EmbeddedPdp.evaluate = evaluate  # type: ignore[method-assign]
+    return seen[-1]
+
+
+def cli() -> Timed:
+    """`wardline --version`, from the start of the process to its end."""
+    command = [sys.executable, "-m", "permissions", "--version"]
+
+    def call(_: int) -> bool:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+    return timed(call, 20, warm_up=1)
+
+
 if __name__ == "__main__":
-    main({"in-process": in_process, "isolated": isolated})
+    main(
+        {
+            "in-process": in_process,
+            "isolated": isolated,
+            "shipped-engine": shipped_in_process,
+            "shipped": shipped_isolated,
+            "cli": cli,
+        }
+    )

@@ -1,8 +1,13 @@
 """Runs every case beside its peer and writes docs/reference/benchmarks.md.
 
 Each case is a process of its own. Cases are run in rounds, so that slow drift of a shared
-machine spreads over all of them; a figure is the median over rounds. Only ratios within one
-run mean something; the absolute figures are those of the machine it ran on.
+machine spreads over all of them; a figure is the median over rounds, and its spread half of
+the middle half of them. Only ratios within one run mean something; the absolute figures are
+those of the machine it ran on.
+
+A run on a busy machine is refused, or marked (`--busy`). Quiet runs are kept in
+`.bench/history.jsonl`; one in which a case of ours is slower than in the last, by more than
+noise, ends with exit code 1. The project as it was at `BEFORE` is one of the peers.
 """
 
 from __future__ import annotations
@@ -19,19 +24,28 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+from history import append, last, machine, slower
+from pictures import draw, name_of
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PAGE = ROOT / "docs" / "reference" / "benchmarks.md"
+HISTORY = ROOT / ".bench" / "history.jsonl"
 PEERS = {
     "toolkit": ("agent-governance-toolkit-core==5.0.0", "agt-policies==5.0.0"),
     "llm": ("llm-sandbox[docker]==0.3.46",),
     "agt": ("agt-sandbox[docker]==5.0.0",),
 }
 """Program of this folder -> what its environment is made from."""
+BEFORE = "e03a029"
+"""The commit that today is compared with; its files are taken out beside the peers."""
+LOAD = 1.5
+"""Above it the machine does something else, and figures mean little."""
 RUNSC = "runsc"
 """Needed of the Docker engine, as a runtime; everything else is looked up on PATH."""
-CASE_SECONDS = 300
+CASE_SECONDS = 600
 HEAD = (
     "# Benchmarks",
     "",
@@ -52,6 +66,11 @@ class Case:
     needs: str = ""
 
     @property
+    def is_ours(self) -> bool:
+        """Whether it is this project as it is now."""
+        return self.who.startswith("Wardline")
+
+    @property
     def interpreter(self) -> str:
         """Peers run in their own environment."""
         return sys.executable if self.program not in PEERS else str(_python(self.program))
@@ -63,6 +82,13 @@ class Work:
 
     title: str
     cases: tuple[Case, ...]
+
+
+def _with_before(what: str, name: str) -> tuple[Case, Case]:
+    return (
+        Case(f"Wardline, {what}", "calls", name),
+        Case(f"{BEFORE}: {what}", "before", name),
+    )
 
 
 WORKS = (
@@ -79,10 +105,39 @@ WORKS = (
         "A full governed call of a tool that does nothing",
         (
             Case("toolkit 5 `govern()`: unsigned, in memory", "toolkit", "governed"),
-            Case("Wardline, `buffered`: signed", "calls", "buffered"),
-            Case("Wardline, `durable`: signed, on disk before and after", "calls", "durable"),
-            Case("Wardline, `durable`, 64 callers", "calls", "durable-together"),
-            Case("Wardline, `durable`, the shipped policies", "calls", "shipped"),
+            *_with_before("`buffered`: signed", "buffered"),
+            *_with_before("`durable`: signed, on disk before and after", "durable"),
+            *_with_before("`buffered`, the shipped policies", "shipped-buffered"),
+            *_with_before("`durable`, the shipped policies", "shipped-durable"),
+        ),
+    ),
+    Work(
+        "Many callers at once, `durable`",
+        (
+            Case(
+                "toolkit 5 `govern()`, one caller: unsigned, in memory", "toolkit", "governed"
+            ),
+            *_with_before("8 callers", "durable-8"),
+            *_with_before("64 callers", "durable-64"),
+            *_with_before("8 callers, the shipped policies", "shipped-durable-8"),
+            *_with_before("64 callers, the shipped policies", "shipped-durable-64"),
+        ),
+    ),
+    Work(
+        "One decision under the shipped policies",
+        (
+            Case(f"{BEFORE}: the engine alone", "before", "shipped-engine"),
+            Case("Wardline, the engine alone", "decisions", "shipped-engine"),
+            Case(f"{BEFORE}: evaluator process", "before", "shipped"),
+            Case("Wardline, evaluator process", "decisions", "shipped"),
+        ),
+    ),
+    Work(
+        "A broker opened on an empty folder, and `wardline --version`",
+        (
+            *reversed(_with_before("opened, the shipped policies", "open")),
+            Case(f"{BEFORE}: `--version`", "before", "cli"),
+            Case("Wardline, `--version`", "decisions", "cli"),
         ),
     ),
     Work(
@@ -132,13 +187,14 @@ WORKS = (
 class Figures:
     """Medians over the rounds, in microseconds, calls per second and MiB of one that waits.
 
-    `memory` is 0 where nothing waits.
+    `memory` is 0 where nothing waits. `spread` is a part of `p50`.
     """
 
     p50: float
     p99: float
     per_second: float
     memory: float = 0.0
+    spread: float = 0.0
 
 
 def _python(peer: str) -> Path:
@@ -158,6 +214,26 @@ def _prepare(peer: str) -> bool:
     return True
 
 
+def _tree() -> Path:
+    return ROOT / ".bench" / "before" / BEFORE
+
+
+def _take_out_before() -> bool:
+    """Puts the files of `BEFORE` beside the peers; False when this is no clone that has it."""
+    tree = _tree()
+    if (tree / ".ready").exists():
+        return True
+    tree.mkdir(parents=True, exist_ok=True)
+    packed = subprocess.run(
+        ["git", "archive", BEFORE], cwd=ROOT, capture_output=True, check=False
+    )
+    if packed.returncode:
+        return False
+    subprocess.run(["tar", "-x", "-C", str(tree)], input=packed.stdout, check=True)
+    (tree / ".ready").touch()
+    return True
+
+
 def measure(case: Case) -> dict[str, float]:
     """One process, one case.
 
@@ -167,6 +243,7 @@ def measure(case: Case) -> dict[str, float]:
     done = subprocess.run(
         [case.interpreter, str(HERE / f"{case.program}.py"), case.name],
         cwd=ROOT / ".bench",
+        env={**os.environ, "PYTHONPATH": str(_tree())} if case.program == "before" else None,
         capture_output=True,
         text=True,
         check=False,
@@ -196,10 +273,19 @@ def run(works: tuple[Work, ...], rounds: int) -> dict[Case, Figures]:
             *(
                 statistics.median(each[key] for each in measured)
                 for key in ("p50_us", "p99_us", "per_second", "memory_mib")
-            )
+            ),
+            spread=_spread([each["p50_us"] for each in measured]),
         )
         for case, measured in runs.items()
     }
+
+
+def _spread(values: list[float]) -> float:
+    """Half of what the middle half of the values spans, as a part of their median."""
+    if len(values) < 2:
+        return 0.0
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return (high - low) / 2 / middle
 
 
 @cache
@@ -207,6 +293,8 @@ def lacking(case: Case) -> str:
     """What this machine lacks to measure a case, if anything."""
     if case.program in PEERS and not _prepare(case.program):
         return f"{' '.join(PEERS[case.program])} cannot be installed"
+    if case.program == "before" and not _take_out_before():
+        return f"no commit {BEFORE} in this clone"
     if case.needs == RUNSC:
         asked = ("docker", "info", "--format", "{{json .Runtimes}}")
         engine = shutil.which("docker") and subprocess.run(
@@ -217,9 +305,18 @@ def lacking(case: Case) -> str:
     return "" if found else f"no `{case.needs}` on PATH"
 
 
-def page(works: tuple[Work, ...], figures: dict[Case, Figures], rounds: int) -> str:
+def page(
+    works: tuple[Work, ...],
+    figures: dict[Case, Figures],
+    rounds: int,
+    *,
+    load: float = 0.0,
+    pictures: frozenset[str] = frozenset(),
+) -> str:
     """The page, ratios first."""
-    lines = [*HEAD, _circumstances(rounds)]
+    lines = [*HEAD, _circumstances(rounds, load)]
+    if load > LOAD:
+        lines += ["", "**The machine was busy: these figures mean little.**"]
     for work in works:
         measured = [figures[case] for case in work.cases if case in figures]
         weighed = any(one.memory for one in measured)
@@ -227,6 +324,7 @@ def page(works: tuple[Work, ...], figures: dict[Case, Figures], rounds: int) -> 
             "",
             f"## {work.title}",
             "",
+            *([f"![{work.title}]({name_of(work.title)})", ""] * (work.title in pictures)),
             "| who | times the first | p50 | p99 | per second |"
             + " memory of one that waits |" * weighed,
         ]
@@ -241,16 +339,20 @@ def page(works: tuple[Work, ...], figures: dict[Case, Figures], rounds: int) -> 
                 continue
             memory = f" {one.memory:.0f} MiB |" if one.memory else " |"
             lines.append(
-                f"| {case.who} | {_ratio(one.p50 / base.p50)} | {_time(one.p50)} |"
+                f"| {case.who} | {_ratio(one.p50 / base.p50)} | {_time(one.p50)}{_around(one)} |"
                 f" {_time(one.p99)} | {one.per_second:,.0f} |" + memory * weighed
             )
     return "\n".join(lines) + "\n"
 
 
-def _circumstances(rounds: int) -> str:
+def _around(one: Figures) -> str:
+    return f" ±{one.spread:.0%}" if one.spread else ""
+
+
+def _circumstances(rounds: int, load: float) -> str:
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()},"
-        f" {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f},"
+        f" {os.cpu_count()} processors, load {load:.1f} before it began,"
         f" medians of {rounds} rounds."
     )
 
@@ -265,21 +367,84 @@ def _time(microseconds: float) -> str:
     return f"{microseconds / 1000:.1f} ms"
 
 
-def main() -> None:
-    """Measures and writes the page."""
+def record(figures: dict[Case, Figures], *, rounds: int, load: float) -> dict[str, Any]:
+    """A run as it is kept."""
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, check=False
+    )
+    return {
+        "machine": machine(),
+        "time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "commit": commit.stdout.decode().strip(),
+        "rounds": rounds,
+        "load": round(load, 2),
+        "quiet": load <= LOAD and "BENCH_CALLS" not in os.environ,
+        "figures": {
+            f"{case.program} {case.name}": {
+                "p50_us": one.p50,
+                "p99_us": one.p99,
+                "per_second": one.per_second,
+                "spread": one.spread,
+                "ours": case.is_ours,
+            }
+            for case, one in figures.items()
+        },
+    }
+
+
+def draw_all(works: tuple[Work, ...], figures: dict[Case, Figures]) -> frozenset[str]:
+    """Draws each work beside the page, and says which were drawn."""
+    drawn: set[str] = set()
+    for work in works:
+        rows = [
+            (case.who, figures[case].p50, figures[case].p50 * figures[case].spread)
+            for case in work.cases
+            if case in figures
+        ]
+        if rows:
+            draw(work.title, rows, PAGE.parent / name_of(work.title))
+            drawn.add(work.title)
+    return frozenset(drawn)
+
+
+def main() -> int:
+    """Measures and writes the page.
+
+    Returns:
+        The exit code: 1 when something of ours is slower than it was, 2 on a busy machine.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="", help="works whose title contains this")
     parser.add_argument("--print", action="store_true", help="write to stdout, not to the page")
+    parser.add_argument(
+        "--busy", action="store_true", help="measure on a busy machine, and say so"
+    )
     options = parser.parse_args()
+    load = os.getloadavg()[0]
+    if load > LOAD and not options.busy:
+        sys.stderr.write(
+            f"load {load:.1f} is above {LOAD}: wait until the machine is quiet, or mark the run"
+            " with --busy\n"
+        )
+        return 2
     works = tuple(work for work in WORKS if options.only.lower() in work.title.lower())
     (ROOT / ".bench").mkdir(exist_ok=True)
-    text = page(works, run(works, options.rounds), options.rounds)
+    figures = run(works, options.rounds)
+    now = record(figures, rounds=options.rounds, load=load)
+    before = last(HISTORY)
+    append(HISTORY, now)
     if options.print or options.only:
-        sys.stdout.write(text)
+        sys.stdout.write(page(works, figures, options.rounds, load=load))
     else:
+        drawn = draw_all(works, figures)
+        text = page(works, figures, options.rounds, load=load, pictures=drawn)
         PAGE.write_text(text, encoding="utf-8")
+    found = slower(before, now) if before is not None and now["quiet"] else []
+    for each in found:
+        sys.stderr.write(f"SLOWER: {each}\n")
+    return 1 if found else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

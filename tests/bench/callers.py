@@ -1,0 +1,81 @@
+"""Governed calls by one caller and by many, whichever version of the broker makes them.
+
+Imports nothing of the project, so that `calls` and `before` time the same thing.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Literal
+
+import anyio
+from measure import MOST_CALLS, Timed, WrongAnswerError, timed_async
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+CALLS = 1_500
+OPENINGS = 5
+
+Evidence = Literal["buffered", "durable"]
+
+
+def cases(governed: Any, small: Path) -> dict[str, Callable[[], Timed]]:
+    """What is timed of `governed`, a context manager that gives a call."""
+    found: dict[str, Callable[[], Timed]] = {}
+    for prefix, policies in (("", small), ("shipped-", None)):
+        for evidence in ("buffered", "durable"):
+            found[prefix + evidence] = _alone(governed, evidence, policies)
+        for callers in (8, 64):
+            found[f"{prefix}durable-{callers}"] = _together(governed, callers, policies)
+    return {**found, "open": _openings(governed)}
+
+
+def _alone(governed: Any, evidence: Evidence, policies: Path | None) -> Callable[[], Timed]:
+    """One caller, one call after the other."""
+
+    async def run() -> Timed:
+        async with governed(evidence=evidence, policies=policies) as call:
+            return await timed_async(call, CALLS)
+
+    return lambda: anyio.run(run)
+
+
+def _together(governed: Any, callers: int, policies: Path | None) -> Callable[[], Timed]:
+    """Many callers at once, who share signatures and syncs."""
+
+    async def run() -> Timed:
+        latencies: list[int] = []
+        each = max(1, min(6_000, MOST_CALLS) // callers)
+        async with governed(evidence="durable", policies=policies) as call:
+            await timed_async(call, callers)
+
+            async def caller() -> None:
+                for index in range(each):
+                    before = time.perf_counter_ns()
+                    if not await call(index):
+                        raise WrongAnswerError("one of many callers was answered wrongly")
+                    latencies.append(time.perf_counter_ns() - before)
+
+            started = time.perf_counter_ns()
+            async with anyio.create_task_group() as tasks:
+                for _ in range(callers):
+                    tasks.start_soon(caller)
+            return Timed(latencies, time.perf_counter_ns() - started)
+
+    return lambda: anyio.run(run)
+
+
+def _openings(governed: Any) -> Callable[[], Timed]:
+    """A broker opened on an empty state folder, with the shipped policies."""
+
+    async def run() -> Timed:
+        latencies: list[int] = []
+        for _ in range(min(OPENINGS, MOST_CALLS)):
+            before = time.perf_counter_ns()
+            async with governed(evidence="durable", policies=None):
+                latencies.append(time.perf_counter_ns() - before)
+        return Timed(latencies, sum(latencies))
+
+    return lambda: anyio.run(run)
