@@ -75,7 +75,13 @@ check-policies: $(STAMP)
 	    echo "SKIPPED: opa check, opa fmt, opa test (no opa on PATH, see docs/CONTRIBUTING.md)"; \
 	fi
 
-check-# The shipped set; with DATA= all that the folder holds, in AgentDojo's environments.
+check-docs: $(STAMP)
+	python docs/generate.py --check
+
+bench: $(STAMP)
+	python tests/bench/run.py $(BENCH_ARGS)
+
+# The shipped set; with DATA= all that the folder holds, in AgentDojo's environments.
 EVAL := wardline eval
 eval: $(STAMP)
 ifdef DATA
@@ -85,12 +91,6 @@ ifdef DATA
 else
 	$(EVAL) run --out $(or $(OUT),wardline-eval) $(EVAL_ARGS)
 endif
-
-docs: $(STAMP)
-	python docs/generate.py --check
-
-bench: $(STAMP)
-	python tests/bench/run.py $(BENCH_ARGS)
 
 docs: $(STAMP)
 	python docs/generate.py
