@@ -6,7 +6,7 @@
 #   data.wardline.layers says. Each question has packages of its own, so what allows a call
 #   allows no connection.
 #   When policies are loaded, the rules of the packages are put in the place of this one
-#   (`permissions.pdp.linker`), which decides the same in a third of the time.
+#   (`permissions.pdp.linker`), which decides the same and evaluates less.
 # related_resources:
 #   - ref: docs/reference/policy-contract.md
 package wardline.joined
