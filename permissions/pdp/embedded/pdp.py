@@ -37,10 +37,9 @@ from permissions.pdp.embedded.process import (
     Limits,
     start_evaluator,
 )
+from permissions.pdp.embedded.served import served
 from permissions.pdp.input_json import input_bytes
-from permissions.pdp.linker.linked import LinkedBundle, link
-from permissions.pdp.lint.bundle import require_sound
-from permissions.pdp.regorus.translate import translate
+from permissions.pdp.linker.linked import LinkedBundle
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -199,11 +198,8 @@ class EmbeddedPdp:
         raise PdpAnswerError(f"the policy failed: {self._linked.fault(fault)}")
 
     def _prepare(self) -> None:
-        require_sound(self._bundle)
-        if self._linking:
-            self._linked = link(self._bundle)
-        modules = translate(self._linked.modules)
-        self._served = orjson.dumps({"modules": modules, "data": self._bundle.data})
+        prepared = served(self._bundle, linking=self._linking)
+        self._linked, self._served = prepared.linked, prepared.payload
 
     async def _take(self, *, alone: bool = False) -> Evaluator:
         """The evaluator to ask next, reserved when it is to be asked `alone`."""
