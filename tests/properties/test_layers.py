@@ -118,8 +118,8 @@ def test_no_layer_turns_a_no_into_a_yes() -> None:
             assert before or not after, json.dumps([layers, dict(base.modules), request])
             permits += before
             changed += before != after
-    assert permits > BUNDLES
-    assert changed > BUNDLES // 2
+    assert permits > BUNDLES // 2
+    assert changed > BUNDLES // 4
 
 
 FOREIGN = {
