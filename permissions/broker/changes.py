@@ -103,7 +103,7 @@ async def _commit(
     if changes.obstacle is not None:
         raise _blocked(changes.obstacle)
     approval: Approval | None = None
-    decided = await _evaluate(parts, admission, changes)
+    decided = await _undisturbed(parts, admission, changes)
     if (asks := decided.access_request) is not None:
         approval, decided = await _ask(parts, admission, changes, asks, decided)
     if not decided.permitted:
@@ -111,6 +111,8 @@ async def _commit(
     terms = prepare_late(decided.obligations, still=("evidence", "label"), evidence="durable")
     if admission.session.closed:  # while a person was asked
         raise Refusal("denied", reason(Code.SESSION_CLOSED))
+    if approval is None:
+        admission.session.add_unseen(changes.document)
     # From here on nobody who gives up can tear it apart.
     with anyio.CancelScope(shield=True):
         if approval is not None:
@@ -120,6 +122,15 @@ async def _commit(
         if (obstacle := await _committed(pending)) is not None:
             raise _blocked(obstacle)
     return None if approval is None else approval.id
+
+
+async def _undisturbed(parts: BrokerParts, admission: Admission, changes: Changes) -> Decision:
+    """What policy says, with what every other call of the run has changed by then."""
+    while True:
+        seen = admission.session.unseen
+        decided = await _evaluate(parts, admission, changes)
+        if admission.session.unseen == seen:
+            return decided
 
 
 async def _committed(pending: PendingChanges) -> Obstacle | None:
@@ -146,6 +157,7 @@ async def _evaluate(
         changes=changes.document,
         approval=given,
         labels=admission.session.labels,
+        unseen=admission.session.unseen,
         now=parts.clock(),
     )
     try:

@@ -116,6 +116,7 @@ def change_set_question(
     changes: JsonObject,
     approval: JsonObject | None,
     labels: Collection[str],
+    unseen: tuple[int, int],
     now: int,
 ) -> JsonObject:
     """The Rego input about what a permitted call's run changed in its workspace.
@@ -126,6 +127,7 @@ def change_set_question(
         changes: the change set's own document (`sandbox.workspace`).
         approval: of exactly these changes; its `args_digest` is the change set's digest.
         labels: of the session by now.
+        unseen: files, and their bytes, that earlier calls of the run changed and no person saw.
         now: microseconds since 1970-01-01 UTC.
     """
     of_call = call["resource"]["properties"]
@@ -148,7 +150,15 @@ def change_set_question(
             "id": properties["tool"],
             "properties": properties,
         },
-        "context": {**question["context"], "approval": approval},
+        "context": {
+            **question["context"],
+            "approval": approval,
+            "usage": {
+                **question["context"]["usage"],
+                "unseen_files": {"used": unseen[0], "limit": None},
+                "unseen_bytes": {"used": unseen[1], "limit": None},
+            },
+        },
     }
 
 

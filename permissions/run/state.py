@@ -64,6 +64,8 @@ class RunState:
     calls: int = 0
     moved: dict[str, int] = field(default_factory=dict)
     """Per currency (as `amount_eur`), what calls that ran moved, in its smallest unit."""
+    unseen: tuple[int, int] = (0, 0)
+    """Files that calls of this run changed in the workspace and no person saw, and their bytes."""
     closed: bool = False
     started: set[tuple[str, str, str]] = field(default_factory=set)
     """Keyed calls that the trace says began: digests of key, tool and arguments."""
@@ -154,6 +156,16 @@ class RunState:
         for name, minor in amounts.items():
             self.moved[name] = self.moved.get(name, 0) + minor
         return True
+
+    def add_unseen(self, changes: JsonObject) -> None:
+        """Counts a change set that is kept and no person saw.
+
+        Args:
+            changes: its counts, as the trace's entry has them.
+        """
+        kinds = ("created", "changed", "deleted")
+        files = sum(int(changes.get(kind, 0)) for kind in kinds)
+        self.unseen = (self.unseen[0] + files, self.unseen[1] + int(changes.get("bytes", 0)))
 
     def give_amounts_back(self, question: JsonObject) -> None:
         """Counts the amounts of a call that never ran no more."""

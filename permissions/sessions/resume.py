@@ -57,6 +57,8 @@ def restore(session: RunState, entries: Iterable[TraceEntry], parts: BrokerParts
                     session.lost.add(call["intent"].body["tool"])
                 _restore_begun(session, call)
                 _restore_use(session, entry.call, call)
+            elif entry.body.get("fate") == "committed" and not entry.body.get("request"):
+                session.add_unseen(dict(call["changes"].body))
             elif "approval.denied" in entry.body.get("codes", ()):
                 about = _changes_digest(call) or _args_digest(call["intent"])
                 session.refused.add((call["intent"].body["tool_digest"], about))

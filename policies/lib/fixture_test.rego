@@ -103,7 +103,12 @@ change_set(effect, impact, changes) := object.union(
 		"conflicts": 0,
 		"targets": [path("write", "out")],
 	}),
-	{"action": {"properties": {"effect": effect, "impact": impact}}},
+	{
+		"action": {"properties": {"effect": effect, "impact": impact}},
+		"context": {"usage": {name: {"used": 0, "limit": null} |
+			some name in ["unseen_files", "unseen_bytes"]
+		}},
+	},
 )
 
 # METADATA
@@ -173,7 +178,7 @@ tables := {
 		"read_methods": ["GET", "HEAD"],
 		"untrusted": {"effects": ["execute"], "hosts": ["pypi.org"]},
 	},
-	"effects": {"without_person": {"changes": 2, "bytes": 100, "deletions": 0}},
+	"effects": {"without_person": {"changes": 2, "bytes": 100, "deletions": 0, "run_changes": 5, "run_bytes": 250}},
 	"filesystem": names,
 }
 

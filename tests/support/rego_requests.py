@@ -33,6 +33,8 @@ def random_request(rng: random.Random) -> JsonObject:
     context["usage"] = {
         "calls": {"used": rng.randrange(60), "limit": rng.choice([50, None])},
         "cost": {"used": 0, "limit": None},
+        "unseen_files": {"used": rng.choice([0, 99, 200]), "limit": None},
+        "unseen_bytes": {"used": rng.choice([0, 5242880]), "limit": None},
     }
     context["approval"] = random_approval(rng)
     boundaries = ["process", "container", "kernel"]

@@ -189,6 +189,8 @@ _configured if {
 	is_number(_table.without_person.changes)
 	is_number(_table.without_person.bytes)
 	is_number(_table.without_person.deletions)
+	is_number(_table.without_person.run_changes)
+	is_number(_table.without_person.run_bytes)
 	lib.names_configured
 }
 
@@ -198,9 +200,18 @@ _all_declared if {
 	}
 }
 
-_few if count(_set.changes) <= _table.without_person.changes
+_few if {
+	count(_set.changes) <= _table.without_person.changes
+	count(_set.changes) + _unseen("files") <= _table.without_person.run_changes
+}
 
-_small if _set.bytes <= _table.without_person.bytes
+_small if {
+	_set.bytes <= _table.without_person.bytes
+	_set.bytes + _unseen("bytes") <= _table.without_person.run_bytes
+}
+
+# What earlier calls of the run changed and no person saw: many small changes add up.
+_unseen(what) := input.context.usage[concat("_", ["unseen", what])].used
 
 # A write target covers itself and, when it is a folder, what is below it.
 _declared(path) if {

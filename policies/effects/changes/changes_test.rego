@@ -56,6 +56,24 @@ test_much_is_asked_for if {
 	_asked(_of("write", [object.union(large, {"path": "out"})])) == set()
 }
 
+test_many_small_changes_of_a_run_add_up if {
+	one := [fixture.created("a")]
+	_allowed(_after(_of("write", one), "unseen_files", 4)) == {"changes.few"}
+	_asked(_after(_of("write", one), "unseen_files", 5)) == {"changes.many"}
+	_asked(_after(_of("write", one), "unseen_bytes", 240)) == set()
+	_asked(_after(_of("write", one), "unseen_bytes", 241)) == {"changes.large"}
+}
+
+test_what_is_not_known_of_the_run_is_asked_for if {
+	unknown := json.remove(_of("write", [fixture.created("a")]), ["/context/usage"])
+	_asked(unknown) == {"changes.many", "changes.large"}
+}
+
+_after(document, name, used) := object.union(
+	document,
+	{"context": {"usage": {name: {"used": used, "limit": null}}}},
+)
+
 test_deletions_are_asked_for if {
 	_asked(_of("write", [fixture.deleted("a")])) == {"changes.deletions"}
 	_asked(_of("write", [fixture.deleted("out")])) == {"changes.deletions"}

@@ -82,6 +82,32 @@ async def test_few_small_changes_ask_nobody(config: BrokerConfig) -> None:
 
 
 @pytest.mark.slow
+async def test_many_small_changes_of_one_run_add_up(config: BrokerConfig) -> None:
+    """Nineteen files a call ask nobody; the sixth such call is one too many, and so later on."""
+
+    async def changed(calls: range) -> list[Any]:
+        async with (
+            open_broker(config, [change]) as broker,
+            open_session(broker, user="alice", run="run-1", approval_mode="suspend") as session,
+        ):
+            return [
+                await broker.call(
+                    session, script(f"for i in $(seq 19); do echo x > {n}-$i.txt; done")
+                )
+                for n in calls
+            ]
+
+    *kept, sixth = await changed(range(6))
+    (resumed,) = await changed(range(6, 7))
+
+    assert [type(each) for each in kept] == [Completed] * 5
+    for denied in (sixth, resumed):
+        assert isinstance(denied, Denial)
+        assert "changes.many" in [each.code for each in denied.reasons]
+    assert len(list(config.workspace.glob("*-*.txt"))) == 5 * 19
+
+
+@pytest.mark.slow
 async def test_what_the_call_named_asks_nobody(config: BrokerConfig) -> None:
     result = await called(config, ToolCall("note", {"path": "note.txt", "text": "hi"}))
 

@@ -78,7 +78,12 @@ def connecting(**other: object) -> JsonObject:
 
 def changed(changes: ChangeSet) -> JsonObject:
     return change_set_question(
-        CALL, changes=changes.document(), approval=None, labels={"b", "a"}, now=7
+        CALL,
+        changes=changes.document(),
+        approval=None,
+        labels={"b", "a"},
+        unseen=(3, 40),
+        now=7,
     )
 
 

@@ -94,7 +94,15 @@ FAULTS = [
     Case(
         "half a change",
         "effects",
-        {"without_person": {"changes": 0.5, "bytes": 1, "deletions": 0}},
+        {
+            "without_person": {
+                "changes": 0.5,
+                "bytes": 1,
+                "deletions": 0,
+                "run_changes": 1,
+                "run_bytes": 1,
+            }
+        },
         "without_person.changes",
     ),
     Case("host beyond ASCII", "network", host("münchen.example"), "hosts"),

@@ -335,3 +335,10 @@ def test_a_call_that_reads_or_drafts_moves_nothing(state: RunState) -> None:
         assert state.take_amounts(question)
 
     assert state.moved == {}
+
+
+def test_what_nobody_saw_adds_up(state: RunState) -> None:
+    state.add_unseen({"created": 2, "changed": 1, "bytes": 40})
+    state.add_unseen({"deleted": 1})
+
+    assert state.unseen == (4, 40)
