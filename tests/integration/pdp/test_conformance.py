@@ -44,6 +44,7 @@ def listed(found: dict[str, Outcome]) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_what_loads_is_right_and_what_does_not_is_listed() -> None:
     found = outcomes()
     known = json.loads(LIST.read_text())

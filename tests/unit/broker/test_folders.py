@@ -120,6 +120,7 @@ async def asked(desk: Path, **arguments: object) -> CallResult:
         return result
 
 
+@pytest.mark.slow
 async def test_a_person_is_asked_before_a_tool_of_this_process_gets_such_a_folder(
     desk: Path,
 ) -> None:

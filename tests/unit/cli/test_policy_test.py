@@ -179,6 +179,7 @@ def test_results_for_ci(mine: Path, tmp_path: Path) -> None:
     assert "expected allow, decided ask" in (failed[0].text or "")
 
 
+@pytest.mark.slow
 def test_watching_runs_them_again(mine: Path, tmp_path: Path) -> None:
     """Until it is interrupted, and whatever a file holds meanwhile."""
     with (tmp_path / "out").open("wb") as out:

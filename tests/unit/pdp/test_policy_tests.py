@@ -114,6 +114,7 @@ def test_tests_that_do_not_load_are_findings(tests: str) -> None:
 
 @pytest.mark.opa
 @pytest.mark.parametrize("case", [bundle(), load_bundle()], ids=["sample", "shipped"])
+@pytest.mark.slow
 def test_opa_test_says_the_same(case: PolicyBundle, tmp_path: Path) -> None:
     for path, text in {**case.modules, **case.tests}.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
