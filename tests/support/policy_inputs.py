@@ -204,19 +204,7 @@ def documents(draw: st.DrawFn, *, approvals: st.SearchStrategy[Any] = APPROVALS)
             ),
             "labels": draw(_one([[], ["untrusted"]])),
             "usage": draw(
-                st.dictionaries(
-                    _one(
-                        [
-                            "calls",
-                            "cost",
-                            "amount_eur",
-                            "amount_usd",
-                            "unseen_files",
-                            "unseen_bytes",
-                        ]
-                    ),
-                    _BUDGETS,
-                )
+                st.dictionaries(_one(["calls", "cost", "amount_eur", "amount_usd"]), _BUDGETS)
             ),
             "approval": draw(st.none() | approvals),
             "environment": {
