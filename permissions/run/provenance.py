@@ -41,31 +41,38 @@ counts as having said eve@x.example.
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from permissions.run.addresses import addresses_in
 from permissions.run.echoes import MIN_LENGTH, Fed, number_of
 from permissions.run.leaves import is_data, leaves, scalars, token
+from permissions.run.origins import (
+    APPROVED,
+    DEFAULT,
+    UNKNOWN,
+    UNTRUSTED,
+    USER,
+    Found,
+    Output,
+    Source,
+    looked_up,
+)
 from permissions.run.prompt_values import is_said, spoken_numbers
 from permissions.run.records import linked_records
 from permissions.run.spellings import MAX_LENGTH, folded, meanings, spoken_meanings
+from permissions.run.values import is_traceable, is_value, size_of, value_words
 from permissions.tools.trusted_fields import NO_FIELDS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from permissions.model import Effect, JsonObject, JsonValue
-    from permissions.run.leaves import Leaf
     from permissions.tools.trusted_fields import TrustedFields
 
 MAX_VALUES: Final = 50_000
 """Values one session remembers."""
 MAX_CHARACTERS: Final = 8_000_000
 """Characters of values and prompts one session remembers."""
-MAX_POINTER: Final = 500
-"""Characters of a pointer that is kept; of a longer one nothing is."""
-
 _FUNCTION_WORDS: Final = frozenset(
     {
         "a", "am", "an", "as", "at", "be", "by", "do", "he", "i", "if", "in", "is", "it", "me",
@@ -73,73 +80,6 @@ _FUNCTION_WORDS: Final = frozenset(
     }
 )  # fmt: skip
 """Short words that stand in any sentence, so having said one names no value."""
-
-_WORD = re.compile(r"[^\s\"'`<>()\[\]{},;|]{3,200}")
-_VALUE_LIKE = re.compile(r"[0-9@/._:-]")
-
-
-_APPROVED: Final = 2
-_VOUCHED: Final = 3
-_UNTRUSTED: Final = 6
-
-
-class Output(NamedTuple):
-    """The recorded output that a value was read from: a call, and the entry of its outcome."""
-
-    call: str
-    entry: int | None
-
-
-class _Site(NamedTuple):
-    """Where in an output a value stands: a pointer, and characters when it was cut out."""
-
-    output: Output
-    pointer: str | None
-    cut: tuple[int, int] | None
-
-    def document(self) -> JsonObject:
-        return {
-            "call": self.output.call,
-            "entry": self.output.entry,
-            "pointer": self.pointer,
-            "cut": None if self.cut is None else list(self.cut),
-        }
-
-
-class _Found(NamedTuple):
-    """A value's best standing so far; a smaller rank wins."""
-
-    rank: int
-    origin: str
-    source: str | None
-    trusted: bool
-    site: _Site | None = None
-    linked: bool = False
-
-
-class _Source(NamedTuple):
-    """The tool whose output is read, and where the record holds it."""
-
-    tool: str
-    output: Output | None
-
-    def vouched(self, pointer: str, *, linked: bool) -> _Found:
-        """A value that may be believed."""
-        return _Found(_VOUCHED, "tool", self.tool, True, self._site(pointer, None), linked)  # noqa: FBT003
-
-    def untrusted(self, pointer: str, cut: tuple[int, int] | None = None) -> _Found:
-        """Any other value."""
-        return _Found(_UNTRUSTED, "tool", self.tool, False, self._site(pointer, cut))  # noqa: FBT003
-
-    def _site(self, pointer: str, cut: tuple[int, int] | None) -> _Site | None:
-        if self.output is None:
-            return None
-        return _Site(self.output, pointer if len(pointer) <= MAX_POINTER else None, cut)
-
-
-_USER = _Found(0, "user", None, trusted=True)
-_UNKNOWN = _Found(9, "unknown", None, trusted=False)
-_DEFAULT = _Found(5, "default", None, trusted=True)
 
 
 class ProvenanceLedger:
@@ -158,12 +98,12 @@ class ProvenanceLedger:
         self._untrusted_values_left = max_values // 2
         self._untrusted_characters_left = max_characters // 2
         self._texts: list[str] = []
-        self._known: dict[str | float, _Found] = {}
-        self._meant: dict[str | float, _Found] = {}
+        self._known: dict[str | float, Found] = {}
+        self._meant: dict[str | float, Found] = {}
         """By what a value means in any spelling; under `folded` untrusted texts alone."""
         self._sown: dict[str | float, bool] = {}
         """Went untrusted into a call with an effect; true where as a whole value."""
-        self._hidden: _Found | None = None
+        self._hidden: Found | None = None
 
     def add_user_text(self, text: str) -> None:
         """Records what the person said, in their words."""
@@ -173,19 +113,19 @@ class ProvenanceLedger:
         for written in spoken_numbers(text):
             number = number_of(written)
             if number is not None:
-                self._learn(number, _USER)
+                self._learn(number, USER)
         for meaning in spoken_meanings(text):
-            self._meant[meaning] = _USER
+            self._meant[meaning] = USER
 
     def add_plan(self, plan: str, values: Iterable[JsonValue]) -> None:
         """Records the pinned values of an accepted plan.
 
         Only of an accepted one: a plan made after untrusted content was read vouches for nothing.
         """
-        found = _Found(1, "plan", plan, trusted=True)
+        found = Found(1, "plan", plan, trusted=True)
         for value in values:
             for each, _ in scalars(value):
-                if _traceable(each):
+                if is_traceable(each):
                     self._learn(each, found)
 
     def add_output(
@@ -222,8 +162,7 @@ class ProvenanceLedger:
         untrusted = [
             leaf.value
             for leaf in given
-            if not provenance.get(leaf.pointer, _NOTHING).get("trusted")
-            and _is_value(leaf.value)
+            if not provenance.get(leaf.pointer, {}).get("trusted") and is_value(leaf.value)
         ]
         for leaf in given:
             if len(leaf.keys) > 1:  # the first is the argument's name
@@ -231,8 +170,8 @@ class ProvenanceLedger:
         if effect != "read":
             self._sow(untrusted)
         fed = Fed(untrusted)
-        source = _Source(tool, output)
-        is_lookup = _is_lookup(given, provenance)
+        source = Source(tool, output)
+        is_lookup = looked_up(given, provenance)
         if trusted and effect == "read":
             self._vouch(value, fed, source, is_lookup=is_lookup)
             return
@@ -264,8 +203,8 @@ class ProvenanceLedger:
         for name, argument in arguments.items():
             is_control = name in control
             for leaf in leaves(argument, token(name)):
-                found = _DEFAULT if name in defaulted else self._find(leaf.value)
-                if found is _UNKNOWN and self._hidden is not None and _traceable(leaf.value):
+                found = DEFAULT if name in defaulted else self._find(leaf.value)
+                if found is UNKNOWN and self._hidden is not None and is_traceable(leaf.value):
                     found = self._hidden
                 for key in leaf.keys:
                     found = self._demotes(key) or found
@@ -290,10 +229,10 @@ class ProvenanceLedger:
             arguments: as they were shown.
             control: names of its control arguments.
         """
-        found = _Found(_APPROVED, "approval", request, trusted=True)
+        found = Found(APPROVED, "approval", request, trusted=True)
         for name in control:
             for each, _ in scalars(arguments.get(name)):
-                if _traceable(each):
+                if is_traceable(each):
                     self._learn(each, found)
 
     def _carried(self, leaf: JsonValue) -> list[str]:
@@ -305,7 +244,7 @@ class ProvenanceLedger:
                 kind
                 for word, kind in addresses_in(leaf)
                 if (known := self._known.get(word)) is not None
-                and known.rank == _UNTRUSTED
+                and known.rank == UNTRUSTED
                 and not self._find(word).trusted
             }
         )
@@ -314,47 +253,47 @@ class ProvenanceLedger:
         """Whether each leaf of a value is the person's own."""
         return all(self._find(each).origin == "user" for each, _ in scalars(value))
 
-    def _find(self, leaf: JsonValue) -> _Found:
+    def _find(self, leaf: JsonValue) -> Found:
         kind = type(leaf)
         if kind is str:
-            found = self._known.get(leaf, _UNKNOWN)
+            found = self._known.get(leaf, UNKNOWN)
             if found.rank == 0 or not leaf:
                 return found
             number = number_of(leaf)
             if number is not None:
-                found = min(found, self._known.get(number, _UNKNOWN), key=_rank)
+                found = min(found, self._known.get(number, UNKNOWN), key=_rank)
             if leaf.lower() in _FUNCTION_WORDS:
                 return found
             said = any(leaf in text and is_said(leaf, text) for text in self._texts)
-            return _USER if said else self._spelled(leaf, found)
+            return USER if said else self._spelled(leaf, found)
         if kind is int or kind is float:
-            found = self._known.get(leaf, _UNKNOWN)
-            return found if found.rank < _UNKNOWN.rank else self._meant.get(leaf, _UNKNOWN)
-        return _UNKNOWN
+            found = self._known.get(leaf, UNKNOWN)
+            return found if found.rank < UNKNOWN.rank else self._meant.get(leaf, UNKNOWN)
+        return UNKNOWN
 
-    def _spelled(self, leaf: str, found: _Found) -> _Found:
+    def _spelled(self, leaf: str, found: Found) -> Found:
         """What is known of the value in another spelling, where it says more."""
         for meaning in meanings(leaf):
-            found = min(found, self._meant.get(meaning, _UNKNOWN), key=_rank)
+            found = min(found, self._meant.get(meaning, UNKNOWN), key=_rank)
             if isinstance(meaning, int | float):
-                found = min(found, self._known.get(meaning, _UNKNOWN), key=_rank)
-        if found is _UNKNOWN and len(leaf) >= MIN_LENGTH:
-            return self._meant.get(folded(leaf), _UNKNOWN)
+                found = min(found, self._known.get(meaning, UNKNOWN), key=_rank)
+        if found is UNKNOWN and len(leaf) >= MIN_LENGTH:
+            return self._meant.get(folded(leaf), UNKNOWN)
         return found
 
-    def _demotes(self, key: str) -> _Found | None:
+    def _demotes(self, key: str) -> Found | None:
         """The standing of a key that is untrusted or unknown data, and no field's name."""
         if not is_data(key):
             return None
         found = self._find(key)
-        if found.trusted or (found is _UNKNOWN and key.isidentifier()):
+        if found.trusted or (found is UNKNOWN and key.isidentifier()):
             return None
         return found
 
-    def _vouch(self, value: JsonValue, fed: Fed, source: _Source, *, is_lookup: bool) -> None:
+    def _vouch(self, value: JsonValue, fed: Fed, source: Source, *, is_lookup: bool) -> None:
         """All of a trusted read, but what it was fed."""
         for each, pointer in scalars(value):
-            if not _is_value(each) or each in self._sown or fed.echoes(each):
+            if not is_value(each) or each in self._sown or fed.echoes(each):
                 continue
             # A tool can be made to spell an untrusted value out of what it is fed.
             known = self._known.get(each)
@@ -366,62 +305,60 @@ class ProvenanceLedger:
         result: JsonValue,
         fields: TrustedFields,
         fed: Fed,
-        source: _Source,
+        source: Source,
         *,
         is_lookup: bool,
     ) -> None:
         """The fields that the service fills in, but what it was fed."""
         linked = frozenset() if is_lookup else linked_records(result, self._is_named)
         for each, pointer, record in fields.found_in(result):
-            if _is_value(each) and not (
-                self._sown.get(each) or fed.echoes(each, of_field=True)
-            ):
+            if is_value(each) and not (self._sown.get(each) or fed.echoes(each, of_field=True)):
                 is_linked = is_lookup or record in linked
                 self._learn(each, source.vouched(pointer, linked=is_linked))
 
     def _is_named(self, leaf: JsonValue) -> bool:
         """Whether the person, or the plan, names a record by this value of it."""
-        if not _traceable(leaf):
+        if not is_traceable(leaf):
             return False
-        if self._known.get(leaf, _UNKNOWN).rank <= 1:
+        if self._known.get(leaf, UNKNOWN).rank <= 1:
             return True
         return type(leaf) is str and any(
             leaf in text and is_said(leaf, text) for text in self._texts
         )
 
-    def _taint(self, value: JsonValue, source: _Source) -> None:
+    def _taint(self, value: JsonValue, source: Source) -> None:
         for leaf, pointer in scalars(value):
-            if not _traceable(leaf):
+            if not is_traceable(leaf):
                 continue
-            for each, cut in ((leaf, None), *_value_words(leaf)):
+            for each, cut in ((leaf, None), *value_words(leaf)):
                 earlier = self._known.get(each)
-                if earlier is None and not self._lend_room(_size(each)):
+                if earlier is None and not self._lend_room(size_of(each)):
                     self._hide(source)
                     return
-                if earlier is None or earlier.rank > _UNTRUSTED:
+                if earlier is None or earlier.rank > UNTRUSTED:
                     self._learn(each, source.untrusted(pointer, cut))
 
-    def _hide(self, source: _Source) -> None:
+    def _hide(self, source: Source) -> None:
         """Some of what an untrusted output holds is not known: an unknown value may be of it."""
         self._hidden = self._hidden or source.untrusted("")._replace(rank=8)
 
     def _sow(self, fed: list[str | float]) -> None:
         for leaf in fed:
-            for value in (leaf, *(word for word, _ in _value_words(leaf))):
-                if value not in self._sown and not self._make_room(_size(value)):
+            for value in (leaf, *(word for word, _ in value_words(leaf))):
+                if value not in self._sown and not self._make_room(size_of(value)):
                     return
                 self._sown[value] = self._sown.get(value, False) or value is leaf
 
-    def _learn(self, value: str | float, found: _Found) -> None:
+    def _learn(self, value: str | float, found: Found) -> None:
         if isinstance(value, str) and not self.overflowed and len(value) <= MAX_LENGTH:
             for meaning in meanings(value):
-                if found.rank < self._meant.get(meaning, _UNKNOWN).rank:
+                if found.rank < self._meant.get(meaning, UNKNOWN).rank:
                     self._meant[meaning] = found
             if not found.trusted and len(plain := folded(value)) >= MIN_LENGTH:
                 self._meant.setdefault(plain, found)
         earlier = self._known.get(value)
         if earlier is None:
-            if self._make_room(_size(value)):
+            if self._make_room(size_of(value)):
                 self._known[value] = found
         elif found.rank < earlier.rank and not self.overflowed:
             self._known[value] = found
@@ -446,78 +383,5 @@ class ProvenanceLedger:
         return True
 
 
-def pinned_by_plan(
-    provenance: Mapping[str, JsonObject], plan: str, names: Collection[str]
-) -> dict[str, JsonObject]:
-    """The same provenance once a call has matched a step that pins some arguments.
-
-    A pinned value (`Match.pinned`) is the plan's by its position, also where it is too short to
-    be traced. What the person said stays theirs.
-    """
-    tops = {token(name) for name in names}
-    return {
-        pointer: {**entry, **_PINNED, "source": plan}
-        if entry["origin"] != "user" and "/" + pointer[1:].partition("/")[0] in tops
-        else entry
-        for pointer, entry in provenance.items()
-    }
-
-
-_NOTHING: JsonObject = {}
-_PINNED: JsonObject = {
-    "origin": "plan",
-    "trusted": True,
-    "from": None,
-    "linked": False,
-    "carries": [],
-}
-
-
-def _rank(found: _Found) -> int:
+def _rank(found: Found) -> int:
     return found.rank
-
-
-def _is_value(leaf: JsonValue) -> bool:
-    """Whether it can be met again as a value: a text or a number, of any length."""
-    kind = type(leaf)
-    return (kind is str and bool(leaf)) or kind is int or kind is float
-
-
-def _traceable(leaf: JsonValue) -> bool:
-    """Whether it is long enough to prove something wherever it is met."""
-    kind = type(leaf)
-    if kind is str:
-        return len(leaf) >= MIN_LENGTH
-    return (kind is int or kind is float) and _digits(leaf) >= MIN_LENGTH
-
-
-def _digits(number: float) -> int:
-    if type(number) is float and number.is_integer():
-        number = int(number)
-    return len(repr(abs(number)))
-
-
-def _size(value: str | float) -> int:
-    return len(value) if isinstance(value, str) else 8
-
-
-def _value_words(leaf: str | float) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Words of a text that look like addresses, ids, paths or amounts, and where they stand."""
-    if isinstance(leaf, str):
-        for match in _WORD.finditer(leaf):
-            word = match[0].rstrip(".:!?")
-            if len(word) >= MIN_LENGTH and word != leaf and _VALUE_LIKE.search(word):
-                yield word, (match.start(), match.start() + len(word))
-
-
-def _is_lookup(given: Iterable[Leaf], provenance: Mapping[str, JsonObject]) -> bool:
-    """Whether a call looked something up by what the person or the plan said, and by no more."""
-    said = False
-    for leaf in given:
-        if leaf.value in (None, "", [], {}) or type(leaf.value) is bool:
-            continue
-        entry = provenance.get(leaf.pointer, _NOTHING)
-        if not entry.get("trusted"):
-            return False
-        said = said or entry["origin"] in ("user", "plan") or entry.get("linked") is True
-    return said

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 from permissions.errors import ConfigError
 from permissions.model import Subject
 from permissions.run.facts import Facts
-from permissions.run.provenance import Output, pinned_by_plan
+from permissions.run.origins import Output, pinned_by_plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -15,7 +15,7 @@ from permissions.errors import PlanError, RunOpenError
 from permissions.plan.cursor import Match, PlanCursor
 from permissions.plan.model import parse_plan
 from permissions.plan.verifier import verify_plan
-from permissions.run.provenance import Output
+from permissions.run.origins import Output
 from permissions.run.readable import UNREADABLE
 from permissions.run.state import UNTRUSTED
 from permissions.signing.canonical import digest

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from permissions.run.provenance import Output, ProvenanceLedger, pinned_by_plan
+from permissions.run.origins import Output, pinned_by_plan
+from permissions.run.provenance import ProvenanceLedger
 from permissions.tools.trusted_fields import TrustedFields
 
 if TYPE_CHECKING:
