@@ -9,9 +9,9 @@ from permissions.pdp.rego.finding import Finding
 from permissions.pdp.rego.signatures import BUILTINS
 from permissions.pdp.rego.types import assigned, kinds_of, may_be
 from permissions.pdp.regorus.builtins import BANNED
+from permissions.pdp.regorus.forms import iterates_over_walk, output_argument
 from permissions.pdp.regorus.glob import compile_glob
 from permissions.pdp.regorus.regexes import compile_regex
-from permissions.pdp.regorus.translate import iterates_over_walk, output_argument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -15,7 +15,7 @@ from permissions.pdp.rego.ast import (
 from permissions.pdp.rego.finding import Finding
 from permissions.pdp.rego.signatures import BUILTINS
 from permissions.pdp.rego.types import assigned, kinds_of
-from permissions.pdp.regorus.translate import matched_whole
+from permissions.pdp.regorus.forms import matched_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@
 | `-x == 1` | `__opa_minus(0, x) == 1` | it negates literals only, and all that follows |
 
 Calls are left alone where it is plain that their arguments are of no such kind; the rest goes
-through the helpers in `_HELPERS_TEXT`, a module of its own. Lines stay where they are, columns may move. What is no whole statement of a body
+through the helpers in `HELPERS`, a module of its own. Lines stay where they are, columns may move. What is no whole statement of a body
 is left as it is; the linter refuses what then means something else.
 """
 
@@ -32,11 +32,11 @@ from permissions.pdp.rego.ast import (
     rule_statements,
     rule_terms,
     static_path,
-    walk_terms,
 )
 from permissions.pdp.rego.names import Names
-from permissions.pdp.rego.signatures import BUILTINS
 from permissions.pdp.rego.types import assigned, kinds_of
+from permissions.pdp.regorus.forms import iterates_over_walk, matched_whole, output_argument
+from permissions.pdp.regorus.helpers import HELPERS
 from permissions.pdp.regorus.mocks import with_values_bound
 from permissions.pdp.regorus.parse import parse, readable
 
@@ -65,49 +65,6 @@ _CALLS = {
     "sort": b"data.__opa.ordered",
 }
 _HELPERS = "__opa.rego"
-_HELPERS_TEXT = """package __opa
-
-length(x) := __opa_count(x) if {
-	is_string(x)
-} else := count(x)
-
-minus(a, b) := __opa_minus(a, b) if {
-	is_number(a)
-} else := a - b
-
-whole(x, keys) := x if {
-	is_object(x)
-	object.keys(x) == keys
-}
-
-holds(x, xs) := x in xs
-
-holds_at(key, x, xs) := (key, x in xs)
-
-joined(a, b) := a | b
-
-_holds_sets(x) if {
-	some member in x
-	not is_string(member)
-	not is_number(member)
-	walk(member, [_, value])
-	is_set(value)
-}
-
-ordered(x) := __opa_sort(x) if {
-	_holds_sets(x)
-} else := sort(x)
-
-largest(x) := max(__opa_largest(x)) if {
-	_holds_sets(x)
-} else := max(x)
-
-smallest(x) := min(__opa_smallest(x)) if {
-	_holds_sets(x)
-} else := min(x)
-"""
-"""What depends on the value it meets. Sets of arrays and objects have no Python form, so that
-Python is asked only where the engine's own builtin does otherwise."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -134,7 +91,7 @@ def translate(modules: Mapping[str, str]) -> dict[str, str]:
         tree.path: _translated(tree, names, readable(modules[tree.path]), mocked)
         for tree in trees
     }
-    return {**translated, **dict(_objects(trees)), _HELPERS: _HELPERS_TEXT}
+    return {**translated, **dict(_objects(trees)), _HELPERS: HELPERS}
 
 
 def _objects(trees: list[Module]) -> Iterator[tuple[str, str]]:
@@ -186,79 +143,6 @@ def _translated(module: Module, names: Names, text: str, mocked: frozenset[str])
         parts += [source[at : edit.start], edit.text]
         at = edit.end
     return b"".join((*parts, source[at:])).decode()
-
-
-def output_argument(module: Module, call: Term, names: Names) -> bool:
-    """Whether a call has one argument more than its function takes: what its value must be."""
-    if call.kind != "call" or call.value == "walk":
-        return False
-    rules = names.called(module, call.value)
-    if rules:
-        return (
-            all(len(rule.arguments) == len(call.terms) - 1 for rule in rules)
-            and len(call.terms) > 1
-        )
-    signature = BUILTINS.get(call.value)
-    return signature is not None and len(signature.arguments) == len(call.terms) - 1
-
-
-def matched_whole(statement: Statement) -> tuple[Term, Term] | None:
-    """An object as a pattern and what it is matched with, where translation makes it whole.
-
-    That is `{"a": v} := x`, `{"a": v} = x.y` either way round, and `some {"a": v} in xs`, with
-    texts for keys and no object further in.
-    """
-    if statement.kind == "some_in" and len(statement.terms) == 2:
-        pattern, other = statement.terms
-        return (pattern, other) if _is_flat(pattern) else None
-    whole = statement.terms[0] if statement.kind == "expression" else None
-    if whole is None or whole.kind != "infix" or whole.value not in (":=", "="):
-        return None
-    left, right = whole.terms
-    values = ("ref", "call", "comprehension")
-    if _is_flat(left) and (whole.value == ":=" or right.kind in values):
-        return left, right
-    return (right, left) if _is_flat(right) and left.kind in values else None
-
-
-def _is_flat(term: Term) -> bool:
-    return (
-        term.kind == "object"
-        and all(key.kind == "string" for key in term.terms[::2])
-        and all(each.kind != "object" for each in walk_terms(term.terms))
-    )
-
-
-def iterates_over_walk(statement: Statement, rule: Rule) -> Term | None:
-    """The call of `[p, v] := walk(x)`, whose locals are bound nowhere else."""
-    if statement.kind != "expression" or statement.terms[0].kind != "infix":
-        return None
-    whole = statement.terms[0]
-    if whole.value not in (":=", "=") or not _is_plain_walk(whole.terms[1]):
-        return None
-    bound = [term.value for term in walk_terms(whole.terms[:1]) if term.kind == "var"]
-    elsewhere = [name for name in _declared(rule) if name != "_"]
-    once = all(elsewhere.count(name) <= (whole.value == ":=") for name in bound)
-    return whole.terms[1] if once else None
-
-
-def _is_plain_walk(term: Term) -> bool:
-    return term.kind == "call" and term.value == "walk" and len(term.terms) == 1
-
-
-def _declared(rule: Rule) -> Iterator[str]:
-    """The names of locals, once for each time that they are declared."""
-    for argument in walk_terms(rule.arguments):
-        if argument.kind == "var":
-            yield argument.value
-    for statement in rule_statements(rule):
-        for name in statement.names:
-            yield name.value
-    for term in rule_terms(rule):
-        if term.kind == "infix" and term.value == ":=":
-            for target in walk_terms(term.terms[:1]):
-                if target.kind == "var":
-                    yield target.value
 
 
 def _is_plain(term: Term) -> bool:
