@@ -31,13 +31,9 @@ from permissions.errors import (
 from permissions.logs import get_logger
 from permissions.model import Decision
 from permissions.pdp.base import ENTRYPOINT
-from permissions.pdp.embedded.process import (
-    Evaluator,
-    EvaluatorLostError,
-    Limits,
-    start_evaluator,
-)
+from permissions.pdp.embedded.process import Evaluator, EvaluatorLostError, Limits
 from permissions.pdp.embedded.served import served
+from permissions.pdp.embedded.start import start_evaluator
 from permissions.pdp.input_json import input_bytes
 from permissions.pdp.linker.linked import LinkedBundle
 

@@ -1,4 +1,4 @@
-"""One evaluator process, seen from the broker's side: start it, ask it, end it.
+"""One evaluator process, seen from the broker's side: ask it, end it.
 
 Several tasks may ask at once: their frames go out one behind the other, and the process answers
 in that order. One of those who wait reads for all of them, the one who came last, and hands on
@@ -9,22 +9,16 @@ A question's deadline runs from when the one before it was answered, so nobody p
 another's. Who asked the question that is late, or that the process died of, is told so; those
 who waited behind it are told that their evaluator is lost (`EvaluatorLostError`), and may ask
 another. A caller who is cancelled leaves, and the answer is dropped when it comes.
-
-It is started from exactly the paths the broker itself was imported from, never from the
-current folder (which may belong to the agent), with an otherwise empty environment.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
-import sys
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
@@ -32,16 +26,17 @@ import anyio
 import anyio.lowlevel
 import orjson
 
-import permissions
 from permissions.errors import (
-    PdpError,
     PdpTimeoutError,
     PdpUnavailableError,
     PolicyLoadError,
 )
 from permissions.pdp.embedded.frames import ANSWER, QUESTION
+from permissions.pdp.embedded.question import Question
 
 if TYPE_CHECKING:
+    import socket
+
     from permissions.model import JsonObject, JsonValue
 
 _MAX_ANSWER = 8 * 1024 * 1024
@@ -77,26 +72,6 @@ class EvaluatorLostError(PdpUnavailableError):
     """The process ended before it answered, through no fault of this question."""
 
 
-class _Question:
-    """One that is not answered yet: what its caller waits for, and what came of it."""
-
-    __slots__ = ("answer", "error", "number", "woken")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.answer: tuple[bytes, bytes] | None = None
-        self.error: PdpError | None = None
-        self.woken: anyio.Event | None = None  # none yet for who does not wait, or left
-
-    def wake(self) -> None:
-        if self.woken is not None:
-            self.woken.set()
-
-    @property
-    def is_over(self) -> bool:
-        return self.answer is not None or self.error is not None
-
-
 class Evaluator:
     """A running evaluator process.
 
@@ -129,9 +104,9 @@ class Evaluator:
         self._seconds = limits.deadline_seconds
         self._number = 0
         self._buffer = b""
-        self._questions: deque[_Question] = deque()
+        self._questions: deque[Question] = deque()
         self._since = 0.0
-        self._reader: _Question | None = None
+        self._reader: Question | None = None
         self._unsent: deque[memoryview] = deque()
         self.is_lost = False
         self.is_reserved = False
@@ -191,7 +166,7 @@ class Evaluator:
         if self.is_lost:
             raise EvaluatorLostError("the policy evaluator was lost before it was asked")
         self._number += 1
-        question = _Question(self._number)
+        question = Question(self._number)
         if not self._questions:
             self._since = monotonic()
         self._questions.append(question)
@@ -218,7 +193,7 @@ class Evaluator:
         """Returns when every question asked so far is over, or the evaluator is lost."""
         if not self._questions:
             return
-        barrier = _Question(_NO_NUMBER)
+        barrier = Question(_NO_NUMBER)
         self._questions.append(barrier)
         try:
             await self._answered(barrier)
@@ -268,7 +243,7 @@ class Evaluator:
             self._lose(err)
             raise
 
-    async def _answered(self, question: _Question) -> None:
+    async def _answered(self, question: Question) -> None:
         """Returns when a question is over; reads for all when nobody else does."""
         while not question.is_over:
             if self._reader is None:
@@ -304,7 +279,7 @@ class Evaluator:
             with suppress(BlockingIOError):
                 self._receive()
 
-    def _spin(self, question: _Question) -> bool:
+    def _spin(self, question: Question) -> bool:
         until = perf_counter() + _SPIN_SECONDS
         while not question.is_over:
             try:
@@ -408,62 +383,6 @@ def _others_are_ready() -> bool:
     return bool(getattr(anyio.lowlevel.current_token().native_token, "_ready", None))
 
 
-async def start_evaluator(bundle: bytes, entrypoint: str, limits: Limits) -> Evaluator:
-    """Starts a process, loads the bundle (JSON: `modules`, `data`) and warms it up.
-
-    Raises:
-        PolicyLoadError: the engine refuses the bundle.
-        PdpUnavailableError: it cannot be started, or died while it started.
-        PdpTimeoutError: it was not ready in time.
-    """
-    try:
-        with anyio.CancelScope(shield=True):  # milliseconds, or a process nobody knows is left
-            evaluator = await anyio.to_thread.run_sync(_spawn, limits)
-    except OSError as err:
-        raise PdpUnavailableError(
-            f"no policy evaluator can be started: {err.strerror}"
-        ) from err
-    try:
-        await evaluator.load(bundle, entrypoint)
-    except BaseException:
-        evaluator.kill()
-        evaluator.reap()
-        raise
-    return evaluator
-
-
 def _permits(response: JsonValue) -> bool:
     """Whether an answer of any form does not say no."""
     return isinstance(response, dict) and response.get("decision") is not False
-
-
-def _spawn(limits: Limits) -> Evaluator:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    with theirs:
-        try:
-            process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-P",
-                    "-s",
-                    "-S",
-                    "-m",
-                    "permissions.pdp.embedded.worker",
-                    str(theirs.fileno()),
-                ],
-                env={"PYTHONPATH": ":".join(_import_roots()), "PYTHONDONTWRITEBYTECODE": "1"},
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd="/",
-            )
-        except OSError:
-            ours.close()
-            raise
-    return Evaluator(process, ours, limits)
-
-
-def _import_roots() -> list[str]:
-    package = str(Path(permissions.__file__).resolve().parents[1])
-    return [package, *(path for path in sys.path if Path(path).is_absolute())]

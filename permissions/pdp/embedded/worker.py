@@ -1,6 +1,6 @@
 """The evaluator: a process of its own that answers questions one after the other.
 
-Started by `permissions.pdp.embedded.process` with one end of a socket pair and a clean environment.
+Started by `permissions.pdp.embedded.start` with one end of a socket pair and a clean environment.
 The first frame it receives is its configuration, the second the bundle; after that each frame
 is an input and each answer carries the number of its question.
 

@@ -19,7 +19,8 @@ from rego_samples import SAMPLE
 
 from permissions.errors import PdpTimeoutError, PdpUnavailableError
 from permissions.pdp.embedded.frames import ANSWER, QUESTION
-from permissions.pdp.embedded.process import Evaluator, Limits, start_evaluator
+from permissions.pdp.embedded.process import Evaluator, Limits
+from permissions.pdp.embedded.start import start_evaluator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
