@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
@@ -18,6 +17,8 @@ import typer
 
 from permissions.cli import trace_text
 from permissions.cli.program import noun
+from permissions.cli.trace_calls import calls_of
+from permissions.cli.trace_replay import replayed
 from permissions.cli.trace_source import (
     TraceSource,
     find_pin,
@@ -33,12 +34,7 @@ from permissions.errors import (
     TraceError,
     TraceIntegrityError,
 )
-from permissions.replay import (
-    FailOn,
-    Summary,
-    recorded_decisions,
-    replay,
-)
+from permissions.replay import FailOn  # noqa: TC001 - typer reads the hints
 from permissions.signing.keys import PublicKey
 from permissions.trace.checkpoint import vkey
 from permissions.trace.known_checkpoints import KnownCheckpoints
@@ -47,20 +43,16 @@ from permissions.trace.report import Requirement
 from permissions.trace.verify import verify_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from permissions.cli.trace_source import Pin
-    from permissions.model import Digest, JsonObject
-    from permissions.pdp.base import PolicyDecisionPoint
-    from permissions.pdp.bundle import PolicyBundle
-    from permissions.replay import RecordedDecision, Row
+    from permissions.model import JsonObject
     from permissions.trace.report import Report
     from permissions.trace.vault import VaultReader
 
 app = noun("Read, verify and replay what was recorded.")
 
 EXIT_NO, EXIT_INTEGRITY = 1, 5
-REPLAY_DEADLINE_SECONDS = 5.0
 MAX_INDEX_DIGITS = 17
 
 Dir = Annotated[
@@ -90,7 +82,7 @@ def list_(
     """
 
     def work() -> None:
-        for call in _calls(read_entries(TraceSource(folder, config).trace), run):
+        for call in calls_of(read_entries(TraceSource(folder, config).trace), run):
             typer.echo(json.dumps(call) if as_json else trace_text.call_line(call))
 
     _guarded(work)
@@ -339,7 +331,7 @@ def replay_(
         source = TraceSource(folder, config)
         what_if = policy is not None or overlay is not None
         bundle = load_bundle(policy, overlay=overlay) if what_if else None
-        summary, rows = anyio.run(_replay, source, bundle)
+        summary, rows = anyio.run(replayed, source, bundle)
         if as_json:
             typer.echo(json.dumps({**summary.document(), "rows": rows}))
         else:
@@ -349,91 +341,6 @@ def replay_(
             raise typer.Exit(EXIT_NO)
 
     _guarded(work)
-
-
-async def _replay(
-    source: TraceSource, candidate: PolicyBundle | None
-) -> tuple[Summary, list[JsonObject]]:
-    """Replays under the candidate, or each recorded bundle; gives the rows to look at."""
-    from permissions.pdp.bundle import load_revision
-    from permissions.pdp.embedded.pdp import EmbeddedPdp
-
-    def decisions() -> Iterator[RecordedDecision]:
-        return recorded_decisions(read_entries(source.trace), source.vault())
-
-    async with AsyncExitStack() as stack:
-
-        async def opened(bundle: PolicyBundle, *, linked: bool = True) -> PolicyDecisionPoint:
-            pdp = EmbeddedPdp(
-                bundle, hard_deadline=REPLAY_DEADLINE_SECONDS, spare=0, linked=linked
-            )
-            return await stack.enter_async_context(pdp)
-
-        under: Callable[[RecordedDecision], PolicyDecisionPoint | None]
-        if candidate is not None:
-            one = await opened(candidate)
-            under = lambda _: one  # noqa: E731 - a value that ignores its argument
-        else:
-            by_form: dict[tuple[str, bool], PolicyDecisionPoint] = {}
-            forms = sorted({_form(each) for each in decisions()})
-            for revision, linked in forms:
-                try:
-                    bundle = load_revision(source.bundles, _as_digest(revision))
-                except PolicyLoadError:
-                    continue  # its decisions are listed as not replayable
-                by_form[revision, linked] = await opened(bundle, linked=linked)
-            under = lambda each: by_form.get(_form(each))  # noqa: E731 - a short look-up
-        summary, rows = Summary(), []
-        async for row in replay(decisions(), under=under):
-            summary.add(row)
-            if row.problem or row.is_changed or (candidate is None and not row.identical):
-                rows.append(_row_document(row))
-        return summary, rows
-
-
-def _form(decision: RecordedDecision) -> tuple[str, bool]:
-    """The bundle a decision was made under, and whether as this linker composes it."""
-    from permissions.pdp.linker.linked import was_linked
-
-    return decision.revision, was_linked(decision.engine)
-
-
-def _calls(entries: Iterator[RecordedEntry], run: str | None) -> Iterator[JsonObject]:
-    """Each call as one object, when it ends; those that never ended come last."""
-    open_calls: dict[tuple[str | None, str], JsonObject] = {}
-    for entry in entries:
-        if entry.call is None or (run is not None and entry.run != run):
-            continue
-        name = entry.run, entry.call
-        if entry.type == "intent":
-            open_calls[name] = {
-                "index": entry.index,
-                "time": entry.time,
-                "run": entry.run,
-                "call": entry.call,
-                "tool": entry.body.get("tool"),
-                "permitted": None,
-                "reasons": [],
-                "isolation": None,
-                "changes": None,
-                "end": "open",
-            }
-        call = open_calls.get(name)
-        if call is None:
-            continue
-        if entry.type == "decision" and call["isolation"] is None:  # later: what it did
-            call["permitted"] = entry.body.get("permitted")
-            call["reasons"] = entry.body.get("reasons", [])
-        elif entry.type == "start":
-            call["isolation"] = entry.body.get("isolation")
-        elif entry.type == "effect" and entry.body.get("kind") in ("changes", "fate"):
-            call["changes"] = entry.body.get("fate", "held")
-            call["reasons"] = entry.body.get("codes") or call["reasons"]
-        elif entry.type in ("denied", "outcome", "gap"):
-            call["end"] = trace_text.end_of(entry.type, entry.body)
-            call["reasons"] = entry.body.get("codes") or call["reasons"]
-            yield open_calls.pop(name)
-    yield from open_calls.values()
 
 
 def _opened(entry: RecordedEntry, vault: VaultReader) -> JsonObject:
@@ -449,31 +356,6 @@ def _opened(entry: RecordedEntry, vault: VaultReader) -> JsonObject:
         except UnicodeDecodeError:
             contents[name] = {"base64": base64.b64encode(data).decode()}
     return contents
-
-
-def _row_document(row: Row) -> JsonObject:
-    return {
-        "index": row.index,
-        "run": row.run,
-        "call": row.call,
-        "tool": row.tool,
-        "action": row.action,
-        "before": row.before,
-        "after": row.after,
-        "reasons_before": list(row.reasons_before),
-        "reasons_after": list(row.reasons_after),
-        "identical": row.identical,
-        "conditional": row.conditional,
-        "terms": row.terms,
-        "terms_changed": list(row.terms_changed),
-        "problem": row.problem,
-    }
-
-
-def _as_digest(revision: str) -> Digest:
-    from permissions.model import Digest
-
-    return Digest(revision)
 
 
 def _state_home() -> Path:
