@@ -1,6 +1,8 @@
 """The permission broker: the policy enforcement point (PEP) between agents and tools.
 
-Every call goes through these steps, in this order, and this file reads like it:
+Every call goes through these steps, in this order, and this file reads like it. It is longer
+than others so that the whole flow of a call can be read at once; what a step does stands in
+modules of its own.
 
  1. look up the tool (unregistered = denied) and validate the arguments with its own schema
  2. map the call to an AuthZEN evaluation request; digest the canonical arguments

@@ -11,6 +11,9 @@ In one pass and in constant memory per open run (RFC 6962 roots need one hash pe
    restored log, and a fork;
 5. the entries under a checkpoint must tell a story that may happen (`rules.Story`).
 
+One class and one file, since each step needs what the ones before it found; what can be judged
+of an entry or a run alone is in `restated` and `rules`.
+
 The tree is computed by merging equal subtrees on a stack, not by the writer's frontier.
 
 Broken bytes are a torn tail when no signed checkpoint follows them, or when they are what a

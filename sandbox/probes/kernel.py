@@ -1,4 +1,7 @@
-"""Cases 35 to 51: privileges, the kernel's entry points, and what the runtime leaves open."""
+"""Cases 35 to 51: privileges, the kernel's entry points, and what the runtime leaves open.
+
+One function for each row of the table, in its order, which is why the file is long.
+"""
 
 from __future__ import annotations
 

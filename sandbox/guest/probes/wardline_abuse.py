@@ -2,7 +2,8 @@
 
 A machine without any isolation must survive the suite: bombs are counted, kernel settings are
 opened and not written, calls that could change the host carry arguments the kernel refuses.
-Standard library only; the judgement is made outside.
+Standard library only; the judgement is made outside. One function for each
+row of the table that needs code inside, in its order, which is why the file is long.
 """
 
 # ruff: noqa: INP001 - a code root, not a package
