@@ -249,17 +249,27 @@ def _replace(path: Path) -> None:
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("file", ["vault.keys", "00000000000000000000.jsonl", "lock"])
+HARMS = {
+    "deleted": Path.unlink,
+    "replaced": _replace,
+    "cut": _cut,
+    "emptied": lambda path: os.truncate(path, 0),
+}
+IN_PART = {"cut", "emptied"}  # what stands in the lock file is for people
+
+
 @pytest.mark.parametrize(
-    "harm",
-    [Path.unlink, _cut, _replace, lambda path: os.truncate(path, 0)],
-    ids=["deleted", "cut", "replaced", "emptied"],
+    ("file", "harm"),
+    [
+        pytest.param(file, harm, id=f"{name}-{file}")
+        for file in ("vault.keys", "00000000000000000000.jsonl", "lock")
+        for name, harm in HARMS.items()
+        if file != "lock" or name not in IN_PART
+    ],
 )
 async def test_harm_to_a_file_stops_the_log_that_is_open(
     tmp_path: Path, file: str, harm: Callable[[Path], object]
 ):
-    if file == "lock" and harm not in (Path.unlink, _replace):
-        pytest.skip("what stands in the lock file is for people")
     async with open_log(tmp_path, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG) as log:
         await record_run(log, "run-a", 1)
 

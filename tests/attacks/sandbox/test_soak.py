@@ -168,6 +168,7 @@ def volumes() -> set[str]:
 async def test_a_soak_leaves_nothing(
     backend: type, calls: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # What is left is looked for in a folder that no other test writes to.
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     async with backend() as first:
         await first.run(fmean(1), PROFILE)

@@ -95,6 +95,7 @@ async def test_a_silent_engine_keeps_nobody_from_another_backend(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """One deadline for all of them."""
+    # Ten in the product: the test would wait for all of them.
     monkeypatch.setattr(sandboxes, "DETECT_SECONDS", 3.0)
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(f"{tmp_path}/engine.sock")

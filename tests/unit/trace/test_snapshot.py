@@ -57,6 +57,7 @@ async def test_calls_that_were_open_before_it_are_not_forgotten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """As after kill -9: one call was open at the snapshot, one began and one ended since."""
+    # The product waits for hundreds of entries; only where snapshots fall is other here.
     monkeypatch.setattr(committer, "ENTRIES_BETWEEN", 6)
     async with open_log(tmp_path / "log", **OPTIONS) as log:
         await log.append([run_start("run-a")], evidence="durable")

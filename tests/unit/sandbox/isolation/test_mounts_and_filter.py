@@ -368,6 +368,7 @@ def test_nobodys_whole_home_is_a_source(
     home = tmp_path / "people" / "eve"
     (home / "project").mkdir(parents=True)
     entry = pwd.struct_passwd(("eve", "x", 4711, 4711, "", str(home), "/bin/sh"))
+    # Another user would have to be made on this machine.
     monkeypatch.setattr(pwd, "getpwall", lambda: [entry])
 
     for path in (home, home.parent, Path("/home/somebody")):
@@ -425,6 +426,7 @@ def test_a_clock_that_is_set_ends_no_lease(monkeypatch: pytest.MonkeyPatch) -> N
     here = Lease.of_this_process(wall_seconds=10)
     elsewhere = replace(here, namespace="1", pid=2**22 + 1)
     real = time.time
+    # The machine's own clock would have to be set.
     monkeypatch.setattr(time, "time", lambda: real() + 86_400)
 
     assert not here.is_abandoned()
