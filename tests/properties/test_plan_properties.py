@@ -179,9 +179,11 @@ def test_no_interleaving_grants_a_use_too_many(plan: Plan, data: st.DataObject) 
                 started[step] -= 1
         assert all(started[step] <= uses for step, uses in declared.items())
         for step, uses in declared.items():
-            verdict = ask(cursor, *fitting(plan, step)).verdict
-            assert (verdict == "exhausted") <= (started[step] == uses)
-            assert (verdict == "matched") <= (started[step] < uses)
+            found = ask(cursor, *fitting(plan, step))
+            assert (found.verdict == "exhausted") <= (started[step] == uses)
+            # A call that fits two steps takes the one that has a use left.
+            if found.verdict == "matched":
+                assert started[found.step] < declared[found.step]
         assert cursor.in_flight == holding.keys()
 
 

@@ -235,7 +235,8 @@ _CONNECTIONS = st.fixed_dictionaries(
     {
         **_CALL,
         "kind": _one(["connect", "http"]),
-        "host": _one([*_HOSTS, "metadata.google.internal", "pypi.org", "evil.example"]) | WORDS,
+        "host": _one([*_HOSTS, "metadata.google.internal", "pypi.org", "evil.example"])
+        | WORDS.map(str.lower),
         "port": st.integers(1, 65535),
         "method": _one([None, "GET", "POST"]) | WORDS,
         "path": _one([None, "/"]) | WORDS,
