@@ -51,6 +51,8 @@ _AT_ONCE = 32
 _SLOW_SECONDS = 0.02
 """For an evaluator to be at one question before others are asked in its place."""
 _RETRY_SECONDS = (0.1, 0.5, 2.0, 5.0)
+_ENGINE = f"regorus/{version('gordon-to-regorus')}"
+"""Looked up once: each look reads the package's files."""
 _log = get_logger("embedded")
 
 
@@ -107,7 +109,7 @@ class EmbeddedPdp:
     @property
     def engine(self) -> str:
         """`regorus/<version>`, and the linker's, known once entered."""
-        return self._linked.named(f"regorus/{version('gordon-to-regorus')}")
+        return self._linked.named(_ENGINE)
 
     @property
     def reads_history(self) -> bool:
