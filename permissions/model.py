@@ -12,7 +12,7 @@ are refused (`PdpAnswerError`), never ignored: a typo in a policy must not mean 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -26,6 +26,11 @@ from permissions.vocabulary import (
     JsonObject,
     JsonValue,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_Said = TypeVar("_Said")
 
 __all__ = [
     "AccessRequestTerms",
@@ -72,17 +77,27 @@ Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$", ma
 """A reason code: dotted lower-case words, the first one the package that speaks."""
 
 
+_Scalar: TypeAlias = str | int | bool | None
+ReasonValues: TypeAlias = dict[
+    Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")], _Scalar | list[_Scalar]
+]
+"""By name: texts, integers, booleans and null, and lists of these."""
+
+
 class Reason(_Answer):
-    """Why a call was refused, in three voices.
+    """Why a call was refused, in three voices, and with the values that were compared.
 
     `code` is for programs, `agent` for the model (no policy detail, no secret), `operator`
-    for people who run the broker, `nearest` the nearest call that would be allowed.
+    for people who run the broker, `nearest` the nearest call that would be allowed. `values`
+    are what the rule compared (`amount` and `limit`, `host`, `path`): for approvers and the
+    record, where they are sealed; the agent is not told them.
     """
 
     code: Code
     agent: str = Field(max_length=500)
     operator: str = Field(default="", max_length=1000)
     nearest: JsonValue = None
+    values: ReasonValues = Field(default_factory=dict, max_length=20)
 
 
 class Obligation(_Answer):
@@ -205,17 +220,26 @@ class Denial:
             "tool": self.tool,
             "call": self.call,
             "access_request": self.access_request,
-            "reasons": [
+            "reasons": _once(
                 {"code": r.code, "message": r.agent, "nearest": r.nearest} for r in self.reasons
-            ],
+            ),
             "retry": self.kind in ("pending", "unavailable"),
         }
 
     def __str__(self) -> str:
         """One sentence per reason, for people."""
-        said = "; ".join(f"{r.agent} [{r.code}]" for r in self.reasons)
+        said = "; ".join(_once(f"{r.agent} [{r.code}]" for r in self.reasons))
         pending = f" (access request {self.access_request})" if self.access_request else ""
         return f"{self.tool} was {_KIND_WORDS[self.kind]}: {said}{pending}"
+
+
+def _once(said: Iterable[_Said]) -> list[_Said]:
+    """Without what was said before: reasons that only differ in values are one to the agent."""
+    found: list[_Said] = []
+    for each in said:
+        if each not in found:
+            found.append(each)
+    return found
 
 
 _KIND_WORDS: dict[DenialKind, str] = {

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Literal, assert_never
 from permissions.signing.canonical import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from permissions.approval.model import AccessRequest, RequestedCall
     from permissions.model import JsonObject, JsonValue
@@ -73,6 +73,11 @@ def literal(value: JsonValue) -> str:
 def visible(text: str) -> str:
     """A text in one line, in characters a terminal shows as they are."""
     return literal(text)[1:-1].replace('\\"', '"')
+
+
+def compared(values: Mapping[str, JsonValue]) -> str:
+    """The values that a reason compared, in one line; empty without any."""
+    return ", ".join(f"{name} {literal(value)}" for name, value in values.items())
 
 
 def page(request: AccessRequest, *, now: int, full: bool = False, width: int = WIDTH) -> Page:
@@ -163,6 +168,8 @@ def _reasons(request: AccessRequest) -> Iterator[str]:
         yield f"{reason.code}: {visible(reason.agent)}"
         if reason.operator:
             yield f"{reason.code}: {visible(reason.operator)}"
+        if reason.values:
+            yield f"{reason.code}: {compared(reason.values)}"
 
 
 def _votes(request: AccessRequest) -> Iterator[str]:

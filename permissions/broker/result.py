@@ -213,7 +213,10 @@ def journal_form(
 ) -> tuple[bytes, JournalStatus]:
     """How an ended call is kept, so that asking again gives the same without a second run."""
     if delivery.denial is not None:
-        reasons = [each.model_dump(mode="json") for each in delivery.denial.reasons]
+        # What was compared is sealed in the record; nothing seals this file.
+        reasons = [
+            each.model_dump(mode="json", exclude={"values"}) for each in delivery.denial.reasons
+        ]
         return json_bytes({"kind": delivery.denial.kind, "reasons": reasons}), "denied"
     if delivery.error is not None:
         said = error_text(delivery.error)

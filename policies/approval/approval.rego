@@ -18,6 +18,7 @@ deny contains {
 	"agent": "The approval is for other arguments. Ask for one for exactly this call.",
 	"operator": "approval.args_digest is not the digest of this call's arguments",
 	"nearest": null,
+	"values": {"approved": _approval.args_digest, "asked": input.resource.properties.args_digest},
 } if {
 	_approval.args_digest != input.resource.properties.args_digest
 }
@@ -29,6 +30,7 @@ deny contains {
 	"agent": "This kind of call is not done here, also not with an approval.",
 	"operator": concat("", ["tables.approval.never lists effect ", input.action.properties.effect]),
 	"nearest": null,
+	"values": {"effect": kept.effect, "impact": kept.impact},
 } if {
 	some kept in data.wardline.tables.approval.never
 	kept.effect == input.action.properties.effect

@@ -25,6 +25,7 @@ deny contains {
 	"agent": "A budget of this run is used up. Finish with what you have.",
 	"operator": concat("", ["budget ", name, " has nothing left for this call"]),
 	"nearest": null,
+	"values": {"budget": name, "used": budget.used, "cost": _cost(name), "limit": budget.limit},
 } if {
 	some name, budget in input.context.usage
 	is_number(budget.limit)
@@ -39,6 +40,7 @@ deny contains {
 	"agent": "This amount is above what may be moved in one call.",
 	"operator": concat("", ["argument ", target.argument, ", with all amounts of its currency, is above the maximum in tables.budgets"]),
 	"nearest": {"argument": target.argument, "currency": target.currency, "minor": limit.maximum},
+	"values": _amount_values(target, limit.maximum),
 } if {
 	some target in _amounts
 	limit := data.wardline.tables.budgets.amounts[target.currency]
@@ -52,6 +54,7 @@ deny contains {
 	"agent": "Amounts of this currency may not be moved.",
 	"operator": concat("", ["argument ", target.argument, " has no currency in tables.budgets"]),
 	"nearest": null,
+	"values": {"argument": target.argument, "currency": target.currency, "amount": target.minor},
 } if {
 	some target in _amounts
 	currency := target.currency
@@ -68,6 +71,7 @@ require_approval contains {
 	"agent": "An amount of this size needs a person's approval.",
 	"operator": concat("", ["argument ", target.argument, ", with all amounts of its currency, is above without_person"]),
 	"nearest": null,
+	"values": _amount_values(target, limit.without_person),
 	"terms": lib.approval_terms(input.action.properties.impact),
 } if {
 	some target in _amounts
@@ -98,6 +102,7 @@ require_approval contains {
 	"agent": "Together with what this run has moved before, this needs a person's approval.",
 	"operator": concat("", ["amounts of the run in ", target.currency, " add up to more than nobody is asked for"]),
 	"nearest": null,
+	"values": object.union(_amount_values(target, _free_in_run(limit)), {"used": budget.used}),
 	"terms": lib.approval_terms(input.action.properties.impact),
 } if {
 	some target in _amounts
@@ -132,6 +137,7 @@ deny contains {
 	"agent": "This tool is declared to read and names an amount, so it cannot be used.",
 	"operator": concat("", ["argument ", target.argument, " is an amount under effect read"]),
 	"nearest": null,
+	"values": {"argument": target.argument, "currency": target.currency, "amount": target.minor, "effect": "read"},
 } if {
 	input.action.properties.effect == "read"
 	some target in lib.targets("amount")
@@ -163,6 +169,14 @@ _cost(name) := total if {
 }
 
 _total(currency) := sum([target.minor | some target in _amounts; target.currency == currency])
+
+# What is compared: all amounts of a currency together, in its smallest unit.
+_amount_values(target, limit) := {
+	"argument": target.argument,
+	"currency": target.currency,
+	"amount": _total(target.currency),
+	"limit": limit,
+}
 
 _free_in_run(limit) := object.get(limit, "run_without_person", limit.without_person)
 

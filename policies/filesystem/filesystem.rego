@@ -55,6 +55,7 @@ deny contains {
 	"agent": "This path is outside of what may be used. Use a path inside the workspace.",
 	"operator": concat("", ["argument ", target.argument, " is in no root for ", target.access]),
 	"nearest": {"argument": target.argument, "inside": "workspace"},
+	"values": object.union(_path_values(target), {"inside": _roots(target.access)}),
 } if {
 	some target in _paths
 	not _contained(target)
@@ -67,6 +68,7 @@ deny contains {
 	"agent": "This file steers other programs, so it may not be written. Write another file.",
 	"operator": concat("", ["argument ", target.argument, " has a protected name"]),
 	"nearest": {"argument": target.argument, "inside": "workspace", "hidden": false},
+	"values": object.union(_path_values(target), {"path": path}),
 } if {
 	some target in _paths
 	target.access == "write"
@@ -81,6 +83,7 @@ deny contains {
 	"agent": "This path may hold credentials and may not be used. Go on without it.",
 	"operator": concat("", ["argument ", target.argument, " has a name under which secrets are kept"]),
 	"nearest": null,
+	"values": object.union(_path_values(target), {"path": path}),
 } if {
 	some target in _paths
 	some path in {target.path, target.resolved}
@@ -125,6 +128,7 @@ _ask(code, agent, target) := {
 	"agent": agent,
 	"operator": concat("", ["argument ", target.argument, ", access ", target.access]),
 	"nearest": {"argument": target.argument, "inside": "workspace", "hidden": false},
+	"values": _path_values(target),
 	"terms": lib.approval_terms(input.action.properties.impact),
 }
 
@@ -135,11 +139,28 @@ deny contains {
 	"agent": "This tool is declared to read and names a path to write, so it cannot be used.",
 	"operator": concat("", ["argument ", target.argument, " has access write under effect read"]),
 	"nearest": null,
+	"values": object.union(_path_values(target), {"effect": "read"}),
 } if {
 	some target in _paths
 	target.access == "write"
 	input.action.properties.effect == "read"
 }
+
+_path_values(target) := {
+	"argument": target.argument,
+	"access": target.access,
+	"path": target.path,
+	"resolved": target.resolved,
+	"links": target.links,
+}
+
+# What a path may lie in.
+_roots(access) := array.concat(_workspace, listed) if {
+	listed := _table.roots[access]
+	is_array(listed)
+} else := _workspace
+
+_workspace := [input.context.environment.workspace]
 
 _configured if lib.names_configured
 

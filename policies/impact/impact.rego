@@ -31,6 +31,7 @@ require_approval contains {
 	"agent": "A call of high impact needs a person's approval.",
 	"operator": concat("", ["impact=high effect=", _effect]),
 	"nearest": null,
+	"values": {"impact": _impact, "effect": _effect},
 	"terms": lib.approval_terms("high"),
 } if {
 	_impact == "high"
@@ -43,6 +44,7 @@ require_approval contains {
 	"agent": "A call of critical impact needs the approval of two other people.",
 	"operator": concat("", ["impact=critical effect=", _effect]),
 	"nearest": null,
+	"values": {"impact": _impact, "effect": _effect},
 	"terms": lib.two_people(lib.approval_terms("critical")),
 } if {
 	_impact == "critical"
@@ -57,6 +59,7 @@ require_approval contains {
 	"agent": "What cannot be undone needs a person's approval.",
 	"operator": concat("", ["effect=irreversible impact=", _impact]),
 	"nearest": null,
+	"values": {"impact": _impact, "effect": _effect},
 	"terms": lib.approval_terms(_impact),
 } if {
 	_effect == "irreversible"

@@ -28,6 +28,7 @@ deny contains {
 	"agent": "The isolation this call needs is not available here. Do it another way.",
 	"operator": concat("", ["needs isolation ", _needed, "; see `wardline doctor`"]),
 	"nearest": null,
+	"values": {"needed": _needed, "available": input.context.environment.isolation},
 } if {
 	_needed != "none"
 	not lib.isolation_available(_needed)
@@ -43,6 +44,7 @@ deny contains {
 	"agent": "This tool shares its sandbox with earlier calls, which no call of this impact may.",
 	"operator": "declare the tool stateful=False, or of low or medium impact",
 	"nearest": null,
+	"values": {"stateful": true, "impact": input.action.properties.impact},
 } if {
 	input.resource.properties.stateful == true
 	not lib.ordinary_impact

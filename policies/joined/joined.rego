@@ -159,13 +159,13 @@ _entry_formed("allow", entry) if is_string(entry)
 
 _entry_formed("deny", entry) if {
 	is_object(entry)
-	object.keys(entry) == {"code", "agent", "operator", "nearest"}
+	object.keys(entry) - {"values"} == {"code", "agent", "operator", "nearest"}
 	_voices(entry)
 }
 
 _entry_formed("require_approval", entry) if {
 	is_object(entry)
-	object.keys(entry) == {"code", "agent", "operator", "nearest", "terms"}
+	object.keys(entry) - {"values"} == {"code", "agent", "operator", "nearest", "terms"}
 	_voices(entry)
 	_terms_formed(entry.terms)
 }
@@ -182,6 +182,7 @@ _voices(entry) if {
 	is_string(entry.code)
 	is_string(entry.agent)
 	is_string(entry.operator)
+	is_object(object.get(entry, "values", {}))
 }
 
 _terms_formed(terms) if terms == null

@@ -100,19 +100,18 @@ _permit := {
 _refusal(entries, rules, obligations, access_request) := {
 	"decision": false,
 	"context": {
-		"reasons": _ordered({_reason(entry) | some entry in entries}, "code"),
+		"reasons": _reasons({object.remove(entry, ["terms"]) | some entry in entries}),
 		"obligations": obligations,
 		"access_request": access_request,
 		"rules": sort(rules),
 	},
 }
 
-_reason(entry) := {
-	"code": entry.code,
-	"agent": entry.agent,
-	"operator": entry.operator,
-	"nearest": entry.nearest,
-}
+# A call can name a hundred paths, and each is a reason of its own: eight of one code are told.
+_reasons(said) := [reason |
+	some code in sort(_codes(said))
+	some reason in array.slice(sort([each | some each in said; each.code == code]), 0, 8)
+]
 
 _ordered(entries, key) := [entry |
 	some [_, entry] in sort([[candidate[key], candidate] | some candidate in entries])

@@ -41,6 +41,7 @@ require_approval contains {
 	"agent": "This recipient is not on the list, so a person has to approve the call.",
 	"operator": concat("", ["argument ", target.argument, " is not in tables.messaging"]),
 	"nearest": null,
+	"values": _recipient_values(target),
 	"terms": lib.approval_terms(input.action.properties.impact),
 } if {
 	lib.reaches_out
@@ -60,6 +61,7 @@ require_approval contains {
 	"agent": "This text carries an address from data that is not trusted, so a person has to approve.",
 	"operator": concat("", ["text at ", pointer, " carries from an untrusted output: ", concat(", ", leaf.carries)]),
 	"nearest": {"argument": split(trim_prefix(pointer, "/"), "/")[0], "without": leaf.carries},
+	"values": {"pointer": pointer, "carries": leaf.carries},
 	"terms": lib.approval_terms(input.action.properties.impact),
 } if {
 	lib.reaches_out
@@ -87,7 +89,14 @@ deny contains {
 	"agent": "This tool is declared to read and names a recipient, so it cannot be used.",
 	"operator": concat("", ["argument ", target.argument, " is a recipient under effect read"]),
 	"nearest": null,
+	"values": object.union(_recipient_values(target), {"effect": "read"}),
 } if {
 	input.action.properties.effect == "read"
 	some target in _recipients
+}
+
+_recipient_values(target) := {
+	"argument": target.argument,
+	"scheme": target.scheme,
+	"recipient": target.address,
 }

@@ -32,6 +32,7 @@ deny contains {
 	"agent": "This address is inside a private network and may not be used. Use a public host.",
 	"operator": concat("", ["argument ", target.argument, " is ", target.address_class]),
 	"nearest": null,
+	"values": _host_values(target),
 } if {
 	some target in _hosts
 	not lib.host_public(target)
@@ -44,6 +45,7 @@ deny contains {
 	"agent": "This host is not on the list of allowed hosts. Use one that is, or ask for it.",
 	"operator": concat("", ["argument ", target.argument, " is not in tables.network.hosts"]),
 	"nearest": null,
+	"values": _host_values(target),
 } if {
 	some target in _hosts
 	lib.host_public(target)
@@ -58,11 +60,28 @@ deny contains {
 	"agent": "This host may not be reached this way. Use https on its usual port.",
 	"operator": concat("", ["argument ", target.argument, " has an unlisted scheme or port"]),
 	"nearest": {"argument": target.argument, "scheme": "https"},
+	"values": object.union(_host_values(target), {
+		"schemes": object.get(_entry(target.host), "schemes", []),
+		"ports": object.get(_entry(target.host), "ports", []),
+	}),
 } if {
 	some target in _hosts
 	lib.host_public(target)
 	_known(target.host)
 	not lib.host_listed(target)
 }
+
+_host_values(target) := {
+	"argument": target.argument,
+	"host": target.host,
+	"scheme": target.scheme,
+	"port": target.port,
+	"address_class": target.address_class,
+}
+
+_entry(host) := entry if {
+	entry := data.wardline.tables.network.hosts[host]
+	is_object(entry)
+} else := {}
 
 _known(host) if data.wardline.tables.network.hosts[host]

@@ -31,6 +31,7 @@ deny contains {
 	"agent": "This run needs a plan before its first call. Declare one.",
 	"operator": "plan.required is true and no plan is declared",
 	"nearest": null,
+	"values": {"required": true, "verdict": null},
 } if {
 	_plan.required == true
 	_plan.verdict == null
@@ -43,6 +44,7 @@ require_approval contains {
 	"agent": text,
 	"operator": concat("", ["plan verdict ", verdict]),
 	"nearest": {"deviation": _plan.detail},
+	"values": {"verdict": verdict, "step": object.get(_plan, "step", null)},
 	"terms": lib.approval_terms(input.action.properties.impact),
 } if {
 	verdict := _plan.verdict

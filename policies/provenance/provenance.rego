@@ -34,6 +34,7 @@ require_approval contains {
 	"agent": "The request does not lead to this value, so a person has to approve. Declare a plan first, or look the value up by what was asked for.",
 	"operator": concat("", ["control argument ", argument, " is genuine, and nothing the person said leads to it"]),
 	"nearest": {"argument": argument, "origin": ["user", "plan"]},
+	"values": _origin_values(argument),
 	"terms": lib.approval_terms(input.action.properties.impact),
 } if {
 	_acts
@@ -52,6 +53,7 @@ require_approval contains {
 	"agent": "This call names nothing that could be traced to the request, so a person has to approve.",
 	"operator": "an effect without any control argument, that no plan declares",
 	"nearest": null,
+	"values": {"effect": input.action.properties.effect, "impact": input.action.properties.impact},
 	"terms": lib.approval_terms(input.action.properties.impact),
 } if {
 	_acts
@@ -73,6 +75,7 @@ deny contains {
 	"agent": "This argument comes from untrusted data. Take it from the request or the plan.",
 	"operator": concat("", ["control argument ", argument, " has an untrusted origin"]),
 	"nearest": {"argument": argument, "origin": ["user", "plan"]},
+	"values": _origin_values(argument),
 } if {
 	_guarded
 	some argument in _untrusted
@@ -86,6 +89,7 @@ deny contains {
 	"agent": "Where this argument comes from was not recorded, so the call cannot be judged.",
 	"operator": concat("", ["control argument ", argument, " has no provenance"]),
 	"nearest": null,
+	"values": {"argument": argument},
 } if {
 	_guarded
 	some argument in input.resource.properties.control
@@ -100,6 +104,7 @@ require_approval contains {
 	"agent": "This argument was chosen by data that is not trusted, so a person has to approve.",
 	"operator": concat("", ["control argument ", argument, " is listed, but of untrusted origin"]),
 	"nearest": {"argument": argument, "origin": ["user", "plan"]},
+	"values": _origin_values(argument),
 	"terms": lib.approval_terms(input.action.properties.impact),
 } if {
 	_guarded
@@ -119,6 +124,7 @@ require_approval contains {
 	"agent": "Where this argument comes from is not known, so a person has to approve.",
 	"operator": concat("", ["control argument ", argument, " has an unknown origin"]),
 	"nearest": {"argument": argument, "origin": ["user", "plan"]},
+	"values": _origin_values(argument),
 	"terms": lib.approval_terms(input.action.properties.impact),
 } if {
 	_guarded
@@ -180,6 +186,24 @@ _vouched contains argument if {
 	some [argument, _] in _control_leaves
 	not argument in _untrusted
 	not argument in _unknown
+}
+
+# Where the argument's values came from: the tools, and the entries of the record. Never the
+# values themselves, which may be texts of others.
+_origin_values(argument) := {
+	"argument": argument,
+	"origins": sort({leaf.origin | some [name, leaf] in _control_leaves; name == argument}),
+	"sources": sort({leaf.source |
+		some [name, leaf] in _control_leaves
+		name == argument
+		is_string(leaf.source)
+	}),
+	"entries": sort({leaf.from.entry |
+		some [name, leaf] in _control_leaves
+		name == argument
+		is_object(leaf.from)
+		is_number(leaf.from.entry)
+	}),
 }
 
 _traced contains argument if some [argument, _] in _leaves

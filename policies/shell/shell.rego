@@ -32,6 +32,7 @@ deny contains {
 	"agent": "A command given as one text is not run. Give a list: the program, then its words.",
 	"operator": concat("", ["argument ", target.argument, " would be read by a shell"]),
 	"nearest": {"argument": target.argument, "form": ["program", "word", "..."]},
+	"values": _command_values(target),
 } if {
 	some target in _commands
 	target.shell == true
@@ -44,6 +45,7 @@ deny contains {
 	"agent": "This program may not be run. Call the program that does the work by itself.",
 	"operator": concat("", ["argument ", target.argument, " starts a denied program"]),
 	"nearest": null,
+	"values": object.union(_command_values(target), {"denied": _denied(target)}),
 } if {
 	some target in _commands
 	target.shell == false
@@ -58,6 +60,7 @@ deny contains {
 	"agent": "This tool is declared to do less than run commands, so it cannot be used.",
 	"operator": concat("", ["argument ", target.argument, " is a command under effect ", _effect]),
 	"nearest": null,
+	"values": object.union(_command_values(target), {"effect": _effect}),
 } if {
 	some target in _commands
 	target.declared == false
@@ -71,6 +74,7 @@ require_approval contains {
 	"agent": "What this command will run cannot be told before, so a person has to approve. Name the program and its words instead.",
 	"operator": concat("", ["argument ", target.argument, " starts what only running it would show"]),
 	"nearest": {"argument": target.argument, "form": ["program", "word", "..."]},
+	"values": _command_values(target),
 	"terms": lib.approval_terms(input.action.properties.impact),
 } if {
 	some target in _commands
@@ -98,6 +102,7 @@ deny contains {
 	"agent": "Commands run in a sandbox only, and there is none here. Do it without a command.",
 	"operator": "environment.isolation lacks tables.shell.isolation; see `wardline doctor`",
 	"nearest": null,
+	"values": {"needed": _needed, "available": input.context.environment.isolation},
 } if {
 	count(_commands) > 0
 	not _sandbox
@@ -131,6 +136,25 @@ _program_words(target) := {word |
 	some name in names
 	some word in {lower(name), split(lower(name), ".")[0]}
 }
+
+# Names of programs only: the words after them may hold anything.
+_command_values(target) := {
+	"argument": target.argument,
+	"program": target.program,
+	"shell": target.shell,
+	"complete": target.complete,
+}
+
+_denied(target) := sort({word |
+	some word in _program_words(target)
+	word in {name | some name in _table.denied_programs}
+}) if {
+	is_string(target.program)
+} else := []
+
+default _needed := null
+
+_needed := _table.isolation if is_string(_table.isolation)
 
 _sandbox if {
 	count(_commands) > 0

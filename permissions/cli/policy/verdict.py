@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from permissions.approval.console import compared
 from permissions.authoring.trial import verdict_of
 from permissions.authoring.why import fired_rules, nearly_allowed
 from permissions.cli.policy.folder import shown
@@ -44,12 +45,8 @@ def print_verdict(
         said = f"{terms.quorum} {people} of {' or '.join(terms.approvers)}"
         apart = ", and not who asks" if terms.separation_of_duties else ""
         typer.echo(shown(f"  approve     {said}{apart}"))
-    for reason in decided.reasons:
-        typer.echo(shown(f"  reason      {reason.code}: {reason.agent}"))
-        if reason.operator:
-            typer.echo(shown(f"              {reason.operator}"))
-        if reason.nearest is not None:
-            typer.echo(shown(f"              nearest: {json.dumps(reason.nearest)}"))
+    for line in _reasons(decided):
+        typer.echo(line)
     if allowed is not None:
         typer.echo(shown(f"  allowed     {json.dumps(allowed)}"))
     for each in decided.obligations:
@@ -60,6 +57,17 @@ def print_verdict(
     for rule in (*fired, *near):
         for line in _rule(rule):
             typer.echo(shown(line))
+
+
+def _reasons(decided: Decision) -> Iterator[str]:
+    for reason in decided.reasons:
+        yield shown(f"  reason      {reason.code}: {reason.agent}")
+        if reason.operator:
+            yield shown(f"              {reason.operator}")
+        if reason.values:
+            yield f"              compared: {compared(reason.values)}"
+        if reason.nearest is not None:
+            yield shown(f"              nearest: {json.dumps(reason.nearest)}")
 
 
 def _rule(rule: Traced) -> Iterator[str]:

@@ -18,6 +18,8 @@ _MEMBERS = {
 }
 """The members of an entry, and whether each is a text. Terms of approvals are always looked at:
 they come from a table."""
+_MAY_HAVE = {"deny": {"values"}, "obligations": set[str]()}
+"""Members that an entry can do without."""
 
 
 def is_plainly_formed(kind: str, rule: Rule, names: Names) -> bool:
@@ -32,12 +34,12 @@ def is_plainly_formed(kind: str, rule: Rule, names: Names) -> bool:
         return False
     keys = [string_constant(key) for key in entry.terms[::2]]
     values = dict(zip(keys, entry.terms[1::2], strict=True))
-    if len(keys) != len(values) or values.keys() != wanted.keys():
+    if len(keys) != len(values) or values.keys() - _MAY_HAVE[kind] != wanted.keys():
         return False
     texts = [values[name] for name, is_text in wanted.items() if is_text]
-    properties = values.get("properties")
-    return all(_is_text(text, rule, names) for text in texts) and (
-        properties is None or properties.kind == "object"
+    objects = [values[name] for name in ("properties", "values") if name in values]
+    return all(_is_text(text, rule, names) for text in texts) and all(
+        each.kind == "object" for each in objects
     )
 
 

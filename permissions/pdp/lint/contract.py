@@ -37,6 +37,8 @@ _ENTRIES = {
     "require_approval": _VOICES | {"terms"},
     "obligations": frozenset({"id", "type", "properties"}),
 }
+_MAY_HAVE = {"deny": {"values"}, "require_approval": {"values"}}
+"""Members that an entry can do without."""
 _LITERALS = ("string", "number", "boolean", "null")
 
 
@@ -116,6 +118,8 @@ def _entry(module: Module, rule: Rule, name: str) -> Iterator[Finding]:
     for value in rule.values:
         wanted = _ENTRIES.get(name)
         found = _members(value)
+        if found is not None:
+            found -= _MAY_HAVE.get(name, set())
         if value.kind in (*_LITERALS, "array", "set", "object") and (
             (name == "allow") != (value.kind == "string")
             or (name != "allow" and value.kind != "object")

@@ -55,6 +55,7 @@ deny contains {
 	"agent": "This run changed too many files to be judged, so none is kept. Change fewer at a time.",
 	"operator": "the list of changes was cut",
 	"nearest": null,
+	"values": {"complete": false, "listed": count(_set.changes)},
 } if {
 	_set.complete == false
 }
@@ -66,6 +67,7 @@ deny contains {
 	"agent": "This run made files that may not leave its sandbox, so no change is kept.",
 	"operator": "devices, planted links or the like are among the changes",
 	"nearest": null,
+	"values": {"refused": _set.refused},
 } if {
 	_set.refused > 0
 }
@@ -77,6 +79,7 @@ deny contains {
 	"agent": "Others changed the same files meanwhile, so no change is kept. Do it again.",
 	"operator": "paths changed in the workspace after the run began",
 	"nearest": null,
+	"values": {"conflicts": _set.conflicts},
 } if {
 	_set.conflicts > 0
 }
@@ -88,9 +91,10 @@ deny contains {
 	"agent": "This run changed a file that steers other programs or may hold secrets, so no change is kept.",
 	"operator": "a path is protected, or has a name of tables.filesystem",
 	"nearest": null,
+	"values": {"paths": _first(paths)},
 } if {
-	some change in _set.changes
-	_protected(change)
+	paths := {change.path | some change in _set.changes; _protected(change)}
+	count(paths) > 0
 }
 
 # METADATA
@@ -100,6 +104,7 @@ deny contains {
 	"agent": "This tool is declared to read and changed files, so no change is kept.",
 	"operator": "effect=read with changes",
 	"nearest": null,
+	"values": {"effect": "read", "changes": count(_set.changes)},
 } if {
 	_effect == "read"
 	count(_set.changes) > 0
@@ -107,35 +112,35 @@ deny contains {
 
 # METADATA
 # title: Deletions are seen by a person
-require_approval contains _ask("changes.deletions", "This run deleted files; a person has to look at it.") if {
+require_approval contains _ask("changes.deletions", "This run deleted files; a person has to look at it.", {"deleted": _set.counts.deleted, "limit": _limit("deletions")}) if {
 	_set.counts.deleted > _table.without_person.deletions
 }
 
 # METADATA
 # title: Many changes are seen by a person
-require_approval contains _ask("changes.many", "This run changed many files; a person has to look at it.") if {
+require_approval contains _ask("changes.many", "This run changed many files; a person has to look at it.", _many) if {
 	not _few
 }
 
 # METADATA
 # title: Large changes that the call did not name are seen by a person
-require_approval contains _ask("changes.large", "This run wrote much; a person has to look at it.") if {
+require_approval contains _ask("changes.large", "This run wrote much; a person has to look at it.", _much) if {
 	not _small
 	not _all_declared
 }
 
 # METADATA
 # title: Programs are seen by a person, those that were one before, too
-require_approval contains _ask("changes.executable", "This run made or changed a program; a person has to look at it.") if {
-	some change in _set.changes
-	_is_program(change)
+require_approval contains _ask("changes.executable", "This run made or changed a program; a person has to look at it.", {"paths": _first(paths)}) if {
+	paths := {change.path | some change in _set.changes; _is_program(change)}
+	count(paths) > 0
 }
 
 # METADATA
 # title: Other permissions of what was there, and what everybody may write, are seen by a person
-require_approval contains _ask("changes.permissions", "This run changed who may read or write a file or folder; a person has to look at it.") if {
-	some change in _set.changes
-	_opens(change)
+require_approval contains _ask("changes.permissions", "This run changed who may read or write a file or folder; a person has to look at it.", {"paths": _first(paths)}) if {
+	paths := {change.path | some change in _set.changes; _opens(change)}
+	count(paths) > 0
 }
 
 # METADATA
@@ -143,30 +148,28 @@ require_approval contains _ask("changes.permissions", "This run changed who may 
 # description: |
 #   A folder with these files is a bare repository to git, whatever its name, and its
 #   configuration names programs that the next git command in there runs.
-require_approval contains _ask("changes.repository", "This run changed files that make a folder a git repository; a person has to look at it.") if {
-	some change in _set.changes
-	parts := split(lower(change.path), "/")
-	parts[count(parts) - 1] in {"head", "config", "config.worktree", "commondir", "gitdir"}
+require_approval contains _ask("changes.repository", "This run changed files that make a folder a git repository; a person has to look at it.", {"paths": _first(paths)}) if {
+	paths := {change.path | some change in _set.changes; _of_repository(change)}
+	count(paths) > 0
 }
 
 # METADATA
 # title: Hidden files are seen by a person
-require_approval contains _ask("changes.hidden", "This run changed hidden files; a person has to look at it.") if {
-	some change in _set.changes
-	some part in split(change.path, "/")
-	startswith(part, ".")
+require_approval contains _ask("changes.hidden", "This run changed hidden files; a person has to look at it.", {"paths": _first(paths)}) if {
+	paths := {change.path | some change in _set.changes; _is_hidden(change)}
+	count(paths) > 0
 }
 
 # METADATA
 # title: Files that somebody runs later are seen by a person
-require_approval contains _ask("changes.runs_later", "This run changed files that others run later; a person has to look at it.") if {
-	some change in _set.changes
-	lib.runs_later(change.path)
+require_approval contains _ask("changes.runs_later", "This run changed files that others run later; a person has to look at it.", {"paths": _first(paths)}) if {
+	paths := {change.path | some change in _set.changes; lib.runs_later(change.path)}
+	count(paths) > 0
 }
 
 # METADATA
 # title: What a call of high impact changed is seen by a person
-require_approval contains _ask("changes.needs_person", "What a call of high impact changed needs a person's approval.") if {
+require_approval contains _ask("changes.needs_person", "What a call of high impact changed needs a person's approval.", _risk) if {
 	_impact == "high"
 }
 
@@ -174,14 +177,41 @@ require_approval contains _ask("changes.needs_person", "What a call of high impa
 # title: What a call of critical impact changed is seen by two
 require_approval contains object.union(entry, {"terms": lib.two_people(entry.terms)}) if {
 	_impact == "critical"
-	entry := _ask("changes.needs_two", "What a call of critical impact changed needs the approval of two other people.")
+	entry := _ask("changes.needs_two", "What a call of critical impact changed needs the approval of two other people.", _risk)
 }
 
-_ask(code, agent) := {
+_risk := {"impact": _impact, "effect": _effect}
+
+_many := {
+	"changes": count(_set.changes),
+	"limit": _limit("changes"),
+	"unseen": _unseen_or_null("files"),
+	"run_limit": _limit("run_changes"),
+}
+
+_much := {
+	"bytes": _set.bytes,
+	"limit": _limit("bytes"),
+	"unseen": _unseen_or_null("bytes"),
+	"run_limit": _limit("run_bytes"),
+}
+
+_limit(name) := limit if {
+	limit := _table.without_person[name]
+} else := null
+
+_unseen_or_null(what) := used if {
+	used := _unseen(what)
+} else := null
+
+_first(paths) := array.slice(sort(paths), 0, 8)
+
+_ask(code, agent, values) := {
 	"code": code,
 	"agent": agent,
 	"operator": concat("", ["impact=", _impact, " effect=", _effect]),
 	"nearest": null,
+	"values": values,
 	"terms": lib.approval_terms(_impact),
 }
 
@@ -227,6 +257,16 @@ _covers(relative, _) if relative == "."
 _covers(relative, path) if path == relative
 
 _covers(relative, path) if startswith(path, concat("", [relative, "/"]))
+
+_of_repository(change) if {
+	parts := split(lower(change.path), "/")
+	parts[count(parts) - 1] in {"head", "config", "config.worktree", "commondir", "gitdir"}
+}
+
+_is_hidden(change) if {
+	some part in split(change.path, "/")
+	startswith(part, ".")
+}
 
 _is_program(change) if change.executable == true
 

@@ -43,6 +43,7 @@ deny contains {
 	"agent": "This name is an internal one and may not be reached. Use a public host.",
 	"operator": "the host has no dot, or an ending of tables.egress.internal_endings",
 	"nearest": null,
+	"values": {"host": _host, "port": input.resource.properties.port},
 } if {
 	_internal
 	not _own
@@ -56,6 +57,7 @@ deny contains {
 	"agent": "This host was closed by an operator. Go on without it.",
 	"operator": "the host, or a domain above it, is in tables.egress.closed",
 	"nearest": null,
+	"values": {"host": _host, "closed": closed},
 } if {
 	some closed in _table.closed
 	_within(closed)
@@ -68,6 +70,7 @@ deny contains {
 	"agent": "This tool is declared to read and made a request that changes something.",
 	"operator": "effect=read with a method that is not in tables.egress.read_methods",
 	"nearest": null,
+	"values": {"host": _host, "method": method, "effect": "read"},
 } if {
 	input.action.properties.effect == "read"
 	method := input.resource.properties.method
@@ -85,6 +88,7 @@ require_approval contains {
 	"agent": "After untrusted data was read, this code may reach the host only in a call that a person approved.",
 	"operator": concat("", ["labels untrusted, effect=", effect, ", host not in tables.egress.untrusted.hosts"]),
 	"nearest": null,
+	"values": {"host": _host, "effect": effect, "labels": input.context.labels},
 	"terms": lib.approval_terms(input.action.properties.impact),
 } if {
 	"untrusted" in input.context.labels
