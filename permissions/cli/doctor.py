@@ -18,9 +18,9 @@ from permissions.approval.console import visible
 from permissions.cli.program import EXIT_FAILED, EXIT_UNAVAILABLE
 from permissions.cli.tools_of import unmarked_in
 from permissions.errors import BrokerError, ConfigError, PolicyLoadError
-from permissions.pdp.bundle import load_bundle
 from permissions.setup.config import BrokerConfig
 from permissions.setup.layout import StateLayout
+from permissions.setup.policies import load_policies
 from permissions.setup.sandboxes import profiles, unusable_profiles
 from permissions.setup.settings_file import settings_file
 from permissions.setup.trust import TrustList
@@ -102,7 +102,7 @@ def _own(named: Path | None) -> Iterator[Finding]:
     yield from _keys(config)
     try:
         approvers = Approvers.from_config(config.approvers)
-        bundle = load_bundle(config.pdp.policies, overlay=config.pdp.overlay)
+        bundle = load_policies(config).bundle
         yield _usable("approvers", _said_of(approvers, bundle.data))
     except PolicyLoadError as err:
         yield _unusable("policies", str(err), "mend the folder that [pdp] names")

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from permissions import files
 from permissions.errors import PolicyLoadError, SigningError
@@ -31,7 +31,7 @@ from permissions.pdp.table_schemas import table_faults
 from permissions.signing.canonical import canonical, digest, digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from permissions.model import Digest, JsonObject, JsonValue
 
@@ -79,7 +79,11 @@ class PolicyBundle:
             revision = digest_of({"data": digest(canonical(data)), "modules": hashes})
         except (SigningError, UnicodeEncodeError) as err:
             raise PolicyLoadError(
-                [_finding("data", "bundle.unrepresentable", str(err), "use plain JSON values")]
+                [
+                    bundle_finding(
+                        "data", "bundle.unrepresentable", str(err), "use plain JSON values"
+                    )
+                ]
             ) from err
         return cls(
             modules=MappingProxyType(dict(modules)),
@@ -143,7 +147,7 @@ def load_bundle(folder: Path | None = None, *, overlay: Path | None = None) -> P
                 _add_table(tables, path, text, findings)
     if not modules:
         findings.append(
-            _finding(
+            bundle_finding(
                 str(folder or "shipped policies"),
                 "bundle.empty",
                 "no .rego module was found",
@@ -153,6 +157,30 @@ def load_bundle(folder: Path | None = None, *, overlay: Path | None = None) -> P
     if findings:
         raise PolicyLoadError(findings)
     return PolicyBundle.of(modules, {"wardline": {"tables": tables}}, tests)
+
+
+def bundle_of_texts(texts: Mapping[str, bytes], tables: JsonObject) -> PolicyBundle:
+    """A bundle from files that are in memory, held to the same limits as those of a folder.
+
+    Args:
+        texts: the `.rego` files by path; those that end in `_test.rego` are tests.
+        tables: by name.
+
+    Raises:
+        PolicyLoadError: a file is too large or no UTF-8, or a table is none.
+    """
+    findings: list[str] = []
+    modules: dict[str, str] = {}
+    tests: dict[str, str] = {}
+    for path, raw in sorted(texts.items()):
+        if (text := _text(path, raw, MAX_MODULE_BYTES, findings)) is not None:
+            (tests if path.endswith("_test.rego") else modules)[path] = text
+    known: JsonObject = {}
+    for name, table in tables.items():
+        _check_table(known, f"data/{name}.json", table, findings)
+    if findings:
+        raise PolicyLoadError(findings)
+    return PolicyBundle.of(modules, {"wardline": {"tables": known}}, tests)
 
 
 _SHARED = frozenset(map(PurePosixPath, ("main", "joined", "lib", "contract")))
@@ -165,7 +193,7 @@ def _room(path: str) -> PurePosixPath:
 
 
 def _closed(path: str) -> str:
-    return _finding(
+    return bundle_finding(
         path,
         "bundle.closed",
         f"`{_room(path)}` belongs to the policies below the overlay",
@@ -198,12 +226,12 @@ def load_revision(folder: Path, revision: Digest) -> PolicyBundle:
     """
     path = _revision_path(folder, revision)
     try:
-        document = _strict_json(path.read_text("utf-8"))
+        document = strict_json(path.read_text("utf-8"))
         bundle = PolicyBundle.of(document["modules"], document["data"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
         raise PolicyLoadError(
             [
-                _finding(
+                bundle_finding(
                     path.name,
                     "bundle.unreadable",
                     f"no saved bundle of revision {revision[:80]!r} ({type(err).__name__})",
@@ -214,7 +242,7 @@ def load_revision(folder: Path, revision: Digest) -> PolicyBundle:
     if bundle.revision != revision:
         raise PolicyLoadError(
             [
-                _finding(
+                bundle_finding(
                     path.name,
                     "bundle.altered",
                     f"its content has revision {bundle.revision}",
@@ -230,7 +258,7 @@ def _revision_path(folder: Path, revision: Digest) -> Path:
     if len(name) != 64 or not set(name) <= set("0123456789abcdef"):
         raise PolicyLoadError(
             [
-                _finding(
+                bundle_finding(
                     str(folder),
                     "bundle.revision",
                     f"{revision[:80]!r} is no revision",
@@ -245,7 +273,7 @@ def _texts(root: Path, findings: list[str]) -> Iterator[tuple[str, str]]:
     base = root.resolve()
     if not base.is_dir():
         findings.append(
-            _finding(str(root), "bundle.missing", "no such folder", "check the path")
+            bundle_finding(str(root), "bundle.missing", "no such folder", "check the path")
         )
         return
     total = 0
@@ -255,20 +283,29 @@ def _texts(root: Path, findings: list[str]) -> Iterator[tuple[str, str]]:
         try:
             with path.open("rb") as file:
                 raw = file.read(limit + 1)
-            text = raw.decode()
-        except UnicodeDecodeError:
-            findings.append(_finding(name, "bundle.encoding", "not UTF-8", "save it as UTF-8"))
-            continue
         except OSError as err:
-            findings.append(_finding(name, "bundle.unreadable", err.strerror or "", "check it"))
-            continue
-        total += len(raw)
-        if len(raw) > limit or total > MAX_BUNDLE_BYTES:
             findings.append(
-                _finding(name, "bundle.size", f"more than {limit:,} bytes", "split the policy")
+                bundle_finding(name, "bundle.unreadable", err.strerror or "", "check it")
             )
             continue
-        yield name, text
+        total += len(raw)
+        room = limit if total <= MAX_BUNDLE_BYTES else 0
+        if (text := _text(name, raw, room, findings)) is not None:
+            yield name, text
+
+
+def _text(name: str, raw: bytes, limit: int, findings: list[str]) -> str | None:
+    if len(raw) > limit:
+        what = f"more than {limit or MAX_BUNDLE_BYTES:,} bytes"
+        findings.append(bundle_finding(name, "bundle.size", what, "split the policy"))
+        return None
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        findings.append(
+            bundle_finding(name, "bundle.encoding", "not UTF-8", "save it as UTF-8")
+        )
+        return None
 
 
 def _files(base: Path, findings: list[str]) -> Iterator[Path]:
@@ -281,7 +318,7 @@ def _files(base: Path, findings: list[str]) -> Iterator[Path]:
         folder = Path(here)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         findings.extend(
-            _finding(
+            bundle_finding(
                 (folder / name).relative_to(base).as_posix(),
                 "bundle.link",
                 "a linked folder",
@@ -297,7 +334,7 @@ def _files(base: Path, findings: list[str]) -> Iterator[Path]:
                 continue
             if not path.resolve().is_relative_to(base) or not path.is_file():
                 findings.append(
-                    _finding(
+                    bundle_finding(
                         path.relative_to(base).as_posix(),
                         "bundle.link",
                         "a link out of its folder, or no regular file",
@@ -309,29 +346,51 @@ def _files(base: Path, findings: list[str]) -> Iterator[Path]:
 
 
 def _add_table(tables: JsonObject, path: str, text: str, findings: list[str]) -> None:
+    try:
+        table = strict_json(text)
+    except (ValueError, RecursionError) as err:
+        problem = str(err)[:200]
+        findings.append(
+            bundle_finding(path, "bundle.json", problem, "write strict JSON (RFC 8259)")
+        )
+        return
+    _check_table(tables, path, table, findings)
+
+
+def _check_table(tables: JsonObject, path: str, table: JsonValue, findings: list[str]) -> None:
     name = PurePosixPath(path).stem
     if not name.isidentifier() or not name.isascii():
         findings.append(
-            _finding(
+            bundle_finding(
                 path, "bundle.table", f"{name[:80]!r} is no table name", "use a_to_z names"
             )
         )
         return
-    try:
-        table = _strict_json(text)
-    except (ValueError, RecursionError) as err:
-        problem = str(err)[:200]
-        findings.append(_finding(path, "bundle.json", problem, "write strict JSON (RFC 8259)"))
-        return
     findings.extend(
-        _finding(path, "bundle.table", f"{where}: {what}", fix)
+        bundle_finding(path, "bundle.table", f"{where}: {what}", fix)
         for where, what, fix in table_faults(name, table)
     )
     tables[name] = table
 
 
-def _strict_json(text: str) -> JsonValue:
-    return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+def strict_json(text: str, *, number: Callable[[str], Any] | None = None) -> Any:
+    """JSON without a key twice and without NaN.
+
+    Args:
+        text: the JSON.
+        number: reads a number of its text; int or float by default.
+
+    Raises:
+        ValueError: it is none.
+        RecursionError: it is nested too deeply.
+    """
+    return json.loads(
+        text,
+        object_pairs_hook=_unique,
+        parse_constant=_refuse_constant,
+        parse_int=number,
+        parse_float=number,
+    )
 
 
 def _unique(pairs: list[tuple[str, JsonValue]]) -> JsonObject:
@@ -345,5 +404,6 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _finding(path: str, code: str, what: str, fix: str) -> str:
+def bundle_finding(path: str, code: str, what: str, fix: str) -> str:
+    """One line of a `PolicyLoadError` about a file as a whole."""
     return f"{path}:1:1: {code}: {what}; {fix}"

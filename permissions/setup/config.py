@@ -46,11 +46,23 @@ class PdpConfig(_Section):
         default="embedded", description="The embedded evaluator, or a running OPA server."
     )
     policies: Path | None = Field(
-        default=None, description="Folder of policies to use instead of the shipped ones."
+        default=None,
+        description="Folder of policies, or a bundle that `wardline policy build` made, to use"
+        " instead of the shipped ones.",
     )
     overlay: Path | None = Field(
         default=None,
         description="Folder that is added to the policies, file by file: your tables and packages.",
+    )
+    bundle_keys: tuple[Path, ...] = Field(
+        default=(),
+        description="Public keys, one file each (PEM). With any, `policies` has to be a bundle"
+        " that one of them signed, and nothing is put on top of it.",
+    )
+    refuse_older: bool = Field(
+        default=False,
+        description="Accept a bundle only when its sequence is above that of the last one"
+        " accepted here, or it is that one. Needs `bundle_keys`.",
     )
     soft_deadline_ms: int = Field(
         default=50, ge=1, le=10_000, description="Embedded: a slower answer is logged."

@@ -30,9 +30,10 @@ from permissions.execution.secret_files import SecretFiles
 from permissions.execution.session_pool import SessionPool
 from permissions.logs import get_logger
 from permissions.obligations import budget
-from permissions.pdp.bundle import load_bundle, save_bundle, shipped_folder
+from permissions.pdp.bundle import save_bundle, shipped_folder
 from permissions.pdp.embedded.pdp import EmbeddedPdp
 from permissions.setup.layout import StateLayout, control_plane, log_signer
+from permissions.setup.policies import AcceptedPolicies, load_policies
 from permissions.setup.renewal import LOG_NAME, log_memories
 from permissions.setup.sandboxes import (
     available,
@@ -97,7 +98,11 @@ async def open_broker(
     _require_profiles(registry, config)
     layout = StateLayout(config.state)
     layout.make(config.workspace)
-    bundle = load_bundle(config.pdp.policies, overlay=config.pdp.overlay)
+    policies = load_policies(config)
+    bundle = policies.bundle
+    accepted = AcceptedPolicies(layout.accepted)
+    if config.pdp.refuse_older:
+        accepted.require_newer(policies)
     save_bundle(bundle, layout.bundles)
     kek = layout.vault_key()
     async with AsyncExitStack() as stack:
@@ -122,6 +127,7 @@ async def open_broker(
                 },
             )
         )
+        accepted.remember(policies)
         yield PermissionBroker(
             BrokerParts(
                 registry=registry,

@@ -44,6 +44,7 @@ class StateLayout:
         self.commits = root / "commits"
         self.database = root / STATE_FILE
         self.index = root / "trace.index"
+        self.accepted = root / "policies.json"
 
     @property
     def has_log(self) -> bool:
@@ -134,6 +135,7 @@ def control_plane(config: BrokerConfig) -> tuple[Path, ...]:
         config.trace.known_checkpoints,
         config.pdp.policies,
         config.pdp.overlay,
+        *config.pdp.bundle_keys,
         *(profile.authorities for profile in config.sandbox.profiles.values()),
     )
     return (config.state, *(path for path in named if path is not None))

@@ -43,7 +43,9 @@ JOINED_PATH = "joined/joined.rego"
 JOINED_DIGEST = "sha256:06f82665e9570f6f68d0ff7ddf7840c0088ac7edf4473ca2f906af0c83e3cbfd"
 """The one text of `joined` whose meaning `question` has."""
 
-_FOLDER = "linked/"
+FOLDER = "linked/"
+"""Where the composed modules stand among those of the bundle."""
+
 _NAME = "linker/"
 _FAULT = re.compile(r"(.+):(\d+):\d+: (.+)", re.DOTALL)
 
@@ -117,11 +119,11 @@ def _linked(bundle: PolicyBundle) -> LinkedBundle:
     return LinkedBundle(
         modules={
             **bundle.modules,
-            **{f"{_FOLDER}{each.name}.rego": made.text for each, made in composed.items()},
-            f"{_FOLDER}linked.rego": _sender({q.action: c for q, c in composed.items()}),
+            **{f"{FOLDER}{each.name}.rego": made.text for each, made in composed.items()},
+            f"{FOLDER}linked.rego": _sender({q.action: c for q, c in composed.items()}),
         },
         entrypoint=".".join((*ROOT, "response")),
-        lines={f"{_FOLDER}{each.name}.rego": made.lines for each, made in composed.items()},
+        lines={f"{FOLDER}{each.name}.rego": made.lines for each, made in composed.items()},
     )
 
 
