@@ -14,6 +14,7 @@
     │   ├── PdpAnswerError           it answered, but not in the contract's form
     │   └── PdpInputError            the request may not be put to it (numbers, depth, size)
     ├── PlanError                the planner: a plan that is not well-formed
+    ├── DelegationError          the program: more than it has is given, or what was revoked
     ├── StateError               the operator: the durable state cannot be opened, read, written
     ├── BudgetError              the broker's caller: an amount or reservation that makes no sense
     ├── ApprovalError            an access request that cannot be made, found or used
@@ -131,6 +132,10 @@ class ApprovalInvalidError(ApprovalError):
 
 class ApprovalUsedError(ApprovalError):
     """The approval was used once already."""
+
+
+class DelegationError(BrokerError):
+    """A delegation that is not well-formed, gives more than its giver has, or was revoked."""
 
 
 class StateError(BrokerError):

@@ -23,6 +23,9 @@ class Code(StrEnum):
     ARGUMENTS_UNREPRESENTABLE = "arguments.unrepresentable"
     CONTROL_PLANE_PROTECTED = "control_plane.protected"
     SESSION_CLOSED = "session.closed"
+    DELEGATION_EXCEEDED = "delegation.exceeded"
+    DELEGATION_EXPIRED = "delegation.expired"
+    DELEGATION_REVOKED = "delegation.revoked"
     CALL_CANCELLED = "call.cancelled"
     CALL_IN_DOUBT = "call.in_doubt"
     CALL_CHANGED = "call.changed"
@@ -69,6 +72,11 @@ _AGENT_TEXT: dict[Code, str] = {
     Code.CONTROL_PLANE_PROTECTED: "The call names a file of the broker's own: its state, keys,"
     " settings or policies. No tool reads or changes those, and nobody can approve it.",
     Code.SESSION_CLOSED: "The session of this run has ended; nothing more can be called in it.",
+    Code.DELEGATION_EXCEEDED: "This call is beyond what was given to this agent, or to those who"
+    " sent it. Keep to that, or hand the task back.",
+    Code.DELEGATION_EXPIRED: "The time for which this agent was sent is over. Hand the task back.",
+    Code.DELEGATION_REVOKED: "A person stopped this agent, or one that sent it. Nothing more can"
+    " be called.",
     Code.CALL_CANCELLED: "The caller gave up before the call had come to its end.",
     Code.CALL_IN_DOUBT: "An identical call was started before and its outcome is unknown. It"
     " is not run again; a person has to look.",

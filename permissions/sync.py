@@ -6,7 +6,13 @@ thread that calls them.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    ExitStack,
+    contextmanager,
+    suppress,
+)
 from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -24,6 +30,7 @@ if TYPE_CHECKING:
 
     from permissions.broker.broker import PermissionBroker
     from permissions.model import CallResult
+    from permissions.run.delegation import Delegation
     from permissions.run.state import RunState, SessionOptions
     from permissions.sessions.handle import LocalSession
     from permissions.setup.config import BrokerConfig
@@ -78,9 +85,32 @@ class Broker(AbstractContextManager["Broker"]):
         """Opens a session in this thread; see `permissions.sessions.open.open_session`."""
         from permissions.sessions.open import open_session
 
+        with self._entered(open_session(self._opened()[1], **options)) as session:
+            yield session
+
+    @contextmanager
+    def delegate(
+        self,
+        parent: RunState,
+        *,
+        agent: str,
+        may: Delegation | Mapping[str, Any],
+        task: str = "",
+        run: str | None = None,
+    ) -> Iterator[RunState]:
+        """Opens a sub-agent's session; see `permissions.sessions.delegate.open_delegate`."""
+        from permissions.sessions.delegate import open_delegate
+
+        broker = self._opened()[1]
+        opened = open_delegate(broker, parent, agent=agent, may=may, task=task, run=run)
+        with self._entered(opened) as session:
+            yield session
+
+    @contextmanager
+    def _entered(self, opening: AbstractAsyncContextManager[RunState]) -> Iterator[RunState]:
         portal, broker = self._opened()
         with ExitStack() as stack:
-            opened = portal.wrap_async_context_manager(open_session(broker, **options))
+            opened = portal.wrap_async_context_manager(opening)
             session = stack.enter_context(opened)
             token = CURRENT_SESSION.set(_handle(portal, broker, session))
             try:

@@ -29,6 +29,7 @@ from permissions.obligations.budget import InMemoryBudgetLedger
 from permissions.pdp.bundle import PolicyBundle, load_bundle
 from permissions.pdp.embedded.pdp import EmbeddedPdp
 from permissions.pdp.memory import ScriptedPdp
+from permissions.run.delegation_store import InMemoryDelegationStore
 from permissions.signing.keys import memory_signer
 from permissions.tools.registry import ToolRegistry
 from permissions.trace.memory import MemoryTrace
@@ -217,6 +218,7 @@ async def memory_broker(
             approval_mode=approval_mode,
             approval_wait_seconds=60,
             call_deadline_seconds=60,
+            delegations=InMemoryDelegationStore(),
             clock=clock,
             ids=ids,
             folders=Folders(None if bundle is None else SecretFiles.of(bundle.data)),

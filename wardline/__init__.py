@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         ArgumentsError,
         BrokerError,
         ConfigError,
+        DelegationError,
         NoSessionError,
         PolicyLoadError,
         ToolDefinitionError,
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
         TraceError,
     )
     from permissions.model import CallResult, Completed, Decision, Denial, Reason, Subject
+    from permissions.run.delegation import DelegatedTool, Delegation
     from permissions.run.state import RunState
+    from permissions.sessions.delegate import open_delegate
     from permissions.sessions.open import open_session
     from permissions.setup.config import BrokerConfig
     from permissions.setup.factory import open_broker
@@ -63,6 +66,9 @@ __all__ = [
     "Completed",
     "ConfigError",
     "Decision",
+    "DelegatedTool",
+    "Delegation",
+    "DelegationError",
     "Denial",
     "FreeText",
     "HostArg",
@@ -81,6 +87,7 @@ __all__ = [
     "ToolFailedError",
     "TraceError",
     "open_broker",
+    "open_delegate",
     "open_session",
     "tool",
     "tool_from_schema",
@@ -100,6 +107,9 @@ _HOMES = {
     "Completed": "permissions.model",
     "ConfigError": "permissions.errors",
     "Decision": "permissions.model",
+    "DelegatedTool": "permissions.run.delegation",
+    "Delegation": "permissions.run.delegation",
+    "DelegationError": "permissions.errors",
     "Denial": "permissions.model",
     "FreeText": "permissions.tools.targets",
     "HostArg": "permissions.tools.targets",
@@ -118,6 +128,7 @@ _HOMES = {
     "ToolFailedError": "permissions.errors",
     "TraceError": "permissions.errors",
     "open_broker": "permissions.setup.factory",
+    "open_delegate": "permissions.sessions.delegate",
     "open_session": "permissions.sessions.open",
     "tool": "permissions.tools.decorator",
     "tool_from_schema": "permissions.tools.from_schema",

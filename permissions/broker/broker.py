@@ -6,7 +6,7 @@ modules of its own.
 
  1. look up the tool (unregistered = denied) and validate the arguments with its own schema
  2. map the call to an AuthZEN evaluation request; digest the canonical arguments
- 3. verify it against the declared plan, if there is one
+ 3. verify it against what a sub-agent was given, and the declared plan, if there is one
  4. add attributes: labels, where each argument came from, budgets used, isolation at hand
  5. evaluate the policy; anything but a clear answer is a deny with a reason code
  6. if the answer is "not without a person": open an access request, wait or hand back its
@@ -45,6 +45,7 @@ from permissions.broker.call import (
     requested_call,
 )
 from permissions.broker.changes import conclude
+from permissions.broker.delegated import require_live
 from permissions.broker.denial import Refusal, refusal_of
 from permissions.broker.egress import CallConnections
 from permissions.broker.explanation import Explanation
@@ -337,8 +338,7 @@ class PermissionBroker:
     ) -> None:
         """Takes what the call uses up, then makes the record durable: the last gate."""
         parts, session = self.parts, attempt.session
-        if session.closed:  # while a person was asked
-            raise Refusal("denied", reason(Code.SESSION_CLOSED))
+        await require_live(parts, session)  # once more: a person may have been asked
         reserved = await session.budgets.reserve(session.run, admission.terms.reservations)
         if isinstance(reserved, Exhausted):
             said = f"{reserved.name}: {reserved.used} of {reserved.limit} used"
@@ -366,7 +366,7 @@ class PermissionBroker:
                 session.give_amounts_back(question)
                 await session.budgets.release(reserved)
             raise
-        session.calls += 1
+        session.count_call()
 
     def _take_turn(self, attempt: Attempt, question: Question) -> None:
         """Takes the use of its approval for a call without a key; nobody gives one back.

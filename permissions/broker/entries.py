@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from permissions.plan.model import Plan
     from permissions.plan.verdict import PlanVerdict
+    from permissions.run.delegation import Delegation
     from permissions.run.state import RunState
     from permissions.tools.definition import ToolDefinition
 
@@ -68,8 +69,14 @@ def error_text(err: BaseException) -> str:
         return "(no text)"
 
 
-def run_start(session: RunState, *, prompt: str, resumed: bool) -> TraceEntry:
-    """A session of the run began: who, on whose behalf, asked for what, with which limits."""
+def run_start(
+    session: RunState, *, prompt: str = "", task: str = "", resumed: bool
+) -> TraceEntry:
+    """A session of the run began: who, on whose behalf, asked for what, with which limits.
+
+    A sub-agent's has no prompt of a person: `task` is what the agent that sent it said.
+    """
+    contents = {"prompt": prompt, "task": task}
     return TraceEntry(
         "run.start",
         session.run,
@@ -81,7 +88,26 @@ def run_start(session: RunState, *, prompt: str, resumed: bool) -> TraceEntry:
             "workspace": str(session.workspace),
             "plan_required": session.plan_required,
         },
-        contents={"prompt": prompt.encode(errors="backslashreplace")} if prompt else {},
+        contents={
+            **{
+                name: text.encode(errors="backslashreplace")
+                for name, text in contents.items()
+                if text
+            },
+            **(
+                {} if session.delegation is None else {"delegation": session.delegation.payload}
+            ),
+        },
+    )
+
+
+def delegation(session: RunState, sent: RunState, given: Delegation) -> TraceEntry:
+    """The run sent a sub-agent: which, with what."""
+    return TraceEntry(
+        "delegation",
+        session.run,
+        body={"sent": sent.run, "tools": given.names(), "expires_at": sent.expires},
+        contents={"delegation": given.payload, "agent": sent.subject.id.encode()},
     )
 
 

@@ -220,8 +220,9 @@ def context_of(
     }
     names = {"calls", *session.limits, *used, *moving}
     used = {**session.moved, **used}
+    started = session.calls + session.delegated_calls
     # A run that goes on without a budget is counted anew by its ledger, not by its session.
-    used = {**used, "calls": max(used.get("calls", 0), session.calls)}
+    used = {**used, "calls": max(used.get("calls", 0), started)}
     return {
         "run": session.run,
         "call": call,

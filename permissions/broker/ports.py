@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from permissions.model import Evidence, Isolation
     from permissions.obligations.budget import BudgetLedger
     from permissions.pdp.base import PolicyDecisionPoint
+    from permissions.run.delegation_store import DelegationStore
     from permissions.tools.registry import ToolRegistry
     from permissions.trace.entry import TraceEntry, TraceLog
 
@@ -46,6 +47,7 @@ class BrokerParts:
         evidence: weakest evidence level of any call.
         approval_wait_seconds: longest wait for a person inside one call.
         control_plane: the broker's own files, which no call may name.
+        delegations: which runs were delegated, and which were revoked.
         folders: which folders hold secrets, for tools of this process.
         clock: microseconds since 1970 UTC.
         ids: gives a fresh id for a prefix (`run`, `call`, ...).
@@ -65,6 +67,7 @@ class BrokerParts:
     approval_mode: Literal["wait", "suspend"]
     approval_wait_seconds: float
     call_deadline_seconds: float
+    delegations: DelegationStore
     control_plane: ControlPlane = field(default_factory=ControlPlane)
     folders: Folders = field(default_factory=Folders)
     clock: Callable[[], int] = now_us

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from permissions.broker import entries
 from permissions.broker.call import Question
+from permissions.broker.delegated import require_given, require_live
 from permissions.broker.denial import Refusal
 from permissions.broker.mapping import context_of, question_document, targets_of
 from permissions.errors import ArgumentsError, SigningError
@@ -101,7 +102,9 @@ async def _question(
         raise Refusal("denied", reason(Code.CONTROL_PLANE_PROTECTED, f"it names {own}"))
     targets = await parts.folders.told(targets, definition.isolation, session.workspace)
     now = parts.clock()
-    match, provenance = session.match(definition, arguments, now=now)  # 3
+    await require_live(parts, session)  # 3
+    require_given(session, definition.name, arguments.document)
+    match, provenance = session.match(definition, arguments, now=now)
     context = context_of(  # 4
         session=session,
         call=attempt.id,

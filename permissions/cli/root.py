@@ -22,6 +22,7 @@ NOUNS = {
     "policy": "Check, test and try policies.",
     "plan": "Verify and read declared plans.",
     "request": "Read and answer access requests.",
+    "delegation": "List sub-agents, and stop them.",
     "trace": "Read, verify and replay what was recorded.",
     "eval": "Measure attacks let through and honest work held up.",
     "sandbox": "Build, list, probe and clean up sandboxes.",

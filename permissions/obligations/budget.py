@@ -4,6 +4,9 @@ Every amount is a whole number in the budget's own smallest unit (calls, cents, 
 reservation takes all its amounts or none, in one step, so that any number of concurrent
 callers together stay within the limits. What a call did not use is given back by `settle`.
 
+A run may be opened below another (a sub-agent's): what it reserves is taken from all above it in
+the same step, as far as they have a budget of that name.
+
 A reservation whose owner died stays taken: the budget then refuses early rather than late.
 A name the run was not opened with has no budget at all, and refuses.
 """
@@ -12,14 +15,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from permissions.database import Schema
 from permissions.errors import BudgetError
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from permissions.database import StateDatabase
 
@@ -53,13 +56,21 @@ class Exhausted:
 class BudgetLedger(Protocol):
     """Counts what each run has used. Every method raises `StateError` when it cannot."""
 
-    async def open(self, run: str, limits: Mapping[str, int | None]) -> None:
+    async def open(
+        self, run: str, limits: Mapping[str, int | None], *, parent: str | None = None
+    ) -> None:
         """Fixes the limits of a run; None counts without a limit.
 
         Opening a run again with the same limits goes on where it was.
 
+        Args:
+            run: the run.
+            limits: by name.
+            parent: an opened run from whose budgets this one's are taken, too.
+
         Raises:
-            BudgetError: the run was opened with other limits, or a limit makes no sense.
+            BudgetError: the run was opened with other limits or another parent, the parent was
+                not opened, or a limit makes no sense.
         """
         ...
 
@@ -98,15 +109,21 @@ class InMemoryBudgetLedger:
 
     def __init__(self) -> None:
         self._limits: dict[str, dict[str, int | None]] = {}
+        self._parents: dict[str, str | None] = {}
         self._used: dict[str, dict[str, int]] = {}
         self._open: set[int] = set()
         self._ids = count(1)
 
-    async def open(self, run: str, limits: Mapping[str, int | None]) -> None:
+    async def open(
+        self, run: str, limits: Mapping[str, int | None], *, parent: str | None = None
+    ) -> None:
         """See `BudgetLedger`."""
         wanted = _checked_limits(limits)
-        if self._limits.setdefault(run, wanted) != wanted:
+        if parent is not None and parent not in self._limits:
+            raise _no_parent(run)
+        if self._limits.get(run, wanted) != wanted or self._parents.get(run, parent) != parent:
             raise _other_limits(run)
+        self._limits[run], self._parents[run] = wanted, parent
         self._used.setdefault(run, dict.fromkeys(wanted, 0))
 
     async def used(self, run: str) -> dict[str, int]:
@@ -116,12 +133,11 @@ class InMemoryBudgetLedger:
     async def reserve(self, run: str, amounts: Mapping[str, int]) -> Reserved | Exhausted:
         """See `BudgetLedger`."""
         wanted = _checked_amounts(amounts)
-        limits, used = self._limits.get(run, {}), self._used.get(run, {})
-        for name, amount in wanted.items():
-            if (short := _shortage(name, amount, limits, used)) is not None:
+        for each in self._chain(run):
+            limits, used = self._limits.get(each, {}), self._used.get(each, {})
+            if (short := _short(wanted, limits, used, is_own=each == run)) is not None:
                 return short
-        for name, amount in wanted.items():
-            used[name] += amount
+        self._add(run, wanted)
         reserved = Reserved(next(self._ids), run, wanted)
         self._open.add(reserved.id)
         return reserved
@@ -132,12 +148,23 @@ class InMemoryBudgetLedger:
         if reserved.id not in self._open:
             raise _ended(reserved)
         self._open.remove(reserved.id)
-        for name, amount in back.items():
-            self._used[reserved.run][name] -= amount
+        self._add(reserved.run, {name: -amount for name, amount in back.items()})
 
     async def release(self, reserved: Reserved) -> None:
         """See `BudgetLedger`."""
         await self.settle(reserved, {})
+
+    def _chain(self, run: str) -> Iterator[str]:
+        at: str | None = run
+        while at is not None:
+            yield at
+            at = self._parents.get(at)
+
+    def _add(self, run: str, amounts: Mapping[str, int]) -> None:
+        for each in self._chain(run):
+            used = self._used[each]
+            for name in amounts.keys() & used.keys():
+                used[name] += amounts[name]
 
 
 SCHEMA = Schema(
@@ -164,6 +191,7 @@ SCHEMA = Schema(
             ) STRICT
             """,
         ),
+        ("ALTER TABLE budget_run ADD COLUMN parent TEXT",),
     ),
 )
 
@@ -174,18 +202,24 @@ class SqliteBudgetLedger:
     def __init__(self, database: StateDatabase) -> None:
         self._database = database
 
-    async def open(self, run: str, limits: Mapping[str, int | None]) -> None:
+    async def open(
+        self, run: str, limits: Mapping[str, int | None], *, parent: str | None = None
+    ) -> None:
         """See `BudgetLedger`."""
         wanted = _checked_limits(limits)
 
         def work(connection: sqlite3.Connection) -> None:
-            new = connection.execute("INSERT OR IGNORE INTO budget_run VALUES (?)", (run,))
+            if parent is not None and _parent(connection, parent) is _NOT_OPENED:
+                raise _no_parent(run)
+            new = connection.execute(
+                "INSERT OR IGNORE INTO budget_run (run, parent) VALUES (?, ?)", (run, parent)
+            )
             if new.rowcount == 1:
                 connection.executemany(
                     "INSERT INTO budget (run, name, limited_to) VALUES (?, ?, ?)",
                     [(run, name, limit) for name, limit in wanted.items()],
                 )
-            elif _row(connection, run)[0] != wanted:
+            elif _row(connection, run)[0] != wanted or _parent(connection, run) != parent:
                 raise _other_limits(run)
 
         await self._database.write(work)
@@ -199,9 +233,9 @@ class SqliteBudgetLedger:
         wanted = _checked_amounts(amounts)
 
         def work(connection: sqlite3.Connection) -> Reserved | Exhausted:
-            limits, used = _row(connection, run)
-            for name, amount in wanted.items():
-                if (short := _shortage(name, amount, limits, used)) is not None:
+            for each in _chain(connection, run):
+                short = _short(wanted, *_row(connection, each), is_own=each == run)
+                if short is not None:
                     return short
             _add(connection, run, wanted)
             (taken,) = connection.execute(
@@ -240,11 +274,47 @@ def _row(
     return {name: limit for name, limit, _ in rows}, {name: used for name, _, used in rows}
 
 
+_NOT_OPENED = object()
+
+
+def _parent(connection: sqlite3.Connection, run: str) -> Any:
+    """The run above one, None where it is the first, or `_NOT_OPENED`."""
+    found = connection.execute("SELECT parent FROM budget_run WHERE run = ?", (run,)).fetchone()
+    return _NOT_OPENED if found is None else found[0]
+
+
+def _chain(connection: sqlite3.Connection, run: str) -> Iterator[str]:
+    at: Any = run
+    while isinstance(at, str):
+        yield at
+        at = _parent(connection, at)
+
+
 def _add(connection: sqlite3.Connection, run: str, amounts: Mapping[str, int]) -> None:
     connection.executemany(
         "UPDATE budget SET used = used + ? WHERE run = ? AND name = ?",
-        [(amount, run, name) for name, amount in amounts.items()],
+        [
+            (amount, each, name)
+            for each in _chain(connection, run)
+            for name, amount in amounts.items()
+        ],
     )
+
+
+def _short(
+    wanted: Mapping[str, int],
+    limits: Mapping[str, int | None],
+    used: Mapping[str, int],
+    *,
+    is_own: bool,
+) -> Exhausted | None:
+    """The first budget that does not hold what is wanted; those above may have none of a name."""
+    for name, amount in wanted.items():
+        if not is_own and name not in limits:
+            continue
+        if (short := _shortage(name, amount, limits, used)) is not None:
+            return short
+    return None
 
 
 def _shortage(
@@ -289,8 +359,13 @@ def _unspent(reserved: Reserved, spent: Mapping[str, int]) -> dict[str, int]:
 
 def _other_limits(run: str) -> BudgetError:
     return BudgetError(
-        f"run {run[:80]!r} was opened with other limits; they are fixed at its start"
+        f"run {run[:80]!r} was opened with other limits, or below another run; both are fixed"
+        " at its start"
     )
+
+
+def _no_parent(run: str) -> BudgetError:
+    return BudgetError(f"run {run[:80]!r} was opened below a run that has no budgets here")
 
 
 def _ended(reserved: Reserved) -> BudgetError:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from permissions.errors import SigningError
 from permissions.plan._flow import Flow, vouched_fields
-from permissions.plan._schemas import broken_keyword
 from permissions.plan.model import Hole, Reference, UserValue
+from permissions.plan.schemas import broken_keyword
 from permissions.plan.selection import selected
 from permissions.plan.steps import known_arguments
 from permissions.signing.canonical import canonical

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, assert_never, get_args
 
-from permissions.plan._schemas import (
-    field_schema,
-    is_extractor,
-    refused_arguments,
-    types_of,
-)
 from permissions.plan.model import (
     Hole,
     LiteralValue,
     Reference,
     UserValue,
+)
+from permissions.plan.schemas import (
+    field_schema,
+    is_extractor,
+    refused_arguments,
+    types_of,
 )
 from permissions.plan.steps import run_order
 from permissions.plan.verdict import PlanProblem, shown

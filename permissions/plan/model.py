@@ -38,8 +38,8 @@ from pydantic import (
 
 from permissions.errors import PlanError, SigningError
 from permissions.model import JsonObject, JsonValue  # noqa: TC001 - pydantic reads them
-from permissions.plan._schemas import require_closed
 from permissions.plan.pointers import tokens_of
+from permissions.plan.schemas import require_closed
 from permissions.signing.canonical import MAX_INTEGER, canonical, digest
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ tainted as the worst argument that went in, and tainted altogether when its tool
 or does more than read, but for the fields that the tool's service fills in. A hole taints when it admits `untrusted` or `unknown` values. Between
 clean and tainted stands what passed an extractor: it may reach a control argument, also by
 way of a lookup, and a person is then named to see it. What counts as an extractor is written
-at `_schemas.is_extractor`.
+at `schemas.is_extractor`.
 
 It does not judge whether the plan serves its goal, and it trusts the tools' manifests. It
 does not decide: the policy decides each step, with the arguments `steps.step_arguments` gives.
@@ -25,8 +25,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from permissions.plan._flow import Flow
-from permissions.plan._schemas import refused_arguments
 from permissions.plan.model import UserValue
+from permissions.plan.schemas import refused_arguments
 from permissions.plan.steps import known_arguments, run_order
 from permissions.plan.verdict import (
     PlanProblem,

@@ -3,6 +3,10 @@
 It holds who asks and on whose behalf, the labels that outputs left behind, where each value
 came from, and how far the declared plan has got. Only the broker changes it, and only from
 its own event loop and between two awaits, so nothing in here needs a lock.
+
+A sub-agent's run is a run of its own (its calls, budgets, delegation) that remembers together
+with the one that sent it: what one of them read, moved, was told no about, or used of the plan
+counts for all of them, so nothing is gained by sending somebody else.
 """
 
 from __future__ import annotations
@@ -18,13 +22,14 @@ from permissions.run.facts import Facts
 from permissions.run.origins import Output, pinned_by_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from permissions.model import JsonObject, JsonValue
     from permissions.obligations.budget import BudgetLedger
     from permissions.plan.cursor import Match, PlanCursor
     from permissions.plan.model import Plan
+    from permissions.run.delegation import Delegation
     from permissions.run.provenance import ProvenanceLedger
     from permissions.run.readable import Readable
     from permissions.tools.definition import Arguments, ToolDefinition
@@ -44,6 +49,15 @@ UNTRUSTED = "untrusted"
 
 
 @dataclass(slots=True)
+class Shared:
+    """What a run and all it sent have one of, beside the collections that they share."""
+
+    cursor: PlanCursor | None = None
+    plan_approval: JsonObject | None = None
+    unseen: tuple[int, int] = (0, 0)
+
+
+@dataclass(slots=True)
 class RunState:
     """The broker's memory of one run."""
 
@@ -55,17 +69,23 @@ class RunState:
     limits: Mapping[str, int | None]
     provenance: ProvenanceLedger
     plan_required: bool = False
-    cursor: PlanCursor | None = None
-    plan_approval: JsonObject | None = None
-    """Who approved the whole plan, and which one (`digest`); what it covers policy says."""
     labels: set[str] = field(default_factory=set)
     history: deque[JsonObject] = field(default_factory=lambda: deque(maxlen=HISTORY))
     facts: Facts = field(default_factory=Facts)
     calls: int = 0
     moved: dict[str, int] = field(default_factory=dict)
     """Per currency (as `amount_eur`), what calls that ran moved, in its smallest unit."""
-    unseen: tuple[int, int] = (0, 0)
-    """Files that calls of this run changed in the workspace and no person saw, and their bytes."""
+    shared: Shared = field(default_factory=Shared)
+    parent: RunState | None = None
+    """The run that sent this one."""
+    delegation: Delegation | None = None
+    """What a sub-agent was given; None for a run that nobody sent."""
+    expires: int | None = None
+    """When its delegation ends, microseconds since 1970 UTC."""
+    delegates: dict[str, RunState] = field(default_factory=dict)
+    """Runs that this one sent, by id."""
+    delegated_calls: int = 0
+    """Calls that started in runs below this one."""
     closed: bool = False
     started: set[tuple[str, str, str]] = field(default_factory=set)
     """Keyed calls that the trace says began: digests of key, tool and arguments."""
@@ -75,6 +95,114 @@ class RunState:
     """How many calls without a key used an approval up, by digests of tool and arguments."""
     lost: set[str] = field(default_factory=set)
     """Stateful tools whose sandbox ended with an earlier session of this run; not told yet."""
+
+    @property
+    def cursor(self) -> PlanCursor | None:
+        """How far the declared plan has got; a sub-agent works under that of who sent it."""
+        return self.shared.cursor
+
+    @cursor.setter
+    def cursor(self, cursor: PlanCursor | None) -> None:
+        self.shared.cursor = cursor
+
+    @property
+    def plan_approval(self) -> JsonObject | None:
+        """Who approved the whole plan, and which one (`digest`); what it covers policy says."""
+        return self.shared.plan_approval
+
+    @plan_approval.setter
+    def plan_approval(self, approval: JsonObject | None) -> None:
+        self.shared.plan_approval = approval
+
+    @property
+    def unseen(self) -> tuple[int, int]:
+        """Files that calls changed in the workspace and no person saw, and their bytes."""
+        return self.shared.unseen
+
+    @unseen.setter
+    def unseen(self, unseen: tuple[int, int]) -> None:
+        self.shared.unseen = unseen
+
+    def senders(self) -> Iterator[RunState]:
+        """Who sent this run, nearest first."""
+        above = self.parent
+        while above is not None:
+            yield above
+            above = above.parent
+
+    def send(
+        self,
+        *,
+        run: str,
+        agent: str,
+        delegation: Delegation,
+        budgets: BudgetLedger,
+        expires: int | None,
+    ) -> RunState:
+        """A sub-agent's run below this one. Nothing is checked here (`sessions.delegate`)."""
+        sent = RunState(
+            run=run,
+            subject=self._sent_subject(agent, delegation, expires),
+            workspace=self.workspace,
+            approval_mode=self.approval_mode,
+            budgets=budgets,
+            limits={**self.limits, **delegation.budgets},
+            provenance=self.provenance,
+            plan_required=self.plan_required,
+            labels=self.labels,
+            history=self.history,
+            facts=self.facts,
+            moved=self.moved,
+            refused=self.refused,
+            shared=self.shared,
+            parent=self,
+            delegation=delegation,
+            expires=expires,
+        )
+        self.delegates[run] = sent
+        return sent
+
+    def _sent_subject(self, agent: str, delegation: Delegation, expires: int | None) -> Subject:
+        """The agent, for whom this run's subject works for; `act` names the whole chain."""
+        own = self.subject
+        acts_for = own.properties["on_behalf_of"] or f"{own.type}:{own.id}"
+        return Subject(
+            type="agent",
+            id=agent,
+            properties={
+                **own.properties,
+                "on_behalf_of": acts_for,
+                "act": [{"type": own.type, "id": own.id}, *own.properties["act"]],
+                "delegation": {
+                    "run": self.run,
+                    "depth": 1 + sum(1 for _ in self.senders()),
+                    "tools": delegation.names(),
+                    "may_delegate": delegation.names(delegable=True),
+                    "expires_at": expires,
+                },
+            },
+        )
+
+    def excess(self, tool: str, arguments: JsonObject) -> str | None:
+        """Why a call is beyond what this run was given, and those who sent it; else None.
+
+        The whole chain is looked at each time: who may use a tool needs that all above it may
+        give it on, and that the call fits the bounds of each.
+        """
+        holder, use = self, True
+        while holder.delegation is not None:
+            if (said := holder.delegation.excess(tool, arguments, use=use)) is not None:
+                return said
+            if holder.parent is None:
+                return "nobody is known who gave it"
+            holder, use = holder.parent, False
+        return None
+
+    def count_call(self) -> None:
+        """Counts a call that started, here and for all who sent this run."""
+        self.calls += 1
+        for above in self.senders():
+            above.delegated_calls += 1
 
     def match(
         self, definition: ToolDefinition, arguments: Arguments, *, now: int
@@ -321,6 +449,7 @@ def subject_of(*, user: str | None, agent: str | None, roles: Sequence[str]) -> 
             "roles": sorted(roles),
             "on_behalf_of": f"user:{user}" if delegated else None,
             "act": [{"type": "user", "id": user}] if delegated else [],
+            "delegation": None,
         },
     )
 

@@ -15,6 +15,7 @@ from permissions.errors import PlanError, RunOpenError
 from permissions.plan.cursor import Match, PlanCursor
 from permissions.plan.model import parse_plan
 from permissions.plan.verifier import verify_plan
+from permissions.run.delegation import parse_delegation
 from permissions.run.origins import Output
 from permissions.run.readable import UNREADABLE
 from permissions.run.state import UNTRUSTED
@@ -24,7 +25,7 @@ from permissions.trace.entry import PastEntry
 from permissions.trace.patch import patched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from permissions.broker.ports import BrokerParts
     from permissions.model import JsonObject, JsonValue
@@ -32,8 +33,15 @@ if TYPE_CHECKING:
     from permissions.trace.entry import TraceEntry
 
 
-def restore(session: RunState, entries: Iterable[TraceEntry], parts: BrokerParts) -> bool:
+def restore(
+    session: RunState, history: Mapping[str, Iterable[TraceEntry]], parts: BrokerParts
+) -> bool:
     """Rebuilds a session's memory; says whether there was anything to rebuild.
+
+    Args:
+        session: the run's, newly made.
+        history: what is recorded of it, and of the runs it sent, by run.
+        parts: the broker's.
 
     Raises:
         RunOpenError: the run belongs to another subject.
@@ -42,30 +50,42 @@ def restore(session: RunState, entries: Iterable[TraceEntry], parts: BrokerParts
     """
     known: dict[str, dict[str, TraceEntry]] = {}
     found = False
-    for entry in entries:
+    for entry in history.get(session.run, ()):
         found = True
-        if entry.type == "run.start":
-            _restore_start(session, entry)
-        elif entry.type == "plan" and entry.body.get("accepted"):
-            _restore_plan(session, entry, parts)
-        elif entry.call is not None:
-            call = known.setdefault(entry.call, {})
-            _note(call, entry)
-            if entry.type == "start":
-                session.calls += 1
-                if entry.body.get("enforced", {}).get("stateful") is True:
-                    session.lost.add(call["intent"].body["tool"])
-                _restore_begun(session, call)
-                _restore_use(session, entry.call, call)
-            elif entry.body.get("fate") == "committed" and not entry.body.get("request"):
-                session.add_unseen(dict(call["changes"].body))
-            elif "approval.denied" in entry.body.get("codes", ()):
-                about = _changes_digest(call) or _args_digest(call["intent"])
-                session.refused.add((call["intent"].body["tool_digest"], about))
-            elif entry.type in {"outcome", "gap"} and "start" in call:
-                _restore_ending(session, entry.call, call, entry, parts)
-                del known[entry.call]
+        if entry.call is None:
+            _restore_of_run(session, entry, history, parts)
+            continue
+        call = known.setdefault(entry.call, {})
+        _note(call, entry)
+        if entry.type == "start":
+            session.count_call()
+            if entry.body.get("enforced", {}).get("stateful") is True:
+                session.lost.add(call["intent"].body["tool"])
+            _restore_begun(session, call)
+            _restore_use(session, entry.call, call)
+        elif entry.body.get("fate") == "committed" and not entry.body.get("request"):
+            session.add_unseen(dict(call["changes"].body))
+        elif "approval.denied" in entry.body.get("codes", ()):
+            about = _changes_digest(call) or _args_digest(call["intent"])
+            session.refused.add((call["intent"].body["tool_digest"], about))
+        elif entry.type in {"outcome", "gap"} and "start" in call:
+            _restore_ending(session, entry.call, call, entry, parts)
+            del known[entry.call]
     return found
+
+
+def _restore_of_run(
+    session: RunState,
+    entry: TraceEntry,
+    history: Mapping[str, Iterable[TraceEntry]],
+    parts: BrokerParts,
+) -> None:
+    if entry.type == "run.start":
+        _restore_start(session, entry)
+    elif entry.type == "plan" and entry.body.get("accepted"):
+        _restore_plan(session, entry, parts)
+    elif entry.type == "delegation":
+        _restore_delegate(session, entry, history, parts)
 
 
 def _note(call: dict[str, TraceEntry], entry: TraceEntry) -> None:
@@ -88,6 +108,26 @@ def _restore_start(session: RunState, entry: TraceEntry) -> None:
     session.plan_required = session.plan_required or entry.body.get("plan_required", False)
     session.labels |= set(entry.body.get("labels", ()))
     session.provenance.add_user_text(entry.contents.get("prompt", b"").decode())
+
+
+def _restore_delegate(
+    session: RunState,
+    entry: TraceEntry,
+    history: Mapping[str, Iterable[TraceEntry]],
+    parts: BrokerParts,
+) -> None:
+    """What a sub-agent did counts for the run; it may be opened again with what it was given."""
+    if (run := entry.body["sent"]) in session.delegates:
+        return
+    sent = session.send(
+        run=run,
+        agent=_content(entry, "agent").decode(),
+        delegation=parse_delegation(_content(entry, "delegation")),
+        budgets=session.budgets,
+        expires=entry.body.get("expires_at"),
+    )
+    sent.closed = True
+    restore(sent, history, parts)
 
 
 def _restore_begun(session: RunState, call: dict[str, TraceEntry]) -> None:

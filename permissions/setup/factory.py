@@ -32,6 +32,7 @@ from permissions.logs import get_logger
 from permissions.obligations import budget
 from permissions.pdp.bundle import save_bundle, shipped_folder
 from permissions.pdp.embedded.pdp import EmbeddedPdp
+from permissions.run import delegation_store
 from permissions.setup.layout import StateLayout, control_plane, log_signer
 from permissions.setup.policies import AcceptedPolicies, load_policies
 from permissions.setup.renewal import LOG_NAME, log_memories
@@ -107,7 +108,13 @@ async def open_broker(
     kek = layout.vault_key()
     async with AsyncExitStack() as stack:
         pdp = await stack.enter_async_context(_decision_point(config, bundle))
-        schemas = (request_store.SCHEMA, journal.SCHEMA, budget.SCHEMA, own_checkpoint.SCHEMA)
+        schemas = (
+            request_store.SCHEMA,
+            journal.SCHEMA,
+            budget.SCHEMA,
+            delegation_store.SCHEMA,
+            own_checkpoint.SCHEMA,
+        )
         state = await stack.enter_async_context(StateDatabase(layout.database, schemas))
         signer = log_signer(config)
         log = await stack.enter_async_context(
@@ -139,6 +146,7 @@ async def open_broker(
                     new_id=lambda: random_id("req"),
                 ),
                 budgets=budget.SqliteBudgetLedger(state),
+                delegations=delegation_store.SqliteDelegationStore(state),
                 journal=journal.SqliteJournal(state, clock=now_us),
                 trace=log,
                 history=partial(

@@ -27,6 +27,7 @@ EntryType = Literal[
     "run.start",
     "run.end",
     "plan",
+    "delegation",
     "intent",
     "decision",
     "request",

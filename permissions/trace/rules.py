@@ -6,7 +6,7 @@
                           │
                           └─ after a permit ──► start ──► (decision | effect)* ──► outcome
     what a run changed:  effect (changes) ──► (decision | request | approval)* ──► effect (fate)
-    from any open state ──► gap          a run: run.start ──► plan*, calls ──► run.end
+    from any open state ──► gap          a run: run.start ──► plans, delegations, calls ──► run.end
 
 Before the start a decision is about the call (`action` is `tools/call`), after it about what
 the call does then. A connection that was made has a decision of its own that permits it.
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from permissions.model import JsonObject
 
 LOG_TYPES = frozenset({"log.open", "log.recover", "log.close", "config"})
-RUN_TYPES = frozenset({"run.start", "run.end", "plan"})
+RUN_TYPES = frozenset({"run.start", "run.end", "plan", "delegation"})
 CALL_TYPES = frozenset(
     {"intent", "decision", "request", "approval", "denied", "start", "effect", "outcome", "gap"}
 )

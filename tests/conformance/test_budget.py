@@ -173,3 +173,52 @@ async def test_fifty_callers_at_once_never_overshoot(ledger: BudgetLedger) -> No
 
     assert sum(isinstance(each, Reserved) for each in got) == 14
     assert await ledger.used(RUN) == {"cents": 98}
+
+
+async def test_a_run_below_takes_from_all_above_or_from_none(ledger: BudgetLedger) -> None:
+    await ledger.open("top", {"calls": 3, "cents": 100})
+    await ledger.open("middle", {"calls": None, "cents": 60}, parent="top")
+    await ledger.open("low", {"calls": 2, "cents": 60, "own": 5}, parent="middle")
+
+    held = await take(ledger, "low", calls=1, cents=50, own=2)
+    assert await ledger.used("top") == {"calls": 1, "cents": 50}
+    assert await ledger.used("middle") == {"calls": 1, "cents": 50}
+    short = await ledger.reserve("low", {"calls": 1, "cents": 10, "own": 4})
+    assert short == Exhausted("own", used=2, limit=5)
+    await take(ledger, "top", cents=45)
+    assert await ledger.reserve("low", {"cents": 10}) == Exhausted("cents", used=95, limit=100)
+    assert await ledger.used("middle") == {"calls": 1, "cents": 50}, "all or none"
+
+    await ledger.settle(held, {"calls": 1, "cents": 20})
+    assert await ledger.used("top") == {"calls": 1, "cents": 65}
+    assert await ledger.used("low") == {"calls": 1, "cents": 20, "own": 0}
+
+
+async def test_a_run_stays_below_the_one_it_was_opened_below(ledger: BudgetLedger) -> None:
+    await ledger.open("top", {"calls": 3})
+    await ledger.open("low", {"calls": 3}, parent="top")
+    await ledger.open("low", {"calls": 3}, parent="top")
+
+    with pytest.raises(BudgetError, match="below another run"):
+        await ledger.open("low", {"calls": 3})
+    with pytest.raises(BudgetError, match="has no budgets"):
+        await ledger.open("stray", {"calls": 3}, parent="gone")
+
+
+async def test_racers_below_one_run_stay_within_its_limit(ledger: BudgetLedger) -> None:
+    await ledger.open("top", {"calls": 10})
+    for name in "abcd":
+        await ledger.open(name, {"calls": 5}, parent="top")
+    taken = [0]
+
+    async def race(name: str) -> None:
+        for _ in range(5):
+            got = await ledger.reserve(name, {"calls": 1})
+            taken[0] += isinstance(got, Reserved)
+
+    async with anyio.create_task_group() as group:
+        for name in "abcd":
+            group.start_soon(race, name)
+
+    assert taken == [10]
+    assert await ledger.used("top") == {"calls": 10}

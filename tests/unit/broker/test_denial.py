@@ -40,10 +40,11 @@ MEANS = {
 }
 NOT_ON_THE_WAY = {
     errors.BrokerError,  # the root
-    errors.ConfigError,  # these three end the opening, before any call
+    errors.ConfigError,  # these end an opening, before any call
     errors.ToolDefinitionError,
     errors.PolicyLoadError,
     errors.RunOpenError,
+    errors.DelegationError,
     errors.BudgetError,  # these come from the broker's own mistakes: a fault
     errors.SigningError,
     errors.ArgumentsError,  # intake says it with the name of the argument

@@ -91,6 +91,7 @@ async def test_the_question_has_every_key_of_the_contract(tmp_path: Path) -> Non
                 "roles": ["payer"],
                 "on_behalf_of": "user:alice",
                 "act": [{"type": "user", "id": "alice"}],
+                "delegation": None,
             },
         },
         "action": {

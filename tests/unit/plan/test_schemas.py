@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from permissions.plan._schemas import (
+from permissions.plan.schemas import (
     broken_keyword,
     field_schema,
     is_extractor,

@@ -96,6 +96,7 @@ def test_the_subject_says_who_asks_and_for_whom(who: Who) -> None:
         "roles": ["a", "b"],
         "on_behalf_of": who.on_behalf_of,
         "act": acts,
+        "delegation": None,
     }
 
 
