@@ -15,6 +15,9 @@ STAMP := .venv/.synced
 PATH := $(CURDIR)/$(BIN):$(PATH)
 export PATH
 
+# Many an image sets it, and then each of the hundreds of processes would compile all there is.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all test-long check bench eval docs fmt clean
 .PHONY: check-format check-lint check-types check-imports check-project check-policies check-docs

@@ -42,6 +42,7 @@ os.environ["WARDLINE_PDP__HARD_DEADLINE_MS"] = "20000"
 # What belongs to a user of this machine is this run's own, and gone with it.
 _STATE = tempfile.TemporaryDirectory(prefix="wardline-tests-")
 os.environ["XDG_STATE_HOME"] = _STATE.name
+os.environ["XDG_CACHE_HOME"] = str(Path(_STATE.name, "cache"))
 
 # A run that was started in the background ignores Ctrl-C, and so would each program it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -18,6 +18,7 @@ from permissions.approval.console import visible
 from permissions.cli.program import EXIT_FAILED, EXIT_UNAVAILABLE
 from permissions.cli.tools_of import unmarked_in
 from permissions.errors import BrokerError, ConfigError, PolicyLoadError
+from permissions.pdp.lint.bundle import require_sound
 from permissions.setup.config import BrokerConfig
 from permissions.setup.layout import StateLayout
 from permissions.setup.policies import load_policies
@@ -103,6 +104,7 @@ def _own(named: Path | None) -> Iterator[Finding]:
     try:
         approvers = Approvers.from_config(config.approvers)
         bundle = load_policies(config).bundle
+        require_sound(bundle)
         yield _usable("approvers", _said_of(approvers, bundle.data))
     except PolicyLoadError as err:
         yield _unusable("policies", str(err), "mend the folder that [pdp] names")

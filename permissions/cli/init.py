@@ -17,8 +17,8 @@ from permissions.setup.config import BrokerConfig
 from permissions.setup.layout import StateLayout
 from permissions.setup.settings_file import NAME, settings_file
 from permissions.setup.trust import TrustList
-from permissions.setup.user_folders import config_folder
 from permissions.signing.keys import generate, signer_from_uri
+from permissions.user_folders import config_folder
 
 GROUPS = ("operators", "security")
 """Of the first approver: those whom the shipped policies ask, for critical calls too."""
@@ -85,7 +85,7 @@ def init(
 
 
 def approver_key(person: str) -> Path:
-    """Where the key of an approver lies, below the user's home (`permissions.setup.user_folders`)."""
+    """Where the key of an approver lies, below the user's home (`permissions.user_folders`)."""
     return config_folder() / f"{person}.pem"
 
 

@@ -16,8 +16,8 @@ import orjson
 from permissions.errors import PdpAnswerError, PdpUndefinedError
 from permissions.model import Decision
 from permissions.pdp.base import ENTRYPOINT
+from permissions.pdp.embedded.served import served
 from permissions.pdp.input_json import input_bytes
-from permissions.pdp.lint.bundle import require_sound
 from permissions.pdp.regorus.engine import UNDEFINED, Engine
 from permissions.pdp.regorus.errors import EngineError
 
@@ -58,9 +58,9 @@ class InProcessPdp:
 
     async def __aenter__(self) -> Self:
         """Judges the bundle and loads it."""
-        require_sound(self._bundle)
+        modules = orjson.loads(served(self._bundle, linking=False).payload)["modules"]
         data = orjson.dumps(self._bundle.data).decode()
-        self._engine = Engine(self._bundle.modules, data)
+        self._engine = Engine(modules, data, translated=True)
         return self
 
     async def __aexit__(

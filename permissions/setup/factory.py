@@ -44,12 +44,12 @@ from permissions.setup.sandboxes import (
     unusable_profiles,
 )
 from permissions.setup.settings_file import NAME
-from permissions.setup.user_folders import config_folder, state_folder
 from permissions.tools.registry import ToolRegistry
 from permissions.tools.unmarked import unmarked_arguments
 from permissions.trace import own_checkpoint
 from permissions.trace.history import history_of
 from permissions.trace.log import open_log
+from permissions.user_folders import cache_folder, config_folder, state_folder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
@@ -241,7 +241,7 @@ async def _executors(
 
 def _beside(config: BrokerConfig) -> Iterator[Path]:
     """What decides the next start, and lies apart from the state and from the policies."""
-    yield from (state_folder(), config_folder())
+    yield from (state_folder(), config_folder(), cache_folder())
     if config.source is not None:
         yield config.source.path
     # Where the next start would look for settings; to write the first ones is to decide it.

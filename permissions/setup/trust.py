@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from permissions.errors import ConfigError
 from permissions.files import make_folder, replace
-from permissions.setup.user_folders import state_folder
+from permissions.user_folders import state_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -10,6 +11,22 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TOLD = re.findall(r"^#   make (\S+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_what_is_compiled_is_kept() -> None:
+    """Images set PYTHONDONTWRITEBYTECODE, and a run of the tests is some hundred processes."""
+    text = (ROOT / "Makefile").read_text() + "\nsay:\n\t@env\n"
+    done = subprocess.run(
+        ["make", "--file=-", "say"],
+        cwd=ROOT,
+        input=text,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "PYTHONDONTWRITEBYTECODE" not in done.stdout
 
 
 @pytest.mark.parametrize("target", TOLD)

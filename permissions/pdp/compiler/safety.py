@@ -111,13 +111,13 @@ class _Closing:
     def _node(self, node: Node) -> Node:
         if node.kind != "comprehension":
             return (
-                replace(node, terms=tuple(map(self._node, node.terms))) if node.terms else node
+                node._replace(terms=tuple(map(self._node, node.terms))) if node.terms else node
             )
         collected = {name for each in node.terms for name in variables(each, closures=True)}
         free = collected - {n for each in node.body for n in line_variables(each)} - self._bound
         if free:
             self._unbound.setdefault(self._line, set()).update(free)
-        return replace(node, body=_inner(node.body, self._bound, self._unbound, self._arity))
+        return node._replace(body=_inner(node.body, self._bound, self._unbound, self._arity))
 
 
 def _inner(

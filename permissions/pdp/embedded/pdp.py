@@ -50,6 +50,9 @@ _AT_ONCE = 32
 """Questions that wait for one evaluator before another is asked."""
 _SLOW_SECONDS = 0.02
 """For an evaluator to be at one question before others are asked in its place."""
+_SPARE_SECONDS = 0.5
+"""After the opening, when the first evaluator is at work: until then a spare would take the
+processor from what it is opened for, and many processes end before they need one."""
 _RETRY_SECONDS = (0.1, 0.5, 2.0, 5.0)
 _ENGINE = f"regorus/{version('gordon-to-regorus')}"
 """Looked up once: each look reads the package's files."""
@@ -254,6 +257,8 @@ class EmbeddedPdp:
 
     async def _keep_spares(self) -> None:
         failures = 0
+        with anyio.move_on_after(_SPARE_SECONDS):
+            await self._loss.wait()
         while True:
             while self._dead:
                 self._dead.pop().reap()

@@ -42,26 +42,39 @@ from permissions.pdp.rego.names import Names
 from permissions.pdp.regorus.engine import Engine
 from permissions.pdp.regorus.errors import EngineError
 from permissions.pdp.regorus.parse import parse
+from permissions.pdp.remembered import recall, remember
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from permissions.model import JsonObject
+    from permissions.model import Digest, JsonObject
     from permissions.pdp.bundle import PolicyBundle
     from permissions.pdp.rego.ast import Module
 
 _ENGINE_TEXT = re.compile(r"--> (.+):(\d+):(\d+)\n.*?^error: (.*)", re.DOTALL | re.MULTILINE)
+_NOTHING_FOUND = b"nothing found"
+_sound: set[Digest] = set()
+"""Revisions that passed in this process."""
 
 
 def require_sound(bundle: PolicyBundle) -> None:
-    """Passes a bundle that may be served.
+    """Passes a bundle that may be served; one that passed before is not judged again (`remembered`).
 
     Raises:
         PolicyLoadError: with every finding.
     """
+    if bundle.revision in _sound:
+        return
+    if recall(f"sound {bundle.revision}") != _NOTHING_FOUND:
+        _require_nothing_found(bundle)
+    _sound.add(bundle.revision)
+
+
+def _require_nothing_found(bundle: PolicyBundle) -> None:
     findings = check_bundle(bundle)
     if findings:
         raise PolicyLoadError([str(finding) for finding in findings])
+    remember(f"sound {bundle.revision}", _NOTHING_FOUND)
 
 
 def check_bundle(bundle: PolicyBundle, *, entrypoint: str = ENTRYPOINT) -> list[Finding]:

@@ -7,7 +7,7 @@ is one `ref` of four terms.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,16 +32,14 @@ TermKind = Literal[
 StatementKind = Literal["expression", "not", "some", "some_in", "every"]
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """Line and column, from 1, in characters as editors count them."""
 
     line: int
     column: int
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(NamedTuple):
     """An expression.
 
     `value` is the literal, the name of a `var` or `call`, the operator of an `infix`, or the
@@ -59,8 +57,7 @@ class Term:
     span: tuple[int, int] = (0, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """One line of a body.
 
     `terms` hold the expression; key, value and collection of `some .. in`; or the domain of

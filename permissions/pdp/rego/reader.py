@@ -7,7 +7,6 @@ tab as four.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from permissions.pdp.rego.ast import (
@@ -241,7 +240,7 @@ class _Reader:
         if term.kind == "infix":
             left = self._negative(term.terms[0], position, span)
             whole = (span[0], term.span[1])
-            return replace(term, position=position, terms=(left, *term.terms[1:]), span=whole)
+            return term._replace(position=position, terms=(left, *term.terms[1:]), span=whole)
         operand = self._source[span[0] + 1 : term.span[1]].lstrip()
         if not operand[:1].isalnum() and operand[:1] not in (b"_", b"."):
             raise NotRegoError(position, "`-` stands before a number or a name only")

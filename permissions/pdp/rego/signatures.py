@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ WALK = Signature.of(
 """A relation, so compared by policies and not by calls."""
 
 _TABLE: Mapping[str, Any] = json.loads(
-    resources.files("permissions.pdp.rego").joinpath("builtins.json").read_text("utf-8")
+    Path(__file__).with_name("builtins.json").read_text("utf-8")
 )
 BUILTINS: Mapping[str, Signature] = {
     **{name: Signature.of(entry) for name, entry in _TABLE["builtins"].items()},

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from permissions.pdp.regorus.builtins import install
 from permissions.pdp.regorus.errors import engine_error
 from permissions.pdp.regorus.parse import new_engine
-from permissions.pdp.regorus.translate import translate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +38,10 @@ class Engine:
         Raises:
             EngineError: a module does not parse, or a variable of it is never bound.
         """
-        modules = modules if translated else translate(modules)
+        if not translated:
+            from permissions.pdp.regorus.translate import translate  # no evaluator needs it
+
+            modules = translate(modules)
         self._engine = engine = new_engine()
         self._has_failed = False
         try:

@@ -121,6 +121,23 @@ def test_policies_that_are_not_there_fail(
     assert not found(document, "policies")["works"]
 
 
+def test_policies_that_must_not_be_used_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They can be read, and no broker opens with them."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine/loose").mkdir(parents=True)
+    (tmp_path / "mine/loose/loose.rego").write_text(
+        "package wardline.policies.loose\n\ndeny contains lowr(1)\n"
+    )
+    monkeypatch.setenv("WARDLINE_PDP__OVERLAY", str(tmp_path / "mine"))
+
+    code, document = doctor()
+
+    assert code == 1
+    assert "lowr" in found(document, "policies")["detail"]
+
+
 def test_arguments_nobody_described_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

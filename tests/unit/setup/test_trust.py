@@ -13,7 +13,7 @@ from permissions.setup import settings_file as module
 from permissions.setup.config import BrokerConfig
 from permissions.setup.settings_file import settings_file
 from permissions.setup.trust import TrustList
-from permissions.setup.user_folders import state_folder
+from permissions.user_folders import state_folder
 
 TEXT = b'environment = "theirs"\n'
 

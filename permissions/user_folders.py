@@ -16,6 +16,11 @@ def config_folder() -> Path:
     return _base("XDG_CONFIG_HOME", Path(".config")) / "wardline"
 
 
+def cache_folder() -> Path:
+    """What Wardline can find out again: that a bundle of policies is sound."""
+    return _base("XDG_CACHE_HOME", Path(".cache")) / "wardline"
+
+
 def _base(variable: str, default: Path) -> Path:
     value = os.environ.get(variable, "")
     # The specification says to ignore a relative one; it would follow the working directory.
