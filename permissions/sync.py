@@ -6,6 +6,8 @@ thread that calls them.
 
 from __future__ import annotations
 
+import os
+import signal
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -14,12 +16,13 @@ from contextlib import (
     suppress,
 )
 from functools import partial
-from threading import Event
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio.from_thread import start_blocking_portal
 
+from permissions.errors import BrokerError
 from permissions.tools.context import CURRENT_SESSION
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
 
     from permissions.broker.broker import PermissionBroker
+    from permissions.broker.reloading import Reloaded
     from permissions.model import CallResult
     from permissions.run.delegation import Delegation
     from permissions.run.state import RunState, SessionOptions
@@ -136,6 +140,43 @@ class Broker(AbstractContextManager["Broker"]):
         call = ToolCall(tool, arguments, key)
         result: CallResult = _wait_for(portal, partial(broker.call, session, call))
         return result
+
+    def reload_policies(self, *, by: str | None = None) -> Reloaded:
+        """Loads the policies that the settings name again, and has them in force at once.
+
+        Args:
+            by: who wants it, for the record; this process's user by default.
+
+        Raises:
+            BrokerError: they must not come into force; those before stay
+                (`permissions.broker.broker.PermissionBroker.reload_policies`).
+        """
+        portal, broker = self._opened()
+        who = by or f"uid {os.geteuid()}, this program"
+        done: Reloaded = _wait_for(portal, partial(broker.reload_policies, by=who))
+        return done
+
+    @contextmanager
+    def reload_on(self, number: int) -> Iterator[None]:
+        """Loads the policies again whenever this process gets a signal, `signal.SIGHUP` say.
+
+        For the main thread. Policies that are refused are logged, and in the record.
+        """
+        name = signal.Signals(number).name
+
+        def reload() -> None:
+            with suppress(BrokerError):  # logged and recorded where it was refused
+                self.reload_policies(by=name)
+
+        def handle(*_: object) -> None:
+            # In a thread of its own: the main thread may be in the middle of a call.
+            Thread(target=reload, name="wardline-reload").start()
+
+        before = signal.signal(number, handle)
+        try:
+            yield
+        finally:
+            signal.signal(number, before)
 
     @property
     def core(self) -> PermissionBroker:

@@ -51,6 +51,7 @@ from permissions.broker.egress import CallConnections
 from permissions.broker.explanation import Explanation
 from permissions.broker.idempotency import LiveResults, begin, earlier_run
 from permissions.broker.recorder import Recorder, recording
+from permissions.broker.reloading import reload
 from permissions.broker.request import understand, understand_again
 from permissions.broker.result import (
     Delivery,
@@ -62,6 +63,7 @@ from permissions.broker.result import (
 from permissions.errors import (
     ApprovalUsedError,
     BrokerError,
+    ConfigError,
     ExecutionError,
     NoSessionError,
     StateLostError,
@@ -81,11 +83,13 @@ if TYPE_CHECKING:
 
     from permissions.approval.model import Approval
     from permissions.broker.ports import BrokerParts
+    from permissions.broker.reloading import PolicySource, Reloaded
     from permissions.execution.base import ToolExecutor
     from permissions.model import (
         AccessRequestTerms,
         CallResult,
         Decision,
+        Isolation,
         JsonObject,
         Reason,
     )
@@ -103,8 +107,9 @@ class PermissionBroker:
     `permissions.sessions.open.open_session`.
     """
 
-    def __init__(self, parts: BrokerParts) -> None:
+    def __init__(self, parts: BrokerParts, *, source: PolicySource | None = None) -> None:
         self.parts = parts
+        """What calls that are asked for now are decided with."""
         self.isolation = tuple(
             level for level in ISOLATION_ORDER if level == "none" or level in parts.executors
         )
@@ -114,6 +119,8 @@ class PermissionBroker:
         self._process = os.getpid()
         self._said_unrecorded = False
         self._live = LiveResults()
+        self._source = source
+        self._reloading = anyio.Lock()
 
     @property
     def is_forked(self) -> bool:
@@ -154,12 +161,14 @@ class PermissionBroker:
         self.require_own_process()
         attempt = self._attempt("explain", session, call)
         try:
-            question = await understand(attempt, self.parts, self.isolation)
-            decided = await decision.evaluate(self.parts, attempt, question.document)
+            question = await understand(attempt, attempt.parts, self.isolation)
+            decided = await decision.evaluate(attempt.parts, attempt, question.document)
         except Refusal as refusal:
             return Explanation.of_refusal(call.tool, refusal.reasons)
         except BrokerError as err:
             return Explanation.of_refusal(call.tool, refusal_of(err).reasons)
+        finally:
+            attempt.end()
         return Explanation.of_decision(call.tool, decided, question.document)
 
     async def admit(self, session: RunState, call: ToolCall) -> Admission | Earlier | Denial:
@@ -171,17 +180,22 @@ class PermissionBroker:
         """
         self.require_own_process()
         attempt = self._attempt("call", session, call)
+        admitted: Admission | Earlier | Denial | None = None
         try:
-            return await self._admit(attempt)
+            admitted = await self._admit(attempt)
         except ToolFailedError:
             raise  # how the earlier run of this very call ended
         except Refusal as refusal:
-            return await self._refuse(attempt, refusal)
+            admitted = await self._refuse(attempt, refusal)
         except anyio.get_cancelled_exc_class():
             await self._refuse(attempt, Refusal("expired", reason(Code.CALL_CANCELLED)))
             raise
         except Exception as err:  # noqa: BLE001 - the boundary: whatever went wrong denies
-            return await self._refuse(attempt, refusal_of(err))
+            admitted = await self._refuse(attempt, refusal_of(err))
+        finally:
+            if not isinstance(admitted, Admission):
+                attempt.end()
+        return admitted
 
     async def complete(
         self, admission: Admission, injected: Mapping[str, Any] | None = None
@@ -208,35 +222,74 @@ class PermissionBroker:
             given_up = replace(
                 outcome, status="cancelled", value=None, error=None, pending=None
             )
-            outcome = await conclude(self.parts, admission, outcome)  # 10
+            outcome = await conclude(admission.attempt.parts, admission, outcome)  # 10
         except BaseException:
             await self.settle(admission, given_up)
             raise
         return await self.settle(admission, outcome)
 
     def _attempt(self, prefix: str, session: RunState, call: ToolCall) -> Attempt:
-        return Attempt(self.parts.ids(prefix), session, call, Recorder(self.parts.trace))
+        parts = self.parts
+        return Attempt(parts.ids(prefix), session, call, Recorder(parts.trace), parts)
+
+    # -- other policies -------------------------------------------------------------------
+
+    async def reload_policies(self, *, by: str) -> Reloaded:
+        """Loads the policies again from where they are named, and has them in force at once.
+
+        Calls that are asked for from then on, and those that have not begun to run, are decided
+        under them (`permissions.broker.reloading`). It is recorded before it happens.
+
+        Args:
+            by: who wants it, for the record.
+
+        Raises:
+            ConfigError: this broker's policies were given to it and lie nowhere.
+            BrokerError: they must not come into force, or that cannot be recorded; those before
+                stay in force. The record says that it was tried.
+        """
+        self.require_own_process()
+        if self._source is None:
+            raise ConfigError("this broker was given its policies; there is nothing to reload")
+        async with self._reloading:
+            return await reload(
+                self.parts, self._source, by=by, put_in_force=self._put_in_force
+            )
+
+    def _put_in_force(self, parts: BrokerParts) -> None:
+        self.parts = parts
 
     # -- steps 1 to 8 ---------------------------------------------------------------------
 
     async def _admit(self, attempt: Attempt) -> Admission | Earlier | Denial:
-        question = await understand(attempt, self.parts, self.isolation)  # 1, 2, 3, 4
-        earlier = await earlier_run(self.parts, attempt, question, self._live)
+        question = await understand(attempt, attempt.parts, self.isolation)  # 1, 2, 3, 4
+        earlier = await earlier_run(attempt.parts, attempt, question, self._live)
         if earlier is not None:
             return earlier
         while True:
             attempt.turn = attempt.session.turns[question.kind]
             try:
                 return await self._decide(attempt, question)
+            except _OtherPoliciesError:
+                attempt.go_over(self.parts)
             except ApprovalUsedError:
                 # By an identical call that was asked for at the same time: this is the next one.
                 if attempt.session.turns[question.kind] == attempt.turn:
                     raise
-            question = await understand_again(attempt, question, self.parts, self.isolation)
+            question = await understand_again(attempt, question, attempt.parts, self.isolation)
+
+    def _require_in_force(self, attempt: Attempt) -> None:
+        """Keeps a call from beginning under policies that were replaced while it was decided.
+
+        Raises:
+            _OtherPoliciesError: they were.
+        """
+        if attempt.parts is not self.parts:
+            raise _OtherPoliciesError
 
     async def _decide(self, attempt: Attempt, question: Question) -> Admission:
         """Steps 5 to 8 for a call that did not run before."""
-        decided = await decision.evaluate(self.parts, attempt, question.document)  # 5
+        decided = await decision.evaluate(attempt.parts, attempt, question.document)  # 5
         approval = None
         if (asks := decided.access_request) is not None:  # 6
             approval, question, decided = await self._ask(
@@ -261,22 +314,24 @@ class PermissionBroker:
         session been closed, so everything but the arguments is looked up again; and when they
         lead elsewhere now, the approval is not for this call.
         """
-        asked_for = requested_call(attempt, question, terms, self.parts.pdp.revision)
+        parts = attempt.parts
+        asked_for = requested_call(attempt, question, terms, parts.pdp.revision)
         asked = await decision.answered(
-            self.parts, attempt, asked_for, subject=question.args_digest, reasons=reasons
+            parts, attempt, asked_for, subject=question.args_digest, reasons=reasons
         )
-        question = await understand_again(attempt, question, self.parts, self.isolation)
-        now_asks = requested_call(attempt, question, terms, self.parts.pdp.revision)
-        approval = await self.parts.approvals.verify(asked.id, binding=now_asks.binding)
+        self._require_in_force(attempt)
+        question = await understand_again(attempt, question, parts, self.isolation)
+        now_asks = requested_call(attempt, question, terms, parts.pdp.revision)
+        approval = await parts.approvals.verify(asked.id, binding=now_asks.binding)
         attempt.record.note(entries.approval(attempt, approval, asked.votes))
         context = {**question.document["context"], "approval": approval.document()}
         document = {**question.document, "context": context}
-        return approval, question, await decision.evaluate(self.parts, attempt, document)
+        return approval, question, await decision.evaluate(parts, attempt, document)
 
     def _prepare(
         self, attempt: Attempt, question: Question, decided: Decision, approval: Approval | None
     ) -> Admission:
-        definition, parts = question.definition, self.parts
+        definition, parts = question.definition, attempt.parts
         terms = prepare(
             decided.obligations,
             isolation=definition.isolation,
@@ -286,7 +341,7 @@ class PermissionBroker:
         if terms.redact and not is_redactable(definition):
             said = "fields of its results are to be redacted, and its return type has none"
             raise Refusal("denied", reason(Code.OBLIGATION_FAILED, said))
-        most = self.parts.call_deadline_seconds
+        most = parts.call_deadline_seconds
         asked = {"approval": None if approval is None else approval.document()}
         call = {**question.document, "context": {**question.document["context"], **asked}}
         gate = CallConnections(
@@ -306,7 +361,7 @@ class PermissionBroker:
             raise StateLostError(
                 f"the run was resumed; the sandbox of {definition.name} is gone"
             )
-        executor, enforced = self._executor(execution, terms)
+        executor, enforced = self._executor(execution, terms, parts.executors)
         return Admission(
             attempt=attempt,
             question=question,
@@ -319,7 +374,10 @@ class PermissionBroker:
         )
 
     def _executor(
-        self, execution: Execution, terms: Terms
+        self,
+        execution: Execution,
+        terms: Terms,
+        executors: Mapping[Isolation, ToolExecutor],
     ) -> tuple[ToolExecutor | None, JsonObject]:
         """The weakest executor at hand that is strong enough; never a weaker one."""
         if terms.isolation == "none":
@@ -328,7 +386,7 @@ class PermissionBroker:
                 raise Refusal("denied", reason(Code.OBLIGATION_FAILED, said))
             return None, ENFORCED
         for level in ISOLATION_ORDER[ISOLATION_ORDER.index(terms.isolation) :]:
-            if (executor := self.parts.executors.get(level)) is not None:
+            if (executor := executors.get(level)) is not None:
                 return executor, executor.enforces(execution)
         said = f"{terms.isolation} is needed; this machine gives {', '.join(self.isolation)}"
         raise Refusal("unavailable", reason(Code.ISOLATION_UNAVAILABLE, said))
@@ -337,7 +395,8 @@ class PermissionBroker:
         self, attempt: Attempt, admission: Admission, approval: Approval | None
     ) -> None:
         """Takes what the call uses up, then makes the record durable: the last gate."""
-        parts, session = self.parts, attempt.session
+        self._require_in_force(attempt)
+        parts, session = attempt.parts, attempt.session
         await require_live(parts, session)  # once more: a person may have been asked
         reserved = await session.budgets.reserve(session.run, admission.terms.reservations)
         if isinstance(reserved, Exhausted):
@@ -356,7 +415,7 @@ class PermissionBroker:
             if approval is not None:
                 self._take_turn(attempt, admission.question)
                 await parts.approvals.consume(approval.id, binding=approval.binding)
-            await begin(self.parts, admission)
+            await begin(parts, admission)
             admission.started = parts.clock()
             attempt.record.note(entries.start(admission))
             await attempt.record.flush(admission.terms.evidence)
@@ -393,7 +452,7 @@ class PermissionBroker:
             attempt.session.lost.discard(attempt.call.tool)  # told, and told once
         attempt.record.note(entries.denied(attempt, denial, refusal.votes))
         try:
-            await attempt.record.flush(self.parts.evidence)
+            await attempt.record.flush(attempt.parts.evidence)
         except Exception as err:  # noqa: BLE001 - whatever fails, it stays a denial
             # A trace that failed fails for every call; that is said once.
             say = _log.debug if self._said_unrecorded else _log.error
@@ -418,6 +477,12 @@ class PermissionBroker:
             Exception: `outcome.error`, once it is recorded.
         """
         try:
+            return await self._settle(admission, outcome)
+        finally:
+            admission.attempt.end()
+
+    async def _settle(self, admission: Admission, outcome: Outcome) -> CallResult:
+        try:
             delivery = deliver(admission, outcome)  # 10
         except Exception as err:  # noqa: BLE001 - it has run: whatever fails, the end is recorded
             delivery = withheld(admission, f"{type(err).__name__} in its obligations")
@@ -441,7 +506,8 @@ class PermissionBroker:
     async def _record_outcome(
         self, admission: Admission, outcome: Outcome, delivery: Delivery
     ) -> None:
-        parts, session, record = self.parts, admission.session, admission.attempt.record
+        attempt = admission.attempt
+        parts, session, record = attempt.parts, attempt.session, attempt.record
         entry = entries.outcome(
             admission,
             outcome,
@@ -475,6 +541,10 @@ class PermissionBroker:
                     name = admission.definition.name
                     lives = Completed(admission.id, name, delivery.value, notes=outcome.notes)
                     self._live.put(key, lives)
+
+
+class _OtherPoliciesError(Exception):
+    """Other policies came into force before the call began to run."""
 
 
 def _fault(err: Exception) -> str:

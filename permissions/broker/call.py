@@ -12,6 +12,7 @@ from permissions.signing.canonical import canonical
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from permissions.broker.ports import BrokerParts
     from permissions.broker.recorder import Recorder
     from permissions.execution.base import Execution, ToolExecutor
     from permissions.model import (
@@ -31,16 +32,34 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Attempt:
-    """One attempt at one call, and its record."""
+    """One attempt at one call, its record, and the parts it is decided with to its end."""
 
     id: str
     session: RunState
     call: ToolCall
     record: Recorder
+    parts: BrokerParts
     turn: int = 0
     """How many identical calls had used an approval when people were asked about this one."""
     asked: JsonObject | None = None
     """What policies were asked first about it."""
+    ended: bool = False
+
+    def __post_init__(self) -> None:
+        """Takes the policies into use."""
+        self.parts.use.begin()
+
+    def go_over(self, parts: BrokerParts) -> None:
+        """Decided with other parts from here on, for others are in force by now."""
+        parts.use.begin()
+        self.parts.use.end()
+        self.parts = parts
+
+    def end(self) -> None:
+        """Nothing is decided about it any more."""
+        if not self.ended:
+            self.ended = True
+            self.parts.use.end()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,12 @@ goes into `contents`, which are sealed, or into `links`, of which the log keeps 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import orjson
 
+from permissions.errors import PolicyLoadError
 from permissions.signing.canonical import digest
 from permissions.trace.entry import TraceEntry
 from permissions.trace.patch import difference
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
     from permissions.approval.model import AccessRequest, Approval, Vote
     from permissions.broker.call import Admission, Attempt
+    from permissions.broker.ports import BrokerParts
+    from permissions.errors import BrokerError
     from permissions.execution.base import Outcome
     from permissions.execution.pending_changes import Changes
     from permissions.model import (
@@ -29,11 +33,13 @@ if TYPE_CHECKING:
         JsonObject,
         Reason,
     )
+    from permissions.pdp.base import PolicyDecisionPoint
     from permissions.plan.model import Plan
     from permissions.plan.verdict import PlanVerdict
     from permissions.run.delegation import Delegation
     from permissions.run.state import RunState
     from permissions.tools.definition import ToolDefinition
+    from permissions.tools.registry import ToolRegistry
 
 Fate: TypeAlias = Literal["committed", "discarded", "conflict", "failed", "in_doubt"]
 """What became of a change set. `conflict` and `failed` discard it as well: because of what others
@@ -67,6 +73,34 @@ def error_text(err: BaseException) -> str:
         return str(err)
     except Exception:  # noqa: BLE001 - the tool's own code
         return "(no text)"
+
+
+def policies(parts: BrokerParts, *, before: str, by: str) -> TraceEntry:
+    """Other policies are in force from here on: which, instead of which, by whose word."""
+    return TraceEntry("config", "", body={**_in_force(parts), "before": before, "by": by})
+
+
+def policies_refused(parts: BrokerParts, err: BrokerError, by: str) -> TraceEntry:
+    """Others should have come into force and must not, so that those before stay."""
+    findings = err.findings if isinstance(err, PolicyLoadError) else ()
+    codes = {finding.split(": ")[1] for finding in findings if ": " in finding}
+    refused = sorted(codes) or [type(err).__name__]
+    return TraceEntry("config", "", body={**_in_force(parts), "refused": refused, "by": by})
+
+
+def in_force(pdp: PolicyDecisionPoint, registry: ToolRegistry, environment: str) -> JsonObject:
+    """What decisions are made under, the body of a `config` entry."""
+    return {
+        "build": version("wardline"),
+        "policy": pdp.revision,
+        "engine": pdp.engine,
+        "registry": registry.digest,
+        "environment": environment,
+    }
+
+
+def _in_force(parts: BrokerParts) -> JsonObject:
+    return in_force(parts.pdp, parts.registry, parts.environment)
 
 
 def run_start(

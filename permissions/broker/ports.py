@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from permissions.broker.control_plane import ControlPlane
 from permissions.broker.folders import Folders
+from permissions.broker.policy_use import PolicyUse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -49,6 +50,7 @@ class BrokerParts:
         control_plane: the broker's own files, which no call may name.
         delegations: which runs were delegated, and which were revoked.
         folders: which folders hold secrets, for tools of this process.
+        use: which calls are decided under `pdp`.
         clock: microseconds since 1970 UTC.
         ids: gives a fresh id for a prefix (`run`, `call`, ...).
     """
@@ -70,5 +72,6 @@ class BrokerParts:
     delegations: DelegationStore
     control_plane: ControlPlane = field(default_factory=ControlPlane)
     folders: Folders = field(default_factory=Folders)
+    use: PolicyUse = field(default_factory=PolicyUse, compare=False)
     clock: Callable[[], int] = now_us
     ids: Callable[[str], str] = random_id

@@ -11,6 +11,7 @@ What a profile with egress lists, the run's gate decides again, connection by co
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -47,6 +48,7 @@ from sandbox.isolation.mounts import checked_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Self
 
     from permissions.execution.base import ConnectionGate, Execution
     from permissions.execution.code import CodeStage
@@ -112,6 +114,12 @@ class SandboxedExecutor:
         self._hidden = hidden
         self._journals = journals
         self._secrets = secrets
+
+    def with_secrets(self, secrets: SecretFiles | None) -> Self:
+        """The same, over the same sandboxes and sessions, by other names of secrets."""
+        other = copy(self)
+        other._secrets = secrets  # noqa: SLF001 - of the same class
+        return other
 
     def enforces(self, execution: Execution) -> JsonObject:
         """Backend, profile and digest of the code, or why it cannot run here.

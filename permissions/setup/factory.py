@@ -8,18 +8,17 @@ verifiable with its public key.
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from permissions.approval import store as request_store
 from permissions.approval.approvers import Approvers
 from permissions.approval.service import ApprovalService
+from permissions.broker import entries
 from permissions.broker.broker import PermissionBroker
 from permissions.broker.control_plane import ControlPlane
-from permissions.broker.folders import Folders
 from permissions.broker.ports import BrokerParts, now_us, random_id
 from permissions.database import StateDatabase
 from permissions.errors import ConfigError
@@ -30,11 +29,11 @@ from permissions.execution.secret_files import SecretFiles
 from permissions.execution.session_pool import SessionPool
 from permissions.logs import get_logger
 from permissions.obligations import budget
-from permissions.pdp.bundle import save_bundle, shipped_folder
-from permissions.pdp.embedded.pdp import EmbeddedPdp
+from permissions.pdp.bundle import shipped_folder
 from permissions.run import delegation_store
 from permissions.setup.layout import StateLayout, control_plane, log_signer
-from permissions.setup.policies import AcceptedPolicies, load_policies
+from permissions.setup.reload import SettingsPolicies, background
+from permissions.setup.reload_socket import reloadable
 from permissions.setup.renewal import LOG_NAME, log_memories
 from permissions.setup.sandboxes import (
     available,
@@ -54,8 +53,7 @@ from permissions.user_folders import cache_folder, config_folder, state_folder
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
 
-    from permissions.execution.base import ToolExecutor
-    from permissions.pdp.base import PolicyDecisionPoint
+    from permissions.broker.reloading import Reloaded
     from permissions.pdp.bundle import PolicyBundle
     from permissions.setup.config import BrokerConfig
     from permissions.vocabulary import Isolation
@@ -82,11 +80,11 @@ async def open_broker(
         TraceError: the log has another writer, or is not what its key signed.
         StateError: the durable state cannot be opened safely.
     """
-    source = config.source
+    file = config.source
     _log.info(
         "settings_in_force",
-        file=None if source is None else str(source.path),
-        origin="defaults" if source is None else source.origin,
+        file=None if file is None else str(file.path),
+        origin="defaults" if file is None else file.origin,
     )
     registry = ToolRegistry(tools)
     for found in unmarked_arguments(registry):
@@ -99,15 +97,12 @@ async def open_broker(
     _require_profiles(registry, config)
     layout = StateLayout(config.state)
     layout.make(config.workspace)
-    policies = load_policies(config)
-    bundle = policies.bundle
-    accepted = AcceptedPolicies(layout.accepted)
-    if config.pdp.refuse_older:
-        accepted.require_newer(policies)
-    save_bundle(bundle, layout.bundles)
     kek = layout.vault_key()
     async with AsyncExitStack() as stack:
-        pdp = await stack.enter_async_context(_decision_point(config, bundle))
+        source = SettingsPolicies(
+            config, layout, registry, await stack.enter_async_context(background())
+        )
+        bundle, pdp = await source.open()
         schemas = (
             request_store.SCHEMA,
             journal.SCHEMA,
@@ -125,17 +120,12 @@ async def open_broker(
                 signer=signer,
                 kek=kek,
                 memories=log_memories(config, state, signer),
-                config={
-                    "build": version("wardline"),
-                    "policy": pdp.revision,
-                    "engine": pdp.engine,
-                    "registry": registry.digest,
-                    "environment": config.environment,
-                },
+                config=entries.in_force(pdp, registry, config.environment),
             )
         )
-        accepted.remember(policies)
-        yield PermissionBroker(
+        source.remember(pdp)
+        source.executors = await _executors(config, layout, registry, bundle, stack)
+        broker = PermissionBroker(
             BrokerParts(
                 registry=registry,
                 pdp=pdp,
@@ -155,18 +145,24 @@ async def open_broker(
                 control_plane=ControlPlane(
                     (*control_plane(config), *_beside(config)), fixed=_program()
                 ),
-                folders=Folders(
-                    SecretFiles.of(bundle.data, config.sandbox.hidden), control_plane(config)
-                ),
-                executors=await _executors(config, layout, registry, bundle, stack),
+                folders=source.folders(bundle),
+                executors=source.executors,
                 workspace=config.workspace,
                 environment=config.environment,
                 evidence=config.trace.evidence,
                 approval_mode=config.approval.mode,
                 approval_wait_seconds=config.approval.wait_seconds,
                 call_deadline_seconds=config.call_deadline_seconds,
-            )
+            ),
+            source=source,
         )
+        reload = partial(_reload, broker)
+        await stack.enter_async_context(reloadable(config.state, reload))
+        yield broker
+
+
+async def _reload(broker: PermissionBroker, by: str) -> Reloaded:
+    return await broker.reload_policies(by=by)
 
 
 def _require_profiles(registry: ToolRegistry, config: BrokerConfig) -> None:
@@ -180,38 +176,13 @@ def _require_profiles(registry: ToolRegistry, config: BrokerConfig) -> None:
             )
 
 
-def _decision_point(
-    config: BrokerConfig, bundle: PolicyBundle
-) -> AbstractAsyncContextManager[PolicyDecisionPoint]:
-    pdp = config.pdp
-    match pdp.engine:
-        case "embedded":
-            return EmbeddedPdp(
-                bundle,
-                soft_deadline=pdp.soft_deadline_ms / 1000,
-                hard_deadline=pdp.hard_deadline_ms / 1000,
-                memory_bytes=pdp.memory_mb * 1024 * 1024,
-            )
-        case "opa":
-            from permissions.pdp.opa import OpaPdp  # an extra: `pip install wardline[opa]`
-
-            return OpaPdp(
-                bundle,
-                url=pdp.opa_url,
-                token=pdp.opa_token.get_secret_value() if pdp.opa_token else None,
-                deadline_seconds=pdp.opa_deadline_ms / 1000,
-            )
-        case _:
-            assert_never(pdp.engine)
-
-
 async def _executors(
     config: BrokerConfig,
     layout: StateLayout,
     registry: ToolRegistry,
     bundle: PolicyBundle,
     stack: AsyncExitStack,
-) -> dict[Isolation, ToolExecutor]:
+) -> dict[Isolation, SandboxedExecutor]:
     """One executor per boundary that this machine really gives; none where no tool needs any."""
     secret_files = SecretFiles.of(bundle.data, config.sandbox.hidden)
     named = profiles(config)

@@ -1,4 +1,4 @@
-"""`wardline policy build` and `verify`: policies as one signed file, and what such a file is."""
+"""`wardline policy build`, `verify`, `reload`: policies as one signed file, and into force."""
 
 from __future__ import annotations
 
@@ -98,6 +98,39 @@ def verify(
     by = "nobody (no key was asked for)" if found.signed_by is None else found.signed_by[:16]
     typer.echo(found.bundle.revision)
     typer.echo(f"signed by {by}, {_numbered(found)}, {len(found.bundle.modules)} modules")
+
+
+def reload(
+    *,
+    state: Annotated[
+        Path | None, typer.Option("--dir", help="The state folder of the broker.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Settings; wardline.toml by default.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Reload the policies of a running broker.
+
+    It loads what its settings name again. Calls that have not begun to run by then are decided
+    under the new policies, and its record says who asked. Policies that must not come into
+    force change nothing: the findings say why, and the exit code is 1.
+
+    \b
+    Examples:
+      $ wardline policy reload
+      $ wardline policy reload --dir /var/lib/agent/.wardline
+    """
+    from permissions.setup.config import BrokerConfig
+    from permissions.setup.reload_socket import ask_reload
+
+    overrides = {} if state is None else {"state": state}
+    before, now = ask_reload(BrokerConfig.load(config, **overrides).state)
+    if as_json:
+        print_json({"before": before, "now": now, "changed": before != now})
+    else:
+        typer.echo(now)
+        typer.echo("in force already" if before == now else f"instead of {before}", err=True)
 
 
 def _numbered(found: NamedPolicies) -> str:
