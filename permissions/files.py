@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import secrets
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -33,6 +34,26 @@ def replace(path: Path, data: bytes, *, mode: int = 0o600) -> None:
         OSError: it cannot be written; what was there is still there.
     """
     _write(path, data, mode, give_name=os.replace)
+
+
+@contextmanager
+def written_whole(path: Path, *, mode: int = 0o600) -> Iterator[IO[bytes]]:
+    """A file to write in pieces; it gets its name when the block ends well, and else is gone.
+
+    Raises:
+        OSError: it cannot be written; what was there is still there.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        with os.fdopen(os.open(draft, flags, mode), "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    sync_folder(path.parent)
 
 
 def make_folder(path: Path, *, mode: int = 0o700) -> None:

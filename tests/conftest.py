@@ -1,7 +1,7 @@
 """What every test may rely on: real services or a visible skip, a clean environment, seeds.
 
 A test that needs a service carries its marker. Without the service the test is skipped, with
-the way to get it; `--require docker,opa,bwrap,oci` turns every skip of such a test into a failure,
+the way to get it; `--require docker,opa,bwrap,oci,browser` turns every skip of such a test into a failure,
 and fails the run when a required marker was on no test at all. A run ends with each reason for
 a skip, once, and with what it left out by its markers.
 """
@@ -87,6 +87,11 @@ def _bwrap_problem() -> str | None:
     )
 
 
+def _browser_problem() -> str | None:
+    found = shutil.which("chromium")
+    return "no `chromium` on PATH" if found is None else _run_problem([found, "--version"])
+
+
 def _run_problem(argv: list[str], *, unprivileged: bool = False) -> str | None:
     """Why this program cannot be run, or None."""
     drop = unprivileged and os.geteuid() == 0
@@ -142,6 +147,7 @@ SERVICES = {
     "oci": Service(
         functools.cache(_oci_problem), "run the tests as root, and `apt-get install crun`"
     ),
+    "browser": Service(functools.cache(_browser_problem), "`apt-get install chromium`"),
 }
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
@@ -18,16 +17,10 @@ import typer
 from permissions.cli import trace_text
 from permissions.cli.program import noun
 from permissions.cli.trace_calls import calls_of
+from permissions.cli.trace_export import export
 from permissions.cli.trace_replay import replayed
-from permissions.cli.trace_source import (
-    TraceSource,
-    find_pin,
-    followed_by,
-    kept_of,
-    remember,
-    require_not_gone,
-    require_outside,
-)
+from permissions.cli.trace_source import TraceSource, followed_by, remember
+from permissions.cli.trace_verified import verified
 from permissions.errors import (
     ConfigError,
     PolicyLoadError,
@@ -37,8 +30,7 @@ from permissions.errors import (
 from permissions.replay import FailOn  # noqa: TC001 - typer reads the hints
 from permissions.signing.keys import PublicKey
 from permissions.trace.checkpoint import vkey
-from permissions.trace.known_checkpoints import KnownCheckpoints
-from permissions.trace.reader import RecordedEntry, first_entry, read_entries
+from permissions.trace.reader import RecordedEntry, read_entries
 from permissions.trace.report import Requirement
 from permissions.trace.verify import verify_trace
 
@@ -51,6 +43,7 @@ if TYPE_CHECKING:
     from permissions.trace.vault import VaultReader
 
 app = noun("Read, verify and replay what was recorded.")
+app.command()(export)
 
 EXIT_NO, EXIT_INTEGRITY = 1, 5
 MAX_INDEX_DIGITS = 17
@@ -190,21 +183,11 @@ def verify(
     def work() -> None:
         required = _requirements(require)
         source = TraceSource(folder, config, may_be_gone=True)
-        given = checkpoint or []
-        kept = known_checkpoints or _state_home() / "wardline" / "known-checkpoints"
-        require_outside(source, "--known-checkpoints", [kept])
-        require_outside(source, "--checkpoint", given)
-        known = KnownCheckpoints(kept)
-        require_not_gone(source, known, given)
-        pin = find_pin(source, known, key)
-        opening = first_entry(source.trace)
-        report = verify_trace(
-            source.trace,
-            key=pin.key,
-            is_pinned=pin.is_outside,
-            origin=pin.named,
-            known=kept_of(known, pin, opening, given),
-            vault=source.checked_vault(),
+        report, pin, known, opening = verified(
+            source,
+            key=key,
+            checkpoints=checkpoint or (),
+            known_checkpoints=known_checkpoints,
             signatures="all" if all_signatures else "last",
         )
         if as_json:
@@ -356,11 +339,6 @@ def _opened(entry: RecordedEntry, vault: VaultReader) -> JsonObject:
         except UnicodeDecodeError:
             contents[name] = {"base64": base64.b64encode(data).decode()}
     return contents
-
-
-def _state_home() -> Path:
-    """The XDG base directory for state (specification 0.8)."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
 
 
 def _guarded(work: Callable[[], None]) -> None:

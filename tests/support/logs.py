@@ -131,3 +131,42 @@ def write_log(
                 await record_run(log, run, calls)
 
     anyio.run(main)
+
+
+def write_long_log(directory: Path, *, calls: int, together: int = 500) -> None:
+    """A closed log of one run with many permitted calls, `together` of them under a checkpoint."""
+
+    async def main() -> None:
+        async with open_log(
+            directory,
+            name=NAME,
+            signer=SIGNER,
+            kek=KEK,
+            config=CONFIG,
+            clock=ticking(),
+            random=seeded(),
+        ) as log:
+            await log.append([run_start("run-a")], evidence="buffered")
+            for first in range(0, calls, together):
+                entries = [
+                    entry
+                    for number in range(first, min(first + together, calls))
+                    for entry in (
+                        *before("run-a", f"run-a-{number}"),
+                        outcome("run-a", f"run-a-{number}"),
+                    )
+                ]
+                await log.append(entries, evidence="durable")
+            await log.append([run_end("run-a", calls)], evidence="durable")
+
+    anyio.run(main)
+
+
+def write_state(folder: Path, *, runs: Sequence[str] = ("run-a",), calls: int = 2) -> None:
+    """A state folder with a log and the keys that sign and open it."""
+    write_log(folder / "trace", runs=runs, calls=calls)
+    keys = folder / "keys"
+    keys.mkdir()
+    (keys / "log.pem.pub").write_text(f"{SIGNER.public}\n")
+    (keys / "vault.key").write_bytes(KEK)
+    (keys / "vault.key").chmod(0o600)
