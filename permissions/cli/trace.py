@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import anyio
 import typer
 
-from permissions.cli import trace_text
+from permissions.cli import trace_questions, trace_text
 from permissions.cli.program import noun
-from permissions.cli.trace_calls import calls_of
 from permissions.cli.trace_export import export
 from permissions.cli.trace_replay import replayed
 from permissions.cli.trace_source import TraceSource, followed_by, remember
@@ -27,10 +26,10 @@ from permissions.errors import (
     TraceError,
     TraceIntegrityError,
 )
+from permissions.inquiry.questions import MAX_INDEX_DIGITS
 from permissions.replay import FailOn  # noqa: TC001 - typer reads the hints
 from permissions.signing.keys import PublicKey
 from permissions.trace.checkpoint import vkey
-from permissions.trace.reader import RecordedEntry, read_entries
 from permissions.trace.report import Requirement
 from permissions.trace.verify import verify_trace
 
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
 
     from permissions.cli.trace_source import Pin
     from permissions.model import JsonObject
+    from permissions.trace.reader import RecordedEntry
     from permissions.trace.report import Report
     from permissions.trace.vault import VaultReader
 
@@ -46,7 +46,6 @@ app = noun("Read, verify and replay what was recorded.")
 app.command()(export)
 
 EXIT_NO, EXIT_INTEGRITY = 1, 5
-MAX_INDEX_DIGITS = 17
 
 Dir = Annotated[
     Path | None,
@@ -58,27 +57,7 @@ Config = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
 
 
-@app.command("list")
-def list_(
-    *,
-    run: Annotated[str | None, typer.Option("--run", help="Calls of this run only.")] = None,
-    as_json: Json = False,
-    folder: Dir = None,
-    config: Config = None,
-) -> None:
-    """List calls in the order in which they ended.
-
-    \b
-    Examples:
-      $ wardline trace list
-      $ wardline trace list --run run-1f9be06c --json
-    """
-
-    def work() -> None:
-        for call in calls_of(read_entries(TraceSource(folder, config).trace), run):
-            typer.echo(json.dumps(call) if as_json else trace_text.call_line(call))
-
-    _guarded(work)
+app.command("list")(trace_questions.list_)
 
 
 @app.command()
@@ -108,19 +87,16 @@ def show(
         vault = source.vault() if opened else None
         if opened and vault is None:
             raise ConfigError("the vault's key is not here; contents cannot be opened")
-        index = int(what) if what.isdecimal() and len(what) < MAX_INDEX_DIGITS else None
-        found = False
-        for entry in read_entries(source.trace):
-            if entry.call != what and entry.index != index:
-                continue
-            found = True
-            contents = _opened(entry, vault) if vault else {}
+        index = source.index()
+        number = int(what) if what.isdecimal() and len(what) < MAX_INDEX_DIGITS else None
+        entry = None if number is None else index.entry(number)
+        found = [entry] if entry is not None else list(index.call(what))
+        for each in found:
+            contents = _opened(each, vault) if vault else {}
             if as_json:
-                typer.echo(json.dumps({**entry.document(), "opened": contents}))
+                typer.echo(json.dumps({**each.document(), "opened": contents}))
             else:
-                typer.echo(trace_text.entry_text(entry, contents))
-            if entry.index == index:
-                break
+                typer.echo(trace_text.entry_text(each, contents))
         if not found:
             raise TraceError(f"nothing is recorded of {what[:80]!r}")
 
@@ -324,6 +300,16 @@ def replay_(
             raise typer.Exit(EXIT_NO)
 
     _guarded(work)
+
+
+for _question in (
+    trace_questions.find,
+    trace_questions.why,
+    trace_questions.blast,
+    trace_questions.diff,
+    trace_questions.follow,
+):
+    app.command()(_question)
 
 
 def _opened(entry: RecordedEntry, vault: VaultReader) -> JsonObject:

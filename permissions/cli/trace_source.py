@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from permissions.errors import ConfigError, TraceError, TraceIntegrityError
+from permissions.inquiry.contents import Contents
+from permissions.inquiry.questions import Inquiry
 from permissions.setup.config import BrokerConfig
 from permissions.setup.layout import StateLayout
 from permissions.signing.keys import MAX_KEY_FILE, PublicKey
 from permissions.trace.checkpoint import parse_checkpoint, parse_vkey
+from permissions.trace.index import TraceIndex
 from permissions.trace.known_checkpoints import Known, read_checkpoint
 from permissions.trace.store import segments
 from permissions.trace.vault import VaultReader, load_kek
@@ -34,6 +37,7 @@ class TraceSource:
         self.trace = folder if alone and folder is not None else layout.trace
         self._root = folder if alone and folder is not None else layout.root
         self.bundles = layout.bundles
+        self._index = None if alone else layout.index
         self._kek = None if alone else layout.kek
         self._key = None if alone else layout.log_public_key
         self.is_gone = not self.trace.is_dir() or not segments(self.trace)
@@ -45,6 +49,14 @@ class TraceSource:
         if self._kek is None or not self._kek.exists():
             return None
         return VaultReader(self.trace, load_kek(self._kek))
+
+    def index(self) -> TraceIndex:
+        """Leads to entries; in memory for segments that lie alone."""
+        return TraceIndex(self.trace, self._index)
+
+    def inquiry(self) -> Inquiry:
+        """Answers questions to the log, with what this installation can open."""
+        return Inquiry(self.index(), Contents(self.vault()))
 
     def checked_vault(self) -> VaultReader | None:
         """The same for a verification: a state folder without its key has lost something."""

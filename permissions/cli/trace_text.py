@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from permissions.approval.console import literal, visible
+from permissions.cli.trace_answers_text import arguments_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,34 +21,36 @@ if TYPE_CHECKING:
     from permissions.trace.report import Completeness, Report
 
 _SHOWN = 2000
+_ARGUMENT = 60
+"""Characters of an argument that a line shows without `--full`; the rest is counted."""
+_TOLD = ("tool", "permitted", "requestable", "rules", "reasons", "approvers", "kind", "codes",
+         "fate", "isolation", "status", "verdict", "reason")  # fmt: skip
 _LISTED = 40
 _LISTED_LINES = 400
 _GOOD, _BAD, _MIND = "green", "red", "yellow"
 
 
-def call_line(call: Mapping[str, object]) -> str:
+def call_line(call: Mapping[str, Any], *, full: bool = False) -> str:
     """One call on one line."""
-    reasons = call["reasons"]
-    why = f"  [{_text(', '.join(map(str, reasons)))}]" if isinstance(reasons, list) else ""
+    why = f"  [{_text(', '.join(call['reasons']))}]" if call["reasons"] else ""
+    people = f"  approved by {_text(', '.join(call['approvers']))}" if call["approvers"] else ""
     where = f"  isolation {_text(call['isolation'])}" if call["isolation"] else ""
     where += f"  changes {_text(call['changes'])}" if call["changes"] else ""
     tool = _text(call["tool"]) if call["tool"] else "(not registered)"
+    given = arguments_text(call["arguments"], None if full else _ARGUMENT)
     return (
-        f"{call['index']:>8}  {_moment(call['time'])}  {tool}  {_text(call['end'])}{where}"
-        f"{why if why != '  []' else ''}  {_text(call['call'])}  run {_text(call['run'])}"
+        f"{call['index']:>8}  {_moment(call['time'])}  {tool}({given})  {_text(call['end'])}{where}"
+        f"{people}{why}  {_text(call['call'])}  run {_text(call['run'])}"
     )
 
 
-def end_of(kind: str, body: JsonObject) -> str:
-    """How a call ended, in a few words."""
-    match kind:
-        case "denied":
-            return str(body.get("kind"))
-        case "outcome":
-            withheld = ", result withheld" if body.get("withheld") else ""
-            return f"ran: {body.get('status')}{withheld}"
-        case _:
-            return "outcome unknown"
+def entry_line(entry: RecordedEntry) -> str:
+    """One entry on one line."""
+    told = {name: entry.body[name] for name in _TOLD if name in entry.body}
+    facts = "  ".join(f"{name} {literal(value)}" for name, value in told.items())
+    call = f"  {_text(entry.call)}" if entry.call else ""
+    run = f"  run {_text(entry.run)}" if entry.run else ""
+    return f"{entry.index:>8}  {_moment(entry.time)}  {_text(entry.type):<9} {facts}{call}{run}"
 
 
 def entry_text(entry: RecordedEntry, opened: JsonObject) -> str:

@@ -1,4 +1,4 @@
-"""Where in a log what stands: an index by run and call, for whoever must not read all of it.
+"""Where in a log what stands: an index by run, call, tool, time, person and rule.
 
 A SQLite file beside the log, made from it and brought up to date whenever it is asked: it costs
 the writer nothing, and each asker the entries that are new. It is only a guess at where to look:
@@ -12,55 +12,28 @@ broker's own state as well.
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from permissions.errors import TraceError, TraceIntegrityError
-from permissions.trace.encoder import decode_entry
+from permissions.signing.canonical import MAX_INTEGER
+from permissions.trace.index_tables import VERSION, Intake, Position, make_tables
 from permissions.trace.reader import read_groups, recorded
-from permissions.trace.store import segment_path, segments
+from permissions.trace.store import segment_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import Self
 
-    from permissions.trace.reader import Group, RecordedEntry
+    from permissions.trace.call_filter import CallFilter
+    from permissions.trace.reader import RecordedEntry
 
-_VERSION = 1
-_GROUPS_AT_ONCE = 2000
 _TIMEOUT_SECONDS = 30.0
-_TABLES = f"""
-    CREATE TABLE entry (
-        number INTEGER PRIMARY KEY,
-        run TEXT,
-        call TEXT,
-        segment INTEGER NOT NULL,
-        start INTEGER NOT NULL,
-        size INTEGER NOT NULL
-    ) STRICT;
-    CREATE INDEX entry_run ON entry (run, number);
-    CREATE INDEX entry_call ON entry (call, number);
-    CREATE TABLE position (
-        id INTEGER PRIMARY KEY CHECK (id = 1),
-        origin TEXT NOT NULL,
-        segment INTEGER NOT NULL,
-        start INTEGER NOT NULL,
-        size INTEGER NOT NULL,
-        digest BLOB NOT NULL
-    ) STRICT;
-    PRAGMA user_version = {_VERSION};
-"""
-
-
-class _Position(NamedTuple):
-    """The last checkpoint line that was taken in."""
-
-    origin: str
-    segment: int
-    start: int
-    size: int
-    digest: bytes
+_CALLS_AT_ONCE = 500
+_FILES_OPEN = 64
 
 
 class TraceIndex:
@@ -88,7 +61,48 @@ class TraceIndex:
         """One entry; raises as `run` does."""
         return next(self._found("number = ?", number), None)
 
-    def _found(self, where: str, value: str | int) -> Iterator[RecordedEntry]:
+    def head(
+        self, kind: Literal["config", "run.start"], run: str, before: int
+    ) -> RecordedEntry | None:
+        """The last entry of this type before another; `run` is empty for the log's own.
+
+        Raises as `run` does.
+        """
+        where = (
+            "number = (SELECT max(number) FROM head WHERE type = ? AND run = ? AND number < ?)"
+        )
+        return next(self._found(where, kind, run, before), None)
+
+    def calls(
+        self, wanted: CallFilter, *, newest_first: bool = False
+    ) -> Iterator[list[RecordedEntry]]:
+        """The entries of each call that is looked for, by when it was asked for.
+
+        Only what bodies say can be looked for. Raises as `run` does.
+        """
+        condition, values = wanted.condition()
+        sign, order = ("<", "DESC") if newest_first else (">", "ASC")
+        last = MAX_INTEGER if newest_first else -1
+        with self._open() as database, _Segments(self._directory) as segments_read:
+            position = self._update(database)
+            while position is not None:
+                numbers = database.execute(
+                    f"SELECT number, run, call FROM call WHERE {condition}"  # noqa: S608 - fixed texts
+                    f" AND number {sign} ? ORDER BY number {order} LIMIT {_CALLS_AT_ONCE}",
+                    (*values, last),
+                ).fetchall()
+                for number, run, call in numbers:
+                    rows = database.execute(
+                        "SELECT number, segment, start, size FROM entry"
+                        " WHERE call = ? AND run = ? ORDER BY number",
+                        (call, run),
+                    ).fetchall()
+                    yield [self._promised(row, position, segments_read) for row in rows]
+                    last = number
+                if len(numbers) < _CALLS_AT_ONCE:
+                    return
+
+    def _found(self, where: str, *values: str | int) -> Iterator[RecordedEntry]:
         with self._open() as database:
             position = self._update(database)
             if position is None:
@@ -96,23 +110,31 @@ class TraceIndex:
             rows = database.execute(
                 "SELECT number, segment, start, size FROM entry"  # noqa: S608 - fixed texts
                 f" WHERE {where} ORDER BY number",
-                (value,),
+                values,
             ).fetchall()
-        for number, segment, start, size in rows:
-            data = self._read(segment, start, size)
-            found = _entry_at(data, position.origin)
-            if found.index != number:
-                raise TraceIntegrityError(
-                    f"the index {self._file} leads to entry {found.index}, not {number};"
-                    " delete it, and it is made anew"
-                )
-            yield found
+        with _Segments(self._directory) as segments_read:
+            for row in rows:
+                yield self._promised(row, position, segments_read)
+
+    def _promised(
+        self, row: tuple[int, int, int, int], position: Position, segments_read: _Segments
+    ) -> RecordedEntry:
+        number, segment, start, size = row
+        found = _entry_at(segments_read.read(segment, start, size), position.origin)
+        if found.index != number:
+            raise TraceIntegrityError(
+                f"the index {self._file} leads to entry {found.index}, not {number};"
+                " delete it, and it is made anew"
+            )
+        return found
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
             database = sqlite3.connect(
-                self._file or ":memory:", timeout=_TIMEOUT_SECONDS, isolation_level=None
+                ":memory:" if self._file is None or not _can_write(self._file) else self._file,
+                timeout=_TIMEOUT_SECONDS,
+                isolation_level=None,
             )
         except sqlite3.Error:
             database = sqlite3.connect(":memory:", isolation_level=None)
@@ -127,7 +149,7 @@ class TraceIndex:
                     " anew"
                 ) from err
 
-    def _update(self, database: sqlite3.Connection) -> _Position | None:
+    def _update(self, database: sqlite3.Connection) -> Position | None:
         """Takes in what is new; gives where the index ends."""
         database.execute("BEGIN IMMEDIATE")
         try:
@@ -138,76 +160,70 @@ class TraceIndex:
                     segment_path(self._directory, position.segment),
                     position.start + position.size,
                 )
+            intake = Intake(database)
             for group in read_groups(self._directory, after=after):
-                position = _take(database, group)
+                position = intake.take(group)
             database.execute("COMMIT")
         except BaseException:
             database.execute("ROLLBACK")
             raise
         return position
 
-    def _known(self, database: sqlite3.Connection) -> _Position | None:
+    def _known(self, database: sqlite3.Connection) -> Position | None:
         """Where the index ended, if it is one of this very log."""
         (version,) = database.execute("PRAGMA user_version").fetchone()
-        if version == _VERSION:
+        if version == VERSION:
             row = database.execute(
                 "SELECT origin, segment, start, size, digest FROM position"
             ).fetchone()
             if row is not None:
-                position = _Position(*row)
-                line = self._read(position.segment, position.start, position.size)
+                position = Position(*row)
+                with _Segments(self._directory) as segments_read:
+                    line = segments_read.read(position.segment, position.start, position.size)
                 if hashlib.sha256(line).digest() == position.digest:
                     return position
-        database.execute("DROP TABLE IF EXISTS entry")
-        database.execute("DROP TABLE IF EXISTS position")
-        for statement in _TABLES.split(";"):
-            database.execute(statement)
+        make_tables(database)
         return None
 
-    def _read(self, segment: int, start: int, size: int) -> bytes:
+
+class _Segments:
+    """The segments of a log, each opened once."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._files: dict[int, BinaryIO] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def read(self, segment: int, start: int, size: int) -> bytes:
+        """Bytes of one; none when it is gone.
+
+        Raises:
+            TraceError: it cannot be read.
+        """
         try:
-            with segment_path(self._directory, segment).open("rb") as file:
-                file.seek(start)
-                return file.read(size)
+            if segment not in self._files:
+                if len(self._files) >= _FILES_OPEN:
+                    self._files.pop(next(iter(self._files))).close()
+                self._files[segment] = segment_path(self._directory, segment).open("rb")
+            file = self._files[segment]
+            file.seek(start)
+            return file.read(size)
         except FileNotFoundError:
             return b""
         except OSError as err:
             raise TraceError(f"the log cannot be read: {err.strerror}") from err
 
 
-def _take(database: sqlite3.Connection, group: Group) -> _Position:
-    rows = []
-    for lines in group.entries:
-        document = decode_entry(lines[0].data)
-        last = lines[-1]
-        rows.append(
-            (
-                document["index"],
-                document["run"],
-                document["call"],
-                int(lines[0].segment.stem),
-                lines[0].offset,
-                last.offset + len(last.data) + 1 - lines[0].offset,
-            )
-        )
-    database.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)", rows)
-    line = group.checkpoint
-    position = _Position(
-        group.origin,
-        int(line.segment.stem),
-        line.offset,
-        len(line.data) + 1,
-        hashlib.sha256(line.data + b"\n").digest(),
-    )
-    database.execute("INSERT OR REPLACE INTO position VALUES (1, ?, ?, ?, ?, ?)", position)
-    return position
+def _can_write(file: Path) -> bool:
+    return os.access(file if file.exists() else file.parent, os.W_OK)
 
 
 def _entry_at(data: bytes, origin: str) -> RecordedEntry:
     entry, *contents = data.split(b"\n")[:-1] or [b""]
     return recorded(entry, contents, origin)
-
-
-def is_log(directory: Path) -> bool:
-    """Whether there is a log to be indexed."""
-    return directory.is_dir() and bool(segments(directory))

@@ -485,3 +485,53 @@ def test_replay_without_the_bundle_says_so(run: Any, state: Path):
 
 def test_replay_with_a_folder_that_is_no_policy(run: Any, tmp_path: Path):
     assert run("replay", "--policy", str(tmp_path)).exit_code == 2
+
+
+def test_hostile_text_is_inert_in_every_answer(run: Any):
+    first, second = (json.loads(line) for line in run("list", "--json").stdout.splitlines())
+    asked = [
+        ("list", "--full"),
+        ("why", first["call"]),
+        ("why", second["call"], "--full"),
+        ("blast", first["call"]),
+        ("find", "--tool", "read_note"),
+        ("diff", "run-1", "run-1"),
+        ("show", first["call"], "--open"),
+    ]
+
+    for arguments in asked:
+        shown = run(*arguments)
+        assert shown.exit_code == 0
+        assert shown.stdout
+        assert not set(shown.stdout) & set("\x1b\x07\u202e"), arguments
+
+
+def test_a_long_argument_is_cut_with_a_word_about_it(run: Any):
+    listed, whole = run("list").stdout, run("list", "--full").stdout
+
+    [path] = {
+        json.loads(line)["arguments"]["path"]
+        for line in run("list", "--json").stdout.splitlines()[:1]
+    }
+    if len(path) > 60:
+        assert f"...(+{len(path) + 2 - 60})" in listed
+    assert path in whole
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("find", "--amount", "much"), "--amount 'much': write a range"),
+        (("find", "--argument", "recipient"), "write NAME=TEXT"),
+        (("find", "--since", "yesterday"), "--since 'yesterday': write a time as"),
+        (("find", "--outcome", "bad"), "--outcome 'bad' is none of ok"),
+    ],
+    ids=["amount", "argument", "time", "outcome"],
+)
+def test_a_wrong_question_is_answered_with_what_to_write(
+    run: Any, arguments: tuple[str, ...], said: str
+):
+    answered = run(*arguments)
+
+    assert answered.exit_code != 0
+    assert said in answered.stderr

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from logs import KEK, write_log
+from logs import ARGUMENTS, KEK, write_log
 
 from permissions.errors import TraceError, TraceIntegrityError
+from permissions.trace.call_filter import CallFilter
 from permissions.trace.history import history_of
 from permissions.trace.index import TraceIndex
 from permissions.trace.reader import read_entries
@@ -104,3 +105,62 @@ def test_a_run_is_read_back_by_it_with_its_contents_opened(tmp_path: Path):
         b"done"
     ] * 2
     assert {each.run for each in found} == {"run-b"}
+
+
+@pytest.mark.parametrize("order", ["oldest first", "newest first"])
+def test_it_gives_every_call_whole_also_in_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str
+):
+    newest_first = order == "newest first"
+    monkeypatch.setattr("permissions.trace.index._CALLS_AT_ONCE", 2)
+    log = tmp_path / "log"
+    write_log(log, runs=["run-a", "run-b"], calls=3)
+    scanned: dict[str, list[int]] = {}
+    for each in read_entries(log):
+        if each.call is not None:
+            scanned.setdefault(each.call, []).append(each.index)
+
+    found = TraceIndex(log, tmp_path / "index").calls(CallFilter(), newest_first=newest_first)
+
+    expected = list(scanned.items())[:: -1 if newest_first else 1]
+    assert [(str(call[0].call), [each.index for each in call]) for call in found] == expected
+
+
+def test_calls_are_found_by_what_bodies_say(tmp_path: Path):
+    log = tmp_path / "log"
+    write_log(log, runs=["run-a", "run-b"])
+    index = TraceIndex(log, tmp_path / "index")
+
+    def found(**wanted: Any) -> int:
+        return len(list(index.calls(CallFilter(**wanted))))
+
+    assert found(run="run-a") == found(run="run-b") == 2
+    assert found(tool="read") == found(subject="a") == found(outcome="ok") == 4
+    assert found(rule="read", run="run-a") == 2
+    assert found(tool="write") == found(outcome="open") == found(approver="a") == 0
+    times = sorted(call[0].time for call in index.calls(CallFilter()))
+    assert found(since=times[1], until=times[3]) == 2
+    config = index.head("config", "", 10**6)
+    assert config is not None
+    assert config.type == "config"
+    assert index.head("run.start", "run-b", 3) is None
+
+
+def test_where_it_cannot_be_written_it_is_made_in_memory(tmp_path: Path):
+    log = tmp_path / "log"
+    write_log(log)
+
+    index = TraceIndex(log, tmp_path / "no" / "such" / "folder")
+
+    assert indexed(index, "run-a") == expected(log, "run-a") != []
+
+
+def test_no_sealed_value_comes_into_it(tmp_path: Path):
+    log, file = tmp_path / "log", tmp_path / "index"
+    write_log(log)
+    indexed(TraceIndex(log, file), "run-a")
+
+    with sqlite3.connect(file) as database:
+        dump = "\n".join(database.iterdump())
+    assert "run-a" in dump
+    assert ARGUMENTS.decode() not in dump

@@ -1,0 +1,196 @@
+"""The tables of a log's index, and what of an entry comes into them.
+
+Only what bodies hold in the clear: of what is sealed nothing, or an erased value would live on here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from permissions.trace.encoder import decode_entry
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+    from permissions.model import JsonObject
+    from permissions.trace.reader import Group
+
+VERSION = 2
+TABLES = f"""
+    CREATE TABLE entry (
+        number INTEGER PRIMARY KEY,
+        run TEXT,
+        call TEXT,
+        segment INTEGER NOT NULL,
+        start INTEGER NOT NULL,
+        size INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX entry_run ON entry (run, number);
+    CREATE INDEX entry_call ON entry (call, number);
+    CREATE TABLE run (
+        run TEXT PRIMARY KEY,
+        subject TEXT,
+        behalf TEXT
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE head (
+        type TEXT NOT NULL,
+        run TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        PRIMARY KEY (type, run, number)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE call (
+        number INTEGER PRIMARY KEY,
+        run TEXT NOT NULL,
+        call TEXT NOT NULL,
+        time INTEGER NOT NULL,
+        tool TEXT,
+        ended TEXT
+    ) STRICT;
+    CREATE INDEX call_call ON call (call);
+    CREATE INDEX call_run ON call (run, number);
+    CREATE INDEX call_tool ON call (tool, number);
+    CREATE INDEX call_time ON call (time);
+    CREATE TABLE word (
+        kind TEXT NOT NULL,
+        word TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        PRIMARY KEY (kind, word, number)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE position (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        origin TEXT NOT NULL,
+        segment INTEGER NOT NULL,
+        start INTEGER NOT NULL,
+        size INTEGER NOT NULL,
+        digest BLOB NOT NULL
+    ) STRICT;
+    PRAGMA user_version = {VERSION};
+"""
+NAMES = ("entry", "run", "head", "call", "word", "position")
+
+
+class Position(NamedTuple):
+    """The last checkpoint line that was taken in."""
+
+    origin: str
+    segment: int
+    start: int
+    size: int
+    digest: bytes
+
+
+def make_tables(database: sqlite3.Connection) -> None:
+    """Empty ones, in the place of what is there."""
+    for name in NAMES:
+        database.execute(f"DROP TABLE IF EXISTS {name}")
+    for statement in TABLES.split(";"):
+        database.execute(statement)
+
+
+class Intake:
+    """Takes the groups of a log into the tables, in order."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        self._numbers: dict[tuple[str, str], int | None] = {}
+        """Of calls that are under way: the entry each began with."""
+
+    def take(self, group: Group) -> Position:
+        """Takes one in; gives where its checkpoint stands.
+
+        Raises:
+            TraceIntegrityError: a line of it is no entry.
+        """
+        rows = []
+        for lines in group.entries:
+            document = decode_entry(lines[0].data)
+            last = lines[-1]
+            start = lines[0].offset
+            size = last.offset + len(last.data) + 1 - start
+            where = int(lines[0].segment.stem), start, size
+            rows.append((document["index"], document["run"], document["call"], *where))
+            if document["call"] is not None:
+                self._call(document)
+            elif document["type"] in ("config", "run.start"):
+                self._head(document)
+        self._database.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)", rows)
+        line = group.checkpoint
+        position = Position(
+            group.origin,
+            int(line.segment.stem),
+            line.offset,
+            len(line.data) + 1,
+            hashlib.sha256(line.data + b"\n").digest(),
+        )
+        self._database.execute(
+            "INSERT OR REPLACE INTO position VALUES (1, ?, ?, ?, ?, ?)", position
+        )
+        return position
+
+    def _head(self, document: JsonObject) -> None:
+        kind, run = document["type"], document["run"] or ""
+        self._database.execute(
+            "INSERT INTO head VALUES (?, ?, ?)", (kind, run, document["index"])
+        )
+        if kind == "config":
+            return
+        subject = document["body"].get("subject") or {}
+        behalf = (subject.get("properties") or {}).get("on_behalf_of")
+        self._database.execute(
+            "INSERT OR REPLACE INTO run VALUES (?, ?, ?)",
+            (run, subject.get("id"), behalf),
+        )
+
+    def _call(self, document: JsonObject) -> None:
+        kind, body, index = document["type"], document["body"], document["index"]
+        name = document["run"], document["call"]
+        if kind == "intent":
+            self._numbers[name] = index
+            self._database.execute(
+                "INSERT INTO call VALUES (?, ?, ?, ?, ?, NULL)",
+                (index, *name, document["time"], body.get("tool")),
+            )
+            return
+        if (number := self._number(name)) is None:
+            return  # its intent is not in this log
+        words = [(kind_of_word, word, number) for kind_of_word, word in _words(kind, body)]
+        if words:
+            self._database.executemany("INSERT OR IGNORE INTO word VALUES (?, ?, ?)", words)
+        if kind in ("denied", "outcome", "gap"):
+            self._numbers.pop(name, None)
+            self._database.execute(
+                "UPDATE call SET ended = ? WHERE number = ?", (how_ended(kind, body), number)
+            )
+
+    def _number(self, name: tuple[str, str]) -> int | None:
+        if name not in self._numbers:
+            row = self._database.execute(
+                "SELECT number FROM call WHERE run = ? AND call = ?", name
+            ).fetchone()
+            self._numbers[name] = None if row is None else row[0]
+        return self._numbers[name]
+
+
+def how_ended(kind: str, body: JsonObject) -> str:
+    """How a call ended, in a word: what became of its run, or the kind of its denial."""
+    match kind:
+        case "denied":
+            return str(body.get("kind"))
+        case "outcome":
+            return "withheld" if body.get("withheld") else str(body.get("status"))
+        case _:
+            return "unknown"
+
+
+def _words(kind: str, body: JsonObject) -> Iterator[tuple[str, str]]:
+    """What an entry of a call can be found by."""
+    rules = [*body.get("rules", ()), *body.get("reasons", ()), *body.get("codes", ())]
+    for code in rules:
+        yield "rule", str(code)
+    if kind == "approval":
+        for person in body.get("approvers", ()):
+            yield "approver", str(person)
+    for answer in body.get("answers", ()):
+        yield "approver", str(answer.get("approver"))
