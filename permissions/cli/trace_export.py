@@ -6,9 +6,11 @@ import json
 import sys
 import time
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path  # noqa: TC003 - typer reads the hints
 from typing import IO, TYPE_CHECKING, Annotated
 
+import orjson
 import typer
 
 from permissions.cli.trace_source import TraceSource
@@ -16,13 +18,15 @@ from permissions.cli.trace_verified import verified
 from permissions.errors import ConfigError
 from permissions.export.opened import Entries
 from permissions.files import written_whole
+from permissions.signing.keys import signer_from_uri
 from permissions.trace.reader import read_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from permissions.cli.trace_verified import Verified
     from permissions.model import JsonObject
+    from permissions.signing.keys import Signer
     from permissions.trace.vault import VaultReader
 
 EXIT_INTEGRITY = 5
@@ -34,6 +38,31 @@ def export(
     html: Annotated[
         Path | None,
         typer.Option("--html", help="The explorer: one page that needs nothing but a browser."),
+    ] = None,
+    spans: Annotated[
+        Path | None,
+        typer.Option("--spans", help="OpenTelemetry spans of calls: OTLP/JSON, one a line."),
+    ] = None,
+    ocsf: Annotated[
+        Path | None,
+        typer.Option("--ocsf", help="OCSF events (API Activity) of calls, one a line."),
+    ] = None,
+    statements: Annotated[
+        Path | None,
+        typer.Option(
+            "--statements",
+            help="In-toto statements of calls in DSSE envelopes, one a line; needs --sign.",
+        ),
+    ] = None,
+    sign: Annotated[
+        str,
+        typer.Option("--sign", help="Key that signs the statements: file:PATH or env:NAME."),
+    ] = "",
+    parquet: Annotated[
+        Path | None,
+        typer.Option(
+            "--parquet", help="Folder of Parquet tables, with views for DuckDB in views.sql."
+        ),
     ] = None,
     run: Annotated[
         list[str] | None,
@@ -75,16 +104,77 @@ def export(
     Examples:
       $ wardline trace export --html trace.html
       $ wardline trace export --html run.html --run run-1f9be06c --open
+      $ wardline trace export --parquet tables --spans spans.jsonl
     """
-    if html is None:
-        raise ConfigError("nothing to write: give --html FILE")
+    asked = {
+        "html": html,
+        "spans": spans,
+        "ocsf": ocsf,
+        "statements": statements,
+        "parquet": parquet,
+    }
+    targets = {form: target for form, target in asked.items() if target is not None}
+    if not targets:
+        raise ConfigError("nothing to write: give --html FILE, or another form")
+    if (statements is None) != (not sign):
+        raise ConfigError("--statements and --sign go together: a statement is signed")
     source = TraceSource(folder, config)
     vault = vault_for(source, opened=open_)
+    signer = signer_from_uri(sign) if sign else None
     judged = verified(source, key=key, checkpoints=checkpoint or ())
-    said = {"entries": write_html(html, source, judged, vault, runs=run or ())}
-    _tell(said, html, judged, as_json=as_json)
+    for form, target in targets.items():
+        entries = Entries(read_entries(source.trace), vault, runs=run or ())
+        count = _write(form, target, entries, judged, signer)
+        _tell(count, target, judged, as_json=as_json)
     if not judged.report.is_intact:
         raise typer.Exit(EXIT_INTEGRITY)
+
+
+def _write(
+    form: str, target: Path, entries: Entries, judged: Verified, signer: Signer | None
+) -> int:
+    """Writes one form; gives how many entries, or calls, are in it."""
+    if form == "html":
+        return write_html(target, entries, judged)
+    if form == "parquet":
+        from permissions.export.tables import write_tables
+
+        told = progress(judged.report.integrity.size)
+        try:
+            count = write_tables(
+                target, entries, integrity=judged.report.verdict_of, progress=told
+            )
+        except OSError as err:
+            raise ConfigError(f"{target} cannot be written: {err.strerror}") from err
+        entries.require_runs()
+        return count
+    count = 0
+    with writing(target) as file:
+        for line in _lines(form, entries, judged, signer):
+            file.write(line + b"\n")
+            count += 1
+        entries.require_runs()
+    return count
+
+
+def _lines(
+    form: str, entries: Entries, judged: Verified, signer: Signer | None
+) -> Iterator[bytes]:
+    from permissions.export import ocsf, spans, statements
+    from permissions.export.calls import ended_calls
+
+    found = judged.report.integrity
+    origin, build = str(found.origin), version("wardline")
+    calls = ended_calls(entries)
+    if form == "statements" and signer is not None:
+        for each in statements.statements(
+            calls, origin=origin, integrity=found.verdict, signer=signer
+        ):
+            yield each.dumps()
+        return
+    made = spans.spans if form == "spans" else ocsf.events
+    for event in made(calls, origin=origin, integrity=found.verdict, build=build):
+        yield orjson.dumps(event)
 
 
 def vault_for(source: TraceSource, *, opened: bool) -> VaultReader | None:
@@ -99,24 +189,16 @@ def vault_for(source: TraceSource, *, opened: bool) -> VaultReader | None:
     return vault
 
 
-def write_html(
-    target: Path,
-    source: TraceSource,
-    judged: Verified,
-    vault: VaultReader | None,
-    *,
-    runs: Sequence[str],
-) -> int:
+def write_html(target: Path, entries: Entries, judged: Verified) -> int:
     """Writes the explorer; gives how many entries are in it."""
     from permissions.export.page import write_page
 
-    entries = Entries(read_entries(source.trace), vault, runs=runs)
     with writing(target) as file:
         count = write_page(
             file,
             entries,
             judged.report,
-            about=about(judged, opened=vault is not None, runs=runs),
+            about=about(judged, entries),
             progress=progress(judged.report.integrity.size),
         )
         entries.require_runs()
@@ -137,17 +219,14 @@ def writing(target: Path) -> Iterator[IO[bytes]]:
         raise ConfigError(f"{target} cannot be written: {err.strerror}") from err
 
 
-def about(judged: Verified, *, opened: bool, runs: Sequence[str]) -> JsonObject:
+def about(judged: Verified, entries: Entries) -> JsonObject:
     """What a file says of how it came to be."""
-    from importlib.metadata import version
-
-    made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     return {
-        "made": made,
+        "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "build": f"wardline {version('wardline')}",
         "key_source": judged.pin.source,
-        "opened": opened,
-        "runs": list(runs),
+        "opened": entries.are_opened,
+        "runs": sorted(entries.runs),
     }
 
 
@@ -164,9 +243,9 @@ def progress(total: int) -> Callable[[int], None]:
     return tell
 
 
-def _tell(said: JsonObject, target: Path, judged: Verified, *, as_json: bool) -> None:
+def _tell(count: int, target: Path, judged: Verified, *, as_json: bool) -> None:
     verdict = judged.report.integrity.verdict
     if as_json:
-        typer.echo(json.dumps({**said, "file": str(target), "integrity": verdict}))
+        typer.echo(json.dumps({"file": str(target), "count": count, "integrity": verdict}))
     else:
-        typer.echo(f"{target}: {said['entries']} entries, integrity {verdict}")
+        typer.echo(f"{target}: {count} written, integrity {verdict}")

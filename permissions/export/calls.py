@@ -9,7 +9,7 @@ from permissions.trace.entry import TERMINAL
 from permissions.trace.patch import patched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from permissions.export.opened import OpenedEntry
     from permissions.model import JsonObject
@@ -53,6 +53,11 @@ class Call:
     """How it ended, in the record's word: of a denial its kind, of an outcome its status."""
     ended: int | None = None
     changes: str | None = None
+    result: bytes | None = None
+    subject: JsonObject | None = None
+    """Who the run is for, as its start says."""
+    leaf: bytes = b""
+    """Hash of its last entry in the log's tree; `entries` ends with the index of that."""
     asked_first: JsonObject | None = None
     """The first input of its decisions, which later ones are told apart from."""
 
@@ -68,19 +73,26 @@ class Calls:
     def __init__(self) -> None:
         self._open: dict[tuple[str | None, str], Call] = {}
         self._revision: str | None = None
+        self._subjects: dict[str | None, JsonObject] = {}
 
     def take(self, opened: OpenedEntry) -> Call | None:
         """The call that ends with this entry, if one does."""
         entry = opened.recorded
         if entry.type == "config":
             self._revision = entry.body.get("policy")
+        elif entry.type == "run.start":
+            self._subjects[entry.run] = entry.body.get("subject") or {}
+        elif entry.type == "run.end":
+            self._subjects.pop(entry.run, None)
         if entry.call is None:
             return None
         name = entry.run, entry.call
         call = self._open.get(name)
         if call is None:
             call = self._open[name] = Call(entry.run or "", entry.call, entry.time, [])
+            call.subject = self._subjects.get(entry.run)
         call.entries.append(entry.index)
+        call.leaf = entry.leaf
         self._observe(call, opened)
         return self._open.pop(name) if entry.type in TERMINAL else None
 
@@ -114,6 +126,7 @@ class Calls:
                 call.reasons = list(body.get("codes", [])) or call.reasons
             case "outcome":
                 call.end, call.status, call.ended = "ran", body.get("status"), entry.time
+                call.result = opened.contents.get("result")
             case "gap":
                 call.end, call.status, call.ended = "gap", body.get("reason"), entry.time
 
@@ -150,3 +163,12 @@ def _origin(argument: str, said: JsonObject) -> Origin:
         source.get("entry"),
         source.get("pointer"),
     )
+
+
+def ended_calls(entries: Iterable[OpenedEntry]) -> Iterator[Call]:
+    """Every call of these entries: as they end, then those without an end."""
+    calls = Calls()
+    for entry in entries:
+        if (ended := calls.take(entry)) is not None:
+            yield ended
+    yield from calls.left()

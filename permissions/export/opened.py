@@ -64,7 +64,7 @@ class Entries:
         """`runs` leaves out what belongs to other runs; what belongs to none stays."""
         self._entries = entries
         self._vault = vault
-        self._runs = frozenset(runs)
+        self.runs = frozenset(runs)
         self._missing = set(runs)
         self.broken: str | None = None
 
@@ -72,11 +72,16 @@ class Entries:
         """Gives each entry once."""
         try:
             for entry in self._entries:
-                if not self._runs or entry.run is None or entry.run in self._runs:
+                if not self.runs or entry.run is None or entry.run in self.runs:
                     self._missing.discard(entry.run or "")
                     yield opened(entry, self._vault)
         except TraceIntegrityError as err:
             self.broken = str(err)
+
+    @property
+    def are_opened(self) -> bool:
+        """Whether contents are opened."""
+        return self._vault is not None
 
     def require_runs(self) -> None:
         """Says, after the last entry, which of the runs had none.

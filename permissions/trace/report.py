@@ -170,6 +170,15 @@ class Report:
         """Whether integrity did not fail."""
         return self.integrity.verdict != "failed"
 
+    def verdict_of(self, index: int) -> str:
+        """The verdict on one entry: that on the log as far as it goes, then `unverified`."""
+        found = self.integrity
+        if found.failed_at is not None and index >= found.failed_at:
+            return "failed"
+        if index >= found.size:
+            return "unverified"
+        return "consistent" if found.verdict == "failed" else found.verdict
+
     def document(self) -> JsonObject:
         """The verdicts as JSON."""
         return {

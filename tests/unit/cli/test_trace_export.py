@@ -35,7 +35,7 @@ def test_the_explorer_is_written_whole(run: Any, tmp_path: Path) -> None:
     done = run("--html", str(target), "--open")
 
     assert done.exit_code == 0
-    assert done.stdout == f"{target}: 13 entries, integrity consistent\n"
+    assert done.stdout == f"{target}: 13 written, integrity consistent\n"
     assert target.stat().st_mode & 0o777 == 0o600
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "state"]
 
@@ -68,6 +68,8 @@ def test_a_log_that_fails_is_written_and_the_exit_code_says_so(
     [
         pytest.param([], "give --html", id="nothing"),
         pytest.param(["--html", "/nowhere/page.html"], "cannot be written", id="no-folder"),
+        pytest.param(["--statements", "x"], "--sign", id="unsigned"),
+        pytest.param(["--ocsf", "/nowhere/x"], "cannot be written", id="no-folder-for-lines"),
         pytest.param(["--html", "x", "--run", "none"], "no entry of run 'none'", id="no-run"),
     ],
 )
