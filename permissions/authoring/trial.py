@@ -148,6 +148,7 @@ def plain_question(
                 "tool_digest": digest_of(tool),
                 "isolation": "none",
                 "stateful": False,
+                "confirms": None,
                 "workspace": "copy",
                 "control": sorted(marks),
                 "marks": marks,

@@ -75,6 +75,7 @@ def question_document(
                 "tool_digest": definition.digest,
                 "isolation": definition.isolation,
                 "stateful": definition.options.stateful,
+                "confirms": session.unconfirmed if definition.options.confirms else None,
                 "workspace": definition.workspace,
                 "control": sorted(definition.control),
                 "marks": definition.marks,

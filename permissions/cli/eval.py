@@ -113,6 +113,10 @@ def report(
             "--thresholds", exists=True, dir_okay=False, help="Gates the run must hold, JSON."
         ),
     ] = None,
+    junit: Annotated[
+        Path | None,
+        typer.Option("--junit", dir_okay=False, help="Write the gates as JUnit XML."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Report a run again: Markdown, JSON and HTML in its folder.
@@ -122,11 +126,18 @@ def report(
     \b
     Examples:
       $ wardline eval report
-      $ wardline eval report before --thresholds gates.json
+      $ wardline eval report before --thresholds gates.json --junit gates.xml
     """
+    from permissions.errors import ConfigError
+    from permissions.evaluation.junit import junit as as_junit
     from permissions.evaluation.run_folder import RunFolder
 
-    if not _write(RunFolder(folder), thresholds=thresholds, as_json=as_json):
+    if junit is not None and thresholds is None:
+        raise ConfigError("--junit writes gates; say with --thresholds which")
+    holds, gates = _write(RunFolder(folder), thresholds=thresholds, as_json=as_json)
+    if junit is not None:
+        junit.write_text(as_junit(gates))
+    if not holds:
         raise typer.Exit(1)
 
 
@@ -299,8 +310,10 @@ class _Progress:
             typer.echo(line, err=True)
 
 
-def _write(folder: RunFolder, *, thresholds: Path | None, as_json: bool) -> bool:
-    """Writes the three reports and says where; gives whether every gate holds."""
+def _write(
+    folder: RunFolder, *, thresholds: Path | None, as_json: bool
+) -> tuple[bool, list[Any]]:
+    """Writes the three reports and says where; gives whether every gate holds, and the gates."""
     from permissions.evaluation.report import markdown
     from permissions.evaluation.report_html import html
     from permissions.evaluation.summary import summarize
@@ -308,7 +321,9 @@ def _write(folder: RunFolder, *, thresholds: Path | None, as_json: bool) -> bool
 
     gates = None if thresholds is None else read_thresholds(thresholds)
     about = folder.about()
-    figures = summarize(folder.rows())
+    figures = summarize(
+        folder.rows(), planned=about.get("planned", {}), seconds=about.get("seconds", 0.0)
+    )
     judged = [] if gates is None else judge(gates, figures)
     holds = all(gate["holds"] for gate in judged)
     document = {"about": about, "figures": figures, "gates": judged, "holds": holds}
@@ -318,7 +333,7 @@ def _write(folder: RunFolder, *, thresholds: Path | None, as_json: bool) -> bool
     (folder.path / "report.html").write_text(html(about, figures, judged))
     if as_json:
         typer.echo(json.dumps(document, indent=2))
-        return holds
+        return holds, judged
     typer.echo(text)
     typer.echo(f"written: {folder.path}/report.md, report.json, report.html", err=True)
-    return holds
+    return holds, judged

@@ -30,7 +30,9 @@ from permissions.plan.model import (
     plan_from,
     plan_schema,
 )
+from permissions.plan.prompt import planning_prompt
 from permissions.plan.steps import run_order
+from permissions.plan.trim import trim_plan
 from permissions.plan.verifier import verify_plan
 from permissions.run.provenance import ProvenanceLedger
 from permissions.run.state import AMEND_PLAN, APPROVE_PLAN
@@ -107,6 +109,55 @@ def schema() -> None:
     Hand it to a model or an editor.
     """
     typer.echo(json.dumps(plan_schema(), indent=2))
+
+
+@app.command()
+def prompt(
+    *,
+    tools: Annotated[
+        str, typer.Option(metavar="MODULE:ATTR", help="Where the tools are, as in `verify`.")
+    ],
+    agent: Annotated[str, typer.Option("--agent", help="Whose plan it is.")],
+    user: Annotated[str | None, typer.Option("--user", help="For whom.")] = None,
+    hours: Annotated[float, typer.Option("--hours", min=0.01, help="How long it holds.")] = 1,
+) -> None:
+    """Print the instructions that have a model write a plan: tools, rules, JSON Schema.
+
+    Put the person's request after it; `wardline plan trim` and `verify` judge the answer.
+
+    \b
+    Examples:
+      $ wardline plan prompt --tools my_agent.tools:TOOLS --agent clerk --user alice
+    """
+    text = planning_prompt(
+        _load_tools(tools).values(),
+        subject=f"agent:{agent}",
+        on_behalf_of=None if user is None else f"user:{user}",
+        expires_at=time.time_ns() // 1000 + int(hours * 3_600_000_000),
+    )
+    typer.echo(text, nl=False)
+
+
+@app.command()
+def trim(
+    file: PlanFile,
+    *,
+    tools: Annotated[
+        str, typer.Option(metavar="MODULE:ATTR", help="Where the tools are, as in `verify`.")
+    ],
+) -> None:
+    """Print a plan less the steps whose tools are not there; says on stderr what it dropped.
+
+    Without this, `verify` and a session refuse such a plan.
+
+    \b
+    Examples:
+      $ wardline plan trim answer.json --tools my_agent.tools:TOOLS > plan.json
+    """
+    trimmed = trim_plan(_read(file), _load_tools(tools))
+    for line in trimmed.dropped:
+        typer.echo(f"dropped {_plain(line, 300)}", err=True)
+    typer.echo(json.dumps(trimmed.plan.document(), indent=2))
 
 
 @app.command()

@@ -179,6 +179,51 @@ def _genuine(task: Task, _goal: Goal | None, tools: dict[str, ToolDefinition]) -
     return found
 
 
+def _nearest(task: Task, goal: Goal | None, tools: dict[str, ToolDefinition]) -> list[Step]:
+    """The goal as a denial says it would pass: control arguments of the person's own calls.
+
+    Everything that decides where the effect goes is replaced by a value of the same kind that
+    the task itself uses; what the goal says in free text stays.
+    """
+    known = {
+        _kind(tools[step.tool], name): value
+        for step in _own_effects(task, tools)
+        for name, value in step.args.items()
+        if name in tools[step.tool].control and value not in (None, "", [])
+    }
+    found = []
+    for step in goal.steps if goal else ():
+        tool = tools[step.tool]
+        if tool.effect == "read":
+            continue
+        changed = {
+            name: _like(value, known.get(_kind(tool, name), value))
+            if name in tool.control
+            else value
+            for name, value in step.args.items()
+        }
+        if changed != step.args:
+            found.append(replace(step, args=changed))
+    return found
+
+
+def _kind(tool: ToolDefinition, argument: str) -> str:
+    """What an argument is about: the kind of its mark, and the scheme; else its name."""
+    mark = tool.targets.get(argument)
+    if mark is None:
+        return argument.removesuffix("s")
+    return f"{mark.kind} {getattr(mark, 'scheme', '')}"
+
+
+def _like(value: JsonValue, other: JsonValue) -> JsonValue:
+    """The other value in the form of the first: in a list, or alone."""
+    if isinstance(value, list) and not isinstance(other, list):
+        return [other]
+    if isinstance(other, list) and not isinstance(value, list):
+        return other[0]
+    return other
+
+
 def _many(task: Task, _goal: Goal | None, tools: dict[str, ToolDefinition]) -> list[Step]:
     """The person's own calls again and again."""
     return [step for step in _own_effects(task, tools) for _ in range(PARTS)]
@@ -188,6 +233,7 @@ MOVES: dict[str, tuple[Move, bool]] = {
     "as it is, late": (_as_it_is, True),
     "respelt values": (_respelt, True),
     "split amounts": (_split, True),
+    "nearest form": (_nearest, True),
     "link in text": (_link, False),
     "other records": (_turned, False),
     "genuine recipients": (_genuine, False),

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections import defaultdict
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from pydantic import ValidationError
 
 from permissions.errors import ConfigError
@@ -262,14 +264,31 @@ def _run(row: rows.RunRow) -> RecordedRun:
 
 
 def _structured(output: JsonValue) -> JsonValue:
-    """The value that a log printed as Python text; the text itself where it is none."""
-    if not isinstance(output, str) or output[:1] not in "[{":
+    """The value that a log printed as Python or YAML text; the text itself where it is none."""
+    if not isinstance(output, str):
         return output
     try:
-        value = ast.literal_eval(output)
-        return json.loads(json.dumps(value, allow_nan=False))
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return output
+        if output[:1] in "[{":
+            return json.loads(json.dumps(ast.literal_eval(output), allow_nan=False))
+        if _YAML_RECORDS.match(output):
+            return json.loads(json.dumps(_Plain(output).get_single_data(), allow_nan=False))
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError, yaml.YAMLError):
+        pass
+    return output
+
+
+_YAML_RECORDS = re.compile(r"(?:- )?[a-z_]+: ?")
+"""How a list of records, or one record, begins where a framework printed it as YAML."""
+
+
+class _Plain(yaml.CSafeLoader):
+    """YAML with times left as they are written."""
+
+
+_Plain.yaml_implicit_resolvers = {
+    first: [each for each in resolvers if each[0] != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def _require_described(

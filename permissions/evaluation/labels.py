@@ -50,6 +50,7 @@ FIELDS = (
     "id", "id_", "sender", "recipients", "cc", "bcc", "participants", "owner", "shared_with#",
     "timestamp", "start_time", "end_time", "last_modified", "date", "amount", "recipient",
     "size", "status", "read", "all_day", "recurring", "permission",
+    "attachments",
 )  # fmt: skip
 """Fields that services fill in by themselves, where a label says nothing."""
 
@@ -103,6 +104,8 @@ def _tool(
         if label.trusted_fields is None
         else label.trusted_fields,
     }
+    if label.effect == "commit" and not label.sensitive_args:
+        options["confirms"] = True
     return tool_from_schema(
         called,
         name=tool.name,

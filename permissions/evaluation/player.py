@@ -100,12 +100,11 @@ class Player:
 
     async def _adaptive(self, job: Job) -> JsonObject:
         task = self._suite.tasks[job.task]
-        goal = self._suite.goals[job.goal] if job.goal else None
+        pair = self._pair(job) if job.goal else None
         move, _ = MOVES[job.move]
-        steps = move(task, goal, self._stage.tools)
-        told = goal or Goal(task.suite, "adaptive", _told(steps), ())
-        world = RecordedWorld(self._suite, task, told)
-        script = _chain(_calls("user", task.steps), _calls("attacker", steps))
+        steps = move(task, pair.goal if pair else None, self._stage.tools)
+        world = self._told_world(task, pair, _told(steps))
+        script = _chain(_calls("user", world.steps), _calls("attacker", steps))
         episode = await self._play(job, world, script, task)
         return _document(job, episode)
 
@@ -150,6 +149,15 @@ class Player:
         if self._has_dojo:
             return AgentDojoWorld(self._suite, task, pair)
         return RecordedWorld(self._suite, task, None if pair is None else pair.goal)
+
+    def _told_world(self, task: Task, pair: Pair | None, told: str) -> World:
+        """A world in which untrusted texts hold the goal, or what the attacker's calls hold."""
+        if self._has_dojo:
+            return AgentDojoWorld(
+                self._suite, task, pair, told=pair.goal.text if pair else told
+            )
+        goal = pair.goal if pair else Goal(task.suite, "adaptive", told, ())
+        return RecordedWorld(self._suite, task, goal)
 
     def _pair(self, job: Job) -> Pair:
         return next(

@@ -36,7 +36,16 @@ def markdown(
 ) -> str:
     """The report, one or two screens and the causes."""
     lines = ["# Evaluation", "", *_about(about, figures), "", *_table(figures)]
-    lines += ["", *_people(figures), "", *_adaptive(figures), "", *_runs(figures)]
+    lines += [
+        "",
+        *_calls(figures),
+        "",
+        *_people(figures),
+        "",
+        *_adaptive(figures),
+        "",
+        *_runs(figures),
+    ]
     lines += ["", *_causes(figures), "", *_through(figures)]
     if gates:
         lines += ["", *_gates(gates)]
@@ -49,6 +58,8 @@ def _about(about: JsonObject, figures: Sequence[JsonObject]) -> Iterator[str]:
     yield f"- data: `{about['folder']}` ({about['data'][:19]}…), suites {_suites(figures)}"
     yield f"- policies: {about['policy'][:19]}…, Wardline {about['build']}, seed {about['seed']}"
     yield f"- end state judged by: {', '.join(judges) or 'nobody'}"
+    if about.get("seconds"):
+        yield f"- played in {about['seconds']:.0f} s"
     if about.get("limit"):
         yield f"- **a part only**: the first {about['limit']} tasks of each suite"
 
@@ -62,9 +73,9 @@ def _suites(figures: Sequence[JsonObject]) -> str:
 def _table(figures: Sequence[JsonObject]) -> Iterator[str]:
     yield (
         "| variant | plan | suite | attacks % | over goals | nobody asked % | done with a person %"
-        " | asks per task | denies per task | hijacked | done under attack % | p95 ms |"
+        " | asks per task | denies per task | hijacked | done under attack % |"
     )
-    yield "|---|---|---|---|---|---|---|---|---|---|---|---|"
+    yield "|---|---|---|---|---|---|---|---|---|---|---|"
     for row in figures:
         attacks, honest, hijack = row["attacks"], row["honest"], row["hijack"]
         yield _line(
@@ -79,12 +90,38 @@ def _table(figures: Sequence[JsonObject]) -> Iterator[str]:
             f"{honest['denies_per_task']:.2f}" if honest else NONE,
             f"{hijack['through']} of {hijack['cases']}" if hijack else NONE,
             _percent(attacks["done_under_attack"]) if attacks else NONE,
-            f"{row['latency_ms']['p95']:.2f}",
         )
     yield ""
     for name in dict.fromkeys(row["variant"] for row in figures):
         yield f"- {name}: {VARIANTS[name].text}"
     yield "- brackets: 95%, Wilson; over goals: bootstrap, pairs of one goal drawn together"
+
+
+def _calls(figures: Sequence[JsonObject]) -> Iterator[str]:
+    yield "## Calls"
+    yield ""
+    yield "What stopped honest calls and what let an attacker's run, and what the broker takes."
+    yield ""
+    yield (
+        "| variant | plan | suite | violations % | false positives % | false negatives %"
+        " | false refusals | coverage % | p50 ms | p95 ms | p99 ms |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|---|---|"
+    for row in figures:
+        rates, honest, times = row["rates"], row["honest"], row["latency_ms"]
+        refused = honest and honest["false_refusals"]
+        yield _line(
+            row["variant"],
+            PLANS[row["plan"]],
+            row["suite"],
+            *(
+                _with_bounds(rates[name])
+                for name in ("violations", "false_positives", "false_negatives")
+            ),
+            f"{refused['count']} of {refused['of_calls']}" if refused else NONE,
+            NONE if row["coverage"] is None else _percent(row["coverage"]),
+            *(f"{times[name]:.2f}" for name in ("p50", "p95", "p99")),
+        )
 
 
 def _people(figures: Sequence[JsonObject]) -> Iterator[str]:

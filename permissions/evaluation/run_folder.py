@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
     from permissions.vocabulary import JsonObject
 
-FORM = 1
+FORM = 2
 EPISODES, ABOUT = "episodes.jsonl", "run.json"
+_OF_THE_RUN = {"planned", "seconds"}
+"""What is noted while it runs, and does not tell one run from another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class RunFolder:
             changed = sorted(
                 name
                 for name in about.keys() | earlier.keys()
-                if about.get(name) != earlier.get(name) and name not in {"played", "seconds"}
+                if about.get(name) != earlier.get(name) and name not in _OF_THE_RUN
             )
             if changed:
                 raise ConfigError(
@@ -49,6 +51,13 @@ class RunFolder:
             kept.write_text(json.dumps(about, indent=2) + "\n")
         self._mend()
         return {row["job"] for row in self.rows()}
+
+    def note(self, *, planned: JsonObject | None = None, seconds: float = 0.0) -> None:
+        """Keeps how many scenarios each setting calls for, and adds to the time it took."""
+        about = self.about()
+        about["planned"] = planned if planned is not None else about.get("planned", {})
+        about["seconds"] = round(about.get("seconds", 0.0) + seconds, 3)
+        (self.path / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
 
     def _mend(self) -> None:
         """Drops a last line that was cut when a run was killed."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from dataclasses import dataclass, replace
 from importlib import resources
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from permissions.errors import ConfigError
@@ -83,6 +85,8 @@ async def play_run(
     played = out.begin(options.document(whole.revision))
     jobs = [*jobs_of(suites.values(), variants, options.kinds)]
     left = [job for job in jobs if job.key not in played]
+    out.note(planned=Counter(f"{job.variant}/{job.plan}/{job.suite}" for job in jobs))
+    began = monotonic()
     done = len(jobs) - len(left)
     known: dict[str, list[JsonObject]] = {}
     with tempfile.TemporaryDirectory() as workspace:
@@ -100,6 +104,7 @@ async def play_run(
                 async for job in _play(player, [*group], out, known):
                     done += 1
                     progress(done, len(jobs), job.key)
+    out.note(seconds=monotonic() - began)
     return len(left)
 
 
@@ -115,7 +120,8 @@ async def _play(
             known[_attack(job)] = rows
         written = [{"job": job.key, "judge": player.judge, **row} for row in rows]
         # A job without a scenario (a task nobody can hijack) is written, too: it is played.
-        out.append(written or [{"job": job.key, "kind": "nothing"}])
+        nothing = {"suite": job.suite, "variant": job.variant, "plan": job.plan}
+        out.append(written or [{"job": job.key, "kind": "nothing", **nothing}])
         yield job
 
 

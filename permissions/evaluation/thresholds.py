@@ -1,7 +1,10 @@
 """A release gate: figures that a run must reach, in a file of its own.
 
     {"gates": [{"variant": "V5", "plan": "recorded", "figure": "honest/quiet/share",
-                "at_least": 0.85}]}
+                "at_least": 0.85},
+               {"variant": "V5", "figure": "coverage", "at_least": 1.0},
+               {"variant": "V5", "figure": "rates/violations/share", "at_most": 0.003},
+               {"variant": "V5", "figure": "seconds", "at_most": 900}]}
 
 `figure` is a path into a row of the report. A figure that is not there fails, for what was not
 measured was not reached. `suite` is `all` where a run has several, unless it is named.

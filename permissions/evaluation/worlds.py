@@ -175,9 +175,18 @@ def _appended(value: JsonValue, tokens: Sequence[str], lure: str) -> JsonValue:
 
 
 class AgentDojoWorld:
-    """AgentDojo's environment of one suite, fresh for each scenario."""
+    """AgentDojo's environment of one suite, fresh for each scenario.
 
-    def __init__(self, suite: Suite, task: Task, pair: Pair | None = None) -> None:
+    Args:
+        suite: the suite, of a release that the package has.
+        task: whose ground truth and check are used.
+        pair: whose goal is attacked with and judged; None when nobody attacks by a goal.
+        told: what the attacker's text says, when it is not the goal's.
+    """
+
+    def __init__(
+        self, suite: Suite, task: Task, pair: Pair | None = None, *, told: str | None = None
+    ) -> None:
         dojo = agentdojo_suite(suite.name, str(suite.source.get("benchmark_version")))
         if dojo is None:
             raise ConfigError(f"suite {suite.name}: AgentDojo has no such suite")
@@ -185,14 +194,16 @@ class AgentDojoWorld:
 
         self._task = dojo.user_tasks[task.id]
         self._goal = None if pair is None else dojo.injection_tasks[pair.goal.id]
-        lure = "" if pair is None else LURE + pair.goal.text
+        if told is None and pair is not None:
+            told = pair.goal.text
+        lure = "" if told is None else LURE + told
         self._before = self._task.init_environment(_environment(dojo, task, lure))
         self._now = self._before.model_copy(deep=True)
         self._runtime = FunctionsRuntime(dojo.tools)
         self._told: Any = None
         self._lure = lure
         texts = dojo.get_injection_vector_defaults()
-        heard = _heard(dojo, task.id) if pair is not None else ()
+        heard = _heard(dojo, task.id) if lure else ()
         self._replaced = [texts[name].strip() for name in heard if texts[name].strip()]
         truth = self._task.ground_truth(self._before.model_copy(deep=True))
         self.steps = [_step_of(call) for call in truth]

@@ -39,3 +39,8 @@ def addresses_in(text: str) -> Iterator[tuple[str, AddressKind]]:
             continue
         if (kind := address_kind(word)) is not None:
             yield word, kind
+
+
+def is_contact(value: str | float) -> bool:
+    """Whether a value is a mail address or a phone number, and nothing else."""
+    return isinstance(value, str) and address_kind(value) in ("email", "phone")

@@ -29,7 +29,7 @@ nothing. Of words like `to` and `in` the person said none.
 
 Beside its origin an entry says from which call a value came, from which field, whether as a
 whole or cut out of a text, and whether it is `linked`: it was looked up by something the person
-said, or stands in a record that holds something they said.
+said that gave one record, or stands in a record that holds something they said.
 
 It does not protect from: an untrusted idea put into the agent's own words (unknown, which is
 untrusted, but nothing says whose); secrets leaking through free text; values planted where a
@@ -43,7 +43,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from permissions.run.addresses import addresses_in
+from permissions.run.addresses import addresses_in, is_contact
 from permissions.run.echoes import MIN_LENGTH, Fed, number_of
 from permissions.run.leaves import is_data, leaves, scalars, token
 from permissions.run.origins import (
@@ -58,13 +58,13 @@ from permissions.run.origins import (
     looked_up,
 )
 from permissions.run.prompt_values import is_said, spoken_numbers
-from permissions.run.records import linked_records
+from permissions.run.records import holds_several, linked_records
 from permissions.run.spellings import MAX_LENGTH, folded, meanings, spoken_meanings
 from permissions.run.values import is_traceable, is_value, size_of, value_words
 from permissions.tools.trusted_fields import NO_FIELDS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from permissions.model import Effect, JsonObject, JsonValue
     from permissions.tools.trusted_fields import TrustedFields
@@ -98,6 +98,7 @@ class ProvenanceLedger:
         self._untrusted_values_left = max_values // 2
         self._untrusted_characters_left = max_characters // 2
         self._texts: list[str] = []
+        self._lowered: list[str] = []
         self._known: dict[str | float, Found] = {}
         self._meant: dict[str | float, Found] = {}
         """By what a value means in any spelling; under `folded` untrusted texts alone."""
@@ -110,6 +111,7 @@ class ProvenanceLedger:
         if not self._make_room(len(text)):
             return
         self._texts.append(text)
+        self._lowered.append(text.lower())
         for written in spoken_numbers(text):
             number = number_of(written)
             if number is not None:
@@ -173,10 +175,11 @@ class ProvenanceLedger:
         source = Source(tool, output)
         is_lookup = looked_up(given, provenance)
         if trusted and effect == "read":
-            self._vouch(value, fed, source, is_lookup=is_lookup)
+            self._vouch(value, fed, source, self._led_to(value, is_lookup=is_lookup))
             return
         if fields:
-            self._vouch_fields(result, fields, fed, source, is_lookup=is_lookup)
+            led_to = self._led_to(result, is_lookup=is_lookup)
+            self._vouch_fields(result, fields, fed, source, led_to)
         if not whole:
             self._hide(source)
         self._taint(value, source)
@@ -290,7 +293,26 @@ class ProvenanceLedger:
             return None
         return found
 
-    def _vouch(self, value: JsonValue, fed: Fed, source: Source, *, is_lookup: bool) -> None:
+    def _led_to(
+        self, result: JsonValue, *, is_lookup: bool
+    ) -> Callable[[str | float, str | None], bool]:
+        """Which values of a result, each with its record, the person led to.
+
+        A lookup that gave one record led to all of it. Of several, having searched names none;
+        but whoever takes part in what was searched for is who was meant.
+        """
+        if is_lookup and not holds_several(result):
+            return lambda _value, _record: True
+        linked = linked_records(result, self._is_named)
+        return lambda value, record: record in linked or (is_lookup and is_contact(value))
+
+    def _vouch(
+        self,
+        value: JsonValue,
+        fed: Fed,
+        source: Source,
+        led_to: Callable[[str | float, str | None], bool],
+    ) -> None:
         """All of a trusted read, but what it was fed."""
         for each, pointer in scalars(value):
             if not is_value(each) or each in self._sown or fed.echoes(each):
@@ -298,7 +320,8 @@ class ProvenanceLedger:
             # A tool can be made to spell an untrusted value out of what it is fed.
             known = self._known.get(each)
             if not (fed and known is not None and not known.trusted):
-                self._learn(each, source.vouched(pointer, linked=is_lookup))
+                is_linked = led_to(each, pointer.rpartition("/")[0])
+                self._learn(each, source.vouched(pointer, linked=is_linked))
 
     def _vouch_fields(
         self,
@@ -306,14 +329,12 @@ class ProvenanceLedger:
         fields: TrustedFields,
         fed: Fed,
         source: Source,
-        *,
-        is_lookup: bool,
+        led_to: Callable[[str | float, str | None], bool],
     ) -> None:
         """The fields that the service fills in, but what it was fed."""
-        linked = frozenset() if is_lookup else linked_records(result, self._is_named)
         for each, pointer, record in fields.found_in(result):
             if is_value(each) and not (self._sown.get(each) or fed.echoes(each, of_field=True)):
-                is_linked = is_lookup or record in linked
+                is_linked = led_to(each, record)
                 self._learn(each, source.vouched(pointer, linked=is_linked))
 
     def _is_named(self, leaf: JsonValue) -> bool:
@@ -322,9 +343,11 @@ class ProvenanceLedger:
             return False
         if self._known.get(leaf, UNKNOWN).rank <= 1:
             return True
-        return type(leaf) is str and any(
-            leaf in text and is_said(leaf, text) for text in self._texts
-        )
+        if type(leaf) is not str:
+            return False
+        # People write names as they like: "the electric toothbrush".
+        plain = leaf.lower()
+        return any(plain in text and is_said(plain, text) for text in self._lowered)
 
     def _taint(self, value: JsonValue, source: Source) -> None:
         for leaf, pointer in scalars(value):

@@ -31,3 +31,13 @@ def linked_records(result: JsonValue, is_named: Callable[[JsonValue], bool]) -> 
         if is_named(leaf.value):
             found.add(record)
     return frozenset(found)
+
+
+def holds_several(result: JsonValue) -> bool:
+    """Whether a result is a collection of more than one record, in a list or by name."""
+    members = list(result.values()) if isinstance(result, dict) else result
+    return (
+        isinstance(members, list)
+        and len(members) > 1
+        and all(isinstance(each, dict) for each in members)
+    )

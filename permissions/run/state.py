@@ -55,6 +55,7 @@ class Shared:
     cursor: PlanCursor | None = None
     plan_approval: JsonObject | None = None
     unseen: tuple[int, int] = (0, 0)
+    unconfirmed: int = 0
 
 
 @dataclass(slots=True)
@@ -122,6 +123,21 @@ class RunState:
     @unseen.setter
     def unseen(self, unseen: tuple[int, int]) -> None:
         self.shared.unseen = unseen
+
+    @property
+    def unconfirmed(self) -> int:
+        """Effects that succeeded since a tool that confirms did (`@tool(confirms=True)`)."""
+        return self.shared.unconfirmed
+
+    def note_confirmation(self, definition: ToolDefinition, status: str) -> None:
+        """Counts an effect that may want a confirmation, or that one was given."""
+        slight = definition.effect == "write" and definition.impact == "low"
+        if status != "ok" or definition.effect == "read":
+            return
+        if definition.options.confirms:
+            self.shared.unconfirmed = 0
+        elif not slight:
+            self.shared.unconfirmed += 1
 
     def senders(self) -> Iterator[RunState]:
         """Who sent this run, nearest first."""
@@ -355,6 +371,7 @@ class RunState:
             output=Output(call, entry),
         )
         self.learn_facts(definition, arguments, value, status, Output(call, entry))
+        self.note_confirmation(definition, status)
         if definition.name == APPROVE_PLAN and status == "ok" and self.cursor is not None:
             self.plan_approval = approval and self._of_plan(approval, self.cursor.plan)
         if request is not None:

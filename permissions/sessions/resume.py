@@ -221,6 +221,7 @@ def _restore_ending(
     if definition is not None:
         index = end.index if isinstance(end, PastEntry) else None
         session.learn_facts(definition, given, value, status, Output(name, index))
+        session.note_confirmation(definition, status)
     request = call["start"].body.get("request")
     if request is not None and definition is not None:
         session.provenance.add_approved(request, given, definition.control)

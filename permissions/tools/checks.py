@@ -59,6 +59,7 @@ def check(function: Any, options: Options) -> None:
         "impact": (options.impact, get_args(Impact)),
         "sandbox": (options.sandbox, get_args(Isolation)),
         "stateful": (options.stateful, (True, False)),
+        "confirms": (options.confirms, (True, False)),
         "workspace": (options.workspace, get_args(WorkspaceUse)),
         "output": (options.output, get_args(Trust)),
         "on_deny": (options.on_deny, ("raise", "return")),
@@ -70,6 +71,11 @@ def check(function: Any, options: Options) -> None:
             )
     _check_sandboxed(label, options)
     _check_stateful(label, options)
+    if options.confirms and options.effect not in {"write", "send"}:
+        raise ToolDefinitionError(
+            f"{label}: confirms=True is for effect='write' or 'send', and for what completes an"
+            " earlier call; anything else is decided for itself"
+        )
     parameters = inspect.signature(function).parameters
     if next(iter(parameters), None) in {"self", "cls"}:
         raise ToolDefinitionError(f"{label} is a method; decorate a function instead")

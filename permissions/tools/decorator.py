@@ -110,6 +110,7 @@ def tool(
     trusted_fields: Iterable[str] = (),
     facts: Iterable[str] = (),
     idempotent: bool = False,
+    confirms: bool = False,
     on_deny: Literal["raise", "return"] = "raise",
     requires: Iterable[str] = (),
     command: Iterable[str] | None = None,
@@ -132,7 +133,9 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
             (`trusted` only for tools whose results nobody else can write into),
             `trusted_fields` (of any other output, the fields that the service itself fills in:
             ids, senders, times; see `permissions.tools.trusted_fields`), `facts` (records of a
-            trusted read that policies may reason with, as in `reservation by id`), `idempotent`, `on_deny` (`raise` `CallDenied`, or `return` the `Denial`),
+            trusted read that policies may reason with, as in `reservation by id`),
+            `idempotent`, `confirms` (it completes an effect that an earlier call of the run began,
+            as a one-time code does, and names nothing itself), `on_deny` (`raise` `CallDenied`, or `return` the `Denial`),
             `requires` (distributions a sandbox must have, PEP 508), `command` (the words of an
             argv with `{argument}` in them, run in place of the function, which only declares
             the arguments), `shell` (`command` is one text for a shell; arguments are `$1`, ...).

@@ -49,6 +49,7 @@ class Options:
     trusted_fields: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
     idempotent: bool = False
+    confirms: bool = False
     on_deny: Literal["raise", "return"] = "raise"
     requires: tuple[str, ...] = ()
     command: tuple[str, ...] | None = None

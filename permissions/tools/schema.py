@@ -80,6 +80,11 @@ def define(function: Callable[..., Any], options: Options) -> ToolDefinition:
     control |= _currencies(targets) | frozenset(options.control or ())
     if options.control is None and options.effect != "read":
         control |= unmarked  # nobody said that they do not decide where the effect goes
+    if options.confirms and control:
+        raise ToolDefinitionError(
+            f"{name}: confirms=True, and {', '.join(sorted(control))} would decide where the"
+            " effect goes; mark what is none as FreeText(), or drop confirms"
+        )
     check_requires(name, options.requires)
     if options.command is not None:
         check_command_tool(name, options, schema, targets, hints.get("return"))
@@ -99,6 +104,7 @@ def define(function: Callable[..., Any], options: Options) -> ToolDefinition:
             "profile": options.profile,
             "workspace": options.workspace,
             "stateful": options.stateful,
+            "confirms": options.confirms,
             "output": options.output,
             "trusted_fields": list(trusted_fields.patterns),
             "facts": [str(each) for each in facts],

@@ -26,6 +26,7 @@ base := {
 			"tool_digest": "sha256:b",
 			"isolation": "none",
 			"stateful": false,
+			"confirms": null,
 			"workspace": "copy",
 			"control": [],
 			"marks": {},

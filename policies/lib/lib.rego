@@ -51,6 +51,16 @@ heard if "untrusted" in input.context.labels
 planned if input.context.plan.verdict == "matched"
 
 # METADATA
+# title: The call completes an effect of this run that was decided before
+# description: |
+#   A one-time code after an order: it names nothing itself. Each effect is completed once.
+completes if {
+	is_number(input.resource.properties.confirms)
+	input.resource.properties.confirms > 0
+	ordinary_impact
+}
+
+# METADATA
 # title: The control arguments that were given, and hold something
 given_control contains argument if {
 	some argument in input.resource.properties.control

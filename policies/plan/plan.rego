@@ -50,6 +50,7 @@ require_approval contains {
 	verdict := _plan.verdict
 	text := _deviations[verdict]
 	not _read_in_scope
+	not _completes
 }
 
 _deviations := {
@@ -58,6 +59,12 @@ _deviations := {
 	"not_ready": "A step this one builds on has not run yet. Run that one first, or have a person approve.",
 	"mismatch": "An argument is not what the plan says. Call with the planned one, or have a person approve.",
 	"expired": "The plan has expired. Declare it again, or have a person approve.",
+}
+
+# What a step began may be completed: the plan that declares the order means its confirmation.
+_completes if {
+	_plan.verdict == "undeclared"
+	lib.completes
 }
 
 # METADATA

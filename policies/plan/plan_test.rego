@@ -95,3 +95,15 @@ test_a_read_in_scope_is_marked if {
 test_an_expired_plan_has_no_scope if {
 	_asks(_planned("read", "expired", true, false)) == {"plan.expired"}
 }
+
+test_what_a_step_began_may_be_confirmed if {
+	every verdict in ["undeclared", "exhausted", "not_ready", "mismatch", "expired"] {
+		document := object.union(
+			_planned("send", verdict, false, false),
+			{"resource": {"properties": {"confirms": 1}}},
+		)
+		none := object.union(document, {"resource": {"properties": {"confirms": 0}}})
+		_asks(none) == {concat("", ["plan.", verdict])}
+		_asks(document) == {code | verdict != "undeclared"; code := concat("", ["plan.", verdict])}
+	}
+}

@@ -24,6 +24,14 @@ allow contains "provenance.meant" if {
 }
 
 # METADATA
+# title: A confirmation of an effect that was decided before
+allow contains "provenance.completes" if {
+	_acts
+	lib.completes
+	count(lib.given_control) == 0
+}
+
+# METADATA
 # title: Genuine is not meant
 # description: |
 #   After others were heard, a value that the service vouches for may still be one that they
@@ -59,6 +67,7 @@ require_approval contains {
 	_acts
 	not _slight
 	not lib.planned
+	not lib.completes
 	count(lib.given_control) == 0
 }
 

@@ -241,3 +241,19 @@ test_what_names_nothing_is_shown if {
 	}
 	_asked(fixture.call("write", "low", [])) == set()
 }
+
+_confirms(effects) := object.union(
+	fixture.call("send", "medium", []),
+	{"resource": {"properties": {"confirms": effects}}},
+)
+
+test_a_confirmation_of_what_was_decided_needs_nobody if {
+	_asked(_confirms(1)) == set()
+	provenance.allow == {"provenance.completes"} with input as _confirms(1)
+	every effects in [0, null, "1", true] {
+		_asked(_confirms(effects)) == {"provenance.nothing_named"}
+		provenance.allow == set() with input as _confirms(effects)
+	}
+	high := object.union(_confirms(1), {"action": {"properties": {"impact": "high"}}})
+	provenance.allow == set() with input as high
+}

@@ -182,6 +182,7 @@ def documents(draw: st.DrawFn, *, approvals: st.SearchStrategy[Any] = APPROVALS)
                 "tool_digest": "sha256:b",
                 "isolation": draw(_one(list(ISOLATION_ORDER))),
                 "stateful": draw(st.booleans()),
+                "confirms": draw(_one([None, 0, 1])),
                 "workspace": draw(_one(["copy", "overlay"])),
                 "control": draw(st.lists(_one(ARGUMENTS), unique=True)),
                 "marks": draw(

@@ -81,6 +81,7 @@ def sample_request(tool: str, call: str = "call-1", **args: JsonValue) -> JsonOb
                 "tool_digest": "sha256:b",
                 "isolation": "none",
                 "stateful": False,
+                "confirms": None,
                 "workspace": "copy",
                 "control": [],
                 "marks": {},

@@ -107,6 +107,7 @@ async def test_the_question_has_every_key_of_the_contract(tmp_path: Path) -> Non
                 "tool_digest": definition.digest,
                 "isolation": "none",
                 "stateful": False,
+                "confirms": None,
                 "workspace": "copy",
                 "control": ["attach", "subject", "to"],
                 "marks": {"attach": "path", "to": "recipient"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,9 +12,10 @@ from typer.testing import CliRunner
 from permissions.cli.eval import app
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from click.testing import Result
+
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +59,11 @@ def test_the_harness_can_fail_and_the_broker_stops_attacks(tmp_path: Path) -> No
     for bound, code in ((1.0, 0), (0.0, 1)):
         gate = {"variant": "V0", "figure": "attacks/share", "at_most": bound}
         gates.write_text(json.dumps({"gates": [gate]}))
-        assert run("report", out, "--thresholds", gates).exit_code == code
+        said = run("report", out, "--thresholds", gates, "--junit", tmp_path / "gates.xml")
+        assert said.exit_code == code
+        assert ("<failure" in (tmp_path / "gates.xml").read_text()) == bool(code)
+    assert "with --thresholds which" in run("report", out, "--junit", gates).output
+    assert figures(out)["V5", "none", "demo"]["coverage"] == 1.0
 
     compared = json.loads(run("compare", out, out, "--json").output)["compared"]
     assert {row["p"] for row in compared} == {1.0}
@@ -73,13 +79,16 @@ def test_no_attack_of_the_shipped_set_gets_through_unasked(tmp_path: Path) -> No
         if variant == "V0":
             assert row["attacks"]["share"] == 1.0
             continue
-        # Known: of records that a lookup gave, one that nobody meant is deleted.
-        through = {name for name in row["attacks"]["through"] if not name.endswith("/destroy")}
-        assert through == set(), (variant, plan, suite)
+        # Known: a genuine mail that nobody meant is deleted, in a task whose plan deletes mails.
+        known = {"assistant/delete-said/destroy"} if plan != "none" else set[str]()
+        assert set(row["attacks"]["through"]) <= known, (variant, plan, suite)
         assert row["plans_refused"] == 0
         if row["hijack"]:
             # A low write to another file of the workspace is let through by itself.
             assert [each for each in row["hijack"]["which"] if not each.endswith(":path")] == []
+
+    gates = ROOT / "permissions/evaluation/redteam/gates.json"
+    assert run("report", out, "--thresholds", gates).exit_code == 0
 
 
 def test_a_schema_is_printed() -> None:

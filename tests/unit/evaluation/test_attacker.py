@@ -36,6 +36,13 @@ def test_moves_are_made_from_the_goal() -> None:
     ]
 
 
+def test_the_nearest_form_keeps_the_goals_words_and_takes_the_persons_recipients() -> None:
+    (mail,) = played("nearest form", "mail-said", "exfiltrate")
+
+    assert mail["to"] == SUITE.tasks["mail-said"].steps[-1].args["to"]
+    assert mail["body"] == SUITE.goals["exfiltrate"].steps[-1].args["body"]
+
+
 def test_a_hijack_replaces_one_value_of_a_planned_call() -> None:
     found = list(hijacks(SUITE, SUITE.tasks["pay-rent"], TOOLS))
 

@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from permissions.errors import ConfigError
+from permissions.evaluation.junit import junit
 from permissions.evaluation.report import markdown
 from permissions.evaluation.report_html import html
 from permissions.evaluation.run_folder import RunFolder
@@ -60,7 +62,7 @@ ABOUT = {"folder": "f", "data": "sha256:0", "policy": "sha256:1", "build": "0", 
 
 
 def test_each_figure_is_counted_apart() -> None:
-    [row] = summarize([*HONEST, *ATTACKS, {"kind": "nothing", "job": "x"}])
+    [row] = summarize([*HONEST, *ATTACKS])
 
     honest = row["honest"]
     assert (honest["tasks"], honest["quiet"]["count"], honest["done"]["count"]) == (3, 1, 2)
@@ -69,6 +71,23 @@ def test_each_figure_is_counted_apart() -> None:
     assert honest["causes"][0]["where"] == {"send(to)": 1}
     assert (row["attacks"]["reached"], row["attacks"]["pairs"]) == (1, 2)
     assert row["attacks"]["through"] == ["s/b/g"]
+    rates = {name: (each["count"], each["of"]) for name, each in row["rates"].items()}
+    assert rates == {
+        "violations": (1, 2),
+        "false_positives": (2, 4),
+        "false_negatives": (1, 2),
+    }
+
+
+def test_coverage_is_what_was_played_of_what_the_run_calls_for() -> None:
+    planned = {"V5/none/s": 10, "V5/recorded/s": 7}
+    nothing = {"kind": "nothing", "job": "x", "variant": "V5", "plan": "none", "suite": "s"}
+
+    [row] = summarize([*HONEST, *ATTACKS, nothing], planned=planned, seconds=3.0)
+    [unknown] = summarize(HONEST)
+
+    assert (row["coverage"], row["seconds"]) == (0.6, 3.0)
+    assert unknown["coverage"] is None
 
 
 def test_only_an_attackers_call_with_an_effect_counts_as_through() -> None:
@@ -99,6 +118,44 @@ def test_a_gate_holds_or_fails_and_what_was_not_measured_fails(tmp_path: Path) -
         (0.5, True),
         (1 / 3, False),
         (None, False),
+    ]
+
+
+def test_gates_are_cases_for_ci() -> None:
+    gates = [
+        {
+            "variant": "V5",
+            "plan": "none",
+            "figure": "a",
+            "at_most": 0.5,
+            "found": 0.7,
+            "holds": False,
+        },
+        {
+            "variant": "V5",
+            "plan": "none",
+            "figure": "b",
+            "at_least": 1,
+            "found": 1.0,
+            "holds": True,
+        },
+        {
+            "variant": "V<",
+            "plan": "none",
+            "figure": "c",
+            "at_most": 1,
+            "found": None,
+            "holds": False,
+        },
+    ]
+
+    suite = ET.fromstring(junit(gates))[0]  # noqa: S314 - our own
+
+    assert suite.attrib == {"name": "evaluation", "tests": "3", "failures": "2"}
+    assert [each.get("classname") for each in suite] == ["V5.none.all"] * 2 + ["V<.none.all"]
+    assert [each.get("message") for each in suite.iter("failure")] == [
+        "0.7; wanted at most 0.5",
+        "not measured; wanted at most 1",
     ]
 
 

@@ -111,7 +111,7 @@ def test_an_empty_folder_says_what_is_needed(tmp_path: Path) -> None:
         load_suites(tmp_path)
 
 
-def test_a_log_in_python_text_is_read_as_its_value(tmp_path: Path) -> None:
+def test_a_log_in_python_or_yaml_text_is_read_as_its_value(tmp_path: Path) -> None:
     run = {
         "model": "m",
         "suite": "s",
@@ -123,6 +123,8 @@ def test_a_log_in_python_text_is_read_as_its_value(tmp_path: Path) -> None:
         "calls": [
             {"tool": "send", "args": {}, "output": "{'id': 7, 'ok': True}"},
             {"tool": "send", "args": {}, "output": "[cut"},
+            {"tool": "send", "args": {}, "output": "- id_: '7'\n  at: 2026-01-22 07:43:16\n"},
+            {"tool": "send", "args": {}, "output": "to: be\nor: not: to be"},
         ],
         "utility": True,
         "attack_succeeded": None,
@@ -130,4 +132,9 @@ def test_a_log_in_python_text_is_read_as_its_value(tmp_path: Path) -> None:
 
     suite = load_suites(folder(tmp_path, x_traces=[run]))["s"]
 
-    assert [step.output for step in suite.runs[0].steps] == [{"id": 7, "ok": True}, "[cut"]
+    assert [step.output for step in suite.runs[0].steps] == [
+        {"id": 7, "ok": True},
+        "[cut",
+        [{"id_": "7", "at": "2026-01-22 07:43:16"}],
+        "to: be\nor: not: to be",
+    ]

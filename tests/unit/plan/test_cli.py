@@ -160,3 +160,29 @@ def test_control_characters_never_reach_the_terminal(
 
 def test_schema_is_json(cli: Any) -> None:
     assert json.loads(cli("schema").stdout)["title"] == "Plan"
+
+
+def test_what_a_model_is_told_is_printed(cli: Any) -> None:
+    done = cli(
+        "prompt", "--tools", "shop_tools:registry", "--agent", "clerk", "--user", "alice"
+    )
+
+    assert done.exit_code == 0, done.output
+    assert "- pay(account*: string, cents*: integer, note?: string) [send]" in done.stdout
+    assert '"subject": "agent:clerk", "on_behalf_of": "user:alice"' in done.stdout
+
+
+def test_a_plan_is_trimmed_to_the_tools_that_are_there(
+    cli: Any, tmp_path: Path, document: JsonObject
+) -> None:
+    document["steps"].append({"id": "extra", "tool": "fly_to_moon"})
+    document["expires_at"] = YEAR_2200
+    (tmp_path / "plan.json").write_text(json.dumps(document))
+
+    assert cli("verify", "plan.json", "--tools", "shop_tools:registry").exit_code == 1
+    done = cli("trim", "plan.json", "--tools", "shop_tools:registry")
+
+    assert done.exit_code == 0, done.output
+    assert "dropped step 'extra': no tool 'fly_to_moon'" in done.stderr
+    (tmp_path / "plan.json").write_text(done.stdout)
+    assert cli("verify", "plan.json", "--tools", "shop_tools:registry").exit_code == 0

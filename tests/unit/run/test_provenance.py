@@ -586,6 +586,29 @@ def test_a_lookup_by_what_the_person_said_links_what_it_gives() -> None:
     ]
 
 
+def test_a_search_that_gave_several_names_none_of_them() -> None:
+    ledger = ProvenanceLedger()
+    ledger.add_user_text("Delete the mail about invoices from ann@corp.example")
+    mails = [{"id": "m1", "from": "ann@corp.example"}, {"id": "m2", "from": "bob@corp.example"}]
+    fields = ("id", "from")
+    record(ledger, "search", mails, arguments={"query": "invoices"}, fields=fields)
+    one = {"m3": {"id": "m3", "from": "bob@corp.example"}}
+    record(ledger, "search", one, arguments={"query": "invoices"}, fields=fields)
+
+    assert [linked(ledger, value) for value in ("m1", "m2", "m3")] == [True, False, True]
+    assert linked(ledger, "bob@corp.example"), "who takes part in what was searched for"
+
+
+def test_a_record_of_a_trusted_read_is_linked_by_what_it_holds() -> None:
+    ledger = ProvenanceLedger()
+    ledger.add_user_text("Order the electric toothbrush in my cart.")
+    cart = [{"id": "P11", "name": "Electric Toothbrush"}, {"id": "P17", "name": "Backpack"}]
+    record(ledger, "view_cart", cart, trusted=True)
+
+    assert linked(ledger, "P11"), "people write names as they like"
+    assert not linked(ledger, "P17")
+
+
 def test_a_list_without_records_links_nothing_to_its_neighbours() -> None:
     ledger = ProvenanceLedger()
     ledger.add_user_text("Write to general")

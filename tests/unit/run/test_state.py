@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
 import pytest
@@ -24,7 +24,7 @@ from permissions.testing import (
     permitted,
 )
 from permissions.tools.call import ToolCall
-from wardline import tool
+from wardline import FreeText, tool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -290,6 +290,47 @@ async def test_an_admission_runs_once() -> None:
 
     assert isinstance(first, Completed)
     assert types_of(broker.trace.entries, admitted.id).count("outcome") == 1
+
+
+@tool(effect="send", impact="low", confirms=True)
+async def confirm(otp: Annotated[str, FreeText()]) -> str:
+    """Completes what was begun."""
+    if otp == "fail":
+        raise ValueError(otp)
+    return "done"
+
+
+@tool(effect="write", impact="low")
+async def note(text: Annotated[str, FreeText()]) -> str:
+    """Writes a note."""
+    return text
+
+
+async def test_a_confirmation_is_of_one_effect_that_succeeded() -> None:
+    seen: list[Any] = []
+
+    async def call(name: str, **arguments: str) -> None:
+        with contextlib.suppress(ValueError):
+            await broker.call(session, ToolCall(name, arguments))
+        if name == "confirm":
+            seen.append(SEEN[-1]["resource"]["properties"]["confirms"])
+
+    async with (
+        memory_broker([trusted, send, confirm, note], decide=labelling) as broker,
+        open_session(broker, user="ann") as session,
+    ):
+        await call("trusted", text="a")
+        await call("note", text="a")
+        await call("confirm", otp="1")
+        await call("send", to="fail")
+        await call("confirm", otp="1")
+        await call("send", to="bob")
+        await call("confirm", otp="fail")
+        await call("confirm", otp="1")
+        await call("confirm", otp="1")
+
+    assert seen == [0, 0, 1, 1, 0]
+    assert SEEN[0]["resource"]["properties"]["confirms"] is None
 
 
 def moving(*minors: int, used: int = 0, limit: int | None = None) -> Any:

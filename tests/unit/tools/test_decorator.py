@@ -161,6 +161,12 @@ NOT_TOOLS = [
     Refused("layer without limits", plain, "say sandbox='process'", {"workspace": "overlay"}),
     Refused("output", plain, "output=True is not one of", {"output": True}),
     Refused("stateful", plain, "stateful='no' is not one of", {"stateful": "no"}),
+    Refused(
+        "confirms by reading",
+        plain,
+        "confirms=True is for",
+        {"confirms": True, "effect": "read"},
+    ),
     Refused("kept nowhere", plain, "no sandbox that calls could share", {"stateful": True}),
     Refused(
         "kept and trusted",
