@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from measure import Timed, main, timed, timed_async
 from work import REQUESTS
 
 from permissions.pdp.base import ENTRYPOINT
-from permissions.pdp.bundle import load_bundle
+from permissions.pdp.bundle import PolicyBundle, load_bundle
 from permissions.pdp.embedded.pdp import EmbeddedPdp
 from permissions.pdp.linker.linked import link
 from permissions.pdp.regorus.engine import Engine
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 POLICY = Path(__file__).parent / "policy"
 CALLS = 6_000
+PACKAGES = ("budgets", "messaging", "network", "plan", "provenance", "shell")
+"""Of the shipped policies, those that have nothing to say about a read that names nothing."""
 
 
 def documents() -> list[JsonObject]:
@@ -98,6 +101,23 @@ def shipped_in_process() -> Timed:
     )
 
 
+def shipped_without(package: str) -> Timed:
+    """The same, less one package that does not apply to the call."""
+    whole = load_bundle()
+    left = {
+        path: text for path, text in whole.modules.items() if not path.startswith(f"{package}/")
+    }
+    if len(left) == len(whole.modules):
+        raise ValueError(f"no package {package}")
+    bundle = PolicyBundle.of(left, whole.data)
+    linked = link(bundle)
+    engine = Engine(linked.modules, json.dumps(bundle.data))
+    asked = orjson.dumps(_document()).decode()
+    return timed(
+        lambda _: orjson.loads(engine.ask(linked.entrypoint, asked))["decision"] is True, 3_000
+    )
+
+
 def shipped_isolated() -> Timed:
     """The same, by the default decision point."""
     document = _document()
@@ -151,6 +171,7 @@ if __name__ == "__main__":
             "in-process": in_process,
             "isolated": isolated,
             "shipped-engine": shipped_in_process,
+            **{f"without-{name}": partial(shipped_without, name) for name in PACKAGES},
             "shipped": shipped_isolated,
             "cli": cli,
         }

@@ -133,6 +133,25 @@ WORKS = (
         ),
     ),
     Work(
+        "A shipped decision less a package that does not apply to it: what that package adds",
+        (
+            Case("the policies whole, the engine alone", "decisions", "shipped-engine"),
+            *(
+                Case(f"Wardline, without {name}", "decisions", f"without-{name}")
+                for name in ("budgets", "messaging", "network", "plan", "provenance", "shell")
+            ),
+        ),
+    ),
+    Work(
+        "Where the four arguments of a call came from, and taking up an output of twenty mails",
+        (
+            Case("told among 100 remembered values", "provenance", "trace-100"),
+            Case("Wardline, told among 10,000", "provenance", "trace-10k"),
+            Case("taken up beside 100 remembered values", "provenance", "learn-100"),
+            Case("Wardline, taken up beside 10,000", "provenance", "learn-10k"),
+        ),
+    ),
+    Work(
         "A broker opened on an empty folder, and `wardline --version`",
         (
             *reversed(_with_before("opened, the shipped policies", "open")),
