@@ -175,10 +175,11 @@ class ProvenanceLedger:
         source = Source(tool, output)
         is_lookup = looked_up(given, provenance)
         if trusted and effect == "read":
-            self._vouch(value, fed, source, self._led_to(value, is_lookup=is_lookup))
+            led_to = self._led_to(value, self._is_named_loosely, is_lookup=is_lookup)
+            self._vouch(value, fed, source, led_to)
             return
         if fields:
-            led_to = self._led_to(result, is_lookup=is_lookup)
+            led_to = self._led_to(result, self._is_named, is_lookup=is_lookup)
             self._vouch_fields(result, fields, fed, source, led_to)
         if not whole:
             self._hide(source)
@@ -294,7 +295,11 @@ class ProvenanceLedger:
         return found
 
     def _led_to(
-        self, result: JsonValue, *, is_lookup: bool
+        self,
+        result: JsonValue,
+        is_named: Callable[[JsonValue], bool],
+        *,
+        is_lookup: bool,
     ) -> Callable[[str | float, str | None], bool]:
         """Which values of a result, each with its record, the person led to.
 
@@ -303,7 +308,7 @@ class ProvenanceLedger:
         """
         if is_lookup and not holds_several(result):
             return lambda _value, _record: True
-        linked = linked_records(result, self._is_named)
+        linked = linked_records(result, is_named)
         return lambda value, record: record in linked or (is_lookup and is_contact(value))
 
     def _vouch(
@@ -343,9 +348,19 @@ class ProvenanceLedger:
             return False
         if self._known.get(leaf, UNKNOWN).rank <= 1:
             return True
-        if type(leaf) is not str:
+        return type(leaf) is str and any(
+            leaf in text and is_said(leaf, text) for text in self._texts
+        )
+
+    def _is_named_loosely(self, leaf: JsonValue) -> bool:
+        """The same in any case of letters, as people write: "the electric toothbrush".
+
+        For records that no untrusted source writes into.
+        """
+        if self._is_named(leaf):
+            return True
+        if type(leaf) is not str or not is_traceable(leaf):
             return False
-        # People write names as they like: "the electric toothbrush".
         plain = leaf.lower()
         return any(plain in text and is_said(plain, text) for text in self._lowered)
 
