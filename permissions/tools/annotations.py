@@ -66,6 +66,11 @@ def _own_marks(
                 f"{label} is a list of commands; mark the whole list of words, or take one"
                 " command at a time"
             )
+        if isinstance(extra, type) and issubclass(extra, MARKS):
+            raise ToolDefinitionError(
+                f"{label} carries {extra.__name__} itself, which marks nothing; write"
+                f" {extra.__name__}()"
+            )
         if isinstance(extra, MARKS):
             yield extra
 
@@ -77,9 +82,10 @@ def _is_marked(hint: Any, *, seen: set[int]) -> bool:
     seen.add(id(hint))
     extras = getattr(hint, "__metadata__", ())
     inner = [*typing.get_args(hint), *_members(hint)]
-    return any(isinstance(extra, MARKS) for extra in extras) or any(
-        _is_marked(each, seen=seen) for each in inner
-    )
+    return any(
+        isinstance(extra, MARKS) or (isinstance(extra, type) and issubclass(extra, MARKS))
+        for extra in extras
+    ) or any(_is_marked(each, seen=seen) for each in inner)
 
 
 def _members(hint: Any) -> list[Any]:

@@ -22,6 +22,8 @@ class SecretPaths:
     endings: tuple[str, ...] = ()
     patterns: tuple[tuple[str, str], ...] = ()
     paths: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ()
     exceptions: frozenset[str] = frozenset()
 
     @classmethod
@@ -37,6 +39,8 @@ class SecretPaths:
             endings=tuple(filter(None, _texts(table, "secret_endings"))),
             patterns=tuple((head, tail) for head, _, tail in halves),
             paths=_texts(table, "secret_paths"),
+            parts=tuple(filter(None, _texts(table, "secret_parts"))),
+            copies=tuple(filter(None, _texts(table, "copy_endings"))),
             exceptions=frozenset(_texts(table, "not_secret_names")),
         )
 
@@ -54,10 +58,15 @@ class SecretPaths:
     def _is_secret_name(self, part: str) -> bool:
         if part in self.exceptions:
             return False
+        copied = (part.removesuffix(each) for each in self.copies if part.endswith(each))
+        return self._is_named(part) or any(map(self._is_named, copied))
+
+    def _is_named(self, name: str) -> bool:
         return (
-            part in self.names
-            or part.endswith(self.endings)
-            or any(part.startswith(a) and part.endswith(b) for a, b in self.patterns)
+            name in self.names
+            or name.endswith(self.endings)
+            or any(text in name for text in self.parts)
+            or any(name.startswith(a) and name.endswith(b) for a, b in self.patterns)
         )
 
 

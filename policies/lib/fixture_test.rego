@@ -192,6 +192,8 @@ names := {
 	"secret_endings": [".pem"],
 	"secret_patterns": [".env.*"],
 	"secret_paths": [".cargo/credentials"],
+	"secret_parts": ["firebase-adminsdk"],
+	"copy_endings": [".bak", "~"],
 	"not_secret_names": [".env.example"],
 	"run_later_names": ["makefile"],
 	"run_later_endings": [".pth"],

@@ -193,6 +193,8 @@ names_configured if {
 		"secret_endings",
 		"secret_patterns",
 		"secret_paths",
+		"secret_parts",
+		"copy_endings",
 		"not_secret_names",
 		"run_later_names",
 		"run_later_endings",
@@ -232,15 +234,36 @@ _may_be_secret(parts) if {
 	part in _files.secret_names
 }
 
-_secret_name(part) if part in _files.secret_names
+_may_be_secret(parts) if strings.any_suffix_match(parts, _files.copy_endings)
 
-_secret_name(part) if strings.any_suffix_match(part, _files.secret_endings)
+_may_be_secret(parts) if {
+	some text in _files.secret_parts
+	contains(concat("/", parts), text)
+}
 
+_secret_name(part) if _named_secret(part)
+
+# A copy is as secret as what it is a copy of.
 _secret_name(part) if {
+	some ending in _files.copy_endings
+	endswith(part, ending)
+	_named_secret(trim_suffix(part, ending))
+}
+
+_named_secret(name) if name in _files.secret_names
+
+_named_secret(name) if strings.any_suffix_match(name, _files.secret_endings)
+
+_named_secret(name) if {
+	some text in _files.secret_parts
+	contains(name, text)
+}
+
+_named_secret(name) if {
 	some pattern in _files.secret_patterns
 	halves := split(pattern, "*")
-	startswith(part, halves[0])
-	endswith(part, halves[1])
+	startswith(name, halves[0])
+	endswith(name, halves[1])
 }
 
 # What a pattern begins with, and the first folder of a path: the same for every input.

@@ -20,7 +20,7 @@ from permissions.tools.shell.text import Word, parse
 from permissions.tools.shell.wrapped import Started, inner_command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 Words = tuple[Word, ...]
 
@@ -29,11 +29,33 @@ _LOADER = re.compile(r"(ld-linux.*|ld-musl.*|ld64?|ld-[0-9.]+)\.so(\.[0-9]+)*\Z"
 _SPLIT = re.compile(r"-[iv0]*S|--s[a-z-]*=?")
 _FIND_ACTIONS: Final = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 _AWK: Final = frozenset({"awk", "gawk", "mawk", "nawk", "original-awk"})
-_AWK_STARTS = re.compile(r"system|(?<!\|)\|(?!\|)|@load|\|\s*getline")
+_AWK_STARTS = re.compile(r"^-[li]|^--(?:lo|inc)|system|(?<!\|)\|(?!\|)|@load|\|\s*getline")
 _SED_STARTS = re.compile(r"(?:^|[;{}0-9$/!\s])e(?:\s|$|;|})|s(.).*\1.*\1[gpiImM0-9]*e")
 _SED_OPTION = re.compile(r"-[nErsuz]+i?|-i")  # none of them takes the next word
 _NO_OPTION = re.compile(r"\"?(?:\w|/|\.{1,2}/)")
 """How a word begins that is no option, whatever is put into it."""
+_MAKE_STARTS = re.compile(r"^(?:\.?SHELL\w*|MAKE\w*)[:+?!]*=|=.*[$`;|&<>]")
+_GIT_SETTING = re.compile(
+    r"(?:alias|pager|include\w*|url|filter|diff|merge|mergetool|difftool|man|browser|hook)\."
+    r"|core\.(?:pager|editor|ssh|fsmonitor|hookspath|askpass|gitproxy|attributesfile|worktree)"
+    r"|(?:command|program|helper|textconv|driver|proxy|editor|template|templatedir|upload-?pack"
+    r"|receive-?pack|vcs)$",
+    re.IGNORECASE,
+)
+"""Settings of git that name a program, or a file that may."""
+_ESCAPES: Final = {
+    "cmake": re.compile(r"^-[EP]"),
+    "dc": re.compile(r"!"),
+    "gmake": _MAKE_STARTS,
+    "lftp": re.compile(r"!"),
+    "make": _MAKE_STARTS,
+    "mariadb": re.compile(r"\\!|(?:^|;)\s*system\s", re.IGNORECASE),
+    "mysql": re.compile(r"\\!|(?:^|;)\s*system\s", re.IGNORECASE),
+    "psql": re.compile(r"\\(?:!|copy|o|g\s*\|)|\bPROGRAM\s*'", re.IGNORECASE),
+    "sqlite3": re.compile(r"\.(shell|system|load)"),
+}
+"""What in an argument lets a program start others, where no option does."""
+_TEXT_MODULE = re.compile(r"-\w*m ?(timeit|code|pdb|asyncio|idlelib)\b.*")
 _EDITORS: Final = frozenset({"nvim", "vi", "view", "vim"})
 
 
@@ -189,9 +211,19 @@ def _interpreter(kind: str, words: Words) -> Started:
         kind in _EDITORS and any(word.text.startswith("+") for word in words)
     ):
         return Started(doubts=[f"{kind} is given program text"])
+    if kind in {"python", "pypy"} and any(
+        _TEXT_MODULE.fullmatch(text) for text in _pairs(words)
+    ):
+        return Started(doubts=[f"{kind} runs a module that is given program text"])
     if kind not in _EDITORS and (len(words) == 1 or words[1].text == "-" or not words[1].fixed):
         return Started(doubts=[f"{kind} reads a program that is not in view"])
     return Started()
+
+
+def _pairs(words: Words) -> Iterator[str]:
+    """Each word with the one after it, as `-m timeit` stands there."""
+    texts = [word.text for word in words]
+    return (f"{one} {other}" for one, other in zip(texts, [*texts[1:], ""], strict=True))
 
 
 def _options(kind: str, words: Words) -> Started:
@@ -203,8 +235,8 @@ def _options(kind: str, words: Words) -> Started:
     )
     if kind == "git":
         starts = starts or _git_starts(texts)
-    if kind == "sqlite3":
-        starts = starts or any(re.search(r"\.(shell|system|load)", text) for text in texts)
+    if kind in _ESCAPES:
+        starts = starts or any(_ESCAPES[kind].search(text) for text in texts)
     return Started(doubts=[f"{kind} starts what an argument names"] if starts else [])
 
 
@@ -222,6 +254,9 @@ def _git_starts(texts: list[str]) -> bool:
         any(text.startswith("-c") for text in texts[:sub])
         or any(text.startswith("ext::") for text in texts)
         or ("rebase" in texts and any(text.startswith("-x") for text in texts))
+        or (texts[sub : sub + 1] == ["config"] and any(map(_GIT_SETTING.search, texts[sub:])))
+        or ("grep" in texts and any(text.startswith("-O") for text in texts))
+        or ("clone" in texts and any(text.startswith(("-u", "-c")) for text in texts))
     )
 
 
@@ -245,7 +280,7 @@ def _has_option(words: Words, named: str) -> bool:
 
 
 _RULES: Final[dict[str, Callable[[str, Words], Started]]] = {
-    **dict.fromkeys([*STARTING_OPTIONS, *STARTING_WORDS], _options),
+    **dict.fromkeys([*STARTING_OPTIONS, *STARTING_WORDS, *_ESCAPES], _options),
     **dict.fromkeys(INLINE_CODE, _interpreter),
     **dict.fromkeys(DOUBTFUL_BUILTINS, _builtin),
     **dict.fromkeys(RUNNERS, _runner),

@@ -34,11 +34,15 @@ class AmountArg:
     control = True
 
     def __post_init__(self) -> None:
-        """Refuses a currency that no table can list.
+        """Refuses a currency that no table can list, and decimals that are none.
 
         Raises:
-            ToolDefinitionError: it is not in capitals and digits.
+            ToolDefinitionError: it is not in capitals and digits; not 0 to 18 decimals.
         """
+        if type(self.decimals) is not int or not 0 <= self.decimals <= 18:
+            raise ToolDefinitionError(
+                f"AmountArg(decimals={self.decimals!r:.40}): say how many decimals, 0 to 18"
+            )
         if not re.fullmatch(r"[A-Z0-9]{1,16}", self.currency):
             raise ToolDefinitionError(
                 f"AmountArg({self.currency!r:.40}): a currency is written in capitals, as in EUR"

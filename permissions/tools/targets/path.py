@@ -7,6 +7,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from permissions.errors import ToolDefinitionError
 from permissions.tools.targets.base import plain_text
 
 if TYPE_CHECKING:
@@ -22,6 +23,17 @@ class PathArg:
     access: Literal["read", "write"] = "read"
     kind = "path"
     control = True
+
+    def __post_init__(self) -> None:
+        """Refuses an access that policies would take for neither.
+
+        Raises:
+            ToolDefinitionError: it is neither "read" nor "write".
+        """
+        if self.access not in ("read", "write"):
+            raise ToolDefinitionError(
+                f'PathArg({self.access!r:.40}): say "read", or "write" for whatever changes a file'
+            )
 
     def parse(self, value: JsonValue, workspace: Path) -> JsonObject:
         """Gives both the lexical path and the one links lead to; both must be inside."""

@@ -8,6 +8,7 @@ from email.errors import HeaderParseError
 from email.headerregistry import Address
 from typing import TYPE_CHECKING, Literal
 
+from permissions.errors import ToolDefinitionError
 from permissions.tools.targets.base import TargetError, plain_text
 from permissions.tools.targets.host import read_host
 
@@ -33,6 +34,17 @@ class RecipientArg:
     scheme: Literal["email", "account", "phone", "name"] = "email"
     kind = "recipient"
     control = True
+
+    def __post_init__(self) -> None:
+        """Refuses a scheme that would be read as another.
+
+        Raises:
+            ToolDefinitionError: it is none of the four.
+        """
+        if self.scheme not in ("email", "account", "phone", "name"):
+            raise ToolDefinitionError(
+                f"RecipientArg({self.scheme!r:.40}): say email, account, phone or name"
+            )
 
     def parse(self, value: JsonValue, workspace: Path) -> JsonObject:  # noqa: ARG002
         """One recipient; a display name or a second address is refused.

@@ -42,6 +42,13 @@ HELD = [
     ".config/google-chrome/Default/Cookies", ".local/share/keyrings/login.keyring",
     ".config/ngrok/ngrok.yml", ".ngrok2/ngrok.yml", ".cf/config.json", "app.jceks", "x.pkcs12",
     ".wrangler/config/default.toml", ".config/stripe/config.toml", "jupyter_cookie_secret",
+    "shop-firebase-adminsdk-a1b2c-0123456789.json", "credentials.json.bak", "secrets.yml~", ".npmrc.old",
+    "kubeconfig.bak", "x.p12.bak", "wallet.kdbx~", ".ssh.old/config", ".netrc.swp", "auth.json.1",
+    ".envs/.production/.postgres", ".flaskenv", "#.env#", "app.env.local", "krb5cc_1000", "http.keytab",
+    "ssh_host_ed25519_key", "deploy_id_rsa", "wg0.conf", "kubeconfig.yaml", "terraform.tfvars",
+    "prod.auto.tfvars", "me_accessKeys.csv", "rootkey.csv", ".cloudflared/0123.json", "logins.json",
+    ".mozilla/firefox/x/key4.db", ".config/BraveSoftware/x", ".authinfo", ".token", "passwords.txt",
+    ".vault_token", "secrets.prod.yaml", "openai_api_key.txt", ".config/glab-cli/config.yml",
 ]  # fmt: skip
 OPEN = [
     ".gitignore", ".editorconfig", ".env.example", ".env.sample", ".env.template", "example.env",
@@ -49,6 +56,8 @@ OPEN = [
     "monkey.txt", "keys.md", "turkey", "tokenizer.json", "git/config", ".github/workflows/x.yml",
     "src/credentials.py", "secrets.py", "docs/kubeconfig.md", "terraform.tf", "main.tfvars",
     ".config/other.toml", "dev.vars.md", "secrets_test.py", "settings.json", "wallet.py",
+    "password.py", "token.py", "shadow.css", "private_key.py", "wg.py", "firebase.json",
+    "keytab.c", "passwd.go", "env.local.md", "main.tf.bak", "notes.txt~", "README.old", "envs/dev.yml",
     "cacert.pem", "service.json", "account.json", "pem", "a.pem.md", "cargo/credentials", "auth.py",
 ]  # fmt: skip
 

@@ -170,3 +170,31 @@ def test_the_currency_of_an_amount_is_read_with_it() -> None:
 def test_free_text_is_nothing_else() -> None:
     with pytest.raises(ToolDefinitionError, match="2 different marks"):
         definition(both, effect="read")
+
+
+MISSPELT = {
+    "access": lambda: PathArg("Write"),
+    "no access": lambda: PathArg("append"),
+    "scheme": lambda: RecipientArg("iban"),
+    "negative decimals": lambda: AmountArg("EUR", -3),
+    "half decimals": lambda: AmountArg("EUR", 2.5),
+}
+
+
+@pytest.mark.parametrize("mark", MISSPELT.values(), ids=MISSPELT)
+def test_a_misspelt_mark_is_refused_where_it_stands(mark: Any) -> None:
+    """`PathArg("Write")` was read by policies as a path that is not written."""
+    with pytest.raises(ToolDefinitionError, match="say "):
+        mark()
+
+
+def bare(it: Annotated[str, PathArg]) -> None: ...
+def bare_items(it: list[Annotated[str, RecipientArg]]) -> None: ...
+def bare_within(it: dict[str, Annotated[str, HostArg]]) -> None: ...
+
+
+@pytest.mark.parametrize("function", [bare, bare_items, bare_within])
+def test_a_mark_without_its_parentheses_is_refused(function: Any) -> None:
+    """It marked nothing, and nothing said so but a suggestion to mark the argument."""
+    with pytest.raises(ToolDefinitionError, match=r"marks nothing|is not read"):
+        definition(function, effect="write", impact="low")
