@@ -6,12 +6,15 @@ follows at once, later (prewarmed), or is one of several (a session) is a field 
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+import anyio
 from anyio.abc import AsyncResource
 
+from sandbox.errors import SandboxUnavailableError
 from sandbox.job import PythonJob
 from sandbox.supervisor.wire import encode_job
 
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
     from sandbox.session_limits import SessionLimits
     from sandbox.supervisor.wire import EncodedJob
     from sandbox.workspace import WorkspaceOverlay
+
+
+LEAST_START_SECONDS = 10.0
+"""For a sandbox to start, however short its job may be: the machine may be busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +146,23 @@ class Sandbox(AsyncResource):
     async def aclose(self) -> None:
         """Removes whatever is left, also of owners that died. Safe to call twice."""
 
+    async def start_in_time(
+        self, request: RunRequest, *, seconds: float | None = None
+    ) -> StartedSandbox:
+        """As `start`, given up when it takes longer than its job may, or than `seconds`.
+
+        Raises:
+            SandboxUnavailableError: also when it did not start in time; nothing ran.
+        """
+        most = max(request.profile.wall_seconds, LEAST_START_SECONDS)
+        most = most if seconds is None else min(most, seconds)
+        with anyio.move_on_after(most):
+            return await self.start(request)
+        raise SandboxUnavailableError(
+            f"no sandbox of {self.name} started within {most:g} s",
+            "look whether what starts it answers: `wardline doctor`",
+        )
+
     async def run(
         self,
         job: Job,
@@ -147,11 +171,13 @@ class Sandbox(AsyncResource):
         files: Mapping[str, bytes] | None = None,
         workspace: WorkspaceOverlay | None = None,
         gate: Gate | None = None,
+        seconds: float | None = None,
     ) -> ExecResult:
         """Runs one job. `files` are put below `/box`, its working directory, first.
 
         `workspace` and `gate` are as of a `RunRequest`. Cancellation kills the sandbox and
-        waits, shielded, until it is gone.
+        waits, shielded, until it is gone. `seconds` is for the start and the job together; without it
+        the start alone is bounded, by `start_in_time`.
 
         Raises:
             ProfileError: the job, a file name or a mount may not be run as written.
@@ -160,8 +186,13 @@ class Sandbox(AsyncResource):
         """
         # All of it, before anything is started: a job that cannot be written costs nothing.
         encoded = encode_job(job, profile, files=files or {})
-        started = await self.start(request_for(job, profile, workspace=workspace, gate=gate))
+        began = time.monotonic()
+        request = request_for(job, profile, workspace=workspace, gate=gate)
+        started = await self.start_in_time(request, seconds=seconds)
         try:
+            if seconds is not None:
+                left = max(began + seconds - time.monotonic(), 0.001)
+                encoded = replace(encoded, wall_seconds=min(encoded.wall_seconds, left))
             return await started.run(encoded)
         finally:
             await started.destroy()

@@ -104,6 +104,7 @@ class SandboxSession(AsyncResource):
         *,
         files: Mapping[str, bytes] | None = None,
         wall_seconds: float | None = None,
+        within: float | None = None,
     ) -> ExecResult:
         """Calls a function in the session's interpreter. `files` are put below `/box` first.
 
@@ -115,6 +116,7 @@ class SandboxSession(AsyncResource):
             job: what to call; its code roots are the session's, or not named.
             files: bytes by relative path.
             wall_seconds: for this call, when that is less than the profile's.
+            within: seconds that the session's start may take, which its first call waits for.
 
         Raises:
             ProfileError: the job or a file name may not be run as written; the session goes on.
@@ -134,7 +136,7 @@ class SandboxSession(AsyncResource):
                 "earlier calls of this session did not end in time", "call again, one at a time"
             )
         try:
-            return await self._call(replace(encoded, wall_seconds=seconds))
+            return await self._call(replace(encoded, wall_seconds=seconds), within)
         finally:
             self._turn.release()
 
@@ -152,8 +154,8 @@ class SandboxSession(AsyncResource):
         job = PythonJob("__session__:evaluate", {"code": code})
         return await self.run(job, files=files, wall_seconds=wall_seconds)
 
-    async def _call(self, job: EncodedJob) -> ExecResult:
-        live = await self._sound()
+    async def _call(self, job: EncodedJob, within: float | None) -> ExecResult:
+        live = await self._sound(within)
         left = self._started + self._limits.total_seconds - self._clock()
         job = replace(job, wall_seconds=min(job.wall_seconds, max(left, 0.001)))
         self._calls += 1
@@ -175,20 +177,21 @@ class SandboxSession(AsyncResource):
         record = {"session": self.id, "call": call}
         return replace(result, enforced={**result.enforced, **record})
 
-    async def _sound(self) -> StartedSandbox:
+    async def _sound(self, within: float | None) -> StartedSandbox:
         """The sandbox, started if there was none.
 
         Raises:
             SessionEndedError: it is over.
         """
         if self._ended is None and self._live is None:
-            self._live = await self._sandbox.start(
+            self._live = await self._sandbox.start_in_time(
                 RunRequest(
                     profile=self._profile,
                     code_roots=self._code_roots,
                     preload=self._preload,
                     session=self._limits,
-                )
+                ),
+                seconds=within,
             )
             self._started = self._last = self._clock()
         if self._ended is None and self._live is not None:

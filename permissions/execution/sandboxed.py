@@ -267,7 +267,8 @@ class SandboxedExecutor:
         session = self._session(execution)
         try:
             job = self._python_job(execution)
-            return await session.run(job, files=files, wall_seconds=seconds)
+            within = execution.deadline_seconds
+            return await session.run(job, files=files, wall_seconds=seconds, within=within)
         except SessionEndedError as err:
             # Since the decision. With this the caller is told, so it is not told again.
             self._sessions.forget(session)
@@ -316,7 +317,12 @@ class SandboxedExecutor:
         """Never with egress that nobody decides."""
         gate = None if profile.network == "none" else _Gate(execution.gate)
         return await self._sandbox.run(
-            self._job(execution), profile, files=files, workspace=workspace, gate=gate
+            self._job(execution),
+            profile,
+            files=files,
+            workspace=workspace,
+            gate=gate,
+            seconds=execution.deadline_seconds,
         )
 
 

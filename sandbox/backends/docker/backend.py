@@ -22,6 +22,7 @@ from sandbox.backends.docker.container import Container
 from sandbox.backends.docker.engine import Engine
 from sandbox.backends.docker.image import check_label, default_image
 from sandbox.backends.docker.inspect import read_sbom
+from sandbox.backends.docker.launch import Launch
 from sandbox.backends.docker.options import create_request, enforced, grouped_rlimits
 from sandbox.backends.vm_kernel import KERNEL_RUNTIMES, measured
 from sandbox.errors import SandboxError, SandboxUnavailableError
@@ -135,27 +136,32 @@ class DockerSandbox(Sandbox):
         user = self._own_user()
         roots = checked_sources(request.code_roots, profile, user=user)
         for owed in tuple(self._owed):
-            await self._remove(owed)
+            await self._remove(owed, shield=False)
         image = await self._asked(partial(_image_id, engine, profile, self._facts))
         lease = Lease.of_this_process(wall_seconds=request.lease_seconds + 2 * BOOT_SECONDS)
         name = f"wardline-{secrets.token_hex(8)}"
         async with AsyncExitStack() as stack:
             merged = await self._merged(workspace, profile, lease, user, stack)
             stack.push_async_callback(self._removed, name)
-            stream = await self._in_thread(
-                partial(
-                    engine.launch,
-                    create_request(
-                        profile,
-                        image=image,
-                        lease=str(lease),
-                        user=user,
-                        code_roots=roots,
-                        merged=merged,
-                    ),
-                    name=name,
-                )
+            launch = Launch(
+                engine,
+                create_request(
+                    profile,
+                    image=image,
+                    lease=str(lease),
+                    user=user,
+                    code_roots=roots,
+                    merged=merged,
+                ),
+                name=name,
             )
+            try:
+                stream = await self._asked(launch)
+            except anyio.get_cancelled_exc_class():
+                # An engine that does not answer is not waited for: whoever it answers cleans up.
+                if not launch.give_up():
+                    self._owed.add(name)
+                raise
             held = stack.pop_all()
         container = Container(
             engine,
@@ -216,6 +222,8 @@ class DockerSandbox(Sandbox):
             await self._in_thread(partial(mount.__exit__, None, None, None))
 
     async def _removed(self, name: str) -> None:
+        if name in self._owed:
+            return  # its start was given up; the engine is asked again before the next run
         with anyio.CancelScope(shield=True):
             await self._remove(name)
 
@@ -238,9 +246,9 @@ class DockerSandbox(Sandbox):
         image = await self._asked(partial(_image_id, engine, profile, self._facts))
         await self._asked(partial(check_label, engine, image))
 
-    async def _remove(self, name: str) -> None:
+    async def _remove(self, name: str, *, shield: bool = True) -> None:
         try:
-            with anyio.fail_after(REMOVE_SECONDS, shield=True):
+            with anyio.fail_after(REMOVE_SECONDS, shield=shield):
                 await self._asked(partial(self._connected().remove, name))
         except (SandboxError, TimeoutError) as err:
             # Tried again before the next run and at the end; after that the lease is left.
@@ -257,7 +265,7 @@ class DockerSandbox(Sandbox):
             try:
                 self._facts = await self._asked(engine.facts)
                 _require_limits(self._facts)
-                await self._in_thread(partial(reap, engine))
+                await self._asked(partial(reap, engine))
             except BaseException:
                 engine.close()
                 raise

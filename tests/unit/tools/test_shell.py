@@ -56,7 +56,7 @@ THROUGH: dict[str, tuple[str, list[str]]] = {
     "i386": ("i386 ssh a", ["i386", "ssh"]),
     "git settings": ("git config user.name alias", ["git"]),
     "make variables": ("make -j4 PREFIX=/usr V=1 install", ["make"]),
-    "cc": ("gcc -DBUG -Wall -o a a.c", ["gcc"]),
+    "cc": ("gcc -DBUG -Wextra -o a a.c", ["gcc"]),
 }  # fmt: skip
 
 
