@@ -31,6 +31,7 @@
     │   └── StateLostError           the sandbox kept for this tool is over, its state gone
     ├── ToolFailedError          the tool itself raised inside a sandbox
     ├── RunOpenError             the program: a run that is open already, or somebody else's
+    ├── ServiceError             the broker's daemon cannot be reached, or is not understood
     ├── NoSessionError           a guarded tool was called outside any broker session
     └── CallDenied               a direct call was refused; carries the `Denial`
 
@@ -180,6 +181,10 @@ class ToolFailedError(BrokerError):
 
 class RunOpenError(BrokerError):
     """A run cannot be opened: it has a session already, or belongs to another subject."""
+
+
+class ServiceError(BrokerError):
+    """The broker's daemon cannot be reached, or what is said over its socket is not understood."""
 
 
 class NoSessionError(BrokerError):

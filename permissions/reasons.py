@@ -61,6 +61,7 @@ class Code(StrEnum):
     EFFECTS_DISCARDED = "effects.discarded"
     RESULT_NOT_KEPT = "result.not_kept"
     RESULT_WITHHELD = "result.withheld"
+    BROKER_UNREACHABLE = "broker.unreachable"
     BROKER_FAULT = "broker.fault"
 
 
@@ -130,6 +131,7 @@ _AGENT_TEXT: dict[Code, str] = {
     Code.RESULT_NOT_KEPT: "This very call ran before and succeeded. Its result cannot be given a"
     " second time, and it is not run again.",
     Code.RESULT_WITHHELD: "The tool ran, but its result may not be shown.",
+    Code.BROKER_UNREACHABLE: "The broker cannot be reached, so nothing was run. Try again later.",
     Code.BROKER_FAULT: "The broker met an error of its own and did not let the call through.",
 }
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from permissions.model import CallResult
     from permissions.run.delegation import Delegation
     from permissions.run.state import RunState, SessionOptions
-    from permissions.sessions.handle import LocalSession
+    from permissions.sessions.handle import CurrentSession
     from permissions.setup.config import BrokerConfig
 
 
@@ -63,6 +63,7 @@ class Broker(AbstractContextManager["Broker"]):
         self._stack = ExitStack()
         self._portal: BlockingPortal | None = None
         self._broker: PermissionBroker | None = None
+        self._process = os.getpid()
 
     def __enter__(self) -> Self:
         """Starts the event loop and opens everything the broker needs."""
@@ -77,11 +78,24 @@ class Broker(AbstractContextManager["Broker"]):
                 self._portal.wrap_async_context_manager(open_broker(config, self._tools))
             )
             self._stack = stack.pop_all()
+            self._process = os.getpid()
         return self
+
+    @classmethod
+    def connect(cls, address: str, tools: Iterable[object] = ()) -> Broker:
+        """A broker that is a daemon (`wardline serve`), in the place of one in this process.
+
+        Args:
+            address: of the daemon, as `unix:/run/wardline/broker.sock`.
+            tools: decorated functions, the same that the daemon knows.
+        """
+        from permissions.setup.config import BrokerConfig
+
+        return cls(tools, config=BrokerConfig(broker=address))
 
     def __exit__(self, *exc: object) -> None:
         """Closes everything, the record included. In a forked child it is not this one's to close."""
-        if self._broker is None or not self._broker.is_forked:
+        if self._process == os.getpid():
             self._stack.__exit__(None, None, None)
 
     @contextmanager
@@ -113,6 +127,7 @@ class Broker(AbstractContextManager["Broker"]):
     @contextmanager
     def _entered(self, opening: AbstractAsyncContextManager[RunState]) -> Iterator[RunState]:
         portal, broker = self._opened()
+        process = os.getpid()
         with ExitStack() as stack:
             opened = portal.wrap_async_context_manager(opening)
             session = stack.enter_context(opened)
@@ -122,7 +137,7 @@ class Broker(AbstractContextManager["Broker"]):
             finally:
                 with suppress(ValueError):  # left from another thread or context
                     CURRENT_SESSION.reset(token)
-                if broker.is_forked:
+                if process != os.getpid():
                     stack.pop_all()  # its end is the parent's to record
 
     def call(
@@ -189,18 +204,20 @@ class Broker(AbstractContextManager["Broker"]):
                 "use the broker as a context manager: `with Broker(...) as broker:`"
             )
         self._broker.require_own_process()
+        if self._process != os.getpid():  # a daemon's: a child of the program begins anew
+            self.__enter__()
         return self._portal, self._broker
 
 
 def _handle(
     portal: BlockingPortal, broker: PermissionBroker, session: RunState
-) -> LocalSession:
-    from permissions.sessions.handle import InTask, InThread, LocalSession
+) -> CurrentSession:
+    from permissions.sessions.handle import CurrentSession, InTask, InThread
 
     async def elsewhere(work: Callable[[], Awaitable[Any]]) -> Any:
         return await anyio.to_thread.run_sync(portal.call, work)
 
-    return LocalSession(
+    return CurrentSession(
         broker,
         session,
         in_thread=InThread(partial(_wait_for, portal)),

@@ -96,6 +96,7 @@ if TYPE_CHECKING:
     from permissions.obligations.obligations import Terms
     from permissions.run.state import RunState
     from permissions.tools.call import ToolCall
+    from permissions.tools.definition import ToolDefinition
 
 _log = get_logger("broker.broker")
 
@@ -143,6 +144,10 @@ class PermissionBroker:
                 " the fork (gunicorn's post_fork, a pool's initializer), on a state folder of"
                 " its own"
             )
+
+    def known(self, name: str) -> ToolDefinition | None:
+        """The tool of that name, or None."""
+        return self.parts.registry.find(name)
 
     async def call(self, session: RunState, call: ToolCall) -> CallResult:
         """Takes a call through all steps.
@@ -502,6 +507,22 @@ class PermissionBroker:
                 "files_left_out", call=admission.id, tool=name, paths=len(outcome.notes)
             )
         return admission.result
+
+    async def abandon(self, admission: Admission) -> None:
+        """Leaves an admitted call in doubt: whoever was to run it is gone, and may have.
+
+        What it reserved counts as used, and one with a key is not run again.
+
+        Raises:
+            TraceError: that cannot be recorded.
+        """
+        record = admission.attempt.record
+        record.note(entries.gap(admission))
+        await record.flush(admission.terms.evidence)
+        with recording():
+            if admission.reserved is not None:
+                budgets = admission.session.budgets
+                await budgets.settle(admission.reserved, admission.reserved.amounts)
 
     async def _record_outcome(
         self, admission: Admission, outcome: Outcome, delivery: Delivery

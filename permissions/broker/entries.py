@@ -331,6 +331,16 @@ def start(admission: Admission) -> TraceEntry:
     )
 
 
+def gap(admission: Admission) -> TraceEntry:
+    """The call was started, and nobody can tell how it ended."""
+    return TraceEntry(
+        "gap",
+        admission.session.run,
+        admission.id,
+        {"reason": "outcome_unknown", "last": "start"},
+    )
+
+
 def effects(admission: Admission, ended: Outcome) -> list[TraceEntry]:
     """What the executor saw the run do, each an entry."""
     run = admission.session.run

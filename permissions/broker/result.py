@@ -87,7 +87,7 @@ def deliver(admission: Admission, outcome: Outcome) -> Delivery:
     if outcome.error is not None:
         shown = _redacted_error(outcome.error, admission.terms.redact)
         return Delivery(error=shown, readable=read(outcome.error))
-    found = _deliver_value(admission, outcome.value)
+    found = _deliver_value(admission, outcome)
     if outcome.notes:  # names of files, which somebody chose
         document = [found.readable.document, [*outcome.notes]]
         found = replace(found, readable=replace(found.readable, document=document))
@@ -95,16 +95,22 @@ def deliver(admission: Admission, outcome: Outcome) -> Delivery:
     return found if outcome.denial is None else _only_recorded(found, outcome.denial)
 
 
-def _deliver_value(admission: Admission, returned: Any) -> Delivery:
-    """A result is delivered as it is, unless something of it has to be redacted."""
-    adapter, pointers = admission.definition.output_adapter, admission.terms.redact
+def forms(adapter: TypeAdapter[Any], returned: Any) -> tuple[JsonValue, Readable, Any]:
+    """A result as JSON, all that can be read out of it, and its form by its type, if it has one."""
     readable = Readable(returned) if is_plain(returned) else read(returned)
     dumped = _NO_FORM if readable.lazy else _dumped(adapter, returned)
     if is_plain(returned) or not is_plain(dumped):
-        document = readable.document
-    else:
-        document = dumped
-        readable = replace(readable, document=[dumped, readable.document])
+        return readable.document, readable, dumped
+    return dumped, replace(readable, document=[dumped, readable.document]), dumped
+
+
+def _deliver_value(admission: Admission, outcome: Outcome) -> Delivery:
+    """A result is delivered as it is, unless something of it has to be redacted."""
+    adapter, pointers = admission.definition.output_adapter, admission.terms.redact
+    returned, told = outcome.value, outcome.reported
+    document, readable, dumped = forms(adapter, returned)
+    if told is not None:
+        readable = Readable(told.readable, whole=told.whole)
     made = Delivery(returned, None, document, json_bytes(document), readable)
     if not pointers:
         return made
@@ -112,10 +118,13 @@ def _deliver_value(admission: Admission, returned: Any) -> Delivery:
     if form is _NO_FORM:
         return _only_recorded(made, _denial(admission, "the result has no JSON form"))
     try:
-        value = adapter.validate_python(redact(form, pointers))
+        redacted = redact(form, pointers)
+        value = adapter.validate_python(redacted)
     except (ValidationError, ObligationFailedError) as err:
         said = str(err) if isinstance(err, ObligationFailedError) else "it is of another type"
         return _only_recorded(made, _denial(admission, f"redacted: {said}"))
+    if told is not None:  # whoever ran it makes the type of it again
+        return replace(made, value=redacted)
     is_guessed = is_untyped(admission.definition) and form is not returned
     if is_guessed or type(value) is not type(returned):
         said = "redacted, the result would be of another type than the tool gave"

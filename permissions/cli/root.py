@@ -19,6 +19,7 @@ NOUNS = {
     "trust": "Trust a settings file, so that it is obeyed when it is found.",
     "doctor": "Check the settings, keys and isolation of this machine.",
     "demo": "Watch an agent do a job while it is attacked.",
+    "serve": "Decide, record and run the calls of other processes.",
     "policy": "Check, test and try policies.",
     "plan": "Verify and read declared plans.",
     "request": "Read and answer access requests.",

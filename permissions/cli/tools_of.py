@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from permissions.errors import ConfigError, ToolDefinitionError
-from permissions.tools.decorator import Guard
+from permissions.tools.decorator import Guard, guard_of
 from permissions.tools.unmarked import unmarked_arguments
 
 if TYPE_CHECKING:
@@ -22,6 +22,15 @@ def definitions_in(module: str) -> list[ToolDefinition]:
         ConfigError: it cannot be imported, or holds no such tool.
         ToolDefinitionError: the signature of one cannot be turned into a schema.
     """
+    return [guard_of(function).definition for function in functions_in(module)]
+
+
+def functions_in(module: str) -> list[object]:
+    """The guarded functions of a module, which this imports.
+
+    Raises:
+        ConfigError: it cannot be imported, or holds none.
+    """
     sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
     try:
         found = import_module(module)
@@ -29,11 +38,11 @@ def definitions_in(module: str) -> list[ToolDefinition]:
         raise ConfigError(f"--tools {module}: {err}") from err
     finally:
         sys.path.pop(0)
-    guards = [getattr(each, "guard", None) for each in vars(found).values()]
-    tools = {id(guard): guard for guard in guards if isinstance(guard, Guard)}
+    named = ((getattr(each, "guard", None), each) for each in vars(found).values())
+    tools = {id(guard): each for guard, each in named if isinstance(guard, Guard)}
     if not tools:
         raise ConfigError(f"--tools {module}: no function of it is decorated with @tool")
-    return [guard.definition for guard in tools.values()]
+    return [*tools.values()]
 
 
 def unmarked_in(module: str) -> list[str]:

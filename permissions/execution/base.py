@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from permissions.execution.pending_changes import PendingChanges
-    from permissions.model import Denial, JsonObject
+    from permissions.model import Denial, JsonObject, JsonValue
     from permissions.tools.definition import Arguments, ToolDefinition
 
 Status = Literal[
@@ -48,6 +48,19 @@ class ObservedEffect:
 
 
 @dataclass(frozen=True, slots=True)
+class Reported:
+    """What whoever ran the tool read out of its result, whose JSON form is not all of it.
+
+    Attributes:
+        readable: everything that an agent could read in it, as JSON.
+        whole: whether that is all there is.
+    """
+
+    readable: JsonValue
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What came of one execution.
 
@@ -62,6 +75,7 @@ class Outcome:
         pending: what it would change in its workspace, still to be decided.
         denial: why nothing of it is handed out, when that was decided.
         notes: what of the workspace the run did not get, or did not give back, and why.
+        reported: of a run in another process, beside `value`, which is JSON then.
     """
 
     status: Status
@@ -75,6 +89,7 @@ class Outcome:
     pending: PendingChanges | None = None
     denial: Denial | None = None
     notes: tuple[str, ...] = ()
+    reported: Reported | None = None
 
 
 @dataclass(frozen=True, slots=True)

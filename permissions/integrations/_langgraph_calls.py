@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from langgraph.types import Interrupt, StateSnapshot
 
     from permissions.model import Denial, DenialKind, JsonObject
-    from permissions.run.state import RunState
+    from permissions.sessions.rings import OpenRun
     from permissions.tools.definition import ToolDefinition
 
 QUESTION = "wardline.access_request"
@@ -124,7 +124,7 @@ def _told_apart(arguments: Any) -> str:
         return repr(arguments)
 
 
-def tool_call(request: ToolCallRequest, session: RunState, positions: Positions) -> ToolCall:
+def tool_call(request: ToolCallRequest, session: OpenRun, positions: Positions) -> ToolCall:
     """The call as the broker knows it, under a key that a resumed graph gives it again.
 
     The checkpoint a graph task starts from names the turn, in this process and any other, with

@@ -12,7 +12,7 @@ import anyio.lowlevel
 from langchain_core.messages import ToolMessage
 from langgraph.types import interrupt
 
-from permissions.broker.call import Admission, Earlier
+from permissions.broker.call import Earlier
 from permissions.errors import NoSessionError, ToolDefinitionError
 from permissions.integrations._langgraph_calls import (
     Positions,
@@ -25,7 +25,7 @@ from permissions.integrations._langgraph_calls import (
 )
 from permissions.model import Completed, Denial
 from permissions.reasons import Code, reason
-from permissions.sessions.handle import LocalSession, at_once
+from permissions.sessions.handle import CurrentSession, at_once
 from permissions.tools.context import CURRENT_SESSION, granting
 from permissions.tools.denied import CallDenied
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from langgraph.types import Command
 
     from permissions.sessions.handle import Bridge
+    from permissions.sessions.rings import Admitted
     from permissions.tools.call import ToolCall
 
 
@@ -94,7 +95,7 @@ class CallGuard:
 
 
 async def _answer(
-    handle: LocalSession,
+    handle: CurrentSession,
     call: ToolCall,
     request: ToolCallRequest,
     run: Callable[[], Awaitable[ToolMessage | Command[Any]]],
@@ -112,7 +113,7 @@ async def _answer(
             message = denial_message(err.denial, request)
         finally:
             unreached = grant.take()
-            if unreached and isinstance(decided, Admission):
+            if unreached and not isinstance(decided, Earlier):
                 await handle.withdraw(decided, via)
     if isinstance(grant.void, Denial):
         return denial_message(grant.void, request)
@@ -150,7 +151,7 @@ class _Siblings:
             await self._idle.setdefault(task, anyio.Event()).wait()
 
 
-def _asked(request: ToolCallRequest, positions: Positions) -> tuple[LocalSession, ToolCall]:
+def _asked(request: ToolCallRequest, positions: Positions) -> tuple[CurrentSession, ToolCall]:
     """The session around the graph, and the call to put to it.
 
     Raises:
@@ -158,14 +159,14 @@ def _asked(request: ToolCallRequest, positions: Positions) -> tuple[LocalSession
         ToolDefinitionError: the tool is not guarded, or not the one its broker knows.
     """
     handle = CURRENT_SESSION.get()
-    if not isinstance(handle, LocalSession):
+    if not isinstance(handle, CurrentSession):
         raise NoSessionError(
             f"the graph was run outside a broker session, so {request.tool_call['name'][:64]!r}"
             " was not called; run it inside `with broker.session(user=..., run=thread_id):`"
         )
     if request.tool is not None:
         definition = definition_of(request.tool)
-        known = handle.broker.parts.registry.find(definition.name)
+        known = handle.broker.known(definition.name)
         if known is not None and known is not definition:
             raise ToolDefinitionError(
                 f"the broker knows another function as {definition.name!r} than the tool node;"
@@ -176,7 +177,7 @@ def _asked(request: ToolCallRequest, positions: Positions) -> tuple[LocalSession
 
 def _delivered(
     message: ToolMessage | Command[Any],
-    decided: Admission | Earlier,
+    decided: Admitted | Earlier,
     request: ToolCallRequest,
     *,
     unreached: bool,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
 import anyio
 
-from permissions.broker.call import Admission, Earlier
+from permissions.broker.call import Earlier
 from permissions.errors import ArgumentsError, SigningError
 from permissions.execution.base import Outcome
 from permissions.execution.in_process import run_async, run_sync
@@ -30,10 +30,9 @@ from permissions.tools.denied import CallDenied
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
-    from permissions.broker.broker import PermissionBroker
     from permissions.execution.base import Execution
     from permissions.model import CallResult
-    from permissions.run.state import RunState
+    from permissions.sessions.rings import Admitted, OpenRun, Rings
     from permissions.tools.definition import ToolDefinition
 
 T = TypeVar("T")
@@ -119,13 +118,13 @@ def at_once(work: Coroutine[Any, Any, T]) -> T:
     raise RuntimeError("a coroutine for blocking callers was about to suspend")
 
 
-class LocalSession:
-    """A session as decorated functions and adapters reach it, with the broker in this process."""
+class CurrentSession:
+    """A session as decorated functions and adapters reach it, wherever its broker runs."""
 
     def __init__(
         self,
-        broker: PermissionBroker,
-        session: RunState,
+        broker: Rings,
+        session: OpenRun,
         *,
         in_thread: InThread,
         in_task: InTask,
@@ -158,15 +157,15 @@ class LocalSession:
             return self.in_task.ask(work)
         return at_once(self.in_thread.ask(work))
 
-    async def admit(self, call: ToolCall, via: Bridge) -> Admission | Earlier | Denial:
+    async def admit(self, call: ToolCall, via: Bridge) -> Admitted | Earlier | Denial:
         """Decides a call; an outer ring then grants it. See `PermissionBroker.admit`."""
         self.broker.require_own_process()
-        admitted: Admission | Earlier | Denial = await via.ask(
+        admitted: Admitted | Earlier | Denial = await via.ask(
             partial(self.broker.admit, self.session, call)
         )
         return admitted
 
-    async def withdraw(self, admitted: Admission, via: Bridge) -> CallResult:
+    async def withdraw(self, admitted: Admitted, via: Bridge) -> CallResult:
         """Ends an admitted call whose grant nobody took; nothing was run."""
         return await self._settle(admitted, UNREACHED, via)
 
@@ -182,7 +181,7 @@ class LocalSession:
         if grant is not None and isinstance(grant.void, Denial):
             return unwrap(definition, grant.void)
         if grant is not None and grant.take():
-            admitted = cast("Admission | Earlier", grant.decided)
+            admitted = cast("Admitted | Earlier", grant.decided)
             if not same_call(definition, admitted, declared):
                 grant.void = await self._changed(admitted, via)
                 return unwrap(definition, grant.void)
@@ -201,15 +200,15 @@ class LocalSession:
             settled = await self._run_here(admitted, injected, via)
         return unwrap(definition, settled)
 
-    async def _changed(self, admitted: Admission | Earlier, via: Bridge) -> CallResult:
+    async def _changed(self, admitted: Admitted | Earlier, via: Bridge) -> CallResult:
         """Ends what was decided, since something else reached the tool."""
-        if isinstance(admitted, Admission):
+        if not isinstance(admitted, Earlier):
             return await self._settle(admitted, CHANGED, via)
         earlier = admitted.result
         return Denial(earlier.call, earlier.tool, "denied", (reason(Code.CALL_CHANGED),))
 
     async def _run_here(
-        self, admitted: Admission, injected: Mapping[str, Any], via: Bridge
+        self, admitted: Admitted, injected: Mapping[str, Any], via: Bridge
     ) -> CallResult:
         try:
             outcome = await via.run(admitted.execution, injected)
@@ -219,7 +218,7 @@ class LocalSession:
             raise
         return await self._settle(admitted, outcome, via)
 
-    async def _settle(self, admitted: Admission, outcome: Outcome, via: Bridge) -> CallResult:
+    async def _settle(self, admitted: Admitted, outcome: Outcome, via: Bridge) -> CallResult:
         settled: CallResult = await via.finish(partial(self.broker.settle, admitted, outcome))
         return settled
 
@@ -247,7 +246,7 @@ def split(
 
 
 def same_call(
-    definition: ToolDefinition, admitted: Admission | Earlier, declared: Mapping[str, Any]
+    definition: ToolDefinition, admitted: Admitted | Earlier, declared: Mapping[str, Any]
 ) -> bool:
     """Whether what reached the function is what was decided, defaults and coercions included.
 

@@ -67,6 +67,22 @@ async def open_session(
         BudgetError: the run was opened with other limits before.
         TraceWriteError: the start of the run could not be recorded.
     """
+    if (elsewhere := getattr(broker, "session", None)) is not None:  # a daemon's
+        options = {
+            "user": user,
+            "agent": agent,
+            "roles": roles,
+            "run": run,
+            "prompt": prompt,
+            "plan": plan,
+            "plan_required": plan_required,
+            "budgets": budgets,
+            "approval_mode": approval_mode,
+            "workspace": workspace,
+        }
+        async with elsewhere(**options) as remote:
+            yield remote
+        return
     if approval_mode not in {None, "wait", "suspend"}:
         raise ConfigError(f"approval_mode={approval_mode!r} is neither 'wait' nor 'suspend'")
     if plan is not None and not isinstance(plan, Plan):

@@ -24,9 +24,11 @@ from permissions.tools.context import CURRENT_SESSION
 from permissions.tools.decorator import tool
 
 if TYPE_CHECKING:
+    from permissions.broker.broker import PermissionBroker
     from permissions.plan.model import Plan
     from permissions.plan.verdict import PlanVerdict
-    from permissions.sessions.handle import LocalSession
+    from permissions.run.state import RunState
+    from permissions.sessions.handle import CurrentSession
 
 STEP_LIMIT = 50
 """Steps that one amendment adds: more than a person reads at once."""
@@ -52,21 +54,20 @@ async def amend_plan(
     Raises:
         PlanError: there is no plan, or the amended one is not accepted; nothing changed.
     """
-    handle = _handle()
-    session = handle.session
+    broker, session = _here()
     if session.cursor is None:
         raise PlanError("this run has no plan to amend; declare one before its first call")
     if not 0 < len(add) + len(remove or ()) <= STEP_LIMIT or calls < 0:
         raise PlanError(f"an amendment has 1 to {STEP_LIMIT} steps, and no fewer calls")
     amended = _amended(session.cursor.plan, add, set(remove or ()), calls)
-    tools = {each.name: each for each in handle.broker.parts.registry}
+    tools = {each.name: each for each in broker.parts.registry}
     verdict = verify_plan(
         amended,
         tools,
-        now=handle.broker.parts.clock(),
+        now=broker.parts.clock(),
         said_by_user=session.provenance.said_by_user,
     )
-    await _record(handle, amended, verdict)
+    await _record(broker, session, amended, verdict)
     session.amend(session.cursor.amended(amended, tools, verdict))
     session.provenance.add_plan(amended.id, amended.pinned_values())
     return {"digest": amended.digest}
@@ -85,7 +86,7 @@ async def approve_plan(plan: dict[str, Any]) -> dict[str, str]:
     Raises:
         PlanError: it is not the plan of this run.
     """
-    session = _handle().session
+    _, session = _here()
     shown = plan_from(plan)
     if session.cursor is None or session.cursor.plan.digest != shown.digest:
         raise PlanError("this is not the plan of the run; show the one that was declared")
@@ -104,17 +105,20 @@ def _amended(plan: Plan, add: list[dict[str, Any]], remove: set[str], calls: int
     return plan_from({**document, "steps": [*kept, *added.values()], "budget": budget})
 
 
-async def _record(handle: LocalSession, amended: Plan, verdict: PlanVerdict) -> None:
-    record = Recorder(handle.broker.parts.trace)
-    record.note(entries.plan(handle.session, amended, verdict, accepted=verdict.accepted))
+async def _record(
+    broker: PermissionBroker, session: RunState, amended: Plan, verdict: PlanVerdict
+) -> None:
+    record = Recorder(broker.parts.trace)
+    record.note(entries.plan(session, amended, verdict, accepted=verdict.accepted))
     await record.flush("durable")
     if not verdict.accepted:
         said = "; ".join(f"{p.step or 'plan'}: {p.text} [{p.code}]" for p in verdict.problems)
         raise PlanError(f"the amended plan was not accepted: {said[:1500]}")
 
 
-def _handle() -> LocalSession:
-    handle = CURRENT_SESSION.get()
+def _here() -> tuple[PermissionBroker, RunState]:
+    """The broker of the current session and what it remembers; both are in this process."""
+    handle = cast("CurrentSession | None", CURRENT_SESSION.get())
     if handle is None:
         raise NoSessionError("a plan belongs to a run; open a session first")
-    return cast("LocalSession", handle)
+    return cast("PermissionBroker", handle.broker), cast("RunState", handle.session)

@@ -15,7 +15,7 @@ from anyio.lowlevel import current_token
 from permissions.broker import entries
 from permissions.errors import NoSessionError, RunOpenError
 from permissions.logs import get_logger
-from permissions.sessions.handle import InTask, InThread, LocalSession
+from permissions.sessions.handle import CurrentSession, InTask, InThread
 from permissions.tools.context import CURRENT_SESSION
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from permissions.broker.broker import PermissionBroker
     from permissions.broker.recorder import Recorder
     from permissions.run.state import RunState
+    from permissions.sessions.rings import OpenRun, Rings
 
 _log = get_logger("sessions.scope")
 
@@ -61,19 +62,26 @@ async def entered(
         TraceWriteError: on leaving, the end of the run could not be recorded.
     """
     status = "failed"
+    with current(broker, session):
+        try:
+            yield
+            status = "complete"
+        finally:
+            session.closed = True
+            await _end_sandboxes(broker, session.run)
+            record.note(entries.run_end(session, status))
+            await record.flush("durable")
+
+
+@contextmanager
+def current(broker: Rings, session: OpenRun) -> Iterator[None]:
+    """Makes a session the one that guarded functions called in this context belong to."""
     token = CURRENT_SESSION.set(_handle(broker, session))
     try:
         yield
-        status = "complete"
     finally:
-        session.closed = True
-        await _end_sandboxes(broker, session.run)
-        record.note(entries.run_end(session, status))
-        try:
-            await record.flush("durable")
-        finally:
-            with suppress(ValueError):  # left from another task, where it never was current
-                CURRENT_SESSION.reset(token)
+        with suppress(ValueError):  # left from another task, where it never was current
+            CURRENT_SESSION.reset(token)
 
 
 async def _end_sandboxes(broker: PermissionBroker, run: str) -> None:
@@ -86,7 +94,7 @@ async def _end_sandboxes(broker: PermissionBroker, run: str) -> None:
                 _log.error("sandboxes_not_ended", run=run, fault=type(err).__name__)
 
 
-def _handle(broker: PermissionBroker, session: RunState) -> LocalSession:
+def _handle(broker: Rings, session: OpenRun) -> CurrentSession:
     token = current_token()
 
     def from_thread(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
@@ -104,7 +112,9 @@ def _handle(broker: PermissionBroker, session: RunState) -> LocalSession:
     async def here(work: Callable[[], Awaitable[Any]]) -> Any:
         return await work()
 
-    return LocalSession(broker, session, in_thread=InThread(from_thread), in_task=InTask(here))
+    return CurrentSession(
+        broker, session, in_thread=InThread(from_thread), in_task=InTask(here)
+    )
 
 
 def _require_answer(token: EventLoopToken) -> None:

@@ -240,6 +240,44 @@ class SandboxConfig(_Section):
     )
 
 
+class ClientConfig(_Section):
+    """One user account that may use the daemon, and what its sessions may say of themselves."""
+
+    uid: int = Field(ge=0, description="Its user id on this machine.")
+    users: tuple[str, ...] = Field(
+        default=(), description="People its sessions may act for, as names or patterns (`*`)."
+    )
+    agents: tuple[str, ...] = Field(
+        default=(),
+        description="Agents its sessions may be of, as names or patterns (`desk-*`).",
+    )
+    roles: tuple[str, ...] = Field(
+        default=(), description="Roles its sessions may have, as names or patterns."
+    )
+    workspaces: tuple[Path, ...] = Field(
+        default=(),
+        description="Folders that its sessions may name as their workspace, or lie above it; with"
+        " none, all work in the daemon's own.",
+    )
+
+
+class ServiceConfig(_Section):
+    """The broker as a process of its own (`wardline serve`)."""
+
+    socket: Path | None = Field(
+        default=None,
+        description="Socket it listens on; `broker.sock` in the state folder if empty.",
+    )
+    tools: tuple[str, ...] = Field(
+        default=(), description="Modules whose guarded tools it knows."
+    )
+    clients: dict[str, ClientConfig] = Field(
+        default_factory=dict,
+        description="User accounts that may use it, by a name of yours; its own account alone"
+        " if empty.",
+    )
+
+
 class BrokerConfig(BaseSettings):
     """Every setting of a broker. Immutable once built."""
 
@@ -272,6 +310,12 @@ class BrokerConfig(BaseSettings):
     )
     trace: TraceConfig = Field(default=TraceConfig(), description="Trace.")
     sandbox: SandboxConfig = Field(default=SandboxConfig(), description="Sandboxes.")
+    broker: str = Field(
+        default="",
+        description="Address of a daemon (`unix:/run/wardline/broker.sock`) that decides, records"
+        " and runs in this process's stead; empty for a broker in this process.",
+    )
+    service: ServiceConfig = Field(default=ServiceConfig(), description="The daemon.")
 
     _source: SettingsFile | None = PrivateAttr(default=None)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from permissions.approval import store as request_store
 from permissions.approval.approvers import Approvers
@@ -31,6 +31,8 @@ from permissions.logs import get_logger
 from permissions.obligations import budget
 from permissions.pdp.bundle import shipped_folder
 from permissions.run import delegation_store
+from permissions.service.address import socket_path
+from permissions.service.remote import RemoteBroker
 from permissions.setup.layout import StateLayout, control_plane, log_signer
 from permissions.setup.reload import SettingsPolicies, background
 from permissions.setup.reload_socket import reloadable
@@ -67,6 +69,9 @@ async def open_broker(
 ) -> AsyncIterator[PermissionBroker]:
     """Opens everything a broker needs, in this event loop, and closes it at the end.
 
+    With an address in the settings (`broker`) nothing is opened here: each session connects to
+    the daemon, which has all of it.
+
     Args:
         config: the settings.
         tools: decorated functions; anything else is denied as unregistered.
@@ -80,6 +85,9 @@ async def open_broker(
         TraceError: the log has another writer, or is not what its key signed.
         StateError: the durable state cannot be opened safely.
     """
+    if config.broker:
+        yield cast("PermissionBroker", RemoteBroker(socket_path(config.broker), tools))
+        return
     file = config.source
     _log.info(
         "settings_in_force",

@@ -14,7 +14,7 @@ import pytest
 
 from permissions.broker.call import Admission, Earlier
 from permissions.model import Completed, Denial
-from permissions.sessions.handle import LocalSession, at_once
+from permissions.sessions.handle import CurrentSession, at_once
 from permissions.sessions.open import open_session
 from permissions.setup.config import BrokerConfig
 from permissions.setup.factory import open_broker
@@ -94,7 +94,7 @@ def configured(folder: Path) -> BrokerConfig:
 
 
 @asynccontextmanager
-async def in_session(folder: Path) -> AsyncIterator[LocalSession]:
+async def in_session(folder: Path) -> AsyncIterator[CurrentSession]:
     """A session of an async broker."""
     async with (
         open_broker(configured(folder), TOOLS) as broker,
@@ -104,7 +104,7 @@ async def in_session(folder: Path) -> AsyncIterator[LocalSession]:
 
 
 @contextmanager
-def in_sync_session(folder: Path) -> Iterator[LocalSession]:
+def in_sync_session(folder: Path) -> Iterator[CurrentSession]:
     """A session of the broker for sync programs."""
     with (
         Broker(TOOLS, config=configured(folder)) as broker,
@@ -113,13 +113,13 @@ def in_sync_session(folder: Path) -> Iterator[LocalSession]:
         yield current()
 
 
-def current() -> LocalSession:
+def current() -> CurrentSession:
     handle = CURRENT_SESSION.get()
-    assert isinstance(handle, LocalSession)
+    assert isinstance(handle, CurrentSession)
     return handle
 
 
-def admitted(handle: LocalSession, name: str, /, **arguments: Any) -> Admission:
+def admitted(handle: CurrentSession, name: str, /, **arguments: Any) -> Admission:
     decided = at_once(handle.admit(ToolCall(name, arguments), handle.in_thread))
     assert isinstance(decided, Admission), decided
     return decided
@@ -314,7 +314,7 @@ def test_an_earlier_result_is_given_for_no_other_call(
     assert RAN == []
 
 
-def earlier(handle: LocalSession, **arguments: Any) -> Earlier:
+def earlier(handle: CurrentSession, **arguments: Any) -> Earlier:
     definition = note.guard.definition
     return Earlier(
         Completed("call-0", "note", "stored", replayed=True),
@@ -375,7 +375,7 @@ async def test_parallel_tasks_each_find_their_own_grant(tmp_path: Path) -> None:
     """Each task has a context of its own, however they take turns."""
     results = {}
 
-    async def run(handle: LocalSession, text: str) -> None:
+    async def run(handle: CurrentSession, text: str) -> None:
         admission = await handle.admit(ToolCall("anote", {"text": text}), handle.in_task)
         assert isinstance(admission, Admission)
         with granting(admission):

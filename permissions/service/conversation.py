@@ -1,0 +1,320 @@
+"""One session of one client, from the first frame of its connection to the last.
+
+::
+
+    client                                       daemon
+    open: version, tools, subject, run, ...  ->  opened: run, subject, workspace
+    admit: tool, arguments, key              ->  admitted (run it here or there), earlier, denial
+    complete: call                           ->  the result, of a call that the daemon runs
+    settle: call, outcome                    ->  the result, of a call that the client ran
+    explain: tool, arguments                 ->  what would be decided
+    cancel: of                                   (no answer; the question's own says how it ended)
+    close                                    ->  closed
+
+Every frame but `cancel` has a number, `id`, which its answer has too. Calls are decided at the
+same time; their answers come in any order.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from permissions.broker.call import Admission, Earlier
+from permissions.errors import BrokerError, ServiceError
+from permissions.logs import get_logger
+from permissions.model import Completed, Denial
+from permissions.plan.model import plan_from
+from permissions.service import wire
+from permissions.service.frames import VERSION
+from permissions.sessions.open import open_session
+from permissions.tools.call import ToolCall
+
+if TYPE_CHECKING:
+    from permissions.broker.broker import PermissionBroker
+    from permissions.model import JsonObject
+    from permissions.run.state import RunState
+    from permissions.service.clients import Client
+    from permissions.service.frames import Frames
+
+AT_ONCE = 64
+"""Questions of one session in hand; no more is read from it until one of them is answered."""
+OPENING_SECONDS = 10.0
+"""For the first frame to come."""
+OPENING_BYTES = 8 * 1024 * 1024
+"""Of the first frame: a prompt and a plan."""
+
+_TEXTS = ("user", "agent", "run", "prompt", "approval_mode", "workspace")
+_log = get_logger("service.conversation")
+
+
+class ClientGoneError(ServiceError):
+    """The connection ended without `close`."""
+
+
+async def serve_session(
+    broker: PermissionBroker, frames: Frames, client: Client, *, stopping: anyio.Event
+) -> None:
+    """Opens the session that the first frame asks for, and answers until it is closed.
+
+    Raises:
+        ServiceError: what came is not understood, or not this client's to ask.
+        BrokerError: the session cannot be opened.
+    """
+    with anyio.move_on_after(OPENING_SECONDS) as waiting:
+        asked = await frames.receive(most=OPENING_BYTES)
+    if waiting.cancelled_caught:
+        raise ServiceError(f"nothing was asked within {OPENING_SECONDS:g} s")
+    if asked is None:
+        return
+    options = _options(asked, client)
+    _require_tools(broker, asked.get("tools"))
+    try:
+        async with open_session(broker, **options) as session:
+            await frames.send(
+                {
+                    "id": asked["id"],
+                    "run": session.run,
+                    "subject": session.subject.document(),
+                    "workspace": str(session.workspace),
+                }
+            )
+            await _Conversation(broker, frames, client, session).hold(stopping)
+    except ClientGoneError:
+        _log.warning("client_gone", client=client.name)
+
+
+class _Conversation:
+    """The questions of one open session."""
+
+    def __init__(
+        self, broker: PermissionBroker, frames: Frames, client: Client, session: RunState
+    ) -> None:
+        self._broker = broker
+        self._frames = frames
+        self._client = client
+        self._session = session
+        self._admitted: dict[str, Admission] = {}
+        self._asked: dict[int, anyio.CancelScope] = {}
+        self._room = anyio.Semaphore(AT_ONCE)
+        self._idle = anyio.Event()
+        self._idle.set()
+
+    async def hold(self, stopping: anyio.Event) -> None:
+        """Answers until `close`.
+
+        Raises:
+            ClientGoneError: the connection ended before that.
+            ServiceError: a frame is not understood.
+        """
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._hang_up, stopping, hanging := anyio.CancelScope())
+                while (frame := await self._next())["do"] != "close":
+                    if frame["do"] == "cancel":
+                        if (scope := self._asked.get(frame.get("of", 0))) is not None:
+                            scope.cancel()
+                        continue
+                    await self._room.acquire()
+                    scope = self._asked[frame["id"]] = anyio.CancelScope()
+                    self._note_idle()
+                    tasks.start_soon(self._answer, frame, scope)
+                hanging.cancel()
+            await self._frames.send({"id": frame["id"], "closed": True})
+            if frame.get("failed") is True:
+                raise ClientGoneError("the client's program left its session by an exception")
+        except* ServiceError as group:
+            raise group.exceptions[0] from None
+        finally:
+            await self._abandon()
+
+    async def _hang_up(self, stopping: anyio.Event, scope: anyio.CancelScope) -> None:
+        """Ends the connection when the daemon stops, once what is in hand has ended."""
+        with scope:
+            await stopping.wait()
+            await self._idle.wait()
+            await self._frames.close()
+
+    def _note_idle(self) -> None:
+        """Tells that nothing is in hand any more, or is again."""
+        if not self._asked and not self._admitted:
+            self._idle.set()
+        elif self._idle.is_set():
+            self._idle = anyio.Event()
+
+    async def _next(self) -> JsonObject:
+        frame = await self._frames.receive()
+        if frame is None:
+            raise ClientGoneError("the client is gone, or the daemon stops")
+        number, do = frame.get("id"), frame.get("do")
+        if type(number) is not int or number in self._asked or not isinstance(do, str):
+            raise ServiceError(
+                "a question has no number of its own, or does not say what to do"
+            )
+        return frame
+
+    async def _answer(self, frame: JsonObject, scope: anyio.CancelScope) -> None:
+        number = frame["id"]
+        try:
+            with scope:
+                try:
+                    said = await self._said(frame)
+                except BrokerError as err:
+                    said = wire.error_form(err)
+            if scope.cancelled_caught:
+                said = wire.error_form(ServiceError("the question was withdrawn"))
+            try:
+                await self._frames.send({"id": number, **said})
+            except ServiceError as err:
+                if "error" not in said and "bytes" in str(err):
+                    await self._frames.send({"id": number, **wire.error_form(err)})
+        finally:
+            self._asked.pop(number, None)
+            self._room.release()
+            self._note_idle()
+
+    async def _said(self, frame: JsonObject) -> JsonObject:
+        match frame["do"]:
+            case "admit":
+                return await self._admit(_call(frame))
+            case "explain":
+                explained = await self._broker.explain(self._session, _call(frame))
+                return {"explained": wire.explanation_form(explained)}
+            case "complete":
+                admission = self._taken(frame, here=True)
+                result = await self._broker.complete(admission)
+                return wire.result_form(result, admission.definition)
+            case "settle":
+                return await self._settle(self._taken(frame, here=False), frame)
+            case other:
+                raise ServiceError(f"nobody knows how to {other[:40]!r} here")
+
+    async def _admit(self, call: ToolCall) -> JsonObject:
+        decided = await self._broker.admit(self._session, call)
+        if isinstance(decided, Denial):
+            return wire.denial_form(decided)
+        if isinstance(decided, Earlier):
+            earlier = wire.result_form(decided.result, decided.definition)
+            return {"earlier": earlier, "args_digest": decided.args_digest}
+        self._admitted[decided.id] = decided
+        execution = decided.execution
+        return {
+            "admitted": {
+                "call": decided.id,
+                "args_digest": decided.args_digest,
+                "runs_here": _runs_here(decided),
+                "targets": [*execution.targets],
+                "deadline_seconds": execution.deadline_seconds,
+            }
+        }
+
+    async def _settle(self, admission: Admission, frame: JsonObject) -> JsonObject:
+        form = frame.get("outcome")
+        if not isinstance(form, dict):
+            raise ServiceError("an outcome is not of the form")
+        outcome = wire.outcome_of(form, client=self._client.name)
+        try:
+            result = await self._broker.settle(admission, outcome)
+        except Exception as err:  # the tool's own, or what may be shown of it
+            if outcome.error is None:
+                raise
+            return {"raised": None if err is outcome.error else str(err)}
+        if isinstance(result, Completed):
+            same = result.value is outcome.value
+            return {
+                "settled": {"call": result.call, **({} if same else {"json": result.value})}
+            }
+        return wire.denial_form(result)
+
+    def _taken(self, frame: JsonObject, *, here: bool) -> Admission:
+        """The admission that a frame names; it is used up by this."""
+        call = frame.get("call")
+        found = self._admitted.get(call) if isinstance(call, str) else None
+        if found is None:
+            raise ServiceError("no call of this session is admitted under that id")
+        if _runs_here(found) is not here:
+            raise ServiceError("that call is not run where this says")
+        del self._admitted[found.id]
+        return found
+
+    async def _abandon(self) -> None:
+        """Leaves in doubt what the client was to run, and gives back what it never began."""
+        with anyio.CancelScope(shield=True):
+            for admission in self._admitted.values():
+                try:
+                    await self._broker.abandon(admission)
+                except BrokerError as err:
+                    _log.error("call_not_abandoned", call=admission.id, cause=str(err)[:300])
+            self._admitted.clear()
+
+
+def _runs_here(admission: Admission) -> bool:
+    """Whether the daemon runs it: in a sandbox, or because it is the broker's own tool."""
+    own = admission.definition.function.__module__.startswith("permissions.")
+    return admission.executor is not None or own
+
+
+def _call(frame: JsonObject) -> ToolCall:
+    tool, arguments = frame.get("tool"), frame.get("arguments")
+    key, caller = frame.get("key"), frame.get("caller", "direct")
+    if not (
+        isinstance(tool, str)
+        and isinstance(arguments, dict)
+        and (key is None or isinstance(key, str))
+        and isinstance(caller, str)
+    ):
+        raise ServiceError("a call is not of the form")
+    return ToolCall(tool, arguments, key, caller)
+
+
+def _options(asked: JsonObject, client: Client) -> dict[str, Any]:
+    """What `open_session` is told, of what the client may say."""
+    if asked.get("do") != "open" or type(asked.get("id")) is not int:
+        raise ServiceError("the first frame of a connection opens a session")
+    if asked.get("version") != VERSION:
+        raise ServiceError(
+            f"the client speaks version {str(asked.get('version'))[:20]}, this daemon"
+            f" {VERSION}; install the same wardline for both"
+        )
+    texts = {name: asked.get(name) for name in _TEXTS}
+    roles, budgets = asked.get("roles", []), asked.get("budgets")
+    if not (
+        all(value is None or isinstance(value, str) for value in texts.values())
+        and isinstance(roles, list)
+        and all(isinstance(role, str) for role in roles)
+        and (budgets is None or _is_budgets(budgets))
+    ):
+        raise ServiceError("what the session is opened with is not of the form")
+    client.require(user=texts["user"], agent=texts["agent"], roles=roles)
+    plan, workspace = asked.get("plan"), client.workspace(texts["workspace"])
+    return {
+        **texts,
+        "prompt": texts["prompt"] or "",
+        "roles": roles,
+        "budgets": budgets,
+        "plan": None if plan is None else plan_from(plan),
+        "plan_required": asked.get("plan_required") is True,
+        "workspace": workspace,
+    }
+
+
+def _is_budgets(budgets: object) -> bool:
+    return isinstance(budgets, dict) and all(type(each) is int for each in budgets.values())
+
+
+def _require_tools(broker: PermissionBroker, tools: object) -> None:
+    """Checks that the client's tools are the daemon's: their names and their definitions."""
+    if not isinstance(tools, dict):
+        raise ServiceError("the tools of a session are not of the form")
+    for name, known_as in tools.items():
+        known = broker.known(name)
+        if known is None:
+            raise ServiceError(
+                f"the daemon knows no tool {name[:80]!r}; start it with --tools MODULE"
+            )
+        if known.digest != known_as:
+            raise ServiceError(
+                f"the tool {name[:80]!r} of this process is not the daemon's: its definition or"
+                " its source differs. Restart both from the same code"
+            )

@@ -1,0 +1,96 @@
+"""Frames on a stream socket: how long (4 bytes, big-endian), then a JSON object of that length.
+
+A frame that is too long, no JSON or no object ends the conversation: whoever sends one is no
+peer of this version, and what follows cannot be told apart any more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import orjson
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from permissions.errors import ServiceError
+
+if TYPE_CHECKING:
+    from anyio.abc import ByteStream
+
+    from permissions.vocabulary import JsonObject
+
+VERSION = 1
+"""Of what is said in frames; both ends speak the same one."""
+
+MAX_FRAME = 32 * 1024 * 1024
+"""Bytes of one frame: more than a tool's arguments or result may hold."""
+
+SEND_SECONDS = 10.0
+"""For the other end to take a frame. One that does not read is gone, as far as anyone can tell."""
+
+_LENGTH = 4
+
+
+class Frames:
+    """Whole frames over one connection; one task receives, any may send."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+        self._incoming = BufferedByteReceiveStream(stream)
+        self._sending = anyio.Lock()
+
+    async def receive(self, *, most: int = MAX_FRAME) -> JsonObject | None:
+        """The next frame; None at the end of the stream, between two frames.
+
+        Raises:
+            ServiceError: it is cut off, longer than `most` bytes, or no JSON object.
+        """
+        try:
+            head = await self._incoming.receive_exactly(_LENGTH)
+        except anyio.IncompleteRead:
+            if self._incoming.buffer:
+                raise ServiceError("the connection ended within a frame") from None
+            return None
+        except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            return None
+        length = int.from_bytes(head, "big")
+        if length > most:
+            raise ServiceError(f"a frame of {length} bytes is longer than {most}")
+        try:
+            frame = orjson.loads(await self._incoming.receive_exactly(length))
+        except orjson.JSONDecodeError:
+            raise ServiceError("a frame is not JSON") from None
+        except (OSError, anyio.IncompleteRead, anyio.BrokenResourceError) as err:
+            raise ServiceError("the connection ended within a frame") from err
+        if not isinstance(frame, dict):
+            raise ServiceError("a frame is not a JSON object")
+        return frame
+
+    async def send(self, frame: JsonObject) -> None:
+        """Sends one frame whole, whoever gives up meanwhile.
+
+        Raises:
+            ServiceError: it is too long, or no JSON; nothing was sent. Or the other end is gone,
+                or did not take it in `SEND_SECONDS`.
+        """
+        try:
+            said = orjson.dumps(frame)
+        except TypeError as err:
+            raise ServiceError(f"a value cannot be sent: {err}") from err
+        if len(said) > MAX_FRAME:
+            raise ServiceError(f"{len(said)} bytes are more than a frame holds ({MAX_FRAME})")
+        with anyio.CancelScope(shield=True):
+            try:
+                with anyio.fail_after(SEND_SECONDS):
+                    async with self._sending:
+                        await self._stream.send(len(said).to_bytes(_LENGTH, "big") + said)
+            except TimeoutError:
+                await self.close()
+                raise ServiceError("the other end does not read what is sent to it") from None
+            except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError) as err:
+                raise ServiceError("the other end is gone") from err
+
+    async def close(self) -> None:
+        """Ends the connection."""
+        with anyio.CancelScope(shield=True):
+            await anyio.aclose_forcefully(self._stream)

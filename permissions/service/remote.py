@@ -1,0 +1,360 @@
+"""A broker that is a daemon, as programs, adapters and decorated functions meet it.
+
+Each session has a connection of its own, so that it lives as long as the session does: a daemon
+that ends takes its sessions with it, every call in hand is answered with a denial, and the next
+session connects anew. Nothing is ever decided in this process instead.
+
+A tool without a sandbox runs here, in its caller's own thread or task, between the daemon's
+admission and the report of how it ended; any other runs in the daemon.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import asynccontextmanager, suppress
+from copy import copy
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import orjson
+
+from permissions.broker.call import Earlier
+from permissions.errors import (
+    ArgumentsError,
+    BrokerError,
+    NoSessionError,
+    ServiceError,
+    ToolFailedError,
+)
+from permissions.execution.base import Execution
+from permissions.execution.in_process import ENFORCED
+from permissions.model import Completed, Denial, Subject
+from permissions.reasons import Code, reason
+from permissions.service import wire
+from permissions.service.address import connected
+from permissions.service.frames import VERSION, Frames
+from permissions.sessions.scope import current
+from permissions.tools.registry import ToolRegistry
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+    from typing import Unpack
+
+    from permissions.broker.explanation import Explanation
+    from permissions.execution.base import Outcome
+    from permissions.model import CallResult, Digest, JsonObject
+    from permissions.run.state import SessionOptions
+    from permissions.tools.call import ToolCall
+    from permissions.tools.definition import ToolDefinition
+
+_ELSEWHERE = object()
+"""In the place of an executor: the daemon has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteRun:
+    """A session that is open in the daemon."""
+
+    run: str
+    subject: Subject
+    workspace: Path
+    link: Link
+
+
+@dataclass(slots=True)
+class RemoteAdmission:
+    """Permission to run one call once, as `permissions.broker.call.Admission`."""
+
+    id: str
+    definition: ToolDefinition
+    args_digest: Digest
+    execution: Execution
+    executor: object | None
+    session: RemoteRun
+    enforced: JsonObject
+    result: CallResult | None = None
+
+
+class Link:
+    """Questions and answers over one connection, of any number of tasks of one event loop."""
+
+    def __init__(self, frames: Frames) -> None:
+        self._frames = frames
+        self._numbers = count(1)
+        self._waiting: dict[int, anyio.Event] = {}
+        self._answers: dict[int, JsonObject] = {}
+        self._lost: BrokerError | None = None
+
+    async def ask(self, do: str, **members: Any) -> JsonObject:
+        """The answer to one question.
+
+        Raises:
+            ServiceError: the daemon is gone, or does not understand it.
+            BrokerError: what the daemon's broker raised.
+        """
+        number = next(self._numbers)
+        answered = self._waiting[number] = anyio.Event()
+        try:
+            if self._lost is None:
+                await self._frames.send({"id": number, "do": do, **members})
+            if self._lost is None:
+                await self._wait(number, answered)
+        finally:
+            del self._waiting[number]
+        answer = self._answers.pop(number, None)
+        if answer is None:
+            raise self._lost or ServiceError("the broker's daemon gave no answer")
+        if "error" in answer:
+            raise wire.raised(answer["error"])
+        return answer
+
+    async def _wait(self, number: int, answered: anyio.Event) -> None:
+        try:
+            await answered.wait()
+        except anyio.get_cancelled_exc_class():
+            # The daemon records that the caller gave up; that is waited for.
+            with anyio.CancelScope(shield=True), suppress(ServiceError):
+                await self._frames.send({"id": 0, "do": "cancel", "of": number})
+                await answered.wait()
+            raise
+
+    async def read(self) -> None:
+        """Hands out answers until the connection ends."""
+        try:
+            while (frame := await self._frames.receive()) is not None:
+                number = frame.get("id")
+                if number == 0 and "error" in frame:
+                    self._lose(wire.raised(frame["error"]))
+                    return
+                if number in self._waiting:
+                    self._answers[number] = frame
+                    self._waiting[number].set()
+            self._lose(ServiceError("the broker's daemon has ended the connection"))
+        except Exception as err:  # noqa: BLE001 - whatever it is, all who wait are told
+            self._lose(ServiceError(str(err)))
+
+    def _lose(self, why: BrokerError) -> None:
+        self._lost = why
+        for answered in self._waiting.values():
+            answered.set()
+
+
+class RemoteBroker:
+    """A daemon's broker, in the place of `PermissionBroker`. See `permissions.sessions.rings`."""
+
+    def __init__(self, path: Path, tools: Iterable[object]) -> None:
+        """Connects to nothing yet.
+
+        Args:
+            path: of the daemon's socket.
+            tools: decorated functions, the same that the daemon knows.
+
+        Raises:
+            ToolDefinitionError: one cannot be defined, or two share a name.
+        """
+        self.path = path
+        self.registry = ToolRegistry(tools)
+        self._process: int | None = None
+
+    @property
+    def is_forked(self) -> bool:
+        """Whether its session was opened before this process was forked.
+
+        A broker without a session has nothing that a fork could spoil: a child opens sessions
+        of its own.
+        """
+        return self._process not in (None, os.getpid())
+
+    def require_own_process(self) -> None:
+        """Checks that this is the process that opened its session.
+
+        Raises:
+            NoSessionError: it is a forked child.
+        """
+        if self.is_forked:
+            raise NoSessionError(
+                f"this process ({os.getpid()}) was forked from the one that opened the session"
+                f" ({self._process}), so nothing was run; open a session after the fork"
+            )
+
+    def _of_this_process(self) -> RemoteBroker:
+        bound = copy(self)
+        bound._process = os.getpid()  # noqa: SLF001 - its own
+        return bound
+
+    def known(self, name: str) -> ToolDefinition | None:
+        """The tool of that name, or None."""
+        return self.registry.find(name)
+
+    @asynccontextmanager
+    async def session(self, **options: Unpack[SessionOptions]) -> AsyncIterator[RemoteRun]:
+        """Opens a session in the daemon and makes it current in this context.
+
+        Raises:
+            ServiceError: the daemon cannot be reached, knows other tools, or this account may
+                not say what `options` say.
+            BrokerError: as `permissions.sessions.open.open_session`.
+        """
+        frames = Frames(await connected(self.path))
+        link = Link(frames)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(link.read)
+            try:
+                opened = await link.ask("open", **self._opening(options))
+                run = RemoteRun(
+                    run=opened["run"],
+                    subject=Subject(**opened["subject"]),
+                    workspace=Path(opened["workspace"]),
+                    link=link,
+                )
+                with current(self._of_this_process(), run):
+                    try:
+                        yield run
+                    except BaseException:
+                        with anyio.CancelScope(shield=True), suppress(ServiceError):
+                            await link.ask("close", failed=True)
+                        raise
+                with anyio.CancelScope(shield=True):
+                    await link.ask("close", failed=False)
+            finally:
+                tasks.cancel_scope.cancel()
+                await frames.close()
+
+    def _opening(self, options: SessionOptions) -> JsonObject:
+        plan, workspace = options.get("plan"), options.get("workspace")
+        return {
+            **options,
+            "version": VERSION,
+            "tools": {each.name: each.digest for each in self.registry},
+            "roles": [*options.get("roles", ())],
+            "plan": None if plan is None else plan.document(),
+            "workspace": None if workspace is None else str(workspace.resolve()),
+        }
+
+    async def call(self, session: RemoteRun, call: ToolCall) -> CallResult:
+        """Takes a call through all steps; see `PermissionBroker.call`."""
+        from permissions.execution.in_process import run_async
+
+        admitted = await self.admit(session, call)
+        if isinstance(admitted, Denial):
+            return admitted
+        if isinstance(admitted, Earlier):
+            return admitted.result
+        if admitted.executor is not None:
+            return await self.complete(admitted)
+        return await self.settle(admitted, await run_async(admitted.execution, {}))
+
+    async def explain(self, session: RemoteRun, call: ToolCall) -> Explanation:
+        """See `PermissionBroker.explain`."""
+        answer = await session.link.ask("explain", **_call_form(call, self.known(call.tool)))
+        return wire.explanation_of(answer["explained"])
+
+    async def admit(
+        self, session: RemoteRun, call: ToolCall
+    ) -> RemoteAdmission | Earlier | Denial:
+        """See `PermissionBroker.admit`. A daemon that cannot be asked is a denial."""
+        definition = self.known(call.tool)
+        try:
+            answer = await session.link.ask("admit", **_call_form(call, definition))
+        except ServiceError as err:
+            why = reason(Code.BROKER_UNREACHABLE, str(err))
+            return Denial("", call.tool[:64], "unavailable", (why,))
+        if "denial" in answer:
+            return wire.denial_of(answer["denial"])
+        if definition is None:
+            raise ServiceError(
+                f"the daemon admitted {call.tool[:80]!r}, which nobody knows here"
+            )
+        if "earlier" in answer:
+            earlier = wire.result_of(answer["earlier"], definition)
+            if not isinstance(earlier, Completed):
+                return earlier
+            return Earlier(earlier, definition, answer["args_digest"])
+        return _admission(answer["admitted"], definition, call, session)
+
+    async def complete(self, admission: RemoteAdmission) -> CallResult:
+        """See `PermissionBroker.complete`, of a call that the daemon runs."""
+        link = admission.session.link
+        try:
+            answer = await link.ask("complete", call=admission.id)
+        except ServiceError as err:
+            return _unknown(admission, err)
+        admission.result = wire.result_of(answer, admission.definition)
+        return admission.result
+
+    async def settle(self, admission: RemoteAdmission, outcome: Outcome) -> CallResult:
+        """Reports how a call ended that ran here; see `PermissionBroker.settle`.
+
+        Raises:
+            Exception: `outcome.error`, once it is recorded.
+        """
+        definition = admission.definition
+        form = wire.outcome_form(definition, outcome)
+        try:
+            answer = await admission.session.link.ask("settle", call=admission.id, outcome=form)
+        except ServiceError as err:
+            admission.result = _unknown(admission, err)
+            return admission.result
+        if "raised" in answer and outcome.error is not None:
+            shown = answer["raised"]
+            raise outcome.error if shown is None else ToolFailedError(shown)
+        admission.result = (
+            wire.denial_of(answer["denial"])
+            if "denial" in answer
+            else _settled(answer["settled"], definition, outcome)
+        )
+        return admission.result
+
+
+def _settled(form: JsonObject, definition: ToolDefinition, outcome: Outcome) -> Completed:
+    value = wire.typed(definition, form["json"]) if "json" in form else outcome.value
+    return Completed(form["call"], definition.name, value)
+
+
+def _unknown(admission: RemoteAdmission, err: ServiceError) -> Denial:
+    """The call was admitted, and the daemon did not take down how it ended."""
+    why = reason(Code.RESULT_WITHHELD, f"its end is not on record: {err}")
+    return Denial(admission.id, admission.definition.name, "unavailable", (why,))
+
+
+def _admission(
+    form: JsonObject, definition: ToolDefinition, call: ToolCall, session: RemoteRun
+) -> RemoteAdmission:
+    execution = Execution(
+        definition=definition,
+        arguments=definition.validate(call.arguments),
+        targets=form["targets"],
+        workspace=session.workspace,
+        profile=None,
+        deadline_seconds=form["deadline_seconds"],
+        run=session.run,
+    )
+    return RemoteAdmission(
+        id=form["call"],
+        definition=definition,
+        args_digest=form["args_digest"],
+        execution=execution,
+        executor=_ELSEWHERE if form["runs_here"] else None,
+        session=session,
+        enforced=dict(ENFORCED),
+    )
+
+
+def _call_form(call: ToolCall, definition: ToolDefinition | None) -> JsonObject:
+    """A call with its arguments as JSON: the given ones as they read, whatever they are."""
+    arguments: Any = call.arguments
+    with suppress(ArgumentsError):
+        if definition is not None:
+            arguments = definition.validate(arguments).given
+    try:
+        arguments = orjson.loads(orjson.dumps(dict(arguments), default=_named))
+    except (TypeError, ValueError, RecursionError):
+        arguments = {"arguments": "not JSON"}  # which no schema takes
+    return {"tool": call.tool, "arguments": arguments, "key": call.key, "caller": call.caller}
+
+
+def _named(value: object) -> str:
+    return f"<{type(value).__name__}>"

@@ -1,0 +1,134 @@
+"""The daemon: listens on a unix socket, and serves each connection as one session.
+
+Each connection is one session of one client. It ends with the connection: a client that dies
+has its session closed and its questions withdrawn, and a call that it was to run itself is left
+in doubt. A client that does not read, floods, or sends what is no frame costs its own connection
+only: reading stops while `AT_ONCE` of its questions are in hand, and sending has a deadline.
+
+Does not protect from: another process of the same user account, which is the same client; and
+a client that lies about what a tool in its own process did (the record says who reported it).
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+
+from permissions.errors import BrokerError, ServiceError
+from permissions.logs import get_logger
+from permissions.service.address import make_way, peer_of
+from permissions.service.clients import client_of
+from permissions.service.conversation import serve_session
+from permissions.service.frames import Frames
+from permissions.service.wire import error_form
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
+
+    from anyio.abc import SocketStream
+
+    from permissions.broker.broker import PermissionBroker
+    from permissions.service.clients import Client
+
+CONNECTIONS = 512
+"""At the same time, of all clients together."""
+PER_CLIENT = 256
+"""Of one user account."""
+DRAIN_SECONDS = 30.0
+"""For the calls in hand to end, when the daemon is stopped."""
+
+_log = get_logger("service.server")
+
+
+class Server:
+    """Takes connections for one broker until it is told to stop."""
+
+    def __init__(self, broker: PermissionBroker, clients: Mapping[int, Client]) -> None:
+        self._broker = broker
+        self._clients = clients
+        self._open: Counter[int] = Counter()
+        self._stopping = anyio.Event()
+        self._empty = anyio.Event()
+
+    async def drain(self) -> None:
+        """Takes no new session, and returns when those in hand have ended their calls."""
+        self._stopping.set()
+        if self.sessions:
+            await self._empty.wait()
+
+    @property
+    def sessions(self) -> int:
+        """How many connections there are."""
+        return self._open.total()
+
+    async def connection(self, stream: SocketStream) -> None:
+        """Serves one connection to its end; whatever goes wrong ends this one alone."""
+        frames = Frames(stream)
+        uid = peer_of(stream).uid
+        self._open[uid] += 1
+        try:
+            self._require_room(uid)
+            client = client_of(uid, self._clients, own=os.geteuid())
+            await serve_session(self._broker, frames, client, stopping=self._stopping)
+        except BrokerError as err:
+            _log.warning("client_refused", uid=uid, cause=str(err)[:300])
+            await _say(frames, err)
+        except Exception as err:  # noqa: BLE001 - one client's fault is not the others'
+            _log.exception("client_failed", uid=uid, fault=type(err).__name__)
+            await _say(frames, ServiceError("the daemon met an error of its own"))
+        finally:
+            self._open[uid] -= 1
+            await frames.close()
+            if not self.sessions and self._stopping.is_set():
+                self._empty.set()
+
+    def _require_room(self, uid: int) -> None:
+        if self._stopping.is_set():
+            raise ServiceError("the broker's daemon is stopping; ask again in a moment")
+        if self._open.total() > CONNECTIONS or self._open[uid] > PER_CLIENT:
+            raise ServiceError(
+                f"the broker's daemon has {self._open.total()} sessions, {self._open[uid]} of"
+                f" user {uid}, and takes no more; close some"
+            )
+
+
+@asynccontextmanager
+async def listening(
+    broker: PermissionBroker, path: Path, clients: Mapping[int, Client]
+) -> AsyncIterator[Server]:
+    """Listens while the context is open; then lets what is in hand end, `DRAIN_SECONDS` at most.
+
+    Args:
+        broker: opened in this event loop.
+        path: of the socket; any account may connect, and is judged by who it is.
+        clients: who is known, by user id.
+
+    Raises:
+        ConfigError: the socket cannot be made there safely, or a broker listens there already.
+    """
+    await make_way(path)
+    server = Server(broker, clients)
+    listener = await anyio.create_unix_listener(path, mode=0o666)
+    async with listener, anyio.create_task_group() as tasks:
+        async with anyio.create_task_group() as taking:
+            taking.start_soon(listener.serve, server.connection, tasks)
+            try:
+                yield server
+            finally:
+                taking.cancel_scope.cancel()
+        path.unlink(missing_ok=True)  # noqa: ASYNC240 - one name
+        with anyio.move_on_after(DRAIN_SECONDS):
+            await server.drain()
+        tasks.cancel_scope.cancel()
+
+
+async def _say(frames: Frames, err: BrokerError) -> None:
+    try:
+        await frames.send({"id": 0, **error_form(err)})
+    except ServiceError as gone:
+        _log.debug("client_gone", cause=str(gone))
