@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from permissions.setup.config import BrokerConfig
 
 
+_OF_PARENTS: list[ExitStack] = []
+"""What the process this one was forked from has opened: to let go of it would be to close it."""
+
+
 class Broker(AbstractContextManager["Broker"]):
     """A permission broker for sync programs. Use it as a context manager.
 
@@ -205,6 +209,7 @@ class Broker(AbstractContextManager["Broker"]):
             )
         self._broker.require_own_process()
         if self._process != os.getpid():  # a daemon's: a child of the program begins anew
+            _OF_PARENTS.append(self._stack)
             self.__enter__()
         return self._portal, self._broker
 

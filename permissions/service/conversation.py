@@ -17,7 +17,7 @@ same time; their answers come in any order.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
@@ -27,7 +27,8 @@ from permissions.logs import get_logger
 from permissions.model import Completed, Denial
 from permissions.plan.model import plan_from
 from permissions.service import wire
-from permissions.service.frames import VERSION
+from permissions.service.frames import VERSION, PeerGoneError
+from permissions.service.tasks import beside
 from permissions.sessions.open import open_session
 from permissions.tools.call import ToolCall
 
@@ -98,8 +99,7 @@ class _Conversation:
         self._admitted: dict[str, Admission] = {}
         self._asked: dict[int, anyio.CancelScope] = {}
         self._room = anyio.Semaphore(AT_ONCE)
-        self._idle = anyio.Event()
-        self._idle.set()
+        self._change = anyio.Event()
 
     async def hold(self, stopping: anyio.Event) -> None:
         """Answers until `close`.
@@ -109,39 +109,39 @@ class _Conversation:
             ServiceError: a frame is not understood.
         """
         try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._hang_up, stopping, hanging := anyio.CancelScope())
+            async with beside() as tasks:
+                tasks.start_soon(self._hang_up, stopping)
                 while (frame := await self._next())["do"] != "close":
                     if frame["do"] == "cancel":
-                        if (scope := self._asked.get(frame.get("of", 0))) is not None:
-                            scope.cancel()
+                        self._cancel(frame.get("of"))
                         continue
                     await self._room.acquire()
                     scope = self._asked[frame["id"]] = anyio.CancelScope()
-                    self._note_idle()
                     tasks.start_soon(self._answer, frame, scope)
-                hanging.cancel()
+                while self._asked:  # by other tasks of the client, which still wait
+                    await self._change.wait()
             await self._frames.send({"id": frame["id"], "closed": True})
             if frame.get("failed") is True:
                 raise ClientGoneError("the client's program left its session by an exception")
-        except* ServiceError as group:
-            raise group.exceptions[0] from None
         finally:
             await self._abandon()
 
-    async def _hang_up(self, stopping: anyio.Event, scope: anyio.CancelScope) -> None:
+    async def _hang_up(self, stopping: anyio.Event) -> None:
         """Ends the connection when the daemon stops, once what is in hand has ended."""
-        with scope:
-            await stopping.wait()
-            await self._idle.wait()
-            await self._frames.close()
+        await stopping.wait()
+        while self._asked or self._admitted:
+            await self._change.wait()
+        await self._frames.close()
 
-    def _note_idle(self) -> None:
-        """Tells that nothing is in hand any more, or is again."""
-        if not self._asked and not self._admitted:
-            self._idle.set()
-        elif self._idle.is_set():
-            self._idle = anyio.Event()
+    def _cancel(self, number: object) -> None:
+        scope = self._asked.get(number) if isinstance(number, int) else None
+        if scope is not None:
+            scope.cancel()
+
+    def _changed(self) -> None:
+        """Has those who wait for less to be in hand look again."""
+        self._change.set()
+        self._change = anyio.Event()
 
     async def _next(self) -> JsonObject:
         frame = await self._frames.receive()
@@ -166,13 +166,14 @@ class _Conversation:
                 said = wire.error_form(ServiceError("the question was withdrawn"))
             try:
                 await self._frames.send({"id": number, **said})
-            except ServiceError as err:
-                if "error" not in said and "bytes" in str(err):
-                    await self._frames.send({"id": number, **wire.error_form(err)})
+            except PeerGoneError:
+                pass  # which ends this conversation where it is read
+            except ServiceError as err:  # no JSON, or too much of it
+                await self._frames.send({"id": number, **wire.error_form(err)})
         finally:
             self._asked.pop(number, None)
             self._room.release()
-            self._note_idle()
+            self._changed()
 
     async def _said(self, frame: JsonObject) -> JsonObject:
         match frame["do"]:
@@ -195,7 +196,7 @@ class _Conversation:
         if isinstance(decided, Denial):
             return wire.denial_form(decided)
         if isinstance(decided, Earlier):
-            earlier = wire.result_form(decided.result, decided.definition)
+            earlier = wire.result_form(decided.result, decided.definition, reported=True)
             return {"earlier": earlier, "args_digest": decided.args_digest}
         self._admitted[decided.id] = decided
         execution = decided.execution
@@ -260,12 +261,12 @@ def _call(frame: JsonObject) -> ToolCall:
     key, caller = frame.get("key"), frame.get("caller", "direct")
     if not (
         isinstance(tool, str)
-        and isinstance(arguments, dict)
+        and (arguments is None or isinstance(arguments, dict))
         and (key is None or isinstance(key, str))
         and isinstance(caller, str)
     ):
         raise ServiceError("a call is not of the form")
-    return ToolCall(tool, arguments, key, caller)
+    return ToolCall(tool, cast("JsonObject", arguments), key, caller)
 
 
 def _options(asked: JsonObject, client: Client) -> dict[str, Any]:

@@ -31,6 +31,10 @@ SEND_SECONDS = 10.0
 _LENGTH = 4
 
 
+class PeerGoneError(ServiceError):
+    """Nobody takes what is sent any more."""
+
+
 class Frames:
     """Whole frames over one connection; one task receives, any may send."""
 
@@ -70,8 +74,8 @@ class Frames:
         """Sends one frame whole, whoever gives up meanwhile.
 
         Raises:
-            ServiceError: it is too long, or no JSON; nothing was sent. Or the other end is gone,
-                or did not take it in `SEND_SECONDS`.
+            ServiceError: it is too long, or no JSON; nothing was sent.
+            PeerGoneError: the other end is gone, or did not take it in `SEND_SECONDS`.
         """
         try:
             said = orjson.dumps(frame)
@@ -86,9 +90,9 @@ class Frames:
                         await self._stream.send(len(said).to_bytes(_LENGTH, "big") + said)
             except TimeoutError:
                 await self.close()
-                raise ServiceError("the other end does not read what is sent to it") from None
+                raise PeerGoneError("the other end does not read what is sent to it") from None
             except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError) as err:
-                raise ServiceError("the other end is gone") from err
+                raise PeerGoneError("the other end is gone") from err
 
     async def close(self) -> None:
         """Ends the connection."""

@@ -35,7 +35,8 @@ from permissions.model import Completed, Denial, Subject
 from permissions.reasons import Code, reason
 from permissions.service import wire
 from permissions.service.address import connected
-from permissions.service.frames import VERSION, Frames
+from permissions.service.frames import VERSION, Frames, PeerGoneError
+from permissions.service.tasks import beside
 from permissions.sessions.scope import current
 from permissions.tools.registry import ToolRegistry
 
@@ -87,6 +88,8 @@ class Link:
         self._waiting: dict[int, anyio.Event] = {}
         self._answers: dict[int, JsonObject] = {}
         self._lost: BrokerError | None = None
+        self.ended = anyio.Event()
+        """Set once the daemon has hung up."""
 
     async def ask(self, do: str, **members: Any) -> JsonObject:
         """The answer to one question.
@@ -99,9 +102,12 @@ class Link:
         answered = self._waiting[number] = anyio.Event()
         try:
             if self._lost is None:
-                await self._frames.send({"id": number, "do": do, **members})
-            if self._lost is None:
-                await self._wait(number, answered)
+                try:
+                    await self._frames.send({"id": number, "do": do, **members})
+                except PeerGoneError:
+                    await self.ended.wait()  # it may have said why before it hung up
+                else:
+                    await self._wait(number, answered)
         finally:
             del self._waiting[number]
         answer = self._answers.pop(number, None)
@@ -138,6 +144,7 @@ class Link:
 
     def _lose(self, why: BrokerError) -> None:
         self._lost = why
+        self.ended.set()
         for answered in self._waiting.values():
             answered.set()
 
@@ -200,9 +207,9 @@ class RemoteBroker:
         """
         frames = Frames(await connected(self.path))
         link = Link(frames)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(link.read)
-            try:
+        try:
+            async with beside() as tasks:
+                tasks.start_soon(link.read)
                 opened = await link.ask("open", **self._opening(options))
                 run = RemoteRun(
                     run=opened["run"],
@@ -210,18 +217,16 @@ class RemoteBroker:
                     workspace=Path(opened["workspace"]),
                     link=link,
                 )
-                with current(self._of_this_process(), run):
-                    try:
+                failed = True
+                try:
+                    with current(self._of_this_process(), run):
                         yield run
-                    except BaseException:
-                        with anyio.CancelScope(shield=True), suppress(ServiceError):
-                            await link.ask("close", failed=True)
-                        raise
-                with anyio.CancelScope(shield=True):
-                    await link.ask("close", failed=False)
-            finally:
-                tasks.cancel_scope.cancel()
-                await frames.close()
+                    failed = False
+                finally:
+                    with anyio.CancelScope(shield=True), suppress(ServiceError):
+                        await link.ask("close", failed=failed)
+        finally:
+            await frames.close()
 
     def _opening(self, options: SessionOptions) -> JsonObject:
         plan, workspace = options.get("plan"), options.get("workspace")
@@ -270,7 +275,7 @@ class RemoteBroker:
             )
         if "earlier" in answer:
             earlier = wire.result_of(answer["earlier"], definition)
-            if not isinstance(earlier, Completed):
+            if isinstance(earlier, Denial):
                 return earlier
             return Earlier(earlier, definition, answer["args_digest"])
         return _admission(answer["admitted"], definition, call, session)
@@ -350,11 +355,7 @@ def _call_form(call: ToolCall, definition: ToolDefinition | None) -> JsonObject:
         if definition is not None:
             arguments = definition.validate(arguments).given
     try:
-        arguments = orjson.loads(orjson.dumps(dict(arguments), default=_named))
+        arguments = orjson.loads(orjson.dumps(dict(arguments)))
     except (TypeError, ValueError, RecursionError):
-        arguments = {"arguments": "not JSON"}  # which no schema takes
+        arguments = None  # which no tool takes
     return {"tool": call.tool, "arguments": arguments, "key": call.key, "caller": call.caller}
-
-
-def _named(value: object) -> str:
-    return f"<{type(value).__name__}>"

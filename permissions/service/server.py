@@ -24,6 +24,7 @@ from permissions.service.address import make_way, peer_of
 from permissions.service.clients import client_of
 from permissions.service.conversation import serve_session
 from permissions.service.frames import Frames
+from permissions.service.tasks import beside
 from permissions.service.wire import error_form
 
 if TYPE_CHECKING:
@@ -114,17 +115,13 @@ async def listening(
     await make_way(path)
     server = Server(broker, clients)
     listener = await anyio.create_unix_listener(path, mode=0o666)
-    async with listener, anyio.create_task_group() as tasks:
-        async with anyio.create_task_group() as taking:
-            taking.start_soon(listener.serve, server.connection, tasks)
-            try:
-                yield server
-            finally:
-                taking.cancel_scope.cancel()
+    async with listener, beside() as connections:
+        async with beside() as taking:
+            taking.start_soon(listener.serve, server.connection, connections)
+            yield server
         path.unlink(missing_ok=True)  # noqa: ASYNC240 - one name
         with anyio.move_on_after(DRAIN_SECONDS):
             await server.drain()
-        tasks.cancel_scope.cancel()
 
 
 async def _say(frames: Frames, err: BrokerError) -> None:

@@ -22,6 +22,7 @@ from permissions.errors import ServiceError, ToolFailedError
 from permissions.execution.base import Outcome, Reported
 from permissions.model import Completed, Denial, Obligation, Reason
 from permissions.reasons import Code, reason
+from permissions.run.readable import is_plain
 
 if TYPE_CHECKING:
     from permissions.model import CallResult, JsonObject, JsonValue
@@ -61,21 +62,34 @@ def denial_of(form: JsonObject) -> Denial:
     return Denial(**{**form, "reasons": reasons})
 
 
-def result_form(result: CallResult, definition: ToolDefinition) -> JsonObject:
-    """How a call that the daemon ran came out, for its client."""
+def result_form(
+    result: CallResult, definition: ToolDefinition, *, reported: bool = False
+) -> JsonObject:
+    """How a call came out, for its client.
+
+    Args:
+        result: what it came to.
+        definition: the tool.
+        reported: whether a client may have run it, whose result the daemon has as JSON only.
+    """
     if isinstance(result, Denial):
         return denial_form(result)
+    if reported and is_plain(result.value):
+        return _completed(result, {"json": result.value})
     try:
-        value: JsonObject = {"kept": keep(result.value).decode()}
+        return _completed(result, {"kept": keep(result.value).decode()})
     except NotKeptError as err:
         form = forms(definition.output_adapter, result.value)[2]
         try:
-            value = {"json": orjson.loads(orjson.dumps(form))}
+            return _completed(result, {"json": orjson.loads(orjson.dumps(form))})
         except TypeError:
             why = reason(Code.RESULT_NOT_KEPT, f"{err} cannot be sent to a client")
             return denial_form(Denial(result.call, result.tool, "denied", (why,)))
-    completed = {"call": result.call, "tool": result.tool, "value": value}
-    return {"completed": {**completed, "replayed": result.replayed, "notes": [*result.notes]}}
+
+
+def _completed(result: Completed, value: JsonObject) -> JsonObject:
+    told = {"call": result.call, "tool": result.tool, "value": value}
+    return {"completed": {**told, "replayed": result.replayed, "notes": [*result.notes]}}
 
 
 def result_of(form: JsonObject, definition: ToolDefinition) -> CallResult:
