@@ -59,6 +59,8 @@ async def open_delegate(
         RunOpenError: the run has an open session already.
         TraceWriteError: it could not be recorded.
     """
+    if hasattr(broker, "session"):  # a daemon's
+        raise DelegationError("a daemon sends no sub-agents yet; use a broker in this process")
     given = may if isinstance(may, Delegation) else delegation_from(may)
     require_shown("run", run or "")
     subject_of(user=None, agent=agent, roles=())
