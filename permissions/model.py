@@ -137,6 +137,41 @@ class _Response(_Answer):
 _RESPONSE = TypeAdapter(_Response)
 
 
+Verdict: TypeAlias = Literal["allow", "ask", "deny"]
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowAnswer:
+    """What would have been decided if the packages in the shadow were in force.
+
+    Attributes:
+        verdict: None when there was no clear answer.
+        codes: of rules that fired, or denied or asked, with those packages only; or the name of
+            the error.
+        response: the whole answer, for the record.
+    """
+
+    verdict: Verdict | None
+    codes: tuple[str, ...]
+    response: JsonObject | None = None
+
+    @classmethod
+    def of_fault(cls, name: str) -> ShadowAnswer:
+        """There was none: the name of the error says why."""
+        return cls(None, (name,))
+
+    @classmethod
+    def beside(cls, decided: Decision, would: Decision) -> ShadowAnswer:
+        """What `would` has more than what was decided."""
+        return cls(
+            would.verdict, tuple(sorted(_codes(would) - _codes(decided))), would.response
+        )
+
+
+def _codes(decision: Decision) -> set[str]:
+    return {*decision.rules, *(reason.code for reason in decision.reasons)}
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """The decision point's answer, checked against the contract.
@@ -152,6 +187,15 @@ class Decision:
     rules: tuple[str, ...]
     response: JsonObject
     """The answer exactly as given, for the record and for byte-equal replay."""
+    shadow: ShadowAnswer | None = None
+    """What packages in the shadow would have made of it; None when there are none."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """The answer in a word."""
+        if self.permitted:
+            return "allow"
+        return "deny" if self.access_request is None else "ask"
 
     @classmethod
     def from_response(cls, response: JsonValue) -> Decision:

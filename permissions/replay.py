@@ -38,13 +38,12 @@ from permissions.trace.patch import patched
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
-    from permissions.model import JsonObject
+    from permissions.model import JsonObject, Verdict
     from permissions.obligations.comparison import Shift
     from permissions.pdp.base import PolicyDecisionPoint
     from permissions.trace.reader import RecordedEntry
     from permissions.trace.vault import VaultReader
 
-Verdict = Literal["allow", "ask", "deny"]
 FailOn = Literal["newly_allowed", "changed"]
 _UNCLEAR: dict[type[PdpError], Code] = {
     PdpUndefinedError: Code.POLICY_UNDEFINED,
@@ -271,7 +270,7 @@ async def _decide_again(
         except PdpError as err:
             problem = f"the decision point did not answer: {str(err)[:200]}"
         else:
-            after, reasons = _verdict(decided), tuple(one.code for one in decided.reasons)
+            after, reasons = decided.verdict, tuple(one.code for one in decided.reasons)
             identical = json_bytes(decided.response) == recorded.response
             if not identical and after == recorded.verdict != "deny":
                 terms, changed = _terms(recorded, decided)
@@ -357,9 +356,3 @@ def _recorded_verdict(body: JsonObject) -> Verdict:
     if body.get("permitted") is True:
         return "allow"
     return "ask" if body.get("requestable") is True else "deny"
-
-
-def _verdict(decided: Decision) -> Verdict:
-    if decided.permitted:
-        return "allow"
-    return "deny" if decided.access_request is None else "ask"

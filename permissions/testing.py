@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -29,6 +30,7 @@ from permissions.obligations.budget import InMemoryBudgetLedger
 from permissions.pdp.bundle import PolicyBundle, load_bundle
 from permissions.pdp.embedded.pdp import EmbeddedPdp
 from permissions.pdp.memory import ScriptedPdp
+from permissions.pdp.shadow import with_shadow
 from permissions.run.delegation_store import InMemoryDelegationStore
 from permissions.signing.keys import memory_signer
 from permissions.tools.registry import ToolRegistry
@@ -228,7 +230,9 @@ async def memory_broker(
 
 def _decision_point(
     decide: Callable[[JsonObject], JsonValue] | None, bundle: PolicyBundle | None
-) -> ScriptedPdp | EmbeddedPdp:
+) -> AbstractAsyncContextManager[PolicyDecisionPoint]:
     if decide is not None:
         return ScriptedPdp(decide)
-    return EmbeddedPdp(bundle or load_bundle(), hard_deadline=5)  # tests run on busy machines
+    # Tests run on busy machines.
+    embedded = partial(EmbeddedPdp, hard_deadline=5)
+    return with_shadow(bundle or load_bundle(), decides=embedded, would=embedded)

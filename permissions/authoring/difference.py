@@ -15,7 +15,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from permissions.authoring.domains import compared, domains
-from permissions.authoring.trial import NOON, Judge, question_about, verdict_of
+from permissions.authoring.trial import NOON, Judge, question_about
 from permissions.errors import BrokerError, PdpError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def outcome_of(judge: Judge, question: JsonObject) -> Outcome:
         decided = judge.decide(question)
     except PdpError as err:
         return Outcome("deny", (type(err).__name__,))
-    return Outcome(verdict_of(decided), _codes(decided), _terms(decided))
+    return Outcome(decided.verdict, _codes(decided), _terms(decided))
 
 
 def _codes(decided: Decision) -> tuple[str, ...]:

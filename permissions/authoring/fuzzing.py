@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from permissions.authoring.domains import compared, domains
 from permissions.authoring.nearest import listed_values
 from permissions.authoring.spelling import look_alikes, respellings
-from permissions.authoring.trial import question_about, verdict_of
+from permissions.authoring.trial import question_about
 from permissions.errors import BrokerError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class _Bench:
             found = self.judge.decide(question_about(self.tool, arguments, around))
         except BrokerError:
             return "deny", ()
-        return verdict_of(found), found.rules
+        return found.verdict, found.rules
 
 
 def fuzz(

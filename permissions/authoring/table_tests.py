@@ -28,7 +28,6 @@ from permissions.authoring.trial import (
     Judge,
     plain_question,
     question_about,
-    verdict_of,
 )
 from permissions.errors import BrokerError, PolicyLoadError
 from permissions.pdp.policy_tests import LineCoverage, TestResult, TestRun, add_coverage
@@ -112,7 +111,7 @@ def run_tables(
         PolicyLoadError: a table is not of this form.
         ConfigError: the tools of a table cannot be loaded.
     """
-    judge = Judge(bundle)
+    judge = Judge(bundle, with_shadow=True)  # a test is of its package, in force or not
     results: list[TestResult] = []
     coverage: dict[str, LineCoverage] = {}
     for path in table_files(folder):
@@ -141,7 +140,7 @@ def _run(
         test.expect.reason if isinstance(test.expect.reason, list) else [test.expect.reason]
     )
     found = [each.code for each in decided.reasons] + list(decided.rules)
-    verdict = verdict_of(decided)
+    verdict = decided.verdict
     faults = []
     if verdict != test.expect.decision:
         faults.append(f"expected {test.expect.decision}, decided {verdict}")

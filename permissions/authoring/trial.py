@@ -21,6 +21,7 @@ from permissions.pdp.input_json import input_bytes
 from permissions.pdp.policy_tests import read_coverage
 from permissions.pdp.regorus.engine import UNDEFINED, Engine
 from permissions.pdp.regorus.errors import EngineError
+from permissions.pdp.shadow_marks import enforced
 from permissions.plan.cursor import PlanCursor
 from permissions.plan.verifier import verify_plan
 from permissions.run.provenance import ProvenanceLedger
@@ -181,9 +182,16 @@ def _session(around: Circumstances, tools: Mapping[str, ToolDefinition]) -> RunS
 class Judge:
     """Asks one bundle, in this process and without a deadline: trials are the author's own."""
 
-    def __init__(self, bundle: PolicyBundle) -> None:
-        self.bundle = bundle
-        self._engine = Engine(bundle.modules, json.dumps(bundle.data, ensure_ascii=False))
+    def __init__(self, bundle: PolicyBundle, *, with_shadow: bool = False) -> None:
+        """Loads the policies; of those in the shadow only when they are asked for.
+
+        Args:
+            bundle: the policies.
+            with_shadow: whether packages in the shadow decide as if they were in force.
+        """
+        self.bundle = bundle if with_shadow else enforced(bundle)
+        data = json.dumps(bundle.data, ensure_ascii=False)
+        self._engine = Engine(self.bundle.modules, data)
 
     def decide(self, question: JsonObject) -> Decision:
         """What is decided.
@@ -208,10 +216,3 @@ class Judge:
         self._engine.watch()
         decided = self.decide(question)
         return decided, read_coverage(self._engine.coverage())
-
-
-def verdict_of(decided: Decision) -> str:
-    """`allow`, `ask` or `deny`."""
-    if decided.permitted:
-        return "allow"
-    return "ask" if decided.access_request else "deny"

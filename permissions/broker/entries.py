@@ -240,9 +240,24 @@ def decision(
             "rules": list(decided.rules),
             "reasons": [reason.code for reason in decided.reasons],
             "obligations": [obligation.type for obligation in decided.obligations],
+            "shadow": _shadow(decided),
         },
-        {**asked, "response": json_bytes(decided.response)},
+        {**asked, "response": json_bytes(decided.response), **_would(decided)},
     )
+
+
+def _shadow(decided: Decision) -> JsonObject | None:
+    """What packages in the shadow would have changed; None when it is nothing."""
+    would = decided.shadow
+    if would is None or (would.verdict == decided.verdict and not would.codes):
+        return None
+    return {"verdict": would.verdict, "codes": list(would.codes)}
+
+
+def _would(decided: Decision) -> dict[str, bytes]:
+    if _shadow(decided) is None or decided.shadow is None or decided.shadow.response is None:
+        return {}
+    return {"shadow": json_bytes(decided.shadow.response)}
 
 
 def request(attempt: Attempt, asked: AccessRequest) -> TraceEntry:

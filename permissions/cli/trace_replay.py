@@ -27,6 +27,7 @@ async def replayed(
     """Replays under the candidate, or each recorded bundle; gives the rows to look at."""
     from permissions.pdp.bundle import load_revision
     from permissions.pdp.embedded.pdp import EmbeddedPdp
+    from permissions.pdp.shadow_marks import enforced
 
     def decisions() -> Iterator[RecordedDecision]:
         return recorded_decisions(read_entries(source.trace), source.vault())
@@ -35,7 +36,7 @@ async def replayed(
 
         async def opened(bundle: PolicyBundle, *, linked: bool = True) -> PolicyDecisionPoint:
             pdp = EmbeddedPdp(
-                bundle, hard_deadline=REPLAY_DEADLINE_SECONDS, spare=0, linked=linked
+                enforced(bundle), hard_deadline=REPLAY_DEADLINE_SECONDS, spare=0, linked=linked
             )
             return await stack.enter_async_context(pdp)
 

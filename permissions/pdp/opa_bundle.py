@@ -6,6 +6,9 @@ The manifest claims the root `wardline`: the server then refuses to change anyth
 through its REST API. `metadata.wardline.sequence` is the number by which a reader tells which
 of two signed archives is the later one.
 
+Packages in the shadow (`permissions.pdp.shadow_marks`) stand in it as data, under
+`wardline.shadow`, where a server does not evaluate them; its revision is that of the others.
+
 What the linker composed (`linked/`) stands in it for an OPA server. A reader leaves it out and
 composes its own, so it is no part of the revision.
 
@@ -26,6 +29,7 @@ from permissions.pdp.archive import read_archive
 from permissions.pdp.bundle import PolicyBundle, bundle_finding, bundle_of_texts, strict_json
 from permissions.pdp.linker.linked import FOLDER as LINKED
 from permissions.pdp.linker.linked import link
+from permissions.pdp.shadow_marks import enforced, shadow_paths
 from permissions.pdp.signatures import MANIFEST, SIGNATURES, signatures_of, verify_files
 from permissions.signing.canonical import canonical
 
@@ -40,6 +44,7 @@ ROOT = "wardline"
 """Everything under `data.wardline` belongs to the bundle; other packages may live beside it."""
 
 _DATA = "data.json"
+_SHADOW = "shadow"
 MAX_SEQUENCE = 2**53 - 1
 
 
@@ -70,13 +75,14 @@ def opa_bundle(
     Raises:
         SigningError: the data has no canonical form.
     """
-    manifest: JsonObject = {"revision": bundle.revision, "roots": [ROOT], "rego_version": 1}
+    view = enforced(bundle)
+    manifest: JsonObject = {"revision": view.revision, "roots": [ROOT], "rego_version": 1}
     if sequence is not None:
         manifest["metadata"] = {"wardline": {"sequence": sequence}}
     files = {
         MANIFEST: canonical(manifest),
-        _DATA: canonical(bundle.data),
-        **{path: text.encode() for path, text in sorted(link(bundle).modules.items())},
+        _DATA: canonical(_with_shadow(bundle)),
+        **{path: text.encode() for path, text in sorted(link(view).modules.items())},
     }
     if signer is not None:
         files[SIGNATURES] = signatures_of(files, signer)
@@ -90,6 +96,14 @@ def opa_bundle(
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
     return archive.getvalue()
+
+
+def _with_shadow(bundle: PolicyBundle) -> JsonObject:
+    hidden = shadow_paths(bundle.modules)
+    if not hidden:
+        return bundle.data
+    texts = {path: bundle.modules[path] for path in sorted(hidden)}
+    return {**bundle.data, ROOT: {**bundle.data.get(ROOT, {}), _SHADOW: texts}}
 
 
 def read_opa_bundle(data: bytes, keys: Sequence[BundleKey] = ()) -> ReadBundle:
@@ -117,13 +131,14 @@ def read_opa_bundle(data: bytes, keys: Sequence[BundleKey] = ()) -> ReadBundle:
         )
     files.pop(SIGNATURES, None)
     manifest = _manifest(files.pop(MANIFEST, b"{}"))
-    bundle = bundle_of_texts(_texts(files), _tables(files.pop(_DATA, b"{}")))
-    said = str(manifest.get("revision", ""))
-    if said.startswith("sha256:") and said != bundle.revision:
+    tables, shadow = _tables(files.pop(_DATA, b"{}"))
+    bundle = bundle_of_texts({**shadow, **_texts(files)}, tables)
+    said, has = str(manifest.get("revision", "")), enforced(bundle).revision
+    if said.startswith("sha256:") and said != has:
         raise _refused(
             MANIFEST,
             "bundle.altered",
-            f"it says revision {said[:23]}, and its content has {bundle.revision[:23]}",
+            f"it says revision {said[:23]}, and its content has {has[:23]}",
             "build it again",
         )
     return ReadBundle(bundle, _sequence(manifest), signed_by)
@@ -184,17 +199,23 @@ def _sequence(manifest: JsonObject) -> int | None:
     return found
 
 
-def _tables(content: bytes) -> JsonObject:
+def _tables(content: bytes) -> tuple[JsonObject, dict[str, bytes]]:
+    """The tables, and the modules in the shadow."""
     fix = 'data.json is {"wardline": {"tables": {...}}}'
     try:
         data = strict_json(content.decode())
         below = data.pop(ROOT, {})
         tables = below.pop("tables", {})
+        shadow = {
+            path: text.encode()
+            for path, text in below.pop(_SHADOW, {}).items()
+            if path.endswith(".rego")
+        }
     except (ValueError, RecursionError, AttributeError, TypeError) as err:
         raise _refused(_DATA, "bundle.json", str(err)[:200], "write strict JSON") from err
     if data or below or not isinstance(tables, dict):
         raise _refused(_DATA, "bundle.unread", "it holds more than wardline.tables", fix)
-    return tables
+    return tables, shadow
 
 
 def _refused(name: str, code: str, what: str, fix: str) -> PolicyLoadError:

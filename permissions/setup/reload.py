@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
 import anyio
@@ -18,6 +19,7 @@ from permissions.errors import PolicyLoadError, StateError
 from permissions.execution.secret_files import SecretFiles
 from permissions.pdp.bundle import bundle_finding, save_bundle
 from permissions.pdp.embedded.pdp import EmbeddedPdp
+from permissions.pdp.shadow import with_shadow
 from permissions.setup.layout import control_plane
 from permissions.setup.policies import AcceptedPolicies, load_policies
 from permissions.setup.sandboxes import need_isolation
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from permissions.execution.sandboxed import SandboxedExecutor
     from permissions.pdp.base import PolicyDecisionPoint
     from permissions.pdp.bundle import PolicyBundle
-    from permissions.setup.config import BrokerConfig
+    from permissions.setup.config import BrokerConfig, PdpConfig
     from permissions.setup.layout import StateLayout
     from permissions.setup.policies import NamedPolicies
     from permissions.tools.registry import ToolRegistry
@@ -171,22 +173,33 @@ def _decision_point(
     config: BrokerConfig, bundle: PolicyBundle
 ) -> AbstractAsyncContextManager[PolicyDecisionPoint]:
     pdp = config.pdp
+
+    def embedded(served: PolicyBundle) -> AbstractAsyncContextManager[PolicyDecisionPoint]:
+        return EmbeddedPdp(
+            served,
+            soft_deadline=pdp.soft_deadline_ms / 1000,
+            hard_deadline=pdp.hard_deadline_ms / 1000,
+            memory_bytes=pdp.memory_mb * 1024 * 1024,
+        )
+
     match pdp.engine:
         case "embedded":
-            return EmbeddedPdp(
-                bundle,
-                soft_deadline=pdp.soft_deadline_ms / 1000,
-                hard_deadline=pdp.hard_deadline_ms / 1000,
-                memory_bytes=pdp.memory_mb * 1024 * 1024,
-            )
+            decides = embedded
         case "opa":
-            from permissions.pdp.opa import OpaPdp  # an extra: `pip install wardline[opa]`
-
-            return OpaPdp(
-                bundle,
-                url=pdp.opa_url,
-                token=pdp.opa_token.get_secret_value() if pdp.opa_token else None,
-                deadline_seconds=pdp.opa_deadline_ms / 1000,
-            )
+            decides = partial(_opa, pdp)
         case _:
             assert_never(pdp.engine)
+    return with_shadow(bundle, decides=decides, would=embedded)
+
+
+def _opa(
+    pdp: PdpConfig, bundle: PolicyBundle
+) -> AbstractAsyncContextManager[PolicyDecisionPoint]:
+    from permissions.pdp.opa import OpaPdp  # an extra: `pip install wardline[opa]`
+
+    return OpaPdp(
+        bundle,
+        url=pdp.opa_url,
+        token=pdp.opa_token.get_secret_value() if pdp.opa_token else None,
+        deadline_seconds=pdp.opa_deadline_ms / 1000,
+    )

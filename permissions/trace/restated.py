@@ -122,6 +122,8 @@ class CallFacts:
                 "obligations": [each["type"] for each in context["obligations"]],
             },
         )
+        if (raw := entry.contents.get("shadow")) is not None:
+            yield from _told(entry, {"shadow": _shadow(answer, orjson.loads(raw))})
 
     def _asked(self, entry: Opened) -> JsonObject | None:
         if not entry.named & {"input", "input_patch"}:
@@ -217,3 +219,15 @@ def _tagged(entry: Opened, name: str, data: bytes | None) -> Iterator[str]:
 
 def _sha256(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def _shadow(decided: JsonObject, would: JsonObject) -> JsonObject:
+    """What a body says of what packages in the shadow would have decided."""
+    context = would["context"]
+    verdict = "deny" if context["access_request"] is None else "ask"
+    codes = _codes(context) - _codes(decided["context"])
+    return {"verdict": "allow" if would["decision"] else verdict, "codes": sorted(codes)}
+
+
+def _codes(context: JsonObject) -> set[str]:
+    return {*context["rules"], *(each["code"] for each in context["reasons"])}

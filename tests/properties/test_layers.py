@@ -1,4 +1,7 @@
-"""A layer only narrows: whatever it says, no answer turns from no to yes."""
+"""A layer only narrows: whatever it says, no answer turns from no to yes.
+
+And what is in the shadow changes no answer at all.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ from rego_requests import random_request
 from permissions.errors import PolicyLoadError
 from permissions.pdp.bundle import PolicyBundle, load_bundle
 from permissions.pdp.lint.bundle import check_bundle
+from permissions.pdp.opa_bundle import opa_bundle, read_opa_bundle
 from permissions.pdp.regorus.errors import EngineError
+from permissions.pdp.shadow_marks import enforced, shadow_paths
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -160,3 +165,63 @@ def test_packages_below_are_closed_to_an_overlay(tmp_path: Path, path: str) -> N
         load_bundle(overlay=tmp_path)
 
     assert [finding.split(": ")[1] for finding in caught.value.findings] == ["bundle.closed"]
+
+
+SHADOWS = tries(12)
+MARK = "# METADATA\n# scope: package\n# custom:\n#   shadow: true\n"
+
+
+def whole_answer(engine: DirectEngine, request: JsonObject) -> str:
+    try:
+        return json.dumps(engine.ask(request))
+    except EngineError as err:
+        return type(err).__name__
+
+
+def test_packages_and_layers_in_the_shadow_decide_nothing() -> None:
+    rng = random.Random(SEED)  # noqa: S311 - the same bundles each time
+    would_differ = 0
+    for _ in range(SHADOWS):
+        base = random_base(rng)
+        hidden: dict[str, str] = {}
+        for number in range(rng.randrange(1, 4)):
+            kind = rng.choice(["policies", "layers", "layers", "egress", "effects"])
+            folder = "" if kind == "policies" else f"{kind}/"
+            rules = random_rules(rng, f"s{number}")
+            text = f"{MARK}package wardline.{kind}.s{number}\n\n{rules}"
+            hidden[f"{folder}s{number}/s{number}.rego"] = text
+        both = PolicyBundle.of({**base.modules, **hidden}, base.data)
+
+        assert shadow_paths(both.modules) == hidden.keys()
+        assert enforced(both) == base
+        without, served = DirectEngine(base), DirectEngine(enforced(both))
+        as_if = DirectEngine(both)
+        for _ in range(REQUESTS // 2):
+            request = random_request(rng)
+            before = whole_answer(without, request)
+            assert whole_answer(served, request) == before
+            would_differ += whole_answer(as_if, request) != before
+    assert read_opa_bundle(opa_bundle(both)).bundle == both
+    assert would_differ
+
+
+def test_the_policies_in_force_have_to_stand_without_them() -> None:
+    """One that reads a package in the shadow would decide otherwise without it: refused."""
+    rng = random.Random(SEED)  # noqa: S311 - the same bundle each time
+    base = random_base(rng)
+    hidden = f'{MARK}package wardline.policies.s\n\nallow contains "s.x"\n'
+    reads = (
+        "package wardline.layers.l\n\nimport data.wardline.policies.s\n\n"
+        'allow contains "l.ok" if count(s.allow) == 1\n'
+    )
+    both = PolicyBundle.of(
+        {**base.modules, "s/s.rego": hidden, "layers/l/l.rego": reads}, base.data
+    )
+
+    assert {finding.path for finding in check_bundle(both)} == {"layers/l/l.rego"}
+
+
+def test_a_bundle_without_marks_is_itself() -> None:
+    base = random_base(random.Random(SEED))  # noqa: S311 - the same bundle each time
+
+    assert enforced(base) is base

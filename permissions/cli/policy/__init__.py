@@ -8,6 +8,7 @@ from permissions.cli.policy.check import check
 from permissions.cli.policy.comparing import diff, fuzz_
 from permissions.cli.policy.explain import explain
 from permissions.cli.policy.release import build, reload, verify
+from permissions.cli.policy.shadow import shadow
 from permissions.cli.policy.tests import run_test_rules
 from permissions.cli.policy.trying import try_call
 from permissions.cli.program import noun
@@ -22,5 +23,6 @@ app.command("fuzz")(fuzz_)
 app.command()(build)
 app.command()(verify)
 app.command()(reload)
+app.command()(shadow)
 
 __all__ = ["app"]

@@ -56,7 +56,13 @@ def explain(
       $ wardline policy explain --input request.json
     """
     from permissions.authoring.trial import Judge
-    from permissions.cli.policy.verdict import document_of, exit_code, print_verdict, traced
+    from permissions.cli.policy.verdict import (
+        document_of,
+        exit_code,
+        print_verdict,
+        shadow_of,
+        traced,
+    )
 
     if (request is None) == (call is None):
         raise ConfigError("give one of --call ID and --input FILE")
@@ -64,13 +70,20 @@ def explain(
         bundle, question = sound(folder, overlay), _read_request(request)
     else:
         bundle, question = _recorded(str(call), state, config, folder, overlay)
-    decided, lines = Judge(bundle).decide_watched(question)
-    fired, near = traced(bundle, question, decided)
+    judge = Judge(bundle)
+    decided, lines = judge.decide_watched(question)
+    fired, near = traced(judge.bundle, question, decided)
     if as_json:
         evaluated = {path: sorted(found.covered) for path, found in lines.items()}
-        print_json({**document_of(bundle, decided, fired, near, None), "evaluated": evaluated})
+        print_json(
+            {
+                **document_of(bundle, decided, fired, near, None),
+                "shadow": shadow_of(bundle, question, decided),
+                "evaluated": evaluated,
+            }
+        )
     else:
-        print_verdict(decided, fired, near, None)
+        print_verdict(decided, fired, near, None, shadow_of(bundle, question, decided))
         for path, found in sorted(lines.items()):
             if found.covered:
                 typer.echo(f"  evaluated   {shown(path)}: lines {spans(found.covered)}")

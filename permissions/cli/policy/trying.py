@@ -53,7 +53,13 @@ def try_call(
     """
     from permissions.authoring.nearest import nearest_allowed
     from permissions.authoring.trial import Circumstances, Judge, question_about
-    from permissions.cli.policy.verdict import document_of, exit_code, print_verdict, traced
+    from permissions.cli.policy.verdict import (
+        document_of,
+        exit_code,
+        print_verdict,
+        shadow_of,
+        traced,
+    )
     from permissions.plan.model import parse_plan
 
     known, found = known_tools(tools, tool)
@@ -70,12 +76,18 @@ def try_call(
     arguments = json_object(args, "--args")
     question = question_about(found, arguments, around, tools=known)
     decided = judge.decide(question)
-    fired, near = traced(bundle, question, decided)
+    fired, near = traced(judge.bundle, question, decided)
     allowed = None if decided.permitted else nearest_allowed(judge, found, arguments, around)
     if as_json:
-        print_json({**document_of(bundle, decided, fired, near, allowed), "question": question})
+        print_json(
+            {
+                **document_of(bundle, decided, fired, near, allowed),
+                "shadow": shadow_of(bundle, question, decided),
+                "question": question,
+            }
+        )
     else:
-        print_verdict(decided, fired, near, allowed)
+        print_verdict(decided, fired, near, allowed, shadow_of(bundle, question, decided))
         if not prompt and any("provenance" in each.code for each in decided.reasons):
             typer.echo(
                 shown("  no prompt   with --prompt, what is named there is the person's")

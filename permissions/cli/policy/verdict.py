@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from permissions.approval.console import compared
-from permissions.authoring.trial import verdict_of
 from permissions.authoring.why import fired_rules, nearly_allowed
 from permissions.cli.policy.folder import shown
 
@@ -37,9 +36,10 @@ def print_verdict(
     fired: Sequence[Traced],
     near: Sequence[Traced],
     allowed: JsonObject | None,
+    shadow: str | None = None,
 ) -> None:
     """What is decided and why, for people."""
-    typer.echo(_WORDS[verdict_of(decided)])
+    typer.echo(_WORDS[decided.verdict])
     if (terms := decided.access_request) is not None:
         people = "person" if terms.quorum == 1 else "people"
         said = f"{terms.quorum} {people} of {' or '.join(terms.approvers)}"
@@ -54,6 +54,8 @@ def print_verdict(
         typer.echo(shown(f"  obligation  {each.id}: {each.type} {properties}"))
     if decided.rules:
         typer.echo(shown(f"  rules       {', '.join(decided.rules)}"))
+    if shadow is not None:
+        typer.echo(shown(f"  in shadow   {shadow}"))
     for rule in (*fired, *near):
         for line in _rule(rule):
             typer.echo(shown(line))
@@ -87,6 +89,23 @@ def _line(line: Line, sign: str) -> Iterator[str]:
         yield f"                {name} is {said if len(said) <= 160 else said[:157] + '...'}"
 
 
+def shadow_of(bundle: PolicyBundle, question: JsonObject, decided: Decision) -> str | None:
+    """What packages in the shadow would make of it, in words; None without any."""
+    from permissions.authoring.trial import Judge
+    from permissions.errors import PdpError
+    from permissions.model import ShadowAnswer
+    from permissions.pdp.shadow_marks import shadow_paths
+
+    if not shadow_paths(bundle.modules):
+        return None
+    try:
+        would = Judge(bundle, with_shadow=True).decide(question)
+    except PdpError as err:
+        return f"no clear answer: {err}"
+    codes = ShadowAnswer.beside(decided, would).codes
+    return f"{_WORDS[would.verdict]}, by {', '.join(codes)}" if codes else "nothing to say"
+
+
 def document_of(
     bundle: PolicyBundle,
     decided: Decision,
@@ -96,7 +115,7 @@ def document_of(
 ) -> JsonObject:
     """The same as JSON."""
     return {
-        "verdict": verdict_of(decided),
+        "verdict": decided.verdict,
         "response": decided.response,
         "revision": bundle.revision,
         "because": [_traced_document(each) for each in fired],
@@ -123,4 +142,4 @@ def _line_document(line: Line) -> JsonObject:
 
 def exit_code(decided: Decision) -> int:
     """0 permitted, 4 until a person approves, 3 denied."""
-    return {"allow": 0, "ask": 4, "deny": 3}[verdict_of(decided)]
+    return {"allow": 0, "ask": 4, "deny": 3}[decided.verdict]

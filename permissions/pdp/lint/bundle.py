@@ -43,9 +43,10 @@ from permissions.pdp.regorus.engine import Engine
 from permissions.pdp.regorus.errors import EngineError
 from permissions.pdp.regorus.parse import parse
 from permissions.pdp.remembered import recall, remember
+from permissions.pdp.shadow_marks import check_shadow, shadow_paths
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from permissions.model import Digest, JsonObject
     from permissions.pdp.bundle import PolicyBundle
@@ -85,6 +86,7 @@ def check_bundle(bundle: PolicyBundle, *, entrypoint: str = ENTRYPOINT) -> list[
     findings = [
         finding for path, text in bundle.modules.items() for finding in check_text(path, text)
     ]
+    findings += check_shadow(bundle.modules)
     if not findings:
         modules: list[Module] = []
         for path, text in bundle.modules.items():
@@ -96,12 +98,32 @@ def check_bundle(bundle: PolicyBundle, *, entrypoint: str = ENTRYPOINT) -> list[
             names = Names(modules)
             of_language = [*_check_language(modules, names)] or check_compile(modules, names)
             of_contract = _check_contract(modules, names, entrypoint, _tables(bundle))
-            findings = [*of_language, *of_contract]
+            of_shadow = _check_apart(modules, names, shadow_paths(bundle.modules))
+            findings = [*of_language, *of_contract, *of_shadow]
         if not findings:
             findings = [*_compile(bundle.modules, bundle)]
     return sorted(
         set(findings), key=lambda f: (f.path, f.position.line, f.position.column, f.code)
     )
+
+
+def _check_apart(
+    modules: Sequence[Module], names: Names, hidden: Collection[str]
+) -> Iterator[Finding]:
+    """What is in force may not read what is in the shadow: it decides without it."""
+    packages = {("data", *module.package) for module in modules if module.path in hidden}
+    apart = {*hidden, "joined/joined.rego"}  # which joins whatever is there
+    for module in modules if hidden else ():
+        for rule in module.rules if module.path not in apart else ():
+            read = names.references(module, rule)
+            if any(path[: len(package)] == package for path in read for package in packages):
+                yield Finding(
+                    module.path,
+                    rule.position,
+                    "bundle.shadow",
+                    "it reads a package in the shadow, and decides without it",
+                    "put this one into the shadow, too, or that one in force",
+                )
 
 
 def _tables(bundle: PolicyBundle) -> JsonObject:
