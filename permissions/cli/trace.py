@@ -17,6 +17,7 @@ import typer
 from permissions.cli import trace_questions, trace_text
 from permissions.cli.program import noun
 from permissions.cli.trace_export import export
+from permissions.cli.trace_pack import pack
 from permissions.cli.trace_replay import replayed
 from permissions.cli.trace_source import TraceSource, followed_by, remember
 from permissions.cli.trace_verified import verified
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 app = noun("Read, verify and replay what was recorded.")
 app.command()(export)
+app.command()(pack)
 
 EXIT_NO, EXIT_INTEGRITY = 1, 5
 

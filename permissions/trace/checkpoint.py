@@ -117,9 +117,18 @@ def open_checkpoint(note: str, key: PublicKey) -> Checkpoint:
     Raises:
         TraceIntegrityError: it is not a checkpoint, or not signed by this key.
     """
+    return signature_of(note, key)[0]
+
+
+def signature_of(note: str, key: PublicKey) -> tuple[Checkpoint, bytes]:
+    """A note that `key` must have signed, and the 64 bytes of that signature over its text.
+
+    Raises:
+        TraceIntegrityError: it is not a checkpoint, or not signed by this key.
+    """
     checkpoint, signatures = _parse(note)
     hint = key_hint(checkpoint.origin, key)
-    found = False
+    found: bytes | None = None
     for name, raw in signatures:
         if name != checkpoint.origin or raw[:_HINT_BYTES] != hint:
             continue
@@ -127,10 +136,10 @@ def open_checkpoint(note: str, key: PublicKey) -> Checkpoint:
             key.verify(raw[_HINT_BYTES:], checkpoint.text().encode())
         except SigningError as err:
             raise TraceIntegrityError("the signature of a checkpoint does not verify") from err
-        found = True
-    if not found:
+        found = raw[_HINT_BYTES:]
+    if found is None:
         raise TraceIntegrityError(f"a checkpoint is not signed by key {key.keyid[:16]}")
-    return checkpoint
+    return checkpoint, found
 
 
 def _parse(note: str) -> tuple[Checkpoint, list[tuple[str, bytes]]]:

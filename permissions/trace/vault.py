@@ -193,6 +193,14 @@ class VaultReader:
             VaultKeyError: its key is wrapped by a key-encryption key that is not at hand.
             TraceError: its key is not in the keys file any more.
         """
+        box, key = self._box(line, run)
+        return box.open(key, bound_to(origin, run, path))
+
+    def content_key(self, line: bytes, *, run: str) -> bytes:
+        """The key of this content alone, to disclose it by; raises as `open` does."""
+        return self._box(line, run)[1]
+
+    def _box(self, line: bytes, run: str) -> tuple[Box, bytes]:
         try:
             raw = codec.parse(line, limit=MAX_SEALED_LINE)["content"]
             box = Box.parse(base64.b64decode(raw, validate=True))
@@ -200,7 +208,7 @@ class VaultReader:
             raise TraceIntegrityError("a sealed content is malformed") from err
         for key in self._keys_of(run):
             if box.is_of(content_key := key.content_key(box.nonce)):
-                return box.open(content_key, bound_to(origin, run, path))
+                return box, content_key
         self._require_own(run)
         raise TraceError(f"the key of a sealed content of run {run[:80]!r} is not there")
 

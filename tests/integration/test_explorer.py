@@ -77,6 +77,7 @@ def test_letters_that_hide_or_turn_text_round_are_written_out(
     assert not {"\u202e", "\u2066", "\u200b", "\x1b"} & set(seen)
 
 
+@pytest.mark.slow
 def test_a_policy_stops_what_the_page_itself_would_be_made_to_do(
     page: Page, hostile: Path
 ) -> None:
@@ -113,6 +114,7 @@ def test_it_works_by_keyboard(page: Page, runs: Path) -> None:
     assert page.js("document.activeElement.id") == "detail"
 
 
+@pytest.mark.slow
 def test_enter_looks_inside_of_contents(page: Page, hostile: Path) -> None:
     page.open(hostile)
     page.press("/")
@@ -123,6 +125,7 @@ def test_enter_looks_inside_of_contents(page: Page, hostile: Path) -> None:
     assert page.js("document.getElementById('found').textContent") == "1 of 12 inside"
 
 
+@pytest.mark.slow
 def test_two_runs_are_compared(page: Page, runs: Path) -> None:
     page.open(runs)
     page.press("3")
@@ -131,6 +134,7 @@ def test_two_runs_are_compared(page: Page, runs: Path) -> None:
     assert page.js("document.querySelectorAll('.versus .differs, .versus .alone').length") == 0
 
 
+@pytest.mark.slow
 def test_each_row_has_a_badge_that_needs_no_colour(page: Page, runs: Path) -> None:
     page.open(runs)
 
@@ -140,6 +144,7 @@ def test_each_row_has_a_badge_that_needs_no_colour(page: Page, runs: Path) -> No
     )
 
 
+@pytest.mark.slow
 def test_it_prints(page: Page, runs: Path) -> None:
     page.open(runs)
 
