@@ -18,7 +18,12 @@ Effect = Literal["read", "write", "send", "execute", "irreversible"]
 Impact = Literal["low", "medium", "high", "critical"]
 Isolation = Literal["none", "process", "container", "kernel"]
 """Boundaries in rising order; see `stronger_isolation`."""
-Evidence = Literal["buffered", "durable"]
+Evidence = Literal["buffered", "written", "start-durable", "durable"]
+"""What has to be on record, and where, before a tool runs and before its result is given away:
+`buffered` nothing (all of it follows within 50 ms), `written` both in the kernel, `start-durable`
+the start on disk, `durable` both on disk."""
+Barrier = Literal["buffered", "written", "durable"]
+"""What one append to the record waits for: nothing, the kernel, the disk."""
 Trust = Literal["trusted", "untrusted"]
 WorkspaceUse = Literal["copy", "overlay"]
 """How a sandboxed tool meets its workspace: by copies of the files its arguments name, or by a
@@ -30,3 +35,34 @@ ISOLATION_ORDER: tuple[Isolation, ...] = ("none", "process", "container", "kerne
 def stronger_isolation(one: Isolation, other: Isolation) -> Isolation:
     """The stronger of two boundaries, so that two demands can only add up."""
     return max(one, other, key=ISOLATION_ORDER.index)
+
+
+_BARRIERS: dict[Evidence, tuple[Barrier, Barrier]] = {
+    "buffered": ("buffered", "buffered"),
+    "written": ("written", "written"),
+    "start-durable": ("durable", "buffered"),
+    "durable": ("durable", "durable"),
+}
+_BARRIER_ORDER: tuple[Barrier, ...] = ("buffered", "written", "durable")
+
+
+def barrier_before(level: Evidence) -> Barrier:
+    """What the record waits for before something with an effect is done."""
+    return _BARRIERS[level][0]
+
+
+def barrier_after(level: Evidence) -> Barrier:
+    """What the record waits for before it is told what came of it."""
+    return _BARRIERS[level][1]
+
+
+def stronger_evidence(one: Evidence, other: Evidence) -> Evidence:
+    """The weakest level that gives what both give: of `written` and `start-durable`, `durable`."""
+    rank = _BARRIER_ORDER.index
+    asked = [_BARRIERS[one], _BARRIERS[other]]
+    wanted = tuple(max(barriers, key=rank) for barriers in zip(*asked, strict=True))
+    return next(
+        level
+        for level, given in _BARRIERS.items()
+        if all(rank(g) >= rank(w) for g, w in zip(given, wanted, strict=True))
+    )

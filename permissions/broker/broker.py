@@ -76,7 +76,7 @@ from permissions.model import Completed, Denial
 from permissions.obligations.budget import Exhausted
 from permissions.obligations.obligations import prepare
 from permissions.reasons import Code, reason, shown
-from permissions.vocabulary import ISOLATION_ORDER
+from permissions.vocabulary import ISOLATION_ORDER, barrier_after, barrier_before
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -423,7 +423,7 @@ class PermissionBroker:
             await begin(parts, admission)
             admission.started = parts.clock()
             attempt.record.note(entries.start(admission))
-            await attempt.record.flush(admission.terms.evidence)
+            await attempt.record.flush(barrier_before(admission.terms.evidence))
         except BaseException:
             with anyio.CancelScope(shield=True):
                 session.release_step(attempt.id)
@@ -457,7 +457,7 @@ class PermissionBroker:
             attempt.session.lost.discard(attempt.call.tool)  # told, and told once
         attempt.record.note(entries.denied(attempt, denial, refusal.votes))
         try:
-            await attempt.record.flush(attempt.parts.evidence)
+            await attempt.record.flush(barrier_after(attempt.parts.evidence))
         except Exception as err:  # noqa: BLE001 - whatever fails, it stays a denial
             # A trace that failed fails for every call; that is said once.
             say = _log.debug if self._said_unrecorded else _log.error
@@ -518,7 +518,7 @@ class PermissionBroker:
         """
         record = admission.attempt.record
         record.note(entries.gap(admission))
-        await record.flush(admission.terms.evidence)
+        await record.flush(barrier_after(admission.terms.evidence))
         with recording():
             if admission.reserved is not None:
                 budgets = admission.session.budgets
@@ -538,7 +538,7 @@ class PermissionBroker:
             duration_us=parts.clock() - admission.started,
         )
         record.note(entry)
-        index = await record.flush(admission.terms.evidence)
+        index = await record.flush(barrier_after(admission.terms.evidence))
         session.settle(
             admission.id,
             admission.definition,

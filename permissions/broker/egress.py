@@ -26,6 +26,7 @@ from permissions.obligations.obligations import (
     prepare_late,
 )
 from permissions.reasons import Code, reason
+from permissions.vocabulary import barrier_before
 
 if TYPE_CHECKING:
     from permissions.broker.call import Attempt
@@ -90,7 +91,7 @@ class CallConnections:
             self._parts, self._attempt, question, connection=number
         )
         code, evidence = _unfulfilled(decided, self._evidence)
-        await self._attempt.record.flush(evidence)
+        await self._attempt.record.flush(barrier_before(evidence))
         if not decided.permitted:
             code = decided.reasons[0].code
         return ConnectionAnswer(permitted=code is None, code=code or PERMITTED, number=number)

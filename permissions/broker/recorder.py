@@ -20,8 +20,8 @@ from permissions.errors import TraceWriteError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from permissions.model import Evidence
     from permissions.trace.entry import TraceEntry, TraceLog
+    from permissions.vocabulary import Barrier
 
 RECORDING_SECONDS = 8.0
 """How long one record may take. A sandbox waits 10 s for the answer about a connection, which
@@ -39,7 +39,7 @@ class Recorder:
         """Keeps entries for the next `flush`."""
         self._noted += entries
 
-    async def flush(self, evidence: Evidence) -> int:
+    async def flush(self, barrier: Barrier) -> int:
         """Records what is noted; gives the index of the last entry.
 
         Raises:
@@ -50,7 +50,7 @@ class Recorder:
         entries, self._noted = self._noted, []
         with recording():
             try:
-                receipt = await self._trace.append(entries, evidence=evidence)
+                receipt = await self._trace.append(entries, barrier=barrier)
             except Exception:
                 refused = [entry for entry in entries if entry.type != "start"]
                 self._noted = refused + self._noted

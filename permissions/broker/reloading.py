@@ -76,7 +76,7 @@ async def reload(
     except BrokerError as err:
         _log.warning("policies_refused", by=by, fault=str(err))
         await before.trace.append(
-            [entries.policies_refused(before, err, by)], evidence="durable"
+            [entries.policies_refused(before, err, by)], barrier="durable"
         )
         raise
     done = Reloaded(before.pdp.revision, parts.pdp.revision)
@@ -85,7 +85,7 @@ async def reload(
         return done
     try:
         entry = entries.policies(parts, before=done.before, by=by)
-        await before.trace.append([entry], evidence="durable")
+        await before.trace.append([entry], barrier="durable")
     except BaseException:
         with anyio.CancelScope(shield=True):
             await source.dropped(parts)

@@ -196,7 +196,7 @@ async def _play(
                     await broker.call(session, read)
                 ends.append(await _write(broker, session, tool, args))
     broker.trace.entries.clear()
-    broker.trace.evidence.clear()
+    broker.trace.barriers.clear()
     return ends
 
 

@@ -126,7 +126,7 @@ class Stage:
         episode, ran = Episode(), []
         chance = random.Random(seed)  # noqa: S311 - people's carelessness, no secret
         self.broker.trace.entries.clear()
-        self.broker.trace.evidence.clear()
+        self.broker.trace.barriers.clear()
         options: dict[str, Any] = {"user": "user", "agent": "agent", "prompt": prompt}
         try:
             async with open_session(self.broker, plan=plan, **options) as session:

@@ -16,7 +16,7 @@ from permissions.obligations.obligations import (
     ObligationUnknownError,
     prepare,
 )
-from permissions.vocabulary import ISOLATION_ORDER
+from permissions.vocabulary import ISOLATION_ORDER, stronger_evidence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,7 @@ def _obligations(before: Decision, after: Decision) -> Iterator[tuple[str, bool]
     if new.profile != old.profile:
         yield "sandbox profile", new.profile is None
     if new.evidence != old.evidence:
-        yield "evidence", new.evidence == "buffered"
+        yield "evidence", stronger_evidence(old.evidence, new.evidence) != new.evidence
     if set(new.redact) != set(old.redact):
         yield "redact", not set(new.redact) >= set(old.redact)
     if new.labels != old.labels:

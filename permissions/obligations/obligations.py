@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from permissions.errors import BrokerError
-from permissions.vocabulary import Evidence, Isolation, stronger_isolation
+from permissions.vocabulary import (
+    Evidence,
+    Isolation,
+    stronger_evidence,
+    stronger_isolation,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -119,7 +124,7 @@ def prepare(
             case _Redact() as asked:
                 redact.extend(asked.fields)
             case _Evidence() as asked:
-                evidence = "durable" if "durable" in {evidence, asked.level} else "buffered"
+                evidence = stronger_evidence(evidence, asked.level)
             case _Label() as asked:
                 labels.update(asked.add)
             case _Budget() as asked:

@@ -23,6 +23,7 @@ from pydantic_settings import (
 from permissions.errors import ConfigError
 from permissions.setup.settings_file import settings_file
 from permissions.setup.trust import TrustList
+from permissions.vocabulary import Evidence  # noqa: TC001 - read at run time
 
 if TYPE_CHECKING:
     from permissions.setup.settings_file import SettingsFile
@@ -110,7 +111,7 @@ class TraceConfig(_Section):
         " (`example.com/payments`), the same for good; `wardline/` and a random id if empty."
         " No two logs of one key may share it.",
     )
-    evidence: Literal["buffered", "durable"] = Field(
+    evidence: Evidence = Field(
         default="durable",
         description="Weakest evidence level; a policy may ask for more, never for less.",
     )

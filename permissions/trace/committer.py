@@ -2,7 +2,8 @@
 
 While one batch is being synced the next one gathers. A batch is written as: entries with
 their sealed contents, then the checkpoint over them, then one `fdatasync`; only then does
-`durable` grow. After any failure nothing more is admitted; when the disk is full, the reserve
+`durable` grow. What the kernel has by then is `written`: it survives the death of this process,
+though not of the machine. At most one batch is in that state. After any failure nothing more is admitted; when the disk is full, the reserve
 takes a last `log.close` that says so.
 """
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from permissions.trace.snapshot import OpenCalls
     from permissions.trace.store import Store
     from permissions.trace.vault import Vault
+    from permissions.vocabulary import Barrier
 
 LINGER_SECONDS = 0.05
 GATHER_SECONDS = 0.001
@@ -52,7 +54,9 @@ class _Batch:
     entries: list[TraceEntry] = field(default_factory=list)
     size: int = 0
     waiting: int = 0
-    """Callers who wait for this batch to be durable."""
+    """Callers who wait for this batch."""
+    early: bool = False
+    """Whether one of them goes on as soon as it is written."""
     deadline: float = 0.0
 
 
@@ -87,7 +91,7 @@ class Committer:
         self._gather = 1
         self._closing = False
         self._owner = os.getpid()
-        self.durable = frontier.size
+        self.durable = self.written = frontier.size
         self.checkpoint: str | None = None
         """The last signed checkpoint that is durable, of those this writer made."""
         self.failure: str | None = None
@@ -109,8 +113,14 @@ class Committer:
         """How many entries are settled: durable, or all once nothing more will become so."""
         return float("inf") if self.failure is not None else self.durable
 
-    def submit(self, entries: Sequence[TraceEntry], *, urgent: bool) -> Receipt:
-        """Queues entries to be committed together, at once or within `LINGER_SECONDS`.
+    def position_written(self) -> float:
+        """How many entries the kernel has, or all once it will get no more."""
+        return float("inf") if self.failure is not None else self.written
+
+    def submit(self, entries: Sequence[TraceEntry], *, barrier: Barrier) -> Receipt:
+        """Queues entries to be committed together: within `LINGER_SECONDS`, or at once.
+
+        At once where the caller waits for them; it does so itself, for `durable` or `written`.
 
         Raises:
             TraceWriteError: an entry lies outside the format, or the log is closed or failed.
@@ -139,7 +149,8 @@ class Committer:
                 pending.size += len(one.lines)
             pending.entries += entries
             self._next += len(encoded)
-            if urgent:
+            if barrier != "buffered":
+                pending.early |= barrier == "written"
                 pending.waiting += 1
                 if pending.waiting == 1:
                     pending.deadline = time.monotonic() + GATHER_SECONDS
@@ -211,7 +222,11 @@ class Committer:
             if keys:
                 self._store.write_keys(keys)
             batch.lines.append(checkpoint_line(note))
-            self._store.write(b"".join(batch.lines), first=self._frontier.size)
+            self._store.put(b"".join(batch.lines), first=self._frontier.size)
+            if batch.early:
+                self.written = tree.size
+                self._on_progress()
+            self._store.sync()
         except StoreFullError as err:
             self._fail(str(err))
             self._write_last_words(str(err))
@@ -225,7 +240,7 @@ class Committer:
                 self._open_calls.take(entry, first + offset)
             self._frontier = tree
             self.checkpoint = note
-            self.durable = tree.size
+            self.durable = self.written = tree.size
         self._on_progress()
         if self.failure is None and self.durable - self._kept >= ENTRIES_BETWEEN:
             self._keep_snapshot()

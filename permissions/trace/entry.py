@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from permissions.model import Evidence, JsonObject
+    from permissions.model import JsonObject
+    from permissions.vocabulary import Barrier
 
 EntryType = Literal[
     "log.open",
@@ -78,11 +79,12 @@ class Receipt:
 class TraceLog(Protocol):
     """Where the broker records. The writer adds time, index and commitments by itself."""
 
-    async def append(self, entries: Sequence[TraceEntry], *, evidence: Evidence) -> Receipt:
+    async def append(self, entries: Sequence[TraceEntry], *, barrier: Barrier) -> Receipt:
         """Appends entries together, in order.
 
-        With evidence `durable` it returns only when they and a signed checkpoint over them
-        are on stable storage; with `buffered` when they are handed to the writer, which makes
+        With the barrier `durable` it returns only when they and a signed checkpoint over them
+        are on stable storage; with `written` when the kernel has them, so that they outlive
+        this process, though not a machine that loses power; with `buffered` when they are handed to the writer, which makes
         them durable soon after. Entries of one append are never torn apart by recovery.
 
         Raises:

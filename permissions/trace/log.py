@@ -1,8 +1,9 @@
 """The signed log: what the broker appends to.
 
 A call to `append` with evidence `durable` returns after its entries and a signed checkpoint
-over them were synced; many callers share one sync. With `buffered` it returns at once, and
-the sync follows within 50 ms, or at `close`.
+over them were synced; many callers share one sync. With `written` it returns as soon as the
+kernel has them, and the sync follows at once: the next record waits for it. With `buffered` it
+returns at once, and the sync follows within 50 ms, or at `close`.
 
 Cancelling `append` does not take its entries back: they were handed over, and they are
 committed. A full queue makes callers wait; nothing is ever dropped.
@@ -36,11 +37,12 @@ from permissions.trace.wakeup import Wakeup
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from permissions.model import Evidence, JsonObject
+    from permissions.model import JsonObject
     from permissions.signing.keys import Signer
     from permissions.trace.entry import Receipt
     from permissions.trace.merkle import Frontier
     from permissions.trace.own_checkpoint import CheckpointMemory
+    from permissions.vocabulary import Barrier
 
 DISK_SECONDS = 30.0
 """A disk that takes longer than this hangs. The record may still reach it later on."""
@@ -73,7 +75,9 @@ class SignedLog:
         self._kept: str | None = None
         self._kept_at = float("-inf")
         self._disk_seconds = disk_seconds
-        self._wakeup_of_loop: WeakKeyDictionary[object, Wakeup] = WeakKeyDictionary()
+        self._wakeup_of_loop: WeakKeyDictionary[object, dict[Barrier, Wakeup]] = (
+            WeakKeyDictionary()
+        )
         self._wakeups: tuple[Wakeup, ...] = ()
         self._committer = start(self._notify)
 
@@ -82,7 +86,7 @@ class SignedLog:
         """How many entries are on stable storage, under a signed checkpoint."""
         return self._committer.durable
 
-    async def append(self, entries: Sequence[TraceEntry], *, evidence: Evidence) -> Receipt:
+    async def append(self, entries: Sequence[TraceEntry], *, barrier: Barrier) -> Receipt:
         """Appends entries together, in order (see `entry.TraceLog`).
 
         Raises:
@@ -94,8 +98,10 @@ class SignedLog:
         committer = self._committer
         while committer.is_full:
             await self._settled(committer.next_index)
-        receipt = committer.submit(entries, urgent=evidence == "durable")
-        if evidence == "durable":
+        receipt = committer.submit(entries, barrier=barrier)
+        if barrier == "written":
+            await self._settled(receipt.first + receipt.count, "written")
+        elif barrier == "durable":
             await self._settled(receipt.first + receipt.count)
             if time.monotonic() - self._kept_at > KEEP_SECONDS:
                 await self.keep_checkpoint()
@@ -122,22 +128,26 @@ class SignedLog:
         """Commits what is queued, then `log.close`. Blocks; safe to call twice."""
         self._committer.close(reason, patience=self._disk_seconds)
 
-    async def _settled(self, size: int) -> None:
+    async def _settled(self, size: int, barrier: Barrier = "durable") -> None:
         committer = self._committer
-        if committer.position() < size:
+        is_early = barrier == "written"
+        position = committer.position_written if is_early else committer.position
+        if position() < size:
             with anyio.move_on_after(self._disk_seconds):
-                await self._own_wakeup().wait(size)
-        if committer.durable < size:
+                await self._own_wakeup(barrier, position).wait(size)
+        if (committer.written if is_early else committer.durable) < size:
             late = f"the disk did not take the record within {self._disk_seconds} seconds"
             raise TraceWriteError(committer.failure or late)
 
-    def _own_wakeup(self) -> Wakeup:
-        loop = current_token().native_token
-        wakeup = self._wakeup_of_loop.get(loop)
+    def _own_wakeup(self, barrier: Barrier, position: Callable[[], float]) -> Wakeup:
+        own = self._wakeup_of_loop.setdefault(current_token().native_token, {})
+        wakeup = own.get(barrier)
         if wakeup is None:
-            wakeup = self._wakeup_of_loop[loop] = Wakeup(self._committer.position)
+            wakeup = own[barrier] = Wakeup(position)
             # Replaced, never changed: the committing thread walks over it.
-            self._wakeups = tuple(self._wakeup_of_loop.values())
+            self._wakeups = tuple(
+                each for found in self._wakeup_of_loop.values() for each in found.values()
+            )
         return wakeup
 
     def _notify(self) -> None:
@@ -241,7 +251,7 @@ async def open_log(
     try:
         first.append(TraceEntry("config", run="", body=config))
         for at in range(0, len(first), _FIRST_ENTRIES):
-            await log.append(first[at : at + _FIRST_ENTRIES], evidence="durable")
+            await log.append(first[at : at + _FIRST_ENTRIES], barrier="durable")
         yield log
     finally:
         with anyio.CancelScope(shield=True):

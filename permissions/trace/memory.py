@@ -17,8 +17,8 @@ from permissions.trace.vault import Vault
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from permissions.model import Evidence
     from permissions.trace.entry import TraceEntry
+    from permissions.vocabulary import Barrier
 
 _NOT_SECRET = bytes(32)
 
@@ -29,12 +29,12 @@ class MemoryTrace:
     def __init__(self, *, clock: Callable[[], int] = lambda: 0) -> None:
         self.entries: list[TraceEntry] = []
         """What was recorded, in order."""
-        self.evidence: list[Evidence] = []
-        """The evidence level each of them was recorded with."""
+        self.barriers: list[Barrier] = []
+        """What the append of each of them had to wait for."""
         self._encoder = EntryEncoder(origin="memory", vault=Vault(_NOT_SECRET), clock=clock)
         self._failure: str | None = None
 
-    async def append(self, entries: Sequence[TraceEntry], *, evidence: Evidence) -> Receipt:
+    async def append(self, entries: Sequence[TraceEntry], *, barrier: Barrier) -> Receipt:
         """Appends entries together, in order (see `entry.TraceLog`).
 
         Raises:
@@ -53,7 +53,7 @@ class MemoryTrace:
         self.entries.extend(
             replace(each, body={**each.body, **self._encoder.tags(each)}) for each in entries
         )
-        self.evidence.extend([evidence] * len(entries))
+        self.barriers.extend([barrier] * len(entries))
         return Receipt(first, len(entries))
 
     def fail(self, reason: str) -> None:

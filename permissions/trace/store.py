@@ -117,7 +117,7 @@ class Store:
         self._directory = directory = directory.absolute()
         self._segment = self._keys = -1
         self._path = directory
-        self._end = self._filled = self._keys_end = 0
+        self._end = self._put_end = self._filled = self._keys_end = 0
         try:
             make_folder(directory)
             self._lock = _open(directory / LOCK_FILE)
@@ -156,12 +156,15 @@ class Store:
         """The open segment, and where the data in it ends."""
         return self._path, self._end
 
-    def write(self, data: bytes, *, first: int) -> None:
-        """Makes `data` durable at the end; `first` is the index of the first entry in it.
+    def put(self, data: bytes, *, first: int) -> None:
+        """Hands `data` to the kernel; `first` is the index of the first entry in it.
+
+        From here on it survives the death of this process, and is yet to be made durable by
+        `sync`, before which no more may be put.
 
         Raises:
             StoreFullError: no room; nothing was written.
-            TraceWriteError: a write or a sync failed; the store must be abandoned.
+            TraceWriteError: a write failed; the store must be abandoned.
         """
         try:
             if self._end >= SEGMENT_BYTES:
@@ -184,6 +187,7 @@ class Store:
         if self._end + len(data) > self._filled:
             raise TraceWriteError("nothing is left of the reserve")
         self._put(data)
+        self.sync()
 
     def write_keys(self, lines: bytes) -> None:
         """Makes lines of the vault's keys file durable.
@@ -219,6 +223,19 @@ class Store:
                 pass  # the data was synced before it was promised; zeros may stay behind
         self._segment = self._keys = self._lock = -1
 
+    def sync(self) -> None:
+        """Makes what was put durable.
+
+        Raises:
+            TraceWriteError: it is not; the store must be abandoned.
+        """
+        try:
+            os.fdatasync(self._segment)
+        except OSError as err:
+            raise TraceWriteError(f"the record could not be made durable: {err}") from err
+        self._require_in_place()
+        self._end = self._put_end
+
     def _put(self, data: bytes) -> None:
         view = memoryview(data)
         end = self._end
@@ -226,11 +243,9 @@ class Store:
             while view:
                 written = os.pwrite(self._segment, view, end)
                 view, end = view[written:], end + written
-            os.fdatasync(self._segment)
         except OSError as err:
-            raise TraceWriteError(f"the record could not be made durable: {err}") from err
-        self._require_in_place()
-        self._end = end
+            raise TraceWriteError(f"the record could not be written: {err}") from err
+        self._put_end = end
 
     def _require_in_place(self) -> None:
         try:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import tempfile
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
-from callers import cases
+from callers import Evidence, cases
 from measure import main
 from work import WORKSPACE
 
@@ -36,7 +36,7 @@ async def read_file(path: Annotated[str, PathArg("read")], host: str | None = No
 
 @asynccontextmanager
 async def governed(
-    *, evidence: Literal["buffered", "durable"], policies: Path | None
+    *, evidence: Evidence, policies: Path | None
 ) -> AsyncIterator[Callable[[int], Awaitable[bool]]]:
     """A call through a broker whose state is on this disk."""
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:

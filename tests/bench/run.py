@@ -107,6 +107,12 @@ WORKS = (
             Case("toolkit 5 `govern()`: unsigned, in memory", "toolkit", "governed"),
             *_with_before("`buffered`: signed", "buffered"),
             *_with_before("`durable`: signed, on disk before and after", "durable"),
+            Case(
+                "Wardline, `written`: signed, in the kernel before and after",
+                "calls",
+                "written",
+            ),
+            Case("Wardline, `start-durable`: signed, on disk before", "calls", "start-durable"),
             *_with_before("`buffered`, the shipped policies", "shipped-buffered"),
             *_with_before("`durable`, the shipped policies", "shipped-durable"),
         ),
@@ -155,6 +161,7 @@ WORKS = (
         "A broker opened on an empty folder, and `wardline --version`",
         (
             *reversed(_with_before("opened, the shipped policies", "open")),
+            *_with_before("opened first thing in a new process", "open-new"),
             Case(f"{BEFORE}: `--version`", "before", "cli"),
             Case("Wardline, `--version`", "decisions", "cli"),
         ),

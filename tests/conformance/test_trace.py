@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from permissions.trace.entry import TraceLog
+    from permissions.vocabulary import Barrier
 
 pytestmark = pytest.mark.both_backends
 
@@ -85,9 +86,9 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Opened
 
 async def test_entries_keep_their_order(world: Callable[[], Opened]):
     async with world() as here:
-        await here.log.append([run_start("r")], evidence="durable")
-        await here.log.append(before("r", "c"), evidence="durable")
-        await here.log.append([outcome("r", "c")], evidence="durable")
+        await here.log.append([run_start("r")], barrier="durable")
+        await here.log.append(before("r", "c"), barrier="durable")
+        await here.log.append([outcome("r", "c")], barrier="durable")
 
         assert here.recorded() == [
             ("run.start", None),
@@ -100,9 +101,9 @@ async def test_entries_keep_their_order(world: Callable[[], Opened]):
 
 async def test_receipt_says_where_the_entries_stand(world: Callable[[], Opened]):
     async with world() as here:
-        first = await here.log.append([run_start("r")], evidence="durable")
-        second = await here.log.append(before("r", "c"), evidence="durable")
-        third = await here.log.append([outcome("r", "c")], evidence="buffered")
+        first = await here.log.append([run_start("r")], barrier="durable")
+        second = await here.log.append(before("r", "c"), barrier="durable")
+        third = await here.log.append([outcome("r", "c")], barrier="buffered")
 
     assert (first.count, second.count, third.count) == (1, 3, 1)
     assert second.first == first.first + 1
@@ -115,13 +116,13 @@ async def test_entries_of_one_append_stay_together(world: Callable[[], Opened]):
         async with anyio.create_task_group() as group:
             for number in range(40):
                 entries = before("r", f"c{number}")
-                evidence = "durable" if number % 2 else "buffered"
+                barrier = ("buffered", "written", "durable")[number % 3]
 
-                async def append(entries: Any = entries, evidence: Any = evidence) -> None:
-                    await here.log.append(entries, evidence=evidence)
+                async def append(entries: Any = entries, barrier: Any = barrier) -> None:
+                    await here.log.append(entries, barrier=barrier)
 
                 group.start_soon(append)
-        await here.log.append([run_start("last")], evidence="durable")
+        await here.log.append([run_start("last")], barrier="durable")
         found = here.recorded()[:-1]
 
     assert len(found) == 120
@@ -130,23 +131,26 @@ async def test_entries_of_one_append_stay_together(world: Callable[[], Opened]):
         assert len({call for _, call in found[at : at + 3]}) == 1
 
 
-async def test_durable_means_readable_at_once(world: Callable[[], Opened]):
+@pytest.mark.parametrize("barrier", ["written", "durable"])
+async def test_what_is_waited_for_is_readable_at_once(
+    world: Callable[[], Opened], barrier: Barrier
+):
     async with world() as here:
         for number in range(5):
-            await here.log.append([outcome("r", f"c{number}")], evidence="durable")
+            await here.log.append([outcome("r", f"c{number}")], barrier=barrier)
             assert here.recorded()[-1] == ("outcome", f"c{number}")
 
 
 async def test_after_a_failure_nothing_is_admitted(world: Callable[[], Opened]):
     async with world() as here:
-        await here.log.append([run_start("r")], evidence="durable")
+        await here.log.append([run_start("r")], barrier="durable")
         here.fail()
 
-        for evidence in ("durable", "buffered", "durable"):
+        for barrier in ("durable", "buffered", "written", "durable"):
             with pytest.raises(TraceWriteError):
-                await here.log.append(before("r", "c"), evidence="durable")
+                await here.log.append(before("r", "c"), barrier="durable")
             with pytest.raises(TraceWriteError):
-                await here.log.append(before("r", "c"), evidence=evidence)  # type: ignore[arg-type]
+                await here.log.append(before("r", "c"), barrier=barrier)  # type: ignore[arg-type]
 
         assert here.recorded() == [("run.start", None)]
 
@@ -192,8 +196,8 @@ async def test_what_lies_outside_the_format_is_refused(
     """All of the append, and nothing after it suffers."""
     async with world() as here:
         with pytest.raises(TraceWriteError, match="cannot be recorded"):
-            await here.log.append([run_start("r"), case.entry], evidence="durable")
-        await here.log.append([outcome("r", "c")], evidence="durable")
+            await here.log.append([run_start("r"), case.entry], barrier="durable")
+        await here.log.append([outcome("r", "c")], barrier="durable")
 
         assert here.recorded() == [("outcome", "c")]
 
@@ -201,4 +205,4 @@ async def test_what_lies_outside_the_format_is_refused(
 async def test_an_empty_append_is_refused(world: Callable[[], Opened]):
     async with world() as here:
         with pytest.raises(TraceWriteError):
-            await here.log.append([], evidence="durable")
+            await here.log.append([], barrier="durable")

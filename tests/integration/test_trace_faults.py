@@ -42,15 +42,15 @@ async def caller(log, worker, generation):
     number = 0
     while True:
         call = f"{generation}-{worker}-{number}"
-        receipt = await log.append(before("run", call), evidence="durable")
+        receipt = await log.append(before("run", call), barrier="durable")
         sys.stdout.write(f"{receipt.first} {call}\\n")
         sys.stdout.flush()
-        await log.append([outcome("run", call)], evidence="buffered")
+        await log.append([outcome("run", call)], barrier="buffered")
         number += 1
 
 async def main(directory, generation):
     async with open_log(directory, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG) as log:
-        await log.append([run_start("run")], evidence="durable")
+        await log.append([run_start("run")], barrier="durable")
         async with anyio.create_task_group() as group:
             for worker in range(8):
                 group.start_soon(caller, log, worker, generation)
@@ -125,11 +125,11 @@ async def test_a_full_disk_closes_the_log_and_says_so(small_disk: Path):
     """Nothing acknowledged is lost, nothing more is admitted, verification still works."""
     directory = small_disk / "trace"
     async with open_log(directory, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG) as log:
-        await log.append([run_start("run")], evidence="durable")
+        await log.append([run_start("run")], barrier="durable")
         acknowledged, failure = await _append_until_it_fails(log)
-        for evidence in ("durable", "buffered"):
+        for barrier in ("durable", "written", "buffered"):
             with pytest.raises(TraceWriteError, match="admits nothing more"):
-                await log.append(before("run", "late"), evidence=evidence)  # type: ignore[arg-type]
+                await log.append(before("run", "late"), barrier=barrier)  # type: ignore[arg-type]
 
     report = verified(directory)
     entries = list(read_entries(directory))
@@ -159,7 +159,7 @@ async def _append_until_it_fails(log: SignedLog) -> tuple[int, str]:
     acknowledged = 0
     try:
         while True:
-            await log.append(before("run", f"c{acknowledged}"), evidence="durable")
+            await log.append(before("run", f"c{acknowledged}"), barrier="durable")
             acknowledged += 1
     except TraceWriteError as err:
         return acknowledged, str(err)
@@ -181,11 +181,11 @@ from permissions.trace.log import open_log
 async def main(directory):
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, 1_500_000))
     async with open_log(directory, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG) as log:
-        await log.append([run_start("run")], evidence="durable")
+        await log.append([run_start("run")], barrier="durable")
         number = 0
         try:
             while True:
-                await log.append(before("run", f"c{number}"), evidence="durable")
+                await log.append(before("run", f"c{number}"), barrier="durable")
                 number += 1
         except TraceWriteError as err:
             print(number, err)
@@ -276,7 +276,7 @@ async def test_harm_to_a_file_stops_the_log_that_is_open(
         harm(tmp_path / file)
 
         with pytest.raises(TraceWriteError, match=r"cut by somebody else|are gone"):
-            await log.append([run_start("run-b")], evidence="durable")
+            await log.append([run_start("run-b")], barrier="durable")
 
 
 async def test_a_full_disk_at_the_keys_leaves_no_torn_line(small_disk: Path):
@@ -293,7 +293,7 @@ async def test_a_full_disk_at_the_keys_leaves_no_torn_line(small_disk: Path):
             while True:
                 file.write(bytes(4096))
         with pytest.raises(TraceWriteError, match="No space"):
-            await log.append(before("run-x", "call-x"), evidence="durable")
+            await log.append(before("run-x", "call-x"), barrier="durable")
     assert keys.read_bytes().endswith(b"\n")
     filler.unlink()
 

@@ -120,7 +120,7 @@ async def test_a_call_is_recorded_before_it_runs_and_after() -> None:
     before = ["intent", "decision", "request", "approval", "decision", "start"]
     assert seen == [before]
     assert types_of(broker.trace.entries, call) == [*before, "outcome"]
-    assert set(broker.trace.evidence) == {"durable"}
+    assert set(broker.trace.barriers) == {"durable"}
     assert findings(broker.trace.entries) == []
 
 

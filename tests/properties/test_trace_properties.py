@@ -175,7 +175,7 @@ def test_what_is_recorded_reads_back(rows: list[tuple[dict[str, object], dict[st
             random=seeded(),
         ) as log:
             if entries:
-                await log.append(entries, evidence="durable")
+                await log.append(entries, barrier="durable")
 
     with tempfile.TemporaryDirectory(prefix="trace-") as directory:
         anyio.run(record, Path(directory))

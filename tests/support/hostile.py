@@ -111,10 +111,10 @@ def write_hostile_log(directory: Path) -> None:
             body={"subject": {"id": TEXTS[0]}},
             contents={"prompt": everything},
         )
-        await log.append([start], evidence="buffered")
+        await log.append([start], barrier="buffered")
         for number, text in enumerate(TEXTS):
-            await log.append(call_of(run, f"call-{number}", text), evidence="buffered")
-        await log.append([run_end(run, 0)], evidence="durable")
+            await log.append(call_of(run, f"call-{number}", text), barrier="buffered")
+        await log.append([run_end(run, 0)], barrier="durable")
 
     async def main() -> None:
         async with open_log(

@@ -90,11 +90,11 @@ def outcome(run: str, call: str) -> TraceEntry:
 
 async def record_run(log: SignedLog, run: str, calls: int) -> None:
     """A run of permitted calls, two appends each."""
-    await log.append([run_start(run)], evidence="durable")
+    await log.append([run_start(run)], barrier="durable")
     for number in range(calls):
-        await log.append(before(run, f"{run}-{number}"), evidence="durable")
-        await log.append([outcome(run, f"{run}-{number}")], evidence="durable")
-    await log.append([run_end(run, calls)], evidence="durable")
+        await log.append(before(run, f"{run}-{number}"), barrier="durable")
+        await log.append([outcome(run, f"{run}-{number}")], barrier="durable")
+    await log.append([run_end(run, calls)], barrier="durable")
 
 
 def tree_root(leaves: Sequence[bytes]) -> bytes:
@@ -146,7 +146,7 @@ def write_long_log(directory: Path, *, calls: int, together: int = 500) -> None:
             clock=ticking(),
             random=seeded(),
         ) as log:
-            await log.append([run_start("run-a")], evidence="buffered")
+            await log.append([run_start("run-a")], barrier="buffered")
             for first in range(0, calls, together):
                 entries = [
                     entry
@@ -156,8 +156,8 @@ def write_long_log(directory: Path, *, calls: int, together: int = 500) -> None:
                         outcome("run-a", f"run-a-{number}"),
                     )
                 ]
-                await log.append(entries, evidence="durable")
-            await log.append([run_end("run-a", calls)], evidence="durable")
+                await log.append(entries, barrier="durable")
+            await log.append([run_end("run-a", calls)], barrier="durable")
 
     anyio.run(main)
 

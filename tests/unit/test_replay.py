@@ -152,7 +152,7 @@ async def write(directory: Path, pdp: EmbeddedPdp, amounts: list[int]) -> None:
     """Records a decision about each amount."""
     async with open_log(directory, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG) as log:
         for run in ("run-0", "run-1"):
-            await log.append([run_start(run)], evidence="buffered")
+            await log.append([run_start(run)], barrier="buffered")
         for number, amount in enumerate(amounts):
             document = {"resource": {"properties": {"args": {"amount": amount}}}}
             decided = await pdp.evaluate(document)
@@ -160,7 +160,7 @@ async def write(directory: Path, pdp: EmbeddedPdp, amounts: list[int]) -> None:
                 "intent", f"run-{number % 2}", f"call-{number}", {"tool": "pay"}
             )
             entry = decision(number, decided, document, pdp.revision)
-            await log.append([intent, entry], evidence="durable")
+            await log.append([intent, entry], barrier="durable")
 
 
 async def rows_of(

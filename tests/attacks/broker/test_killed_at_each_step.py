@@ -22,6 +22,7 @@ from permissions.trace.verify import verify_trace
 
 MORTAL = Path(__file__).parents[2] / "support" / "mortal.py"
 ROOT = Path(__file__).parents[3]
+KEPT = ("PATH", "XDG_CACHE_HOME", "XDG_STATE_HOME")
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def mortal(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=150,
         check=False,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+        env={name: os.environ[name] for name in KEPT} | {"PYTHONPATH": str(ROOT)},
     )
 
 

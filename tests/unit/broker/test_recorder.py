@@ -15,7 +15,7 @@ from permissions.trace.entry import Receipt, TraceEntry
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from permissions.model import Evidence
+    from permissions.vocabulary import Barrier
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ class Disk:
         self.goes_on = anyio.Event()
         self.goes_on.set()
 
-    async def append(self, entries: Sequence[TraceEntry], *, evidence: Evidence) -> Receipt:  # noqa: ARG002 - of the port
+    async def append(self, entries: Sequence[TraceEntry], *, barrier: Barrier) -> Receipt:  # noqa: ARG002 - of the port
         self.asked.set()
         await self.goes_on.wait()
         if self.fails:

@@ -77,6 +77,26 @@ CASES = [
         Terms(evidence="durable", reservations=CALLS),
     ),
     Case(
+        "written is more than buffered",
+        terms(("evidence", {"level": "written"}), ("evidence", {"level": "buffered"})),
+        Terms(evidence="written", reservations=CALLS),
+    ),
+    Case(
+        "a durable start is more than buffered",
+        terms(("evidence", {"level": "buffered"}), ("evidence", {"level": "start-durable"})),
+        Terms(evidence="start-durable", reservations=CALLS),
+    ),
+    Case(
+        "an outcome that is written and a start that is durable: durable gives both",
+        terms(("evidence", {"level": "start-durable"}), ("evidence", {"level": "written"})),
+        Terms(evidence="durable", reservations=CALLS),
+    ),
+    Case(
+        "a policy cannot weaken a durable start",
+        terms(("evidence", {"level": "buffered"}), evidence="start-durable"),
+        Terms(evidence="start-durable", reservations=CALLS),
+    ),
+    Case(
         "a policy cannot weaken the evidence",
         terms(("evidence", {"level": "buffered"}), evidence="durable"),
         Terms(evidence="durable", reservations=CALLS),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import threading
@@ -56,9 +57,53 @@ async def test_many_callers_share_a_checkpoint(tmp_path: Path):
 
 
 @pytest.mark.both_backends
+async def test_written_waits_for_the_kernel_and_not_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    sync, goes_on = os.fdatasync, threading.Event()
+
+    def slow(descriptor: int) -> None:
+        goes_on.wait()
+        sync(descriptor)
+
+    async with open_log(tmp_path, **OPTIONS) as log:
+        before_it = log.durable
+        monkeypatch.setattr(os, "fdatasync", slow)
+        try:
+            await log.append([run_start("r")], barrier="written")
+            assert log.durable == before_it
+            assert types(tmp_path)[-1] == "run.start"
+            assert verified(tmp_path).integrity.verdict == "signed"
+        finally:
+            goes_on.set()
+        await log.append(before("r", "c"), barrier="durable")
+        assert log.durable == before_it + 4
+
+
+@pytest.mark.both_backends
+async def test_after_a_failed_sync_what_was_written_is_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It is where it was said to be; whether it comes to the disk nobody knows."""
+
+    def broken(descriptor: int) -> None:
+        raise OSError(errno.EIO, "the disk is broken")
+
+    async with open_log(tmp_path, **OPTIONS) as log:
+        await log.append([run_start("r"), *before("r", "first")], barrier="durable")
+        monkeypatch.setattr(os, "fdatasync", broken)
+        await log.append(before("r", "c"), barrier="written")
+        for barrier in ("written", "durable"):
+            with pytest.raises(TraceWriteError):
+                await log.append([outcome("r", "c")], barrier=barrier)
+        assert types(tmp_path)[-1] == "start"
+        monkeypatch.undo()
+
+
+@pytest.mark.both_backends
 async def test_buffered_entries_become_durable_by_themselves(tmp_path: Path):
     async with open_log(tmp_path, **OPTIONS) as log:
-        receipt = await log.append([run_start("r")], evidence="buffered")
+        receipt = await log.append([run_start("r")], barrier="buffered")
         with anyio.fail_after(40):
             while log.durable <= receipt.first:
                 await anyio.lowlevel.checkpoint()
@@ -68,7 +113,7 @@ async def test_buffered_entries_become_durable_by_themselves(tmp_path: Path):
 
 async def test_closing_commits_what_was_buffered(tmp_path: Path):
     async with open_log(tmp_path, **OPTIONS) as log:
-        await log.append(before("r", "c"), evidence="buffered")
+        await log.append(before("r", "c"), barrier="buffered")
 
     assert types(tmp_path) == ["log.open", "config", "intent", "decision", "start", "log.close"]
     assert verified(tmp_path).completeness.closed
@@ -79,7 +124,7 @@ async def test_a_closed_log_admits_nothing(tmp_path: Path):
         pass
 
     with pytest.raises(TraceWriteError, match="closed"):
-        await log.append([run_start("r")], evidence="durable")
+        await log.append([run_start("r")], barrier="durable")
 
 
 @pytest.mark.both_backends
@@ -104,11 +149,11 @@ async def _append_cancelled(log: SignedLog, number: int) -> None:
 
 
 async def log_before(log: SignedLog, number: int) -> None:
-    await log.append(before("r", f"c{number}"), evidence="durable")
+    await log.append(before("r", f"c{number}"), barrier="durable")
 
 
 async def log_outcome(log: SignedLog, number: int) -> None:
-    await log.append([outcome("r", f"d{number}")], evidence="durable")
+    await log.append([outcome("r", f"d{number}")], barrier="durable")
 
 
 async def test_callers_of_several_event_loops_share_one_log(tmp_path: Path):
@@ -179,13 +224,13 @@ def hold_the_disk(log: SignedLog) -> threading.Event:
 
 async def _append_many(log: SignedLog, number: int) -> None:
     entries = [TraceEntry("effect", "r", f"c{number}")] * 500
-    await log.append(entries, evidence="buffered")
+    await log.append(entries, barrier="buffered")
 
 
 async def test_an_append_that_no_checkpoint_could_cover_is_refused(tmp_path: Path):
     async with open_log(tmp_path, **OPTIONS) as log:
         with pytest.raises(TraceWriteError, match="at most"):
-            await log.append([run_start("r")] * 5000, evidence="durable")
+            await log.append([run_start("r")] * 5000, barrier="durable")
 
 
 async def test_a_forked_child_cannot_write_its_parents_log(tmp_path: Path):
@@ -193,7 +238,7 @@ async def test_a_forked_child_cannot_write_its_parents_log(tmp_path: Path):
         log._committer._owner += 1  # what a child sees: another process made the log
 
         with pytest.raises(TraceWriteError, match="forked"):
-            await log.append([run_start("r")], evidence="durable")
+            await log.append([run_start("r")], barrier="durable")
         log._committer._owner -= 1
 
 
@@ -261,7 +306,7 @@ async def test_a_failed_sync_fails_every_waiting_caller(tmp_path: Path):
 
         async def append(number: int) -> None:
             try:
-                await log.append(before("r", f"c{number}"), evidence="durable")
+                await log.append(before("r", f"c{number}"), barrier="durable")
             except TraceWriteError as err:
                 failures.append(str(err))
 
@@ -280,7 +325,7 @@ async def test_a_disk_that_hangs_is_a_refusal_and_no_hang(tmp_path: Path):
     async with open_log(tmp_path, **OPTIONS, disk_seconds=2.0) as log:
         awake = hold_the_disk(log)
         with pytest.raises(TraceWriteError, match="did not take the record"):
-            await log.append([run_start("r")], evidence="durable")
+            await log.append([run_start("r")], barrier="durable")
         awake.set()
         with anyio.fail_after(40):
             while types(tmp_path)[-1] != "run.start":
@@ -327,13 +372,13 @@ async def test_a_log_whose_files_are_gone_admits_nothing_more(
     """The open descriptors still take every write; nobody would ever find it."""
     directory = tmp_path / "trace"
     async with open_log(directory, **OPTIONS) as log:
-        await log.append([run_start("r")], evidence="durable")
+        await log.append([run_start("r")], barrier="durable")
         kept = log.durable
         damage(directory)
 
         for _ in range(2):
             with pytest.raises(TraceWriteError, match="admits nothing more"):
-                await log.append(before("r", "c"), evidence="durable")
+                await log.append(before("r", "c"), barrier="durable")
         assert log.durable == kept
 
 
@@ -344,6 +389,6 @@ async def test_a_log_outlives_a_change_of_the_working_directory(
     async with open_log(Path("trace"), **OPTIONS) as log:
         (tmp_path / "elsewhere").mkdir()
         monkeypatch.chdir(tmp_path / "elsewhere")
-        await log.append([run_start("r")], evidence="durable")
+        await log.append([run_start("r")], barrier="durable")
 
     assert verified(tmp_path / "trace").completeness.closed

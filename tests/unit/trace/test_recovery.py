@@ -135,8 +135,8 @@ async def test_a_run_goes_on_under_the_next_writer(
     (tmp_path / "vault.keys").touch()
 
     async with open_log(tmp_path, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG) as log:
-        await log.append([run_start("run-a")], evidence="durable")
-        await log.append(before("run-a", "again"), evidence="durable")
+        await log.append([run_start("run-a")], barrier="durable")
+        await log.append(before("run-a", "again"), barrier="durable")
 
     report = verified(tmp_path)
     assert report.completeness.findings == ()

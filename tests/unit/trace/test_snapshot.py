@@ -60,12 +60,12 @@ async def test_calls_that_were_open_before_it_are_not_forgotten(
     # The product waits for hundreds of entries; only where snapshots fall is other here.
     monkeypatch.setattr(committer, "ENTRIES_BETWEEN", 6)
     async with open_log(tmp_path / "log", **OPTIONS) as log:
-        await log.append([run_start("run-a")], evidence="durable")
-        await log.append(before("run-a", "early"), evidence="durable")
-        await log.append(before("run-a", "ended"), evidence="durable")
+        await log.append([run_start("run-a")], barrier="durable")
+        await log.append(before("run-a", "early"), barrier="durable")
+        await log.append(before("run-a", "ended"), barrier="durable")
         monkeypatch.setattr(committer, "ENTRIES_BETWEEN", 1000)
         last = TraceEntry("outcome", "run-a", "ended", {"status": "ok"})
-        await log.append([last, *before("run-a", "late")], evidence="durable")
+        await log.append([last, *before("run-a", "late")], barrier="durable")
         short = resumed(tmp_path / "log", tmp_path / "short", whole=False)
         whole = resumed(tmp_path / "log", tmp_path / "whole", whole=True)
 
