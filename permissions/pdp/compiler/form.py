@@ -113,7 +113,7 @@ def variables(
     closures: bool = False,
     sets: bool = True,
     keys: bool = True,
-) -> Iterator[str]:
+) -> list[str]:
     """Names in a term.
 
     Args:
@@ -123,39 +123,42 @@ def variables(
         sets: also those in sets.
         keys: also those in keys of objects.
     """
-    if node.kind == "var":
-        yield str(node.value)
-        return
-    terms = node.terms
-    if node.kind == "comprehension":
-        if not closures:
-            return
-        for line in node.body:
-            yield from line_variables(line, closures=True)
-    elif node.kind == "ref" and not bases:
-        terms = terms[1:]
-    elif node.kind == "set" and not sets:
-        return
-    elif node.kind == "object" and not keys:
-        terms = terms[1::2]
-    for term in terms:
-        yield from variables(term, bases=bases, closures=closures, sets=sets, keys=keys)
+    found: list[str] = []
+    pending = [node]
+    while pending:
+        each = pending.pop()
+        kind, terms = each.kind, each.terms
+        if kind == "var":
+            found.append(str(each.value))
+        elif kind == "comprehension":
+            if closures:
+                for line in each.body:
+                    found += line_variables(line, closures=True)
+                pending += terms
+        elif terms and (sets or kind != "set"):
+            if kind == "ref" and not bases:
+                terms = terms[1:]
+            elif kind == "object" and not keys:
+                terms = terms[1::2]
+            pending += terms
+    return found
 
 
-def line_variables(line: Line, *, closures: bool = False) -> Iterator[str]:
+def line_variables(line: Line, *, closures: bool = False) -> list[str]:
     """Names in a line; in what it closes over only when asked."""
+    found: list[str] = []
     for term in line.terms:
-        yield from variables(term, closures=closures)
+        found += variables(term, closures=closures)
     for target, value in line.mocks:
         for part in target.terms[1:]:
-            yield from variables(part, closures=closures)
+            found += variables(part, closures=closures)
         for part in value.terms[1:] if value.kind == "ref" else (value,):
-            yield from variables(part, closures=closures)
+            found += variables(part, closures=closures)
     if line.every and closures:
-        for name in line.every.names:
-            yield str(name.value)
+        found += (str(name.value) for name in line.every.names)
         for inner in line.every.body:
-            yield from line_variables(inner, closures=True)
+            found += line_variables(inner, closures=True)
+    return found
 
 
 def closure_variables(line: Line) -> Iterator[str]:

@@ -12,6 +12,7 @@ from permissions.pdp.compiler.form import (
     Line,
     Node,
     closure_variables,
+    line_nodes,
     line_variables,
     variables,
 )
@@ -96,6 +97,8 @@ class _Closing:
 
     def line(self) -> Line:
         every = self._line.every
+        if every is None and not any(map(_closes, line_nodes(self._line))):
+            return self._line
         if every:
             body = _inner(every.body, self._bound, self._unbound, self._arity)
             every = Every(every.names, body)
@@ -118,6 +121,11 @@ class _Closing:
         if free:
             self._unbound.setdefault(self._line, set()).update(free)
         return node._replace(body=_inner(node.body, self._bound, self._unbound, self._arity))
+
+
+def _closes(node: Node) -> bool:
+    """Whether a comprehension is in it."""
+    return node.kind == "comprehension" or any(map(_closes, node.terms))
 
 
 def _inner(

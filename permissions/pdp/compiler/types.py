@@ -49,12 +49,7 @@ class Object:
         dynamic: tuple[Type | None, Type | None] | None = None,
     ) -> Object:
         """With the members in one order."""
-        return cls(tuple(sorted(static.items(), key=lambda pair: repr(pair[0]))), dynamic)
-
-    @property
-    def members(self) -> dict[Node, Type | None]:
-        """The known members."""
-        return dict(self.static)
+        return cls(tuple(sorted(static.items(), key=_order)), dynamic)
 
     @property
     def rest(self) -> Type | None:
@@ -63,11 +58,17 @@ class Object:
 
     def member(self, key: Node) -> Type | None:
         """The type under a key; None when there is none."""
-        if key in self.members:
-            return self.members[key]
+        for known, value in self.static:
+            if known == key:
+                return value
         if self.dynamic and allows(self.dynamic[0], type_of(key)):
             return self.dynamic[1]
         return None
+
+
+def _order(member: tuple[Node, Type | None]) -> tuple[str, str, str]:
+    key = member[0]
+    return key.kind, str(key.value), repr(key.terms) if key.terms else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ is one `ref` of four terms.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -74,11 +75,12 @@ class Statement(NamedTuple):
     start: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Rule:
     """One rule: its head reference, its form, and its bodies with their values.
 
-    `span` is where it stands in the text, as a term's.
+    `span` is where it stands in the text, as a term's. What is in it is walked once: a dozen
+    checks look at every rule.
     """
 
     position: Position
@@ -91,7 +93,7 @@ class Rule:
     """What each body gives, or a rule without one; None is `true`."""
     span: tuple[int, int] = (0, 0)
 
-    @property
+    @cached_property
     def path(self) -> tuple[str, ...]:
         """The constant beginning of the head: `p.q[x].r` is `("p", "q")`."""
         return static_path(self.head)
@@ -109,6 +111,23 @@ class Rule:
     def is_computed(self) -> bool:
         """Whether its head has steps that are computed: `p[x]`."""
         return len(self.path) < len(self.head.terms)
+
+    @cached_property
+    def all_terms(self) -> tuple[Term, ...]:
+        """See `rule_terms`."""
+        found = walk_terms((*parts(self.head), *self.arguments, *self.values))
+        for body in self.bodies:
+            _add_terms_of(body, found)
+        return tuple(found)
+
+    @cached_property
+    def all_statements(self) -> tuple[Statement, ...]:
+        """See `rule_statements`."""
+        found: list[Statement] = []
+        for body in self.bodies:
+            _add_statements(body, found, into_terms=True)
+        _add_nested((self.head, *self.arguments, *self.values), found)
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,15 +164,23 @@ def static_path(term: Term) -> tuple[str, ...]:
     return tuple(path)
 
 
-def walk_terms(terms: tuple[Term, ...]) -> Iterator[Term]:
+def walk_terms(terms: tuple[Term, ...]) -> list[Term]:
     """Every term under `terms`, parents first, bodies of comprehensions included.
 
     The variable a reference begins with is part of the reference, no term of its own.
     """
+    found: list[Term] = []
+    _add_terms(terms, found)
+    return found
+
+
+def _add_terms(terms: tuple[Term, ...], found: list[Term]) -> None:
     for term in terms:
-        yield term
-        yield from walk_terms(parts(term))
-        yield from walk_body(term.body)
+        found.append(term)
+        if term.terms:
+            _add_terms(parts(term), found)
+        if term.body:
+            _add_terms_of(term.body, found)
 
 
 def parts(term: Term) -> tuple[Term, ...]:
@@ -163,44 +190,56 @@ def parts(term: Term) -> tuple[Term, ...]:
     return term.terms
 
 
-def walk_body(body: tuple[Statement, ...]) -> Iterator[Term]:
+def walk_body(body: tuple[Statement, ...]) -> list[Term]:
     """Every term of a body."""
+    found: list[Term] = []
+    _add_terms_of(body, found)
+    return found
+
+
+def _add_terms_of(body: tuple[Statement, ...], found: list[Term]) -> None:
     for statement in walk_statements(body, into_terms=False):
-        yield from walk_terms(statement.terms)
-        for target, value in statement.mocks:
-            yield from walk_terms((target, value))
+        _add_terms(statement.terms, found)
+        for mock in statement.mocks:
+            _add_terms(mock, found)
 
 
-def walk_statements(
-    body: tuple[Statement, ...], *, into_terms: bool = True
-) -> Iterator[Statement]:
+def walk_statements(body: tuple[Statement, ...], *, into_terms: bool = True) -> list[Statement]:
     """Every statement of a body, those of `every` and of comprehensions included."""
+    found: list[Statement] = []
+    _add_statements(body, found, into_terms=into_terms)
+    return found
+
+
+def _add_statements(
+    body: tuple[Statement, ...], found: list[Statement], *, into_terms: bool
+) -> None:
     for statement in body:
-        yield statement
-        yield from walk_statements(statement.body, into_terms=into_terms)
+        found.append(statement)
+        if statement.body:
+            _add_statements(statement.body, found, into_terms=into_terms)
         if into_terms:
-            mocked = tuple(value for _, value in statement.mocks)
-            yield from _nested(statement.terms + mocked)
+            _add_nested(statement.terms, found)
+            for _, value in statement.mocks:
+                _add_nested((value,), found)
 
 
-def _nested(terms: tuple[Term, ...]) -> Iterator[Statement]:
+def _add_nested(terms: tuple[Term, ...], found: list[Statement]) -> None:
     for term in terms:
-        yield from walk_statements(term.body)
-        yield from _nested(term.terms)
+        if term.body:
+            _add_statements(term.body, found, into_terms=True)
+        if term.terms:
+            _add_nested(term.terms, found)
 
 
-def rule_terms(rule: Rule) -> Iterator[Term]:
+def rule_terms(rule: Rule) -> tuple[Term, ...]:
     """Every term of a rule: computed steps of the head, arguments, values and bodies."""
-    yield from walk_terms((*parts(rule.head), *rule.arguments, *rule.values))
-    for body in rule.bodies:
-        yield from walk_body(body)
+    return rule.all_terms
 
 
-def rule_statements(rule: Rule) -> Iterator[Statement]:
+def rule_statements(rule: Rule) -> tuple[Statement, ...]:
     """Every statement of a rule, however deep."""
-    for body in rule.bodies:
-        yield from walk_statements(body)
-    yield from _nested((rule.head, *rule.arguments, *rule.values))
+    return rule.all_statements
 
 
 def rule_bodies(rule: Rule) -> Iterator[tuple[Statement, ...]]:

@@ -84,6 +84,7 @@ class _Reader:
 
     def __init__(self, source: bytes) -> None:
         self._source = source
+        self._is_ascii = source.isascii()
 
     def module(self, path: str, tree: JsonObject) -> Module:
         package = tree["package"]
@@ -98,6 +99,8 @@ class _Reader:
     def _position(self, span: JsonObject) -> Position:
         start = span["start"]
         line_start = self._source.rfind(b"\n", 0, start) + 1
+        if self._is_ascii:
+            return Position(span["line"], start - line_start + 1)
         before = self._source[line_start:start].decode(errors="replace")
         return Position(span["line"], len(before) + 1)
 
