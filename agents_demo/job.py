@@ -161,7 +161,7 @@ async def _answer(job: Job, config: BrokerConfig, key: Signer, request_id: str) 
     """
     async with StateDatabase(job.layout.database, [SCHEMA]) as state:
         desk = ApprovalService(
-            SqliteRequestStore(state),
+            SqliteRequestStore(state, job.layout.run_keys()),
             Approvers.from_config(config.approvers),
             clock=now_us,
             new_id=lambda: random_id("req"),

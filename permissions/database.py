@@ -3,8 +3,9 @@
 It guarantees that a committed write survives the death of the process and of the machine
 (WAL with `synchronous=FULL`), that writes of all processes happen one after the other
 (`BEGIN IMMEDIATE`), that a file of a newer schema, of another program, or open to other
-accounts is refused, and that nothing is read or written once the file was deleted or replaced. It knows nothing of what is stored: the modules that own tables bring
-their `Schema`.
+accounts is refused, and that nothing is read or written once the file was deleted or replaced. It knows
+nothing of what is stored: the modules that own tables bring their `Schema`. The one table of
+its own is that of the runs' keys (`permissions.run_keys`), which every table's contents need.
 
 It does not protect from an account that may write the file. What must survive that (votes)
 is signed by those who vouch for it. It needs a local file system; WAL does not work over a
@@ -53,6 +54,15 @@ class Schema:
     migrations: tuple[tuple[str, ...], ...]
 
 
+_RUN_KEYS = Schema(
+    owner="run_keys",
+    migrations=(
+        ("CREATE TABLE run_key (run TEXT PRIMARY KEY, wrapped BLOB) STRICT, WITHOUT ROWID",),
+    ),
+)
+"""`wrapped` is null once the run was erased."""
+
+
 @dataclass(slots=True, eq=False)
 class _Job(Generic[T]):
     """One caller's write, waiting for a transaction to share."""
@@ -88,7 +98,7 @@ class StateDatabase:
         poll_seconds: float = 0.05,
     ) -> None:
         self.path = path.absolute()
-        self._schemas = tuple(schemas)
+        self._schemas = (_RUN_KEYS, *schemas)
         self._busy_seconds = busy_seconds
         self._poll_seconds = poll_seconds
         self._connections: tuple[sqlite3.Connection, sqlite3.Connection] | None = None
@@ -167,6 +177,26 @@ class StateDatabase:
         if job.error is not None:
             raise job.error
         return job.value  # type: ignore[return-value]  # set by `_transact` with `done`
+
+    async def end_log(self) -> None:
+        """Moves all of the write-ahead log into the file and empties it.
+
+        What was overwritten is then nowhere any more (`secure_delete`). For erasures; SQLite does
+        it by itself now and then.
+
+        Raises:
+            StateError: a reader of another process did not let go of it in time; try again.
+        """
+        async with self._writing, self._reading:
+            writer, _ = self._opened()
+            row = await anyio.to_thread.run_sync(
+                _first_row, writer, "PRAGMA wal_checkpoint(TRUNCATE)", limiter=self._limiter
+            )
+        if row[0]:
+            raise StateError(
+                f"another process reads {self.path}, so what was erased is still in its log;"
+                " try again"
+            )
 
     async def changed(self, since: int | None) -> int:
         """Waits until any process wrote after the token `since`; returns the new token.
@@ -310,7 +340,12 @@ class StateDatabase:
                 f"{self.path} cannot have a write-ahead log (journal mode {mode!r}); put the"
                 " state on a local file system"
             )
-        for setting in ("synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF"):
+        for setting in (
+            "synchronous = FULL",
+            "foreign_keys = ON",
+            "trusted_schema = OFF",
+            "secure_delete = ON",
+        ):
             connection.execute(f"PRAGMA {setting}")
 
     def _migrate(self, connection: sqlite3.Connection) -> None:

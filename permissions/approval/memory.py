@@ -27,7 +27,7 @@ class InMemoryRequestStore:
     async def add(self, request: AccessRequest) -> AccessRequest:
         """See `RequestStore`."""
         now = request.created_at
-        for earlier in await self.listed(binding=request.call.binding):
+        for earlier in await self.of_call(request.call.run, request.call.binding):
             if lifecycle.stands(earlier, now=now):
                 return earlier
             self._keep(lifecycle.expire(earlier, now=now))
@@ -43,15 +43,21 @@ class InMemoryRequestStore:
         except KeyError:
             raise ApprovalError(f"there is no access request {request_id[:80]!r}") from None
 
-    async def listed(
-        self, *, binding: Digest | None = None, pending_only: bool = False
-    ) -> tuple[AccessRequest, ...]:
+    async def of_call(self, run: str, binding: Digest) -> tuple[AccessRequest, ...]:
+        """See `RequestStore`."""
+        asked = (run, binding)
+        return tuple(
+            request
+            for request in self._requests.values()
+            if (request.call.run, request.call.binding) == asked
+        )
+
+    async def listed(self, *, pending_only: bool = False) -> tuple[AccessRequest, ...]:
         """See `RequestStore`."""
         return tuple(
             request
             for request in self._requests.values()
-            if binding in (None, request.call.binding)
-            and (request.status == "pending" or not pending_only)
+            if request.status == "pending" or not pending_only
         )
 
     async def update(

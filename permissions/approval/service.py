@@ -81,9 +81,9 @@ class ApprovalService:
         _log.info("access_request_stands", request=request.id, tool=call.tool, run=call.run)
         return request
 
-    async def find(self, binding: Digest) -> AccessRequest | None:
-        """The latest request for a call, in whatever state, or None."""
-        found = await self._store.listed(binding=binding)
+    async def find(self, run: str, binding: Digest) -> AccessRequest | None:
+        """The latest request for a call of a run, in whatever state, or None."""
+        found = await self._store.of_call(run, binding)
         return await self._as_of_now(found[-1]) if found else None
 
     async def get(self, request_id: str) -> AccessRequest:

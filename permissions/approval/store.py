@@ -3,9 +3,10 @@
 A store keeps values and makes one change at a time; what a change may be is decided by
 `lifecycle`, handed in as a function.
 
-Not protected from: whoever may read the state file reads the arguments of every call that was
-ever put to people; whoever may write it can drop a request or undo a use, but cannot make an
-approval that no person signed for that very call.
+What was shown, and what was answered, are sealed under the run's key. Not protected from: whoever
+may read the state file and has the vault's key reads the arguments of every call that was ever
+put to people; whoever may write it can drop a request or undo a use, but cannot make an approval
+that no person signed for that very call.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from permissions.approval import lifecycle
 from permissions.approval.model import AccessRequest
 from permissions.approval.votes import read_vote
 from permissions.database import Schema
-from permissions.errors import ApprovalError
+from permissions.errors import ApprovalError, StateError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from permissions.database import StateDatabase
     from permissions.model import Digest
+    from permissions.run_keys import RunKeys
 
 
 class RequestStore(Protocol):
@@ -48,10 +50,16 @@ class RequestStore(Protocol):
         """
         ...
 
-    async def listed(
-        self, *, binding: Digest | None = None, pending_only: bool = False
-    ) -> tuple[AccessRequest, ...]:
-        """Requests in the order they were made.
+    async def of_call(self, run: str, binding: Digest) -> tuple[AccessRequest, ...]:
+        """The requests for one call, in the order they were made.
+
+        Raises:
+            ApprovalError: one of them was altered.
+        """
+        ...
+
+    async def listed(self, *, pending_only: bool = False) -> tuple[AccessRequest, ...]:
+        """Requests in the order they were made; without those of runs that were erased.
 
         Raises:
             ApprovalError: one of them was altered.
@@ -87,8 +95,9 @@ SCHEMA = Schema(
             CREATE TABLE access_request (
                 position INTEGER PRIMARY KEY,
                 id TEXT NOT NULL UNIQUE,
+                run TEXT NOT NULL,
                 binding TEXT NOT NULL,
-                shown TEXT NOT NULL,
+                shown BLOB NOT NULL,
                 status TEXT NOT NULL CHECK (
                     status IN ('pending', 'approved', 'denied', 'expired', 'cancelled')
                 ),
@@ -105,7 +114,7 @@ SCHEMA = Schema(
                 request TEXT NOT NULL REFERENCES access_request (id),
                 position INTEGER NOT NULL,
                 approver TEXT NOT NULL,
-                envelope TEXT NOT NULL,
+                envelope BLOB NOT NULL,
                 PRIMARY KEY (request, position),
                 UNIQUE (request, approver)
             ) STRICT
@@ -124,28 +133,35 @@ SCHEMA = Schema(
     ),
 )
 
-_COLUMNS = "SELECT id, binding, shown, status, consumed_at FROM access_request"
+_COLUMNS = "SELECT id, run, binding, shown, status, consumed_at FROM access_request"
 
 
 class SqliteRequestStore:
     """Access requests in the shared state file."""
 
-    def __init__(self, database: StateDatabase) -> None:
+    def __init__(self, database: StateDatabase, keys: RunKeys) -> None:
         self._database = database
+        self._keys = keys
 
     async def add(self, request: AccessRequest) -> AccessRequest:
         """See `RequestStore`."""
 
         def work(connection: sqlite3.Connection) -> AccessRequest:
-            for earlier in _load(connection, "binding = ?", request.call.binding):
+            run = self._keys.made(connection, request.call.run)
+            binding = run.tag("binding", request.call.binding)
+            for earlier in self._load(connection, "binding = ?", binding):
                 if lifecycle.stands(earlier, now=request.created_at):
                     return earlier
-                _save(connection, earlier, lifecycle.expire(earlier, now=request.created_at))
-            if _load(connection, "id = ?", request.id):
+                expired = lifecycle.expire(earlier, now=request.created_at)
+                self._save(connection, earlier, expired)
+            taken = "SELECT 1 FROM access_request WHERE id = ?"
+            if connection.execute(taken, (request.id,)).fetchone():
                 raise ApprovalError(f"the access request id {request.id!r} is taken")
+            shown = run.seal(request.shown.encode(), name=f"shown {request.id}")
             connection.execute(
-                "INSERT INTO access_request (id, binding, shown, status) VALUES (?, ?, ?, ?)",
-                (request.id, request.call.binding, request.shown, request.status),
+                "INSERT INTO access_request (id, run, binding, shown, status)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (request.id, request.call.run, binding, shown, request.status),
             )
             return request
 
@@ -153,15 +169,27 @@ class SqliteRequestStore:
 
     async def get(self, request_id: str) -> AccessRequest:
         """See `RequestStore`."""
-        return await self._database.read(lambda connection: _one(connection, request_id))
+        return await self._database.read(lambda connection: self._one(connection, request_id))
 
-    async def listed(
-        self, *, binding: Digest | None = None, pending_only: bool = False
-    ) -> tuple[AccessRequest, ...]:
+    async def of_call(self, run: str, binding: Digest) -> tuple[AccessRequest, ...]:
         """See `RequestStore`."""
-        where = "(?1 IS NULL OR binding = ?1) AND (NOT ?2 OR status = 'pending')"
+
+        def work(connection: sqlite3.Connection) -> tuple[AccessRequest, ...]:
+            key = self._keys.of(connection, run)
+            if key is None:
+                return ()
+            return tuple(self._load(connection, "binding = ?", key.tag("binding", binding)))
+
+        return await self._database.read(work)
+
+    async def listed(self, *, pending_only: bool = False) -> tuple[AccessRequest, ...]:
+        """See `RequestStore`."""
+        where = (
+            "(NOT ? OR status = 'pending')"
+            " AND run NOT IN (SELECT run FROM run_key WHERE wrapped IS NULL)"
+        )
         return await self._database.read(
-            lambda connection: tuple(_load(connection, where, binding, pending_only))
+            lambda connection: tuple(self._load(connection, where, pending_only))
         )
 
     async def update(
@@ -170,9 +198,9 @@ class SqliteRequestStore:
         """See `RequestStore`."""
 
         def work(connection: sqlite3.Connection) -> AccessRequest:
-            before = _one(connection, request_id)
+            before = self._one(connection, request_id)
             after = step(before)
-            _save(connection, before, after)
+            self._save(connection, before, after)
             return after
 
         return await self._database.write(work)
@@ -181,48 +209,74 @@ class SqliteRequestStore:
         """See `RequestStore`."""
         return await self._database.changed(since)
 
+    def _one(self, connection: sqlite3.Connection, request_id: str) -> AccessRequest:
+        found = self._load(connection, "id = ?", request_id)
+        if not found:
+            raise ApprovalError(f"there is no access request {request_id[:80]!r}")
+        return found[0]
 
-def _one(connection: sqlite3.Connection, request_id: str) -> AccessRequest:
-    found = _load(connection, "id = ?", request_id)
-    if not found:
-        raise ApprovalError(f"there is no access request {request_id[:80]!r}")
-    return found[0]
+    def _load(
+        self, connection: sqlite3.Connection, where: str, *values: Any
+    ) -> list[AccessRequest]:
+        rows = connection.execute(
+            f"{_COLUMNS} WHERE {where} ORDER BY position", values
+        ).fetchall()
+        return [self._read(connection, row) for row in rows]
 
-
-def _load(connection: sqlite3.Connection, where: str, *values: Any) -> list[AccessRequest]:
-    rows = connection.execute(f"{_COLUMNS} WHERE {where} ORDER BY position", values).fetchall()
-    requests = []
-    for request_id, binding, shown, status, consumed_at in rows:
+    def _read(self, connection: sqlite3.Connection, row: tuple[Any, ...]) -> AccessRequest:
+        request_id, run, binding, shown, status, consumed_at = row
+        key = self._keys.of(connection, run)
+        if key is None:
+            raise ApprovalError(f"the key of access request {request_id[:80]!r} is gone")
         votes = connection.execute(
-            "SELECT envelope FROM access_vote WHERE request = ? ORDER BY position",
+            "SELECT position, envelope FROM access_vote WHERE request = ? ORDER BY position",
             (request_id,),
         ).fetchall()
-        request = AccessRequest.from_shown(
-            shown,
-            status=status,
-            votes=tuple(read_vote(envelope) for (envelope,) in votes),
-            consumed_at=consumed_at,
-        )
+        try:
+            request = AccessRequest.from_shown(
+                key.open(shown, name=f"shown {request_id}").decode(),
+                status=status,
+                votes=tuple(
+                    read_vote(key.open(sealed, name=_vote(request_id, position)).decode())
+                    for position, sealed in votes
+                ),
+                consumed_at=consumed_at,
+            )
+        except (StateError, UnicodeDecodeError) as err:
+            raise ApprovalError(
+                f"access request {request_id[:80]!r} cannot be opened ({err});"
+                " the state was altered"
+            ) from err
         # Or a call would be answered with the approval of the request it was looked up by.
-        if (request.id, request.call.binding) != (request_id, binding):
+        filed = (request_id, run, binding)
+        if (request.id, request.call.run, key.tag("binding", request.call.binding)) != filed:
             raise ApprovalError(
                 f"access request {request_id[:80]!r} is filed under another id or call;"
                 " the state was altered"
             )
-        requests.append(request)
-    return requests
+        return request
 
-
-def _save(connection: sqlite3.Connection, before: AccessRequest, after: AccessRequest) -> None:
-    if after == before:
-        return
-    connection.execute(
-        "UPDATE access_request SET shown = ?, status = ?, consumed_at = ? WHERE id = ?",
-        (after.shown, after.status, after.consumed_at, before.id),
-    )
-    for position in range(len(before.votes), len(after.votes)):
-        vote = after.votes[position]
+    def _save(
+        self, connection: sqlite3.Connection, before: AccessRequest, after: AccessRequest
+    ) -> None:
+        if after == before:
+            return
+        if after.shown != before.shown:
+            raise ApprovalError("what was shown of an access request does not change")
         connection.execute(
-            "INSERT INTO access_vote (request, position, approver, envelope) VALUES (?, ?, ?, ?)",
-            (before.id, position, vote.approver, vote.envelope),
+            "UPDATE access_request SET status = ?, consumed_at = ? WHERE id = ?",
+            (after.status, after.consumed_at, before.id),
         )
+        run = self._keys.made(connection, before.call.run)
+        for position in range(len(before.votes), len(after.votes)):
+            vote = after.votes[position]
+            sealed = run.seal(vote.envelope.encode(), name=_vote(before.id, position))
+            connection.execute(
+                "INSERT INTO access_vote (request, position, approver, envelope)"
+                " VALUES (?, ?, ?, ?)",
+                (before.id, position, vote.approver, sealed),
+            )
+
+
+def _vote(request_id: str, position: int) -> str:
+    return f"vote {request_id} {position}"

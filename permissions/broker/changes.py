@@ -33,7 +33,7 @@ from permissions.reasons import Code, reason
 from permissions.signing.canonical import canonical
 
 if TYPE_CHECKING:
-    from permissions.approval.model import Approval
+    from permissions.approval.model import Approval, RequestedCall
     from permissions.broker.call import Admission
     from permissions.broker.entries import Fate
     from permissions.broker.ports import BrokerParts
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from permissions.model import (
         AccessRequestTerms,
         Decision,
-        Digest,
         JsonObject,
     )
 
@@ -187,12 +186,12 @@ async def _ask(
             parts, attempt, call, subject=changes.digest, reasons=decided.reasons
         )
     except Refusal as refusal:
-        await _withdraw(parts, call.binding)
+        await _withdraw(parts, call)
         if refusal.kind == "pending":
             raise Refusal("expired", reason(Code.APPROVAL_EXPIRED)) from None
         raise
     except BaseException:
-        await _withdraw(parts, call.binding)
+        await _withdraw(parts, call)
         raise
     # Of the question as it was put, not of what a store may have made of it.
     approval = await parts.approvals.verify(asked.id, binding=call.binding)
@@ -200,10 +199,10 @@ async def _ask(
     return approval, await _evaluate(parts, admission, changes, approval)
 
 
-async def _withdraw(parts: BrokerParts, binding: Digest) -> None:
+async def _withdraw(parts: BrokerParts, call: RequestedCall) -> None:
     """Takes back a question about changes that are gone; best effort, it also expires."""
     with anyio.CancelScope(shield=True), suppress(ApprovalError, StateError):
-        asked = await parts.approvals.find(binding)
+        asked = await parts.approvals.find(call.run, call.binding)
         if asked is not None and asked.status == "pending":
             await parts.approvals.cancel(asked.id)
 

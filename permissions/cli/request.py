@@ -31,6 +31,7 @@ from permissions.errors import (
     ConfigError,
 )
 from permissions.setup.config import BrokerConfig
+from permissions.setup.layout import StateLayout
 from permissions.signing.keys import signer_from_uri
 
 if TYPE_CHECKING:
@@ -286,7 +287,7 @@ def _run(
                 await anyio.sleep(_LOOK_SECONDS)
         async with StateDatabase(path, [SCHEMA]) as database:
             service = ApprovalService(
-                SqliteRequestStore(database),
+                SqliteRequestStore(database, StateLayout(settings.state).run_keys()),
                 approvers,
                 clock=now_us,
                 new_id=functools.partial(random_id, "request"),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from permissions.database import StateDatabase
+    from permissions.run_keys import RunKey, RunKeys
     from permissions.vocabulary import Digest
 
 
@@ -138,12 +139,12 @@ SCHEMA = Schema(
                 run TEXT NOT NULL,
                 call TEXT NOT NULL,
                 tool_digest TEXT NOT NULL,
-                args_digest TEXT NOT NULL,
+                args TEXT NOT NULL,
                 started_at INTEGER NOT NULL,
                 finished_at INTEGER,
                 status TEXT,
                 result BLOB,
-                PRIMARY KEY (run, call, tool_digest, args_digest),
+                PRIMARY KEY (run, call, tool_digest, args),
                 CHECK ((finished_at IS NULL) = (status IS NULL)),
                 CHECK ((finished_at IS NULL) = (result IS NULL))
             ) STRICT
@@ -154,26 +155,38 @@ SCHEMA = Schema(
 
 
 class SqliteJournal:
-    """An `ExecutionJournal` in the shared state file."""
+    """An `ExecutionJournal` in the shared state file.
 
-    def __init__(self, database: StateDatabase, *, clock: Callable[[], int]) -> None:
+    A call's key, its arguments' digest and its result are in there under the run's key only.
+    """
+
+    def __init__(
+        self, database: StateDatabase, keys: RunKeys, *, clock: Callable[[], int]
+    ) -> None:
         self._database = database
+        self._keys = keys
         self._clock = clock
 
     async def find(self, key: JournalKey) -> Known | None:
         """See `ExecutionJournal`."""
-        return await self._database.read(lambda connection: _known(connection, key))
+
+        def work(connection: sqlite3.Connection) -> Known | None:
+            run = self._keys.of(connection, key.run)
+            return None if run is None else _known(connection, run, key)
+
+        return await self._database.read(work)
 
     async def begin(self, key: JournalKey, *, again: Again = never) -> Fresh | Known:
         """See `ExecutionJournal`."""
 
         def work(connection: sqlite3.Connection) -> Fresh | Known:
-            if (known := _known(connection, key)) is not None and not again(known):
+            run = self._keys.made(connection, key.run)
+            if (known := _known(connection, run, key)) is not None and not again(known):
                 return known
             connection.execute(
-                "INSERT OR REPLACE INTO journal"
-                " (run, call, tool_digest, args_digest, started_at) VALUES (?, ?, ?, ?, ?)",
-                (*_values(key), self._clock()),
+                "INSERT OR REPLACE INTO journal (run, call, tool_digest, args, started_at)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (*_values(run, key), self._clock()),
             )
             return Fresh()
 
@@ -183,11 +196,13 @@ class SqliteJournal:
         """See `ExecutionJournal`."""
 
         def work(connection: sqlite3.Connection) -> None:
+            run = self._keys.made(connection, key.run)
+            values = _values(run, key)
             done = connection.execute(
                 "UPDATE journal SET finished_at = ?, status = ?, result = ?"
-                " WHERE run = ? AND call = ? AND tool_digest = ? AND args_digest = ?"
+                " WHERE run = ? AND call = ? AND tool_digest = ? AND args = ?"
                 " AND finished_at IS NULL",
-                (self._clock(), status, result, *_values(key)),
+                (self._clock(), status, run.seal(result, name=_named(values)), *values),
             )
             if done.rowcount != 1:
                 raise _nothing_to_finish(key)
@@ -195,20 +210,33 @@ class SqliteJournal:
         await self._database.write(work)
 
 
-def _known(connection: sqlite3.Connection, key: JournalKey) -> Known | None:
+def _known(connection: sqlite3.Connection, run: RunKey, key: JournalKey) -> Known | None:
+    values = _values(run, key)
     row = connection.execute(
         "SELECT started_at, status, result FROM journal"
-        " WHERE run = ? AND call = ? AND tool_digest = ? AND args_digest = ?",
-        _values(key),
+        " WHERE run = ? AND call = ? AND tool_digest = ? AND args = ?",
+        values,
     ).fetchone()
     if row is None:
         return None
     started_at, status, result = row
-    return InDoubt(started_at) if status is None else Finished(result, status)
+    if status is None:
+        return InDoubt(started_at)
+    return Finished(run.open(result, name=_named(values)), status)
 
 
-def _values(key: JournalKey) -> tuple[str, str, str, str]:
-    return key.run, key.call, key.tool_digest, key.args_digest
+def _values(run: RunKey, key: JournalKey) -> tuple[str, str, str, str]:
+    return (
+        key.run,
+        run.tag("journal call", key.call),
+        key.tool_digest,
+        run.tag("journal args", key.args_digest),
+    )
+
+
+def _named(values: tuple[str, str, str, str]) -> str:
+    """A result is bound to its call: put in another's row, it does not open."""
+    return " ".join(("journal result", *values[1:]))
 
 
 def _nothing_to_finish(key: JournalKey) -> ExecutionError:

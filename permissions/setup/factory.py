@@ -31,6 +31,7 @@ from permissions.logs import get_logger
 from permissions.obligations import budget
 from permissions.pdp.bundle import shipped_folder
 from permissions.run import delegation_store
+from permissions.run_keys import RunKeys
 from permissions.service.address import socket_path
 from permissions.service.remote import RemoteBroker
 from permissions.setup.layout import StateLayout, control_plane, log_signer
@@ -119,6 +120,7 @@ async def open_broker(
             own_checkpoint.SCHEMA,
         )
         state = await stack.enter_async_context(StateDatabase(layout.database, schemas))
+        keys = RunKeys(kek)
         signer = log_signer(config)
         log = await stack.enter_async_context(
             open_log(
@@ -138,14 +140,14 @@ async def open_broker(
                 registry=registry,
                 pdp=pdp,
                 approvals=ApprovalService(
-                    request_store.SqliteRequestStore(state),
+                    request_store.SqliteRequestStore(state, keys),
                     Approvers.from_config(config.approvers),
                     clock=now_us,
                     new_id=lambda: random_id("req"),
                 ),
                 budgets=budget.SqliteBudgetLedger(state),
                 delegations=delegation_store.SqliteDelegationStore(state),
-                journal=journal.SqliteJournal(state, clock=now_us),
+                journal=journal.SqliteJournal(state, keys, clock=now_us),
                 trace=log,
                 history=partial(
                     history_of, directory=layout.trace, kek=kek, index=layout.index

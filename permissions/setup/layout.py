@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from permissions.database import STATE_FILE
 from permissions.errors import ConfigError, SigningError
 from permissions.files import create, make_folder
+from permissions.run_keys import RunKeys
 from permissions.setup.own_state import require_own
 from permissions.setup.trust import TrustList
 from permissions.signing.keys import (
@@ -90,6 +91,14 @@ class StateLayout:
             self._require_no_log(self.kek, "no recorded content can be read without it")
             make_kek(self.kek)
         return load_kek(self.kek)
+
+    def run_keys(self) -> RunKeys:
+        """What seals the contents of the state file.
+
+        Raises:
+            SigningError: the vault's key is gone, or cannot be used.
+        """
+        return RunKeys(load_kek(self.kek))
 
     def log_signer(self) -> Signer:
         """The key that signs the log; made when there is no log yet.

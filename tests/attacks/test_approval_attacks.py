@@ -13,7 +13,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from people import APPROVERS, GROUPS, KEYS, REASON, SECOND, Clock, desk, payment, signed_vote
+from people import (
+    APPROVERS,
+    GROUPS,
+    KEYS,
+    REASON,
+    SECOND,
+    STATE_KEYS,
+    Clock,
+    desk,
+    payment,
+    signed_vote,
+)
 
 from permissions.approval.approvers import Approver, Approvers
 from permissions.approval.memory import InMemoryRequestStore
@@ -50,7 +61,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         yield InMemoryRequestStore()
         return
     async with StateDatabase(tmp_path / "state.sqlite", [SCHEMA]) as database:
-        yield SqliteRequestStore(database)
+        yield SqliteRequestStore(database, STATE_KEYS)
 
 
 @pytest.fixture
@@ -334,7 +345,7 @@ async def test_a_request_altered_after_the_votes_is_refused(
     path = tmp_path / "state.sqlite"
     call = payment(quorum=2, groups=("finance", "security"))
     async with StateDatabase(path, [SCHEMA]) as database:
-        service = desk(SqliteRequestStore(database), clock)
+        service = desk(SqliteRequestStore(database, STATE_KEYS), clock)
         request = await service.submit(call, [REASON])
         await service.vote(signed_vote(request, "bob"))
         await service.vote(signed_vote(request, "carol"))
@@ -343,13 +354,14 @@ async def test_a_request_altered_after_the_votes_is_refused(
         old, new = ALTERATIONS[alteration]
         attacker = sqlite3.connect(path)
         attacker.execute("DROP TRIGGER access_request_final")
-        changed = attacker.execute(
-            "UPDATE access_request SET shown = replace(shown, ?, ?) WHERE instr(shown, ?) > 0",
-            (old, new, old),
-        )
+        run, name = STATE_KEYS.made(attacker, call.run), f"shown {request.id}"
+        (sealed,) = attacker.execute("SELECT shown FROM access_request").fetchone()
+        text = run.open(sealed, name=name).decode()  # who may write it may have the key, too
+        assert old in text
+        altered = run.seal(text.replace(old, new).encode(), name=name)
+        attacker.execute("UPDATE access_request SET shown = ?", (altered,))
         attacker.commit()
         attacker.close()
-        assert changed.rowcount == 1
 
         with pytest.raises(ApprovalError):
             await service.consume(request.id, call.binding)
@@ -373,21 +385,22 @@ async def test_an_approval_filed_under_a_harmful_call_is_refused(
     path = tmp_path / "state.sqlite"
     harmful = payment(key="call-2", arguments='{"amount":"1000000.00"}')
     async with StateDatabase(path, [SCHEMA]) as database:
-        service = desk(SqliteRequestStore(database), clock)
+        service = desk(SqliteRequestStore(database, STATE_KEYS), clock)
         await approved(service, payment())
         if refiling == "under_another_id":
             await service.submit(harmful, [REASON])
 
         attacker = sqlite3.connect(path)
         attacker.execute("DROP TRIGGER access_request_final")
-        attacker.execute(REFILINGS[refiling], {"harmful": harmful.binding})
+        filed = STATE_KEYS.made(attacker, harmful.run).tag("binding", harmful.binding)
+        attacker.execute(REFILINGS[refiling], {"harmful": filed})
         attacker.commit()
         attacker.close()
 
-        with pytest.raises(ApprovalError, match="filed under another"):
+        with pytest.raises(ApprovalError, match=r"filed under another|cannot be opened"):
             await service.submit(harmful, [REASON])
-        with pytest.raises(ApprovalError, match="filed under another"):
-            await service.find(harmful.binding)
+        with pytest.raises(ApprovalError, match=r"filed under another|cannot be opened"):
+            await service.find(harmful.run, harmful.binding)
 
 
 async def test_the_state_file_itself_refuses_to_undo_an_end_or_a_use(
@@ -395,7 +408,7 @@ async def test_the_state_file_itself_refuses_to_undo_an_end_or_a_use(
 ) -> None:
     """A second guard under the program's own rules."""
     async with StateDatabase(tmp_path / "state.sqlite", [SCHEMA]) as database:
-        service = desk(SqliteRequestStore(database), clock)
+        service = desk(SqliteRequestStore(database, STATE_KEYS), clock)
         call = payment()
         request = await approved(service, call)
         await service.consume(request.id, call.binding)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
-from people import REASON, START, payment, signed_vote
+from people import REASON, START, STATE_KEYS, payment, signed_vote
 
 from permissions.approval.memory import InMemoryRequestStore
 from permissions.approval.model import AccessRequest
@@ -32,7 +32,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         yield InMemoryRequestStore()
         return
     async with StateDatabase(tmp_path / "state.sqlite", [SCHEMA]) as database:
-        yield SqliteRequestStore(database)
+        yield SqliteRequestStore(database, STATE_KEYS)
 
 
 def asked(name: str = "ar-1", *, at: int = START, **changes: str) -> AccessRequest:
@@ -110,7 +110,7 @@ async def test_listing_keeps_the_order_and_filters(store: RequestStore) -> None:
 
     assert [request.id for request in await store.listed()] == ["ar-0", "ar-1", "ar-2"]
     assert [r.id for r in await store.listed(pending_only=True)] == ["ar-0", "ar-2"]
-    (found,) = await store.listed(binding=calls[2].call.binding)
+    (found,) = await store.of_call(calls[2].call.run, calls[2].call.binding)
     assert found.id == "ar-2"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
-from people import START, Clock
+from people import START, STATE_KEYS, Clock
 
 from permissions.database import StateDatabase
 from permissions.errors import ExecutionError
@@ -41,7 +41,7 @@ async def journal(
         yield InMemoryJournal(clock=Clock())
         return
     async with StateDatabase(tmp_path / "state.sqlite", [SCHEMA]) as database:
-        yield SqliteJournal(database, clock=Clock())
+        yield SqliteJournal(database, STATE_KEYS, clock=Clock())
 
 
 async def test_a_new_call_is_fresh_and_unknown_before(journal: ExecutionJournal) -> None:

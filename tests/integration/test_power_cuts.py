@@ -24,7 +24,7 @@ from logs import (
     seeded,
     ticking,
 )
-from people import REASON, Clock, desk, payment, signed_vote
+from people import REASON, STATE_KEYS, Clock, desk, payment, signed_vote
 from power import SECTOR, Recorder, between, recording, write_out
 
 from permissions.approval.store import SCHEMA, SqliteRequestStore
@@ -363,7 +363,7 @@ async def test_votes_in_the_database(tmp_path: Path, exhaustive: int, samples: i
     folder = tmp_path / "state"
     moments = []
     async with StateDatabase(folder / "state.db", [SCHEMA]) as database:
-        service = desk(SqliteRequestStore(database), Clock())
+        service = desk(SqliteRequestStore(database, STATE_KEYS), Clock())
         first = await service.submit(payment(quorum=2), [REASON])
         second = await service.submit(payment(key="other"), [REASON])
         before_vote = database_files(folder)
@@ -384,6 +384,6 @@ async def test_votes_in_the_database(tmp_path: Path, exhaustive: int, samples: i
             copy.mkdir(mode=0o700)
             write_out(state, copy)
             async with StateDatabase(copy / "state.db", [SCHEMA]) as database:
-                again = desk(SqliteRequestStore(database), Clock())
+                again = desk(SqliteRequestStore(database, STATE_KEYS), Clock())
                 votes = sum(len(each.votes) for each in await again.listed(pending_only=False))
             assert acknowledged <= votes <= acknowledged + 1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import racer
-from people import REASON, START, Clock, desk, payment, signed_vote
+from people import REASON, START, STATE_KEYS, Clock, desk, payment, signed_vote
 
 from permissions.approval.store import SqliteRequestStore
 from permissions.database import StateDatabase
@@ -40,7 +40,7 @@ async def database(path: Path) -> AsyncIterator[StateDatabase]:
 
 @pytest.fixture
 def service(database: StateDatabase) -> ApprovalService:
-    return desk(SqliteRequestStore(database), Clock())
+    return desk(SqliteRequestStore(database, STATE_KEYS), Clock())
 
 
 def start(what: str, path: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -105,7 +105,7 @@ async def test_of_fifty_racers_in_five_processes_one_begins_the_call(
     won = race([start("begin", path, "10") for _ in range(5)])
 
     assert sum(won) == 1
-    journal = SqliteJournal(database, clock=Clock())
+    journal = SqliteJournal(database, STATE_KEYS, clock=Clock())
     await journal.finish(racer.KEY, result=b"{}", status="completed")
     assert await journal.begin(racer.KEY) == Finished(b"{}", "completed")
 
@@ -115,7 +115,7 @@ async def test_a_call_whose_runner_is_killed_is_in_doubt(
 ) -> None:
     run_until_killed("begin", path)
 
-    journal = SqliteJournal(database, clock=Clock())
+    journal = SqliteJournal(database, STATE_KEYS, clock=Clock())
     assert await journal.begin(racer.KEY) == InDoubt(START + 1)
 
 

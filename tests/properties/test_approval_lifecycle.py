@@ -18,7 +18,7 @@ from effort import tries
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from people import GROUPS, REASON, Clock, desk, payment, signed_vote
+from people import GROUPS, REASON, STATE_KEYS, Clock, desk, payment, signed_vote
 
 from permissions.approval.memory import InMemoryRequestStore
 from permissions.approval.store import SCHEMA, SqliteRequestStore
@@ -55,7 +55,7 @@ class People(RuleBasedStateMachine):
         database = self.portal.call(self._open)
         self.desks: list[ApprovalService] = [
             desk(InMemoryRequestStore(), self.clock),
-            desk(SqliteRequestStore(database), self.clock),
+            desk(SqliteRequestStore(database, STATE_KEYS), self.clock),
         ]
         self.request: AccessRequest | None = None
         self.last: dict[str, AccessRequest] = {}

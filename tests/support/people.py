@@ -12,7 +12,9 @@ from permissions.approval.model import RequestedCall
 from permissions.approval.service import ApprovalService
 from permissions.approval.votes import sign_vote
 from permissions.model import AccessRequestTerms, Digest, Reason
+from permissions.run_keys import RunKeys
 from permissions.signing.keys import memory_signer
+from permissions.trace.vault import load_kek
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from permissions.approval.model import AccessRequest, Verdict
     from permissions.approval.store import RequestStore
 
+STATE_KEYS = RunKeys(b"k" * 32)
+"""What the state files of tests are sealed under."""
 SECOND = 1_000_000
 START = 1_795_500_000 * SECOND
 
@@ -100,12 +104,22 @@ async def first_pending(approvals: ApprovalService) -> AccessRequest:
 
 
 def swap_questions(state: Path, by: AccessRequest) -> None:
-    """What an attacker who may write the state file puts in the place of each request."""
+    """What an attacker who may write the state file, and has its key, puts in the place of each."""
     attacker = sqlite3.connect(state)
     attacker.execute("DROP TRIGGER access_request_final")
-    attacker.execute(
-        "UPDATE access_request SET shown = ?, binding = ?", (by.shown, by.call.binding)
-    )
+    keys = RunKeys(load_kek(state.parent / "keys" / "vault.key"))
+    run = keys.made(attacker, by.call.run)
+    found = attacker.execute("SELECT id FROM access_request").fetchall()
+    for (request,) in found:
+        attacker.execute(
+            "UPDATE access_request SET shown = ?, binding = ?, run = ? WHERE id = ?",
+            (
+                run.seal(by.shown.encode(), name=f"shown {request}"),
+                run.tag("binding", by.call.binding),
+                by.call.run,
+                request,
+            ),
+        )
     attacker.commit()
     attacker.close()
 

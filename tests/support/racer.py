@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 import structlog
-from people import START, Clock, desk
+from people import START, STATE_KEYS, Clock, desk
 
 from permissions.approval.store import SCHEMA as REQUESTS
 from permissions.approval.store import SqliteRequestStore
@@ -39,7 +39,7 @@ KEY = JournalKey("run-1", "call-1", Digest("sha256:" + "c" * 64), Digest("sha256
 
 async def consume(database: StateDatabase, request: str, binding: str) -> bool:
     try:
-        service = desk(SqliteRequestStore(database), CLOCK)
+        service = desk(SqliteRequestStore(database, STATE_KEYS), CLOCK)
         await service.consume(request, Digest(binding))
     except ApprovalUsedError:
         return False
@@ -47,7 +47,7 @@ async def consume(database: StateDatabase, request: str, binding: str) -> bool:
 
 
 async def begin(database: StateDatabase) -> bool:
-    return isinstance(await SqliteJournal(database, clock=CLOCK).begin(KEY), Fresh)
+    return isinstance(await SqliteJournal(database, STATE_KEYS, clock=CLOCK).begin(KEY), Fresh)
 
 
 async def reserve(database: StateDatabase, amount: str) -> bool:

@@ -50,17 +50,17 @@ with Broker([pay], config=config) as broker, broker.session(user="alice") as ses
 def requests(layout: StateLayout) -> list[AccessRequest]:
     async def listed() -> list[AccessRequest]:
         async with StateDatabase(layout.database, [SCHEMA]) as database:
-            return list(await SqliteRequestStore(database).listed())
+            return list(await SqliteRequestStore(database, layout.run_keys()).listed())
 
     return anyio.run(listed)
 
 
 async def asked(layout: StateLayout) -> None:
     with anyio.fail_after(40):
-        while not layout.database.exists():  # noqa: ASYNC110 - another process makes it
+        while not (layout.database.exists() and layout.kek.exists()):  # noqa: ASYNC110 - another process makes it
             await anyio.sleep(0.05)
         async with StateDatabase(layout.database, [SCHEMA]) as database:
-            store = SqliteRequestStore(database)
+            store = SqliteRequestStore(database, layout.run_keys())
             token = await database.changed(None)
             while not await store.listed():
                 token = await database.changed(token)

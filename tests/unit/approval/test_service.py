@@ -83,18 +83,18 @@ async def test_the_same_call_finds_its_request_in_any_state(
     service: ApprovalService, clock: Clock
 ) -> None:
     call = payment()
-    assert await service.find(call.binding) is None
+    assert await service.find(call.run, call.binding) is None
     first = await service.submit(call, [REASON])
-    assert await service.find(call.binding) == first
+    assert await service.find(call.run, call.binding) == first
 
     clock.advance(900)
-    found = await service.find(call.binding)
+    found = await service.find(call.run, call.binding)
     assert found is not None
     assert (found.id, found.status) == ("ar-1", "expired")
 
     second = await service.submit(call, [REASON])
     assert second.id != first.id
-    assert await service.find(call.binding) == second
+    assert await service.find(call.run, call.binding) == second
 
 
 async def test_after_a_use_the_call_needs_a_new_approval(service: ApprovalService) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import pytest
 
@@ -14,6 +14,13 @@ from permissions.errors import BrokerError
 from permissions.model import Denial, DenialKind
 from permissions.obligations.obligations import ObligationFailedError, ObligationUnknownError
 from permissions.reasons import Code, reason
+from permissions.sessions.open import open_session
+from permissions.testing import memory_broker
+from permissions.tools.call import ToolCall
+from wardline import PathArg, tool
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MEANS = {
     errors.PdpInputError: ("denied", Code.ARGUMENTS_UNREPRESENTABLE),
@@ -120,3 +127,31 @@ def test_a_denial_of_each_kind_says_what_and_whether_to_try_again(kind: DenialKi
     assert "broker.fault" in str(denial)
     assert denial.for_agent()["retry"] is (kind in ("pending", "unavailable"))
     assert denial.code == "broker.fault"
+
+
+@tool(effect="read", impact="low")
+def look(path: Annotated[str, PathArg("read")]) -> str:
+    """Looks."""
+    return path
+
+
+async def called_after_the_trace_failed(folder: Path, found: list[object]) -> None:
+    async with (
+        memory_broker([look], workspace=folder) as broker,
+        open_session(broker, user="alice", prompt="look") as session,
+    ):
+        broker.trace.fail("the disk is full")
+        for path in ("a", "/etc/passwd", "b"):
+            found += [await broker.call(session, ToolCall("look", {"path": path}))]
+
+
+async def test_a_trace_that_failed_is_said_once_and_not_for_each_call(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found: list[object] = []
+    with pytest.raises(errors.TraceWriteError):  # nor can the run's end be recorded
+        await called_after_the_trace_failed(tmp_path, found)
+
+    assert [type(result) for result in found] == [Denial] * 3
+    said = [each for each in caplog.records if "denial_not_recorded" in each.getMessage()]
+    assert len([each for each in said if each.levelno >= logging.ERROR]) == 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from people import APPROVERS, KEYS, REASON, payment
+from people import APPROVERS, KEYS, REASON, STATE_KEYS, payment
 from structlog.testing import capture_logs
 from terminals import on_a_terminal
 from typer.testing import CliRunner
@@ -19,7 +19,9 @@ from permissions.broker.ports import now_us
 from permissions.cli.plan import app as plan_app
 from permissions.cli.request import app
 from permissions.database import STATE_FILE, StateDatabase
+from permissions.setup.layout import StateLayout
 from permissions.signing.keys import write_secret
+from permissions.trace.vault import make_kek
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -51,10 +53,12 @@ class Desk:
         )
 
     def do(self, work: Callable[[ApprovalService], Awaitable[Any]]) -> Any:
+        make_kek(StateLayout(self.folder).kek, random=lambda count: b"k" * count)
+
         async def main() -> Any:
             async with StateDatabase(self.folder / STATE_FILE, [SCHEMA]) as database:
                 ids = iter(f"ar-{number}" for number in range(1, 9))
-                store = SqliteRequestStore(database)
+                store = SqliteRequestStore(database, STATE_KEYS)
                 taken = {request.id for request in await store.listed()}
                 return await work(
                     ApprovalService(

@@ -16,7 +16,7 @@ from permissions.execution import code
 from permissions.execution.code import OURS, CodeStage, import_path, installed_roots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import ModuleType
 
@@ -239,3 +239,51 @@ def test_a_copy_that_others_changed_is_replaced(
     assert (root / project.name / "tools.py").read_text() == was
     assert not (root / project.name / "tools.py").is_symlink()
     assert not (root / project.name / "evil.py").exists()
+
+
+def edit(root: Path, name: str) -> None:
+    (root / name / "tools.py").chmod(0o644)
+    (root / name / "tools.py").write_text("evil = 1")
+
+
+def plant(root: Path, name: str) -> None:
+    (root / "sitecustomize.py").write_text("evil = 1")
+
+
+def turn_into_a_link(root: Path, name: str) -> None:
+    aside = root.parent / "elsewhere"
+    root.rename(aside)
+    (aside / name / "tools.py").write_text("evil = 1")
+    root.symlink_to(aside)
+
+
+def same_size_and_time(root: Path, name: str) -> None:
+    file = root / name / "tools.py"
+    before, text = file.stat(), file.read_text()
+    file.write_text(text.replace("act", "ACT"))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def take_a_part_away(root: Path, name: str) -> None:
+    (root / name / "deep" / "__init__.py").unlink()
+
+
+CHANGES = [edit, plant, turn_into_a_link, same_size_and_time, take_a_part_away]
+
+
+@pytest.mark.parametrize("opened", ["anew", "once"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_copy_that_somebody_changed_is_replaced_before_it_runs(
+    change: Callable[[Path, str], None], opened: str, project: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "code").mkdir()
+    first = CodeStage(tmp_path / "code")
+    root = staged(first, project)
+    before = {each: each.read_bytes() for each in root.rglob("*") if each.is_file()}
+    change(root, project.name)
+
+    again = staged(first if opened == "once" else CodeStage(tmp_path / "code"), project)
+
+    assert again == root
+    assert not again.is_symlink()
+    assert {each: each.read_bytes() for each in again.rglob("*") if each.is_file()} == before
