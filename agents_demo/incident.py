@@ -64,7 +64,7 @@ async def read_note(path: Annotated[str, PathArg("read")]) -> str:
 
 
 @tool(effect="read", impact="low", output="trusted")
-async def vendor_account(vendor: str) -> str:
+async def vendor_account(vendor: Annotated[str, FreeText()]) -> str:
     """The account of a vendor, from our own master data."""
     return ACCOUNTS[vendor]
 
@@ -88,12 +88,14 @@ def record(folder: Path) -> Path:
     Raises:
         ConfigError: the folder is not empty.
     """
+    folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise ConfigError(f"{folder} is not empty; name a new folder for the record")
     for name in ("mail", "notes"):
         (folder / name).mkdir()
     (folder / "mail" / "borealis.eml").write_text(MAIL)
+    (folder / "olga.pub").write_text(f"{OLGA.signer.public}\n")
     state = folder / "state"
     config = BrokerConfig(
         state=state,

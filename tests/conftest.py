@@ -92,6 +92,10 @@ def _browser_problem() -> str | None:
     return "no `chromium` on PATH" if found is None else _run_problem([found, "--version"])
 
 
+def _go_problem() -> str | None:
+    return "no `go` on PATH" if shutil.which("go") is None else None
+
+
 def _run_problem(argv: list[str], *, unprivileged: bool = False) -> str | None:
     """Why this program cannot be run, or None."""
     drop = unprivileged and os.geteuid() == 0
@@ -148,6 +152,7 @@ SERVICES = {
         functools.cache(_oci_problem), "run the tests as root, and `apt-get install crun`"
     ),
     "browser": Service(functools.cache(_browser_problem), "`apt-get install chromium`"),
+    "go": Service(_go_problem, "install Go, and put it on PATH"),
 }
 
 

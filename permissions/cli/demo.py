@@ -22,6 +22,14 @@ def demo(
             help="A job of your own: request.txt, vendors.json, invoices/, mail/.",
         ),
     ] = None,
+    *,
+    incident: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Instead, record an incident into this new folder, to practise on.",
+        ),
+    ] = None,
 ) -> None:
     """Watch an agent do a job while it is attacked.
 
@@ -32,10 +40,14 @@ def demo(
     Examples:
       $ wardline demo
       $ wardline demo ~/invoices-of-march
+      $ wardline demo --incident case
     """
     # A package of the checkout, and data in a wheel: it is found by its folder, never imported
     # by anything that is installed.
     sys.path.insert(0, str(resources.files("permissions") / "_demo"))
+    if incident is not None:
+        typer.echo(import_module("agents_demo.incident").record(incident))
+        return
     try:
         program = import_module("agents_demo.__main__")
     except ImportError as err:

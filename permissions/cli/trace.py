@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import anyio
 import typer
 
-from permissions.cli import trace_questions, trace_text
+from permissions.cli import trace_proofs, trace_questions, trace_text
 from permissions.cli.program import noun
 from permissions.cli.trace_export import export
 from permissions.cli.trace_pack import pack
@@ -310,6 +310,8 @@ for _question in (
     trace_questions.blast,
     trace_questions.diff,
     trace_questions.follow,
+    trace_proofs.prove,
+    trace_proofs.votes,
 ):
     app.command()(_question)
 
