@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from permissions.errors import ConfigError
 from permissions.plan.learned import RecordedCall
-from permissions.replay import recorded_decisions
+from permissions.replay.recorded import recorded_decisions
 from permissions.trace.reader import read_entries
 
 if TYPE_CHECKING:

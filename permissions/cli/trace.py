@@ -28,7 +28,7 @@ from permissions.errors import (
     TraceIntegrityError,
 )
 from permissions.inquiry.questions import MAX_INDEX_DIGITS
-from permissions.replay import FailOn  # noqa: TC001 - typer reads the hints
+from permissions.replay.rows import FailOn  # noqa: TC001 - typer reads the hints
 from permissions.signing.keys import PublicKey
 from permissions.trace.checkpoint import vkey
 from permissions.trace.report import Requirement
@@ -273,18 +273,31 @@ def replay_(
             " or terms."
         ),
     ] = "newly_allowed",
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes; without, as many as a long log is worth."),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Keep what is done in this file, and go on from what it holds."
+        ),
+    ] = None,
     as_json: Json = False,
     folder: Dir = None,
     config: Config = None,
 ) -> None:
     """Decide every recorded decision again.
 
-    Says what comes out differently, under the recorded policies or under others.
+    Says what comes out differently, under the recorded policies or under others: what would run
+    that did not comes first, what cannot be replayed is named with the reason. Once a run has a
+    change, the rest of it is conditional, for it would have gone on otherwise.
 
     \b
     Examples:
       $ wardline trace replay
       $ wardline trace replay --overlay next --fail-on changed
+      $ wardline trace replay --overlay next --resume next.jsonl
     """
     from permissions.pdp.bundle import load_bundle
 
@@ -292,7 +305,7 @@ def replay_(
         source = TraceSource(folder, config)
         what_if = policy is not None or overlay is not None
         bundle = load_bundle(policy, overlay=overlay) if what_if else None
-        summary, rows = anyio.run(replayed, source, bundle)
+        summary, rows = replayed(source, bundle, jobs=jobs, resume=resume)
         if as_json:
             typer.echo(json.dumps({**summary.document(), "rows": rows}))
         else:
@@ -309,6 +322,7 @@ for _question in (
     trace_questions.why,
     trace_questions.blast,
     trace_questions.diff,
+    trace_questions.step,
     trace_questions.follow,
     trace_proofs.prove,
     trace_proofs.votes,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -17,7 +18,7 @@ import typer
 from permissions.cli import trace_answers_text, trace_text
 from permissions.cli.trace_follow import followed
 from permissions.cli.trace_source import TraceSource
-from permissions.errors import ConfigError
+from permissions.errors import ConfigError, TraceError
 from permissions.inquiry.find import ContentFilter
 from permissions.trace.call_filter import CallFilter
 
@@ -205,6 +206,35 @@ def diff(
             typer.echo(json.dumps(row))
     else:
         _echo(trace_answers_text.diff_text(rows))
+
+
+def step(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id.")],
+    *,
+    full: Full = False,
+    folder: Dir = None,
+    config: Config = None,
+) -> None:
+    """Step through a run, call by call, with why each ended as it did.
+
+    On a terminal it waits after each call: Enter for the next, b for the one before, q to end.
+
+    \b
+    Examples:
+      $ wardline trace step run-1f9be06c
+    """
+    inquiry = TraceSource(folder, config).inquiry()
+    calls = [each.call for each in inquiry.calls(CallFilter(run=run))]
+    if not calls:
+        raise TraceError(f"nothing is recorded of the run {run[:80]!r}")
+    waits, at = sys.stdin.isatty() and sys.stdout.isatty(), 0
+    while 0 <= at < len(calls):
+        typer.echo(f"call {at + 1} of {len(calls)}")
+        _echo(trace_answers_text.why_text(inquiry.why(calls[at]), full=full))
+        answer = typer.prompt("Enter, b or q", default="", show_default=False) if waits else ""
+        if answer.startswith("q"):
+            return
+        at = max(at - 1, 0) if answer.startswith("b") else at + 1
 
 
 def follow(

@@ -1,94 +1,159 @@
-"""What `wardline trace replay` decides again, and with which decision points."""
+"""How `wardline trace replay` goes through a log: over processes, with progress, and resumed."""
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+import json
+import os
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from permissions.errors import PolicyLoadError
-from permissions.replay import Summary, recorded_decisions, replay
-from permissions.trace.reader import read_entries
+import anyio
+import typer
+
+from permissions.errors import ConfigError
+from permissions.replay.rows import Summary
+from permissions.replay.runs import ReplaySetup
+from permissions.replay.spread import replay_here, replayed_by
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from typing import Self
 
     from permissions.cli.trace_source import TraceSource
-    from permissions.model import Digest, JsonObject
-    from permissions.pdp.base import PolicyDecisionPoint
+    from permissions.model import JsonObject
     from permissions.pdp.bundle import PolicyBundle
-    from permissions.replay import RecordedDecision, Row
+    from permissions.replay.runs import RunReplayed
 
-REPLAY_DEADLINE_SECONDS = 5.0
+_SMALL = 4000
+"""Entries of a log that is replayed before other processes would have started."""
+_PROGRESS_SECONDS = 3.0
 
 
-async def replayed(
-    source: TraceSource, candidate: PolicyBundle | None
+def replayed(
+    source: TraceSource,
+    candidate: PolicyBundle | None,
+    *,
+    jobs: int | None = None,
+    resume: Path | None = None,
 ) -> tuple[Summary, list[JsonObject]]:
-    """Replays under the candidate, or each recorded bundle; gives the rows to look at."""
-    from permissions.pdp.bundle import load_revision
-    from permissions.pdp.embedded.pdp import EmbeddedPdp
-    from permissions.pdp.shadow_marks import enforced
+    """Replays under the candidate, or each recorded bundle; gives the rows to look at.
 
-    def decisions() -> Iterator[RecordedDecision]:
-        return recorded_decisions(read_entries(source.trace), source.vault())
+    Newly allowed calls come first, then weaker terms, other changes, and what cannot be replayed.
 
-    async with AsyncExitStack() as stack:
+    Args:
+        source: the log.
+        candidate: or None.
+        jobs: how many processes; without, as the log is long and the machine has processors.
+        resume: what is done is kept there, and not done again.
 
-        async def opened(bundle: PolicyBundle, *, linked: bool = True) -> PolicyDecisionPoint:
-            pdp = EmbeddedPdp(
-                enforced(bundle), hard_deadline=REPLAY_DEADLINE_SECONDS, spare=0, linked=linked
-            )
-            return await stack.enter_async_context(pdp)
+    Raises:
+        ConfigError: `resume` is the work of something else.
+        TraceError: the log cannot be read, or a process ended early.
+    """
+    setup = ReplaySetup(source.trace, source.index_file, source.kek(), source.bundles)
+    if candidate is not None:
+        content = dict(candidate.modules), candidate.data
+        setup = replace(setup, under=str(candidate.revision), candidate=content)
+    runs = list(source.index().runs())
+    summary, rows = Summary(), []
+    with _Notes(resume, setup.under) as notes:
+        rest = []
+        for run in runs:
+            if (noted := notes.done.get(run)) is None:
+                rest.append(run)
+            else:
+                summary.merge(Summary.of(noted["summary"]))
+                rows.extend(noted["rows"])
+        progress = _Progress(len(runs), summary.decisions)
 
-        under: Callable[[RecordedDecision], PolicyDecisionPoint | None]
-        if candidate is not None:
-            one = await opened(candidate)
-            under = lambda _: one  # noqa: E731 - a value that ignores its argument
+        def done(found: RunReplayed) -> None:
+            notes.keep(found)
+            summary.merge(found.summary)
+            rows.extend(found.rows)
+            progress.tell(len(runs) - len(rest), summary.decisions)
+
+        entries = rest[-1][1] if rest else 0
+        processes = jobs or (1 if entries < _SMALL else len(os.sched_getaffinity(0)))
+        if processes > 1 and len(rest) > 1:
+            for found in replayed_by(setup, rest, processes):
+                done(found)
         else:
-            by_form: dict[tuple[str, bool], PolicyDecisionPoint] = {}
-            forms = sorted({_form(each) for each in decisions()})
-            for revision, linked in forms:
-                try:
-                    bundle = load_revision(source.bundles, _as_digest(revision))
-                except PolicyLoadError:
-                    continue  # its decisions are listed as not replayable
-                by_form[revision, linked] = await opened(bundle, linked=linked)
-            under = lambda each: by_form.get(_form(each))  # noqa: E731 - a short look-up
-        summary, rows = Summary(), []
-        async for row in replay(decisions(), under=under):
-            summary.add(row)
-            if row.problem or row.is_changed or (candidate is None and not row.identical):
-                rows.append(_row_document(row))
-        return summary, rows
+            anyio.run(replay_here, setup, rest, done)
+    return summary, sorted(rows, key=_urgency)
 
 
-def _form(decision: RecordedDecision) -> tuple[str, bool]:
-    """The bundle a decision was made under, and whether as this linker composes it."""
-    from permissions.pdp.linker.linked import was_linked
-
-    return decision.revision, was_linked(decision.engine)
-
-
-def _row_document(row: Row) -> JsonObject:
-    return {
-        "index": row.index,
-        "run": row.run,
-        "call": row.call,
-        "tool": row.tool,
-        "action": row.action,
-        "before": row.before,
-        "after": row.after,
-        "reasons_before": list(row.reasons_before),
-        "reasons_after": list(row.reasons_after),
-        "identical": row.identical,
-        "conditional": row.conditional,
-        "terms": row.terms,
-        "terms_changed": list(row.terms_changed),
-        "problem": row.problem,
-    }
+def _urgency(row: JsonObject) -> tuple[int, int]:
+    """What would run that did not, first."""
+    if row["problem"]:
+        return 4, row["index"]
+    if row["after"] == "allow" and row["before"] != "allow":
+        return (0 if row["before"] == "deny" else 1), row["index"]
+    return (2 if row["terms"] == "weaker" else 3), row["index"]
 
 
-def _as_digest(revision: str) -> Digest:
-    from permissions.model import Digest
+class _Notes:
+    """What is done, a line for each run, so that a replay goes on where it broke off."""
 
-    return Digest(revision)
+    def __init__(self, path: Path | None, under: str) -> None:
+        self._path, self._under = path, under
+        self._file: Any = None
+        self.done: dict[tuple[str, int], JsonObject] = {}
+
+    def __enter__(self) -> Self:
+        if self._path is None:
+            return self
+        try:
+            text = self._path.read_text() if self._path.exists() else ""
+            whole = text[: text.rfind("\n") + 1]
+            for line in whole.splitlines():
+                self._take(json.loads(line))
+            self._file = self._path.open("w")
+            self._file.write(whole)
+        except (OSError, ValueError, KeyError, TypeError) as err:
+            raise ConfigError(f"--resume {self._path} cannot be used: {err}") from err
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def keep(self, found: RunReplayed) -> None:
+        """Notes a run that is done."""
+        if self._file is None:
+            return
+        said = {"run": found.run, "last": found.last, "under": self._under,
+                "summary": found.summary.document(), "rows": found.rows}  # fmt: skip
+        self._file.write(f"{json.dumps(said)}\n")
+        self._file.flush()
+
+    def _take(self, said: JsonObject) -> None:
+        if said["under"] != self._under:
+            raise ConfigError(
+                f"--resume {self._path} is of a replay under {said['under'][:23]}, and this one"
+                f" is under {self._under[:23]}; name another file"
+            )
+        self.done[said["run"], said["last"]] = said
+
+
+class _Progress:
+    """Says on standard error how far a long replay is."""
+
+    def __init__(self, runs: int, before: int) -> None:
+        self._runs, self._before = runs, before
+        self._begun = self._told = time.monotonic()
+        self._done = 0
+
+    def tell(self, resumed: int, decisions: int) -> None:
+        """One more run is done."""
+        self._done += 1
+        now = time.monotonic()
+        if now - self._told < _PROGRESS_SECONDS:
+            return
+        self._told = now
+        rate = (decisions - self._before) / (now - self._begun)
+        typer.echo(
+            f"{resumed + self._done} of {self._runs} runs, {decisions} decisions,"
+            f" {rate:.0f} a second",
+            err=True,
+        )

@@ -37,22 +37,27 @@ class TraceSource:
         self.trace = folder if alone and folder is not None else layout.trace
         self._root = folder if alone and folder is not None else layout.root
         self.bundles = layout.bundles
-        self._index = None if alone else layout.index
+        self.index_file = None if alone else layout.index
         self._kek = None if alone else layout.kek
         self._key = None if alone else layout.log_public_key
         self.is_gone = not self.trace.is_dir() or not segments(self.trace)
         if self.is_gone and not may_be_gone:
             raise ConfigError(f"there is no trace in {self.trace}; give --dir")
 
-    def vault(self) -> VaultReader | None:
-        """Opens sealed contents, where this installation has the key."""
+    def kek(self) -> bytes | None:
+        """The vault's key, where this installation has it."""
         if self._kek is None or not self._kek.exists():
             return None
-        return VaultReader(self.trace, load_kek(self._kek))
+        return load_kek(self._kek)
+
+    def vault(self) -> VaultReader | None:
+        """Opens sealed contents, where this installation has the key."""
+        kek = self.kek()
+        return None if kek is None else VaultReader(self.trace, kek)
 
     def index(self) -> TraceIndex:
         """Leads to entries; in memory for segments that lie alone."""
-        return TraceIndex(self.trace, self._index)
+        return TraceIndex(self.trace, self.index_file)
 
     def inquiry(self) -> Inquiry:
         """Answers questions to the log, with what this installation can open."""

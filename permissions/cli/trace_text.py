@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from permissions.model import JsonObject
-    from permissions.replay import Summary
+    from permissions.replay.rows import Summary
     from permissions.setup.renewal import Renewed
     from permissions.trace.reader import RecordedEntry
     from permissions.trace.report import Completeness, Report
@@ -100,19 +100,33 @@ def replay_text(summary: Summary, rows: list[JsonObject], *, what_if: bool) -> s
         for before in ("allow", "ask", "deny"):
             counts = [summary.matrix[before, after] for after in ("allow", "ask", "deny")]
             lines.append(f"{before:>8}  " + " ".join(f"{count:>8}" for count in counts))
-        for title, counter in (
-            ("by tool", summary.changed_by_tool),
-            ("by run", summary.changed_by_run),
-        ):
-            if counter:
-                found = ", ".join(f"{_text(n)} {c}" for n, c in counter.most_common(_LISTED))
-                lines.append(f"changed {title}: {found}")
+        lines.extend(_changed_by(summary))
     if rows:
         lines.append("")
         lines.extend(_row(row) for row in rows[:_LISTED])
     if len(rows) > _LISTED:
         lines.append(f"... and {len(rows) - _LISTED} more; --json lists them all")
     return "\n".join(lines)
+
+
+def _changed_by(summary: Summary) -> Iterator[str]:
+    """The matrix by tool, agent and rule, where anything changed; newly allowed first."""
+    for kind in ("tool", "agent", "rule"):
+        found = sorted(
+            (after != "allow", name, before, after, count)
+            for (of, name, before, after), count in summary.by.items()
+            if of == kind and before != after
+        )
+        for _, name, before, after, count in found[:_LISTED]:
+            yield f"{f'by {kind}':>10}  {_text(name)}  {before} -> {after}  {count}"
+        if len(found) > _LISTED:
+            yield f"{'':>10}  ... and {len(found) - _LISTED} more; --json lists them all"
+    if runs := summary.changed_by_run.most_common(_LISTED):
+        told = ", ".join(f"{_text(name)} {count}" for name, count in runs)
+        left = len(summary.changed_by_run) - len(runs)
+        yield f"{'by run':>10}  {told}" + (
+            f", and {left} more; --json lists them" if left else ""
+        )
 
 
 def following_text(follows: JsonObject) -> str:

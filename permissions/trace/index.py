@@ -73,6 +73,22 @@ class TraceIndex:
         )
         return next(self._found(where, kind, run, before), None)
 
+    def all_of(self, kind: Literal["config", "run.start"]) -> Iterator[RecordedEntry]:
+        """Every entry of this type, in order; raises as `run` does."""
+        yield from self._found("number IN (SELECT number FROM head WHERE type = ?)", kind)
+
+    def runs(self) -> list[tuple[str, int]]:
+        """Each run in the order in which they began, and the number of its last entry.
+
+        Raises as `run` does.
+        """
+        with self._open() as database:
+            self._update(database)
+            return database.execute(
+                "SELECT run, max(number) FROM entry WHERE run IS NOT NULL"
+                " GROUP BY run ORDER BY min(number)"
+            ).fetchall()
+
     def calls(
         self, wanted: CallFilter, *, newest_first: bool = False
     ) -> Iterator[list[RecordedEntry]]:

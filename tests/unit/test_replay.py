@@ -20,7 +20,9 @@ from permissions.errors import (
 from permissions.model import Decision, Digest
 from permissions.pdp.bundle import PolicyBundle
 from permissions.pdp.embedded.pdp import EmbeddedPdp
-from permissions.replay import Summary, recorded_decisions, replay
+from permissions.replay.again import replay
+from permissions.replay.recorded import recorded_decisions
+from permissions.replay.rows import Summary
 from permissions.trace.entry import TraceEntry
 from permissions.trace.log import open_log
 from permissions.trace.reader import read_entries
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from permissions.model import JsonObject
-    from permissions.replay import RecordedDecision, Row
+    from permissions.replay.recorded import RecordedDecision
+    from permissions.replay.rows import Row
 
 MAIN = """
 package wardline.main
@@ -204,7 +207,9 @@ async def test_a_looser_policy_shows_what_it_would_let_through(directory: Path):
         ("deny", "deny"): 1,
     }
     assert (summary.changed, summary.newly_allowed) == (3, 2)
-    assert dict(summary.changed_by_tool) == {"pay": 3}
+    by_tool = {name[1:]: count for name, count in summary.by.items() if name[0] == "tool"}
+    assert by_tool == {("pay", *each): count for each, count in summary.matrix.items()}
+    assert Summary.of(summary.document()) == summary
     assert dict(summary.changed_by_run) == {"run-0": 2, "run-1": 1}
     assert rows[2].reasons_before == ("t.ask",)
     assert summary.fails("newly_allowed")

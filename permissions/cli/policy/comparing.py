@@ -146,7 +146,7 @@ def _bundle(folder: Path | None) -> PolicyBundle:
 def _recorded(state: Path) -> Iterator[tuple[str, JsonValue, JsonObject]]:
     """What was asked about recorded calls, as far as it can be read."""
     from permissions.cli.trace_source import TraceSource
-    from permissions.replay import recorded_decisions
+    from permissions.replay.recorded import recorded_decisions
     from permissions.trace.reader import read_entries
 
     source = TraceSource(state, None)

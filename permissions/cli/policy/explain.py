@@ -101,7 +101,7 @@ def _recorded(
     from permissions.cli.trace_source import TraceSource
     from permissions.model import Digest
     from permissions.pdp.bundle import load_revision
-    from permissions.replay import recorded_decisions
+    from permissions.replay.recorded import recorded_decisions
     from permissions.trace.reader import read_entries
 
     source = TraceSource(state, config)

@@ -22,7 +22,9 @@ from permissions.execution.sandboxed import SandboxedExecutor
 from permissions.model import Completed
 from permissions.pdp.bundle import load_bundle, load_revision
 from permissions.pdp.embedded.pdp import EmbeddedPdp
-from permissions.replay import Summary, recorded_decisions, replay
+from permissions.replay.again import replay
+from permissions.replay.recorded import recorded_decisions
+from permissions.replay.rows import Summary
 from permissions.sessions.open import open_session
 from permissions.setup.config import BrokerConfig
 from permissions.setup.factory import open_broker

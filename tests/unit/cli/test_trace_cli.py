@@ -473,6 +473,51 @@ def test_replay_under_a_looser_policy_stops_ci(run: Any, tmp_path: Path):
     assert "deny -> allow" in shown.stdout
 
 
+def test_replay_over_processes_finds_the_same_and_goes_on_where_it_was(
+    run: Any, recorded: Path, state: Path, tmp_path: Path
+):
+    loose = tmp_path / "loose" / "main"
+    loose.mkdir(parents=True)
+    (loose / "main.rego").write_text(LOOSE)
+    notes = tmp_path / "notes.jsonl"
+    again = ("replay", "--policy", str(loose.parent), "--json")
+    with (
+        Broker(
+            tools=[read_note],
+            config=BrokerConfig(state=state, workspace=recorded.parent),
+        ) as broker,
+        broker.session(user="alice", run="run-2"),
+    ):
+        read_note(str(recorded.parent / "note.txt"))
+
+    here = json.loads(run(*again, "--jobs", "1").stdout)
+    spread = json.loads(run(*again, "--jobs", "2", "--resume", str(notes)).stdout)
+    assert spread == here
+    whole = notes.read_text()
+    notes.write_text(whole + '{"run": "torn')
+    resumed = json.loads(run(*again, "--resume", str(notes)).stdout)
+    assert resumed == here
+    assert notes.read_text() == whole, "what was done is not done again, a torn line is gone"
+    assert [row["after"] for row in here["rows"]] == ["allow"]
+    rules = {(each["name"], each["after"]) for each in here["by"] if each["kind"] == "rule"}
+    assert ("filesystem.outside", "allow") in rules
+    assert [each["name"] for each in here["by"] if each["kind"] == "agent"]
+    other = run("replay", "--resume", str(notes))
+    assert other.exit_code == 2
+    assert "is of a replay under" in other.stderr
+
+
+def test_a_run_is_stepped_through(run: Any):
+    shown = run("step", "run-1").stdout
+
+    assert "call 1 of 2" in shown
+    assert "call 2 of 2" in shown
+    assert shown.index("ran: ok") < shown.index("filesystem.outside")
+    missing = run("step", "run-none")
+    assert missing.exit_code == 1
+    assert "nothing is recorded of the run 'run-none'" in missing.stderr
+
+
 def test_replay_without_the_bundle_says_so(run: Any, state: Path):
     for path in (state / "bundles").iterdir():
         path.unlink()

@@ -1,0 +1,143 @@
+"""The decisions of a log as they were recorded, ready to be made again."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import orjson
+
+from permissions.errors import TraceError
+from permissions.run.state import HISTORY
+from permissions.trace.patch import patched
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from permissions.model import JsonObject, Verdict
+    from permissions.trace.reader import RecordedEntry
+    from permissions.trace.vault import VaultReader
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedDecision:
+    """One decision as it was recorded; `problem` says why it cannot be replayed.
+
+    `action` is what was asked about: the call itself, or what it did while it ran.
+    """
+
+    index: int
+    run: str
+    call: str
+    tool: str | None
+    action: str
+    revision: str
+    engine: str
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    rules: tuple[str, ...]
+    document: JsonObject | None
+    response: bytes | None
+    """What it answered, to the byte; None when that cannot be opened."""
+    problem: str | None
+
+
+def recorded_decisions(
+    entries: Iterable[RecordedEntry], vault: VaultReader | None
+) -> Iterator[RecordedDecision]:
+    """The decisions of a log, with their opened inputs where they can be opened.
+
+    The history of the run, which an input holds only when a policy in force reads it, is put
+    back from the log, so that a policy that reads it can be tried.
+    """
+    calls: dict[tuple[str | None, str | None], _Call] = {}
+    histories: dict[str, deque[JsonObject]] = {}
+    in_force: JsonObject = {}
+    for entry in entries:
+        called, run = (entry.run, entry.call), entry.run or ""
+        if entry.type == "config":
+            in_force = {
+                "revision": entry.body.get("policy"),
+                "engine": entry.body.get("engine"),
+            }
+        elif entry.type == "intent":
+            calls[called] = _Call(entry.body.get("tool"), entry.body.get("effect"))
+        elif entry.type == "start" and called in calls:
+            calls[called].started = True
+        elif entry.type in ("denied", "outcome", "gap"):
+            call = calls.pop(called, _Call())
+            if call.started:
+                status = entry.body.get("status", "unknown")
+                ended = {"tool": call.tool, "effect": call.effect, "outcome": status}
+                histories.setdefault(run, deque(maxlen=HISTORY)).append(ended)
+        elif entry.type == "decision":
+            call = calls.setdefault(called, _Call())
+            body = {**in_force, **entry.body}
+            yield _recorded(entry, body, call, histories.get(run, ()), vault)
+
+
+@dataclass(slots=True)
+class _Call:
+    tool: str | None = None
+    effect: str | None = None
+    started: bool = False
+    asked: JsonObject | None = None
+    """What was asked first about it; later inputs are recorded as what is other."""
+
+
+def _recorded(
+    entry: RecordedEntry,
+    body: JsonObject,
+    call: _Call,
+    history: Iterable[JsonObject],
+    vault: VaultReader | None,
+) -> RecordedDecision:
+    document, problem = _open_input(entry, call, vault)
+    if document is not None and "history" not in document.get("context", {"history": None}):
+        document = {**document, "context": {**document["context"], "history": list(history)}}
+    return RecordedDecision(
+        index=entry.index,
+        run=entry.run or "",
+        call=entry.call or "",
+        tool=call.tool,
+        action=str(body.get("action", "tools/call")),
+        revision=str(body.get("revision")),
+        engine=str(body.get("engine")),
+        verdict=_recorded_verdict(body),
+        reasons=tuple(str(code) for code in body.get("reasons", ())),
+        rules=tuple(str(code) for code in body.get("rules", ())),
+        document=document,
+        response=_open_response(entry, vault),
+        problem=problem,
+    )
+
+
+def _open_response(entry: RecordedEntry, vault: VaultReader | None) -> bytes | None:
+    try:
+        return None if vault is None else entry.open("response", vault)
+    except TraceError:
+        return None  # told where answers are compared
+
+
+def _open_input(
+    entry: RecordedEntry, call: _Call, vault: VaultReader | None
+) -> tuple[JsonObject | None, str | None]:
+    """The recorded input, or why there is none to be had."""
+    if vault is None:
+        return None, "the vault's key is not at hand"
+    try:
+        if "input_patch" not in entry.digests:
+            call.asked = orjson.loads(entry.open("input", vault))
+            return call.asked, None
+        if call.asked is None:
+            return None, "the first input of its call cannot be opened"
+        return patched(call.asked, orjson.loads(entry.open("input_patch", vault))), None
+    except (TraceError, ValueError) as err:
+        return None, str(err)
+
+
+def _recorded_verdict(body: JsonObject) -> Verdict:
+    if body.get("permitted") is True:
+        return "allow"
+    return "ask" if body.get("requestable") is True else "deny"
