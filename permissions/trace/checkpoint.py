@@ -34,6 +34,8 @@ _ORIGIN = re.compile(r"[!-*,-~]{1,200}")  # printable ASCII without space and pl
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
 _NOTE = re.compile(r"([^\n]+)\n([^\n]+)\n([^\n]+)\n\n((?:— [^ \n]+ [^ \n]+\n)+)")
 _VKEY = re.compile(r"([!-*,-~]{1,200})\+([0-9a-f]{8})\+([A-Za-z0-9+/]{40,}={0,2})")
+_ONE_SIGNATURE = re.compile(r"[A-Za-z0-9+/]{90}[AEIMQUYcgkosw048]=\n")
+"""Four bytes of a hint and 64 of a signature, in canonical base64."""
 _HASH_BYTES = 32
 _HINT_BYTES = 4
 
@@ -109,6 +111,20 @@ def parse_checkpoint(note: str) -> Checkpoint:
         TraceIntegrityError: it is not a checkpoint.
     """
     return _parse(note)[0]
+
+
+def is_note_of(note: str, checkpoint: Checkpoint) -> bool:
+    """Whether a note says just this, with one signature line of the right form, as logs have it.
+
+    Of such a note `parse_checkpoint` gives this checkpoint, at several times the cost; of any
+    other, that has to be asked. The signature is not checked.
+    """
+    head = f"{checkpoint.text()}\n— {checkpoint.origin} "
+    return (
+        note.startswith(head)
+        and _ONE_SIGNATURE.fullmatch(note, len(head)) is not None
+        and is_origin(checkpoint.origin)
+    )
 
 
 def open_checkpoint(note: str, key: PublicKey) -> Checkpoint:

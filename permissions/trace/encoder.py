@@ -58,25 +58,24 @@ def decode_entry(line: bytes) -> JsonObject:
         raise TraceIntegrityError(f"the member {odd!r} of an entry is missing or unknown")
     if entry["v"] != VERSION or type(entry["v"]) is not int:
         raise TraceIntegrityError("the entry was written by another version of wardline")
+    index, time, contents = entry["index"], entry["time"], entry["contents"]
     if not (
         type(entry["body"]) is dict
-        and type(entry["contents"]) is dict
-        and _is_count(entry["index"])
-        and _is_count(entry["time"])
+        and type(contents) is dict
+        and type(index) is int
+        and type(time) is int
+        and 0 <= index <= MAX_INTEGER
+        and 0 <= time <= MAX_INTEGER
         and type(entry["type"]) is str
         and type(entry["run"]) in _TEXT_OR_NULL
         and type(entry["call"]) in _TEXT_OR_NULL
     ):
         raise TraceIntegrityError("a member of an entry has the wrong type")
-    for name, named in entry["contents"].items():
+    for name, named in contents.items():
         if not (_NAME(name) and type(named) is str and _DIGEST(named)):
             raise TraceIntegrityError("the facts about a content are malformed")
     codec.require_profile(entry["body"], depth=2, ascii_names=line.isascii())
     return entry
-
-
-def _is_count(value: object) -> bool:
-    return type(value) is int and 0 <= value <= MAX_INTEGER
 
 
 def _is_empty(value: object) -> bool:

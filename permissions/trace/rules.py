@@ -140,7 +140,11 @@ class Story:
 
     def observe(self, entry: JsonObject) -> Iterator[str]:
         """Takes in the next entry; yields what is wrong about it, one sentence each."""
-        yield from self._clock(entry["time"])
+        time = entry["time"]
+        if time >= self._time:
+            self._time, self._told_behind = time, 0
+        else:
+            yield from self._clock(time)
         if self.closed and entry["type"] != "log.open":
             yield f"{entry['type']} after log.close"
         kind = entry["type"]
@@ -156,9 +160,7 @@ class Story:
     def _clock(self, time: int) -> Iterator[str]:
         """A step back is told once; one that walks back in small steps is told as well."""
         behind = self._time - time
-        if behind <= 0:
-            self._time, self._told_behind = time, 0
-        elif behind > self._told_behind + CLOCK_SLACK_US:
+        if behind > self._told_behind + CLOCK_SLACK_US:
             self._told_behind = behind
             yield f"the clock went back by {behind} us"
 

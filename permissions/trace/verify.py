@@ -36,7 +36,12 @@ from typing import TYPE_CHECKING, Literal
 from permissions.errors import SigningError, TraceError, TraceIntegrityError
 from permissions.signing.keys import PublicKey
 from permissions.trace import codec
-from permissions.trace.checkpoint import open_checkpoint, parse_checkpoint
+from permissions.trace.checkpoint import (
+    Checkpoint,
+    is_note_of,
+    open_checkpoint,
+    parse_checkpoint,
+)
 from permissions.trace.encoder import (
     CHECKPOINT_PREFIX,
     CONTENT_PREFIX,
@@ -55,7 +60,7 @@ from permissions.trace.report import (
     OpenCall,
     Report,
 )
-from permissions.trace.restated import CallFacts, Opened
+from permissions.trace.restated import RESTATED_SEALED, CallFacts, Opened
 from permissions.trace.rules import CALL_TYPES, Story
 from permissions.trace.store import (
     Line,
@@ -70,7 +75,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from permissions.model import JsonObject
-    from permissions.trace.checkpoint import Checkpoint
     from permissions.trace.rules import CallState
     from permissions.trace.snapshot import Snapshot
     from permissions.trace.vault import VaultReader
@@ -176,7 +180,8 @@ class _Auditor:
         self._last: str | None = None
         self._verified: Checkpoint | None = None
         self._checkpoints = 0
-        self._end: End | None = None
+        self._ended: tuple[Path, int, list[tuple[int, bytes]]] | None = None
+        """Where the last verified checkpoint ends, and the subtrees there."""
         self._unsigned = 0
         self._broken: tuple[int, str] | None = None
         self._broken_line: Line | None = None
@@ -195,7 +200,7 @@ class _Auditor:
         ]
         self._subtrees = list(zip(reversed(widths), snapshot.peaks, strict=True))
         self._last, self._verified = snapshot.note, checkpoint
-        self._end = End(snapshot.segment, snapshot.end, snapshot.peaks)
+        self._ended = snapshot.segment, snapshot.end, self._subtrees.copy()
         calls = ((c.run, c.call, c.tool, c.since, c.last) for c in snapshot.open_calls)
         self._story.go_on(calls, closed=snapshot.closed)
         if self._key is not None:
@@ -271,9 +276,15 @@ class _Auditor:
                 ),
             ),
             checkpoint=self._last,
-            end=self._end,
+            end=self._end(),
             key=self._key,
         )
+
+    def _end(self) -> End | None:
+        if self._ended is None:
+            return None
+        segment, offset, subtrees = self._ended
+        return End(segment, offset, tuple(subtree for _, subtree in subtrees))
 
     def _take_entry(self, data: bytes) -> None:
         self._close_entry()
@@ -286,8 +297,9 @@ class _Auditor:
             raise TraceIntegrityError(f"no checkpoint over {MAX_BATCH} entries")
         self._batch.append(document)
         self._entry = document
-        for name, named in document["contents"].items():
-            self._expected[named] = name
+        if contents := document["contents"]:
+            for name, named in contents.items():
+                self._expected[named] = name
         self._merge(hashlib.sha256(b"\x00" + data).digest())
 
     def _learn(self, document: JsonObject) -> None:
@@ -324,12 +336,11 @@ class _Auditor:
 
     def _merge(self, subtree: bytes) -> None:
         self._count += 1
-        width = 1
-        while self._subtrees and self._subtrees[-1][0] == width:
-            left = self._subtrees.pop()[1]
-            subtree = hashlib.sha256(b"\x01" + left + subtree).digest()
+        width, subtrees, sha256 = 1, self._subtrees, hashlib.sha256
+        while subtrees and subtrees[-1][0] == width:
+            subtree = sha256(b"\x01" + subtrees.pop()[1] + subtree).digest()
             width *= 2
-        self._subtrees.append((width, subtree))
+        subtrees.append((width, subtree))
         if self._known:
             self._compare_known()
 
@@ -367,13 +378,18 @@ class _Auditor:
             self._batch_contents["checked"] += 1
 
     def _close_entry(self) -> None:
-        self._batch_contents["absent"] += len(self._expected)
-        self._expected.clear()
+        if self._expected:
+            self._batch_contents["absent"] += len(self._expected)
+            self._expected.clear()
         entry, self._entry = self._entry, {}
-        opened, self._opened = self._opened, {}
         kind = entry.get("type")
-        if kind == "plan" or kind in CALL_TYPES:
+        if self._opened:
+            opened, self._opened = self._opened, {}
             self._compare(entry, opened)
+        elif kind in RESTATED_SEALED:
+            self._compare_sealed(entry)
+        elif kind == "plan" or kind in CALL_TYPES:
+            self._compare(entry, {})
 
     def _compare(self, entry: JsonObject, opened: dict[str, bytes]) -> None:
         called = entry["run"], entry["call"]
@@ -389,41 +405,58 @@ class _Auditor:
         if entry["type"] in TERMINAL or entry["type"] == "plan":
             del self._facts[called]
 
+    def _compare_sealed(self, entry: JsonObject) -> None:
+        """The same for an entry of which nothing was opened, as most are without a key."""
+        called = entry["run"], entry["call"]
+        if entry["type"] in TERMINAL:
+            self._facts.pop(called, None)
+            return
+        if (facts := self._facts.get(called)) is None:
+            facts = self._facts[called] = CallFacts()
+        for text in facts.sealed(entry["type"], entry["body"], entry["contents"]):
+            self._batch_findings.append((entry["index"], text))
+
     def _tags(self, run: str, name: str, data: bytes) -> list[str]:
         return [] if self._vault is None else self._vault.tags(run, name, data)
 
     def _take_checkpoint(self, line: Line) -> None:
         self._close_entry()
-        note = _note(line.data)
-        checkpoint = parse_checkpoint(note)
+        note, root = _note(line.data), self._root()
         start = self._verified.size if self._verified else 0
+        checkpoint = Checkpoint(self._origin or "", self._count, root)
+        said = checkpoint if is_note_of(note, checkpoint) else parse_checkpoint(note)
         try:
             if self._all_signatures and self._key is not None:
                 open_checkpoint(note, self._key)
-            _check(checkpoint, origin=self._origin, size=self._count, root=self._root())
+            _check(said, checkpoint)
         except TraceIntegrityError as err:
             self.failure = start, str(err)
             return
         self._last, self._verified = note, checkpoint
         self._checkpoints += 1
-        peaks = tuple(subtree for _, subtree in self._subtrees)
-        self._end = End(line.segment, line.offset + len(line.data) + 1, peaks)
+        self._ended = line.segment, line.offset + len(line.data) + 1, self._subtrees.copy()
         self._unsigned = 0
-        found = [
-            (each["index"], text) for each in self._batch for text in self._story.observe(each)
-        ]
-        for index, text in sorted([*found, *self._batch_findings]):
-            self._findings_count += 1
-            if len(self._findings) < _LISTED_FINDINGS:
-                self._findings.append(Finding(index, text))
+        observe, findings = self._story.observe, self._batch_findings
+        for each in self._batch:
+            for text in observe(each):
+                findings.append((each["index"], text))
+        if findings:
+            self._list_findings()
         self._batch.clear()
-        self._batch_findings.clear()
-        self._contents.update(self._batch_contents)
+        for state, count in self._batch_contents.items():
+            self._contents[state] += count
         self._batch_contents.clear()
         for index, reason in self._batch_unopened:
             first, count = self._unopened.get(reason, (index, 0))
             self._unopened[reason] = first, count + 1
         self._batch_unopened.clear()
+
+    def _list_findings(self) -> None:
+        for index, text in sorted(self._batch_findings):
+            self._findings_count += 1
+            if len(self._findings) < _LISTED_FINDINGS:
+                self._findings.append(Finding(index, text))
+        self._batch_findings.clear()
 
     def _unopened_findings(self) -> Iterator[Finding]:
         room = max(_LISTED_FINDINGS - len(self._findings), 0)
@@ -453,7 +486,7 @@ class _Auditor:
 
         A group lies in one segment, and no line has zeros in it.
         """
-        broken, end = self._broken_line, self._end
+        broken, end = self._broken_line, self._end()
         if broken is None or broken.segment != checkpoint.segment:
             return False
         same = end is not None and end.segment == checkpoint.segment
@@ -515,10 +548,10 @@ def _note(data: bytes) -> str:
     return note
 
 
-def _check(checkpoint: Checkpoint, *, origin: str | None, size: int, root: bytes) -> None:
-    if checkpoint.origin != origin:
+def _check(said: Checkpoint, derived: Checkpoint) -> None:
+    if said.origin != derived.origin:
         raise TraceIntegrityError("a checkpoint belongs to another log")
-    if checkpoint.size != size:
-        raise TraceIntegrityError(f"a checkpoint over {checkpoint.size} stands after {size}")
-    if checkpoint.root != root:
+    if said.size != derived.size:
+        raise TraceIntegrityError(f"a checkpoint over {said.size} stands after {derived.size}")
+    if said.root != derived.root:
         raise TraceIntegrityError("the entries are not those the checkpoint was signed over")

@@ -158,6 +158,15 @@ WORKS = (
         ),
     ),
     Work(
+        "One entry of a log verified: every root, the last signature",
+        (
+            Case("no verification: each line read and hashed", "verifying", "hashed"),
+            Case("Wardline, a checkpoint for each call", "verifying", "alone"),
+            Case("Wardline, a checkpoint for 500 calls", "verifying", "together"),
+            Case("Wardline, the same, and every content opened", "verifying", "opened"),
+        ),
+    ),
+    Work(
         "A broker opened on an empty folder, and `wardline --version`",
         (
             *reversed(_with_before("opened, the shipped policies", "open")),

@@ -1,0 +1,78 @@
+"""The short ways of the verifier say what its long ways say."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from logs import FOREIGN, SIGNER
+
+from permissions.errors import TraceIntegrityError
+from permissions.trace.checkpoint import (
+    Checkpoint,
+    CheckpointSigner,
+    is_note_of,
+    parse_checkpoint,
+)
+from permissions.trace.restated import RESTATED_SEALED, CallFacts, Opened
+
+BODIES = ({}, {"args": "one"}, {"args": "two", "key": "k"}, {"key": "k", "request": "r"})
+NAMES = ("arguments", "key", "input", "input_patch", "response", "shown", "result")
+STORIES = list(itertools.permutations(sorted(RESTATED_SEALED - {"gap"}), 3))
+
+
+@pytest.mark.parametrize("story", STORIES, ids="-".join)
+def test_of_sealed_entries_both_ways_find_the_same(story: tuple[str, ...]) -> None:
+    for body, named in itertools.product(
+        BODIES, [frozenset(NAMES[:n]) for n in (0, 1, 2, 4, 7)]
+    ):
+        short, long = CallFacts(), CallFacts()
+        for kind in story:
+            entry = Opened(kind, body, named, {}, lambda _, __: [])
+            assert short.sealed(kind, body, named) == list(long.contradictions(entry))
+
+
+NOTE = CheckpointSigner("logs.example/1", SIGNER).sign(7, b"r" * 32)
+SAID = Checkpoint("logs.example/1", 7, b"r" * 32)
+COSIGNED = (
+    NOTE + CheckpointSigner("witness.example", FOREIGN).sign(7, b"r" * 32).split("\n\n")[1]
+)
+
+
+def test_a_note_is_known_by_its_text() -> None:
+    assert is_note_of(NOTE, SAID)
+    assert parse_checkpoint(NOTE) == SAID
+
+
+@pytest.mark.parametrize(
+    ("note", "said"),
+    [
+        pytest.param(NOTE, Checkpoint("logs.example/1", 8, b"r" * 32), id="size"),
+        pytest.param(NOTE, Checkpoint("logs.example/1", 7, b"q" * 32), id="root"),
+        pytest.param(NOTE, Checkpoint("logs.example/2", 7, b"r" * 32), id="origin"),
+        pytest.param(NOTE[:-1], SAID, id="no-newline"),
+        pytest.param(NOTE + "\n", SAID, id="a-line-more"),
+        pytest.param(NOTE.replace("=\n", "\n"), SAID, id="no-padding"),
+        pytest.param(COSIGNED, SAID, id="cosigned"),
+        pytest.param(NOTE.replace("\n\n—", "\n—"), SAID, id="no-empty-line"),
+        pytest.param(
+            NOTE.replace("logs.example/1", "logs example/1"),
+            Checkpoint("logs example/1", 7, b"r" * 32),
+            id="no-origin",
+        ),
+    ],
+)
+def test_any_other_note_is_parsed(note: str, said: Checkpoint) -> None:
+    assert not is_note_of(note, said)
+
+
+def test_every_changed_letter_is_refused_or_parsed() -> None:
+    """Wherever the short way says yes, the long way says the same."""
+    for at in range(len(NOTE)):
+        for letter in "A/=+\n x":
+            changed = NOTE[:at] + letter + NOTE[at + 1 :]
+            if is_note_of(changed, SAID):
+                try:
+                    assert parse_checkpoint(changed) == SAID
+                except TraceIntegrityError:
+                    pytest.fail(f"{at}: {letter!r}")
