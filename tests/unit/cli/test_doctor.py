@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 from effort import sampled
 from typer.testing import CliRunner
 
 from permissions.cli.root import app
+from sandbox.doctor import Finding, diagnose
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +23,20 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
+@pytest.fixture(scope="module")
+def probed() -> list[Finding]:
+    """What this machine can isolate: the same for each of these tests, and slow to find out."""
+    return anyio.run(diagnose)
+
+
+@pytest.fixture
+def known_machine(probed: list[Finding], monkeypatch: pytest.MonkeyPatch) -> None:
+    async def found_before() -> list[Finding]:
+        return probed
+
+    monkeypatch.setattr("permissions.cli.doctor.diagnose", found_before)
+
+
 WRONG = {
     "approvers.olga.public_key": '[approvers.olga]\ngroups = ["payments"]\npublic_key = "none"\n',
     "the key /none/log.pem cannot be read": '[trace]\nkey = "file:/none/log.pem"\n',
@@ -29,6 +45,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("said", sampled(WRONG, {"trace.kye"}, named=str))
+@pytest.mark.usefixtures("known_machine")
 def test_a_setting_that_cannot_be_used_is_found(
     said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -62,6 +79,7 @@ def test_without_settings_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "nobody" in found(document, "approvers")["detail"]
 
 
+@pytest.mark.usefixtures("known_machine")
 def test_the_settings_in_force_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,6 +100,7 @@ def test_the_settings_in_force_are_named(
     assert "calls of critical impact need 2 of security, and there is 1" in said
 
 
+@pytest.mark.usefixtures("known_machine")
 def test_settings_that_are_not_trusted_fail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,6 +115,7 @@ def test_settings_that_are_not_trusted_fail(
 
 
 @pytest.mark.parametrize("name", ["log.pem", pytest.param("vault.key", marks=pytest.mark.slow)])
+@pytest.mark.usefixtures("known_machine")
 def test_a_key_of_the_state_folder_that_cannot_be_used_fails(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +129,7 @@ def test_a_key_of_the_state_folder_that_cannot_be_used_fails(
     assert not found(document, "keys")["works"]
 
 
+@pytest.mark.usefixtures("known_machine")
 def test_policies_that_are_not_there_fail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +142,7 @@ def test_policies_that_are_not_there_fail(
     assert not found(document, "policies")["works"]
 
 
+@pytest.mark.usefixtures("known_machine")
 def test_policies_that_must_not_be_used_fail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +160,7 @@ def test_policies_that_must_not_be_used_fail(
     assert "lowr" in found(document, "policies")["detail"]
 
 
+@pytest.mark.usefixtures("known_machine")
 def test_arguments_nobody_described_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
