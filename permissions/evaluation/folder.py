@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from permissions.vocabulary import JsonValue
 
+ALL = "all"
+"""What figures over all suites are called."""
 MAX_LINE_BYTES = 16 * 1024 * 1024
 
 
@@ -50,8 +52,10 @@ def load_suites(folder: Path) -> dict[str, Suite]:
     runs = _by_suite(found["traces"])
     suites = {}
     for name in sorted({*tasks, *runs}):
-        suite_tools = {row.name: row for row in tools.get(name, ())}
-        suite_labels = {row.tool: row for row in labels.get(name, ())}
+        if name == ALL:
+            raise ConfigError(f"a suite cannot be called {ALL!r}; reports say so of all suites")
+        suite_tools = _named(name, "tool", [(row.name, row) for row in tools.get(name, ())])
+        suite_labels = _named(name, "label", [(row.tool, row) for row in labels.get(name, ())])
         _require_described(name, suite_tools, suite_labels)
         suites[name] = Suite(
             name=name,
@@ -129,7 +133,11 @@ def _lines(path: Path, role: str) -> Iterator[tuple[str, Any]]:
             if len(line) > MAX_LINE_BYTES:
                 raise ConfigError(f"{where}: longer than {MAX_LINE_BYTES} bytes")
             try:
-                document = json.loads(line, object_pairs_hook=_unique)
+                document = json.loads(
+                    line, object_pairs_hook=_unique, parse_constant=_no_constant
+                )
+                if b"\\ud" in line.lower():
+                    json.dumps(document, ensure_ascii=False).encode()  # half a character
                 yield where, adapter.validate_python(document)
             except ValidationError as err:
                 first = err.errors(include_url=False, include_input=False)[0]
@@ -144,6 +152,10 @@ def _unique(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     if len(found) != len(pairs):
         raise ValueError("an object has the same key twice")
     return found
+
+
+def _no_constant(name: str) -> JsonValue:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _by_suite(lines: Sequence[tuple[str, Any]]) -> dict[str, list[Any]]:
@@ -172,6 +184,12 @@ def _calls(
                     headers[name] = row.model_dump()
             case rows.TaskRow():
                 _once(where, row.id, tasks[row.suite])
+                heard = row.first_untrusted_call
+                if heard is not None and not 0 <= heard < len(row.calls):
+                    raise ConfigError(
+                        f"{where}: first_untrusted_call is {heard}, and the task has"
+                        f" {len(row.calls)} calls"
+                    )
                 tasks[row.suite][row.id] = Task(
                     suite=row.suite,
                     id=row.id,
@@ -212,7 +230,13 @@ def _pairs(
     tasks: dict[str, dict[str, Task]],
     goals: dict[str, dict[str, Goal]],
 ) -> Iterator[Pair]:
+    seen = set()
     for row in found:
+        if (row.user_task, row.injection_task) in seen:
+            raise ConfigError(
+                f"suite {suite}: the pair {row.user_task} and {row.injection_task} is there twice"
+            )
+        seen.add((row.user_task, row.injection_task))
         task = tasks.get(suite, {}).get(row.user_task)
         goal = goals.get(suite, {}).get(row.injection_task)
         if task is None or goal is None:
@@ -220,7 +244,13 @@ def _pairs(
                 f"suite {suite}: the pair {row.user_task} and {row.injection_task} names a task"
                 " or goal that is not described"
             )
-        feasible = row.undefended_security and row.attack_origin != "none"
+        if not 0 <= row.attack_after_call < max(1, len(task.steps)):
+            raise ConfigError(
+                f"suite {suite}: the pair {row.user_task} and {row.injection_task} attacks after"
+                f" call {row.attack_after_call}, and the task has {len(task.steps)}"
+            )
+        is_made = row.attack_origin != "none" and bool(goal.steps)
+        feasible = row.undefended_security and is_made
         yield Pair(task, goal, row.attack_after_call, feasible)
 
 
@@ -289,6 +319,16 @@ _Plain.yaml_implicit_resolvers = {
     first: [each for each in resolvers if each[0] != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
 }
+
+
+def _named(suite: str, what: str, found: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """By name; two of one name would each be believed by somebody."""
+    known = dict(found)
+    if len(known) != len(found):
+        names = [name for name, _ in found]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ConfigError(f"suite {suite}: the {what} of {twice!r:.80} is there twice")
+    return known
 
 
 def _require_described(

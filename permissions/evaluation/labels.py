@@ -78,7 +78,9 @@ def tools_of(
     for name, tool in suite.tools.items():
         label = suite.labels[name]
         try:
-            yield _tool(tool, label, run, fields)
+            built = _tool(tool, label, run, fields)
+            _ = built.guard.definition  # read now, for what is wrong with it to be said here
+            yield built
         except (ToolDefinitionError, TypeError) as err:
             raise ConfigError(f"suite {suite.name}: {err}") from err
 
@@ -142,12 +144,18 @@ def mark_from(told: dict[str, Any]) -> Target | FreeText:
     Raises:
         ToolDefinitionError: there is no such mark.
     """
-    kind = told.get("kind")
-    if kind not in _MARKS:
+    kind, members = told.get("kind"), {k: v for k, v in told.items() if k != "kind"}
+    if not isinstance(kind, str) or kind not in _MARKS:
         raise ToolDefinitionError(
             f"a mark's kind is one of {', '.join(sorted(_MARKS))}, not {kind!r:.40}"
         )
-    mark: Target | FreeText = _MARKS[kind](**{k: v for k, v in told.items() if k != "kind"})
+    known = getattr(_MARKS[kind], "__dataclass_fields__", {})
+    if unknown := sorted(members.keys() - known.keys()):
+        raise ToolDefinitionError(
+            f"a mark of kind {kind} has no {unknown[0]!r:.40}; it takes"
+            f" {', '.join(known) or 'nothing else'}"
+        )
+    mark: Target | FreeText = _MARKS[kind](**members)
     return mark
 
 

@@ -9,7 +9,7 @@ from permissions.evaluation.attacker import MOVES, carries, hijacks, own_of_atta
 from permissions.evaluation.episode import RIGHT, Approver, Episode
 from permissions.evaluation.planning import completed, declared, most_seen
 from permissions.evaluation.suite import Goal, Step, Task
-from permissions.evaluation.worlds import AgentDojoWorld, RecordedWorld, agentdojo_suite
+from permissions.evaluation.worlds import AgentDojoWorld, RecordedWorld, is_of_agentdojo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -48,7 +48,7 @@ class Player:
         self._seed = seed
         release = str(suite.source.get("benchmark_version", ""))
         has_world = bool(suite.pairs) and not recorded_only
-        self._has_dojo = has_world and agentdojo_suite(suite.name, release) is not None
+        self._has_dojo = has_world and is_of_agentdojo(suite, release)
 
     @property
     def judge(self) -> str:
@@ -143,7 +143,8 @@ class Player:
         return final if any(final) else own
 
     def _control(self, tool: str) -> set[str]:
-        return set(self._suite.labels[tool].sensitive_args)
+        label = self._suite.labels.get(tool)
+        return set(label.sensitive_args) if label else set()
 
     def _world(self, task: Task, pair: Pair | None = None) -> World:
         if self._has_dojo:

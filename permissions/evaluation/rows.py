@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, TypeAdapter
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    TypeAdapter,
+    field_validator,
+)
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -105,6 +112,16 @@ class ToolRow(_Row):
     name: Name
     description: str = ""
     parameters: dict[str, Any]
+
+    @field_validator("parameters")
+    @classmethod
+    def _described(cls, parameters: dict[str, Any]) -> dict[str, Any]:
+        properties = parameters.get("properties", {})
+        if not isinstance(properties, dict) or not all(
+            isinstance(schema, dict) for schema in properties.values()
+        ):
+            raise ValueError("properties is an object, and describes each argument by one")
+        return parameters
 
 
 EffectLabel = Literal[

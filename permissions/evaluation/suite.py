@@ -105,5 +105,5 @@ class Suite:
     """Package and version whose environment judges the end state, where one is named."""
 
     def is_read(self, tool: str) -> bool:
-        """Whether a tool's label says that it only reads."""
-        return self.labels[tool].effect == "read"
+        """Whether a tool's label says that it only reads; one that is not there does nothing."""
+        return tool not in self.labels or self.labels[tool].effect == "read"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
+from permissions.evaluation.folder import ALL
 from permissions.evaluation.statistics import bootstrap, mcnemar, percentile, wilson
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
     from permissions.evaluation.statistics import Interval
     from permissions.vocabulary import JsonObject
-
-ALL = "all"
 
 
 def summarize(

@@ -281,6 +281,16 @@ def agentdojo_suite(name: str, release: str) -> Any | None:
         return None
 
 
+def is_of_agentdojo(suite: Suite, release: str) -> bool:
+    """Whether AgentDojo is here and has this suite, with each of its tasks and goals."""
+    dojo = agentdojo_suite(suite.name, release)
+    return (
+        dojo is not None
+        and suite.tasks.keys() <= dojo.user_tasks.keys()
+        and suite.goals.keys() <= dojo.injection_tasks.keys()
+    )
+
+
 def _environment(dojo: Any, task: Task, lure: str) -> Any:
     """A fresh environment; with a lure, it stands in each untrusted text that the task reads."""
     document = _document(dojo, task.id, is_lured=bool(lure))

@@ -29,7 +29,13 @@ TASK = {
     "prompt": "Send it.",
     "calls": [{"i": 0, "tool": "send", "args": {"to": "a@x.example"}}],
 }
-GOAL = {"kind": "injection_task", "suite": "s", "id": "g", "goal": "Send.", "calls": []}
+GOAL = {
+    "kind": "injection_task",
+    "suite": "s",
+    "id": "g",
+    "goal": "Send.",
+    "calls": [{"i": 0, "tool": "send", "args": {"to": "b@x.example"}}],
+}
 PAIR = {
     "kind": "pair",
     "suite": "s",
@@ -58,6 +64,14 @@ def test_a_folder_is_read(tmp_path: Path) -> None:
     ]
 
 
+def test_a_goal_without_calls_is_words_only_and_no_attack(tmp_path: Path) -> None:
+    calls = [TASK, {**GOAL, "calls": []}, PAIR]
+
+    assert [
+        pair.is_feasible for pair in load_suites(folder(tmp_path, x_calls=calls))["s"].pairs
+    ] == [False]
+
+
 def test_the_shipped_set_is_of_the_documented_form() -> None:
     suites = load_suites(shipped_data())
 
@@ -83,6 +97,19 @@ def test_the_shipped_set_is_of_the_documented_form() -> None:
         ({"tool_labels": [{**LABEL, "sensitive_args": ["too"]}]}, "'too'"),
         ({"tool_labels": [{**LABEL, "effect": "mail"}]}, "tool_labels.jsonl:1: effect"),
         ({"x_tools": []}, "no tools"),
+        (
+            {"x_tools": [{**TOOL, "parameters": {"properties": ["to"]}}]},
+            "describes each argument",
+        ),
+        ({"x_tools": [{**TOOL, "parameters": {"properties": {"to": True}}}]}, "each argument"),
+        ({"x_tools": [TOOL, TOOL]}, "the tool of 'send' is there twice"),
+        ({"tool_labels": [LABEL, LABEL]}, "the label of 'send' is there twice"),
+        ({"x_calls": [TASK, GOAL, PAIR, PAIR]}, "is there twice"),
+        ({"x_calls": [TASK, GOAL, {**PAIR, "attack_after_call": 9}]}, "after call 9"),
+        ({"x_calls": [TASK, GOAL, {**PAIR, "attack_after_call": -1}]}, "after call -1"),
+        ({"x_calls": [{**TASK, "first_untrusted_call": 5}]}, "first_untrusted_call is 5"),
+        ({"x_calls": [{**TASK, "prompt": "\ud800"}]}, "x_calls.jsonl:1: is no strict JSON"),
+        ({"x_calls": [json.dumps(TASK).replace('"i": 0', '"i": NaN')]}, "NaN is no JSON"),
     ],
     ids=[
         "json",
@@ -97,6 +124,16 @@ def test_the_shipped_set_is_of_the_documented_form() -> None:
         "argument",
         "effect",
         "tools",
+        "properties",
+        "property",
+        "tool twice",
+        "label twice",
+        "pair twice",
+        "after the last",
+        "before the first",
+        "heard",
+        "half a character",
+        "nan",
     ],
 )
 def test_what_is_not_of_the_form_is_refused(
