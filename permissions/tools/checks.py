@@ -127,10 +127,6 @@ def _check_stateful(label: str, options: Options) -> None:
             raise ToolDefinitionError(f"{label}: stateful=True, and {why}; drop one of them")
 
 
-_WORDS = {"scheme": ("email", "account", "phone", "name"), "access": ("read", "write")}
-"""Members of marks that take one of these; Python checks no annotation."""
-
-
 def check_marks(
     name: str, options: Options, targets: Mapping[str, Target], arguments: frozenset[str]
 ) -> None:
@@ -139,7 +135,7 @@ def check_marks(
     A host is no such mark: fetching a page is a read.
 
     Raises:
-        ToolDefinitionError: a mark has a word outside its vocabulary; a tool that reads names a path to write, a recipient or an amount;
+        ToolDefinitionError: a tool that reads names a path to write, a recipient or an amount;
             one that does not execute takes a command; an amount's currency is no argument.
     """
     for argument, mark in targets.items():
@@ -149,12 +145,6 @@ def check_marks(
                 f"{name}: effect={options.effect!r}, and {argument} is {why}; say effect="
                 f"{' or '.join(map(repr, fits))}, or mark it FreeText() when it only says what"
             )
-        for member, words in _WORDS.items():
-            if (given := getattr(mark, member, words[0])) not in words:
-                raise ToolDefinitionError(
-                    f"{name}: {argument} has {member}={given!r:.40}, which is not one of"
-                    f" {', '.join(words)}"
-                )
         currency = getattr(mark, "currency_from", None)
         if currency is not None and currency not in arguments:
             raise ToolDefinitionError(

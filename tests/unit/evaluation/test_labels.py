@@ -39,7 +39,7 @@ def test_what_completes_an_earlier_call_confirms() -> None:
         ({"marks": {"to": {"kind": "payee"}}}, "a mark's kind is one of"),
         ({"marks": {"to": {"kind": ["recipient"]}}}, "a mark's kind is one of"),
         ({"marks": {"to": {"kind": "recipient", "sheme": "name"}}}, "has no 'sheme'"),
-        ({"marks": {"to": {"kind": "recipient", "scheme": "pigeon"}}}, "scheme='pigeon'"),
+        ({"marks": {"to": {"kind": "recipient", "scheme": "pigeon"}}}, "pigeon"),
         ({"effect": "read", "marks": {"to": {"kind": "amount"}}}, "effect='read'"),
         ({"trusted_fields": ["no field!"]}, "trusted_fields"),
         ({"parameters": {**PARAMETERS, "oneOf": [{}]}}, "oneOf"),

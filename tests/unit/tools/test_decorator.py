@@ -7,7 +7,7 @@ from datetime import date
 from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Optional, TypedDict, cast
+from typing import Annotated, Any, Literal, NamedTuple, Optional, TypedDict
 
 import pytest
 from hypothesis import given
@@ -525,23 +525,6 @@ def other_access(path: Annotated[str, PathArg("write")], times: int = 1) -> str:
 
 def other_mark(path: Annotated[str, FreeText()], times: int = 1) -> str:
     return path * times
-
-
-@pytest.mark.parametrize(
-    ("mark", "said"),
-    [
-        (RecipientArg(cast("Any", "carrier pigeon")), "scheme='carrier pigeon'"),
-        (PathArg(cast("Any", "wirte")), "access='wirte'"),
-    ],
-    ids=["scheme", "access"],
-)
-def test_a_misspelt_word_of_a_mark_is_refused(mark: Any, said: str) -> None:
-    def misspelt(to: str) -> str:
-        return to
-
-    misspelt.__annotations__["to"] = Annotated[str, mark]
-    with pytest.raises(ToolDefinitionError, match=said):
-        definition(misspelt, effect="send")
 
 
 CHANGES: dict[str, dict[str, Any]] = {
