@@ -130,6 +130,21 @@ WORKS = (
         ),
     ),
     Work(
+        "The same call by a daemon (`wardline serve`), beside a broker in the caller's process",
+        (
+            Case("Wardline, `buffered`: in the process", "calls", "buffered"),
+            Case("Wardline, `buffered`: by the daemon", "daemon", "buffered"),
+            Case("Wardline, `durable`: in the process", "calls", "durable"),
+            Case("Wardline, `durable`: by the daemon", "daemon", "durable"),
+            Case("Wardline, 64 callers, `durable`: in one process", "calls", "durable-64"),
+            Case(
+                "Wardline, 64 callers, `durable`: in four, by the daemon",
+                "daemon",
+                "durable-64",
+            ),
+        ),
+    ),
+    Work(
         "One decision under the shipped policies",
         (
             Case(f"{BEFORE}: the engine alone", "before", "shipped-engine"),
