@@ -11,10 +11,8 @@ from abc import abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-import anyio
 from anyio.abc import AsyncResource
 
-from sandbox.errors import SandboxUnavailableError
 from sandbox.job import PythonJob
 from sandbox.supervisor.wire import encode_job
 
@@ -63,6 +61,8 @@ class RunRequest:
         session: of a stateful session: the interpreter lives on after a job, within these
             limits. None for a single-use sandbox.
         wait_seconds: how long a prewarmed one may wait for its job; 0 when that comes at once.
+        start_seconds: how long an engine may take to start it; None for as long as each of its
+            answers may take.
     """
 
     profile: SandboxProfile
@@ -72,6 +72,7 @@ class RunRequest:
     gate: Gate | None = None
     session: SessionLimits | None = None
     wait_seconds: float = 0.0
+    start_seconds: float | None = None
 
     @property
     def lease_seconds(self) -> float:
@@ -156,12 +157,7 @@ class Sandbox(AsyncResource):
         """
         most = max(request.profile.wall_seconds, LEAST_START_SECONDS)
         most = most if seconds is None else min(most, seconds)
-        with anyio.move_on_after(most):
-            return await self.start(request)
-        raise SandboxUnavailableError(
-            f"no sandbox of {self.name} started within {most:g} s",
-            "look whether what starts it answers: `wardline doctor`",
-        )
+        return await self.start(replace(request, start_seconds=most))
 
     async def run(
         self,

@@ -13,6 +13,7 @@ from __future__ import annotations
 import secrets
 from contextlib import AsyncExitStack, suppress
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
@@ -98,6 +99,15 @@ class DockerSandbox(Sandbox):
 
     async def start(self, request: RunRequest) -> Container:
         """See `Sandbox`."""
+        seconds = request.start_seconds
+        with anyio.move_on_after(inf if seconds is None else seconds):
+            return await self._started(request)
+        raise SandboxUnavailableError(
+            f"no sandbox of {self.name} started within {seconds:g} s",
+            "look whether the engine answers: `wardline doctor`",
+        )
+
+    async def _started(self, request: RunRequest) -> Container:
         await self._open()
         runtime = request.profile.runtime or self._facts.get("default_runtime")
         if runtime in KERNEL_RUNTIMES and not await self._has_kernel(str(runtime)):

@@ -57,6 +57,7 @@ NOT_ON_THE_WAY = {
     errors.ArgumentsError,  # intake says it with the name of the argument
     errors.ToolFailedError,  # the tool's own end, not a refusal
     errors.NoSessionError,  # raised to the program
+    errors.ServiceError,  # between a daemon and its client, outside of a call
 }
 
 
