@@ -132,6 +132,7 @@ WORKS = (
     Work(
         "The same call by a daemon (`wardline serve`), beside a broker in the caller's process",
         (
+            Case("toolkit 5 `govern()`: in the process", "toolkit", "governed"),
             Case("Wardline, `buffered`: in the process", "calls", "buffered"),
             Case("Wardline, `buffered`: by the daemon", "daemon", "buffered"),
             Case("Wardline, `durable`: in the process", "calls", "durable"),
