@@ -218,12 +218,12 @@ class Store:
         for descriptor in (self._segment, self._keys, self._lock):
             if descriptor < 0:
                 continue
-            try:
+            # The data was synced before it was promised; zeros may stay behind.
+            with suppress(OSError):
                 if descriptor == self._segment and self._filled > self._end:
                     os.ftruncate(descriptor, self._end)
+            with suppress(OSError):  # of a disk that failed as well
                 os.close(descriptor)
-            except OSError:
-                pass  # the data was synced before it was promised; zeros may stay behind
         self._segment = self._keys = self._lock = -1
 
     def sync(self) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 import pytest
-from disks import disk_of
+from disks import disk_of, image_of, mounted_image
 from logs import CONFIG, KEK, NAME, SIGNER, before, record_run, run_start
 
 from permissions.errors import TraceIntegrityError, TraceWriteError
@@ -86,15 +88,20 @@ def kill_after(directory: Path, generation: int, acknowledgements: int) -> list[
     return [line for line in lines if line.endswith("\n")]
 
 
-@pytest.mark.slow
-def test_no_acknowledged_entry_is_lost_to_kill_9(tmp_path: Path):
-    """Twelve writers die one after the other, in the middle of their work."""
+@pytest.mark.parametrize(
+    "kills",
+    [pytest.param(KILLS, marks=pytest.mark.slow), pytest.param(500, marks=pytest.mark.long)],
+)
+def test_no_acknowledged_entry_is_lost_to_kill_9(tmp_path: Path, kills: int):
+    """Writers die one after the other, in the middle of their work."""
     acknowledged: dict[int, str] = {}
-    for generation in range(KILLS):
-        for line in kill_after(tmp_path, generation, acknowledgements=20 + 7 * generation):
+    for generation in range(kills):
+        many = 20 + 7 * (generation % KILLS)
+        for line in kill_after(tmp_path, generation, acknowledgements=many):
             index, call = line.split()
             acknowledged[int(index)] = call
-        assert verified(tmp_path).integrity.verdict == "signed"
+        if generation < KILLS or generation % 20 == 0:  # each reads all there is
+            assert verified(tmp_path).integrity.verdict == "signed"
 
     async def resume() -> None:
         async with open_log(tmp_path, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG):
@@ -104,7 +111,7 @@ def test_no_acknowledged_entry_is_lost_to_kill_9(tmp_path: Path):
     recorded = {each.index: each for each in read_entries(tmp_path)}
     report = verified(tmp_path)
 
-    assert len(acknowledged) >= KILLS * 20
+    assert len(acknowledged) >= kills * 20
     for index, call in acknowledged.items():
         assert (recorded[index].type, recorded[index].call) == ("intent", call)
         assert recorded[index + 2].type == "start"
@@ -219,6 +226,52 @@ def test_a_file_that_may_not_grow_closes_the_log_and_can_be_gone_on_with(tmp_pat
     assert report.integrity.verdict == "signed"
     assert report.completeness.closed
     assert report.completeness.gaps == acknowledged
+
+
+EXT4_SHUTDOWN = 0x8004587D
+"""`EXT4_IOC_SHUTDOWN` of fs/ext4/ext4.h; with 2 nothing that waits is written any more."""
+
+
+def input_output_errors(disk: Path) -> None:
+    folder = os.open(disk, os.O_RDONLY)
+    fcntl.ioctl(folder, EXT4_SHUTDOWN, struct.pack("I", 2))
+    os.close(folder)
+
+
+def read_only(disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,abort", str(disk)], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [input_output_errors, read_only])
+async def test_a_disk_that_fails_closes_the_log_and_loses_nothing(
+    tmp_path: Path, fault: Callable[[Path], None]
+):
+    """Nothing more is admitted on it, and once it is mounted again all that was said is there."""
+    image = image_of(24, tmp_path / "image")
+    with mounted_image(image, tmp_path / "disk") as disk:
+        directory = disk / "trace"
+        with contextlib.suppress(TraceWriteError):  # the end cannot be written either
+            async with open_log(
+                directory, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG
+            ) as log:
+                await log.append([run_start("run")], barrier="durable")
+                for number in range(20):
+                    await log.append(before("run", f"c{number}"), barrier="durable")
+                fault(disk)
+                for barrier in ("durable", "durable", "buffered"):
+                    with pytest.raises(TraceWriteError):
+                        await log.append(before("run", "late"), barrier=barrier)  # type: ignore[arg-type]
+
+    with mounted_image(image, tmp_path / "disk") as disk:
+        report = verified(disk / "trace")
+        calls = [each.call for each in read_entries(disk / "trace") if each.type == "intent"]
+        assert report.integrity.verdict == "signed"
+        assert calls == [f"c{number}" for number in range(20)]
+        await _reopen(disk / "trace")
+        report = verified(disk / "trace")
+        assert report.completeness.findings == ()
+        assert report.completeness.gaps == 20
 
 
 async def test_a_reader_may_look_while_a_writer_works(tmp_path: Path):
