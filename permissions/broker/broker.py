@@ -275,7 +275,7 @@ class PermissionBroker:
             attempt.turn = attempt.session.turns[question.kind]
             try:
                 return await self._decide(attempt, question)
-            except _OtherPoliciesError:
+            except _DecideAgainError:
                 attempt.go_over(self.parts)
             except ApprovalUsedError:
                 # By an identical call that was asked for at the same time: this is the next one.
@@ -287,10 +287,20 @@ class PermissionBroker:
         """Keeps a call from beginning under policies that were replaced while it was decided.
 
         Raises:
-            _OtherPoliciesError: they were.
+            _DecideAgainError: they were.
         """
         if attempt.parts is not self.parts:
-            raise _OtherPoliciesError
+            raise _DecideAgainError
+
+    def _require_alone(self, attempt: Attempt) -> None:
+        """Keeps two calls from beginning that policies counted as if the other was not there.
+
+        Raises:
+            _DecideAgainError: another began since this one was decided, by its history.
+        """
+        begun = attempt.session.history.begun
+        if attempt.parts.pdp.reads_history and attempt.begun != begun:
+            raise _DecideAgainError
 
     async def _decide(self, attempt: Attempt, question: Question) -> Admission:
         """Steps 5 to 8 for a call that did not run before."""
@@ -409,10 +419,19 @@ class PermissionBroker:
             raise Refusal("denied", reason(Code.BUDGET_EXHAUSTED, said))
         admission.reserved = reserved
         question = admission.question.document
+        try:
+            self._require_alone(attempt)
+        except _DecideAgainError:
+            await session.budgets.release(reserved)
+            raise
         if not session.take_amounts(question, approved=approval is not None):
             await session.budgets.release(reserved)
             said = "another call moved an amount since this one was decided"
             raise Refusal("denied", reason(Code.BUDGET_EXHAUSTED, said))
+        definition = admission.definition
+        session.history.begin(
+            attempt.id, tool=definition.name, effect=definition.effect, time=parts.clock()
+        )
         try:
             session.reserve_step(
                 attempt.id, admission.question.match, approved=approval is not None
@@ -426,6 +445,7 @@ class PermissionBroker:
             await attempt.record.flush(barrier_before(admission.terms.evidence))
         except BaseException:
             with anyio.CancelScope(shield=True):
+                session.history.drop(attempt.id)
                 session.release_step(attempt.id)
                 session.give_amounts_back(question)
                 await session.budgets.release(reserved)
@@ -564,8 +584,8 @@ class PermissionBroker:
                     self._live.put(key, lives)
 
 
-class _OtherPoliciesError(Exception):
-    """Other policies came into force before the call began to run."""
+class _DecideAgainError(Exception):
+    """Before the call began, other policies came into force, or a call that they count began."""
 
 
 def _fault(err: Exception) -> str:

@@ -41,6 +41,8 @@ class Attempt:
     parts: BrokerParts
     turn: int = 0
     """How many identical calls had used an approval when people were asked about this one."""
+    begun: int = 0
+    """How many calls of the run had begun when policies were last told of them."""
     asked: JsonObject | None = None
     """What policies were asked first about it."""
     ended: bool = False

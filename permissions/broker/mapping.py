@@ -245,5 +245,5 @@ def context_of(
             "isolation": list(isolation),
         },
         "facts": session.facts.document(),
-        **({"history": list(session.history)} if history else {}),
+        **({"history": session.history.document()} if history else {}),
     }

@@ -104,6 +104,7 @@ async def _question(
     now = parts.clock()
     await require_live(parts, session)  # 3
     require_given(session, definition.name, arguments.document)
+    attempt.begun = session.history.begun
     match, provenance = session.match(definition, arguments, now=now)
     context = context_of(  # 4
         session=session,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import orjson
 
 from permissions.errors import TraceError
-from permissions.run.state import HISTORY
+from permissions.run.past_calls import PastCalls
 from permissions.trace.patch import patched
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def recorded_decisions(
     back from the log, so that a policy that reads it can be tried.
     """
     calls: dict[tuple[str | None, str | None], _Call] = {}
-    histories: dict[str, deque[JsonObject]] = {}
+    histories: defaultdict[str, PastCalls] = defaultdict(PastCalls)
     in_force: JsonObject = {}
     for entry in entries:
         called, run = (entry.run, entry.call), entry.run or ""
@@ -61,27 +61,27 @@ def recorded_decisions(
                 "revision": entry.body.get("policy"),
                 "engine": entry.body.get("engine"),
             }
+        elif entry.type == "delegation":
+            histories[str(entry.body.get("sent"))] = histories[run]  # they share it
         elif entry.type == "intent":
             calls[called] = _Call(entry.body.get("tool"), entry.body.get("effect"))
         elif entry.type == "start" and called in calls:
-            calls[called].started = True
+            call = calls[called]
+            tool, effect = str(call.tool), str(call.effect)
+            histories[run].begin(entry.call or "", tool=tool, effect=effect, time=entry.time)
         elif entry.type in ("denied", "outcome", "gap"):
-            call = calls.pop(called, _Call())
-            if call.started:
-                status = entry.body.get("status", "unknown")
-                ended = {"tool": call.tool, "effect": call.effect, "outcome": status}
-                histories.setdefault(run, deque(maxlen=HISTORY)).append(ended)
+            calls.pop(called, None)
+            histories[run].end(entry.call or "", str(entry.body.get("status", "unknown")))
         elif entry.type == "decision":
             call = calls.setdefault(called, _Call())
             body = {**in_force, **entry.body}
-            yield _recorded(entry, body, call, histories.get(run, ()), vault)
+            yield _recorded(entry, body, call, histories[run].document(), vault)
 
 
 @dataclass(slots=True)
 class _Call:
     tool: str | None = None
     effect: str | None = None
-    started: bool = False
     asked: JsonObject | None = None
     """What was asked first about it; later inputs are recorded as what is other."""
 

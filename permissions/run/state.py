@@ -12,7 +12,7 @@ counts for all of them, so nothing is gained by sending somebody else.
 from __future__ import annotations
 
 import unicodedata
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypedDict
 
@@ -20,6 +20,7 @@ from permissions.errors import ConfigError
 from permissions.model import Subject
 from permissions.run.facts import Facts
 from permissions.run.origins import Output, pinned_by_plan
+from permissions.run.past_calls import PastCalls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     from permissions.run.provenance import ProvenanceLedger
     from permissions.run.readable import Readable
     from permissions.tools.definition import Arguments, ToolDefinition
-
-HISTORY = 20
-"""How many earlier calls a policy sees."""
 
 MAX_NAME = 512
 """Characters of a run's id, a role, or a name of who asks."""
@@ -71,7 +69,7 @@ class RunState:
     provenance: ProvenanceLedger
     plan_required: bool = False
     labels: set[str] = field(default_factory=set)
-    history: deque[JsonObject] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    history: PastCalls = field(default_factory=PastCalls)
     facts: Facts = field(default_factory=Facts)
     calls: int = 0
     moved: dict[str, int] = field(default_factory=dict)
@@ -351,9 +349,7 @@ class RunState:
             request: id of the access request whose approval it used up.
             approval: that approval, as policies saw it.
         """
-        self.history.append(
-            {"tool": definition.name, "effect": definition.effect, "outcome": status}
-        )
+        self.history.end(call, status)
         self.labels |= labels
         trusted = definition.output == "trusted"
         if not (trusted and definition.effect == "read"):

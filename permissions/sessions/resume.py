@@ -59,6 +59,7 @@ def restore(
         _note(call, entry)
         if entry.type == "start":
             session.count_call()
+            _restore_begin(session, entry.call, call["intent"], entry)
             if entry.body.get("enforced", {}).get("stateful") is True:
                 session.lost.add(call["intent"].body["tool"])
             _restore_begun(session, call)
@@ -187,6 +188,12 @@ def _restore_use(session: RunState, name: str, call: dict[str, TraceEntry]) -> N
         session.take_amounts(question, approved=True)
 
 
+def _restore_begin(session: RunState, name: str, intent: TraceEntry, start: TraceEntry) -> None:
+    time = start.time if isinstance(start, PastEntry) else 0
+    tool, effect = intent.body["tool"], intent.body["effect"]
+    session.history.begin(name, tool=tool, effect=effect, time=time)
+
+
 def _restore_ending(
     session: RunState,
     name: str,
@@ -199,7 +206,7 @@ def _restore_ending(
     status = end.body.get("status", "unknown")
     session.labels |= set(end.body.get("labels", ()))
     effect = call["intent"].body["effect"]
-    session.history.append({"tool": tool, "effect": effect, "outcome": status})
+    session.history.end(name, status)
     value = orjson.loads(end.contents["result"]) if "result" in end.contents else None
     trusted = definition is not None and definition.output == "trusted"
     if not (trusted and effect == "read" and "result" in end.contents):

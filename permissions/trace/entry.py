@@ -66,6 +66,8 @@ class PastEntry(TraceEntry):
     """An entry read back, with its contents opened."""
 
     index: int = 0
+    time: int = 0
+    """Microseconds since 1970-01-01 UTC."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,4 +40,5 @@ def history_of(
             dict(entry.body),
             {name: entry.open(name, vault) for name in entry.sealed},
             index=entry.index,
+            time=entry.time,
         )

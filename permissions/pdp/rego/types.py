@@ -18,9 +18,8 @@ _OPERATORS = {
     **dict.fromkeys(("==", "!=", "<", "<=", ">", ">=", "in"), frozenset({"boolean"})),
     **dict.fromkeys(("+", "*", "/", "%"), frozenset({"number"})),
     **dict.fromkeys(("|", "&"), frozenset({"set"})),
-    "-": frozenset({"number", "set"}),
 }
-_STRINGS = {
+_STRINGS = (
     ("input", "subject", "type"),
     ("input", "subject", "id"),
     ("input", "action", "name"),
@@ -32,8 +31,12 @@ _STRINGS = {
     ("input", "resource", "properties", "tool_digest"),
     ("input", "context", "run"),
     ("input", "context", "call"),
+)
+_MEMBERS: dict[tuple[str, ...] | None, frozenset[str]] = {
+    **dict.fromkeys(_STRINGS, frozenset({"string"})),
+    ("input", "context", "time"): frozenset({"number"}),
 }
-"""Members of the input that the contract says are strings."""
+"""Members of the input whose kind the contract says."""
 
 
 def assigned(rule: Rule) -> Mapping[str, Term]:
@@ -63,15 +66,25 @@ def kinds_of(term: Term, locals_: Mapping[str, Term]) -> frozenset[str]:
             found = frozenset({term.value})
         case "unary":
             found = frozenset({"number"})
+        case "infix" if term.value == "-":
+            found = _difference([kinds_of(each, locals_) for each in term.terms])
         case "infix":
             found = _OPERATORS.get(term.value, ANY)
         case "call" if term.value in BUILTINS:
             found = BUILTINS[term.value].result
-        case "ref" if static_path(term) in _STRINGS:
-            found = frozenset({"string"})
+        case "ref":
+            found = _MEMBERS.get(static_path(term), ANY)
         case _:
             pass
     return found
+
+
+def _difference(sides: list[frozenset[str]]) -> frozenset[str]:
+    """Of two numbers or of two sets: one side tells what the other is."""
+    either = frozenset({"number", "set"})
+    for side in sides:
+        either = either if "any" in side else either & side
+    return either or frozenset({"number", "set"})
 
 
 def may_be(one: frozenset[str], other: frozenset[str]) -> bool:

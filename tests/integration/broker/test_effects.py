@@ -162,7 +162,7 @@ async def test_a_denial_discards_and_the_tool_has_not_succeeded(
     assert fate(broker) == fate(broker) | {"fate": "discarded", "codes": ["test.no"]}
     assert outcome(broker).body["status"] == "discarded"
     assert outcome(broker).body["withheld"]
-    assert session.history[-1]["outcome"] == "discarded"
+    assert session.history.document()[-1]["outcome"] == "discarded"
     assert findings(broker.trace.entries) == []
 
 

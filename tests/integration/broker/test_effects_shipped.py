@@ -232,7 +232,7 @@ async def test_a_resumed_run_knows_the_call_and_not_the_question_about_its_chang
             ) as session,
         ):
             result = await broker.call(session, call)
-            history = list(session.history)
+            history = session.history.document()
 
     assert isinstance(result, Completed)
     assert result.replayed

@@ -149,7 +149,7 @@ async def test_untrusted_words_stay_untrusted(config: BrokerConfig) -> None:
     assert s.labels == {"untrusted"}
     leaf = hijacked.facts["context"]["provenance"]["/path"]
     assert (leaf["trusted"], leaf["origin"]) in {(False, "tool"), (False, "unknown")}
-    assert s.history[0]["tool"] == "read_note"
+    assert s.history.document()[0]["tool"] == "read_note"
 
 
 async def test_a_run_has_one_session_at_a_time(config: BrokerConfig) -> None:

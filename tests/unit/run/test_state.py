@@ -14,10 +14,12 @@ from permissions.errors import BudgetError, ConfigError, RunOpenError
 from permissions.model import Completed, Denial
 from permissions.obligations.budget import InMemoryBudgetLedger
 from permissions.reasons import Code
+from permissions.run.past_calls import HISTORY, PastCalls
 from permissions.run.provenance import ProvenanceLedger
-from permissions.run.state import HISTORY, RunState, subject_of
+from permissions.run.state import RunState, subject_of
 from permissions.sessions.open import open_session
 from permissions.testing import (
+    NOON,
     Person,
     asking,
     memory_broker,
@@ -178,13 +180,29 @@ async def test_the_history_is_bounded_and_tells_how_calls_ended() -> None:
             await broker.call(session, ToolCall("send", {"to": "fail"}))
         await broker.call(session, ToolCall("trusted", {"text": "x"}))
         early = SEEN[-1]["context"]["history"]
+        broker.clock.advance(60)
         for _ in range(HISTORY + 3):
             await broker.call(session, ToolCall("trusted", {"text": "x"}))
 
-    assert early == [{"tool": "send", "effect": "send", "outcome": "error"}]
+    assert early == [{"tool": "send", "effect": "send", "outcome": "error", "time": NOON}]
     late = SEEN[-1]["context"]["history"]
     assert len(late) == HISTORY
     assert {each["outcome"] for each in late} == {"ok"}
+    assert {each["time"] for each in late} == {NOON + 60_000_000}
+
+
+def test_past_calls_are_told_by_when_they_began() -> None:
+    past = PastCalls()
+    for number, time in ((1, 20), (2, 10), (3, 30)):
+        past.begin(str(number), tool=f"t{number}", effect="read", time=time)
+    before = past.document()
+    past.end("1", "ok")
+    past.drop("3")
+
+    told = [(each["tool"], each["outcome"]) for each in past.document()]
+    assert told == [("t2", "running"), ("t1", "ok")]
+    assert [each["outcome"] for each in before] == ["running"] * 3
+    assert past.begun == 3
 
 
 async def test_an_argument_is_traced_to_the_output_it_came_from() -> None:

@@ -184,6 +184,13 @@ CASES = [
     Case(
         "order of sets", "rego.unordered", "x if lib.words < {1}", 'x if lib.words == {"a"}', 6
     ),
+    Case(
+        "order of a difference",
+        "rego.unordered",
+        'x if lib.words - {"b"} < {1}',
+        "x if input.resource.properties.args.at > input.context.time - (60 * 1000000)",
+        6,
+    ),
     Case("integer as a fraction", "rego.number", "x := 1.0", "x := 1", 6),
     Case("number beyond 64 bits", "rego.number", f"x := {2**64}", f"x := {2**63}", 6),
     Case("long fraction", "rego.number", "x := 0.12345678901234567", "x := 0.123", 6),
