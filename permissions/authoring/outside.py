@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from permissions.pdp.bundle import PolicyBundle
 
+PROGRAMS = ("opa", "regal")
 SECONDS = 120
 """Either takes about a second on the shipped policies."""
 
@@ -32,7 +33,7 @@ _TASTE = ("style", "custom", "idiomatic", "imports", "testing", "performance")
 
 def programs() -> list[str]:
     """Those of the two that are on PATH."""
-    return [name for name in ("opa", "regal") if shutil.which(name)]
+    return [name for name in PROGRAMS if shutil.which(name)]
 
 
 def outside_findings(bundle: PolicyBundle, names: Sequence[str]) -> list[Finding]:

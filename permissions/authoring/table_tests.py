@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import copy
 from datetime import datetime  # noqa: TC003 - pydantic reads the hints
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -121,8 +122,10 @@ def run_tables(
         for test, line in zip(table.tests, lines, strict=True):
             if named not in test.name:
                 continue
+            began = perf_counter()
             outcome, detail, covered = _run(judge, test, tools, folder)
-            results.append(TestResult(test.name, name, line, outcome, detail))
+            seconds = perf_counter() - began
+            results.append(TestResult(test.name, name, line, outcome, detail, seconds=seconds))
             add_coverage(coverage, covered)
     return TestRun(tuple(results), coverage)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import TYPE_CHECKING, Literal
 
 from permissions.errors import PolicyLoadError
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 class TestResult:
     """What became of one test rule.
 
-    `detail` is the engine's text of an error, `prints` what the test printed.
+    `detail` is the engine's text of an error, `prints` what the test printed, `seconds` what it took.
     """
 
     name: str
@@ -43,6 +44,7 @@ class TestResult:
     outcome: Literal["pass", "fail", "error"]
     detail: str = ""
     prints: tuple[str, ...] = ()
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +159,14 @@ def _tests(modules: Sequence[Module], bundle: PolicyBundle) -> Iterator[tuple[st
 
 
 def _run(engine: Engine, name: str, path: str, line: int) -> TestResult:
+    began = perf_counter()
+    outcome: Literal["pass", "fail", "error"]
     try:
-        value = engine.ask(name, "{}")
+        outcome, detail = "pass" if engine.ask(name, "{}") == "true" else "fail", ""
     except EngineError as err:
-        prints = tuple(engine.prints())
-        return TestResult(name, path, line, "error", err.text, prints)
-    outcome: Literal["pass", "fail"] = "pass" if value == "true" else "fail"
-    return TestResult(name, path, line, outcome, prints=tuple(engine.prints()))
+        outcome, detail = "error", err.text
+    seconds = perf_counter() - began
+    return TestResult(name, path, line, outcome, detail, tuple(engine.prints()), seconds)
 
 
 def add_coverage(coverage: dict[str, LineCoverage], more: Mapping[str, LineCoverage]) -> None:

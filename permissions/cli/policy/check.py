@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path  # noqa: TC003 - typer reads the hints
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from permissions.pdp.bundle import load_bundle
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from permissions.authoring.timing import RuleTime
     from permissions.pdp.bundle import PolicyBundle
     from permissions.pdp.review.scene import Known
 
@@ -38,6 +40,10 @@ def check(
     outside: Annotated[
         bool, typer.Option(help="Ask `opa` and `regal` as well, where they are on PATH.")
     ] = True,
+    timing: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Measure the rules; show the N slowest."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Find what is wrong with a folder of policies.
@@ -51,22 +57,25 @@ def check(
       $ wardline policy check
       $ wardline policy check --overlay mine
       $ wardline policy check --overlay mine --tools my_agent.tools
+      $ wardline policy check --overlay mine --timing 5
     """
     revision, left_out = None, []
     asked: list[str] = []
+    asked_for = False
     try:
         bundle = load_bundle(folder, overlay=overlay)
         findings = list(_findings(bundle, _known(config, bundle)))
         if not findings and outside:
             from permissions.authoring.outside import outside_findings, programs
 
-            asked = programs()
+            asked, asked_for = programs(), True
             findings = [str(each) for each in outside_findings(bundle, asked)]
         revision, left_out = bundle.revision, _left_out(bundle)
     except PolicyLoadError as err:
         bundle, findings = None, list(err.findings)
     if tools is not None:
         findings += _of_tools(bundle, tools)
+    times = _times(bundle, timing)
     if as_json:
         print_json(
             {
@@ -75,6 +84,7 @@ def check(
                 "findings": [*findings],
                 "left_out": [*left_out],
                 "asked": [*asked],
+                "timing": [asdict(each) for each in times],
             }
         )
     else:
@@ -82,8 +92,29 @@ def check(
             typer.echo(shown(finding), err=True)
         if left_out:
             typer.echo(f"shipped, and not in this folder: {', '.join(left_out)}", err=True)
+        for each in times:
+            at = f"{each.path}:{each.line}"
+            figures = f"{each.mean_us:7.0f} us  at most {each.most_us:7.0f}"
+            typer.echo(shown(f"{figures}  {each.name} ({at})"))
+        from permissions.authoring.outside import PROGRAMS
+
+        if asked_for and (absent := [each for each in PROGRAMS if each not in asked]):
+            typer.echo(f"not on PATH, and so not asked: {', '.join(absent)}", err=True)
         typer.echo(f"{len(findings)} finding(s)" if findings else f"sound, revision {revision}")
     raise typer.Exit(1 if findings else 0)
+
+
+def _times(bundle: PolicyBundle | None, most: int | None) -> list[RuleTime]:
+    """The slowest rules; none of policies that do not load."""
+    from permissions.authoring.timing import time_rules
+    from permissions.pdp.regorus.errors import EngineError
+
+    if bundle is None or most is None:
+        return []
+    try:
+        return time_rules(bundle)[:most]
+    except EngineError:
+        return []
 
 
 def _findings(bundle: PolicyBundle, known: Known) -> Iterator[str]:

@@ -49,6 +49,10 @@ def run_test_rules(
     watch: Annotated[
         bool, typer.Option("--watch", help="Run them again whenever a file changes.")
     ] = False,
+    timing: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Show the N tests that took longest."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the tests of a folder of policies.
@@ -80,6 +84,7 @@ def run_test_rules(
                 print_json(_run_document(done))
             else:
                 _print_run(done, bundle, coverage=coverage or threshold is not None)
+                _print_slowest(done, timing or 0)
             if not watch:
                 below = threshold is not None and done.covered_share * 100 < threshold
                 raise typer.Exit(0 if done.passed and not below else 1)
@@ -130,6 +135,11 @@ def _print_run(done: TestRun, bundle: PolicyBundle, *, coverage: bool) -> None:
         typer.echo(f"coverage {done.covered_share:.1%}")
     passed = sum(result.outcome == "pass" for result in done.results)
     typer.echo(f"{passed} of {len(done.results)} tests passed")
+
+
+def _print_slowest(done: TestRun, most: int) -> None:
+    for result in sorted(done.results, key=lambda each: -each.seconds)[:most]:
+        typer.echo(shown(f"{result.seconds * 1000:7.1f} ms  {result.name}"))
 
 
 def _missed_rules(bundle: PolicyBundle, path: str, missed: frozenset[int]) -> Iterator[str]:
