@@ -16,6 +16,7 @@ from permissions.obligations.obligations import KNOWN
 from permissions.pdp.bundle import load_bundle
 from permissions.pdp.lint.bundle import check_bundle
 from permissions.pdp.policy_tests import run_tests
+from permissions.pdp.review.bundle import review_bundle
 from permissions.reasons import Code
 from permissions.setup.config import BrokerConfig
 
@@ -40,7 +41,12 @@ def code_in(text: str) -> str:
 
 def policy_in(name: str, folder: Path) -> Path:
     """The Rego of a page as a folder of policies, each package where it has to stand."""
-    for text in re.findall(r"```rego\n(.*?)```", page(name), re.DOTALL):
+    return packages_of(re.findall(r"```rego\n(.*?)```", page(name), re.DOTALL), folder)
+
+
+def packages_of(texts: list[str], folder: Path) -> Path:
+    """Packages as a folder of policies."""
+    for text in texts:
         package = re.search(r"^package wardline\.(\S+)", text, re.MULTILINE)
         assert package
         path = package[1].removeprefix("policies.").replace(".", "/")
@@ -63,8 +69,22 @@ def test_the_policies_of_a_guide_break_no_other(guide: str, tmp_path: Path) -> N
 
     run = run_tests(bundle)
 
-    assert check_bundle(bundle) == []
+    assert [*check_bundle(bundle), *review_bundle(bundle)] == []
     assert run.passed, run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", PAGES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_whole_packages_of_the_docs_pass_review(file: Path, tmp_path: Path) -> None:
+    """What a reader copies has no finding that a policy of theirs would have."""
+    name = str(file.relative_to(ROOT / "docs")) if file.is_relative_to(ROOT / "docs") else ""
+    blocks = re.findall(r"```rego\n(.*?)```", file.read_text(), re.DOTALL)
+    whole = [text for text in blocks if "package wardline." in text and "…" not in text]
+    if not name or not whole or not any(" if " in text or "contains" in text for text in whole):
+        return
+    bundle = load_bundle(overlay=packages_of(whole, tmp_path))
+
+    assert [*check_bundle(bundle), *review_bundle(bundle)] == []
 
 
 def test_public_names_are_documented() -> None:

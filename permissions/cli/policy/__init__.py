@@ -7,7 +7,7 @@ usage; 3 denied; 4 denied until a person approves; 6 the policy gave no clear an
 from permissions.cli.policy.check import check
 from permissions.cli.policy.comparing import diff, fuzz_
 from permissions.cli.policy.explain import explain
-from permissions.cli.policy.release import build, reload, verify
+from permissions.cli.policy.release import build, key, reload, verify
 from permissions.cli.policy.shadow import shadow
 from permissions.cli.policy.tests import run_test_rules
 from permissions.cli.policy.trying import try_call
@@ -20,6 +20,7 @@ app.command("try")(try_call)
 app.command()(explain)
 app.command()(diff)
 app.command("fuzz")(fuzz_)
+app.command()(key)
 app.command()(build)
 app.command()(verify)
 app.command()(reload)

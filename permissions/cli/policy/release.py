@@ -69,6 +69,21 @@ def build(
     typer.echo(shown(f"{output}: {len(archive):,} bytes, {signed}, {numbered}"), err=True)
 
 
+def key(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the private key goes.")],
+) -> None:
+    """Make a key that signs bundles: FILE, yours alone to read, and FILE.pub beside it.
+
+    \b
+    Examples:
+      $ wardline policy key release.pem
+    """
+    from permissions.signing.keys import generate, public_half
+
+    generate(file)
+    typer.echo(shown(f"{file} signs bundles; pin {public_half(file)} (pdp.bundle_keys)"))
+
+
 def verify(
     archive: Annotated[Path, typer.Argument(exists=True, dir_okay=False, metavar="FILE")],
     *,

@@ -272,3 +272,31 @@ def test_check_tells_the_arguments_that_policies_do_not_see(
     assert all("RecipientArg()" in found for found in findings)
     assert run("check", "--tools", "no_such_module").exit_code == 2
     assert run("check", "--tools", "json").exit_code == 2
+
+
+def test_a_program_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    result = run("check")
+
+    assert result.exit_code == 0
+    assert result.stderr == "not on PATH, and so not asked: opa, regal\n"
+
+
+@pytest.mark.slow
+def test_the_slowest_rules_are_measured(tmp_path: Path) -> None:
+    package = tmp_path / "heavy"
+    package.mkdir()
+    (package / "heavy.rego").write_text(
+        "package wardline.policies.heavy\n\n"
+        'allow contains "heavy.x" if count([1 | some i in numbers.range(1, 3000); i % 7 == 0]) == 1\n'
+    )
+
+    shown = run("check", "--overlay", tmp_path, "--timing", "3", "--no-outside")
+    told = run("check", "--overlay", tmp_path, "--timing", "3", "--no-outside", "--json")
+
+    assert shown.exit_code == 0, shown.output
+    assert "wardline.policies.heavy.allow (heavy/heavy.rego:3)" in shown.stdout
+    times = json.loads(told.stdout)["timing"]
+    assert len(times) == 3
+    assert times[0]["mean_us"] >= times[2]["mean_us"] > 0

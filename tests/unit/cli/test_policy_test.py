@@ -228,3 +228,11 @@ def test_results_as_json(mine: Path) -> None:
         "night_test.yaml",
     }
     assert answer["coverage"].keys() == {"layers/night/night.rego"}
+
+
+def test_the_slowest_tests_are_named(mine: Path) -> None:
+    shown = run("--overlay", mine, "--timing", "1").stdout.splitlines()
+    told = json.loads(run("--overlay", mine, "--json").stdout)
+
+    assert shown[-1].split()[1] == "ms"
+    assert all(each["seconds"] > 0 for each in told["results"])
