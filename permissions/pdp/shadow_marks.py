@@ -42,9 +42,8 @@ def check_shadow(modules: Mapping[str, str]) -> Iterator[Finding]:
         mark = _mark(text)
         folders[_folder(path)].add(mark is True)
         if mark not in (None, True, False):
-            yield _finding(
-                path, "`shadow` is true or false", "write `shadow: true`, or nothing"
-            )
+            what = "what it says of the shadow cannot be obeyed"
+            yield _finding(path, what, "below `# custom:` write `#   shadow: true`, or nothing")
         elif mark is True and _folder(path) in _SHARED:
             yield _finding(
                 path,
@@ -73,24 +72,34 @@ def _mark(text: str) -> object:
     """What the metadata of the package say of the shadow; None when they say nothing."""
     found = _PACKAGE.search(text)
     head = text[: found.start()] if found else ""
-    if "shadow" not in head:
+    if "shadow" not in head.lower():
         return None
     import yaml  # late: few packages are in the shadow
 
-    block: list[str] = []
-    for line in reversed(head.rstrip().splitlines()):
-        if not line.startswith("#"):
-            break
-        if line.lstrip("# ").strip() == "METADATA":
-            break
-        block.insert(0, line.removeprefix("#").removeprefix(" "))
-    else:
+    block = _metadata(head)
+    if block is None:
         return None
     try:
-        said = yaml.safe_load("\n".join(block))
-        return said.get("custom", {}).get("shadow")
+        said = yaml.safe_load(block) or {}
+        custom = said.get("custom") or {}
+        elsewhere = {*said, *(custom.keys() - {"shadow"})}
+        if any(str(name).lower() == "shadow" for name in elsewhere):
+            return "said elsewhere, or spelt otherwise"
+        return custom.get("shadow")
     except (yaml.YAMLError, AttributeError):
         return "unreadable"
+
+
+def _metadata(head: str) -> str | None:
+    """The metadata block that ends right before `package`, as YAML."""
+    block: list[str] = []
+    for line in reversed(head.rstrip().splitlines()):
+        if line.lstrip("# ").strip() == "METADATA" and line.startswith("#"):
+            return "\n".join(block)
+        if not line.startswith("#"):
+            return None
+        block.insert(0, line.removeprefix("#").removeprefix(" "))
+    return None
 
 
 def _folder(path: str) -> str:

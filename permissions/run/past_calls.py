@@ -29,8 +29,10 @@ class PastCalls:
     def begin(self, call: str, *, tool: str, effect: str, time: int) -> None:
         """A call begins; `time` is microseconds since 1970-01-01 UTC."""
         told: JsonObject = {"tool": tool, "effect": effect, "outcome": RUNNING, "time": time}
+        late = self._calls and self._calls[-1][1]["time"] > time  # a run that is resumed
         self._calls.append((call, told))
-        self._calls.sort(key=lambda each: each[1]["time"])
+        if late:
+            self._calls.sort(key=lambda each: each[1]["time"])
         del self._calls[:-HISTORY]
         self.begun += 1
 
@@ -40,10 +42,9 @@ class PastCalls:
 
     def end(self, call: str, outcome: str) -> None:
         """A call ended."""
-        self._calls = [
-            (name, {**told, "outcome": outcome} if name == call else told)
-            for name, told in self._calls
-        ]
+        for at, (name, told) in enumerate(self._calls):
+            if name == call:
+                self._calls[at] = name, {**told, "outcome": outcome}
 
     def document(self) -> list[JsonObject]:
         """As policies see them."""

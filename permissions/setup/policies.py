@@ -94,7 +94,11 @@ def read_release(path: Path, keys: tuple[Path, ...]) -> NamedPolicies:
         raise PolicyLoadError(
             [bundle_finding(str(path), "bundle.unreadable", said, "check it")]
         ) from err
-    read = read_opa_bundle(data, pinned)
+    try:
+        read = read_opa_bundle(data, pinned)
+    except PolicyLoadError as err:
+        named = [each.replace("archive:1:1:", f"{path.name}:1:1:", 1) for each in err.findings]
+        raise PolicyLoadError(named) from err
     return NamedPolicies(read.bundle, read.sequence, read.signed_by)
 
 

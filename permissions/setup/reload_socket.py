@@ -109,7 +109,7 @@ def ask_reload(state: Path) -> tuple[str, str]:
         except (OSError, ValueError) as err:
             raise StateError(
                 f"the broker of {state} gave no answer within {WAIT_SECONDS} s; what is in force"
-                " its record says: wardline trace find --type config"
+                " the last `config` entry of its trace says"
             ) from err
     if "refused" in said:
         refused = said["refused"]

@@ -11,6 +11,7 @@ import typer
 from permissions.cli.policy.folder import AsJson, Folder, Overlay, print_json, shown
 from permissions.errors import PolicyLoadError
 from permissions.pdp.bundle import load_bundle
+from permissions.pdp.shadow_marks import shadow_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,6 +77,7 @@ def check(
     if tools is not None:
         findings += _of_tools(bundle, tools)
     times = _times(bundle, timing)
+    shadow = [] if bundle is None else sorted(shadow_paths(bundle.modules))
     if as_json:
         print_json(
             {
@@ -83,6 +85,7 @@ def check(
                 "revision": revision,
                 "findings": [*findings],
                 "left_out": [*left_out],
+                "shadow": shadow,
                 "asked": [*asked],
                 "timing": [asdict(each) for each in times],
             }
@@ -90,6 +93,8 @@ def check(
     else:
         for finding in findings:
             typer.echo(shown(finding), err=True)
+        if shadow:
+            typer.echo(shown(f"in the shadow, deciding nothing: {', '.join(shadow)}"), err=True)
         if left_out:
             typer.echo(f"shipped, and not in this folder: {', '.join(left_out)}", err=True)
         for each in times:

@@ -45,11 +45,15 @@ def build(
       $ wardline policy build --overlay mine --key release.pem --sequence 7 -o release.tar.gz
     """
     from permissions import files
+    from permissions.errors import SigningError
     from permissions.pdp.opa_bundle import opa_bundle
     from permissions.signing.keys import signer_from_uri
 
     bundle = sound(folder, overlay)
-    signer = None if key is None else signer_from_uri(f"file:{key}")
+    try:
+        signer = None if key is None else signer_from_uri(f"file:{key}")
+    except SigningError as err:
+        raise SigningError(f"{err}; `wardline policy key FILE` makes one that signs") from err
     archive = opa_bundle(bundle, sequence=sequence, signer=signer)
     files.replace(output.absolute(), archive, mode=0o644)
     if as_json:

@@ -8,7 +8,8 @@ import anyio
 import pytest
 
 from permissions.model import Completed, Denial
-from permissions.replay import recorded_decisions, replay
+from permissions.replay.again import replay
+from permissions.replay.recorded import recorded_decisions
 from permissions.sessions.open import open_session
 from permissions.setup.config import BrokerConfig
 from permissions.setup.factory import open_broker

@@ -40,6 +40,7 @@ MARKS = {
     ),
     "said not to be": (meta("custom:", "  shadow: false"), False),
     "no metadata": (f"# custom:\n#   shadow: true\n{PACKAGE}", False),
+    "no metadata, after a line": (f"# Ours.\n\n# custom:\n#   shadow: true\n{PACKAGE}", False),
     "of a rule": (
         f"{PACKAGE}\n# METADATA\n# custom:\n#   shadow: true\nallow := true\n",
         False,
@@ -62,6 +63,8 @@ ODD = {
     "a text": {"pay/pay.rego": meta("custom:", '  shadow: "true"')},
     "no yaml": {"pay/pay.rego": meta("custom: [", "  shadow: true")},
     "no object": {"pay/pay.rego": meta("custom: shadow")},
+    "capitals": {"pay/pay.rego": meta("custom:", "  Shadow: true")},
+    "not below custom": {"pay/pay.rego": meta("shadow: true")},
     "main": {"main/main.rego": MARKED.replace("policies.pay", "main")},
     "the contract": {"contract/contract.rego": MARKED.replace("policies.pay", "contract")},
     "one file of two": {"pay/pay.rego": MARKED, "pay/more.rego": PACKAGE},
@@ -77,7 +80,7 @@ def test_marks_that_cannot_be_obeyed(what: str) -> None:
 
 
 def test_nothing_in_doubt_is_in_the_shadow() -> None:
-    for what in ("yes", "a text", "no yaml", "no object"):
+    for what in ("yes", "a text", "no yaml", "no object", "capitals", "not below custom"):
         assert not shadow_paths(ODD[what])
 
 
