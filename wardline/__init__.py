@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         PathArg,
         RecipientArg,
         ResourceArg,
+        SqlArg,
     )
 
 __all__ = [
@@ -80,6 +81,7 @@ __all__ = [
     "RecipientArg",
     "ResourceArg",
     "RunState",
+    "SqlArg",
     "Subject",
     "ToolCall",
     "ToolDefinition",
@@ -121,6 +123,7 @@ _HOMES = {
     "RecipientArg": "permissions.tools.targets",
     "ResourceArg": "permissions.tools.targets",
     "RunState": "permissions.run.state",
+    "SqlArg": "permissions.tools.targets",
     "Subject": "permissions.model",
     "ToolCall": "permissions.tools.call",
     "ToolDefinition": "permissions.tools.definition",

@@ -30,6 +30,8 @@ _OTHERS: Mapping[str, tuple[JsonValue, ...]] = {
     "amount": ("0.01", "99999.00"),
     "path": ("notes.txt", ".env", "/etc/passwd"),
     "command": (["ls"],),
+    "resource": ("record-1",),
+    "sql": ("SELECT id FROM items LIMIT 10", "DELETE FROM items"),
 }
 _ACCOUNT = "DE89370400440532013000"
 

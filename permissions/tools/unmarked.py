@@ -46,7 +46,7 @@ _WORDS: dict[str, str] = {
     "CommandArg()": "command commands cmd argv shell script",
 }
 _BY_WORD = {word: mark for mark, words in _WORDS.items() for word in words.split()}
-_LANGUAGES = frozenset({"query", "sql", "statement", "code", "expression", "filter", "program"})
+_LANGUAGES = frozenset({"query", "code", "expression", "filter", "program"})
 _SPLIT = re.compile(r"[_\W]+|(?<=[a-z0-9])(?=[A-Z])")
 _CLOSED_FORMATS = frozenset({"date", "date-time", "duration", "time", "uuid"})
 
@@ -64,6 +64,8 @@ def unmarked_arguments(tools: Iterable[ToolDefinition]) -> list[UnmarkedArgument
 def _suggestion(tool: ToolDefinition, argument: str) -> str:
     words = [word.lower() for word in _SPLIT.split(argument) if word]
     for word in reversed(words):
+        if word in ("sql", "statement"):
+            return "its name says Annotated[..., SqlArg()], or FreeText() when it is none"
         if word in _LANGUAGES:
             return (
                 "a text in a language can do all that the language can: take its parts as"

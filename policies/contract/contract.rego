@@ -107,7 +107,7 @@ well_formed if {
 	}
 	is_object(tool.marks)
 	every kind in tool.marks {
-		kind in {"path", "host", "recipient", "amount", "command", "resource", "free"}
+		kind in {"path", "host", "recipient", "amount", "command", "resource", "sql", "free"}
 	}
 	not tool.changes
 	is_array(tool.targets)
@@ -186,7 +186,7 @@ _resource if {
 	_strings(input.resource.properties.control)
 	is_object(input.resource.properties.marks)
 	every kind in input.resource.properties.marks {
-		kind in {"path", "host", "recipient", "amount", "command", "resource", "free"}
+		kind in {"path", "host", "recipient", "amount", "command", "resource", "sql", "free"}
 	}
 }
 
@@ -307,6 +307,20 @@ _target_of("command", target) if {
 	every command in target.commands {
 		is_string(command.program)
 		_strings(command.argv)
+	}
+}
+
+_target_of("sql", target) if {
+	is_string(target.dialect)
+	is_array(target.statements)
+	every statement in target.statements {
+		every member in ["classes", "reads", "writes", "columns", "functions", "unknown_functions"] {
+			_strings(statement[member])
+		}
+		every member in ["every_column", "one_row", "where"] {
+			is_boolean(statement[member])
+		}
+		_nullable_whole(statement.limit)
 	}
 }
 

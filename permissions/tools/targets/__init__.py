@@ -14,7 +14,7 @@ the address it dials).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from permissions.tools.targets.amount import AmountArg, minor_digits
 from permissions.tools.targets.base import Target, TargetError
@@ -24,8 +24,10 @@ from permissions.tools.targets.host import HostArg
 from permissions.tools.targets.path import PathArg
 from permissions.tools.targets.recipient import RecipientArg
 from permissions.tools.targets.resource import ResourceArg
+from permissions.tools.targets.sql import SqlArg, SqlDialect
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from permissions.vocabulary import JsonObject, JsonValue
@@ -39,13 +41,41 @@ __all__ = [
     "PathArg",
     "RecipientArg",
     "ResourceArg",
+    "SqlArg",
     "Target",
     "TargetError",
+    "mark_named",
     "minor_digits",
     "parse_targets",
 ]
 
-MARKS = (PathArg, HostArg, RecipientArg, AmountArg, CommandArg, ResourceArg, FreeText)
+MARKS = (PathArg, HostArg, RecipientArg, AmountArg, CommandArg, ResourceArg, SqlArg, FreeText)
+
+
+_NAMED: dict[str, Callable[[str], Target]] = {
+    "path": lambda word: PathArg("write" if word == "write" else "read"),
+    "host": lambda _: HostArg(),
+    "email": lambda _: RecipientArg("email"),
+    "account": lambda _: RecipientArg("account"),
+    "phone": lambda _: RecipientArg("phone"),
+    "name": lambda _: RecipientArg("name"),
+    "amount": lambda word: AmountArg(word or "EUR"),
+    "command": lambda _: CommandArg(),
+    "resource": lambda word: ResourceArg(word or "record"),
+    "sql": lambda word: SqlArg(cast("SqlDialect", word or "postgres")),
+}
+
+
+def mark_named(text: str) -> Target:
+    """A mark by its name in a table of tests: `email`, `path write`, `sql mysql`, `amount USD`.
+
+    Raises:
+        TargetError: there is no mark of this name.
+    """
+    name, _, word = text.partition(" ")
+    if name not in _NAMED:
+        raise TargetError(f"has no mark {text!r:.60}: one of {', '.join(_NAMED)}")
+    return _NAMED[name](word)
 
 
 def parse_targets(
