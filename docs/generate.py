@@ -58,6 +58,18 @@ def policy_codes() -> Iterator[str]:
         yield f"| `{code}` | `{file}` |"
 
 
+def library() -> Iterator[str]:
+    """Each package of the library: what it denies, asks and needs."""
+    from permissions.pdp.library import library_names, library_package
+
+    yield "| package | denies | asks a person about | needs |"
+    yield "|---|---|---|---|"
+    for name in library_names():
+        each = library_package(name)
+        said = " | ".join(map(_cell, (each.denies, each.asks, each.needs)))
+        yield f"| [{name}](library/{name}.md) | {said} |"
+
+
 def errors() -> Iterator[str]:
     """The tree of exceptions and what each one means."""
     from permissions import errors as module
@@ -242,6 +254,7 @@ def sandbox_weaknesses() -> Iterator[str]:
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "commands": commands,
     "errors": errors,
+    "library": library,
     "policy-codes": policy_codes,
     "public-names": public_names,
     "reason-codes": reason_codes,

@@ -10,13 +10,16 @@ A file `*_test.yaml` beside the policies:
         expect: {decision: ask, reason: messaging.unlisted_recipient}
 
 With `tools`, a call gets the effect, impact and targets its tool gives it, as in the broker.
-Without, it says them itself: `call: {tool: x, effect: send, impact: low, targets: [...]}`.
-`facts` replaces members of the input, however deep.
+Without, it says them itself: `call: {tool: x, effect: send, impact: low, marks: {to: email}}`,
+where a mark is parsed as in the broker; `targets` are what no mark gives.
+`facts` replaces members of the input, `tables` members of the tables, however deep; `connection`
+asks about a connection the call makes out of its sandbox.
 """
 
 from __future__ import annotations
 
 import copy
+import json
 from datetime import datetime  # noqa: TC003 - pydantic reads the hints
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,9 +33,13 @@ from permissions.authoring.trial import (
     plain_question,
     question_about,
 )
+from permissions.broker.mapping import connection_question
 from permissions.errors import BrokerError, PolicyLoadError
+from permissions.pdp.bundle import PolicyBundle
 from permissions.pdp.policy_tests import LineCoverage, TestResult, TestRun, add_coverage
+from permissions.pdp.table_schemas import table_faults
 from permissions.plan.model import plan_from
+from permissions.tools.targets import TargetError, mark_named, parse_targets
 from permissions.vocabulary import Effect, Impact  # noqa: TC001 - pydantic reads them
 
 if TYPE_CHECKING:
@@ -40,7 +47,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from permissions.model import JsonObject
-    from permissions.pdp.bundle import PolicyBundle
     from permissions.tools.definition import ToolDefinition
 
 ENDING = "_test.yaml"
@@ -51,27 +57,43 @@ class _Row(BaseModel):
 
 
 class Call(_Row):
-    """What is called; the last three where no tools are named."""
+    """What is called; the last four where no tools are named."""
 
     tool: str
     args: dict[str, Any] = Field(default_factory=dict)
     effect: Effect | None = None
     impact: Impact | None = None
+    marks: dict[str, str] = Field(default_factory=dict)
     targets: list[dict[str, Any]] | None = None
 
 
+class Connection(_Row):
+    """What a call in a sandbox connects to, as the policy contract has it."""
+
+    host: str
+    port: int
+    kind: Literal["connect", "http"] = "connect"
+    method: str | None = None
+    path: str | None = None
+
+
 class Expected(_Row):
-    """What has to be decided; `reason` is a code, or several that all have to be there."""
+    """What has to be decided; `reason` is a code, or several that all have to be there.
+
+    `obligation` is the id of one that a permit has to carry.
+    """
 
     decision: Literal["allow", "ask", "deny"]
     reason: str | list[str] = Field(default_factory=list)
+    obligation: str | None = None
 
 
 class TableTest(_Row):
     """One line of a table."""
 
     name: str
-    call: Call
+    call: Call = Call(tool="run", effect="execute", impact="low")
+    connection: Connection | None = None
     expect: Expected
     prompt: str = ""
     user: str | None = None
@@ -81,6 +103,7 @@ class TableTest(_Row):
     time: datetime | None = None
     environment: str = "production"
     facts: dict[str, Any] = Field(default_factory=dict)
+    tables: dict[str, Any] = Field(default_factory=dict)
 
 
 class _Table(_Row):
@@ -89,8 +112,10 @@ class _Table(_Row):
 
 
 def table_files(folder: Path) -> list[Path]:
-    """The tables of a folder of policies, in a stable order."""
-    return sorted(folder.rglob(f"*{ENDING}"))
+    """The tables of a folder of policies, in a stable order; the library's are its own."""
+    library = folder / "library"
+    found = sorted(folder.rglob(f"*{ENDING}"))
+    return [path for path in found if not path.is_relative_to(library)]
 
 
 def run_tables(
@@ -112,30 +137,60 @@ def run_tables(
         PolicyLoadError: a table is not of this form.
         ConfigError: the tools of a table cannot be loaded.
     """
-    judge = Judge(bundle, with_shadow=True)  # a test is of its package, in force or not
+    judges = _Judges(bundle)
     results: list[TestResult] = []
     coverage: dict[str, LineCoverage] = {}
     for path in table_files(folder):
         name = path.relative_to(folder).as_posix()
-        table, lines = _read(path, name)
+        table, lines = read_table(path, name)
         tools = {each.name: each for each in load_tools(table.tools)} if table.tools else {}
         for test, line in zip(table.tests, lines, strict=True):
             if named not in test.name:
                 continue
             began = perf_counter()
-            outcome, detail, covered = _run(judge, test, tools, folder)
+            outcome, detail, covered = _run(judges, test, tools, folder)
             seconds = perf_counter() - began
             results.append(TestResult(test.name, name, line, outcome, detail, seconds=seconds))
             add_coverage(coverage, covered)
     return TestRun(tuple(results), coverage)
 
 
+class _Judges:
+    """One for each tables that tests ask for, as most ask for the bundle's own."""
+
+    def __init__(self, bundle: PolicyBundle) -> None:
+        self._bundle = bundle
+        self._known: dict[str, Judge] = {}
+
+    def of(self, tables: Mapping[str, Any]) -> Judge:
+        """Decides under the bundle with members of its tables as a test says.
+
+        Raises:
+            PolicyLoadError: a table no longer fits its schema.
+        """
+        key = json.dumps(tables, sort_keys=True)
+        if key not in self._known:
+            data = merged(self._bundle.data, {"wardline": {"tables": tables}})
+            found = data.get("wardline", {}).get("tables", {})
+            faults = [
+                f"table {name}: {where}: {what}; {fix}"
+                for name in tables
+                for where, what, fix in table_faults(name, found[name])
+            ]
+            if faults:
+                raise PolicyLoadError(faults)
+            bundle = PolicyBundle.of(self._bundle.modules, data)
+            # A test is of its package, in force or not.
+            self._known[key] = Judge(bundle, with_shadow=True)
+        return self._known[key]
+
+
 def _run(
-    judge: Judge, test: TableTest, tools: Mapping[str, ToolDefinition], folder: Path
+    judges: _Judges, test: TableTest, tools: Mapping[str, ToolDefinition], folder: Path
 ) -> tuple[Literal["pass", "fail", "error"], str, Mapping[str, LineCoverage]]:
     try:
-        question = _question(test, tools, folder)
-        decided, covered = judge.decide_watched(question)
+        question = question_of(test, tools, folder)
+        decided, covered = judges.of(test.tables).decide_watched(question)
     except (BrokerError, KeyError) as err:
         said = f"there is no tool {err}" if isinstance(err, KeyError) else str(err)
         return "error", said, {}
@@ -148,12 +203,23 @@ def _run(
     if verdict != test.expect.decision:
         faults.append(f"expected {test.expect.decision}, decided {verdict}")
     faults += [f"{code} is no reason" for code in wanted if code not in found]
+    owed = {each.id for each in decided.obligations}
+    if test.expect.obligation is not None and test.expect.obligation not in owed:
+        faults.append(f"{test.expect.obligation} is no obligation of it")
     if not faults:
         return "pass", "", covered
     return "fail", f"{'; '.join(faults)} ({', '.join(found) or 'no rule fired'})", covered
 
 
-def _question(test: TableTest, tools: Mapping[str, ToolDefinition], folder: Path) -> JsonObject:
+def question_of(
+    test: TableTest, tools: Mapping[str, ToolDefinition], folder: Path
+) -> JsonObject:
+    """The input that the policies are asked with.
+
+    Raises:
+        BrokerError: the call cannot be made into one.
+        KeyError: the tools have none of its name.
+    """
     around = Circumstances(
         user=test.user,
         roles=test.roles,
@@ -172,10 +238,30 @@ def _question(test: TableTest, tools: Mapping[str, ToolDefinition], folder: Path
             effect=test.call.effect or "read",
             impact=test.call.impact or "low",
             args=test.call.args,
-            targets=test.call.targets or [],
+            targets=[*_marked(test.call, folder.resolve()), *(test.call.targets or [])],
             around=around,
         )
+    if test.connection is not None:
+        found = connection_question(
+            found,
+            connection=test.connection.model_dump(),
+            profile="profile",
+            labels=found["context"]["labels"],
+            now=found["context"]["time"],
+        )
     return merged(found, test.facts)
+
+
+def _marked(call: Call, workspace: Path) -> Iterator[JsonObject]:
+    """The targets of the arguments whose marks a call names."""
+    for argument, name in call.marks.items():
+        try:
+            mark, value = mark_named(name), call.args[argument]
+            yield from parse_targets(mark, argument, value, workspace)
+        except KeyError as err:
+            raise PolicyLoadError([f"the call has no argument {err}"]) from err
+        except TargetError as err:
+            raise PolicyLoadError([f"argument {argument} {err}"]) from err
 
 
 def merged(document: JsonObject, facts: Mapping[str, Any]) -> JsonObject:
@@ -189,7 +275,7 @@ def merged(document: JsonObject, facts: Mapping[str, Any]) -> JsonObject:
     return found
 
 
-def _read(path: Path, name: str) -> tuple[_Table, list[int]]:
+def read_table(path: Path, name: str) -> tuple[_Table, list[int]]:
     """A table, and the line each of its tests begins at."""
     import yaml
 

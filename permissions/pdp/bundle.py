@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from permissions import files
 from permissions.errors import PolicyLoadError, SigningError
+from permissions.pdp.library import NAMES_FILE, library_folder, library_names, names_in
 from permissions.pdp.table_schemas import table_faults
 from permissions.signing.canonical import canonical, digest, digest_of
 
@@ -118,6 +119,7 @@ def shipped_folder() -> Path:
 def load_bundle(folder: Path | None = None, *, overlay: Path | None = None) -> PolicyBundle:
     """Reads `folder` (default: the shipped policies) and puts `overlay` on top of it.
 
+    Packages of the library that either names (`library.json`) come before its own files.
     A table of the overlay replaces the one of that name as a whole. Modules of the overlay
     stand in folders of their own: `main`, `joined`, `lib`, `contract` and the packages of
     `folder` are closed to it. To change one of those, copy the folder and name the copy.
@@ -131,20 +133,17 @@ def load_bundle(folder: Path | None = None, *, overlay: Path | None = None) -> P
     tests: dict[str, str] = {}
     tables: JsonObject = {}
     findings: list[str] = []
-    closed: frozenset[PurePosixPath] = frozenset()
     for root in (folder or shipped_folder(), overlay):
         if root is None:
             continue
-        closed = frozenset(map(_room, modules)) | _SHARED
-        for path, text in _texts(root, findings):
-            if path.endswith("_test.rego"):
-                tests[path] = text
-            elif path.endswith(".rego"):
-                if root is overlay and _room(path) in closed:
-                    findings.append(_closed(path))
-                modules[path] = text
-            else:
-                _add_table(tables, path, text, findings)
+        switched_on = _switched_on(root, findings)
+        for name in switched_on:
+            files_of = _texts(library_folder() / name, findings)
+            findings += _sorted_in(files_of, modules, tests, tables)
+        closed = frozenset(map(_room, modules)) | _SHARED if root is overlay else frozenset()
+        findings += _sorted_in(_texts(root, findings), modules, tests, tables, closed)
+        for name in switched_on:
+            findings += _form(name, tables[name], library=True)
     if not modules:
         findings.append(
             bundle_finding(
@@ -181,6 +180,52 @@ def bundle_of_texts(texts: Mapping[str, bytes], tables: JsonObject) -> PolicyBun
     if findings:
         raise PolicyLoadError(findings)
     return PolicyBundle.of(modules, {"wardline": {"tables": known}}, tests)
+
+
+def _sorted_in(
+    texts: Iterator[tuple[str, str]],
+    modules: dict[str, str],
+    tests: dict[str, str],
+    tables: JsonObject,
+    closed: frozenset[PurePosixPath] = frozenset(),
+) -> list[str]:
+    """Puts each file where it belongs; what is wrong with them is given back."""
+    findings: list[str] = []
+    for path, text in texts:
+        if path.endswith("_test.rego"):
+            tests[path] = text
+        elif path.endswith(".rego"):
+            if _room(path) in closed:
+                findings.append(_closed(path))
+            modules[path] = text
+        else:
+            _add_table(tables, path, text, findings)
+    return findings
+
+
+def _switched_on(root: Path, findings: list[str]) -> list[str]:
+    """The packages of the library that a folder names."""
+    named = root / NAMES_FILE
+    if not named.exists() and not named.is_symlink():
+        return []
+    if not named.resolve().is_relative_to(root.resolve()):
+        findings.append(bundle_finding(NAMES_FILE, "bundle.link", "a link out", "copy it in"))
+        return []
+    try:
+        with named.open("rb") as file:
+            return names_in(file.read(MAX_MODULE_BYTES).decode())
+    except (OSError, ValueError, RecursionError) as err:
+        said = (err.strerror or "") if isinstance(err, OSError) else str(err)[:200]
+        fix = f"it is a list of {', '.join(library_names())}"
+        findings.append(bundle_finding(NAMES_FILE, "bundle.library", said, fix))
+        return []
+
+
+def _form(name: str, table: JsonValue, *, library: bool = False) -> list[str]:
+    return [
+        bundle_finding(f"data/{name}.json", "bundle.table", f"{where}: {what}", fix)
+        for where, what, fix in table_faults(name, table, library=library)
+    ]
 
 
 _SHARED = frozenset(map(PurePosixPath, ("main", "joined", "lib", "contract")))
@@ -317,6 +362,8 @@ def _files(base: Path, findings: list[str]) -> Iterator[Path]:
     for here, folders, names in os.walk(base):
         folder = Path(here)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if folder == base / "library":  # in force where it is named, `library.json`
+            folders[:] = [name for name in folders if name not in library_names()]
         findings.extend(
             bundle_finding(
                 (folder / name).relative_to(base).as_posix(),
@@ -366,10 +413,7 @@ def _check_table(tables: JsonObject, path: str, table: JsonValue, findings: list
             )
         )
         return
-    findings.extend(
-        bundle_finding(path, "bundle.table", f"{where}: {what}", fix)
-        for where, what, fix in table_faults(name, table)
-    )
+    findings += _form(name, table)
     tables[name] = table
 
 

@@ -1,5 +1,7 @@
 """The form of the tables that are shipped: `policies/schemas/<table>.json`, JSON Schema 2020-12.
 
+The tables of the library have theirs beside them (`policies/library/<name>/schema.json`).
+
 The policies compare the lower case of names with a table and never change the table, so an
 entry in capitals, a root with a slash at its end or a misspelt member would switch a denial
 off without a word. Such a table does not load. A table without a schema is the operator's own.
@@ -12,6 +14,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jsonschema
@@ -34,9 +37,15 @@ MOST_FAULTS = 20
 """Faults told of one table; the next run tells the others."""
 
 
-def table_faults(name: str, table: JsonValue) -> Iterator[tuple[str, str, str]]:
-    """What is wrong with a table: where in it, what, and what to do."""
-    checker = _checker(name)
+def table_faults(
+    name: str, table: JsonValue, *, library: bool = False
+) -> Iterator[tuple[str, str, str]]:
+    """What is wrong with a table: where in it, what, and what to do.
+
+    `library` asks for the form of the library's table of that name, which counts only where
+    that package is in force: an operator's own may have the same name.
+    """
+    checker = _checker(name, library=library)
     if checker is None:
         return
     faults = sorted(checker.iter_errors(table), key=lambda fault: fault.json_path)
@@ -68,9 +77,21 @@ def _bounded(value: object) -> str:
 
 
 @cache
-def _checker(name: str) -> jsonschema.Draft202012Validator | None:
-    shipped = resources.files("permissions") / "_policies" / "schemas" / f"{name}.json"
-    if name == "input" or not shipped.is_file():
+def _checker(name: str, *, library: bool) -> jsonschema.Draft202012Validator | None:
+    path = schema_path(name, library=library)
+    if path is None:
         return None
-    schema = json.loads(shipped.read_text("utf-8"))
+    schema = json.loads(path.read_text("utf-8"))
     return jsonschema.Draft202012Validator(schema, format_checker=_FORMATS)
+
+
+def schema_path(name: str, *, library: bool) -> Path | None:
+    """The schema of a shipped table, or of one of the library's; None where there is none."""
+    if name == "input":
+        return None
+    policies = Path(str(resources.files("permissions") / "_policies"))
+    if library:
+        path = policies / "library" / name / "schema.json"
+    else:
+        path = policies / "schemas" / f"{name}.json"
+    return path if path.is_file() else None

@@ -32,7 +32,16 @@ def test_no_generated_part_is_stale() -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["commands", "errors", "policy-codes", "public-names", "reason-codes", "settings"]
+    "part",
+    [
+        "commands",
+        "errors",
+        "library",
+        "policy-codes",
+        "public-names",
+        "reason-codes",
+        "settings",
+    ],
 )
 def test_every_part_stands_on_a_page_and_is_not_empty(part: str) -> None:
     """A part whose markers were lost would never be compared."""

@@ -7,6 +7,7 @@ usage; 3 denied; 4 denied until a person approves; 6 the policy gave no clear an
 from permissions.cli.policy.check import check
 from permissions.cli.policy.comparing import diff, fuzz_
 from permissions.cli.policy.explain import explain
+from permissions.cli.policy.library import app as library
 from permissions.cli.policy.release import build, key, reload, verify
 from permissions.cli.policy.shadow import shadow
 from permissions.cli.policy.tests import run_test_rules
@@ -25,5 +26,6 @@ app.command()(build)
 app.command()(verify)
 app.command()(reload)
 app.command()(shadow)
+app.add_typer(library, name="library")
 
 __all__ = ["app"]

@@ -96,4 +96,6 @@ def _flat(schema: Any) -> Shape:
     for word in ("anyOf", "oneOf"):
         if word in schema:
             return tuple(each for one in schema[word] for each in _flat(one))
+    if isinstance(kinds := schema.get("type"), list):
+        return tuple({**schema, "type": kind} for kind in kinds)
     return (schema,)

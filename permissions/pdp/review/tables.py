@@ -7,9 +7,9 @@ from functools import cache
 from math import prod
 from typing import TYPE_CHECKING
 
-from permissions.pdp.bundle import shipped_folder
 from permissions.pdp.rego.ast import rule_bodies, rule_terms
 from permissions.pdp.review.scene import TABLES, finding
+from permissions.pdp.table_schemas import schema_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,8 +91,8 @@ def _member(scene: Scene, module: Module, rule: Rule, term: Term) -> Iterator[Fi
 @cache
 def _optional(table: str) -> frozenset[str]:
     """The members the schema of a shipped table names, which one table may do without."""
-    path = shipped_folder() / "schemas" / f"{table}.json"
-    if not path.is_file():
+    path = schema_path(table, library=False)
+    if path is None:
         return frozenset()
     pending: list[JsonValue] = [json.loads(path.read_text("utf-8"))]
     found: set[str] = set()
