@@ -41,9 +41,7 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     ):
         with pytest.raises(CallDenied) as denied:
             fetch("https://evil.example/x")
-    assert str(denied.value).startswith(
-        PAGE.split("denied by network")[1].split("(call")[0], 17
-    )
+    assert str(denied.value) in PAGE.splitlines()
     yield denied.value.denial.call
     for name in [each for each in sys.modules if each.startswith("my_agent")]:
         del sys.modules[name]
