@@ -20,7 +20,7 @@ NOUNS = {
     "doctor": "Check the settings, keys and isolation of this machine.",
     "demo": "Watch an agent do a job while it is attacked.",
     "serve": "Decide, record and run the calls of other processes.",
-    "policy": "Check, test and try policies.",
+    "policy": "Check, test, try and release policies.",
     "plan": "Verify and read declared plans.",
     "request": "Read and answer access requests.",
     "delegation": "List sub-agents, and stop them.",

@@ -190,7 +190,9 @@ def test_a_file_that_cannot_be_read_is_a_sentence() -> None:
     assert (done.exit_code, done.stderr) == (1, "wardline: /secret: Permission denied\n")
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("plan", "schema"), ("policy", "check")])
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("plan", "schema"), ("policy", "check", "--no-outside")]
+)
 def test_a_full_output_is_a_sentence(arguments: tuple[str, ...]) -> None:
     with Path("/dev/full").open("w") as full:
         done = wardline(*arguments, stdout=full)
@@ -198,7 +200,9 @@ def test_a_full_output_is_a_sentence(arguments: tuple[str, ...]) -> None:
     assert (done.returncode, done.stderr) == (1, "wardline: No space left on device\n")
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("plan", "schema"), ("policy", "check")])
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("plan", "schema"), ("policy", "check", "--no-outside")]
+)
 def test_an_output_nobody_reads_is_a_sentence(arguments: tuple[str, ...]) -> None:
     reader, writer = os.pipe()
     os.close(reader)

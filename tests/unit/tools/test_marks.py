@@ -128,7 +128,7 @@ NAMES = {
     "url": "HostArg()", "webhook_url": "HostArg()", "to": "RecipientArg()", "bcc": "RecipientArg()",
     "recipients": "RecipientArg()", "iban": 'RecipientArg("account")',
     "phone_number": "FreeText()", "phone": 'RecipientArg("phone")', "amount": "AmountArg()",
-    "total_amount": "AmountArg()", "cmd": "CommandArg()", "sql": "language", "query": "language",
+    "total_amount": "AmountArg()", "cmd": "CommandArg()", "sql": "SqlArg", "query": "language",
     "body": "FreeText()", "x": "FreeText()",
 }  # fmt: skip
 
