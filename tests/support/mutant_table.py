@@ -872,10 +872,10 @@ NOBODY_SEES = (
 NOTHING_STARTS = (
     Edit(
         "protocol.py",
-        "        started = await self.start(request_for",
+        "        started = await self.start_in_time(request",
         "        from sandbox.errors import SandboxUnavailableError\n"
         "        raise SandboxUnavailableError('no', 'none')\n"
-        "        started = await self.start(request_for",
+        "        started = await self.start_in_time(request",
     ),
 )
 """No sandbox starts, with an error that has a remedy."""
