@@ -2,14 +2,14 @@
 # scope: package
 # title: Rates and budgets
 # description: |
-#   How often: calls of one tool or one effect within a window of time, the same tool again and again, calls
-#   that keep failing, and a budget that is nearly spent.
-#   Counted are the last calls of the run that ran, at most 20.
+#   How often: calls of an effect within a window of time, the same tool again and again, calls that keep
+#   failing, and a budget that is nearly spent.
+#   Counted are the last calls of the run that began, at most 20.
 #   Not protected from: more runs than one, and what a tool does many times in one call.
 # related_resources:
 #   - ref: docs/reference/library/rates.md
 # custom:
-#   denies: "the same tool more often in a row than you let"
+#   denies: "more sends in a minute, or the same tool more often in a row, than you let"
 #   asks: "calls after a row of failures, and those that use the rest of a budget"
 #   needs: "nothing; budgets where a share of them is to be kept"
 package wardline.layers.rates
@@ -38,6 +38,26 @@ deny contains {
 }
 
 # METADATA
+# title: So many within a while, and no more
+deny contains {
+	"code": "rates.too_many",
+	"agent": "Calls of this kind came too fast. Wait, or do more with each one.",
+	"operator": concat("", ["tables.rates.window_calls calls of ", input.action.properties.effect, " began in the window"]),
+	"nearest": null,
+	"values": {"calls": count(_recent), "limit": _table.window_calls, "seconds": _table.window_seconds},
+} if {
+	_table.window_calls > 0
+	input.action.properties.effect in _table.window_effects
+	count(_recent) >= _table.window_calls
+}
+
+_recent := [call |
+	some call in _history
+	call.effect in _table.window_effects
+	call.time > input.context.time - (_table.window_seconds * 1000000)
+]
+
+# METADATA
 # title: After a row of failures a person looks
 require_approval contains {
 	"code": "rates.failures",
@@ -51,7 +71,8 @@ require_approval contains {
 	count(_history) >= _table.failures_in_a_row
 	last := array.slice(_history, count(_history) - _table.failures_in_a_row, count(_history))
 	every call in last {
-		call.outcome != "completed"
+		ended := call.outcome
+		not ended in {"ok", "discarded", "running"}
 	}
 }
 
