@@ -71,7 +71,8 @@ class Recipe:
         mounts = (mount.source for mount in request.profile.mounts)
         facts = [source.stat() for source in (*request.code_roots, *mounts)]
         sources = tuple((fact.st_dev, fact.st_ino, fact.st_mtime_ns) for fact in facts)
-        return cls(request, sources)
+        # How long a caller waits for its start is no part of what is started.
+        return cls(replace(request, start_seconds=None), sources)
 
 
 @dataclass(frozen=True, slots=True)
