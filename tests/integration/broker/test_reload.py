@@ -135,7 +135,9 @@ async def test_tightened_policies_hold_from_then_on(tmp_path: Path) -> None:
     assert (second["before"], second["policy"], second["by"]) == (done.before, done.now, "olga")
     assert first["policy"] == done.before
     assert verified(config)
-    summary, rows = await replayed(TraceSource(config.state, None), None)
+    summary, rows = await anyio.to_thread.run_sync(
+        replayed, TraceSource(config.state, None), None
+    )
     assert (summary.identical, rows) == (summary.decisions, [])
 
 
@@ -325,7 +327,7 @@ async def test_each_call_is_decided_wholly_under_one_revision(tmp_path: Path) ->
             assert by_call[entry.call or ""][-1][1]
     assert {each[0] for said in by_call.values() for each in said} == revisions
     assert len(revisions) == 5
-    summary, _ = await replayed(TraceSource(config.state, None), None)
+    summary, _ = await anyio.to_thread.run_sync(replayed, TraceSource(config.state, None), None)
     assert summary.identical == summary.decisions
 
 

@@ -102,7 +102,9 @@ async def test_from_shadow_to_enforce(tmp_path: Path) -> None:
         vault=VaultReader(layout.trace, layout.vault_key()),
     )
     assert (report.integrity.verdict, report.completeness.findings) == ("signed", ())
-    summary, others = await replayed(TraceSource(config.state, None), None)
+    summary, others = await anyio.to_thread.run_sync(
+        replayed, TraceSource(config.state, None), None
+    )
     assert (summary.identical, others) == (4, [])
 
 
