@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Annotated
 
+import anyio
 import pytest
 from typer.testing import CliRunner
 
