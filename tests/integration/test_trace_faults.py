@@ -36,6 +36,7 @@ SUPPORT = str(Path(sys.modules["logs"].__file__ or "").parent)
 
 WRITER = """
 import sys, anyio
+from pathlib import Path
 from disks import disk_of
 from logs import CONFIG, KEK, NAME, SIGNER, before, outcome, run_start
 from permissions.trace.log import open_log
