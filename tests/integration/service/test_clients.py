@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -17,12 +19,12 @@ from permissions.model import Completed, Denial
 from permissions.service.clients import Client, client_of
 from permissions.service.frames import MAX_FRAME, VERSION
 from permissions.service.remote import RemoteBroker
+from permissions.service.server import listening
 from permissions.setup.daemon import socket_of
+from permissions.setup.factory import open_broker
 from permissions.tools.call import ToolCall
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from permissions.service.server import Server
     from permissions.setup.config import BrokerConfig
 
@@ -163,21 +165,20 @@ def test_a_client_works_where_it_may(tmp_path: Path) -> None:
         known.workspace(str(tmp_path / "work" / "out"))
 
 
-async def test_the_other_account_of_this_machine(serving: Any, config: BrokerConfig) -> None:
+async def test_the_other_account_of_this_machine(config: BrokerConfig) -> None:
     """Judged by the kernel: a child that drops its privileges is another client."""
     if os.geteuid() != 0:
         pytest.skip("only root can become another account; run it as root")
-    path = socket_of(config)
-    program = (
-        "import socket,sys,os\nos.setuid(4711)\ns=socket.socket(socket.AF_UNIX)\n"
-        f"s.connect({str(path)!r})\n"
-        "sys.stdout.write(s.recv(65536)[4:].decode())"
-    )
-    async with serving():
-        for folder in path.parents:
-            if not folder.stat().st_mode & 1:
-                folder.chmod(folder.stat().st_mode | 0o011)  # pytest's own, closed to others
-        done = await anyio.run_process(["python3", "-c", program], check=False)
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own is closed to others
+        os.chmod(folder, 0o711)  # noqa: PTH101 - a text
+        path = Path(folder) / "broker.sock"
+        program = (
+            "import socket,sys,os\nos.setuid(4711)\ns=socket.socket(socket.AF_UNIX)\n"
+            f"s.connect({str(path)!r})\n"
+            "sys.stdout.write(s.recv(65536)[4:].decode())"
+        )
+        async with open_broker(config, TOOLS) as broker, listening(broker, path, {}):
+            done = await anyio.run_process(["python3", "-c", program], check=False)
     assert b"user 4711 is no client" in done.stdout, done.stderr
 
 
