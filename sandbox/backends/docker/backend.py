@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 log = get_logger("docker")
 
 BOOT_SECONDS = 30.0
+PATIENCE_SECONDS = 8.0
+"""For the engine's answer about a container whose start is given up, so that it can be removed."""
 CLEANUP_SECONDS = 45.0
 REMOVE_SECONDS = 4.0
 """For one container; an engine that takes longer is asked again before the next run."""
@@ -168,7 +170,11 @@ class DockerSandbox(Sandbox):
             try:
                 stream = await self._asked(launch)
             except anyio.get_cancelled_exc_class():
-                # An engine that does not answer is not waited for: whoever it answers cleans up.
+                # One that answers soon leaves nothing behind. An engine that does not is not
+                # waited for: whoever it answers cleans up.
+                with anyio.move_on_after(PATIENCE_SECONDS, shield=True):
+                    while not launch.has_ended:  # noqa: ASYNC110 - its thread tells nobody
+                        await anyio.sleep(0.005)
                 if not launch.give_up():
                     self._owed.add(name)
                 raise

@@ -53,6 +53,12 @@ class Launch:
             self._engine.remove(self._name)
         return stream
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the engine has answered, or its request has ended."""
+        with self._lock:
+            return self._has_ended
+
     def give_up(self) -> bool:
         """Nobody takes the stream any more; True when the thread had ended already."""
         with self._lock:
