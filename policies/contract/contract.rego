@@ -100,6 +100,7 @@ well_formed if {
 	is_string(tool.tool_digest)
 	tool.isolation in {"none", "process", "container", "kernel"}
 	tool.stateful in {true, false}
+	_nullable_whole(tool.confirms)
 	tool.workspace in {"copy", "overlay"}
 	is_array(tool.control)
 	every argument in tool.control {
@@ -182,6 +183,7 @@ _resource if {
 	is_string(input.resource.properties.tool_digest)
 	_boundary(input.resource.properties.isolation)
 	is_boolean(input.resource.properties.stateful)
+	_nullable_whole(input.resource.properties.confirms)
 	input.resource.properties.workspace in {"copy", "overlay"}
 	_strings(input.resource.properties.control)
 	is_object(input.resource.properties.marks)
