@@ -8,7 +8,8 @@ nothing of what is stored: the modules that own tables bring their `Schema`. The
 its own is that of the runs' keys (`permissions.run_keys`), which every table's contents need.
 
 It does not protect from an account that may write the file. What must survive that (votes)
-is signed by those who vouch for it. It needs a local file system; WAL does not work over a
+is signed by those who vouch for it. Longer than others because what makes a file unsafe to open
+is one list, checked in one order. It needs a local file system; WAL does not work over a
 network.
 """
 

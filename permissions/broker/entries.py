@@ -2,7 +2,8 @@
 
 Bodies hold plain facts the broker itself knows; anything a caller, a tool or a person wrote
 goes into `contents`, which are sealed, or into `links`, of which the log keeps a keyed tag
-(docs/reference/trace-format.md).
+(docs/reference/trace-format.md). It is longer than others so that all that is ever written down
+can be read at once, beside the format's page.
 """
 
 from __future__ import annotations

@@ -10,8 +10,9 @@ the bundle it was made under (`save_bundle`, `load_revision`).
 run by `permissions.pdp.policy_tests` and are
 never served.
 
-A table that does not have the form of its schema does not load (`table_schemas`). This
-module does not judge the Rego; `permissions.pdp.lint.bundle` does.
+A table that does not have the form of its schema does not load (`table_schemas`). It is
+longer than others because a bundle is read from disk in one order, and each refusal stands in
+that order. This module does not judge the Rego; `permissions.pdp.lint.bundle` does.
 """
 
 from __future__ import annotations

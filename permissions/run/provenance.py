@@ -37,6 +37,8 @@ trusted tool reads them from, or into a field that was declared as the service's
 echoes (base64, another order); genuine values turned against the person (the right address,
 the wrong mail); a plain word used as a key, which is taken for a field's name. "Never write to eve@x.example"
 counts as having said eve@x.example.
+
+Longer than others: the order above is one walk over what was seen, and is read as one.
 """
 
 from __future__ import annotations

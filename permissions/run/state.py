@@ -6,7 +6,8 @@ its own event loop and between two awaits, so nothing in here needs a lock.
 
 A sub-agent's run is a run of its own (its calls, budgets, delegation) that remembers together
 with the one that sent it: what one of them read, moved, was told no about, or used of the plan
-counts for all of them, so nothing is gained by sending somebody else.
+counts for all of them, so nothing is gained by sending somebody else. It is longer than others because everything that
+a run remembers changes here and nowhere else.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 Order of precedence: keyword, environment (`WARDLINE_PDP__ENGINE=opa`), file, default. Unknown
 keys are refused, every default refuses rather than allows, and no setting turns signing off.
 Durations carry their unit in the name. Which file it is says `permissions.setup.settings_file`.
+It is longer than others because it is the whole list of settings, with what each one is for.
 """
 
 from __future__ import annotations

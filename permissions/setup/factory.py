@@ -34,8 +34,9 @@ from permissions.run import delegation_store
 from permissions.run_keys import RunKeys
 from permissions.service.address import socket_path
 from permissions.service.remote import RemoteBroker
+from permissions.service.tasks import beside
 from permissions.setup.layout import StateLayout, control_plane, log_signer
-from permissions.setup.reload import SettingsPolicies, background
+from permissions.setup.reload import SettingsPolicies
 from permissions.setup.reload_socket import reloadable
 from permissions.setup.renewal import LOG_NAME, log_memories
 from permissions.setup.sandboxes import (
@@ -109,7 +110,7 @@ async def open_broker(
     kek = layout.vault_key()
     async with AsyncExitStack() as stack:
         source = SettingsPolicies(
-            config, layout, registry, await stack.enter_async_context(background())
+            config, layout, registry, await stack.enter_async_context(beside())
         )
         bundle, pdp = await source.open()
         schemas = (

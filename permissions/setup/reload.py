@@ -6,7 +6,6 @@ it, and outlives its time in force by the calls that go on under it.
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, assert_never
@@ -25,7 +24,7 @@ from permissions.setup.policies import AcceptedPolicies, load_policies
 from permissions.setup.sandboxes import need_isolation
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping
     from contextlib import AbstractAsyncContextManager
 
     from anyio.abc import TaskGroup, TaskStatus
@@ -156,17 +155,6 @@ class SettingsPolicies:
     async def _retire(self, parts: BrokerParts) -> None:
         await parts.use.ended()
         self._close(parts.pdp)
-
-
-@asynccontextmanager
-async def background() -> AsyncIterator[TaskGroup]:
-    """Tasks that end with it. What is raised meanwhile stays what it is, and is no group."""
-    async with AsyncExitStack() as stack:
-        running = AsyncExitStack()
-        tasks = await running.enter_async_context(anyio.create_task_group())
-        running.callback(tasks.cancel_scope.cancel)
-        stack.push_async_callback(running.aclose)
-        yield tasks
 
 
 def _decision_point(

@@ -13,16 +13,15 @@ import json
 import os
 import pwd
 import socket
-import struct
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from anyio.abc import SocketAttribute
 
 from permissions.errors import BrokerError, PolicyLoadError, StateError
 from permissions.logs import get_logger
-from permissions.setup.reload import background
+from permissions.service.address import peer_of
+from permissions.service.tasks import beside
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -31,12 +30,12 @@ if TYPE_CHECKING:
     from anyio.abc import SocketStream
 
     from permissions.broker.reloading import Reloaded
+    from permissions.service.address import Peer
 
 SOCKET = "reload.sock"
 WAIT_SECONDS = 120
 _ASK_SECONDS = 5
 _ASKED = b"reload\n"
-_CREDENTIALS = struct.Struct("3i")
 _log = get_logger("setup.reload")
 
 
@@ -57,8 +56,7 @@ async def reloadable(
     async def answer(stream: SocketStream) -> None:
         async with stream:
             with suppress(OSError, anyio.EndOfStream, anyio.BrokenResourceError):
-                peer = stream.extra(SocketAttribute.raw_socket)  # noqa: S610 - no Django
-                by, asked = _who(peer), b""
+                by, asked = _who(peer_of(stream)), b""
                 with anyio.move_on_after(_ASK_SECONDS):
                     asked = await stream.receive(len(_ASKED))
                 if by is not None and asked == _ASKED:
@@ -70,7 +68,7 @@ async def reloadable(
         except OSError as err:
             raise StateError(f"{state / SOCKET} cannot be made: {err.strerror}") from err
         try:
-            async with background() as tasks:
+            async with beside() as tasks:
                 tasks.start_soon(listener.serve, answer)
                 yield
         finally:
@@ -128,10 +126,9 @@ async def _answered(reload: Callable[[str], Awaitable[Reloaded]], by: str) -> di
     return {"before": done.before, "now": done.now}
 
 
-def _who(peer: socket.socket) -> str | None:
+def _who(peer: Peer) -> str | None:
     """Who is at the other end; None for whom the broker does not obey."""
-    raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    pid, uid, _ = _CREDENTIALS.unpack(raw)
+    pid, uid, _ = peer
     if uid not in (0, os.geteuid()):
         _log.warning("reload_refused", uid=uid)
         return None

@@ -3,7 +3,8 @@
     x := f(input.a)[_]        __0 = f(input.a); x = __0[_]
 
 What stands in a negated line is taken out before it, and so has to have a value. One class with
-a method for each form of the language: they call one another in a circle.
+a method for each form of the language: they call one another in a circle, so it is one module,
+and longer than others.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ def known_machine(probed: list[Finding], monkeypatch: pytest.MonkeyPatch) -> Non
     async def found_before() -> list[Finding]:
         return probed
 
+    # The real answer, found once: probing takes seconds and says the same each time.
     monkeypatch.setattr("permissions.cli.doctor.diagnose", found_before)
 
 

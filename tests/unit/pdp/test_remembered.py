@@ -174,6 +174,7 @@ def test_one_kept_under_another_name_is_nothing(home: Path) -> None:
 def test_one_kept_by_other_code_is_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     remember("one", b"data")
 
+    # Another version of this project, which cannot be installed beside it here.
     monkeypatch.setattr(remembered, "_CODE", "f" * 64)
 
     assert recall("one") is None
@@ -182,6 +183,7 @@ def test_one_kept_by_other_code_is_nothing(monkeypatch: pytest.MonkeyPatch) -> N
 def test_code_that_cannot_be_read_keeps_nothing(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # An installation whose files are not there (a zip), without taking ours away.
     monkeypatch.setattr(remembered, "_FOLDER_OF_CODE", home)
     assert remembered._code() == ""
     monkeypatch.setattr(remembered, "_CODE", remembered._code())
@@ -203,6 +205,7 @@ def test_a_changed_line_of_the_code_is_other_code(
             target = copy / path.relative_to(Path(remembered.__file__).parent)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(path.read_bytes())
+    # A copy that may be edited: the real code is not changed by its test.
     monkeypatch.setattr(remembered, "_FOLDER_OF_CODE", copy)
     monkeypatch.setattr(remembered, "__file__", str(copy / "remembered.py"))
     assert remembered._code() == was
@@ -243,6 +246,7 @@ def test_what_makes_it_lies_in_the_code_that_is_digested() -> None:
 
 
 def test_what_was_kept_first_goes_first(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Three for as many as it keeps: the order is what is told.
     monkeypatch.setattr(remembered, "_MOST_FILES", 3)
     for number in range(5):
         remember(str(number), b"data")
@@ -275,6 +279,7 @@ def test_a_user_without_a_home_is_no_error(monkeypatch: pytest.MonkeyPatch) -> N
     def nobody() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
+    # An account without a home, which no test may create.
     monkeypatch.setattr(Path, "home", nobody)
     remember("one", b"data")
 

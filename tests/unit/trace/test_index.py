@@ -112,6 +112,7 @@ def test_it_gives_every_call_whole_also_in_pages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str
 ):
     newest_first = order == "newest first"
+    # Two for a thousand, so that a small log is read in several parts.
     monkeypatch.setattr("permissions.trace.index._CALLS_AT_ONCE", 2)
     log = tmp_path / "log"
     write_log(log, runs=["run-a", "run-b"], calls=3)

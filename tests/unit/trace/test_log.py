@@ -68,6 +68,7 @@ async def test_written_waits_for_the_kernel_and_not_for_the_disk(
 
     async with open_log(tmp_path, **OPTIONS) as log:
         before_it = log.durable
+        # A disk as slow as the test says, where a real one hangs on the machine.
         monkeypatch.setattr(os, "fdatasync", slow)
         try:
             await log.append([run_start("r")], barrier="written")
@@ -91,6 +92,7 @@ async def test_after_a_failed_sync_what_was_written_is_the_last(
 
     async with open_log(tmp_path, **OPTIONS) as log:
         await log.append([run_start("r"), *before("r", "first")], barrier="durable")
+        # A disk that fails at this sync and no other; a real one is in the integration tests.
         monkeypatch.setattr(os, "fdatasync", broken)
         await log.append(before("r", "c"), barrier="written")
         for barrier in ("written", "durable"):

@@ -24,6 +24,7 @@ MAIN = 'package wardline.main\n\nresponse := {"decision": false, "context": {}}\
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    # What a process remembers of its earlier tests: a fresh one remembers nothing.
     monkeypatch.setattr(module, "_known", {})
     monkeypatch.setattr(lint, "_sound", set())
     return tmp_path
@@ -35,6 +36,7 @@ def another_process(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object, **__: object) -> None:
         raise AssertionError("made again")
 
+    # A later process, in which the work would show: it is not done again.
     monkeypatch.setattr(module, "_known", {})
     monkeypatch.setattr(lint, "_sound", set())
     monkeypatch.setattr(module, "_made", never)
@@ -99,6 +101,7 @@ def test_an_altered_one_decides_nothing(home: Path, monkeypatch: pytest.MonkeyPa
         data = path.read_bytes()
         path.write_bytes(data.replace(b"false", b"true "))
         changed += path.read_bytes() != data
+    # A later process: this one would answer from memory.
     monkeypatch.setattr(module, "_known", {})
 
     again = served(PolicyBundle.of({"main/main.rego": MAIN}), linking=True)
