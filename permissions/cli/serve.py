@@ -14,7 +14,7 @@ from permissions.cli.tools_of import functions_in
 from permissions.errors import ConfigError
 from permissions.service.server import listening
 from permissions.setup.config import BrokerConfig
-from permissions.setup.daemon import clients_of, socket_of
+from permissions.setup.daemon import clients_of, http_interface, socket_of
 from permissions.setup.factory import open_broker
 
 if TYPE_CHECKING:
@@ -53,10 +53,13 @@ def serve(
 async def _serve(config: BrokerConfig, functions: list[object], path: Path) -> None:
     async with (
         open_broker(config, functions) as broker,
-        listening(broker, path, clients_of(config)),
+        listening(broker, path, clients_of(config)) as server,
+        http_interface(config, broker, server) as url,
     ):
         known = ", ".join(sorted(each.name for each in broker.parts.registry))
         typer.echo(f"listening on unix:{path}")
+        if url is not None:
+            typer.echo(f"http      {url}")
         typer.echo(f"tools     {known}")
         typer.echo(f"policy    {broker.parts.pdp.revision}")
         typer.echo(f"isolation {', '.join(broker.isolation)}")

@@ -63,6 +63,19 @@ class Server:
             await self._empty.wait()
 
     @property
+    def stopping(self) -> anyio.Event:
+        """Set once no new session is taken."""
+        return self._stopping
+
+    def hindrance(self) -> str | None:
+        """Why it would refuse a new session now; None when it would not."""
+        if self._stopping.is_set():
+            return "the broker's daemon is stopping"
+        if self.sessions >= CONNECTIONS:
+            return f"the broker's daemon has {self.sessions} sessions, and takes no more"
+        return None
+
+    @property
     def sessions(self) -> int:
         """How many connections there are."""
         return self._open.total()

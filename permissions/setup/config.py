@@ -270,6 +270,24 @@ class ServiceConfig(_Section):
         default=None,
         description="Socket it listens on; `broker.sock` in the state folder if empty.",
     )
+    http: str = Field(
+        default="",
+        description="IP address and port of its HTTP interface (`127.0.0.1:8181`), with"
+        " `wardline[service]`; none if empty.",
+    )
+    tls_certificate: Path | None = Field(
+        default=None,
+        description="Certificate chain (PEM) with which it is reached over the network; needed"
+        " for any address but the loopback.",
+    )
+    tls_key: Path | None = Field(
+        default=None, description="Private key of `tls_certificate` (PEM)."
+    )
+    hosts: tuple[str, ...] = Field(
+        default=(),
+        description="Names by which browsers and clients reach the HTTP interface, beside"
+        " `localhost`; others are refused.",
+    )
     tools: tuple[str, ...] = Field(
         default=(), description="Modules whose guarded tools it knows."
     )

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from authority import Authority
 from serving import TOOLS
 
 from permissions.service.server import listening
@@ -52,3 +53,9 @@ def serving(
             yield broker, server
 
     return start
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """A certificate authority of this test's own."""
+    return Authority(tmp_path)
