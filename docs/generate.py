@@ -251,8 +251,15 @@ def sandbox_weaknesses() -> Iterator[str]:
                 yield f"| {number} | {backend} | {when} | {_cell(weakness.means)} |"
 
 
+def detection_rates() -> Iterator[str]:
+    """How much detectors find of the labelled lines of the tests."""
+    sys.path.insert(0, str(DOCS.parent / "tests" / "support"))
+    yield import_module("detection_rates").table()
+
+
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "commands": commands,
+    "detection-rates": detection_rates,
     "errors": errors,
     "library": library,
     "policy-codes": policy_codes,

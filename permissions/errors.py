@@ -26,6 +26,8 @@
     ├── TraceError
     │   ├── TraceWriteError          the record could not be made durable: nothing runs
     │   └── TraceIntegrityError      the record was altered, cut or forged
+    ├── DetectionError           a detector failed, or was given more than it takes
+    │   └── DetectionTimeoutError    it did not answer in time
     ├── ExecutionError           the provider of an execution failed, not the tool itself
     │   ├── ExecutionUnavailableError  what the profile names cannot be had here
     │   └── StateLostError           the sandbox kept for this tool is over, its state gone
@@ -161,6 +163,14 @@ class TraceWriteError(TraceError):
 
 class TraceIntegrityError(TraceError):
     """The trace was altered, cut or forged, or was not written by the pinned key."""
+
+
+class DetectionError(BrokerError):
+    """A detector failed, answered in another form, or was given more than it takes."""
+
+
+class DetectionTimeoutError(DetectionError):
+    """A detector did not answer in time."""
 
 
 class ExecutionError(BrokerError):

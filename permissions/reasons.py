@@ -29,6 +29,8 @@ class Code(StrEnum):
     CALL_CANCELLED = "call.cancelled"
     CALL_IN_DOUBT = "call.in_doubt"
     CALL_CHANGED = "call.changed"
+    DETECTION_FAILED = "detection.failed"
+    DETECTION_LATE = "detection.late"
     PLAN_EXHAUSTED = "plan.use_taken"
     POLICY_UNDEFINED = "policy.undefined"
     POLICY_UNAVAILABLE = "policy.unavailable"
@@ -82,6 +84,10 @@ _AGENT_TEXT: dict[Code, str] = {
     Code.CALL_IN_DOUBT: "An identical call was started before and its outcome is unknown. It"
     " is not run again; a person has to look.",
     Code.CALL_CHANGED: "The call that reached the tool is not the call that was decided.",
+    Code.DETECTION_FAILED: "The call or its result could not be looked through for what must not"
+    " leave: a detector failed, or it is too much. Use smaller texts.",
+    Code.DETECTION_LATE: "The call or its result could not be looked through in time. Use smaller"
+    " texts, or try again later.",
     Code.PLAN_EXHAUSTED: "Another call took the last use of this plan step meanwhile.",
     Code.POLICY_UNDEFINED: "No policy gave an answer for this call, so it is denied.",
     Code.POLICY_UNAVAILABLE: "The policy engine is not available. Try again later.",

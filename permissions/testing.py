@@ -23,6 +23,7 @@ from permissions.approval.service import ApprovalService
 from permissions.approval.votes import sign_vote
 from permissions.broker.broker import PermissionBroker
 from permissions.broker.folders import Folders
+from permissions.broker.inspection import Inspection
 from permissions.broker.ports import BrokerParts
 from permissions.execution.journal import InMemoryJournal
 from permissions.execution.secret_files import SecretFiles
@@ -175,6 +176,7 @@ async def memory_broker(
     workspace: Path = Path(),
     approval_mode: Literal["wait", "suspend"] = "suspend",
     executors: Mapping[Isolation, ToolExecutor] | None = None,
+    inspection: Inspection | None = None,
 ) -> AsyncIterator[MemoryBroker]:
     """Opens a broker in memory; use `permissions.sessions.open.open_session` on it.
 
@@ -187,6 +189,8 @@ async def memory_broker(
         people: who may approve.
         workspace: folder that relative paths start from.
         approval_mode: whether a call that needs a person waits or comes back pending.
+        inspection: what detectors look at; by default what the policies name, and nothing is
+            replaced in the record.
         executors: what runs tools behind a boundary; without any, tools that need one are refused.
 
     Raises:
@@ -223,6 +227,7 @@ async def memory_broker(
             delegations=InMemoryDelegationStore(),
             clock=clock,
             ids=ids,
+            inspection=inspection or Inspection.of({} if bundle is None else bundle.data, ()),
             folders=Folders(None if bundle is None else SecretFiles.of(bundle.data)),
         )
         yield MemoryBroker(parts, trace, clock)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from permissions.broker.mapping import context_of, question_document, targets_of
+from permissions.detection.detectors import SHIPPED, Detectors
 from permissions.errors import PdpAnswerError, PdpUndefinedError
 from permissions.model import Decision
 from permissions.obligations.budget import InMemoryBudgetLedger
@@ -24,6 +25,7 @@ from permissions.pdp.regorus.errors import EngineError
 from permissions.pdp.shadow_marks import enforced
 from permissions.plan.cursor import PlanCursor
 from permissions.plan.verifier import verify_plan
+from permissions.run.found_values import FoundValues, told
 from permissions.run.provenance import ProvenanceLedger
 from permissions.run.state import RunState, subject_of
 from permissions.signing.canonical import canonical, digest, digest_of
@@ -99,6 +101,7 @@ def question_about(
         used={},
         environment=around.environment,
         isolation=around.isolation,
+        detected=_detected(checked.document),
     )
     return question_document(
         session=session,
@@ -136,6 +139,7 @@ def plain_question(
         used={},
         environment=around.environment,
         isolation=around.isolation,
+        detected=_detected(args),
     )
     return {
         "subject": session.subject.document(),
@@ -158,6 +162,12 @@ def plain_question(
         },
         "context": {**context, **around.context},
     }
+
+
+def _detected(args: JsonObject) -> dict[str, list[JsonObject]]:
+    """What the shipped detectors find; what others would, `around.context` has to say."""
+    found = Detectors().look_now(args, SHIPPED)
+    return told(found, FoundValues())
 
 
 def _session(around: Circumstances, tools: Mapping[str, ToolDefinition]) -> RunState:

@@ -49,6 +49,7 @@ from permissions.broker.delegated import require_live
 from permissions.broker.denial import Refusal, refusal_of
 from permissions.broker.egress import CallConnections
 from permissions.broker.explanation import Explanation
+from permissions.broker.found_in_result import inspected
 from permissions.broker.idempotency import LiveResults, begin, earlier_run
 from permissions.broker.recorder import Recorder, recording
 from permissions.broker.reloading import reload
@@ -76,6 +77,7 @@ from permissions.model import Completed, Denial
 from permissions.obligations.budget import Exhausted
 from permissions.obligations.obligations import prepare
 from permissions.reasons import Code, reason, shown
+from permissions.run.found_values import labels_of
 from permissions.vocabulary import ISOLATION_ORDER, barrier_after, barrier_before
 
 if TYPE_CHECKING:
@@ -84,6 +86,7 @@ if TYPE_CHECKING:
     from permissions.approval.model import Approval
     from permissions.broker.ports import BrokerParts
     from permissions.broker.reloading import PolicySource, Reloaded
+    from permissions.detection.finding import Finding
     from permissions.execution.base import ToolExecutor
     from permissions.model import (
         AccessRequestTerms,
@@ -235,7 +238,8 @@ class PermissionBroker:
 
     def _attempt(self, prefix: str, session: RunState, call: ToolCall) -> Attempt:
         parts = self.parts
-        return Attempt(parts.ids(prefix), session, call, Recorder(parts.trace), parts)
+        record = Recorder(parts.trace, parts.inspection, session.found)
+        return Attempt(parts.ids(prefix), session, call, record, parts)
 
     # -- other policies -------------------------------------------------------------------
 
@@ -339,7 +343,7 @@ class PermissionBroker:
         now_asks = requested_call(attempt, question, terms, parts.pdp.revision)
         approval = await parts.approvals.verify(asked.id, binding=now_asks.binding)
         attempt.record.note(entries.approval(attempt, approval, asked.votes))
-        context = {**question.document["context"], "approval": approval.document()}
+        context = {**question.document["context"], "approval": question.shown(approval)}
         document = {**question.document, "context": context}
         return approval, question, await decision.evaluate(parts, attempt, document)
 
@@ -357,7 +361,7 @@ class PermissionBroker:
             said = "fields of its results are to be redacted, and its return type has none"
             raise Refusal("denied", reason(Code.OBLIGATION_FAILED, said))
         most = parts.call_deadline_seconds
-        asked = {"approval": None if approval is None else approval.document()}
+        asked = {"approval": None if approval is None else question.shown(approval)}
         call = {**question.document, "context": {**question.document["context"], **asked}}
         gate = CallConnections(
             parts, attempt, call, profile=terms.profile, evidence=terms.evidence
@@ -511,8 +515,11 @@ class PermissionBroker:
             delivery = deliver(admission, outcome)  # 10
         except Exception as err:  # noqa: BLE001 - it has run: whatever fails, the end is recorded
             delivery = withheld(admission, f"{type(err).__name__} in its obligations")
+        delivery, found = await inspected(
+            admission.attempt.parts.inspection, admission, delivery
+        )
         try:
-            await self._record_outcome(admission, outcome, delivery)  # 11
+            await self._record_outcome(admission, outcome, delivery, found)  # 11
         except Exception as err:  # noqa: BLE001 - without a record there is no result
             _log.error("outcome_not_recorded", call=admission.id, fault=_fault(err))
             delivery = withheld(admission, _fault(err), kind="unavailable")
@@ -545,7 +552,11 @@ class PermissionBroker:
                 await budgets.settle(admission.reserved, admission.reserved.amounts)
 
     async def _record_outcome(
-        self, admission: Admission, outcome: Outcome, delivery: Delivery
+        self,
+        admission: Admission,
+        outcome: Outcome,
+        delivery: Delivery,
+        found: Mapping[str, tuple[Finding, ...]],
     ) -> None:
         attempt = admission.attempt
         parts, session, record = attempt.parts, attempt.session, attempt.record
@@ -555,16 +566,18 @@ class PermissionBroker:
             result=delivery.record,
             readable=delivery.more_to_read,
             withheld=delivery.denial is not None,
+            found=found,
             duration_us=parts.clock() - admission.started,
         )
         record.note(entry)
         index = await record.flush(barrier_after(admission.terms.evidence))
+        session.found.located(admission.id, index)
         session.settle(
             admission.id,
             admission.definition,
             admission.question.arguments.document,
             admission.question.provenance,
-            labels=admission.terms.labels,
+            labels=admission.terms.labels | labels_of(found),
             status=outcome.status,
             value=delivery.document,
             readable=delivery.readable,

@@ -12,6 +12,7 @@ from permissions.signing.canonical import canonical
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from permissions.approval.model import Approval
     from permissions.broker.ports import BrokerParts
     from permissions.broker.recorder import Recorder
     from permissions.execution.base import Execution, ToolExecutor
@@ -82,6 +83,14 @@ class Question:
     document: JsonObject
     provenance: Mapping[str, JsonObject]
     match: Match | None
+
+    def shown(self, approval: Approval) -> JsonObject:
+        """An approval as policies see it: of the arguments as they see them."""
+        asked: JsonObject = approval.document()
+        if asked["args_digest"] != self.args_digest:
+            return asked
+        known = self.document["resource"]["properties"]["args_digest"]
+        return {**asked, "args_digest": known}
 
     @property
     def kind(self) -> tuple[Digest, Digest]:

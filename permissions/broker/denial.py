@@ -10,6 +10,8 @@ from permissions.errors import (
     ApprovalInvalidError,
     ApprovalUsedError,
     BrokerError,
+    DetectionError,
+    DetectionTimeoutError,
     ExecutionError,
     ExecutionUnavailableError,
     PdpAnswerError,
@@ -68,6 +70,8 @@ _FAILURES: dict[type[BrokerError], tuple[DenialKind, Code]] = {
     RequestClosedError: ("expired", Code.APPROVAL_EXPIRED),
     ApprovalError: ("denied", Code.APPROVAL_UNAVAILABLE),
     StateError: ("unavailable", Code.STATE_UNAVAILABLE),
+    DetectionTimeoutError: ("unavailable", Code.DETECTION_LATE),
+    DetectionError: ("denied", Code.DETECTION_FAILED),
     TraceError: ("unavailable", Code.TRACE_UNAVAILABLE),
 }
 """What a stage's failure means for the call, the most special first."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import orjson
 
 from permissions.errors import PolicyLoadError
+from permissions.run.found_values import MAX_TOLD, labels_of
 from permissions.signing.canonical import digest
 from permissions.trace.entry import TraceEntry
 from permissions.trace.patch import difference
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from permissions.approval.model import AccessRequest, Approval, Vote
     from permissions.broker.call import Admission, Attempt
     from permissions.broker.ports import BrokerParts
+    from permissions.detection.finding import Finding
     from permissions.errors import BrokerError
     from permissions.execution.base import Outcome
     from permissions.execution.pending_changes import Changes
@@ -433,6 +435,7 @@ def outcome(
     result: bytes | None,
     readable: bytes | None,
     withheld: bool,
+    found: Mapping[str, tuple[Finding, ...]],
     duration_us: int,
 ) -> TraceEntry:
     """The call ended, as its supervisor saw it.
@@ -443,6 +446,7 @@ def outcome(
         result: as JSON.
         readable: all that can be read out of it, when that is more.
         withheld: whether it was not handed out.
+        found: what detectors found in it.
         duration_us: from its start.
     """
     contents = {name: data for name, data in ended.streams.items() if data}
@@ -452,6 +456,11 @@ def outcome(
         contents["readable"] = readable
     if ended.error is not None:
         contents["error"] = error_text(ended.error).encode(errors="backslashreplace")
+    if found:
+        told = {
+            name: [each.document() for each in some[:MAX_TOLD]] for name, some in found.items()
+        }
+        contents["detected"] = json_bytes(told)
     oversize = {
         name: {"digest": digest(data), "bytes": len(data)}
         for name, data in contents.items()
@@ -469,7 +478,8 @@ def outcome(
             "detail": ended.detail[:200],
             "duration_us": duration_us,
             "withheld": withheld,
-            "labels": sorted(admission.terms.labels),
+            "labels": sorted(admission.terms.labels | labels_of(found)),
+            "detected": {name: len(some) for name, some in found.items()},
             "enforced": ended.enforced,
             "oversize": sorted(oversize),
         },

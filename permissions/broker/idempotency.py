@@ -19,6 +19,7 @@ from permissions.execution.journal import Finished, Fresh, InDoubt
 from permissions.logs import get_logger
 from permissions.model import Denial
 from permissions.reasons import Code, reason
+from permissions.run.state import ANY
 from permissions.signing.canonical import digest
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ async def earlier_run(
     definition = question.definition
     known = await parts.journal.find(key)
     # A journal that was lost or restored from a backup does not know what the trace knows.
-    if known is None and begun(key) in attempt.session.started:
+    (called, tool, _), started = begun(key), attempt.session.started
+    if known is None and (begun(key) in started or (called, tool, ANY) in started):
         known = InDoubt(0)
     if known is None or _may_run_again(definition, known):
         return None

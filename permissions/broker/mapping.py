@@ -205,6 +205,7 @@ def context_of(
     used: Mapping[str, int],
     environment: str,
     isolation: Sequence[Isolation],
+    detected: Mapping[str, Sequence[JsonObject]],
     history: bool = True,
 ) -> JsonObject:
     """The attributes of the moment (the PIP's part, NIST SP 800-162).
@@ -214,6 +215,7 @@ def context_of(
         used: per budget, what the run has used so far.
         now: microseconds since 1970-01-01 UTC.
         isolation: boundaries this machine can give.
+        detected: per detector that looked at the arguments, what it found.
         history: whether a policy reads the calls before this one.
     """
     moving = {
@@ -245,5 +247,6 @@ def context_of(
             "isolation": list(isolation),
         },
         "facts": session.facts.document(),
+        "detected": {name: list(found) for name, found in detected.items()},
         **({"history": session.history.document()} if history else {}),
     }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from permissions.broker.control_plane import ControlPlane
 from permissions.broker.folders import Folders
+from permissions.broker.inspection import Inspection
 from permissions.broker.policy_use import PolicyUse
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class BrokerParts:
         delegations: which runs were delegated, and which were revoked.
         folders: which folders hold secrets, for tools of this process.
         use: which calls are decided under `pdp`.
+        inspection: what is looked for in calls, results and records.
         clock: microseconds since 1970 UTC.
         ids: gives a fresh id for a prefix (`run`, `call`, ...).
     """
@@ -73,5 +75,6 @@ class BrokerParts:
     control_plane: ControlPlane = field(default_factory=ControlPlane)
     folders: Folders = field(default_factory=Folders)
     use: PolicyUse = field(default_factory=PolicyUse, compare=False)
+    inspection: Inspection = field(default_factory=Inspection)
     clock: Callable[[], int] = now_us
     ids: Callable[[str], str] = random_id

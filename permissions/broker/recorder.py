@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from permissions.broker.inspection import Seen
 from permissions.errors import TraceWriteError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from permissions.broker.inspection import Inspection
+    from permissions.run.found_values import FoundValues
     from permissions.trace.entry import TraceEntry, TraceLog
     from permissions.vocabulary import Barrier
 
@@ -31,9 +34,14 @@ has to be on record by then."""
 class Recorder:
     """The entries of one attempt or one session that are noted and not yet recorded."""
 
-    def __init__(self, trace: TraceLog) -> None:
+    def __init__(self, trace: TraceLog, inspection: Inspection, values: FoundValues) -> None:
+        """`inspection` says what must not be kept as it is, `values` are the run's."""
         self._trace = trace
+        self._inspection = inspection
+        self._values = values
         self._noted: list[TraceEntry] = []
+        self.seen = Seen()
+        """What was looked through already, and what is replaced."""
 
     def note(self, *entries: TraceEntry) -> None:
         """Keeps entries for the next `flush`."""
@@ -50,7 +58,8 @@ class Recorder:
         entries, self._noted = self._noted, []
         with recording():
             try:
-                receipt = await self._trace.append(entries, barrier=barrier)
+                kept = await self._inspection.recordable(entries, self._values, self.seen)
+                receipt = await self._trace.append(kept, barrier=barrier)
             except Exception:
                 refused = [entry for entry in entries if entry.type != "start"]
                 self._noted = refused + self._noted

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from permissions.broker.call import Attempt
     from permissions.broker.ports import BrokerParts
-    from permissions.model import Isolation
+    from permissions.model import Isolation, JsonObject
     from permissions.tools.definition import Arguments, ToolDefinition
 
 
@@ -101,6 +101,7 @@ async def _question(
     if own is not None:
         raise Refusal("denied", reason(Code.CONTROL_PLANE_PROTECTED, f"it names {own}"))
     targets = await parts.folders.told(targets, definition.isolation, session.workspace)
+    detected = await parts.inspection.of_call(arguments.document, session.found)
     now = parts.clock()
     await require_live(parts, session)  # 3
     require_given(session, definition.name, arguments.document)
@@ -116,6 +117,7 @@ async def _question(
         used=await session.budgets.used(session.run),
         environment=parts.environment,
         isolation=isolation,
+        detected=detected,
         history=parts.pdp.reads_history,
     )
     document = question_document(
@@ -126,7 +128,25 @@ async def _question(
         targets=targets,
         context=context,
     )
+    document = _as_kept(attempt, document)
     return Question(definition, arguments, encoded, args_digest, document, provenance, match)
+
+
+def _as_kept(attempt: Attempt, document: JsonObject) -> JsonObject:
+    """What policies are asked: what the record keeps of it, so that it can be asked again.
+
+    Where a value was replaced, the digest is of the arguments as they are kept, too; the digest
+    that approvals and the journal go by is that of the effective ones.
+    """
+    seen, found = attempt.record.seen, attempt.session.found
+    seen.markers = seen.markers or found.markers()
+    seen.contents |= {"arguments"}
+    kept: JsonObject = seen.markers.in_document(document)
+    tool = kept["resource"]["properties"]
+    if tool["args"] == document["resource"]["properties"]["args"]:
+        return kept
+    redacted = {**tool, "args_digest": digest(canonical(tool["args"]))}
+    return {**kept, "resource": {**kept["resource"], "properties": redacted}}
 
 
 def _is_key(key: str) -> bool:

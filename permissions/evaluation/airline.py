@@ -15,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from permissions.broker.inspection import Inspection
 from permissions.evaluation.decision_point import InProcessPdp
 from permissions.model import Completed
 from permissions.pdp.bundle import load_bundle
@@ -121,12 +122,13 @@ async def play_airline(
         PolicyLoadError: the policies must not be used.
     """
     overlay = Path(str(resources.files("permissions.evaluation").joinpath("airline_policy")))
-    pdp = InProcessPdp(load_bundle(overlay=overlay))
+    bundle = load_bundle(overlay=overlay)
+    pdp, inspection = InProcessPdp(bundle), Inspection.of(bundle.data, ())
     airline = Airline(state)
     tools = list(_tools(lambda: airline))
     expected: dict[str, list[JsonObject]] = {name: [] for name in tasks}
     recorded: list[JsonObject] = []
-    async with memory_broker(tools, pdp=pdp) as broker:
+    async with memory_broker(tools, pdp=pdp, inspection=inspection) as broker:
         broker.clock.now = NOW
         for name, lists in tasks.items():
             for task in lists:

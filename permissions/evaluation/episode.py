@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
+from permissions.broker.inspection import Inspection
 from permissions.errors import PlanError
 from permissions.evaluation.decision_point import InProcessPdp
 from permissions.evaluation.labels import tools_of
@@ -217,6 +218,7 @@ async def open_stage(
         tools,
         decide=(lambda _: permitted()) if bundle is None else None,
         pdp=pdp,
+        inspection=None if bundle is None else Inspection.of(bundle.data, ()),
         people=PEOPLE,
         workspace=workspace,
     ) as broker:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 from permissions.errors import ConfigError
 from permissions.model import Subject
 from permissions.run.facts import Facts
+from permissions.run.found_values import FoundValues
 from permissions.run.origins import Output, pinned_by_plan
 from permissions.run.past_calls import PastCalls
 
@@ -42,6 +43,9 @@ MAX_NAME = 512
 AMEND_PLAN = "amend_plan"
 APPROVE_PLAN = "approve_plan"
 """The tool whose approval is one of the whole plan (`sessions.plan_tools`)."""
+
+ANY = "any"
+"""In the place of a digest of arguments that were redacted in the record."""
 
 UNTRUSTED = "untrusted"
 """The label a session gets once an untrusted output was read."""
@@ -72,6 +76,8 @@ class RunState:
     labels: set[str] = field(default_factory=set)
     history: PastCalls = field(default_factory=PastCalls)
     facts: Facts = field(default_factory=Facts)
+    found: FoundValues = field(default_factory=FoundValues)
+    """What detectors found in what the run said and read."""
     calls: int = 0
     moved: dict[str, int] = field(default_factory=dict)
     """Per currency (as `amount_eur`), what calls that ran moved, in its smallest unit."""
@@ -88,7 +94,7 @@ class RunState:
     """Calls that started in runs below this one."""
     closed: bool = False
     started: set[tuple[str, str, str]] = field(default_factory=set)
-    """Keyed calls that the trace says began: digests of key, tool and arguments."""
+    """Keyed calls that the trace says began: digests of key, tool and arguments, or `ANY`."""
     refused: set[tuple[str, str]] = field(default_factory=set)
     """What a person said no to: digest of the tool, and of the arguments or the changes."""
     turns: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -167,6 +173,7 @@ class RunState:
             labels=self.labels,
             history=self.history,
             facts=self.facts,
+            found=self.found,
             moved=self.moved,
             refused=self.refused,
             shared=self.shared,

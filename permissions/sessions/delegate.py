@@ -76,7 +76,7 @@ async def open_delegate(
             await _require_unused(broker, run)
         session = known or _sent(broker, parent, agent, given, name)
         _require_the_same(session, agent, given)
-        record = Recorder(parts.trace)
+        record = Recorder(parts.trace, parts.inspection, session.found)
         try:
             await _open_budgets(broker, session)
             tools = tuple(given.names())

@@ -12,6 +12,7 @@ from permissions.broker.recorder import Recorder
 from permissions.errors import ConfigError
 from permissions.obligations.budget import InMemoryBudgetLedger
 from permissions.plan.model import Plan
+from permissions.run.found_values import FoundValues
 from permissions.run.provenance import ProvenanceLedger
 from permissions.run.state import RunState, require_shown, subject_of
 from permissions.sessions.declare_plan import declare
@@ -98,6 +99,7 @@ async def open_session(
         limits={"calls": None, **(budgets or {})},
         provenance=ProvenanceLedger(),
         plan_required=plan_required,
+        found=FoundValues(parts.inspection.recorded),
     )
     with sole_session(broker, session.run):
         resumed = run is not None and restore(
@@ -107,7 +109,7 @@ async def open_session(
         if any(limit is not None for limit in session.limits.values()):
             session.budgets = parts.budgets  # what is limited is counted durably
         await session.budgets.open(session.run, session.limits)
-        record = Recorder(parts.trace)
+        record = Recorder(parts.trace, parts.inspection, session.found)
         record.note(entries.run_start(session, prompt=prompt, resumed=resumed))
         await record.flush("durable")
         async with entered(broker, session, record):

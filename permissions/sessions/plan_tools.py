@@ -108,7 +108,7 @@ def _amended(plan: Plan, add: list[dict[str, Any]], remove: set[str], calls: int
 async def _record(
     broker: PermissionBroker, session: RunState, amended: Plan, verdict: PlanVerdict
 ) -> None:
-    record = Recorder(broker.parts.trace)
+    record = Recorder(broker.parts.trace, broker.parts.inspection, session.found)
     record.note(entries.plan(session, amended, verdict, accepted=verdict.accepted))
     await record.flush("durable")
     if not verdict.accepted:

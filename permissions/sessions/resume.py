@@ -18,7 +18,7 @@ from permissions.plan.verifier import verify_plan
 from permissions.run.delegation import parse_delegation
 from permissions.run.origins import Output
 from permissions.run.readable import UNREADABLE
-from permissions.run.state import UNTRUSTED
+from permissions.run.state import ANY, UNTRUSTED
 from permissions.signing.canonical import digest
 from permissions.tools.trusted_fields import NO_FIELDS
 from permissions.trace.entry import PastEntry
@@ -135,6 +135,8 @@ def _restore_begun(session: RunState, call: dict[str, TraceEntry]) -> None:
     """That a call was started: one with a key by that, any other by the approval it used."""
     asked = call["intent"]
     tool_digest, args_digest = asked.body["tool_digest"], _args_digest(asked)
+    if "arguments" in asked.body.get("redacted", ()):
+        args_digest = ANY  # nobody knows any more which they were
     if asked.body.get("key") is not None:
         session.started.add((digest(_content(asked, "key")), tool_digest, args_digest))
     elif call["start"].body.get("request") is not None:

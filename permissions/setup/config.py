@@ -116,6 +116,11 @@ class TraceConfig(_Section):
         default="durable",
         description="Weakest evidence level; a policy may ask for more, never for less.",
     )
+    redact: tuple[str, ...] = Field(
+        default=("secrets",),
+        description="Detectors (`secrets`, `personal`, or the name of one of your own) whose"
+        " findings are replaced in all that is recorded; an empty list keeps everything.",
+    )
     known_checkpoints: Path | None = Field(
         default=None,
         description="Folder, away from the state folder, where the broker remembers how far its"

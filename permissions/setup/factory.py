@@ -157,6 +157,7 @@ async def open_broker(
                     (*control_plane(config), *_beside(config)), fixed=_program()
                 ),
                 folders=source.folders(bundle),
+                inspection=source.inspection(bundle),
                 executors=source.executors,
                 workspace=config.workspace,
                 environment=config.environment,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, assert_never
 import anyio
 
 from permissions.broker.folders import Folders
+from permissions.broker.inspection import Inspection
 from permissions.broker.policy_use import PolicyUse
 from permissions.errors import PolicyLoadError, StateError
 from permissions.execution.secret_files import SecretFiles
@@ -109,18 +110,33 @@ class SettingsPolicies:
         """What tools of this process are told of folders."""
         return Folders(self.secret_files(bundle), control_plane(self._config))
 
+    def inspection(self, bundle: PolicyBundle) -> Inspection:
+        """What its tables, and the settings, say has to be looked for.
+
+        Raises:
+            ConfigError: a detector is not there.
+        """
+        return Inspection.of(bundle.data, self._config.trace.redact)
+
     async def load(self, parts: BrokerParts) -> BrokerParts:
         """See `PolicySource.load`."""
         bundle, pdp = await self.open()
         try:
             self._require_boundaries(bundle)
             secrets = self.secret_files(bundle)
-            folders = self.folders(bundle)
+            folders, inspection = self.folders(bundle), self.inspection(bundle)
         except BaseException:
             self._close(pdp)
             raise
         executors = {name: each.with_secrets(secrets) for name, each in self.executors.items()}
-        return replace(parts, pdp=pdp, folders=folders, executors=executors, use=PolicyUse())
+        return replace(
+            parts,
+            pdp=pdp,
+            folders=folders,
+            inspection=inspection,
+            executors=executors,
+            use=PolicyUse(),
+        )
 
     async def accepted(self, parts: BrokerParts, *, instead_of: BrokerParts) -> None:
         """See `PolicySource.accepted`."""

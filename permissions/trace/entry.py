@@ -41,6 +41,9 @@ EntryType = Literal[
 ]
 TERMINAL: frozenset[EntryType] = frozenset({"denied", "outcome", "gap"})
 
+NOT_KEPT = b'"[redacted:not inspected]"'
+"""In the place of a content that could not be looked through, and so is not kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class TraceEntry:

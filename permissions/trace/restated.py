@@ -16,6 +16,7 @@ import orjson
 
 from permissions.errors import SigningError, TraceError
 from permissions.signing.canonical import digest_of
+from permissions.trace.entry import NOT_KEPT
 from permissions.trace.patch import patched
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from permissions.model import JsonObject
 
+MARKER = b"[redacted:"
+"""How what stands in the place of a value begins."""
 REQUIRED = {
     "intent": ("arguments",),
     "decision": ("response",),
@@ -52,6 +55,7 @@ class CallFacts:
 
     def __init__(self) -> None:
         self._arguments: bytes | None = None
+        self._is_unread = False
         self._args: object = None
         self._input: JsonObject | None = None
         self._shown: dict[str, tuple[str, str]] = {}
@@ -59,6 +63,7 @@ class CallFacts:
 
     def contradictions(self, entry: Opened) -> Iterator[str]:
         """What an entry says that its contents, or earlier entries of its call, do not."""
+        entry = _as_kept(entry)
         for name in REQUIRED.get(entry.kind, ()):
             if name not in entry.named:
                 yield f"{entry.kind} names no {name}"
@@ -101,8 +106,7 @@ class CallFacts:
             case "approval", _:
                 yield from self._approval(entry)
             case "start", _:
-                if entry.body.get("args") != self._args:
-                    yield "start is with other arguments than were asked for"
+                yield from self._start(entry)
             case "plan", _:
                 yield from _plan(entry)
             case "effect", "changes":
@@ -112,6 +116,9 @@ class CallFacts:
 
     def _intent(self, entry: Opened) -> Iterator[str]:
         self._arguments = entry.contents.get("arguments")
+        self._is_unread = self._arguments == NOT_KEPT
+        if self._is_unread:
+            self._arguments = None
         self._args = entry.body.get("args")
         if self._args is not None:
             yield from _tagged(entry, "args", self._arguments)
@@ -119,6 +126,12 @@ class CallFacts:
             yield from _tagged(entry, "key", entry.contents.get("key"))
         elif entry.body.get("key") is not None:
             yield "intent names no key"
+
+    def _start(self, entry: Opened) -> Iterator[str]:
+        if self._is_unread:
+            yield "start is of a call whose arguments were not looked through"
+        if entry.body.get("args") != self._args:
+            yield "start is with other arguments than were asked for"
 
     def _decision(self, entry: Opened) -> Iterator[str]:
         asked = self._asked(entry)
@@ -171,6 +184,10 @@ class CallFacts:
         )
         if self._arguments is not None and call["arguments"].encode() != self._arguments:
             yield "request shows other arguments than were asked for"
+        if "shown" in entry.body.get("redacted", ()):  # what was signed is not what is kept
+            if MARKER not in shown:
+                yield "request says that what was shown is redacted, and it is not"
+            return
         arguments = _sha256(call["arguments"].encode())
         bound = {
             "type": "wardline.approval.binding/v1",
@@ -191,6 +208,14 @@ class CallFacts:
                 yield "approval rests on an answer that is none to this request"
             elif shown is not None and (vote["shown_digest"], vote["binding"]) != shown:
                 yield "approval rests on an answer to something else than was shown"
+
+
+def _as_kept(entry: Opened) -> Opened:
+    """Without what could not be looked through when it was recorded."""
+    if entry.contents.get("changes") != NOT_KEPT:
+        return entry
+    rest = {name: data for name, data in entry.contents.items() if name != "changes"}
+    return entry._replace(contents=rest)
 
 
 def _plan(entry: Opened) -> Iterator[str]:

@@ -135,6 +135,10 @@ well_formed if {
 		_origin(entry)
 	}
 	is_object(context.facts)
+	is_object(context.detected)
+	every found in context.detected {
+		_findings(found)
+	}
 	is_object(context.usage)
 	every budget in context.usage {
 		_budget(budget)
@@ -332,11 +336,26 @@ _context if {
 	_whole(input.context.time)
 	_strings(input.context.labels)
 	is_object(input.context.facts)
+	is_object(input.context.detected)
+	every found in input.context.detected {
+		_findings(found)
+	}
 	is_string(input.context.environment.name)
 	_nullable_string(input.context.environment.workspace)
 	is_array(input.context.environment.isolation)
 	every boundary in input.context.environment.isolation {
 		_boundary(boundary)
+	}
+}
+
+_findings(found) if {
+	is_array(found)
+	every one in found {
+		is_string(one.kind)
+		is_string(one.pointer)
+		_whole(one.start)
+		_whole(one.end)
+		type_name(one.from) in {"object", "null"}
 	}
 }
 

@@ -48,6 +48,7 @@ base := {
 			"isolation": ["process", "container"],
 		},
 		"facts": {},
+		"detected": {},
 		"history": [],
 	},
 }

@@ -214,6 +214,7 @@ def documents(draw: st.DrawFn, *, approvals: st.SearchStrategy[Any] = APPROVALS)
                 "isolation": draw(st.lists(_one(list(ISOLATION_ORDER)), max_size=2)),
             },
             "facts": {},
+            "detected": {"secrets": []},
             "history": [],
         },
     }

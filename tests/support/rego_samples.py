@@ -99,6 +99,7 @@ def sample_request(tool: str, call: str = "call-1", **args: JsonValue) -> JsonOb
             "approval": None,
             "environment": {"name": "test", "workspace": "/srv/desk", "isolation": []},
             "facts": {},
+            "detected": {"secrets": []},
             "history": [],
         },
     }

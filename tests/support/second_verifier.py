@@ -277,10 +277,14 @@ def said_twice(
     if kind == "intent":
         has("arguments")
         call["args"], call["arguments"] = body.get("args"), opened.get("arguments")
+        if call["arguments"] == b'"[redacted:not inspected]"':
+            call["unread"], call["arguments"] = True, None
         if "args" in body and "arguments" in opened:
             tagged("args", opened["arguments"])
         if "key" in opened:
             tagged("key", opened["key"])
+    elif kind == "start" and call.get("unread"):
+        found.append("start of a call whose arguments were not looked through")
     elif kind == "start" and body.get("args") != call.get("args"):
         found.append("start is with other arguments")
     elif kind == "decision":
@@ -316,10 +320,13 @@ def said_twice(
             found.append("request shows other arguments")
         bound = {**asked, "arguments": "sha256:" + sha256(asked["arguments"].encode()).hex()}
         binding = rfc8785.dumps({"call": bound, "type": "wardline.approval.binding/v1"})
-        call.setdefault("shown", {})[shown["id"]] = (
-            "sha256:" + sha256(opened["shown"]).hex(),
-            "sha256:" + sha256(binding).hex(),
-        )
+        if "shown" not in body.get("redacted", []):
+            call.setdefault("shown", {})[shown["id"]] = (
+                "sha256:" + sha256(opened["shown"]).hex(),
+                "sha256:" + sha256(binding).hex(),
+            )
+        elif b"[redacted:" not in opened["shown"]:
+            found.append("request says that what was shown is redacted, and it is not")
     elif kind == "approval":
         has("envelope_0")
         said = payloads()
@@ -339,7 +346,12 @@ def said_twice(
         if "plan" in opened:
             tagged("plan", opened["plan"])
             same("steps", len(json.loads(opened["plan"])["steps"]))
-    elif kind == "effect" and body["kind"] == "changes" and "changes" in opened:
+    elif (
+        kind == "effect"
+        and body["kind"] == "changes"
+        and opened.get("changes", b'"[redacted:not inspected]"')
+        != b'"[redacted:not inspected]"'
+    ):
         changes = json.loads(opened["changes"])
         tagged("change_set", changes["digest"].encode())
         for member in ("created", "changed", "deleted", "bytes"):

@@ -59,7 +59,9 @@ def scene_of(bundle: PolicyBundle, known: Known | None = None) -> Scene | None:
 
 
 def _found(scene: Scene) -> Iterator[Finding]:
-    labels = frozenset({_UNTRUSTED, *said_labels(tuple(scene.modules))})
+    detectors = scene.tables.get("detection", {}).get("results", ())
+    read = (f"{name}_read" for name in detectors)  # `run.found_values.labels_of`
+    labels = frozenset({_UNTRUSTED, *read, *said_labels(tuple(scene.modules))})
     for module in scene.modules:
         yield from check_twins(module)
         for rule in module.rules:

@@ -41,6 +41,8 @@ MEANS = {
     errors.ApproverRefusedError: ("denied", Code.APPROVAL_UNAVAILABLE),
     errors.ApprovalError: ("denied", Code.APPROVAL_UNAVAILABLE),
     errors.StateError: ("unavailable", Code.STATE_UNAVAILABLE),
+    errors.DetectionTimeoutError: ("unavailable", Code.DETECTION_LATE),
+    errors.DetectionError: ("denied", Code.DETECTION_FAILED),
     errors.TraceWriteError: ("unavailable", Code.TRACE_UNAVAILABLE),
     errors.TraceIntegrityError: ("unavailable", Code.TRACE_UNAVAILABLE),
     errors.TraceError: ("unavailable", Code.TRACE_UNAVAILABLE),

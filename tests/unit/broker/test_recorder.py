@@ -8,8 +8,10 @@ import anyio
 import pytest
 from trio.testing import MockClock
 
+from permissions.broker.inspection import Inspection
 from permissions.broker.recorder import Recorder
 from permissions.errors import TraceWriteError
+from permissions.run.found_values import FoundValues
 from permissions.trace.entry import Receipt, TraceEntry
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ def entry(kind: str) -> TraceEntry:
 
 async def test_what_is_noted_is_recorded_once_and_in_order() -> None:
     disk = Disk()
-    record = Recorder(disk)
+    record = Recorder(disk, Inspection(), FoundValues())
     record.note(entry("intent"))
     record.note(entry("decision"), entry("start"))
 
@@ -62,7 +64,7 @@ async def test_what_is_noted_is_recorded_once_and_in_order() -> None:
 async def test_what_was_refused_comes_before_what_is_noted_later_and_no_start() -> None:
     """A call whose start was refused does not start, so that its record must not say so."""
     disk = Disk()
-    record = Recorder(disk)
+    record = Recorder(disk, Inspection(), FoundValues())
     record.note(entry("intent"), entry("start"))
     disk.fails = True
     with pytest.raises(TraceWriteError, match="full"):
@@ -78,7 +80,7 @@ async def test_what_was_refused_comes_before_what_is_noted_later_and_no_start() 
 async def test_nobody_who_gives_up_tears_a_record_apart() -> None:
     disk = Disk()
     disk.goes_on = anyio.Event()
-    record = Recorder(disk)
+    record = Recorder(disk, Inspection(), FoundValues())
     record.note(entry("outcome"))
     async with anyio.create_task_group() as group:
         group.start_soon(record.flush, "durable")
@@ -92,7 +94,7 @@ async def test_nobody_who_gives_up_tears_a_record_apart() -> None:
 async def test_a_trace_that_hangs_is_a_trace_that_failed() -> None:
     disk = Disk()
     disk.goes_on = anyio.Event()
-    record = Recorder(disk)
+    record = Recorder(disk, Inspection(), FoundValues())
     record.note(entry("outcome"))
 
     with pytest.raises(TraceWriteError, match="no answer"):

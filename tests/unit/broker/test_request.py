@@ -142,6 +142,7 @@ async def test_the_question_has_every_key_of_the_contract(tmp_path: Path) -> Non
                 "isolation": ["none"],
             },
             "facts": {},
+            "detected": {},
             "history": [],
         },
     }
