@@ -121,6 +121,13 @@ class TraceConfig(_Section):
         description="Detectors (`secrets`, `personal`, or the name of one of your own) whose"
         " findings are replaced in all that is recorded; an empty list keeps everything.",
     )
+    retain_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=36_500,
+        description="Days after its last entry that a run's contents are kept; `wardline trace"
+        " erase --expired` erases older ones, but those on hold.",
+    )
     known_checkpoints: Path | None = Field(
         default=None,
         description="Folder, away from the state folder, where the broker remembers how far its"

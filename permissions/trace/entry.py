@@ -25,6 +25,8 @@ EntryType = Literal[
     "log.recover",
     "log.close",
     "config",
+    "erase",
+    "hold",
     "run.start",
     "run.end",
     "plan",

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from permissions.model import JsonObject
 
-LOG_TYPES = frozenset({"log.open", "log.recover", "log.close", "config"})
+LOG_TYPES = frozenset({"log.open", "log.recover", "log.close", "config", "erase", "hold"})
 RUN_TYPES = frozenset({"run.start", "run.end", "plan", "delegation"})
 CALL_TYPES = frozenset(
     {"intent", "decision", "request", "approval", "denied", "start", "effect", "outcome", "gap"}
@@ -107,6 +107,8 @@ class Story:
         """The latest of any entry."""
         self._told_behind = 0
         self._used: dict[bytes, int] = {}
+        self._held: set[str] = set()
+        """Runs that must not be erased."""
         self._ended_runs: set[bytes] = set()
         self._late: dict[str, _Run] = {}
         """Calls that a run's end left open, or that were asked for after it."""
@@ -171,6 +173,14 @@ class Story:
             self._is_open, self.closed = True, False
             for run in self._runs.values():
                 run.resumable = True
+        elif kind == "hold":
+            change = (
+                self._held.update if entry["body"].get("held") else self._held.difference_update
+            )
+            change(entry["body"].get("runs", ()))
+        elif kind == "erase":
+            for name in self._held.intersection(entry["body"].get("runs", ())):
+                yield f"run {name[:80]!r} was erased while it was on hold"
         elif kind == "log.close":
             self.closed = True
             self.reason = entry["body"].get("reason")

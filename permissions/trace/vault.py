@@ -21,14 +21,14 @@ from cryptography.hazmat.primitives.keywrap import (
     aes_key_wrap,
 )
 
-from permissions.errors import SigningError, TraceError, TraceIntegrityError
-from permissions.files import make_folder
+from permissions.errors import SigningError, TraceError, TraceIntegrityError, TraceWriteError
+from permissions.files import make_folder, replace
 from permissions.signing.keys import read_secret, write_secret
 from permissions.trace import codec
 from permissions.trace.sealing import MAX_CONTENT, NONCE_BYTES, Box, RunKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
 KEYS_FILE = "vault.keys"
@@ -212,6 +212,10 @@ class VaultReader:
         self._require_own(run)
         raise TraceError(f"the key of a sealed content of run {run[:80]!r} is not there")
 
+    def key_ids(self, run: str) -> frozenset[str]:
+        """Ids of the keys of a run that are there."""
+        return frozenset(line.key for line in self._lines.get(run, ()))
+
     def tags(self, run: str, name: str, data: bytes) -> list[str]:
         """The tags this may have: one for each key of the run; none when all are gone."""
         found = self._keys_of(run)
@@ -241,6 +245,56 @@ class VaultReader:
             )
             self._run_keys[run] = keys
         return keys
+
+
+def key_ids(directory: Path, runs: Collection[str]) -> dict[str, list[str]]:
+    """Ids of the keys of these runs that are in the keys file of a folder.
+
+    Raises:
+        TraceError: it cannot be read.
+    """
+    found: dict[str, list[str]] = {}
+    try:
+        for line in _key_lines(directory / KEYS_FILE, None):
+            if line.run in runs:
+                found.setdefault(line.run, []).append(line.key)
+    except OSError as err:
+        raise TraceError(f"{directory / KEYS_FILE} cannot be read: {err.strerror}") from err
+    return found
+
+
+def destroy_keys(directory: Path, runs: Collection[str]) -> int:
+    """Takes the keys of these runs out of the keys file; says how many there were.
+
+    Their lines are overwritten where they lie, then left out of a new file. Nobody may write the
+    log meanwhile. Not protected from: copies, and disks and file systems that keep what was
+    overwritten (flash, snapshots); only another key-encryption key helps there.
+
+    Raises:
+        TraceWriteError: it cannot be made durable; some may be left, so do it again.
+    """
+    path = directory / KEYS_FILE
+    try:
+        data = path.read_bytes()
+        kept: list[bytes] = []
+        gone = at = 0
+        with path.open("r+b") as file:
+            for raw in data.splitlines(keepends=True):
+                line = _KeyLine.parse(raw.rstrip(b"\n"))
+                if line is None or line.run not in runs:
+                    kept.append(raw)
+                else:
+                    os.pwrite(file.fileno(), b" " * len(raw), at)
+                    gone += 1
+                at += len(raw)
+            os.fsync(file.fileno())
+        if gone:
+            replace(path, b"".join(kept))
+    except FileNotFoundError:
+        return 0
+    except OSError as err:
+        raise TraceWriteError(f"the keys in {path} cannot be destroyed: {err}") from err
+    return gone
 
 
 class _KeyLine(NamedTuple):

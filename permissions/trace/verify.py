@@ -50,6 +50,7 @@ from permissions.trace.encoder import (
     decode_entry,
 )
 from permissions.trace.entry import TERMINAL
+from permissions.trace.erasures import Erasures
 from permissions.trace.report import (
     Anchor,
     Completeness,
@@ -174,6 +175,8 @@ class _Auditor:
         self._unopened: dict[str, tuple[int, int]] = {}
         """Why contents do not open: the first entry with one, and how many there are."""
         self._batch_unopened: list[tuple[int, str]] = []
+        self._erased = Erasures()
+        self._batch_erased: list[tuple[int, str]] = []
         self._story = Story()
         self._findings: list[Finding] = []
         self._findings_count = 0
@@ -248,6 +251,7 @@ class _Auditor:
             if self._pinned and self._checkpoints  # a log of nothing has no signature
             else "consistent"
         )
+        of_keys = tuple(self._erased.findings(self._vault))[:_LISTED_FINDINGS]
         return Report(
             integrity=Integrity(
                 verdict=verdict,
@@ -269,8 +273,8 @@ class _Auditor:
                 gaps=self._story.gaps,
                 gap_calls=tuple(map(_listed, self._story.gap_calls)),
                 unknown_types=self._story.unknown,
-                findings=(*self._findings, *self._unopened_findings()),
-                findings_count=self._findings_count + len(self._unopened),
+                findings=(*self._findings, *self._unopened_findings(), *of_keys),
+                findings_count=self._findings_count + len(self._unopened) + len(of_keys),
                 contents=Contents(
                     **{each.name: self._contents[each.name] for each in fields(Contents)}
                 ),
@@ -370,10 +374,9 @@ class _Auditor:
         except TraceIntegrityError as err:
             # The entry vouches for these very bytes, so the writer or its vault is at fault.
             self.failure = self._count - 1, str(err)
-        except TraceError as err:
+        except TraceError:
             self._batch_contents["erased"] += 1
-            said = f"{err}, and no entry says that it was erased"
-            self._batch_unopened.append((self._count - 1, said))
+            self._batch_erased.append((self._count - 1, self._entry["run"] or ""))
         else:
             self._batch_contents["checked"] += 1
 
@@ -442,6 +445,8 @@ class _Auditor:
                 findings.append((each["index"], text))
         if findings:
             self._list_findings()
+        self._erased.take(self._batch, self._batch_erased)
+        self._batch_erased.clear()
         self._batch.clear()
         for state, count in self._batch_contents.items():
             self._contents[state] += count

@@ -74,7 +74,7 @@ async def written(directory: Path, entries: list[TraceEntry]) -> Report:
     options: dict[str, Any] = {"name": NAME, "signer": SIGNER, "kek": KEK, "config": CONFIG}
     async with open_log(directory, **options) as log:
         for entry in entries:
-            await log.append([entry], evidence="buffered")
+            await log.append([entry], barrier="buffered")
     return verify_trace(directory, key=SIGNER.public, vault=VaultReader(directory, KEK))
 
 

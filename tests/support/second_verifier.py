@@ -206,6 +206,8 @@ def verify(folder: Path, public: bytes | None = None, kek: bytes | None = None) 
     opened: dict[str, bytes] = {}
     calls: dict[tuple[str, str], dict[str, Any]] = {}
     findings: list[str] = []
+    gone: list[tuple[int, str]] = []
+    erased: dict[str, int] = {}
 
     def conclude() -> None:
         if entry:
@@ -225,6 +227,8 @@ def verify(folder: Path, public: bytes | None = None, kek: bytes | None = None) 
                 key = Ed25519PublicKey.from_public_bytes(public or b64(entry["body"]["key"]))
             expected = {b64(value): name for name, value in entry["contents"].items()}
             tree.add(line)
+            if entry["type"] == "erase":
+                erased |= dict.fromkeys(entry["body"].get("runs", []), entry["index"])
         elif line.startswith(b'{"content":'):
             name = expected.pop(sha256(line), None)
             fits(name, "a sealed line is not one its entry names")
@@ -233,7 +237,7 @@ def verify(folder: Path, public: bytes | None = None, kek: bytes | None = None) 
                 path = f"{entry['type']}/{name}"
                 data = keys.open(box, origin, entry["run"] or "", path)
                 if data is None:
-                    findings.append(f"{entry['index']}: the key of {name} is gone")
+                    gone.append((entry["index"], entry["run"] or ""))
                 else:
                     opened[str(name)] = data
         else:
@@ -244,6 +248,11 @@ def verify(folder: Path, public: bytes | None = None, kek: bytes | None = None) 
             signed, root = checked_note(parsed(line)["checkpoint"], origin, key)
             fits((signed, root) == (tree.size, tree.root()), "other entries were signed")
     fits(signed == tree.size, "the last entries are not signed")
+    findings += [
+        f"{index}: a key is gone, and nothing says why"
+        for index, run in gone
+        if index >= erased.get(run, -1)
+    ]
     return findings
 
 
