@@ -87,10 +87,13 @@ class CallFacts:
         match kind:
             case "intent":
                 self._arguments, self._args = None, body.get("args")
+                self._is_unread = False
                 if body.get("key") is not None and "key" not in named:
                     found.append("intent names no key")
             case "decision" if "input" not in named and "input_patch" not in named:
                 found.append("a content of decision is not of its form (TraceError)")
+            case "start" if self._is_unread:
+                found.append("start is of a call whose arguments were not looked through")
             case "start" if body.get("args") != self._args:
                 found.append("start is with other arguments than were asked for")
         return found
