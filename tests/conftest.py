@@ -96,6 +96,13 @@ def _go_problem() -> str | None:
     return "no `go` on PATH" if shutil.which("go") is None else None
 
 
+def _softhsm_problem() -> str | None:
+    for program in ("softhsm2-util", "pkcs11-tool"):
+        if shutil.which(program) is None:
+            return f"no `{program}` on PATH"
+    return None
+
+
 def _run_problem(argv: list[str], *, unprivileged: bool = False) -> str | None:
     """Why this program cannot be run, or None."""
     drop = unprivileged and os.geteuid() == 0
@@ -153,6 +160,7 @@ SERVICES = {
     ),
     "browser": Service(functools.cache(_browser_problem), "`apt-get install chromium`"),
     "go": Service(_go_problem, "install Go, and put it on PATH"),
+    "softhsm": Service(_softhsm_problem, "`apt-get install softhsm2 opensc`"),
 }
 
 

@@ -25,7 +25,7 @@ from permissions.setup.policies import load_policies
 from permissions.setup.sandboxes import profiles, unusable_profiles
 from permissions.setup.settings_file import settings_file
 from permissions.setup.trust import TrustList
-from permissions.signing.keys import signer_from_uri
+from permissions.signing.key_uris import secret_from_uri, signer_from_uri
 from permissions.trace.vault import load_kek
 from sandbox.doctor import Finding, can_isolate, diagnose, host_facts
 
@@ -139,7 +139,9 @@ def _keys(config: BrokerConfig) -> Iterator[Finding]:
             signer_from_uri(config.trace.key)
         elif layout.log_key.exists():
             signer_from_uri(f"file:{layout.log_key}")
-        if layout.kek.exists():
+        if config.trace.vault_key:
+            secret_from_uri(config.trace.vault_key)
+        elif layout.kek.exists():
             load_kek(layout.kek)
     except (BrokerError, OSError) as err:
         yield _unusable("keys", str(err), "restore the key, or name another in the settings")

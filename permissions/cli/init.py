@@ -17,7 +17,8 @@ from permissions.setup.config import BrokerConfig
 from permissions.setup.layout import StateLayout
 from permissions.setup.settings_file import NAME, settings_file
 from permissions.setup.trust import TrustList
-from permissions.signing.keys import generate, signer_from_uri
+from permissions.signing.key_uris import signer_from_uri
+from permissions.signing.keys import generate
 from permissions.user_folders import config_folder
 
 GROUPS = ("operators", "security")

@@ -31,8 +31,8 @@ from permissions.errors import (
     ConfigError,
 )
 from permissions.setup.config import BrokerConfig
-from permissions.setup.layout import StateLayout
-from permissions.signing.keys import signer_from_uri
+from permissions.setup.layout import run_keys
+from permissions.signing.key_uris import signer_from_uri
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -287,7 +287,7 @@ def _run(
                 await anyio.sleep(_LOOK_SECONDS)
         async with StateDatabase(path, [SCHEMA]) as database:
             service = ApprovalService(
-                SqliteRequestStore(database, StateLayout(settings.state).run_keys()),
+                SqliteRequestStore(database, run_keys(settings)),
                 approvers,
                 clock=now_us,
                 new_id=functools.partial(random_id, "request"),

@@ -52,7 +52,7 @@ def serve(
 
 async def _serve(config: BrokerConfig, functions: list[object], path: Path) -> None:
     async with (
-        open_broker(config, functions) as broker,
+        open_broker(config, functions, mode="daemon") as broker,
         listening(broker, path, clients_of(config)) as server,
         http_interface(config, broker, server) as url,
     ):

@@ -18,7 +18,7 @@ from permissions.cli.trace_verified import verified
 from permissions.errors import ConfigError
 from permissions.export.opened import Entries
 from permissions.files import written_whole
-from permissions.signing.keys import signer_from_uri
+from permissions.signing.key_uris import signer_from_uri
 from permissions.trace.reader import read_entries
 
 if TYPE_CHECKING:

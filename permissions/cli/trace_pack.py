@@ -15,7 +15,7 @@ from permissions.cli.trace_source import TraceSource
 from permissions.cli.trace_verified import verified
 from permissions.errors import ConfigError, TraceIntegrityError
 from permissions.export.opened import Entries
-from permissions.signing.keys import signer_from_uri
+from permissions.signing.key_uris import signer_from_uri
 from permissions.trace.reader import read_entries
 
 

@@ -9,6 +9,7 @@ from permissions.inquiry.contents import Contents
 from permissions.inquiry.questions import Inquiry
 from permissions.setup.config import BrokerConfig
 from permissions.setup.layout import StateLayout
+from permissions.signing.key_uris import secret_from_uri
 from permissions.signing.keys import MAX_KEY_FILE, PublicKey
 from permissions.trace.checkpoint import parse_checkpoint, parse_vkey
 from permissions.trace.index import TraceIndex
@@ -33,12 +34,14 @@ class TraceSource:
     ) -> None:
         alone = folder is not None and folder.is_dir() and bool(segments(folder))
         overrides = {"state": folder} if folder is not None and not alone else {}
-        layout = StateLayout(BrokerConfig.load(config, **overrides).state)
+        settings = BrokerConfig.load(config, **overrides)
+        layout = StateLayout(settings.state)
         self.trace = folder if alone and folder is not None else layout.trace
         self._root = folder if alone and folder is not None else layout.root
         self.bundles = layout.bundles
         self.index_file = None if alone else layout.index
         self._kek = None if alone else layout.kek
+        self._vault_key = "" if alone else settings.trace.vault_key
         self._key = None if alone else layout.log_public_key
         self.is_gone = not self.trace.is_dir() or not segments(self.trace)
         if self.is_gone and not may_be_gone:
@@ -46,6 +49,8 @@ class TraceSource:
 
     def kek(self) -> bytes | None:
         """The vault's key, where this installation has it."""
+        if self._vault_key:
+            return secret_from_uri(self._vault_key)
         if self._kek is None or not self._kek.exists():
             return None
         return load_kek(self._kek)

@@ -103,7 +103,13 @@ class TraceConfig(_Section):
 
     key: str = Field(
         default="",
-        description="URI of the log's signing key; a file in the state folder if empty.",
+        description="URI of the log's signing key: `file:`, `env:`, `pkcs11:` or `hv:`"
+        " ([keys](../guides/keys.md)); a file in the state folder if empty.",
+    )
+    vault_key: str = Field(
+        default="",
+        description="URI of the key that seals recorded contents: `file:`, `env:` or `pkcs11:`; a"
+        " file in the state folder if empty.",
     )
     origin: str | None = Field(
         default=None,
@@ -412,6 +418,9 @@ class BrokerConfig(BaseSettings):
         return config
 
 
+_KEY_URIS = ("key", "vault_key")
+
+
 def _anchored(model: type[BaseModel], document: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The document of a settings file with its relative paths meant from its folder."""
     anchored = dict(document)
@@ -430,10 +439,10 @@ def _anchored(model: type[BaseModel], document: dict[str, Any], folder: Path) ->
                 anchored[name] = _anchored(section, value, folder)
         elif Path in kinds:
             anchored[name] = _from(folder, value)
-    if model is TraceConfig and isinstance(key := document.get("key"), str):
-        scheme, colon, path = key.partition(":")
+    for name in _KEY_URIS if model is TraceConfig else ():
+        scheme, colon, path = str(document.get(name, "")).partition(":")
         if scheme == "file":
-            anchored["key"] = f"{scheme}{colon}{_from(folder, path)}"
+            anchored[name] = f"{scheme}{colon}{_from(folder, path)}"
     return anchored
 
 

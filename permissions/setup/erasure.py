@@ -21,11 +21,10 @@ import anyio.to_thread
 from permissions import run_keys
 from permissions.database import StateDatabase
 from permissions.errors import ConfigError, TraceError
-from permissions.setup.layout import StateLayout, log_signer
-from permissions.setup.renewal import LOG_NAME, log_memories
+from permissions.setup.layout import StateLayout
+from permissions.setup.own_log import own_log
 from permissions.trace import own_checkpoint
 from permissions.trace.entry import TraceEntry
-from permissions.trace.log import open_log
 from permissions.trace.store import Store
 from permissions.trace.vault import destroy_keys, key_ids
 
@@ -159,7 +158,7 @@ async def erase(
         ids = sorted(key for run in part for key in keys.get(run, ()))
         body = {"runs": part, "keys": ids, "by": by, "copies": len(copies)}
         entries.append(TraceEntry("erase", "", body=body, contents={"reason": reason.encode()}))
-    await _record(config, layout, entries)
+    await _record(config, entries)
 
     def destroy() -> int:
         store = Store(layout.trace, holder=f"pid {os.getpid()} erases")
@@ -189,19 +188,13 @@ async def hold(
         body={"runs": list(runs), "held": held, "by": by},
         contents={"reason": reason.encode()},
     )
-    await _record(config, StateLayout(config.state), [entry])
+    await _record(config, [entry])
 
 
-async def _record(config: BrokerConfig, layout: StateLayout, entries: list[TraceEntry]) -> None:
-    async with StateDatabase(layout.database, [own_checkpoint.SCHEMA]) as state:
-        signer = log_signer(config)
-        async with open_log(
-            layout.trace,
-            name=LOG_NAME,
-            origin=config.trace.origin,
-            signer=signer,
-            kek=layout.vault_key(),
-            memories=log_memories(config, state, signer),
-            config={"build": version("wardline")},
-        ) as log:
-            await log.append(entries, barrier="durable")
+async def _record(config: BrokerConfig, entries: list[TraceEntry]) -> None:
+    path = StateLayout(config.state).database
+    async with (
+        StateDatabase(path, [own_checkpoint.SCHEMA]) as state,
+        own_log(config, state, mode="command", body={"build": version("wardline")}) as log,
+    ):
+        await log.append(entries, barrier="durable")

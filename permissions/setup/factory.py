@@ -35,10 +35,10 @@ from permissions.run_keys import RunKeys
 from permissions.service.address import socket_path
 from permissions.service.remote import RemoteBroker
 from permissions.service.tasks import beside
-from permissions.setup.layout import StateLayout, control_plane, log_signer
+from permissions.setup.layout import StateLayout, control_plane, vault_key
+from permissions.setup.own_log import own_log
 from permissions.setup.reload import SettingsPolicies
 from permissions.setup.reload_socket import reloadable
-from permissions.setup.renewal import LOG_NAME, log_memories
 from permissions.setup.sandboxes import (
     available,
     need_isolation,
@@ -51,7 +51,6 @@ from permissions.tools.registry import ToolRegistry
 from permissions.tools.unmarked import unmarked_arguments
 from permissions.trace import own_checkpoint
 from permissions.trace.history import history_of
-from permissions.trace.log import open_log
 from permissions.user_folders import cache_folder, config_folder, state_folder
 
 if TYPE_CHECKING:
@@ -60,6 +59,7 @@ if TYPE_CHECKING:
     from permissions.broker.reloading import Reloaded
     from permissions.pdp.bundle import PolicyBundle
     from permissions.setup.config import BrokerConfig
+    from permissions.setup.own_log import WriterMode
     from permissions.vocabulary import Isolation
 
 _log = get_logger("setup")
@@ -67,7 +67,7 @@ _log = get_logger("setup")
 
 @asynccontextmanager
 async def open_broker(
-    config: BrokerConfig, tools: Iterable[object]
+    config: BrokerConfig, tools: Iterable[object], *, mode: WriterMode = "library"
 ) -> AsyncIterator[PermissionBroker]:
     """Opens everything a broker needs, in this event loop, and closes it at the end.
 
@@ -77,6 +77,7 @@ async def open_broker(
     Args:
         config: the settings.
         tools: decorated functions; anything else is denied as unregistered.
+        mode: what the record says of who wrote it.
 
     Raises:
         ConfigError: a setting cannot be used, or a tool asks for a profile there is not.
@@ -107,7 +108,7 @@ async def open_broker(
     _require_profiles(registry, config)
     layout = StateLayout(config.state)
     layout.make(config.workspace)
-    kek = layout.vault_key()
+    kek = vault_key(config)
     async with AsyncExitStack() as stack:
         source = SettingsPolicies(
             config, layout, registry, await stack.enter_async_context(beside())
@@ -122,18 +123,8 @@ async def open_broker(
         )
         state = await stack.enter_async_context(StateDatabase(layout.database, schemas))
         keys = RunKeys(kek)
-        signer = log_signer(config)
-        log = await stack.enter_async_context(
-            open_log(
-                layout.trace,
-                name=LOG_NAME,
-                origin=config.trace.origin,
-                signer=signer,
-                kek=kek,
-                memories=log_memories(config, state, signer),
-                config=entries.in_force(pdp, registry, config.environment),
-            )
-        )
+        in_force = entries.in_force(pdp, registry, config.environment)
+        log = await stack.enter_async_context(own_log(config, state, mode=mode, body=in_force))
         source.remember(pdp)
         source.executors = await _executors(config, layout, registry, bundle, stack)
         broker = PermissionBroker(

@@ -7,7 +7,6 @@ so: a new one in its stead would open nothing that was recorded, or continue no 
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from permissions.database import STATE_FILE
@@ -16,17 +15,14 @@ from permissions.files import create, make_folder
 from permissions.run_keys import RunKeys
 from permissions.setup.own_state import require_own
 from permissions.setup.trust import TrustList
-from permissions.signing.keys import (
-    Signer,
-    generate,
-    public_half,
-    signer_from_uri,
-    write_public_half,
-)
+from permissions.signing.key_uris import file_of, secret_from_uri, signer_from_uri
+from permissions.signing.keys import Signer, generate, public_half, write_public_half
 from permissions.trace.store import segments
 from permissions.trace.vault import load_kek, make_kek
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from permissions.setup.config import BrokerConfig
 
 
@@ -135,12 +131,34 @@ def log_signer(config: BrokerConfig) -> Signer:
     return StateLayout(config.state).log_signer()
 
 
+def vault_key(config: BrokerConfig) -> bytes:
+    """The key that seals recorded contents: configured, or the state folder's own.
+
+    Raises:
+        SigningError: it is gone, or cannot be used.
+    """
+    if config.trace.vault_key:
+        return secret_from_uri(config.trace.vault_key)
+    return StateLayout(config.state).vault_key()
+
+
+def run_keys(config: BrokerConfig) -> RunKeys:
+    """What seals the contents of the state file; makes no key.
+
+    Raises:
+        SigningError: the vault's key is gone, or cannot be used.
+    """
+    if config.trace.vault_key:
+        return RunKeys(secret_from_uri(config.trace.vault_key))
+    return StateLayout(config.state).run_keys()
+
+
 def control_plane(config: BrokerConfig) -> tuple[Path, ...]:
     """What no tool may see or change, wherever it lies: it decides what the next start permits."""
-    scheme, _, key = config.trace.key.partition(":")
     named = (
         config.sandbox.secrets,
-        Path(key) if scheme == "file" else None,
+        file_of(config.trace.key),
+        file_of(config.trace.vault_key),
         config.trace.known_checkpoints,
         config.pdp.policies,
         config.pdp.overlay,

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from permissions.database import StateDatabase
 from permissions.errors import TraceError, TraceWriteError
 from permissions.files import make_folder, sync_folder
-from permissions.setup.layout import StateLayout, log_signer
+from permissions.setup.layout import StateLayout, log_signer, vault_key
+from permissions.setup.own_log import LOG_NAME, log_memories, writer_of
 from permissions.trace import own_checkpoint
 from permissions.trace.checkpoint import parse_checkpoint
 from permissions.trace.log import open_log
-from permissions.trace.own_checkpoint import DatabaseMemory, FolderMemory
+from permissions.trace.own_checkpoint import DatabaseMemory
 from permissions.trace.reader import log_origin
 from permissions.trace.store import Store, segments
 from permissions.trace.verify import verify_trace
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from permissions.signing.keys import Signer
     from permissions.trace.own_checkpoint import CheckpointMemory
 
-LOG_NAME = "wardline"
-
 
 class Renewed(NamedTuple):
     """The new log, what it says of the old one, and where that was moved to."""
@@ -42,17 +41,6 @@ class Renewed(NamedTuple):
     origin: str
     follows: JsonObject
     set_aside: Path | None
-
-
-def log_memories(
-    config: BrokerConfig, state: StateDatabase, signer: Signer
-) -> list[CheckpointMemory]:
-    """What remembers how far the log of this installation went."""
-    memories: list[CheckpointMemory] = [DatabaseMemory(state)]
-    if (folder := config.trace.known_checkpoints) is not None:
-        trace = StateLayout(config.state).trace
-        memories.append(FolderMemory(folder, log=trace, key=signer.public))
-    return memories
 
 
 async def renew_log(config: BrokerConfig) -> Renewed:
@@ -79,9 +67,10 @@ async def renew_log(config: BrokerConfig) -> Renewed:
             name=LOG_NAME,
             origin=config.trace.origin,
             signer=signer,
-            kek=layout.vault_key(),
+            kek=vault_key(config),
             config={"build": version("wardline")},
             follows=follows,
+            writer=writer_of(config, "command"),
         ) as log:
             pass
         checkpoint = verify_trace(layout.trace, key=signer.public).checkpoint

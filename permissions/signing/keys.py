@@ -1,9 +1,6 @@
-"""Ed25519 keys (RFC 8032): signers by URI, public keys by file.
+"""Ed25519 keys (RFC 8032): public keys, and private keys in files or in memory.
 
-| URI | private key |
-|---|---|
-| `file:PATH` | a PKCS #8 PEM file which only its owner may read |
-| `env:NAME` | the same PEM text in an environment variable |
+Keys that are named by a URI, wherever they are kept, are loaded by `signing.key_uris`.
 
 A `keyid` is the SHA-256 of the raw public key. It is a hint for people and for lookups: no
 signature is ever accepted because a keyid matches, only because a pinned key verifies it.
@@ -19,8 +16,7 @@ import hashlib
 import os
 import stat
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -33,7 +29,7 @@ from permissions import files
 from permissions.errors import SigningError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from pathlib import Path
 
 KEY_BYTES = 32
 MAX_KEY_FILE = 16 * 1024
@@ -102,7 +98,29 @@ class PublicKey:
             raise SigningError(f"not a signature by key {self.keyid[:16]}") from err
 
 
-class Signer:
+class Signer(Protocol):
+    """An Ed25519 private key, wherever it is kept."""
+
+    @property
+    def public(self) -> PublicKey:
+        """Its public half."""
+        ...
+
+    @property
+    def keyid(self) -> str:
+        """The public key's id."""
+        ...
+
+    def sign(self, data: bytes) -> bytes:
+        """The 64 bytes of a signature over `data`.
+
+        Raises:
+            SigningError: the key is not in this process, and does not answer.
+        """
+        ...
+
+
+class MemorySigner:
     """An Ed25519 private key in this process's memory."""
 
     __slots__ = ("_private", "public")
@@ -129,21 +147,21 @@ class Signer:
         )
 
 
-def memory_signer(seed: bytes | None = None) -> Signer:
+def memory_signer(seed: bytes | None = None) -> MemorySigner:
     """A throw-away key for tests and demos; the same one for the same 32-byte seed."""
     if seed is None:
-        return Signer(Ed25519PrivateKey.generate())
-    return Signer(Ed25519PrivateKey.from_private_bytes(seed))
+        return MemorySigner(Ed25519PrivateKey.generate())
+    return MemorySigner(Ed25519PrivateKey.from_private_bytes(seed))
 
 
-def generate(path: Path) -> Signer:
+def generate(path: Path) -> MemorySigner:
     """Makes a key: `path` (0600) for the private half, `path`.pub for the public one.
 
     Raises:
         SigningError: one of the halves is there already (none is ever overwritten), or they
             cannot be written.
     """
-    signer = Signer(Ed25519PrivateKey.generate())
+    signer = MemorySigner(Ed25519PrivateKey.generate())
     if public_half(path).exists() and not path.exists():
         raise SigningError(
             f"the key {path} is gone, its public half is still there; put it back from a copy,"
@@ -177,25 +195,6 @@ def write_public_half(path: Path, signer: Signer) -> None:
         files.replace(public_half(path), f"{signer.public}\n".encode(), mode=0o644)
 
 
-def signer_from_uri(uri: str, *, environment: Mapping[str, str] | None = None) -> Signer:
-    """Loads the signer a key URI names (see the table above).
-
-    Raises:
-        SigningError: unknown scheme, missing key, a key file others may read, not Ed25519.
-    """
-    scheme, _, rest = uri.partition(":")
-    match scheme:
-        case "file" if rest:
-            return _from_pem(read_secret(Path(rest)), named=uri)
-        case "env" if rest:
-            text = (os.environ if environment is None else environment).get(rest)
-            if not text:
-                raise SigningError(f"the environment variable {rest} holds no key")
-            return _from_pem(text.encode(), named=uri)
-        case _:
-            raise SigningError("a key URI is file:PATH or env:NAME; nothing else is known here")
-
-
 def read_secret(path: Path) -> bytes:
     """The bytes of a secret file.
 
@@ -227,11 +226,16 @@ def write_secret(path: Path, data: bytes) -> None:
     files.create(path, data)
 
 
-def _from_pem(data: bytes, *, named: str) -> Signer:
+def signer_from_pem(data: bytes, *, named: str) -> MemorySigner:
+    """The key of an unencrypted PKCS #8 PEM text; `named` says to people where it is from.
+
+    Raises:
+        SigningError: it is no such text, or no Ed25519 key.
+    """
     try:
         loaded = serialization.load_pem_private_key(data, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as err:
         raise SigningError(f"{named} holds no unencrypted PKCS #8 PEM key") from err
     if not isinstance(loaded, Ed25519PrivateKey):
         raise SigningError(f"the key {named} is not Ed25519")
-    return Signer(loaded)
+    return MemorySigner(loaded)

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from permissions.errors import TraceError, TraceWriteError
+from permissions.errors import SigningError, TraceError, TraceWriteError
 from permissions.logs import get_logger
 from permissions.trace.encoder import checkpoint_line
 from permissions.trace.entry import Receipt, TraceEntry
@@ -230,7 +230,7 @@ class Committer:
         except StoreFullError as err:
             self._fail(str(err))
             self._write_last_words(str(err))
-        except TraceError as err:
+        except (TraceError, SigningError) as err:
             self._fail(str(err))
         except Exception as err:  # noqa: BLE001 - a silent thread would leave callers waiting
             self._fail(f"{type(err).__name__} while committing")
@@ -270,7 +270,7 @@ class Committer:
             note = self._signer.sign(tree.size, tree.root())
             self._store.write_from_reserve(encoded.lines + checkpoint_line(note))
             self.checkpoint = note
-        except TraceError as err:
+        except (TraceError, SigningError) as err:
             log.exception("trace_close_not_recorded", reason=str(err))
 
 

@@ -166,6 +166,7 @@ async def open_log(
     origin: str | None = None,
     memories: Sequence[CheckpointMemory] = (),
     follows: JsonObject | None = None,
+    writer: JsonObject | None = None,
     clock: Callable[[], int] = system_clock,
     random: Callable[[int], bytes] = os.urandom,
     disk_seconds: float = DISK_SECONDS,
@@ -188,6 +189,7 @@ async def open_log(
         memories: what remembers, outside of the log, how far it went; one that does not go so
             far, or is another, is not continued. Entries are then appended on this event loop.
         follows: what a new log says of the one in whose stead it was begun.
+        writer: what `log.open` says of who writes, and where the keys are kept.
         clock: microseconds since 1970-01-01 UTC.
         random: gives that many unpredictable bytes.
         disk_seconds: how long a durable append waits for the disk, and closing for the thread.
@@ -233,7 +235,7 @@ async def open_log(
         except BaseException:
             store.close()
             raise
-        return log, store, [_opening(signer, follows), *resumed.entries]
+        return log, store, [_opening(signer, follows, writer), *resumed.entries]
 
     def keep(note: str, frontier: Frontier, calls: OpenCalls) -> None:
         segment, end = opened[0].position
@@ -280,9 +282,12 @@ def _require_named(named: str, origin: str | None, directory: Path) -> None:
         )
 
 
-def _opening(signer: Signer, follows: JsonObject | None) -> TraceEntry:
+def _opening(
+    signer: Signer, follows: JsonObject | None, writer: JsonObject | None
+) -> TraceEntry:
     """The entry every writer begins with. The key in it is a claim, to be pinned elsewhere."""
     body: JsonObject = {"boot": _boot_id(), "key": str(signer.public), "keyid": signer.keyid}
+    body |= writer or {}
     if follows is not None:
         body["follows"] = follows
     return TraceEntry("log.open", run="", body=body)

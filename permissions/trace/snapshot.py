@@ -125,7 +125,7 @@ def save_snapshot(
             {"signature": signature, "snapshot": said.decode()}, limit=2 * _MAX_BYTES
         )
         files.replace(directory / SNAPSHOT_FILE, whole + b"\n")
-    except (OSError, TraceError) as err:
+    except (OSError, SigningError, TraceError) as err:
         _log.warning("snapshot_not_kept", reason=str(err))
 
 

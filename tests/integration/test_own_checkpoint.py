@@ -15,7 +15,8 @@ from permissions.database import StateDatabase
 from permissions.errors import TraceIntegrityError
 from permissions.setup.config import BrokerConfig, TraceConfig
 from permissions.setup.layout import StateLayout, log_signer
-from permissions.setup.renewal import LOG_NAME, log_memories, renew_log
+from permissions.setup.own_log import LOG_NAME, log_memories
+from permissions.setup.renewal import renew_log
 from permissions.trace import own_checkpoint
 from permissions.trace.encoder import CHECKPOINT_PREFIX
 from permissions.trace.log import open_log

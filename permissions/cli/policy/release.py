@@ -47,7 +47,7 @@ def build(
     from permissions import files
     from permissions.errors import SigningError
     from permissions.pdp.opa_bundle import opa_bundle
-    from permissions.signing.keys import signer_from_uri
+    from permissions.signing.key_uris import signer_from_uri
 
     bundle = sound(folder, overlay)
     try:

@@ -13,12 +13,16 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from effort import sampled
 
-from permissions.signing.keys import PublicKey, signer_from_uri
+from permissions.signing.key_uris import signer_from_uri
 from permissions.trace.verify import verify_trace
+
+if TYPE_CHECKING:
+    from permissions.signing.keys import PublicKey
 
 MORTAL = Path(__file__).parents[2] / "support" / "mortal.py"
 ROOT = Path(__file__).parents[3]

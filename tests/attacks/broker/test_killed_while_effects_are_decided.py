@@ -20,7 +20,7 @@ from effort import sampled
 from mortal_effects import FILES
 from overlays import fill, has_leftovers, tree
 
-from permissions.signing.keys import signer_from_uri
+from permissions.signing.key_uris import signer_from_uri
 from permissions.trace.verify import verify_trace
 from sandbox.workspace import WorkspaceOverlay
 

@@ -12,7 +12,7 @@ from permissions.cli.root import app
 from permissions.errors import ConfigError
 from permissions.pdp.bundle import load_bundle
 from permissions.setup.config import BrokerConfig
-from permissions.signing.keys import signer_from_uri
+from permissions.signing.key_uris import signer_from_uri
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,12 +12,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
 from permissions.errors import SigningError
-from permissions.signing.keys import (
-    PublicKey,
-    generate,
-    memory_signer,
-    signer_from_uri,
-)
+from permissions.signing.key_uris import secret_from_uri, signer_from_uri
+from permissions.signing.keys import PublicKey, generate, memory_signer, write_secret
+from permissions.signing.token import TokenUri
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,9 +90,9 @@ ELLIPTIC = (
     .decode()
 )
 REFUSED = [
-    Refused("no scheme", "log.pem", "file:PATH or env:NAME"),
-    Refused("unknown scheme", "https://example.com/key", "file:PATH or env:NAME"),
-    Refused("no path", "file:", "file:PATH or env:NAME"),
+    Refused("no scheme", "log.pem", "file:PATH, env:NAME"),
+    Refused("unknown scheme", "https://example.com/key", "file:PATH, env:NAME"),
+    Refused("no path", "file:", "file:PATH, env:NAME"),
     Refused("missing file", "file:/nonexistent/key.pem", "cannot be read"),
     Refused("not a file", "file:/dev/null", "not a plain file"),
     Refused("variable not set", "env:ABSENT", "holds no key"),
@@ -135,3 +132,59 @@ def test_a_bad_public_key_is_refused(text: str):
 def test_another_keys_signature_does_not_verify():
     with pytest.raises(SigningError):
         memory_signer().public.verify(SIGNATURE, b"\x72")
+
+
+def test_a_sealing_key_comes_from_a_file_or_the_environment(tmp_path: Path):
+    write_secret(tmp_path / "vault.key", SEED)
+
+    assert secret_from_uri(f"file:{tmp_path}/vault.key") == SEED
+    given = {"VAULT_KEY": base64.b64encode(SEED).decode()}
+    assert secret_from_uri("env:VAULT_KEY", environment=given) == SEED
+
+
+REFUSED_SECRETS = [
+    Refused("no scheme", "vault.key", "a text without a scheme"),
+    Refused("a scheme that only signs", "hv:vault/1", "file:PATH, env:NAME or pkcs11:"),
+    Refused("too short", "env:SHORT", "has 3 bytes, not 32"),
+    Refused("no base64", "env:RUBBISH", "is not base64"),
+    Refused("missing file", "file:/nonexistent/vault.key", "cannot be read"),
+]
+
+
+@pytest.mark.parametrize("case", REFUSED_SECRETS, ids=lambda case: case.id)
+def test_a_bad_uri_of_a_sealing_key_is_refused(case: Refused):
+    environment = {"RUBBISH": "!", "SHORT": "AAAA"}
+
+    with pytest.raises(SigningError, match=case.says):
+        secret_from_uri(case.uri, environment=environment)
+
+
+def test_a_key_pasted_in_the_place_of_a_uri_is_not_repeated():
+    with pytest.raises(SigningError) as refused:
+        signer_from_uri("c2VjcmV0IHNlY3JldCBzZWNyZXQ")
+
+    assert "c2Vj" not in str(refused.value)
+
+
+TOKEN_REFUSED = [
+    Refused("no token", "object=log?module-path=/m&pin-source=env:PIN", "token="),
+    Refused("no module", "token=w;object=log?pin-source=env:PIN", "module-path="),
+    Refused("no PIN", "token=w;object=log?module-path=/m", "pin-source="),
+    Refused("no key", "token=w?module-path=/m&pin-source=env:PIN", "object=LABEL"),
+    Refused("PIN in the URI", "token=w;object=l?module-path=/m&pin-value=1", "no pin-value"),
+    Refused("misspelt", "token=w;objekt=l?module-path=/m&pin-source=env:PIN", "'objekt'"),
+    Refused("no library", "token=w;object=l?module-path=/m&pin-source=env:PIN", "library /m"),
+    Refused("without a value", "token?module-path=/m", "has no value"),
+]
+
+
+@pytest.mark.parametrize("case", TOKEN_REFUSED, ids=lambda case: case.id)
+def test_a_bad_uri_of_a_token_says_what_is_wrong(case: Refused):
+    with pytest.raises(SigningError, match=case.says):
+        TokenUri.parse(f"pkcs11:{case.uri}")
+
+
+@pytest.mark.parametrize("uri", ["hv:", "hv:name", "hv:name/0", "hv:../x/1"])
+def test_a_bad_uri_of_vault_is_refused(uri: str):
+    with pytest.raises(SigningError, match="hv:NAME/VERSION"):
+        signer_from_uri(uri)
