@@ -57,6 +57,8 @@ def is_said(value: str, text: str) -> bool:
 
 
 def _opens(text: str, start: int) -> bool:
+    if start > 0 and text[start - 1] == "@":  # @bob, not what follows it in an address
+        start -= 1
     return start == 0 or text[start - 1] in _OPENERS
 
 

@@ -45,7 +45,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from permissions.run.addresses import addresses_in, is_contact
+from permissions.run.addresses import addresses_in, addresses_meant, is_contact
 from permissions.run.echoes import MIN_LENGTH, Fed, number_of
 from permissions.run.leaves import is_data, leaves, scalars, token
 from permissions.run.origins import (
@@ -107,6 +107,8 @@ class ProvenanceLedger:
         self._sown: dict[str | float, bool] = {}
         """Went untrusted into a call with an effect; true where as a whole value."""
         self._hidden: Found | None = None
+        self._has_heard = False
+        """Whether any untrusted output was met, so that there is something to carry."""
 
     def add_user_text(self, text: str) -> None:
         """Records what the person said, in their words."""
@@ -120,6 +122,9 @@ class ProvenanceLedger:
                 self._learn(number, USER)
         for meaning in spoken_meanings(text):
             self._meant[meaning] = USER
+        for address in addresses_meant(text):
+            for name in (*address.names, *address.known_by):
+                self._meant[name] = USER
 
     def add_plan(self, plan: str, values: Iterable[JsonValue]) -> None:
         """Records the pinned values of an accepted plan.
@@ -243,17 +248,20 @@ class ProvenanceLedger:
 
     def _carried(self, leaf: JsonValue) -> list[str]:
         """Kinds of addresses in a text that were first seen in an untrusted output."""
-        if type(leaf) is not str or len(leaf) < MIN_LENGTH:
+        if type(leaf) is not str or len(leaf) < MIN_LENGTH or not self._has_heard:
             return []
-        return sorted(
-            {
-                kind
-                for word, kind in addresses_in(leaf)
-                if (known := self._known.get(word)) is not None
-                and known.rank == UNTRUSTED
-                and not self._find(word).trusted
-            }
-        )
+        kinds = {
+            kind
+            for word, kind in addresses_in(leaf)
+            if (known := self._known.get(word)) is not None
+            and known.rank == UNTRUSTED
+            and not self._find(word).trusted
+        }
+        for address in addresses_meant(leaf):
+            found = (self._meant[name] for name in address.known_by if name in self._meant)
+            if next(found, UNKNOWN).rank == UNTRUSTED:
+                kinds.add(address.kind)
+        return sorted(kinds)
 
     def said_by_user(self, value: JsonValue) -> bool:
         """Whether each leaf of a value is the person's own."""
@@ -367,6 +375,7 @@ class ProvenanceLedger:
         return any(plain in text and is_said(plain, text) for text in self._lowered)
 
     def _taint(self, value: JsonValue, source: Source) -> None:
+        self._has_heard = True
         for leaf, pointer in scalars(value):
             if not is_traceable(leaf):
                 continue
@@ -377,6 +386,20 @@ class ProvenanceLedger:
                     return
                 if earlier is None or earlier.rank > UNTRUSTED:
                     self._learn(each, source.untrusted(pointer, cut))
+            if type(leaf) is str and not self._taint_addresses(leaf, pointer, source):
+                return
+
+    def _taint_addresses(self, text: str, pointer: str, source: Source) -> bool:
+        """What a text leads to, in whichever spelling; false when there was no room for it."""
+        for address in addresses_meant(text):
+            for name in address.names:
+                earlier = self._meant.get(name)
+                if earlier is None and not self._lend_room(len(name)):
+                    self._hide(source)
+                    return False
+                if earlier is None or earlier.rank > UNTRUSTED:
+                    self._meant[name] = source.untrusted(pointer, address.where)
+        return True
 
     def _hide(self, source: Source) -> None:
         """Some of what an untrusted output holds is not known: an unknown value may be of it."""

@@ -1,11 +1,14 @@
 """One value in several spellings, told by its kind: what all of them mean.
 
     mail address   case, `mailto:`                          email:eve@x.example
-    link           case of scheme and host, default port    url:https://x.example/a
+    link           case of scheme and host, default port,   url:https://x.example/a
+                   https where it begins with www.
     account        spaces, dashes, case (ISO 13616)         account:DE0212…
     phone number   spaces, brackets, 00 for + (E.164)       phone:+4930901820
     date           2026-05-15, 15.05.2026, May 15, 2026     date:2026-05-15
-    amount         1,980.00 and 1.980,00, with a currency   1980.0, a number
+    time           a date with 10:00, at 10 am or T10:00    time:2026-05-15T10:00
+    amount         1,980.00, 1.980,00, 1'980.00, and with   1980.0, a number
+                   a currency 1 980,00 and 12,50
 
 What has two readings (03/04/2026, 1.980) has none here. Names and other words are no kind:
 `acme` is not `ACME`, except that an untrusted text stays untrusted in any case (`folded`).
@@ -25,7 +28,7 @@ MAX_LENGTH: Final = 200
 """Characters of a value that may be one of these."""
 
 _EMAIL = re.compile(r"(?:mailto:)?([^\s@<>]{1,64}@(?:[\w-]+\.)+[a-z]{2,24})", re.IGNORECASE)
-_URL = re.compile(r"(?:https?|ftp|wss?)://\S+", re.IGNORECASE)
+_URL = re.compile(r"(?:(?:https?|ftp|wss?)://|www\.(?=[\w-]+\.))[^\s\"'`<>]+", re.IGNORECASE)
 _ACCOUNT = re.compile(
     r"[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]{2,4}){2,8}(?:[ -]?[A-Z0-9])?", re.IGNORECASE
 )
@@ -33,20 +36,45 @@ _SPOKEN_ACCOUNT = re.compile(
     r"[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?(?=[A-Z]*[0-9])[A-Z0-9]{1,3})?"
 )
 """In a sentence: groups of four, so that no word after it is taken for one."""
+_WRITTEN_ACCOUNT = re.compile(
+    r"[A-Z]{2}[0-9]{2}(?:-?[A-Z0-9]{4}){2,7}(?:-?[A-Z0-9]{1,3})?", re.IGNORECASE
+)
+"""In one word, in any case."""
 _PHONE = re.compile(r"(?:\+|00)[0-9][0-9 ()./-]{6,24}[0-9]")
 _DATE = re.compile(
     r"[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}|[0-9]{1,2}[./-][0-9]{1,2}[./-][0-9]{4}"
     r"|[0-9]{1,2}(?:st|nd|rd|th)?\.? [A-Za-z]{3,9},? [0-9]{4}"
     r"|[A-Za-z]{3,9}\.? [0-9]{1,2}(?:st|nd|rd|th)?,? [0-9]{4}"
 )
+_TIME = re.compile(
+    rf"(?P<date>{_DATE.pattern})(?:T|,? (?:at )?)"
+    r"(?P<hour>[0-9]{1,2})(?::(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:\.0+)?)?)?"
+    r"(?: ?(?P<half>[ap])\.?m\b)?(?P<zone>Z|[+-][0-9]{2}:?[0-9]{2})?",
+    re.IGNORECASE,
+)
 _MONTHS = ("%d %B %Y", "%d %b %Y", "%B %d %Y", "%b %d %Y")
 _CURRENCY = r"(?:[A-Z]{3}|[€$£¥])"
-_AMOUNT = re.compile(
-    rf"(?:{_CURRENCY} ?)?(?P<number>[0-9]{{1,3}}(?:,[0-9]{{3}})+(?:\.[0-9]{{1,2}})?"
-    r"|[0-9]{1,3}(?:\.[0-9]{3})+,[0-9]{1,2}|[0-9]{1,3}(?:\.[0-9]{3}){2,}"
-    rf"|[0-9]+(?:\.[0-9]{{1,2}})?)(?: ?{_CURRENCY})?"
+_SPACE = "[ \u00a0\u2009\u202f]"
+_PLAIN = (
+    r"[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]{1,2})?|[0-9]{1,3}(?:\.[0-9]{3})+,[0-9]{1,2}"
+    r"|[0-9]{1,3}(?:\.[0-9]{3}){2,}|[0-9]{1,3}(?:['\u2019][0-9]{3})+(?:\.[0-9]{1,2})?"
+    r"|[0-9]+(?:\.[0-9]{1,2})?"
 )
-_MAY_BE = re.compile(r"[0-9@]|://")
+_WITH_CURRENCY = (
+    rf"[0-9]{{1,3}}(?:{_SPACE}[0-9]{{3}})+(?:[.,][0-9]{{1,2}})?|[0-9]+,[0-9]{{1,2}}"
+)
+"""Without one, these are as well two numbers beside each other."""
+_AMOUNT = re.compile(
+    rf"(?:{_CURRENCY} ?)?(?:{_PLAIN})(?: ?{_CURRENCY})?"
+    rf"|{_CURRENCY} ?(?:{_WITH_CURRENCY})|(?:{_WITH_CURRENCY}) ?{_CURRENCY}"
+)
+_SPOKEN_AMOUNT = re.compile(
+    rf"(?<![\w.,'\u2019])(?<![0-9]{_SPACE})"
+    rf"(?:{_CURRENCY} ?(?:{_WITH_CURRENCY}|{_PLAIN})|(?:{_WITH_CURRENCY}|{_PLAIN}) ?{_CURRENCY})"
+    rf"(?!\w|[.,'\u2019:][0-9]|{_SPACE}[0-9])"
+)
+"""In a sentence, beside a currency, and no part of a longer number."""
+_MAY_BE = re.compile(r"[0-9@]|://|www\.", re.IGNORECASE)
 
 
 def meanings(value: str) -> Iterator[str | float]:
@@ -64,15 +92,51 @@ def meanings(value: str) -> Iterator[str | float]:
 
 def spoken_meanings(text: str) -> Iterator[str | float]:
     """What a text of the person holds, in whichever spelling."""
-    for form in (_EMAIL, _URL, _PHONE, _SPOKEN_ACCOUNT, _DATE):
+    for meaning, _ in spoken_addresses(text):
+        yield meaning
+    for form in (_DATE, _TIME):
+        yield from (meaning for meaning, _ in _found(form, text))
+    for form in (_EUROPEAN, _SPOKEN_AMOUNT):
         for match in form.finditer(text):
-            before, after = text[: match.start()][-1:], text[match.end() :][:1]
-            if not (_joins(before) or _joins(after)):
-                yield from meanings(match[0].rstrip(".,;:!?)"))
-    for match in _EUROPEAN.finditer(text):
-        yield _number(match[0])
+            yield _amount(match[0])
 
 
+def spoken_addresses(text: str) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Mail addresses, links, phone numbers and accounts of a text, and where they stand.
+
+    By what they mean, also where they hold spaces: `account:DE0212…`.
+    """
+    low = text.lower()
+    for signs, form in _SPOKEN:
+        if any(sign in low for sign in signs):
+            for meaning, where in _found(form, text):
+                if isinstance(meaning, str):
+                    yield meaning, where
+
+
+_SPOKEN: Final = (
+    (("@",), _EMAIL),
+    (("://", "www."), _URL),
+    (("+", "00"), _PHONE),
+    (tuple("0123456789"), re.compile(rf"\b(?:{_SPOKEN_ACCOUNT.pattern})")),
+    (tuple("0123456789"), re.compile(rf"\b(?:{_WRITTEN_ACCOUNT.pattern})", re.IGNORECASE)),
+)
+"""What a text has to hold, in small letters, and the form that is then looked for."""
+
+
+def _found(form: re.Pattern[str], text: str) -> Iterator[tuple[str | float, tuple[int, int]]]:
+    for match in form.finditer(text):
+        before = text[max(0, match.start() - 1) : match.start()]
+        after = text[match.end() : match.end() + 1]
+        if _joins(before) or _joins(after):
+            continue
+        written = match[0].rstrip(_AFTER)
+        for meaning in meanings(written):
+            yield meaning, (match.start(), match.start() + len(written))
+
+
+_AFTER = ".,;:!?)]}>\"'"
+"""Signs that stand after an address, and are no part of it."""
 _EUROPEAN = re.compile(r"(?<![\w.,])[0-9]{1,3}(?:\.[0-9]{3})+,[0-9]{1,2}(?![\w,]|\.[0-9])")
 
 
@@ -88,7 +152,7 @@ def _joins(sign: str) -> bool:
 
 def _link(text: str) -> str | None:
     try:
-        parts = urlsplit(text)
+        parts = urlsplit(text if "://" in text else f"https://{text}")
         port = parts.port
     except ValueError:
         return None
@@ -137,12 +201,32 @@ def _day(year: int, month: int, day: int) -> str | None:
         return None
 
 
+def _time(text: str) -> str | None:
+    match = _TIME.fullmatch(text)
+    day = None if match is None else _date(match["date"])
+    if match is None or day is None or (match["minute"] is None and match["half"] is None):
+        return None
+    hour, half = int(match["hour"]), (match["half"] or "").lower()
+    if half:
+        if not 1 <= hour <= 12:
+            return None
+        hour = hour % 12 + (12 if half == "p" else 0)
+    minute, second = match["minute"] or "00", match["second"] or "00"
+    if hour > 23 or int(minute) > 59 or int(second) > 59:
+        return None
+    exact = "" if second == "00" else f":{second}"
+    zone = (match["zone"] or "").upper().replace(":", "")
+    return f"time:{day.removeprefix('date:')}T{hour:02}:{minute}{exact}{zone}"
+
+
 def _number(written: str) -> float:
     if "," in written and "." in written:
         separators = ",." if written.rfind(".") > written.rfind(",") else ".,"
         written = written.replace(separators[0], "").replace(separators[1], ".")
     elif "," in written:
-        written = written.replace(",", "")
+        written = written.replace(
+            ",", "." if re.fullmatch("[0-9]+,[0-9]{1,2}", written) else ""
+        )
     elif written.count(".") > 1:
         written = written.replace(".", "")
     return float(written) if "." in written else int(written)
@@ -166,5 +250,6 @@ _KINDS: Final[tuple[tuple[re.Pattern[str], Callable[[str], str | float | None]],
     (_PHONE, _phone),
     (_ACCOUNT, _account),
     (_DATE, _date),
+    (_TIME, _time),
     (_AMOUNT, _amount),
 )
