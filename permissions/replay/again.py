@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-import anyio
 import orjson
 
 from permissions.broker.entries import json_bytes
@@ -21,15 +20,15 @@ from permissions.reasons import Code
 from permissions.replay.rows import Row
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
-    from permissions.model import Verdict
+    from permissions.model import JsonObject, Verdict
     from permissions.obligations.comparison import Shift
-    from permissions.pdp.base import PolicyDecisionPoint
+    from permissions.pdp.embedded.pdp import EmbeddedPdp
     from permissions.replay.recorded import RecordedDecision
 
-_AT_ONCE = 16
-"""Decisions that are on their way to the evaluator together."""
+AT_ONCE = 32
+"""Decisions that are asked for together."""
 _UNCLEAR: dict[type[PdpError], Code] = {
     PdpUndefinedError: Code.POLICY_UNDEFINED,
     PdpAnswerError: Code.POLICY_ANSWER_INVALID,
@@ -41,7 +40,7 @@ _UNCLEAR: dict[type[PdpError], Code] = {
 async def replay(
     decisions: Iterable[RecordedDecision],
     *,
-    under: Callable[[RecordedDecision], PolicyDecisionPoint | None],
+    under: Callable[[RecordedDecision], EmbeddedPdp | None],
 ) -> AsyncIterator[Row]:
     """Decides each of them again; the rows come in the same order.
 
@@ -53,32 +52,30 @@ async def replay(
     """
     departed: set[str] = set()
     rest = iter(decisions)
-    while window := list(islice(rest, _AT_ONCE)):
-        answers: list[Decision | PdpError | None] = [None] * len(window)
-
-        async def ask(at: int, recorded: RecordedDecision) -> None:
-            answers[at] = await _asked(recorded, under(recorded))  # noqa: B023 - done before the next
-
-        async with anyio.create_task_group() as tasks:
-            for at, recorded in enumerate(window):
-                tasks.start_soon(ask, at, recorded)
-        for recorded, answer in zip(window, answers, strict=True):
-            missing = under(recorded) is None
-            row = _row(recorded, answer, missing=missing, conditional=recorded.run in departed)
+    while window := list(islice(rest, AT_ONCE)):
+        points = [under(each) for each in window]
+        answers = await _answers(window, points)
+        for at, (recorded, pdp) in enumerate(zip(window, points, strict=True)):
+            conditional = recorded.run in departed
+            row = _row(recorded, answers.get(at), missing=pdp is None, conditional=conditional)
             if row.is_changed:
                 departed.add(recorded.run)
             yield row
 
 
-async def _asked(
-    recorded: RecordedDecision, pdp: PolicyDecisionPoint | None
-) -> Decision | PdpError | None:
-    if pdp is None or recorded.problem is not None or recorded.document is None:
-        return None
-    try:
-        return await pdp.evaluate(recorded.document)
-    except PdpError as err:
-        return err
+async def _answers(
+    window: Sequence[RecordedDecision], points: Sequence[EmbeddedPdp | None]
+) -> dict[int, Decision | PdpError]:
+    """By their position, what those that can be asked about come to."""
+    asked: dict[EmbeddedPdp, dict[int, JsonObject]] = {}
+    for at, (recorded, pdp) in enumerate(zip(window, points, strict=True)):
+        if pdp is not None and recorded.problem is None and recorded.document is not None:
+            asked.setdefault(pdp, {})[at] = recorded.document
+    answers: dict[int, Decision | PdpError] = {}
+    for pdp, documents in asked.items():
+        found = await pdp.evaluate_all(list(documents.values()))
+        answers.update(zip(documents, found, strict=True))
+    return answers
 
 
 def _row(

@@ -44,12 +44,13 @@ class RecordedDecision:
 
 
 def recorded_decisions(
-    entries: Iterable[RecordedEntry], vault: VaultReader | None
+    entries: Iterable[RecordedEntry], vault: VaultReader | None, *, with_history: bool = True
 ) -> Iterator[RecordedDecision]:
     """The decisions of a log, with their opened inputs where they can be opened.
 
     The history of the run, which an input holds only when a policy in force reads it, is put
-    back from the log, so that a policy that reads it can be tried.
+    back from the log, so that a policy that reads it can be tried; `with_history` says whether
+    one does.
     """
     calls: dict[tuple[str | None, str | None], _Call] = {}
     histories: defaultdict[str, PastCalls] = defaultdict(PastCalls)
@@ -75,7 +76,8 @@ def recorded_decisions(
         elif entry.type == "decision":
             call = calls.setdefault(called, _Call())
             body = {**in_force, **entry.body}
-            yield _recorded(entry, body, call, histories[run].document(), vault)
+            history = histories[run].document() if with_history else None
+            yield _recorded(entry, body, call, history, vault)
 
 
 @dataclass(slots=True)
@@ -90,12 +92,12 @@ def _recorded(
     entry: RecordedEntry,
     body: JsonObject,
     call: _Call,
-    history: Iterable[JsonObject],
+    history: list[JsonObject] | None,
     vault: VaultReader | None,
 ) -> RecordedDecision:
     document, problem = _open_input(entry, call, vault)
-    if document is not None and "history" not in document.get("context", {"history": None}):
-        document = {**document, "context": {**document["context"], "history": list(history)}}
+    if history is not None and document is not None:
+        document = _with_history(document, history)
     return RecordedDecision(
         index=entry.index,
         run=entry.run or "",
@@ -111,6 +113,12 @@ def _recorded(
         response=_open_response(entry, vault),
         problem=problem,
     )
+
+
+def _with_history(document: JsonObject, history: list[JsonObject]) -> JsonObject:
+    if "history" in document.get("context", {"history": None}):
+        return document
+    return {**document, "context": {**document["context"], "history": history}}
 
 
 def _open_response(entry: RecordedEntry, vault: VaultReader | None) -> bytes | None:

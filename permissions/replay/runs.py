@@ -13,7 +13,7 @@ from permissions.pdp.bundle import PolicyBundle, load_revision
 from permissions.pdp.embedded.pdp import EmbeddedPdp
 from permissions.pdp.linker.linked import was_linked
 from permissions.pdp.shadow_marks import enforced
-from permissions.replay.again import replay
+from permissions.replay.again import AT_ONCE, replay
 from permissions.replay.recorded import recorded_decisions
 from permissions.replay.rows import Summary
 from permissions.trace.index import TraceIndex
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from typing import Self
 
     from permissions.model import JsonObject
-    from permissions.pdp.base import PolicyDecisionPoint
     from permissions.replay.recorded import RecordedDecision
     from permissions.replay.rows import Row
+    from permissions.trace.index import Reading
     from permissions.trace.reader import RecordedEntry
 
 DEADLINE_SECONDS = 5.0
@@ -71,11 +71,11 @@ class RunReplayer:
 
     def __init__(self, setup: ReplaySetup) -> None:
         self._setup = setup
-        self._index = TraceIndex(setup.trace, setup.index)
+        self._reading: Reading | None = None
         self._vault = None if setup.kek is None else VaultReader(setup.trace, setup.kek)
         self._configs: list[RecordedEntry] = []
-        self._points: dict[tuple[str, bool], PolicyDecisionPoint | None] = {}
-        self._candidate: PolicyDecisionPoint | None = None
+        self._points: dict[tuple[str, bool], EmbeddedPdp | None] = {}
+        self._candidate: EmbeddedPdp | None = None
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -86,10 +86,17 @@ class RunReplayer:
             PdpUnavailableError: its decision point does not start.
             TraceError: the log cannot be read.
         """
-        self._configs = list(self._index.all_of("config"))
-        if self._setup.candidate is not None:
-            bundle = PolicyBundle.of(*self._setup.candidate)
-            self._candidate = await self._opened(bundle, linked=True)
+        setup = self._setup
+        try:
+            index = TraceIndex(setup.trace, setup.index)
+            self._reading = self._stack.enter_context(index.reading())
+            self._configs = list(self._reading.all_of("config"))
+            if setup.candidate is not None:
+                bundle = PolicyBundle.of(*setup.candidate)
+                self._candidate = await self._opened(bundle, linked=True)
+        except BaseException:
+            await self._stack.aclose()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -117,14 +124,20 @@ class RunReplayer:
         differs = self._candidate is None and not row.identical
         return bool(row.problem) or row.is_changed or differs
 
-    def _under(self, decision: RecordedDecision) -> PolicyDecisionPoint | None:
+    def _under(self, decision: RecordedDecision) -> EmbeddedPdp | None:
         return self._candidate or self._points.get(_form(decision))
 
     def _decisions(
         self, run: str, last: int, vault: VaultReader | None
     ) -> Iterator[RecordedDecision]:
-        entries = heapq.merge(self._configs, self._index.run(run), key=lambda each: each.index)
-        return recorded_decisions((each for each in entries if each.index <= last), vault)
+        assert self._reading is not None  # noqa: S101 - entered
+        entries = heapq.merge(
+            self._configs, self._reading.run(run), key=lambda each: each.index
+        )
+        known = (each for each in entries if each.index <= last)
+        candidate = self._candidate  # what was recorded for its own policies has what they read
+        reads = candidate is not None and candidate.reads_history
+        return recorded_decisions(known, vault, with_history=reads)
 
     async def _open(self, form: tuple[str, bool]) -> None:
         if form in self._points:
@@ -137,9 +150,13 @@ class RunReplayer:
         else:
             self._points[form] = await self._opened(bundle, linked=linked)
 
-    async def _opened(self, bundle: PolicyBundle, *, linked: bool) -> PolicyDecisionPoint:
+    async def _opened(self, bundle: PolicyBundle, *, linked: bool) -> EmbeddedPdp:
         pdp = EmbeddedPdp(
-            enforced(bundle), hard_deadline=DEADLINE_SECONDS, spare=0, linked=linked
+            enforced(bundle),
+            hard_deadline=DEADLINE_SECONDS,
+            spare=0,
+            linked=linked,
+            answers_together=AT_ONCE,
         )
         return await self._stack.enter_async_context(pdp)
 

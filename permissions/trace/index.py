@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _TIMEOUT_SECONDS = 30.0
 _CALLS_AT_ONCE = 500
 _FILES_OPEN = 64
+_WHERE = "SELECT number, segment, start, size FROM entry WHERE"
 
 
 class TraceIndex:
@@ -44,21 +45,27 @@ class TraceIndex:
         self._directory = directory
         self._file = file
 
-    def run(self, run: str) -> Iterator[RecordedEntry]:
-        """The entries of a run, in order.
+    @contextmanager
+    def reading(self) -> Iterator[Reading]:
+        """Brought up to date once, for many questions.
 
         Raises:
             TraceError: the log cannot be read.
             TraceIntegrityError: a line of it is malformed.
         """
+        with self._open() as database, _Segments(self._directory) as segments_read:
+            yield Reading(database, self._update(database), segments_read, self._file)
+
+    def run(self, run: str) -> Iterator[RecordedEntry]:
+        """The entries of a run, in order; raises as `reading` does."""
         yield from self._found("run = ?", run)
 
     def call(self, call: str) -> Iterator[RecordedEntry]:
-        """The entries of a call, in order; raises as `run` does."""
+        """The entries of a call, in order; raises as `reading` does."""
         yield from self._found("call = ?", call)
 
     def entry(self, number: int) -> RecordedEntry | None:
-        """One entry; raises as `run` does."""
+        """One entry; raises as `reading` does."""
         return next(self._found("number = ?", number), None)
 
     def head(
@@ -66,7 +73,7 @@ class TraceIndex:
     ) -> RecordedEntry | None:
         """The last entry of this type before another; `run` is empty for the log's own.
 
-        Raises as `run` does.
+        Raises as `reading` does.
         """
         where = (
             "number = (SELECT max(number) FROM head WHERE type = ? AND run = ? AND number < ?)"
@@ -74,13 +81,13 @@ class TraceIndex:
         return next(self._found(where, kind, run, before), None)
 
     def all_of(self, kind: Literal["config", "run.start"]) -> Iterator[RecordedEntry]:
-        """Every entry of this type, in order; raises as `run` does."""
+        """Every entry of this type, in order; raises as `reading` does."""
         yield from self._found("number IN (SELECT number FROM head WHERE type = ?)", kind)
 
     def runs(self) -> list[tuple[str, int]]:
         """Each run in the order in which they began, and the number of its last entry.
 
-        Raises as `run` does.
+        Raises as `reading` does.
         """
         with self._open() as database:
             self._update(database)
@@ -94,55 +101,14 @@ class TraceIndex:
     ) -> Iterator[list[RecordedEntry]]:
         """The entries of each call that is looked for, by when it was asked for.
 
-        Only what bodies say can be looked for. Raises as `run` does.
+        Only what bodies say can be looked for. Raises as `reading` does.
         """
-        condition, values = wanted.condition()
-        sign, order = ("<", "DESC") if newest_first else (">", "ASC")
-        last = MAX_INTEGER if newest_first else -1
-        with self._open() as database, _Segments(self._directory) as segments_read:
-            position = self._update(database)
-            while position is not None:
-                numbers = database.execute(
-                    f"SELECT number, run, call FROM call WHERE {condition}"  # noqa: S608 - fixed texts
-                    f" AND number {sign} ? ORDER BY number {order} LIMIT {_CALLS_AT_ONCE}",
-                    (*values, last),
-                ).fetchall()
-                for number, run, call in numbers:
-                    rows = database.execute(
-                        "SELECT number, segment, start, size FROM entry"
-                        " WHERE call = ? AND run = ? ORDER BY number",
-                        (call, run),
-                    ).fetchall()
-                    yield [self._promised(row, position, segments_read) for row in rows]
-                    last = number
-                if len(numbers) < _CALLS_AT_ONCE:
-                    return
+        with self.reading() as reading:
+            yield from reading.calls(wanted, newest_first=newest_first)
 
     def _found(self, where: str, *values: str | int) -> Iterator[RecordedEntry]:
-        with self._open() as database:
-            position = self._update(database)
-            if position is None:
-                return
-            rows = database.execute(
-                "SELECT number, segment, start, size FROM entry"  # noqa: S608 - fixed texts
-                f" WHERE {where} ORDER BY number",
-                values,
-            ).fetchall()
-        with _Segments(self._directory) as segments_read:
-            for row in rows:
-                yield self._promised(row, position, segments_read)
-
-    def _promised(
-        self, row: tuple[int, int, int, int], position: Position, segments_read: _Segments
-    ) -> RecordedEntry:
-        number, segment, start, size = row
-        found = _entry_at(segments_read.read(segment, start, size), position.origin)
-        if found.index != number:
-            raise TraceIntegrityError(
-                f"the index {self._file} leads to entry {found.index}, not {number};"
-                " delete it, and it is made anew"
-            )
-        return found
+        with self.reading() as reading:
+            yield from reading.found(where, *values)
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -200,6 +166,61 @@ class TraceIndex:
                     return position
         make_tables(database)
         return None
+
+
+class Reading:
+    """An index that is open; the log is read as far as it went when it was opened."""
+
+    def __init__(
+        self,
+        database: sqlite3.Connection,
+        position: Position | None,
+        segments_read: _Segments,
+        file: Path | None,
+    ) -> None:
+        self._database = database
+        self._position = position
+        self._segments = segments_read
+        self._file = file
+
+    def run(self, run: str) -> Iterator[RecordedEntry]:
+        """See `TraceIndex.run`."""
+        yield from self.found("run = ?", run)
+
+    def all_of(self, kind: Literal["config", "run.start"]) -> Iterator[RecordedEntry]:
+        """See `TraceIndex.all_of`."""
+        yield from self.found("number IN (SELECT number FROM head WHERE type = ?)", kind)
+
+    def calls(self, wanted: CallFilter, *, newest_first: bool) -> Iterator[list[RecordedEntry]]:
+        """See `TraceIndex.calls`."""
+        condition, values = wanted.condition()
+        sign, order = ("<", "DESC") if newest_first else (">", "ASC")
+        last = MAX_INTEGER if newest_first else -1
+        while True:
+            numbers = self._database.execute(
+                f"SELECT number, run, call FROM call WHERE {condition}"  # noqa: S608 - fixed texts
+                f" AND number {sign} ? ORDER BY number {order} LIMIT {_CALLS_AT_ONCE}",
+                (*values, last),
+            ).fetchall()
+            for number, run, call in numbers:
+                yield list(self.found("call = ? AND run = ?", call, run))
+                last = number
+            if len(numbers) < _CALLS_AT_ONCE:
+                return
+
+    def found(self, where: str, *values: str | int) -> Iterator[RecordedEntry]:
+        """Entries by a condition of SQL, in order."""
+        if self._position is None:
+            return
+        rows = self._database.execute(f"{_WHERE} {where} ORDER BY number", values).fetchall()
+        for number, segment, start, size in rows:
+            found = _entry_at(self._segments.read(segment, start, size), self._position.origin)
+            if found.index != number:
+                raise TraceIntegrityError(
+                    f"the index {self._file} leads to entry {found.index}, not {number};"
+                    " delete it, and it is made anew"
+                )
+            yield found
 
 
 class _Segments:

@@ -44,9 +44,22 @@ class RecordedEntry:
     body: JsonObject
     digests: Mapping[str, str]
     """By the name of each content: the digest of its sealed line."""
-    sealed: Mapping[str, bytes]
-    """The sealed lines that are still there, by the content's name."""
-    leaf: bytes
+    line: bytes
+    """As it lies, without its newline."""
+    contents: Sequence[bytes]
+    """The lines of contents that follow it."""
+
+    @property
+    def leaf(self) -> bytes:
+        """Its leaf in the log's tree."""
+        return leaf_hash(self.line)
+
+    @property
+    def sealed(self) -> dict[str, bytes]:
+        """The sealed lines that are still there and are those it names, by the content's name."""
+        names = {named: name for name, named in self.digests.items()}
+        found = ((names.get(line_digest(each)), each) for each in self.contents)
+        return {name: each for name, each in found if name is not None}
 
     def open(self, name: str, vault: VaultReader) -> bytes:
         """One content, of the sealed line that the entry names.
@@ -57,10 +70,12 @@ class RecordedEntry:
         """
         if name not in self.digests:
             raise TraceError(f"entry {self.index} has no content {name[:40]!r}")
-        if name not in self.sealed:
+        digest = self.digests[name]
+        line = next((each for each in self.contents if line_digest(each) == digest), None)
+        if line is None:
             raise TraceError(f"the content {name!r} of entry {self.index} is not kept here")
         return vault.open(
-            self.sealed[name],
+            line,
             origin=self.origin,
             run=self.run or "",
             path=content_path(self.type, name),
@@ -165,11 +180,6 @@ def recorded(line: bytes, contents: Sequence[bytes], origin: str) -> RecordedEnt
         entry = decode_entry(line)
     except TraceError as err:
         raise TraceIntegrityError(f"a line of the trace is malformed: {err}") from err
-    names = {named: name for name, named in entry["contents"].items()}
-    sealed = {}
-    for content in contents:
-        if (name := names.get(line_digest(content))) is not None:
-            sealed[name] = content
     return RecordedEntry(
         index=entry["index"],
         origin=origin,
@@ -179,6 +189,6 @@ def recorded(line: bytes, contents: Sequence[bytes], origin: str) -> RecordedEnt
         call=entry["call"],
         body=entry["body"],
         digests=entry["contents"],
-        sealed=sealed,
-        leaf=leaf_hash(line),
+        line=line,
+        contents=contents,
     )

@@ -149,8 +149,7 @@ def _unpacked(inside: bytes) -> bytes:
     try:
         if how != 1 or not 0 <= zstandard.frame_content_size(body) <= MAX_CONTENT:
             raise TraceIntegrityError("a sealed content is packed in an unknown way")
-        unpack = zstandard.ZstdDecompressor(dict_data=_dictionary())
-        return unpack.decompress(body, max_output_size=MAX_CONTENT)
+        return _unpacker().decompress(body, max_output_size=MAX_CONTENT)
     except zstandard.ZstdError as err:
         raise TraceIntegrityError("a sealed content cannot be unpacked") from err
 
@@ -166,6 +165,15 @@ def _of_this_thread() -> zstandard.ZstdCompressor:
         found = _threads.compressor = zstandard.ZstdCompressor(
             level=_LEVEL, dict_data=_dictionary(), write_dict_id=False
         )
+    return found
+
+
+def _unpacker() -> zstandard.ZstdDecompressor:
+    """Like the compressor."""
+    try:
+        found: zstandard.ZstdDecompressor = _threads.decompressor
+    except AttributeError:
+        found = _threads.decompressor = zstandard.ZstdDecompressor(dict_data=_dictionary())
     return found
 
 

@@ -183,6 +183,14 @@ WORKS = (
         ),
     ),
     Work(
+        "One recorded decision made again under the shipped policies (what-if)",
+        (
+            Case("the engine alone, on the opened inputs", "replaying", "engine"),
+            Case("Wardline, from the log to the matrix", "replaying", "what-if-1"),
+            Case("Wardline, the same in two processes", "replaying", "what-if-2"),
+        ),
+    ),
+    Work(
         "A broker opened on an empty folder, and `wardline --version`",
         (
             *reversed(_with_before("opened, the shipped policies", "open")),

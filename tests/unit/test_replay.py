@@ -346,8 +346,8 @@ class Scripted:
     def __init__(self, err: PdpError) -> None:
         self._err = err
 
-    async def evaluate(self, document: JsonObject) -> Decision:  # noqa: ARG002 - the port's
-        raise self._err
+    async def evaluate_all(self, documents: list[JsonObject]) -> list[PdpError]:
+        return [self._err for _ in documents]
 
 
 @dataclass(frozen=True)

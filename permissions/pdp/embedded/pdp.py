@@ -38,6 +38,7 @@ from permissions.pdp.input_json import input_bytes
 from permissions.pdp.linker.linked import LinkedBundle
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
     from permissions.model import Digest, JsonObject
@@ -76,6 +77,7 @@ class EmbeddedPdp:
         memory_bytes: int = 512 * 1024 * 1024,
         spare: int = 1,
         linked: bool = True,
+        answers_together: int = 1,
     ) -> None:
         """Starts nothing yet.
 
@@ -88,10 +90,11 @@ class EmbeddedPdp:
             spare: evaluators kept warm beside the one in use.
             linked: whether to serve the bundle as the linker composes it; a decision of an
                 earlier time is made again as it was made (`permissions.pdp.linker`).
+            answers_together: how many answers to `evaluate_all` come at once.
         """
         self._bundle = bundle
         self._soft_deadline = soft_deadline
-        self._limits = Limits(deadline_seconds=hard_deadline, memory_bytes=memory_bytes)
+        self._limits = Limits(hard_deadline, memory_bytes, answers_together)
         self._size = 1 + spare
         self._linking = linked
         self._linked = LinkedBundle(bundle.modules)
@@ -168,6 +171,34 @@ class EmbeddedPdp:
         if monotonic() - started > self._soft_deadline:
             _log.info("policy_evaluation_slow", seconds=round(monotonic() - started, 3))
         return self._decision(kind, payload)
+
+    async def evaluate_all(self, documents: Sequence[JsonObject]) -> list[Decision | PdpError]:
+        """Each document's decision, or what `evaluate` would raise, in the same order.
+
+        For many that nobody waits for one by one: they go out together. One that gets no answer so
+        is asked again with an evaluator to itself, so that an error is its own.
+        """
+        await anyio.lowlevel.checkpoint()
+        found: dict[int, Decision | PdpError] = {}
+        asked: dict[int, bytes] = {}
+        for at, document in enumerate(documents):
+            try:
+                asked[at] = input_bytes(document)
+            except PdpError as err:
+                found[at] = err
+        try:
+            evaluator = await self._take()
+            answers = await evaluator.ask_all(list(asked.values()))
+            if evaluator.is_lost:
+                self._retire(evaluator, EvaluatorLostError("lost while it was asked"))
+        except PdpError as err:
+            return [found.get(at, err) for at in range(len(documents))]
+        for (at, question), answer in zip(asked.items(), answers, strict=True):
+            try:
+                found[at] = self._decision(*(answer or await self._ask_alone(question)))
+            except PdpError as err:
+                found[at] = err
+        return [found[at] for at in range(len(documents))]
 
     async def _ask(self, evaluator: Evaluator, question: bytes) -> tuple[bytes, bytes]:
         try:

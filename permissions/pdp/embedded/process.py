@@ -36,6 +36,7 @@ from permissions.pdp.embedded.question import Question
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Sequence
 
     from permissions.model import JsonObject, JsonValue
 
@@ -61,11 +62,14 @@ all, and the event loop waits for what takes longer, so that other calls go on m
 class Limits:
     """What one evaluator may use.
 
-    `deadline_seconds` is for one question, `memory_bytes` for its address space.
+    `deadline_seconds` is for one question, `memory_bytes` for its address space. It sends up to
+    `answers_together` answers at once, when that many questions wait: the first of them then
+    comes late, and all of them cost less.
     """
 
     deadline_seconds: float
     memory_bytes: int
+    answers_together: int = 1
 
 
 class EvaluatorLostError(PdpUnavailableError):
@@ -134,6 +138,7 @@ class Evaluator:
             PdpUnavailableError: the process died, or was not ready in 15 seconds.
         """
         config: JsonObject = {
+            "answers_together": self._limits.answers_together,
             "entrypoint": entrypoint,
             "memory_bytes": self._limits.memory_bytes,
             # Only for a process whose parent is gone: twice what the parent would wait.
@@ -165,22 +170,13 @@ class Evaluator:
         """
         if self.is_lost:
             raise EvaluatorLostError("the policy evaluator was lost before it was asked")
-        self._number += 1
-        question = Question(self._number)
-        if not self._questions:
-            self._since = monotonic()
-        self._questions.append(question)
+        question = self._question()
         try:
             if self._put(QUESTION.pack(len(payload), question.number) + payload):
                 if len(self._questions) > 1 or _others_are_ready() or not self._spin(question):
                     await self._answered(question)
             else:
-                # Half a frame is worse than none: its caller stays until it is sent.
-                with anyio.CancelScope(shield=True):
-                    async with anyio.create_task_group() as tasks:
-                        tasks.start_soon(self._send)
-                        await self._answered(question)
-                await anyio.lowlevel.checkpoint_if_cancelled()
+                await self._sent_and_answered(question)
         finally:
             question.woken = None
             self._hand_on()
@@ -188,6 +184,45 @@ class Evaluator:
             raise question.error
         assert question.answer is not None  # noqa: S101 - it is over, and without an error
         return question.answer
+
+    async def ask_all(self, payloads: Sequence[bytes]) -> list[tuple[bytes, bytes] | None]:
+        """The answers to questions that go out together; None where there is none.
+
+        Whose fault that is cannot be told: an answer may have been on its way with others.
+        """
+        if self.is_lost or not payloads:
+            return [None] * len(payloads)
+        questions = [self._question() for _ in payloads]
+        frames = bytearray()
+        for question, payload in zip(questions, payloads, strict=True):
+            frames += QUESTION.pack(len(payload), question.number) + payload
+        last = questions[-1]
+        try:
+            if self._put(bytes(frames)):
+                await self._answered(last)
+            else:
+                await self._sent_and_answered(last)
+        finally:
+            last.woken = None
+            self._hand_on()
+        return [each.answer for each in questions]
+
+    def _question(self) -> Question:
+        """The next question, which is asked from now on."""
+        self._number += 1
+        question = Question(self._number)
+        if not self._questions:
+            self._since = monotonic()
+        self._questions.append(question)
+        return question
+
+    async def _sent_and_answered(self, question: Question) -> None:
+        """Half a frame is worse than none: its caller stays until it is sent."""
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._send)
+                await self._answered(question)
+        await anyio.lowlevel.checkpoint_if_cancelled()
 
     async def drained(self) -> None:
         """Returns when every question asked so far is over, or the evaluator is lost."""

@@ -43,6 +43,9 @@ class _Channel:
     def __init__(self, peer: socket.socket) -> None:
         self._peer = peer
         self._rest = b""  # of what was read: the questions that wait
+        self._unsent: list[bytes] = []
+        self.answers_together = 1
+        """How many answers are sent at once, when that many questions wait."""
 
     def receive(self) -> tuple[int, bytes]:
         """The next frame's number and payload; ends the process when the peer is gone."""
@@ -69,8 +72,17 @@ class _Channel:
         return data
 
     def send(self, number: int, kind: bytes, payload: bytes) -> None:
-        """Answers a question."""
-        self._peer.sendall(ANSWER.pack(len(payload), number, kind) + payload)
+        """Answers a question, at once or with the next that is there already."""
+        self._unsent.append(ANSWER.pack(len(payload), number, kind) + payload)
+        if len(self._unsent) >= self.answers_together or not self._has_question():
+            self._peer.sendall(b"".join(self._unsent))
+            self._unsent.clear()
+
+    def _has_question(self) -> bool:
+        if len(self._rest) < QUESTION.size:
+            return False
+        length, _ = QUESTION.unpack_from(self._rest)
+        return bool(len(self._rest) >= QUESTION.size + length)
 
 
 def _fault(error: EngineError) -> bytes:
@@ -104,6 +116,7 @@ def serve(peer: socket.socket) -> None:
     # The first evaluation builds what later ones use; no bundle may permit an empty input.
     kind, payload = _answer(engine, rule, b"{}", watchdog)
     channel.send(number, b"r", payload if kind == b"v" else b"")
+    channel.answers_together = config["answers_together"]
     del bundle, payload
 
     while True:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
@@ -24,6 +24,7 @@ from permissions.pdp.embedded.pdp import EmbeddedPdp
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from permissions.model import Decision, JsonObject
     from permissions.pdp.embedded.process import Evaluator
 
 pytestmark = pytest.mark.both_backends
@@ -172,6 +173,52 @@ async def test_stalled_evaluators_cost_their_own_questions_alone(
 
     assert ends.count("late") == 2
     assert len(set(ends)) == 49
+
+
+async def test_many_together_get_what_each_would_get_alone() -> None:
+    """Also those behind one that never ends, one that fails, and one the engine may not see."""
+    tools = ["permit", "echo", "loop", "echo", "conflict", "undefined", "malformed", "echo"]
+    documents = [sample_request(tool, f"call-{at}") for at, tool in enumerate(tools)]
+    documents.insert(4, {"amount": float("nan")})
+    async with EmbeddedPdp(sample_bundle(), hard_deadline=1, answers_together=8) as pdp:
+        with anyio.fail_after(4 * WAIT_SECONDS):
+            together = await pdp.evaluate_all(documents)
+            alone = [await _told(pdp, each) for each in documents]
+
+    assert [_named(each) for each in together] == alone
+    assert len({str(each) for each in alone}) > 4, "the questions have unlike ends"
+    assert await pdp.evaluate_all([]) == []
+
+
+async def _told(pdp: EmbeddedPdp, document: JsonObject) -> Any:
+    try:
+        return _named(await pdp.evaluate(document))
+    except PdpError as err:
+        return type(err)
+
+
+def _named(answer: Decision | PdpError) -> Any:
+    return type(answer) if isinstance(answer, PdpError) else answer.response
+
+
+async def test_many_together_outlive_the_evaluator_they_went_to(pdp: EmbeddedPdp) -> None:
+    os.kill(pdp._living[0].pid, signal.SIGKILL)
+
+    answers = await pdp.evaluate_all([sample_request("echo", f"call-{at}") for at in range(5)])
+
+    assert [_named(each)["context"]["rules"] for each in answers] == [
+        [f"call-{at}"] for at in range(5)
+    ]
+
+
+async def test_together_more_than_the_socket_holds(pdp: EmbeddedPdp) -> None:
+    documents = [sample_request("echo", f"call-{at}", text="x" * 100_000) for at in range(20)]
+
+    answers = await pdp.evaluate_all(documents)
+
+    assert [each.rules for each in answers if not isinstance(each, PdpError)] == [
+        (f"call-{at}",) for at in range(20)
+    ]
 
 
 async def test_endless_questions_end(hasty: EmbeddedPdp) -> None:
