@@ -27,6 +27,7 @@ from permissions.tools.context import CURRENT_SESSION
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
     from typing import Self, Unpack
 
     from anyio.from_thread import BlockingPortal
@@ -86,16 +87,37 @@ class Broker(AbstractContextManager["Broker"]):
         return self
 
     @classmethod
-    def connect(cls, address: str, tools: Iterable[object] = ()) -> Broker:
+    def connect(
+        cls,
+        address: str,
+        tools: Iterable[object] = (),
+        *,
+        token: str | None = None,
+        ca: Path | None = None,
+        certificate: Path | None = None,
+        key: Path | None = None,
+    ) -> Broker:
         """A broker that is a daemon (`wardline serve`), in the place of one in this process.
 
         Args:
-            address: of the daemon, as `unix:/run/wardline/broker.sock`.
+            address: of the daemon, as `unix:/run/wardline/broker.sock` or
+                `tcp://broker.example:8182`.
             tools: decorated functions, the same that the daemon knows.
+            token: over the network, what `wardline service token create` printed; the setting
+                `connection.token` by default.
+            ca: authorities (PEM) that may have signed the daemon's certificate; the setting
+                `connection.ca` by default, then the system's.
+            certificate, key: of this program (PEM), in the place of a token.
+
+        Raises:
+            ConfigError: a setting cannot be used.
         """
         from permissions.setup.config import BrokerConfig
 
-        return cls(tools, config=BrokerConfig(broker=address))
+        said = {"token": token, "ca": ca, "certificate": certificate, "key": key}
+        given = {name: value for name, value in said.items() if value is not None}
+        over: dict[str, Any] = {"connection": given} if given else {}
+        return cls(tools, config=BrokerConfig(broker=address, **over))
 
     def __exit__(self, *exc: object) -> None:
         """Closes everything, the record included. In a forked child it is not this one's to close."""

@@ -14,7 +14,13 @@ from permissions.cli.tools_of import functions_in
 from permissions.errors import ConfigError
 from permissions.service.server import listening
 from permissions.setup.config import BrokerConfig
-from permissions.setup.daemon import clients_of, http_interface, socket_of
+from permissions.setup.daemon import (
+    clients_of,
+    http_interface,
+    socket_of,
+    tcp_interface,
+    tokens_of,
+)
 from permissions.setup.factory import open_broker
 
 if TYPE_CHECKING:
@@ -53,11 +59,15 @@ def serve(
 async def _serve(config: BrokerConfig, functions: list[object], path: Path) -> None:
     async with (
         open_broker(config, functions, mode="daemon") as broker,
+        tokens_of(config) as tokens,
         listening(broker, path, clients_of(config)) as server,
+        tcp_interface(config, server, tokens) as network,
         http_interface(config, broker, server) as url,
     ):
         known = ", ".join(sorted(each.name for each in broker.parts.registry))
         typer.echo(f"listening on unix:{path}")
+        if network is not None:
+            typer.echo(f"network   {network}")
         if url is not None:
             typer.echo(f"http      {url}")
         typer.echo(f"tools     {known}")

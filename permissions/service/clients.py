@@ -1,14 +1,14 @@
 """Who may connect to the daemon, and what each may say of itself. Pure.
 
-A client is a user account of this machine, as the kernel names it. It may open sessions for the
-agents, on behalf of the people, and with the roles that the settings list for it; anything else
-is refused. Without settings only the daemon's own account may connect, which could read its keys
-anyway, and says what it likes.
+A client is a user account of this machine, as the kernel names it, the holder of a certificate,
+or of a token. It may open sessions for the agents, on behalf of the people, and with the roles
+that the settings list for it; anything else is refused. Without settings only the daemon's own
+account may connect, which could read its keys anyway, and says what it likes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,24 +75,73 @@ class Client:
                     )
 
 
-def client_of(uid: int, clients: Mapping[int, Client], *, own: int) -> Client:
-    """The client that a user account is.
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """Everybody who may connect, by what each proves to be.
 
-    Args:
-        uid: of the peer, from the kernel.
-        clients: those of the settings, by user id.
-        own: the daemon's own account.
-
-    Raises:
-        ServiceError: nobody knows it.
+    Attributes:
+        by_uid: by the user id of an account.
+        by_certificate: by a name in a certificate (`spiffe://…`, a DNS name), or its digest
+            (`sha256:…`, of its DER form).
+        by_name: by the name in the settings, for whom tokens are created.
     """
-    if uid in clients:
-        return clients[uid]
-    if uid == own:
-        return Client("own", ANYTHING, ANYTHING, ANYTHING)
-    raise ServiceError(
-        f"user {uid} is no client of this broker; add [service.clients.NAME] with uid = {uid}"
-    )
+
+    by_uid: Mapping[int, Client] = field(default_factory=dict)
+    by_certificate: Mapping[str, Client] = field(default_factory=dict)
+    by_name: Mapping[str, Client] = field(default_factory=dict)
+
+    def of_uid(self, uid: int, *, own: int) -> Client:
+        """The client that a user account is.
+
+        Args:
+            uid: of the peer, from the kernel.
+            own: the daemon's own account.
+
+        Raises:
+            ServiceError: nobody knows it.
+        """
+        if uid in self.by_uid:
+            return self.by_uid[uid]
+        if uid == own:
+            return Client("own", ANYTHING, ANYTHING, ANYTHING)
+        raise ServiceError(
+            f"user {uid} is no client of this broker; add [service.clients.NAME] with uid = {uid}"
+        )
+
+    def of_certificate(self, names: Iterable[str]) -> Client:
+        """The client that the holder of a certificate is, which was verified.
+
+        Args:
+            names: its names and its digest.
+
+        Raises:
+            ServiceError: nobody knows it, or it names two of them.
+        """
+        names = [*names]
+        found = {c.name: c for n in names if (c := self.by_certificate.get(n)) is not None}
+        if len(found) == 1:
+            return found.popitem()[1]
+        who = " and ".join(found) or "no client of this broker"
+        raise ServiceError(
+            f"the certificate ({', '.join(names)[:300]}) is {who}; list one of its names under"
+            " [service.clients.NAME] certificate"
+        )
+
+    def of_token(self, name: str | None) -> Client:
+        """The client that a token was created for.
+
+        Args:
+            name: what the token store knows it by; None for a token it does not know.
+
+        Raises:
+            ServiceError: nobody knows it.
+        """
+        if name is None or (client := self.by_name.get(name)) is None:
+            raise ServiceError(
+                "the token is unknown, expired or revoked, or its client is gone from the"
+                " settings; `wardline service token create` makes another"
+            )
+        return client
 
 
 def _is_one(name: str, allowed: Iterable[str]) -> bool:

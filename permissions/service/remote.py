@@ -34,8 +34,7 @@ from permissions.execution.in_process import ENFORCED
 from permissions.model import Completed, Denial, Subject
 from permissions.reasons import Code, reason
 from permissions.service import wire
-from permissions.service.address import connected
-from permissions.service.frames import VERSION, Frames, PeerGoneError
+from permissions.service.frames import VERSION, PeerGoneError
 from permissions.service.tasks import beside
 from permissions.sessions.scope import current
 from permissions.tools.registry import ToolRegistry
@@ -48,6 +47,8 @@ if TYPE_CHECKING:
     from permissions.execution.base import Outcome
     from permissions.model import CallResult, Digest, JsonObject
     from permissions.run.state import SessionOptions
+    from permissions.service.dial import Dial
+    from permissions.service.frames import Frames
     from permissions.tools.call import ToolCall
     from permissions.tools.definition import ToolDefinition
 
@@ -152,17 +153,17 @@ class Link:
 class RemoteBroker:
     """A daemon's broker, in the place of `PermissionBroker`. See `permissions.sessions.rings`."""
 
-    def __init__(self, path: Path, tools: Iterable[object]) -> None:
+    def __init__(self, dial: Dial, tools: Iterable[object]) -> None:
         """Connects to nothing yet.
 
         Args:
-            path: of the daemon's socket.
+            dial: the way to the daemon.
             tools: decorated functions, the same that the daemon knows.
 
         Raises:
             ToolDefinitionError: one cannot be defined, or two share a name.
         """
-        self.path = path
+        self._dial = dial
         self.registry = ToolRegistry(tools)
         self._process: int | None = None
 
@@ -205,7 +206,7 @@ class RemoteBroker:
                 not say what `options` say.
             BrokerError: as `permissions.sessions.open.open_session`.
         """
-        frames = Frames(await connected(self.path))
+        frames = await self._dial.frames()
         link = Link(frames)
         try:
             async with beside() as tasks:

@@ -1,4 +1,4 @@
-"""The daemon: listens on a unix socket, and serves each connection as one session.
+"""The daemon: serves each connection as one session, and listens on a unix socket.
 
 Each connection is one session of one client. It ends with the connection: a client that dies
 has its session closed and its questions withdrawn, and a call that it was to run itself is left
@@ -21,25 +21,24 @@ import anyio
 from permissions.errors import BrokerError, ServiceError
 from permissions.logs import get_logger
 from permissions.service.address import make_way, peer_of
-from permissions.service.clients import client_of
 from permissions.service.conversation import serve_session
 from permissions.service.frames import Frames
 from permissions.service.tasks import beside
 from permissions.service.wire import error_form
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from anyio.abc import SocketStream
 
     from permissions.broker.broker import PermissionBroker
-    from permissions.service.clients import Client
+    from permissions.service.clients import Client, Clients
 
 CONNECTIONS = 512
 """At the same time, of all clients together."""
 PER_CLIENT = 256
-"""Of one user account."""
+"""Of one client."""
 DRAIN_SECONDS = 30.0
 """For the calls in hand to end, when the daemon is stopped."""
 
@@ -49,10 +48,10 @@ _log = get_logger("service.server")
 class Server:
     """Takes connections for one broker until it is told to stop."""
 
-    def __init__(self, broker: PermissionBroker, clients: Mapping[int, Client]) -> None:
+    def __init__(self, broker: PermissionBroker, clients: Clients) -> None:
         self._broker = broker
-        self._clients = clients
-        self._open: Counter[int] = Counter()
+        self.clients = clients
+        self._open: Counter[str] = Counter()
         self._stopping = anyio.Event()
         self._empty = anyio.Event()
 
@@ -61,6 +60,11 @@ class Server:
         self._stopping.set()
         if self.sessions:
             await self._empty.wait()
+
+    async def drained(self) -> None:
+        """As `drain`, and returns after `DRAIN_SECONDS` at the latest."""
+        with anyio.move_on_after(DRAIN_SECONDS):
+            await self.drain()
 
     @property
     def stopping(self) -> anyio.Event:
@@ -81,46 +85,52 @@ class Server:
         return self._open.total()
 
     async def connection(self, stream: SocketStream) -> None:
-        """Serves one connection to its end; whatever goes wrong ends this one alone."""
+        """Serves one connection of the unix socket to its end."""
         frames = Frames(stream)
-        uid = peer_of(stream).uid
-        self._open[uid] += 1
         try:
-            self._require_room(uid)
-            client = client_of(uid, self._clients, own=os.geteuid())
+            client = self.clients.of_uid(peer_of(stream).uid, own=os.geteuid())
+        except BrokerError as err:
+            await refuse(frames, err)
+            return
+        await self.serve(frames, client)
+
+    async def serve(self, frames: Frames, client: Client) -> None:
+        """Serves one connection to its end; whatever goes wrong ends this one alone."""
+        self._open[client.name] += 1
+        try:
+            self._require_room(client.name)
             await serve_session(self._broker, frames, client, stopping=self._stopping)
         except BrokerError as err:
-            _log.warning("client_refused", uid=uid, cause=str(err)[:300])
-            await _say(frames, err)
+            await refuse(frames, err, client=client.name)
         except Exception as err:  # noqa: BLE001 - one client's fault is not the others'
-            _log.exception("client_failed", uid=uid, fault=type(err).__name__)
-            await _say(frames, ServiceError("the daemon met an error of its own"))
+            _log.exception("client_failed", client=client.name, fault=type(err).__name__)
+            await refuse(frames, ServiceError("the daemon met an error of its own"))
         finally:
-            self._open[uid] -= 1
+            self._open[client.name] -= 1
             await frames.close()
             if not self.sessions and self._stopping.is_set():
                 self._empty.set()
 
-    def _require_room(self, uid: int) -> None:
+    def _require_room(self, client: str) -> None:
         if self._stopping.is_set():
             raise ServiceError("the broker's daemon is stopping; ask again in a moment")
-        if self._open.total() > CONNECTIONS or self._open[uid] > PER_CLIENT:
+        if self._open.total() > CONNECTIONS or self._open[client] > PER_CLIENT:
             raise ServiceError(
-                f"the broker's daemon has {self._open.total()} sessions, {self._open[uid]} of"
-                f" user {uid}, and takes no more; close some"
+                f"the broker's daemon has {self._open.total()} sessions, {self._open[client]} of"
+                f" the client {client!r}, and takes no more; close some"
             )
 
 
 @asynccontextmanager
 async def listening(
-    broker: PermissionBroker, path: Path, clients: Mapping[int, Client]
+    broker: PermissionBroker, path: Path, clients: Clients
 ) -> AsyncIterator[Server]:
     """Listens while the context is open; then lets what is in hand end, `DRAIN_SECONDS` at most.
 
     Args:
         broker: opened in this event loop.
         path: of the socket; any account may connect, and is judged by who it is.
-        clients: who is known, by user id.
+        clients: who is known.
 
     Raises:
         ConfigError: the socket cannot be made there safely, or a broker listens there already.
@@ -133,12 +143,14 @@ async def listening(
             taking.start_soon(listener.serve, server.connection, connections)
             yield server
         path.unlink(missing_ok=True)  # noqa: ASYNC240 - one name
-        with anyio.move_on_after(DRAIN_SECONDS):
-            await server.drain()
+        await server.drained()
 
 
-async def _say(frames: Frames, err: BrokerError) -> None:
+async def refuse(frames: Frames, err: BrokerError, *, client: str | None = None) -> None:
+    """Says why to whoever is not served, and hangs up."""
+    _log.warning("client_refused", client=client, cause=str(err)[:300])
     try:
         await frames.send({"id": 0, **error_form(err)})
     except ServiceError as gone:
         _log.debug("client_gone", cause=str(gone))
+    await frames.close()

@@ -261,9 +261,18 @@ class SandboxConfig(_Section):
 
 
 class ClientConfig(_Section):
-    """One user account that may use the daemon, and what its sessions may say of themselves."""
+    """One client that may use the daemon, and what its sessions may say of themselves.
 
-    uid: int = Field(ge=0, description="Its user id on this machine.")
+    It is known by its user account, by a certificate, or by the tokens that
+    `wardline service token create` makes for it.
+    """
+
+    uid: int | None = Field(default=None, ge=0, description="Its user id on this machine.")
+    certificate: str = Field(
+        default="",
+        description="Name in its certificate (a DNS name, or a URI as `spiffe://…`), or"
+        " `sha256:` and the digest of it.",
+    )
     users: tuple[str, ...] = Field(
         default=(), description="People its sessions may act for, as names or patterns (`*`)."
     )
@@ -306,14 +315,40 @@ class ServiceConfig(_Section):
         description="Names by which browsers and clients reach the HTTP interface, beside"
         " `localhost`; others are refused.",
     )
+    tcp: str = Field(
+        default="",
+        description="IP address and port where agents of other machines and containers reach it"
+        " (`0.0.0.0:8182`), by a certificate or a token; none if empty.",
+    )
+    client_ca: Path | None = Field(
+        default=None,
+        description="Certificates (PEM) of the authorities whose clients it believes over"
+        " `tcp`; none has a certificate if empty.",
+    )
     tools: tuple[str, ...] = Field(
         default=(), description="Modules whose guarded tools it knows."
     )
     clients: dict[str, ClientConfig] = Field(
         default_factory=dict,
-        description="User accounts that may use it, by a name of yours; its own account alone"
-        " if empty.",
+        description="Who may use it, by a name of yours; its own account alone if empty.",
     )
+
+
+class ConnectionConfig(_Section):
+    """How this program is known to a daemon over the network (`broker = "tcp://…"`)."""
+
+    token: SecretStr | None = Field(
+        default=None, description="Token that `wardline service token create` printed."
+    )
+    ca: Path | None = Field(
+        default=None,
+        description="Certificates (PEM) of the authorities that may have signed the daemon's;"
+        " the system's if empty.",
+    )
+    certificate: Path | None = Field(
+        default=None, description="Certificate (PEM) of this program, in the place of a token."
+    )
+    key: Path | None = Field(default=None, description="Private key of `certificate` (PEM).")
 
 
 class BrokerConfig(BaseSettings):
@@ -350,8 +385,12 @@ class BrokerConfig(BaseSettings):
     sandbox: SandboxConfig = Field(default=SandboxConfig(), description="Sandboxes.")
     broker: str = Field(
         default="",
-        description="Address of a daemon (`unix:/run/wardline/broker.sock`) that decides, records"
-        " and runs in this process's stead; empty for a broker in this process.",
+        description="Address of a daemon (`unix:/run/wardline/broker.sock`,"
+        " `tcp://broker.example:8182`) that decides, records and runs in this process's stead;"
+        " empty for a broker in this process.",
+    )
+    connection: ConnectionConfig = Field(
+        default=ConnectionConfig(), description="How the daemon knows this program."
     )
     service: ServiceConfig = Field(default=ServiceConfig(), description="The daemon.")
 

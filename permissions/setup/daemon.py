@@ -5,9 +5,14 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from permissions.broker.ports import now_us
+from permissions.database import StateDatabase
 from permissions.errors import ConfigError
-from permissions.service.clients import Client
+from permissions.service.clients import Client, Clients
 from permissions.service.endpoint import TlsFiles, endpoint_of
+from permissions.service.network import listening_on, server_context
+from permissions.service.tokens import SCHEMA, TokenStore
+from permissions.setup.layout import StateLayout
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,23 +28,71 @@ def socket_of(config: BrokerConfig) -> Path:
     return (config.service.socket or config.state / "broker.sock").absolute()
 
 
-def clients_of(config: BrokerConfig) -> dict[int, Client]:
-    """Who may connect, by user id.
+def clients_of(config: BrokerConfig) -> Clients:
+    """Who may connect.
 
     Raises:
-        ConfigError: two names stand for one account.
+        ConfigError: two names stand for one account, or one certificate.
     """
-    found: dict[int, Client] = {}
-    for name, client in config.service.clients.items():
-        if client.uid in found:
-            raise ConfigError(
-                f"service.clients: {found[client.uid].name} and {name} are both user"
-                f" {client.uid}; an account is one client"
-            )
-        found[client.uid] = Client(
-            name, client.users, client.agents, client.roles, client.workspaces
+    by_uid: dict[int, Client] = {}
+    by_certificate: dict[str, Client] = {}
+    by_name: dict[str, Client] = {}
+    for name, said in config.service.clients.items():
+        client = Client(name, said.users, said.agents, said.roles, said.workspaces)
+        by_name[name] = client
+        if said.uid is not None:
+            other = by_uid.setdefault(said.uid, client)
+            _require_one(other, client, f"user {said.uid}; an account")
+        if said.certificate:
+            other = by_certificate.setdefault(said.certificate, client)
+            _require_one(other, client, f"{said.certificate!r}; a certificate")
+    return Clients(by_uid, by_certificate, by_name)
+
+
+def _require_one(one: Client, other: Client, what: str) -> None:
+    if one is not other:
+        raise ConfigError(
+            f"service.clients: {one.name} and {other.name} are both {what} is one client"
         )
-    return found
+
+
+@asynccontextmanager
+async def tokens_of(config: BrokerConfig) -> AsyncIterator[TokenStore]:
+    """The tokens of clients, in the state folder.
+
+    Raises:
+        StateError: the durable state cannot be opened safely.
+    """
+    layout = StateLayout(config.state)
+    async with StateDatabase(layout.database, [SCHEMA]) as database:
+        yield TokenStore(database)
+
+
+@asynccontextmanager
+async def tcp_interface(
+    config: BrokerConfig, server: Server, tokens: TokenStore
+) -> AsyncIterator[str | None]:
+    """Takes connections over TCP while the context is open, where the settings say so.
+
+    Gives the address.
+
+    Raises:
+        ConfigError: the address or a certificate cannot be used.
+    """
+    if not config.service.tcp:
+        yield None
+        return
+    endpoint, tls = endpoint_of(config.service.tcp), tls_of(config)
+    endpoint.require_private(tls)
+    if tls is None and config.service.client_ca is not None:
+        raise ConfigError("service.client_ca needs service.tls_certificate and service.tls_key")
+    context = None if tls is None else server_context(tls, config.service.client_ca)
+
+    async def token_of(text: str) -> str | None:
+        return await tokens.client_of(text, now=now_us())
+
+    async with listening_on(server, endpoint, tls=context, token_of=token_of) as address:
+        yield address
 
 
 def tls_of(config: BrokerConfig) -> TlsFiles | None:

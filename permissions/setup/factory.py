@@ -32,7 +32,7 @@ from permissions.obligations import budget
 from permissions.pdp.bundle import shipped_folder
 from permissions.run import delegation_store
 from permissions.run_keys import RunKeys
-from permissions.service.address import socket_path
+from permissions.service.dial import Credentials, dial_of
 from permissions.service.remote import RemoteBroker
 from permissions.service.tasks import beside
 from permissions.setup.layout import StateLayout, control_plane, vault_key
@@ -89,7 +89,11 @@ async def open_broker(
         StateError: the durable state cannot be opened safely.
     """
     if config.broker:
-        yield cast("PermissionBroker", RemoteBroker(socket_path(config.broker), tools))
+        given = config.connection
+        token = given.token.get_secret_value() if given.token else None
+        credentials = Credentials(token, given.ca, given.certificate, given.key)
+        dial = dial_of(config.broker, credentials)
+        yield cast("PermissionBroker", RemoteBroker(dial, tools))
         return
     file = config.source
     _log.info(

@@ -16,6 +16,7 @@ from calls import POLICY, read_file
 from measure import MOST_CALLS, Timed, WrongAnswerError, main, timed_async
 from work import WORKSPACE
 
+from permissions.service.dial import UnixDial
 from permissions.service.remote import RemoteBroker
 from permissions.sessions.open import open_session
 from permissions.tools.call import ToolCall
@@ -71,7 +72,7 @@ def alone(evidence: str) -> Timed:
     """One caller, one call after the other."""
 
     async def run(socket: Path) -> Timed:
-        broker = RemoteBroker(socket, [read_file])
+        broker = RemoteBroker(UnixDial(socket), [read_file])
         async with open_session(broker, agent="bench", roles=["analyst"]) as session:  # type: ignore[arg-type]
 
             async def call(_: int) -> bool:
@@ -97,7 +98,7 @@ def together() -> Timed:
 
 
 async def _client(socket: Path, calls: int) -> None:
-    broker = RemoteBroker(socket, [read_file])
+    broker = RemoteBroker(UnixDial(socket), [read_file])
     latencies: list[int] = []
 
     async def caller(session: RemoteRun) -> None:

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+from authority import Authority
 from people import first_pending
 from serving import TOOLS, Found, fail, measure, measure_soon, process
 
+from permissions.broker.ports import now_us
 from permissions.model import Completed, Denial
 from permissions.service.server import listening
 from permissions.sessions.open import open_session
-from permissions.setup.config import BrokerConfig
-from permissions.setup.daemon import clients_of, socket_of
+from permissions.setup.config import BrokerConfig, ClientConfig, ServiceConfig
+from permissions.setup.daemon import clients_of, socket_of, tcp_interface, tokens_of
 from permissions.setup.factory import open_broker
 from permissions.setup.layout import log_signer
 from permissions.testing import Person
@@ -45,9 +47,16 @@ def config(tmp_path: Path) -> BrokerConfig:
     return BrokerConfig.load(tmp_path / "wardline.toml")
 
 
-@pytest.fixture(params=["here", "daemon"])
+@pytest.fixture(
+    params=[
+        "here",
+        "daemon",
+        pytest.param("token", marks=pytest.mark.slow),
+        pytest.param("certificate", marks=pytest.mark.slow),
+    ]
+)
 def opened(
-    request: pytest.FixtureRequest, config: BrokerConfig
+    request: pytest.FixtureRequest, config: BrokerConfig, tmp_path: Path
 ) -> Callable[[], AbstractAsyncContextManager[tuple[Any, PermissionBroker]]]:
     """The broker a program has, and the one that decides."""
 
@@ -66,7 +75,42 @@ def opened(
         ):
             yield remote, broker
 
-    return here if request.param == "here" else daemon
+    @asynccontextmanager
+    async def network() -> AsyncIterator[tuple[Any, PermissionBroker]]:
+        authority = Authority(tmp_path)
+        own, theirs = authority.issue("localhost"), authority.issue("desk.example")
+        service = ServiceConfig(
+            tcp="127.0.0.1:0",
+            tls_certificate=own.certificate,
+            tls_key=own.key,
+            client_ca=authority.certificate,
+            clients={
+                "desk": ClientConfig(
+                    certificate="desk.example", users=("alice",), workspaces=(tmp_path,)
+                )
+            },
+        )
+        settings = config.model_copy(update={"service": service})
+        async with (
+            open_broker(settings, TOOLS) as broker,
+            tokens_of(settings) as tokens,
+            listening(broker, socket_of(settings), clients_of(settings)) as server,
+            tcp_interface(settings, server, tokens) as address,
+        ):
+            assert address is not None
+            given: dict[str, Any] = {"ca": authority.certificate}
+            if request.param == "token":
+                now = now_us()
+                _, given["token"] = await tokens.create("desk", now=now, expires=now + 10**12)
+            else:
+                given |= theirs._asdict()
+            there = BrokerConfig(
+                broker=address.replace("127.0.0.1", "localhost"), connection=given
+            )
+            async with open_broker(there, TOOLS) as remote:
+                yield remote, broker
+
+    return {"here": here, "daemon": daemon}.get(request.param, network)
 
 
 async def test_a_call_comes_out_alike(opened: Any, config: BrokerConfig) -> None:

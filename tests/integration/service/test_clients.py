@@ -16,7 +16,8 @@ from serving import TOOLS, measure
 
 from permissions.errors import ConfigError, RunOpenError, ServiceError
 from permissions.model import Completed, Denial
-from permissions.service.clients import Client, client_of
+from permissions.service.clients import Client, Clients
+from permissions.service.dial import UnixDial
 from permissions.service.frames import MAX_FRAME, VERSION
 from permissions.service.remote import RemoteBroker
 from permissions.service.server import listening
@@ -97,7 +98,7 @@ async def test_a_hostile_client_costs_the_others_nothing(
     serving: Any, config: BrokerConfig
 ) -> None:
     path = socket_of(config)
-    honest = RemoteBroker(path, TOOLS)
+    honest = RemoteBroker(UnixDial(path), TOOLS)
     async with serving() as (_, server), honest.session(user="alice") as session:
         for name, data in HOSTILE.items():
             answers = await sent(path, data)
@@ -147,9 +148,9 @@ def test_a_client_says_what_is_listed_for_it(said: Any, refused: str | None) -> 
 
 def test_an_unknown_account_is_refused() -> None:
     with pytest.raises(ServiceError, match="user 4711 is no client"):
-        client_of(4711, {1000: DESK}, own=0)
-    assert client_of(1000, {1000: DESK}, own=0) is DESK
-    assert client_of(0, {1000: DESK}, own=0).users == ("*",)
+        Clients({1000: DESK}).of_uid(4711, own=0)
+    assert Clients({1000: DESK}).of_uid(1000, own=0) is DESK
+    assert Clients({1000: DESK}).of_uid(0, own=0).users == ("*",)
 
 
 def test_a_client_works_where_it_may(tmp_path: Path) -> None:
@@ -177,14 +178,14 @@ async def test_the_other_account_of_this_machine(config: BrokerConfig) -> None:
             f"s.connect({str(path)!r})\n"
             "sys.stdout.write(s.recv(65536)[4:].decode())"
         )
-        async with open_broker(config, TOOLS) as broker, listening(broker, path, {}):
+        async with open_broker(config, TOOLS) as broker, listening(broker, path, Clients()):
             done = await anyio.run_process(["python3", "-c", program], check=False)
     assert b"user 4711 is no client" in done.stdout, done.stderr
 
 
 async def test_a_run_has_one_session(serving: Any, config: BrokerConfig) -> None:
     """An exception of the daemon's broker is the same exception at its client."""
-    remote = RemoteBroker(socket_of(config), TOOLS)
+    remote = RemoteBroker(UnixDial(socket_of(config)), TOOLS)
     async with serving(), remote.session(user="alice", run="one"):
         with pytest.raises(RunOpenError, match="has an open session"):
             async with remote.session(user="alice", run="one"):
@@ -201,14 +202,14 @@ async def test_a_client_with_other_tools_is_told(serving: Any, config: BrokerCon
 
     async with serving():
         with pytest.raises(ServiceError, match="'measure' of this process is not the daemon's"):
-            async with RemoteBroker(socket_of(config), [other]).session(user="alice"):
+            async with RemoteBroker(UnixDial(socket_of(config)), [other]).session(user="alice"):
                 raise AssertionError("it was opened")
 
 
 async def test_nobody_listens(config: BrokerConfig) -> None:
     config.state.mkdir(mode=0o711, parents=True)
     with pytest.raises(ServiceError, match="wardline serve"):
-        async with RemoteBroker(socket_of(config), TOOLS).session(user="alice"):
+        async with RemoteBroker(UnixDial(socket_of(config)), TOOLS).session(user="alice"):
             raise AssertionError("it was opened")
 
 
@@ -216,12 +217,12 @@ async def test_who_may_write_the_folder_could_listen_there(config: BrokerConfig)
     config.state.mkdir(parents=True)
     config.state.chmod(0o777)
     with pytest.raises(ConfigError, match="can be written by others"):
-        async with RemoteBroker(socket_of(config), TOOLS).session(user="alice"):
+        async with RemoteBroker(UnixDial(socket_of(config)), TOOLS).session(user="alice"):
             raise AssertionError("it was opened")
 
 
 async def test_a_daemon_that_stops_lets_calls_end(serving: Any, config: BrokerConfig) -> None:
-    remote = RemoteBroker(socket_of(config), TOOLS)
+    remote = RemoteBroker(UnixDial(socket_of(config)), TOOLS)
     async with anyio.create_task_group() as tasks:
         ready, stop = anyio.Event(), anyio.Event()
 
