@@ -11,12 +11,13 @@ import json
 from collections import OrderedDict
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import StructuredTool
 
 from permissions.errors import NoSessionError, ToolDefinitionError
+from permissions.integrations._asked import told
 from permissions.signing.canonical import digest
 from permissions.tools.call import ToolCall
 from permissions.tools.decorator import guard_of
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from langgraph.prebuilt.tool_node import ToolCallRequest, ToolRuntime
     from langgraph.types import Interrupt, StateSnapshot
 
-    from permissions.model import Denial, DenialKind, JsonObject
+    from permissions.model import Denial, JsonObject
     from permissions.sessions.rings import OpenRun
     from permissions.tools.definition import ToolDefinition
 
@@ -173,12 +174,11 @@ def question(denial: Denial) -> JsonObject:
 
 def denial_message(denial: Denial, request: ToolCallRequest) -> ToolMessage:
     """A denial as the model sees it, and as programs find it (`artifact`)."""
-    told = denial.for_agent()
     return ToolMessage(
-        content=json.dumps({**told, "advice": _advice(denial.kind)}, ensure_ascii=False),
+        content=json.dumps(told(denial), ensure_ascii=False),
         name=request.tool_call["name"],
         tool_call_id=request.tool_call["id"],
-        artifact=told,
+        artifact=denial.for_agent(),
         status="error",
     )
 
@@ -207,21 +207,3 @@ def held_calls(state: StateSnapshot) -> tuple[HeldCall, ...]:
 
 def _is_question(interrupt: Interrupt[Any]) -> bool:
     return isinstance(interrupt.value, dict) and interrupt.value.get("type") == QUESTION
-
-
-def _advice(kind: DenialKind) -> str:
-    match kind:
-        case "denied":
-            return (
-                "Do not repeat this call as it is. Do what is allowed, or say what is missing."
-            )
-        case "pending":
-            return "Wait for the person's answer, then make the same call again."
-        case "expired":
-            return "Nobody said no, and nobody said yes in time. Ask the person how to go on."
-        case "unavailable":
-            return "This is no refusal; the same call may be made again later."
-        case "in_doubt":
-            return "Do not retry this call: it may have had its effect. A person has to look."
-        case _:
-            assert_never(kind)

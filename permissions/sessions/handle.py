@@ -165,6 +165,39 @@ class CurrentSession:
         )
         return admitted
 
+    async def call(
+        self, call: ToolCall, injected: Mapping[str, Any], via: Bridge
+    ) -> CallResult:
+        """Decides a call and runs it, for adapters that run the tool themselves.
+
+        Args:
+            call: as it was asked for.
+            injected: arguments that a framework fills in, by name; no policy sees them.
+            via: how the caller waits.
+
+        Raises:
+            Exception: whatever the tool raised, once that is recorded.
+        """
+        decided = await self.admit(call, via)
+        if isinstance(decided, Denial):
+            return decided
+        return await self.run(decided, injected, via)
+
+    async def run(
+        self, admitted: Admitted | Earlier, injected: Mapping[str, Any], via: Bridge
+    ) -> CallResult:
+        """Runs an admitted call where it is to be run, and ends it.
+
+        Raises:
+            Exception: whatever the tool raised, once that is recorded.
+        """
+        if isinstance(admitted, Earlier):
+            return admitted.result
+        if admitted.executor is not None:
+            settled: CallResult = await via.ask(partial(self.broker.complete, admitted))
+            return settled
+        return await self._run_here(admitted, injected, via)
+
     async def withdraw(self, admitted: Admitted, via: Bridge) -> CallResult:
         """Ends an admitted call whose grant nobody took; nothing was run."""
         return await self._settle(admitted, UNREACHED, via)
@@ -192,13 +225,7 @@ class CurrentSession:
             admitted = decided
             if admitted.definition is not definition:  # it only shares the name
                 return unwrap(definition, await self._changed(admitted, via))
-        if isinstance(admitted, Earlier):
-            settled: CallResult = admitted.result
-        elif admitted.executor is not None:
-            settled = await via.ask(partial(self.broker.complete, admitted))
-        else:
-            settled = await self._run_here(admitted, injected, via)
-        return unwrap(definition, settled)
+        return unwrap(definition, await self.run(admitted, injected, via))
 
     async def _changed(self, admitted: Admitted | Earlier, via: Bridge) -> CallResult:
         """Ends what was decided, since something else reached the tool."""

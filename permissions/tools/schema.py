@@ -38,6 +38,8 @@ _FRAMEWORK_MARKS = frozenset(
         "InjectedStore",
         "InjectedToolArg",
         "InjectedToolCallId",
+        "RunContext",
+        "RunContextWrapper",
         "RunnableConfig",
         "ToolRuntime",
     }

@@ -44,6 +44,7 @@ _PYTHON = re.compile(r"^```py(?:thon)?\b[^\n]*\n(.*?)^```", re.DOTALL | re.MULTI
 _ROW = re.compile(r"^\| `(\w+)` \|", re.MULTILINE)
 
 HEAVY = {
+    "agents",
     "anyio",
     "cryptography",
     "docker",
@@ -52,6 +53,7 @@ HEAVY = {
     "langgraph",
     "opa_client",
     "pydantic",
+    "pydantic_ai",
     "re2",
     "regorus",
     "rich",
