@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import anyio
 import typer
 
-from permissions.cli import trace_erasure, trace_proofs, trace_questions, trace_text
+from permissions.cli import trace_erasure, trace_keys, trace_proofs, trace_questions, trace_text
 from permissions.cli.program import noun
 from permissions.cli.trace_export import export
 from permissions.cli.trace_pack import pack
@@ -62,6 +62,8 @@ Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
 app.command("list")(trace_questions.list_)
 app.command("erase")(trace_erasure.erase)
 app.command("hold")(trace_erasure.hold)
+app.command("rotate-key")(trace_keys.rotate_key)
+app.command("revoke-key")(trace_keys.revoke_key)
 
 
 @app.command()

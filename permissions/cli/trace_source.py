@@ -204,13 +204,30 @@ def remember(
     try:
         before = known.log_in(source.trace)
         now = Known(found.origin, report.key)
-        if before is not None and before != now:
+        if before is not None and _is_rotated(before, report):
+            yield (
+                f"the key of this log was rotated: {before.key.keyid[:16]} named"
+                f" {now.key.keyid[:16]}, which is pinned from now on"
+            )
+        elif before is not None and before != now:
             yield (
                 f"this folder held another log before: {before.origin} signed by"
                 f" key {before.key.keyid[:16]}"
             )
-        if before is None or pin.is_outside:
+        if before is None or (pin.is_outside and not found.pin_revoked):
             known.remember_log(source.trace, now)
         known.remember(report.checkpoint)
     except TraceError as err:
         yield str(err)
+
+
+def _is_rotated(before: Known, report: Report) -> bool:
+    """Whether the key that was pinned handed over to another since, and was not stolen."""
+    chain = report.chain
+    return (
+        chain is not None
+        and before.origin == chain.origin
+        and before.key != chain.log
+        and chain.holds(before.key)
+        and not chain.is_revoked(before.key)
+    )

@@ -164,6 +164,10 @@ def _integrity(report: Report, key_source: str) -> Iterator[str]:
             yield f"integrity     {_styled('signed', _GOOD)} by {key}, pinned in {_text(key_source)}"
         case "consistent" if not found.checkpoints:
             yield f"integrity     {_styled('consistent', _MIND)}, but nothing in it is signed"
+        case "consistent" if found.pin_revoked:
+            yield f"integrity     {_styled('consistent', _MIND)}, signed by {key}"
+            yield f"  key         {_text(key_source)}: revoked in this log, so it pins nothing"
+            yield "  to pin      --key with the verifier key that took its stead, from its owner"
         case "consistent":
             yield f"integrity     {_styled('consistent', _MIND)}, signed by {key}"
             yield f"  key         {_text(key_source)}: no pin, who swaps the log swaps it, too"
@@ -172,6 +176,12 @@ def _integrity(report: Report, key_source: str) -> Iterator[str]:
     yield f"  log         {_text(found.origin)}"
     yield f"  entries     {found.size} under {found.checkpoints} checkpoints"
     yield f"  root        {_text(found.root)}"
+    for doubt in found.doubtful:
+        yield (
+            f"  in doubt    {_styled(f'entries {doubt.first} to {doubt.end - 1}', _BAD)}: key"
+            f" {_text(doubt.keyid[:16])} was stolen by {_moment(doubt.since)}, and nobody else"
+            " vouches for them"
+        )
 
 
 def _anchoring(found: Completeness, size: int) -> Iterator[str]:

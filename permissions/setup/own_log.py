@@ -10,7 +10,14 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Literal
 
+import anyio
+
+from permissions.errors import SigningError, TraceError
+from permissions.logs import get_logger
+from permissions.service.tasks import beside
 from permissions.setup.layout import StateLayout, log_signer, vault_key
+from permissions.setup.own_keys import OwnKeys
+from permissions.trace.checkpoint_signer import KeyChange
 from permissions.trace.log import open_log
 from permissions.trace.own_checkpoint import DatabaseMemory, FolderMemory
 
@@ -25,6 +32,7 @@ if TYPE_CHECKING:
     from permissions.trace.own_checkpoint import CheckpointMemory
 
 LOG_NAME = "wardline"
+_log = get_logger("setup.own_log")
 WriterMode = Literal["library", "daemon", "command"]
 
 
@@ -45,9 +53,11 @@ async def own_log(
         TraceError: the log has another writer, or is not what its key signed.
         StateError: the database cannot be read.
     """
-    signer = log_signer(config)
+    signer, layout = log_signer(config), StateLayout(config.state)
+    keys = OwnKeys(layout)
+    quantum = config.trace.post_quantum and mode != "command"
     async with open_log(
-        StateLayout(config.state).trace,
+        layout.trace,
         name=LOG_NAME,
         origin=config.trace.origin,
         signer=signer,
@@ -55,8 +65,44 @@ async def own_log(
         memories=log_memories(config, state, signer),
         config=body,
         writer=writer_of(config, mode),
+        beside=keys.beside(post_quantum=quantum),
     ) as log:
-        yield log
+        keys.settle(log.keys)
+        if mode == "command":
+            yield log  # signs by what is in force
+            return
+        await _bring_in(config, log, keys)
+        async with beside() as tasks:
+            if config.trace.epoch_hours is not None:
+                tasks.start_soon(_change_epochs, log, keys, config.trace.epoch_hours)
+            yield log
+
+
+async def _bring_in(config: BrokerConfig, log: SignedLog, keys: OwnKeys) -> None:
+    """Has the keys in force that the settings ask for, and no others; an epoch begins here."""
+    wanted = keys.beside(post_quantum=config.trace.post_quantum).post_quantum
+    if config.trace.post_quantum != (log.keys.post_quantum is not None):
+        signer = wanted if config.trace.post_quantum else None
+        await log.change_key(KeyChange("post_quantum", signer))
+    if config.trace.epoch_hours is not None:
+        await _begin_epoch(log, keys)
+    elif log.keys.epoch is not None:
+        await log.change_key(KeyChange("epoch", None))
+
+
+async def _begin_epoch(log: SignedLog, keys: OwnKeys) -> None:
+    """The old key is destroyed once the record says which one follows, under both."""
+    await log.change_key(KeyChange("epoch", keys.next_epoch_key()))
+    keys.settle(log.keys)
+
+
+async def _change_epochs(log: SignedLog, keys: OwnKeys, hours: float) -> None:
+    while True:
+        await anyio.sleep(hours * 3600)
+        try:
+            await _begin_epoch(log, keys)
+        except (SigningError, TraceError) as err:
+            _log.error("epoch_not_changed", reason=str(err))
 
 
 def log_memories(

@@ -17,27 +17,34 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
+import functools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from permissions.errors import SigningError, TraceIntegrityError
 from permissions.signing.keys import PublicKey
+from permissions.trace.note_keys import (
+    ED25519,
+    HINT_BYTES,
+    NoteKey,
+    note_text,
+)
 
 if TYPE_CHECKING:
-    from permissions.signing.keys import Signer
+    from collections.abc import Iterable
 
-MAX_NOTE = 16 * 1024
-_ED25519 = b"\x01"
+MAX_NOTE = 32 * 1024
 _ORIGIN = re.compile(r"[!-*,-~]{1,200}")  # printable ASCII without space and plus
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
 _NOTE = re.compile(r"([^\n]+)\n([^\n]+)\n([^\n]+)\n\n((?:— [^ \n]+ [^ \n]+\n)+)")
-_VKEY = re.compile(r"([!-*,-~]{1,200})\+([0-9a-f]{8})\+([A-Za-z0-9+/]{40,}={0,2})")
 _ONE_SIGNATURE = re.compile(r"[A-Za-z0-9+/]{90}[AEIMQUYcgkosw048]=\n")
 """Four bytes of a hint and 64 of a signature, in canonical base64."""
+_MORE_SIGNATURES = (
+    r"(?:— %s (?:[A-Za-z0-9+/]{90}|[A-Za-z0-9+/]{3242})[AEIMQUYcgkosw048]=\n){1,6}"
+)
+"""Lines of the log's own keys, of Ed25519 (72 bytes at most) or of ML-DSA-44 (2,432)."""
 _HASH_BYTES = 32
-_HINT_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,7 @@ class Checkpoint:
 
     def text(self) -> str:
         """The signed text of the note."""
-        return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
+        return note_text(self.origin, self.size, self.root)
 
 
 def is_origin(text: str) -> bool:
@@ -60,48 +67,26 @@ def is_origin(text: str) -> bool:
 
 def key_hint(origin: str, key: PublicKey) -> bytes:
     """The four bytes by which a signature line names its key."""
-    return hashlib.sha256(origin.encode() + b"\n" + _ED25519 + key.raw).digest()[:_HINT_BYTES]
+    return NoteKey(origin, ED25519, key).hint
 
 
 def vkey(origin: str, key: PublicKey) -> str:
     """Name and key as a C2SP verifier key: `<name>+<hash>+<base64 of type and key>`."""
-    raw = base64.b64encode(_ED25519 + key.raw).decode()
-    return f"{origin}+{key_hint(origin, key).hex()}+{raw}"
+    return str(NoteKey(origin, ED25519, key))
 
 
 def parse_vkey(text: str) -> tuple[str, PublicKey] | None:
-    """The name and the key of a verifier key; None when the text is none.
+    """The name and the key of a log's verifier key; None when the text is none.
 
     Raises:
         SigningError: it is one, and of another kind or altered.
     """
-    match = _VKEY.fullmatch(text.strip())
-    if match is None:
+    found = NoteKey.parse(text)
+    if found is None:
         return None
-    origin, hint, raw = match[1], match[2], base64.b64decode(match[3])
-    if not raw.startswith(_ED25519) or len(raw) != 1 + _HASH_BYTES:
-        raise SigningError("the verifier key is not Ed25519")
-    key = PublicKey(raw[1:])
-    if key_hint(origin, key).hex() != hint:
-        raise SigningError("the verifier key does not fit its own hash; it was altered")
-    return origin, key
-
-
-class CheckpointSigner:
-    """Signs the checkpoints of one log."""
-
-    __slots__ = ("_hint", "_signer", "origin")
-
-    def __init__(self, origin: str, signer: Signer) -> None:
-        self.origin = origin
-        self._signer = signer
-        self._hint = key_hint(origin, signer.public)
-
-    def sign(self, size: int, root: bytes) -> str:
-        """The signed note over this state."""
-        text = Checkpoint(self.origin, size, root).text()
-        signature = base64.b64encode(self._hint + self._signer.sign(text.encode())).decode()
-        return f"{text}\n— {self.origin} {signature}\n"
+    if found.kind != ED25519 or not isinstance(found.key, PublicKey):
+        raise SigningError("the verifier key is not the Ed25519 key of a log")
+    return found.name, found.key
 
 
 def parse_checkpoint(note: str) -> Checkpoint:
@@ -114,7 +99,7 @@ def parse_checkpoint(note: str) -> Checkpoint:
 
 
 def is_note_of(note: str, checkpoint: Checkpoint) -> bool:
-    """Whether a note says just this, with one signature line of the right form, as logs have it.
+    """Whether a note says just this, with signature lines of the right form, as logs have them.
 
     Of such a note `parse_checkpoint` gives this checkpoint, at several times the cost; of any
     other, that has to be asked. The signature is not checked.
@@ -122,9 +107,72 @@ def is_note_of(note: str, checkpoint: Checkpoint) -> bool:
     head = f"{checkpoint.text()}\n— {checkpoint.origin} "
     return (
         note.startswith(head)
-        and _ONE_SIGNATURE.fullmatch(note, len(head)) is not None
         and is_origin(checkpoint.origin)
+        and (
+            _ONE_SIGNATURE.fullmatch(note, len(head)) is not None
+            or _signatures_of(checkpoint.origin).fullmatch(
+                note, len(head) - len(checkpoint.origin) - 3
+            )
+            is not None
+        )
     )
+
+
+@functools.lru_cache(maxsize=4)
+def _signatures_of(origin: str) -> re.Pattern[str]:
+    return re.compile(_MORE_SIGNATURES % re.escape(origin))
+
+
+def signed_by(note: str, keys: Iterable[NoteKey]) -> Checkpoint:
+    """Reads a note that each of these keys must have signed.
+
+    Raises:
+        TraceIntegrityError: it is not a checkpoint, or one of them has not.
+    """
+    checkpoint, signatures = _parse(note)
+    for key in keys:
+        if _checked(checkpoint, signatures, key) is None:
+            raise TraceIntegrityError(f"a checkpoint is not signed by key {_named(key)}")
+    return checkpoint
+
+
+def cosigned_at(note: str, key: NoteKey) -> int | None:
+    """When this key cosigned a note, in seconds since 1970 UTC; None when it has not.
+
+    Raises:
+        TraceIntegrityError: it is not a checkpoint, or a line of that key does not verify.
+    """
+    return _checked(*_parse(note), key)
+
+
+def with_lines(note: str, lines: Iterable[str]) -> str:
+    """A note with further signature lines, each ended by a newline."""
+    return note + "".join(lines)
+
+
+def _checked(
+    checkpoint: Checkpoint, signatures: list[tuple[str, bytes]], key: NoteKey
+) -> int | None:
+    hint, found = key.hint, None
+    for name, raw in signatures:
+        if name != key.name or raw[:HINT_BYTES] != hint:
+            continue
+        try:
+            found = key.check(
+                raw[HINT_BYTES:],
+                origin=checkpoint.origin,
+                size=checkpoint.size,
+                root=checkpoint.root,
+            )
+        except SigningError as err:
+            raise TraceIntegrityError("the signature of a checkpoint does not verify") from err
+    return found
+
+
+def _named(key: NoteKey) -> str:
+    if isinstance(key.key, PublicKey):
+        return key.key.keyid[:16]
+    return f"{key.name}+{key.hint.hex()}"
 
 
 def open_checkpoint(note: str, key: PublicKey) -> Checkpoint:
@@ -146,13 +194,13 @@ def signature_of(note: str, key: PublicKey) -> tuple[Checkpoint, bytes]:
     hint = key_hint(checkpoint.origin, key)
     found: bytes | None = None
     for name, raw in signatures:
-        if name != checkpoint.origin or raw[:_HINT_BYTES] != hint:
+        if name != checkpoint.origin or raw[:HINT_BYTES] != hint:
             continue
         try:
-            key.verify(raw[_HINT_BYTES:], checkpoint.text().encode())
+            key.verify(raw[HINT_BYTES:], checkpoint.text().encode())
         except SigningError as err:
             raise TraceIntegrityError("the signature of a checkpoint does not verify") from err
-        found = raw[_HINT_BYTES:]
+        found = raw[HINT_BYTES:]
     if found is None:
         raise TraceIntegrityError(f"a checkpoint is not signed by key {key.keyid[:16]}")
     return checkpoint, found

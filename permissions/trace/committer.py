@@ -25,8 +25,9 @@ from permissions.trace.store import StoreFullError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from permissions.trace.checkpoint import CheckpointSigner
+    from permissions.trace.checkpoint_signer import CheckpointSigner, KeyChange
     from permissions.trace.encoder import EntryEncoder
+    from permissions.trace.key_chain import KeyChain
     from permissions.trace.merkle import Frontier
     from permissions.trace.snapshot import OpenCalls
     from permissions.trace.store import Store
@@ -52,6 +53,8 @@ class _Batch:
     lines: list[bytes] = field(default_factory=list)
     leaves: list[bytes] = field(default_factory=list)
     entries: list[TraceEntry] = field(default_factory=list)
+    changes: list[KeyChange] = field(default_factory=list)
+    """Keys that come into force, or go, with this batch."""
     size: int = 0
     waiting: int = 0
     """Callers who wait for this batch."""
@@ -71,6 +74,7 @@ class Committer:
         encoder: EntryEncoder,
         vault: Vault,
         signer: CheckpointSigner,
+        chain: KeyChain,
         keep: Callable[[str, Frontier, OpenCalls], None],
         open_calls: OpenCalls,
         on_progress: Callable[[], None],
@@ -80,7 +84,9 @@ class Committer:
         self._frontier = frontier
         self._encoder = encoder
         self._vault = vault
-        self._signer = signer
+        self.signer = signer
+        self.chain = chain
+        """The keys in force, over what is durable."""
         self._keep = keep
         self._open_calls = open_calls
         self._kept = frontier.size
@@ -117,10 +123,17 @@ class Committer:
         """How many entries the kernel has, or all once it will get no more."""
         return float("inf") if self.failure is not None else self.written
 
-    def submit(self, entries: Sequence[TraceEntry], *, barrier: Barrier) -> Receipt:
+    def submit(
+        self,
+        entries: Sequence[TraceEntry],
+        *,
+        barrier: Barrier,
+        change: KeyChange | None = None,
+    ) -> Receipt:
         """Queues entries to be committed together: within `LINGER_SECONDS`, or at once.
 
         At once where the caller waits for them; it does so itself, for `durable` or `written`.
+        `change` is what a `key` entry among them says.
 
         Raises:
             TraceWriteError: an entry lies outside the format, or the log is closed or failed.
@@ -131,6 +144,7 @@ class Committer:
             )
         with self._work:
             self._refuse_if_ended()
+            self._require_followable(entries, change)
             first = self._next
             try:
                 encoded = [
@@ -148,6 +162,8 @@ class Committer:
                 pending.lines.append(one.lines)
                 pending.size += len(one.lines)
             pending.entries += entries
+            if change is not None:
+                pending.changes.append(change)
             self._next += len(encoded)
             if barrier != "buffered":
                 pending.early |= barrier == "written"
@@ -179,6 +195,21 @@ class Committer:
         elif self.failure is None:
             self.failure = "the log is closed"
         self._on_progress()
+
+    def _require_followable(
+        self, entries: Sequence[TraceEntry], change: KeyChange | None
+    ) -> None:
+        """What the entries say of keys has to be what will sign, or no verifier gets past it."""
+        said = [entry.body for entry in entries if entry.type == "key"]
+        try:
+            for body in said:
+                self.chain.copy().take(body)
+        except TraceError as err:
+            raise TraceWriteError(f"an entry cannot be recorded: {err}") from err
+        acts = [body["act"] for body in said if body["act"] != "revoke"]
+        coming = [each.act for each in self._pending.changes]
+        if acts != ([] if change is None else [change.act]) or set(acts) & set(coming):
+            raise TraceWriteError("a key entry of a key that does not come into force with it")
 
     def _refuse_if_ended(self) -> None:
         if self.failure is not None:
@@ -218,7 +249,7 @@ class Committer:
     def _commit(self, batch: _Batch, keys: bytes) -> None:
         try:
             tree = self._extended(batch.leaves)
-            note = self._signer.sign(tree.size, tree.root())
+            note = self.signer.sign(tree.size, tree.root(), joining=batch.changes)
             if keys:
                 self._store.write_keys(keys)
             batch.lines.append(checkpoint_line(note))
@@ -235,15 +266,23 @@ class Committer:
         except Exception as err:  # noqa: BLE001 - a silent thread would leave callers waiting
             self._fail(f"{type(err).__name__} while committing")
         else:
-            first = self._frontier.size
-            for offset, entry in enumerate(batch.entries):
-                self._open_calls.take(entry, first + offset)
-            self._frontier = tree
-            self.checkpoint = note
-            self.durable = self.written = tree.size
+            self._settle(batch, tree, note)
         self._on_progress()
         if self.failure is None and self.durable - self._kept >= ENTRIES_BETWEEN:
             self._keep_snapshot()
+
+    def _settle(self, batch: _Batch, tree: Frontier, note: str) -> None:
+        first = self._frontier.size
+        for offset, entry in enumerate(batch.entries):
+            self._open_calls.take(entry, first + offset)
+            if entry.type == "key":
+                self.chain.take(entry.body)
+        self.chain.settle(tree.size)
+        for change in batch.changes:
+            self.signer.change(change)
+        self._frontier = tree
+        self.checkpoint = note
+        self.durable = self.written = tree.size
 
     def _keep_snapshot(self) -> None:
         if self.checkpoint is not None and self._kept != self.durable:
@@ -267,7 +306,7 @@ class Committer:
         try:
             encoded = self._encoder.encode(_last_entry(reason[:200]), self._frontier.size)
             tree = self._extended([encoded.leaf])
-            note = self._signer.sign(tree.size, tree.root())
+            note = self.signer.sign(tree.size, tree.root())
             self._store.write_from_reserve(encoded.lines + checkpoint_line(note))
             self.checkpoint = note
         except (TraceError, SigningError) as err:

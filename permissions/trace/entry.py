@@ -25,6 +25,7 @@ EntryType = Literal[
     "log.recover",
     "log.close",
     "config",
+    "key",
     "erase",
     "hold",
     "run.start",

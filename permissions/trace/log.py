@@ -24,10 +24,13 @@ from anyio.lowlevel import current_token
 
 from permissions.errors import ConfigError, StateError, TraceError, TraceWriteError
 from permissions.logs import get_logger
-from permissions.trace.checkpoint import CheckpointSigner, is_origin
+from permissions.signing.keys import PublicKey
+from permissions.trace.checkpoint import is_origin
+from permissions.trace.checkpoint_signer import Beside
 from permissions.trace.committer import Committer
 from permissions.trace.encoder import EntryEncoder
 from permissions.trace.entry import TraceEntry
+from permissions.trace.key_chain import KeyChain, Reign
 from permissions.trace.recovery import recover
 from permissions.trace.snapshot import OpenCalls, save_snapshot
 from permissions.trace.store import Store
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 
     from permissions.model import JsonObject
     from permissions.signing.keys import Signer
+    from permissions.trace.checkpoint_signer import KeyChange
     from permissions.trace.entry import Receipt
     from permissions.trace.merkle import Frontier
     from permissions.trace.own_checkpoint import CheckpointMemory
@@ -49,6 +53,7 @@ DISK_SECONDS = 30.0
 KEEP_SECONDS = 1.0
 """How often it is remembered outside of the log how far it goes, while it grows."""
 _FIRST_ENTRIES = 1000
+NO_KEYS = Beside()
 _ID_BYTES = 8
 
 _log = get_logger("trace.log")
@@ -106,6 +111,35 @@ class SignedLog:
             if time.monotonic() - self._kept_at > KEEP_SECONDS:
                 await self.keep_checkpoint()
         return receipt
+
+    async def change_key(
+        self, change: KeyChange, *, reason: str = "", also: Sequence[TraceEntry] = ()
+    ) -> None:
+        """Puts another key in force, or takes one out; returns when that is durable.
+
+        The entry that says so stands under a checkpoint that the old and the new key sign.
+
+        Args:
+            change: which key.
+            reason: for people, sealed.
+            also: further entries under the same checkpoint.
+
+        Raises:
+            TraceWriteError: it cannot be recorded, or is not yet: then the old one may be needed.
+        """
+        public = None if change.signer is None else change.signer.public
+        body: JsonObject = {"act": change.act, "key": None if public is None else str(public)}
+        if isinstance(public, PublicKey):
+            body["keyid"] = public.keyid
+        contents = {"reason": reason.encode()} if reason else {}
+        entry = TraceEntry("key", run="", body=body, contents=contents)
+        receipt = self._committer.submit([entry, *also], barrier="durable", change=change)
+        await self._settled(receipt.first + receipt.count)
+
+    @property
+    def keys(self) -> KeyChain:
+        """The keys in force."""
+        return self._committer.chain
 
     async def keep_checkpoint(self) -> None:
         """Has the last durable checkpoint remembered outside of the log.
@@ -167,6 +201,7 @@ async def open_log(
     memories: Sequence[CheckpointMemory] = (),
     follows: JsonObject | None = None,
     writer: JsonObject | None = None,
+    beside: Beside = NO_KEYS,
     clock: Callable[[], int] = system_clock,
     random: Callable[[int], bytes] = os.urandom,
     disk_seconds: float = DISK_SECONDS,
@@ -190,6 +225,7 @@ async def open_log(
             far, or is another, is not continued. Entries are then appended on this event loop.
         follows: what a new log says of the one in whose stead it was begun.
         writer: what `log.open` says of who writes, and where the keys are kept.
+        beside: further private keys that the log may go on under.
         clock: microseconds since 1970-01-01 UTC.
         random: gives that many unpredictable bytes.
         disk_seconds: how long a durable append waits for the disk, and closing for the thread.
@@ -208,12 +244,14 @@ async def open_log(
     known = {source: note for source, note in remembered.items() if note is not None}
 
     opened: list[Store] = []
+    committers: list[Committer] = []
 
     def begin() -> tuple[SignedLog, Store, list[TraceEntry]]:
         store = Store(directory, holder=f"pid {os.getpid()} boot {_boot_id()}")
         opened.append(store)
         try:
-            resumed = recover(directory, key=signer.public, known=known)
+            keys = (signer.public, *(each.public for each in beside.log))
+            resumed = recover(directory, keys=keys, known=known)
             store.resume(resumed.segment, resumed.offset)
             named = resumed.origin or _new_origin(name, origin, follows, random)
             _require_named(named, origin, directory)
@@ -226,27 +264,31 @@ async def open_log(
                     frontier=resumed.frontier,
                     encoder=EntryEncoder(origin=named, vault=vault, clock=clock),
                     vault=vault,
-                    signer=CheckpointSigner(named, signer),
+                    signer=beside.signer(named, signer, resumed.chain),
+                    chain=resumed.chain or KeyChain(named, [Reign(signer.public, 0)]),
                     keep=keep,
                     open_calls=OpenCalls(resumed.open_calls),
                     on_progress=notify,
                 ),
             )
+            committers.append(log._committer)  # noqa: SLF001 - its maker's
         except BaseException:
             store.close()
             raise
-        return log, store, [_opening(signer, follows, writer), *resumed.entries]
+        return log, store, [_opening(log.keys.log, follows, writer), *resumed.entries]
 
     def keep(note: str, frontier: Frontier, calls: OpenCalls) -> None:
         segment, end = opened[0].position
+        committer = committers[0]
         save_snapshot(
             segment.parent,  # absolute, also when a tool has changed the working directory
-            signer,
+            committer.signer.log,
             note=note,
             frontier=frontier,
             segment=segment,
             end=end,
             calls=calls,
+            chain=committer.chain,
         )
 
     log, store, first = await anyio.to_thread.run_sync(begin)
@@ -283,10 +325,10 @@ def _require_named(named: str, origin: str | None, directory: Path) -> None:
 
 
 def _opening(
-    signer: Signer, follows: JsonObject | None, writer: JsonObject | None
+    key: PublicKey, follows: JsonObject | None, writer: JsonObject | None
 ) -> TraceEntry:
     """The entry every writer begins with. The key in it is a claim, to be pinned elsewhere."""
-    body: JsonObject = {"boot": _boot_id(), "key": str(signer.public), "keyid": signer.keyid}
+    body: JsonObject = {"boot": _boot_id(), "key": str(key), "keyid": key.keyid}
     body |= writer or {}
     if follows is not None:
         body["follows"] = follows

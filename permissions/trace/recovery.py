@@ -26,11 +26,12 @@ from permissions.trace.vault import KEYS_FILE
 from permissions.trace.verify import verify_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from permissions.model import JsonObject
     from permissions.signing.keys import PublicKey
+    from permissions.trace.key_chain import KeyChain
     from permissions.trace.report import OpenCall, Report
     from permissions.trace.snapshot import Snapshot
 
@@ -50,6 +51,8 @@ class Resumption:
     offset: int
     entries: tuple[TraceEntry, ...]
     open_calls: tuple[OpenCall, ...] = ()
+    chain: KeyChain | None = None
+    """The keys in force; None for a log that begins."""
 
 
 RENEW = (
@@ -59,14 +62,15 @@ RENEW = (
 
 
 def recover(
-    directory: Path, *, key: PublicKey, known: Mapping[str, str] | None = None
+    directory: Path, *, keys: Sequence[PublicKey], known: Mapping[str, str] | None = None
 ) -> Resumption:
     """Prepares a log for its next writer, who must hold the lock.
 
-    `known` are signed checkpoints of this log that were kept outside, by where.
+    `keys` are those the writer has: the first was the log's at some time, and one of them has to
+    be so now. `known` are signed checkpoints of this log that were kept outside, by where.
 
     Raises:
-        TraceIntegrityError: the log is not what `key` signed, or not all of it.
+        TraceIntegrityError: the log is not what these keys signed, or not all of it.
         TraceWriteError: the torn tail cannot be set aside.
     """
     known = known or {}
@@ -80,15 +84,20 @@ def recover(
         return Resumption(None, Frontier(), segment_path(directory, 0), 0, ())
     report = verify_trace(
         directory,
-        key=key,
+        key=keys[0],
         known=known,
         signatures="last",
-        after=_snapshot(directory, key, known),
+        after=_snapshot(directory, keys, known),
     )
     if not report.is_intact:
         raise TraceIntegrityError(
             f"the log {directory} is not continued: at entry {report.integrity.failed_at},"
             f" {report.integrity.reason}; {RENEW}"
+        )
+    if report.end is not None and report.key is not None and report.key not in keys:
+        raise TraceIntegrityError(
+            f"the log {directory} goes on under another key ({report.key.keyid[:16]}) than the"
+            f" one given ({keys[0].keyid[:16]}): name that one in trace.key"
         )
     if report.end is not None and not (directory / KEYS_FILE).exists():
         raise TraceIntegrityError(
@@ -107,12 +116,15 @@ def recover(
         offset=report.end.offset,
         entries=_story(report, torn),
         open_calls=tuple(report.completeness.open_calls),
+        chain=report.chain,
     )
 
 
-def _snapshot(directory: Path, key: PublicKey, known: Mapping[str, str]) -> Snapshot | None:
+def _snapshot(
+    directory: Path, keys: Sequence[PublicKey], known: Mapping[str, str]
+) -> Snapshot | None:
     """What need not be read again; nothing, when a known checkpoint lies before it."""
-    snapshot = load_snapshot(directory, key)
+    snapshot = load_snapshot(directory, keys)
     if snapshot is None:
         return None
     sizes = [parse_checkpoint(note).size for note in known.values()]

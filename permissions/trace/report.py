@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from permissions.model import JsonObject
     from permissions.signing.keys import PublicKey
+    from permissions.trace.doubt import Doubt
+    from permissions.trace.key_chain import KeyChain
 
 
 Requirement = Literal["signed", "anchored", "whole"]
@@ -43,6 +45,10 @@ class Integrity:
     failed_at: int | None
     """Index of the first entry that is not vouched for, when failed."""
     reason: str | None
+    pin_revoked: bool = False
+    """The key that was to pin the log is one that the log says was stolen, so it pins nothing."""
+    doubtful: tuple[Doubt, ...] = ()
+    """What nobody but a stolen key vouches for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +154,13 @@ class Report:
     completeness: Completeness
     checkpoint: str | None
     end: End | None
-    key: PublicKey | None
-    """The key everything was checked against."""
+    chain: KeyChain | None
+    """The keys everything was checked against."""
+
+    @property
+    def key(self) -> PublicKey | None:
+        """The log's key in force."""
+        return None if self.chain is None else self.chain.log
 
     @property
     def anchoring(self) -> Literal["anchored", "unanchored"]:
@@ -177,6 +188,8 @@ class Report:
             return "failed"
         if index >= found.size:
             return "unverified"
+        if any(each.first <= index < each.end for each in found.doubtful):
+            return "consistent"
         return "consistent" if found.verdict == "failed" else found.verdict
 
     def document(self) -> JsonObject:

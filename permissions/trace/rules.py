@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
     from permissions.model import JsonObject
 
-LOG_TYPES = frozenset({"log.open", "log.recover", "log.close", "config", "erase", "hold"})
+LOG_TYPES = frozenset(
+    {"log.open", "log.recover", "log.close", "config", "key", "erase", "hold"}
+)
 RUN_TYPES = frozenset({"run.start", "run.end", "plan", "delegation"})
 CALL_TYPES = frozenset(
     {"intent", "decision", "request", "approval", "denied", "start", "effect", "outcome", "gap"}

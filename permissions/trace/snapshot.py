@@ -18,14 +18,16 @@ from permissions import files
 from permissions.errors import SigningError, TraceError
 from permissions.logs import get_logger
 from permissions.trace import codec
-from permissions.trace.checkpoint import open_checkpoint
+from permissions.trace.checkpoint import signed_by
 from permissions.trace.encoder import checkpoint_line
 from permissions.trace.entry import TERMINAL
+from permissions.trace.key_chain import KeyChain
 from permissions.trace.merkle import Frontier
 from permissions.trace.report import OpenCall
 from permissions.trace.store import segments
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from permissions.model import JsonObject
@@ -56,6 +58,7 @@ class Snapshot:
     """Roots of the whole subtrees, from left to right."""
     closed: bool
     open_calls: tuple[OpenCall, ...]
+    chain: KeyChain
 
 
 class OpenCalls:
@@ -93,6 +96,7 @@ def save_snapshot(
     segment: Path,
     end: int,
     calls: OpenCalls,
+    chain: KeyChain,
 ) -> None:
     """Keeps a snapshot in the place of the last one; a disk that refuses it loses nothing.
 
@@ -104,12 +108,14 @@ def save_snapshot(
         segment: where its line lies.
         end: where that line ends.
         calls: that have no end.
+        chain: the keys in force.
     """
     document: JsonObject = {
         "calls": [asdict(each) for each in calls.listed()],
         "checkpoint": note,
         "closed": calls.closed,
         "end": end,
+        "keys": chain.document(),
         "peaks": [base64.b64encode(each).decode() for each in frontier.peaks],
         "segments": {
             path.name: path.stat().st_size
@@ -129,10 +135,13 @@ def save_snapshot(
         _log.warning("snapshot_not_kept", reason=str(err))
 
 
-def load_snapshot(directory: Path, key: PublicKey) -> Snapshot | None:
-    """The snapshot of the log as it lies there, or None when there is none to rely on."""
+def load_snapshot(directory: Path, keys: Sequence[PublicKey]) -> Snapshot | None:
+    """The snapshot of the log as it lies there, or None when there is none to rely on.
+
+    One of `keys` has to have signed it, and to be the log's in it.
+    """
     try:
-        return _load(directory, key)
+        return _load(directory, keys)
     except FileNotFoundError:
         return None
     except (
@@ -148,17 +157,20 @@ def load_snapshot(directory: Path, key: PublicKey) -> Snapshot | None:
         return None
 
 
-def _load(directory: Path, key: PublicKey) -> Snapshot:
+def _load(directory: Path, keys: Sequence[PublicKey]) -> Snapshot:
     whole = codec.decode((directory / SNAPSHOT_FILE).read_bytes()[:-1], limit=2 * _MAX_BYTES)
     said = whole["snapshot"].encode()
-    key.verify(base64.b64decode(whole["signature"]), _SIGNED_AS + said)
     document = codec.decode(said, limit=_MAX_BYTES)
+    chain = KeyChain.of(document["keys"])
+    if chain.log not in keys:
+        raise TraceError("another key signed it")
+    chain.log.verify(base64.b64decode(whole["signature"]), _SIGNED_AS + said)
     note, segment, end = (
         document["checkpoint"],
         directory / document["segment"],
         document["end"],
     )
-    checkpoint = open_checkpoint(note, key)
+    checkpoint = signed_by(note, chain.in_force())
     peaks = tuple(base64.b64decode(each) for each in document["peaks"])
     if Frontier.of(checkpoint.size, peaks).root() != checkpoint.root:
         raise TraceError("its frontier is not that of its checkpoint")
@@ -179,4 +191,5 @@ def _load(directory: Path, key: PublicKey) -> Snapshot:
         peaks=peaks,
         closed=document["closed"],
         open_calls=tuple(OpenCall(**each) for each in document["calls"]),
+        chain=chain,
     )

@@ -39,9 +39,11 @@ from permissions.trace import codec
 from permissions.trace.checkpoint import (
     Checkpoint,
     is_note_of,
-    open_checkpoint,
     parse_checkpoint,
+    signature_of,
+    signed_by,
 )
+from permissions.trace.doubt import doubts
 from permissions.trace.encoder import (
     CHECKPOINT_PREFIX,
     CONTENT_PREFIX,
@@ -51,6 +53,7 @@ from permissions.trace.encoder import (
 )
 from permissions.trace.entry import TERMINAL
 from permissions.trace.erasures import Erasures
+from permissions.trace.key_chain import KeyChain, Reign
 from permissions.trace.report import (
     Anchor,
     Completeness,
@@ -76,6 +79,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from permissions.model import JsonObject
+    from permissions.trace.note_keys import NoteKey
     from permissions.trace.rules import CallState
     from permissions.trace.snapshot import Snapshot
     from permissions.trace.vault import VaultReader
@@ -102,8 +106,8 @@ def verify_trace(
 
     Args:
         directory: where the log lies.
-        key: the key that must have signed it. Without one, the key the log names is used and
-            the verdict is never better than `consistent`.
+        key: the key that must have signed it, now or before it was rotated. Without one, the key
+            the log names is used and the verdict is never better than `consistent`.
         is_pinned: whether the key comes from outside of what is verified; one that lies beside
             the log must fit, and proves as little as one the log names.
         origin: name the log must have, when the pin says that, too; another log of the same key
@@ -154,7 +158,8 @@ class _Auditor:
         self._directory = directory
         self._pinned = is_pinned
         self._named = origin
-        self._key = key
+        self._given = key
+        self._chain: KeyChain | None = None
         self._notes = known
         self._known: dict[str, Checkpoint] = {}
         self._vault = vault
@@ -181,6 +186,8 @@ class _Auditor:
         self._findings: list[Finding] = []
         self._findings_count = 0
         self._last: str | None = None
+        self._last_keys: list[NoteKey] = []
+        """Those that have to have signed it."""
         self._verified: Checkpoint | None = None
         self._checkpoints = 0
         self._ended: tuple[Path, int, list[tuple[int, bytes]]] | None = None
@@ -196,6 +203,7 @@ class _Auditor:
         """Takes up where a snapshot was made."""
         checkpoint = snapshot.checkpoint
         self._origin, self._count = checkpoint.origin, checkpoint.size
+        self._chain = snapshot.chain.copy()
         widths = [
             1 << bit
             for bit in range(checkpoint.size.bit_length())
@@ -206,8 +214,7 @@ class _Auditor:
         self._ended = snapshot.segment, snapshot.end, self._subtrees.copy()
         calls = ((c.run, c.call, c.tool, c.since, c.last) for c in snapshot.open_calls)
         self._story.go_on(calls, closed=snapshot.closed)
-        if self._key is not None:
-            self._open_known(self._key)
+        self._open_known()
         self._compare_known()
 
     def feed(self, line: Line) -> None:
@@ -242,13 +249,14 @@ class _Auditor:
         if self._late is not None and not self._is_torn(self._late):
             self.failure = self.failure or self._broken
         self._check_last_signature()
+        self._check_given()
         anchor = self._check_known() if self.failure is None else None
         verified, failed = self._verified, self.failure
         verdict: Literal["failed", "consistent", "signed"] = (
             "failed"
             if failed
             else "signed"
-            if self._pinned and self._checkpoints  # a log of nothing has no signature
+            if self._is_pinned() and self._checkpoints  # a log of nothing has no signature
             else "consistent"
         )
         of_keys = tuple(self._erased.findings(self._vault))[:_LISTED_FINDINGS]
@@ -259,9 +267,15 @@ class _Auditor:
                 size=verified.size if verified else 0,
                 root=base64.b64encode(verified.root).decode() if verified else None,
                 checkpoints=self._checkpoints,
-                keyid=self._key.keyid if self._key else None,
+                keyid=self._chain.log.keyid if self._chain else None,
                 failed_at=failed[0] if failed else None,
                 reason=failed[1] if failed else None,
+                pin_revoked=self._pinned and not self._is_pinned(),
+                doubtful=doubts(
+                    self._directory,
+                    None if failed else self._chain,
+                    verified.size if verified else 0,
+                ),
             ),
             completeness=Completeness(
                 closed=self._story.closed and self._unsigned == 0,
@@ -281,7 +295,7 @@ class _Auditor:
             ),
             checkpoint=self._last,
             end=self._end(),
-            key=self._key,
+            chain=self._chain,
         )
 
     def _end(self) -> End | None:
@@ -301,6 +315,8 @@ class _Auditor:
             raise TraceIntegrityError(f"no checkpoint over {MAX_BATCH} entries")
         self._batch.append(document)
         self._entry = document
+        if document["type"] == "key" and self._chain is not None:
+            self._chain.take(document["body"])
         if contents := document["contents"]:
             for name, named in contents.items():
                 self._expected[named] = name
@@ -313,17 +329,17 @@ class _Auditor:
         self._origin = origin
         if self._named not in (None, origin):
             self.failure = 0, f"this is the log {origin}, and the key given is of {self._named}"
-        if self._key is None:
-            try:
-                self._key = PublicKey.parse(str(document["body"].get("key")))
-            except SigningError as err:
-                raise TraceIntegrityError("log.open names no public key") from err
-        self._open_known(self._key)
+        try:
+            first = PublicKey.parse(str(document["body"].get("key")))
+        except SigningError as err:
+            raise TraceIntegrityError("log.open names no public key") from err
+        self._chain = KeyChain(origin, [Reign(first, 0)])
+        self._open_known()
 
-    def _open_known(self, key: PublicKey) -> None:
+    def _open_known(self) -> None:
         for source, note in self._notes.items():
             try:
-                checkpoint = open_checkpoint(note, key)
+                checkpoint = parse_checkpoint(note)
             except TraceIntegrityError as err:
                 self.failure = (
                     0,
@@ -428,13 +444,18 @@ class _Auditor:
         start = self._verified.size if self._verified else 0
         checkpoint = Checkpoint(self._origin or "", self._count, root)
         said = checkpoint if is_note_of(note, checkpoint) else parse_checkpoint(note)
+        chain = self._chain
+        if chain is None:
+            raise TraceIntegrityError("a checkpoint stands before any entry")
         try:
-            if self._all_signatures and self._key is not None:
-                open_checkpoint(note, self._key)
+            self._last_keys = chain.in_force()
+            if self._all_signatures or chain.is_changing:
+                signed_by(note, self._last_keys)
             _check(said, checkpoint)
         except TraceIntegrityError as err:
             self.failure = start, str(err)
             return
+        chain.settle(self._count)
         self._last, self._verified = note, checkpoint
         self._checkpoints += 1
         self._ended = line.segment, line.offset + len(line.data) + 1, self._subtrees.copy()
@@ -478,10 +499,10 @@ class _Auditor:
             return
         try:
             note = _note(line.data)
-            if self._key is None:
+            if self._chain is None:
                 parse_checkpoint(note)
             else:
-                open_checkpoint(note, self._key)
+                signed_by(note, self._chain.in_force()[:1])
         except TraceError:
             return
         self._late = line
@@ -509,18 +530,49 @@ class _Auditor:
         return any(low < high and not any(group[low:high]) for low, high in pairwise(bounds))
 
     def _check_last_signature(self) -> None:
-        if self._all_signatures or self._last is None or self._key is None:
+        if self._all_signatures or self._last is None:
             return
         try:
-            open_checkpoint(self._last, self._key)
+            signed_by(self._last, self._last_keys)
         except TraceIntegrityError as err:
             self.failure = self.failure or (0, str(err))
+
+    def _check_given(self) -> None:
+        """The key given has to be one of the log's: what it signed vouches for all before it."""
+        given, chain = self._given, self._chain
+        if given is not None and chain is not None and not chain.holds(given):
+            self.failure = 0, f"the log is not signed by key {given.keyid[:16]}"
+
+    def _is_pinned(self) -> bool:
+        """A key that was stolen, by the log's own word, vouches for nothing any more."""
+        given, chain = self._given, self._chain
+        return (
+            self._pinned
+            and given is not None
+            and not (chain is not None and chain.is_revoked(given))
+        )
 
     def _compare_known(self) -> None:
         for source, checkpoint in self._known.items():
             if checkpoint.size == self._count and checkpoint.root != self._root():
-                other = "signed over other entries: one of two histories was rewritten"
-                self.failure = 0, f"the checkpoint kept in {source} is {other}"
+                own = self._is_own(self._notes[source])
+                other = (
+                    "is signed over other entries: one of two histories was rewritten"
+                    if own
+                    else "does not fit this log: it is not signed by a key of it"
+                )
+                self.failure = 0, f"the checkpoint kept in {source} {other}"
+
+    def _is_own(self, note: str) -> bool:
+        """Whether a key that is or was the log's signed a note."""
+        chain = self._chain
+        for reign in () if chain is None else chain.reigns:
+            try:
+                signature_of(note, reign.key)
+            except TraceIntegrityError:
+                continue
+            return True
+        return False
 
     def _check_known(self) -> Anchor | None:
         size = self._verified.size if self._verified else 0
@@ -532,6 +584,10 @@ class _Auditor:
             return None
         anchor: Anchor | None = None
         for source, checkpoint in self._known.items():
+            if self.failure is None and not self._is_own(self._notes[source]):
+                unknown = "does not fit this log: it is not signed by a key of it"
+                self.failure = 0, f"the checkpoint kept in {source} {unknown}"
+                return None
             if checkpoint.size > size:
                 counts = f"the checkpoint kept in {source} counts {checkpoint.size} entries, {size} are here"
                 self.failure = size, f"the tail was cut: {counts}"

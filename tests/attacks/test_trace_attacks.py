@@ -22,7 +22,7 @@ from logs import (
 )
 
 from permissions.errors import TraceIntegrityError, TraceWriteError
-from permissions.trace.checkpoint import CheckpointSigner
+from permissions.trace.checkpoint_signer import CheckpointSigner
 from permissions.trace.encoder import CHECKPOINT_PREFIX, CONTENT_PREFIX, ENTRY_PREFIX
 from permissions.trace.log import open_log
 from permissions.trace.merkle import leaf_hash

@@ -18,7 +18,7 @@ from logs import CONFIG, KEK, NAME, SIGNER, tree_root, write_log
 
 from permissions.errors import TraceError
 from permissions.signing.keys import memory_signer
-from permissions.trace.checkpoint import CheckpointSigner
+from permissions.trace.checkpoint_signer import CheckpointSigner
 from permissions.trace.encoder import CHECKPOINT_PREFIX, CONTENT_PREFIX, ENTRY_PREFIX
 from permissions.trace.log import open_log
 from permissions.trace.merkle import leaf_hash

@@ -32,7 +32,8 @@ from permissions.database import StateDatabase
 from permissions.files import create, replace
 from permissions.pdp.bundle import load_bundle, load_revision, save_bundle
 from permissions.setup.layout import StateLayout
-from permissions.trace.checkpoint import CheckpointSigner, parse_checkpoint
+from permissions.trace.checkpoint import parse_checkpoint
+from permissions.trace.checkpoint_signer import CheckpointSigner
 from permissions.trace.entry import TraceEntry
 from permissions.trace.known_checkpoints import KnownCheckpoints
 from permissions.trace.log import open_log
@@ -161,7 +162,7 @@ def test_any_sectors_of_the_group_in_flight(
     ):
         require_recoverable(directory, acknowledged)
         if list(directory.glob("*.jsonl")):
-            recover(directory, key=SIGNER.public)
+            recover(directory, keys=[SIGNER.public])
             require_recoverable(directory, acknowledged)
         tried += 1
     assert tried > 100

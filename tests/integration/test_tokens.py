@@ -41,7 +41,8 @@ def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (folder / "pin").chmod(0o600)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOFTHSM2_CONF", str(conf))
-        run("softhsm2-util", "--init-token", "--free", "--label", "w", "--pin", PIN)
+        for label in ("w", "v"):
+            run("softhsm2-util", "--init-token", "--free", "--label", label, "--pin", PIN)
         tool = ("pkcs11-tool", "--module", MODULE, "--token-label", "w", "-l", "--pin", PIN)
         run(*tool, "--keypairgen", "--key-type", "EC:edwards25519", "--label", "log")
         run(*tool, "--keypairgen", "--key-type", "EC:prime256v1", "--label", "curve")
@@ -103,7 +104,7 @@ def test_a_token_says_what_is_wrong_with_a_key(token: str, tmp_path: Path) -> No
     with pytest.raises(SigningError, match="0 objects that are a secret key"):
         secret_from_uri(f"pkcs11:token=w;object=log{token}")
     with pytest.raises(SigningError, match="cannot be used"):
-        signer_from_uri(f"pkcs11:token=w;object=log{wrong}")
+        signer_from_uri(f"pkcs11:token=v;object=log{wrong}")  # nobody is logged in to it yet
 
 
 KEY = memory_signer(b"v" * 32)

@@ -20,12 +20,14 @@ import rfc8785
 import zstandard
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import aes_key_unwrap
 
 WORDS = Path(__file__).parents[2] / "permissions" / "trace" / "dictionary.txt"
 MEMBERS = {"v", "index", "time", "type", "run", "call", "body", "contents"}
 LARGEST = 2**53 - 1
+KINDS = {"rotate": b"\x01", "epoch": b"\x01", "post_quantum": b"\x06"}
 
 
 class DoesNotFitError(Exception):
@@ -159,25 +161,33 @@ def unpacked(inside: bytes) -> bytes:
     return zstandard.ZstdDecompressor(dict_data=words).decompress(data)
 
 
-def checked_note(note: str, origin: str, key: Ed25519PublicKey) -> tuple[int, bytes]:
+def checked_note(note: str, origin: str, keys: list[bytes]) -> tuple[int, bytes]:
+    """Size and root of a note that each key signed; a key is its kind and its bytes."""
     text, blank, lines = note.partition("\n\n")
     parts = text.split("\n")
     fits(blank and len(parts) == 3 and parts[0] == origin, "a checkpoint of another log")
     fits(re.fullmatch("0|[1-9][0-9]*", parts[1]), "the size of a checkpoint is malformed")
-    raw = key.public_bytes_raw()
-    hint = sha256(origin.encode() + b"\n\x01" + raw)[:4]
-    ours = 0
-    for line in lines.rstrip("\n").split("\n"):
-        dash, name, signature = line.split(" ")
-        fits(dash == "—", "a signature line is malformed")
-        if name == origin and b64(signature)[:4] == hint:
+    size, root, named = int(parts[1]), b64(parts[2]), origin.encode()
+    signed = [line.split(" ") for line in lines.rstrip("\n").split("\n")]
+    fits(all(dash == "—" for dash, *_ in signed), "a signature line is malformed")
+    for key in keys:
+        hint = sha256(named + b"\n" + key)[:4]
+        ours = [b64(each) for _, name, each in signed if name == origin]
+        ours = [each[4:] for each in ours if each[:4] == hint]
+        fits(ours, "a checkpoint is not signed by a key in force")
+        for each in ours:
             try:
-                key.verify(b64(signature)[4:], text.encode() + b"\n")
+                if key[0] == 1:
+                    said = text.encode() + b"\n"
+                    Ed25519PublicKey.from_public_bytes(key[1:]).verify(each, said)
+                else:
+                    length = bytes([len(named)])
+                    said = b"subtree/v1\n\x00" + length + named + each[:8] + length + named
+                    said += struct.pack(">QQ", 0, size) + root
+                    MLDSA44PublicKey.from_public_bytes(key[1:]).verify(each[8:], said)
             except InvalidSignature as err:
                 raise DoesNotFitError("a signature does not verify") from err
-            ours += 1
-    fits(ours, "a checkpoint is not signed by the log's key")
-    return int(parts[1]), b64(parts[2])
+    return size, root
 
 
 def lines_of(folder: Path) -> list[bytes]:
@@ -200,7 +210,9 @@ def verify(folder: Path, public: bytes | None = None, kek: bytes | None = None) 
     """
     keys = None if kek is None else Keys(folder, kek)
     tree, signed = Tree(), 0
-    origin, key = "", None
+    origin, ever = "", set[bytes]()
+    force: dict[str, bytes] = {}
+    coming: dict[str, bytes] = {}
     entry: dict[str, Any] = {}
     expected: dict[bytes, str] = {}
     opened: dict[str, bytes] = {}
@@ -224,7 +236,12 @@ def verify(folder: Path, public: bytes | None = None, kek: bytes | None = None) 
             if not origin:
                 fits(entry["type"] == "log.open", "the log does not begin with log.open")
                 origin = entry["body"]["origin"]
-                key = Ed25519PublicKey.from_public_bytes(public or b64(entry["body"]["key"]))
+                force["rotate"] = b"\x01" + b64(entry["body"]["key"])
+                ever.add(force["rotate"][1:])
+            if entry["type"] == "key" and entry["body"]["act"] != "revoke":
+                act, named = entry["body"]["act"], entry["body"].get("key")
+                fits(act not in coming and (act != "rotate" or named), "keys change twice")
+                coming[act] = b"" if named is None else KINDS[act] + b64(named)
             expected = {b64(value): name for name, value in entry["contents"].items()}
             tree.add(line)
             if entry["type"] == "erase":
@@ -243,11 +260,15 @@ def verify(folder: Path, public: bytes | None = None, kek: bytes | None = None) 
         else:
             conclude()
             entry = {}
-            fits(line.startswith(b'{"checkpoint":') and key is not None, "no line of a trace")
-            assert key is not None
-            signed, root = checked_note(parsed(line)["checkpoint"], origin, key)
+            fits(line.startswith(b'{"checkpoint":') and force, "no line of a trace")
+            signers = [each for each in (*force.values(), *coming.values()) if each]
+            signed, root = checked_note(parsed(line)["checkpoint"], origin, signers)
             fits((signed, root) == (tree.size, tree.root()), "other entries were signed")
+            force |= coming
+            coming.clear()
+            ever.add(force["rotate"][1:])
     fits(signed == tree.size, "the last entries are not signed")
+    fits(public is None or public in ever, "another key signed the log")
     findings += [
         f"{index}: a key is gone, and nothing says why"
         for index, run in gone

@@ -11,7 +11,6 @@ from logs import tree_root
 from permissions.errors import SigningError, TraceIntegrityError
 from permissions.signing.keys import PublicKey, memory_signer
 from permissions.trace.checkpoint import (
-    CheckpointSigner,
     is_origin,
     key_hint,
     open_checkpoint,
@@ -19,6 +18,7 @@ from permissions.trace.checkpoint import (
     parse_vkey,
     vkey,
 )
+from permissions.trace.checkpoint_signer import CheckpointSigner
 from permissions.trace.merkle import EMPTY_ROOT, leaf_hash, node_hash
 
 SIGNER = memory_signer(bytes(32))

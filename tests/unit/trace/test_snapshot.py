@@ -10,7 +10,8 @@ from logs import CONFIG, FOREIGN, KEK, NAME, SIGNER, before, run_start, write_lo
 
 from permissions.errors import TraceIntegrityError
 from permissions.trace import codec, committer
-from permissions.trace.checkpoint import CheckpointSigner, parse_checkpoint
+from permissions.trace.checkpoint import parse_checkpoint
+from permissions.trace.checkpoint_signer import CheckpointSigner
 from permissions.trace.encoder import ENTRY_PREFIX
 from permissions.trace.entry import TraceEntry
 from permissions.trace.log import open_log
@@ -32,7 +33,7 @@ def resumed(directory: Path, copy: Path, *, whole: bool) -> Resumption:
     shutil.copytree(directory, copy)
     if whole:
         (copy / SNAPSHOT_FILE).unlink()
-    return recover(copy, key=SIGNER.public)
+    return recover(copy, keys=[SIGNER.public])
 
 
 def told(found: Resumption) -> tuple[Any, ...]:
@@ -49,7 +50,7 @@ def test_a_closed_log_is_opened_as_if_it_were_read(tmp_path: Path):
     short = resumed(tmp_path / "log", tmp_path / "short", whole=False)
     whole = resumed(tmp_path / "log", tmp_path / "whole", whole=True)
 
-    assert load_snapshot(tmp_path / "short", SIGNER.public) is not None
+    assert load_snapshot(tmp_path / "short", [SIGNER.public]) is not None
     assert told(short) == told(whole)
 
 
@@ -69,7 +70,7 @@ async def test_calls_that_were_open_before_it_are_not_forgotten(
         short = resumed(tmp_path / "log", tmp_path / "short", whole=False)
         whole = resumed(tmp_path / "log", tmp_path / "whole", whole=True)
 
-    snapshot = load_snapshot(tmp_path / "short", SIGNER.public)
+    snapshot = load_snapshot(tmp_path / "short", [SIGNER.public])
     assert snapshot is not None
     assert 0 < snapshot.checkpoint.size < short.frontier.size
     assert told(short) == told(whole)
@@ -124,7 +125,7 @@ def test_one_of_another_key_or_log_is_not_used(tmp_path: Path):
     for other in ("two", "foreign"):
         data = (tmp_path / other / SNAPSHOT_FILE).read_bytes()
         (tmp_path / "one" / SNAPSHOT_FILE).write_bytes(data)
-        assert load_snapshot(tmp_path / "one", SIGNER.public) is None
+        assert load_snapshot(tmp_path / "one", [SIGNER.public]) is None
 
     write_log(tmp_path / "one", runs=["run-z"], seed="later")
     assert verify_trace(tmp_path / "one", key=SIGNER.public).integrity.verdict == "signed"
@@ -137,11 +138,11 @@ def test_a_checkpoint_kept_before_it_has_the_whole_log_read(tmp_path: Path):
     assert early is not None
     write_log(tmp_path / "one", runs=["run-b"], seed="later")
 
-    found = recover(tmp_path / "one", key=SIGNER.public, known={"kept": early})
+    found = recover(tmp_path / "one", keys=[SIGNER.public], known={"kept": early})
 
     assert found.frontier.size > 0
     with pytest.raises(TraceIntegrityError, match="does not fit"):
-        recover(tmp_path / "one", key=SIGNER.public, known={"kept": forged(early)})
+        recover(tmp_path / "one", keys=[SIGNER.public], known={"kept": forged(early)})
 
 
 def forged(note: str) -> str:
@@ -159,4 +160,4 @@ def test_a_cut_below_it_is_not_hidden(tmp_path: Path):
     segment.write_bytes(b"".join(lines[:-6]))
 
     with pytest.raises(TraceIntegrityError, match="tail was cut"):
-        recover(tmp_path, key=SIGNER.public, known={"kept": kept})
+        recover(tmp_path, keys=[SIGNER.public], known={"kept": kept})

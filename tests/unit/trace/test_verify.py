@@ -10,7 +10,7 @@ from logs import SIGNER, START, tree_root, write_log
 from permissions.cli.trace_text import report_text
 from permissions.errors import TraceError, TraceIntegrityError
 from permissions.trace import codec
-from permissions.trace.checkpoint import CheckpointSigner
+from permissions.trace.checkpoint_signer import CheckpointSigner
 from permissions.trace.encoder import ENTRY_PREFIX, checkpoint_line
 from permissions.trace.known_checkpoints import KnownCheckpoints, read_checkpoint
 from permissions.trace.merkle import leaf_hash

@@ -10,10 +10,10 @@ from logs import FOREIGN, SIGNER
 from permissions.errors import TraceIntegrityError
 from permissions.trace.checkpoint import (
     Checkpoint,
-    CheckpointSigner,
     is_note_of,
     parse_checkpoint,
 )
+from permissions.trace.checkpoint_signer import CheckpointSigner
 from permissions.trace.restated import RESTATED_SEALED, CallFacts, Opened
 
 BODIES = ({}, {"args": "one"}, {"args": "two", "key": "k"}, {"key": "k", "request": "r"})

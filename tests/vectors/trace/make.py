@@ -8,20 +8,85 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1] / "support"))
 
-from logs import KEK, SIGNER, write_log  # noqa: E402 - the path was set just above
+import anyio  # noqa: E402 - the path was set just above
+from logs import (  # noqa: E402
+    CONFIG,
+    FOREIGN,
+    KEK,
+    NAME,
+    SIGNER,
+    START,
+    record_run,
+    seeded,
+    ticking,
+    write_log,
+)
 
+from permissions.signing.keys import memory_signer  # noqa: E402
+from permissions.signing.post_quantum import memory_post_quantum_signer  # noqa: E402
+from permissions.trace.checkpoint_signer import KeyChange  # noqa: E402
+from permissions.trace.entry import TraceEntry  # noqa: E402
+from permissions.trace.log import open_log  # noqa: E402
 from permissions.trace.reader import read_entries  # noqa: E402
 from permissions.trace.store import segment_path  # noqa: E402
 from permissions.trace.vault import KEYS_FILE, VaultReader  # noqa: E402
 from permissions.trace.verify import verify_trace  # noqa: E402
 
 
+def write_keys() -> None:
+    """A second log, whose keys change in each way there is."""
+
+    async def main(log: Path) -> None:
+        async with open_log(
+            log,
+            name=NAME,
+            signer=SIGNER,
+            kek=KEK,
+            config=CONFIG,
+            clock=ticking(),
+            random=seeded("keys"),
+        ) as opened:
+            for act, key in (
+                ("epoch", memory_signer(b"e" * 32)),
+                ("post_quantum", memory_post_quantum_signer(b"q" * 32)),
+                ("rotate", FOREIGN),
+                ("epoch", memory_signer(b"f" * 32)),
+                ("post_quantum", None),
+            ):
+                await opened.change_key(KeyChange(act, key), reason=act)
+                await record_run(opened, f"run-{act}", 1)
+            body = {"act": "revoke", "keyid": SIGNER.keyid, "since": START + 9000}
+            await opened.append([TraceEntry("key", "", body=body)], barrier="durable")
+
+    with tempfile.TemporaryDirectory() as made:
+        log = Path(made)
+        anyio.run(main, log)
+        report = verify_trace(log, key=FOREIGN.public, vault=VaultReader(log, KEK))
+        target = HERE / "v2-keys"
+        target.mkdir(exist_ok=True)
+        for path in (segment_path(log, 0), log / KEYS_FILE):
+            (target / path.name).write_bytes(path.read_bytes())
+        (target / "vault.key").write_bytes(KEK)
+        expected = {
+            "first_key": str(SIGNER.public),
+            "last_key": str(FOREIGN.public),
+            "kek": KEK.hex(),
+            "size": report.integrity.size,
+            "root": report.integrity.root,
+            "checkpoint": report.checkpoint,
+            "doubtful": [asdict(each) for each in report.integrity.doubtful],
+        }
+        (HERE / "v2-keys.json").write_text(json.dumps(expected, indent=2) + "\n")
+
+
 def main() -> None:
+    write_keys()
     with tempfile.TemporaryDirectory() as made:
         log = Path(made)
         write_log(log, runs=["run-a", "run-b"], calls=2)

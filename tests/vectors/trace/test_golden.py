@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -68,5 +69,46 @@ def test_one_flipped_bit_is_found_by_both(tmp_path: Path, at: int):
     report = verify_trace(tmp_path)
 
     assert not report.is_intact or report.completeness.unsigned_bytes
+    with pytest.raises(DoesNotFitError):
+        second_verifier.verify(tmp_path)
+
+
+def test_a_log_whose_keys_change_verifies_under_each_of_them() -> None:
+    log, expected = HERE / "v2-keys", json.loads((HERE / "v2-keys.json").read_text())
+    vault = VaultReader(log, bytes.fromhex(expected["kek"]))
+
+    report = verify_trace(log, key=PublicKey.parse(expected["last_key"]), vault=vault)
+
+    found = report.integrity
+    assert found.verdict == "signed"
+    assert (found.size, found.root) == (expected["size"], expected["root"])
+    assert report.checkpoint == expected["checkpoint"]
+    assert [asdict(each) for each in found.doubtful] == expected["doubtful"]
+    first = PublicKey.parse(expected["first_key"])
+    assert verify_trace(log, key=first).integrity.pin_revoked
+    for key in (report.key, first):
+        assert key is not None
+        assert second_verifier.verify(log, key.raw, bytes.fromhex(expected["kek"])) == []
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2])
+def test_a_line_of_each_key_in_force_is_asked_for_by_both(tmp_path: Path, kept: int) -> None:
+    """Of the three lines under the rotation's checkpoint, this one alone."""
+    for path in (HERE / "v2-keys").iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    segment = next(tmp_path.glob("*.jsonl"))
+    lines = segment.read_bytes().splitlines()
+    rotated = next(n for n, line in enumerate(lines) if b'"act":"rotate"' in line)
+    at = next(n for n in range(rotated, len(lines)) if lines[n].startswith(b'{"checkpoint"'))
+    note = json.loads(lines[at])["checkpoint"]
+    text, _, signed = note.partition("\n\n")
+    assert signed.count("\n") == 4
+    left = signed.splitlines()[kept]
+    lines[at] = json.dumps(
+        {"checkpoint": f"{text}\n\n{left}\n"}, ensure_ascii=False, separators=(",", ":")
+    ).encode()
+    segment.write_bytes(b"".join(line + b"\n" for line in lines))
+
+    assert not verify_trace(tmp_path, signatures="last").is_intact
     with pytest.raises(DoesNotFitError):
         second_verifier.verify(tmp_path)
