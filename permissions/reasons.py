@@ -29,6 +29,7 @@ class Code(StrEnum):
     CALL_CANCELLED = "call.cancelled"
     CALL_IN_DOUBT = "call.in_doubt"
     CALL_CHANGED = "call.changed"
+    CALL_ONLY_ASKED = "call.only_asked"
     DETECTION_FAILED = "detection.failed"
     DETECTION_LATE = "detection.late"
     PLAN_EXHAUSTED = "plan.use_taken"
@@ -83,6 +84,7 @@ _AGENT_TEXT: dict[Code, str] = {
     Code.CALL_CANCELLED: "The caller gave up before the call had come to its end.",
     Code.CALL_IN_DOUBT: "An identical call was started before and its outcome is unknown. It"
     " is not run again; a person has to look.",
+    Code.CALL_ONLY_ASKED: "It was asked whether this may be done, and it may; nothing was run.",
     Code.CALL_CHANGED: "The call that reached the tool is not the call that was decided.",
     Code.DETECTION_FAILED: "The call or its result could not be looked through for what must not"
     " leave: a detector failed, or it is too much. Use smaller texts.",

@@ -69,6 +69,7 @@ from permissions.errors import (
     NoSessionError,
     StateLostError,
     ToolFailedError,
+    TraceError,
 )
 from permissions.execution.base import Execution, Outcome
 from permissions.execution.in_process import ENFORCED, run_async
@@ -167,17 +168,37 @@ class PermissionBroker:
     async def explain(self, session: RunState, call: ToolCall) -> Explanation:
         """What steps 1 to 5 would say, without recording, asking or running anything."""
         self.require_own_process()
-        attempt = self._attempt("explain", session, call)
+        return await self._explained(self._attempt("explain", session, call))
+
+    async def evaluate(self, session: RunState, call: ToolCall) -> Explanation:
+        """As `explain`, and recorded: for whoever enforces the answer elsewhere.
+
+        The record ends as that of a call that never ran; nothing is used up by it.
+        """
+        self.require_own_process()
+        attempt = self._attempt("call", session, call)
+        explained = await self._explained(attempt)
+        said = explained.reasons or (reason(Code.CALL_ONLY_ASKED),)
+        ended = Denial(attempt.id, shown(call.tool[:64]), "denied", said)
+        attempt.record.note(entries.denied(attempt, ended))
+        try:
+            await attempt.record.flush(barrier_before(attempt.parts.evidence))
+        except TraceError as err:
+            return Explanation.of_refusal(call.tool, refusal_of(err).reasons)
+        return explained
+
+    async def _explained(self, attempt: Attempt) -> Explanation:
+        tool = attempt.call.tool
         try:
             question = await understand(attempt, attempt.parts, self.isolation)
             decided = await decision.evaluate(attempt.parts, attempt, question.document)
         except Refusal as refusal:
-            return Explanation.of_refusal(call.tool, refusal.reasons)
+            return Explanation.of_refusal(tool, refusal.reasons)
         except BrokerError as err:
-            return Explanation.of_refusal(call.tool, refusal_of(err).reasons)
+            return Explanation.of_refusal(tool, refusal_of(err).reasons)
         finally:
             attempt.end()
-        return Explanation.of_decision(call.tool, decided, question.document)
+        return Explanation.of_decision(tool, decided, question.document)
 
     async def admit(self, session: RunState, call: ToolCall) -> Admission | Earlier | Denial:
         """Steps 1 to 8: an admission, the result of an earlier run of the call, or a denial.

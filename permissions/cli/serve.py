@@ -62,7 +62,7 @@ async def _serve(config: BrokerConfig, functions: list[object], path: Path) -> N
         tokens_of(config) as tokens,
         listening(broker, path, clients_of(config)) as server,
         tcp_interface(config, server, tokens) as network,
-        http_interface(config, broker, server) as url,
+        http_interface(config, broker, server, tokens) as url,
     ):
         known = ", ".join(sorted(each.name for each in broker.parts.registry))
         typer.echo(f"listening on unix:{path}")

@@ -303,6 +303,18 @@ class ClientConfig(_Section):
     )
 
 
+class ResourceConfig(_Section):
+    """A type of resource that other enforcement points ask about (AuthZEN)."""
+
+    id: str = Field(description="Argument of its tools that names the resource.")
+    actions: dict[str, str] = Field(description="The tool that stands for each action on it.")
+    known: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Resources that a search tries, by id, with arguments that are known of"
+        " them.",
+    )
+
+
 class ServiceConfig(_Section):
     """The broker as a process of its own (`wardline serve`)."""
 
@@ -344,6 +356,10 @@ class ServiceConfig(_Section):
     clients: dict[str, ClientConfig] = Field(
         default_factory=dict,
         description="Who may use it, by a name of yours; its own account alone if empty.",
+    )
+    resources: dict[str, ResourceConfig] = Field(
+        default_factory=dict,
+        description="Types of resources that AuthZEN clients ask about, beside `tool`.",
     )
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from permissions.broker.ports import now_us
 from permissions.database import StateDatabase
 from permissions.errors import ConfigError
+from permissions.service.authzen.mapping import TOOL, ResourceType
+from permissions.service.authzen.service import AccessService
 from permissions.service.clients import Client, Clients
 from permissions.service.endpoint import TlsFiles, endpoint_of
 from permissions.service.network import listening_on, server_context
@@ -87,12 +90,29 @@ async def tcp_interface(
     if tls is None and config.service.client_ca is not None:
         raise ConfigError("service.client_ca needs service.tls_certificate and service.tls_key")
     context = None if tls is None else server_context(tls, config.service.client_ca)
-
-    async def token_of(text: str) -> str | None:
-        return await tokens.client_of(text, now=now_us())
-
+    token_of = partial(_client_of, tokens)
     async with listening_on(server, endpoint, tls=context, token_of=token_of) as address:
         yield address
+
+
+async def _client_of(tokens: TokenStore, text: str) -> str | None:
+    return await tokens.client_of(text, now=now_us())
+
+
+def _resource_types(config: BrokerConfig, broker: PermissionBroker) -> dict[str, ResourceType]:
+    found = {}
+    for name, said in config.service.resources.items():
+        for action, tool in said.actions.items():
+            known = broker.known(tool)
+            if known is None or said.id not in known.schema.get("properties", {}):
+                raise ConfigError(
+                    f"service.resources.{name}: {action} stands for the tool {tool!r}, which the"
+                    f" daemon does not know, or which has no argument {said.id!r}"
+                )
+        found[name] = ResourceType(said.id, said.actions, said.known)
+    if TOOL in found:
+        raise ConfigError(f"service.resources.{TOOL}: resources of that type are the tools")
+    return found
 
 
 def tls_of(config: BrokerConfig) -> TlsFiles | None:
@@ -113,7 +133,7 @@ def tls_of(config: BrokerConfig) -> TlsFiles | None:
 
 @asynccontextmanager
 async def http_interface(
-    config: BrokerConfig, broker: PermissionBroker, server: Server
+    config: BrokerConfig, broker: PermissionBroker, server: Server, tokens: TokenStore
 ) -> AsyncIterator[str | None]:
     """Serves HTTP while the context is open, where the settings say so; gives its URL.
 
@@ -125,8 +145,10 @@ async def http_interface(
         return
     endpoint, tls = endpoint_of(config.service.http), tls_of(config)
     try:
+        from permissions.service.http.access import access_routes
         from permissions.service.http.app import HttpParts, create_app
         from permissions.service.http.host import hosting
+        from permissions.service.http.identity import BearerTokens
     except ImportError as err:
         raise ConfigError(
             f"service.http: {err.name} is not installed; pip install 'wardline[service]'"
@@ -140,7 +162,10 @@ async def http_interface(
                 *config.service.hosts,
                 endpoint.host.join("[]") if ":" in endpoint.host else endpoint.host,
             ),
-            mounts=(),
+            mounts=access_routes(
+                AccessService(broker, _resource_types(config, broker)),
+                BearerTokens(server.clients, partial(_client_of, tokens)),
+            ),
         )
     )
     async with hosting(app, endpoint, tls=tls) as (host, port):

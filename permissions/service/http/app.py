@@ -21,6 +21,7 @@ from permissions.service.http.problems import (
     on_refusal,
     problem_response,
 )
+from permissions.service.http.request_id import RequestIds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,7 +70,10 @@ def create_app(parts: HttpParts) -> Starlette:
             Route("/readyz", readyz, methods=["GET"]),
             *parts.mounts,
         ],
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False)],
+        middleware=[
+            Middleware(RequestIds),
+            Middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False),
+        ],
         exception_handlers={
             Problem: on_problem,
             HTTPException: on_http,

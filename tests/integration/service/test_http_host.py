@@ -16,7 +16,7 @@ from permissions.errors import ConfigError
 from permissions.service.endpoint import TlsFiles, endpoint_of
 from permissions.service.http import host
 from permissions.service.server import listening
-from permissions.setup.daemon import clients_of, http_interface, socket_of
+from permissions.setup.daemon import clients_of, http_interface, socket_of, tokens_of
 from permissions.setup.factory import open_broker
 
 if TYPE_CHECKING:
@@ -34,8 +34,9 @@ async def interface(config: BrokerConfig) -> AsyncIterator[tuple[str, Server]]:
     config = config.model_copy(update={"service": service})
     async with (
         open_broker(config, TOOLS) as broker,
+        tokens_of(config) as tokens,
         listening(broker, socket_of(config), clients_of(config)) as server,
-        http_interface(config, broker, server) as url,
+        http_interface(config, broker, server, tokens) as url,
     ):
         assert url is not None
         yield url, server
@@ -176,8 +177,9 @@ async def _started(config: BrokerConfig, settings: dict[str, Any]) -> None:
     config = config.model_copy(update={"service": service})
     async with (
         open_broker(config, TOOLS) as broker,
+        tokens_of(config) as tokens,
         listening(broker, socket_of(config), clients_of(config)) as server,
-        http_interface(config, broker, server),
+        http_interface(config, broker, server, tokens),
     ):
         raise AssertionError("it started")
 
