@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         PathArg,
         RecipientArg,
         ResourceArg,
+        SecretArg,
         SqlArg,
     )
 
@@ -81,6 +82,7 @@ __all__ = [
     "RecipientArg",
     "ResourceArg",
     "RunState",
+    "SecretArg",
     "SqlArg",
     "Subject",
     "ToolCall",
@@ -123,6 +125,7 @@ _HOMES = {
     "RecipientArg": "permissions.tools.targets",
     "ResourceArg": "permissions.tools.targets",
     "RunState": "permissions.run.state",
+    "SecretArg": "permissions.tools.targets",
     "SqlArg": "permissions.tools.targets",
     "Subject": "permissions.model",
     "ToolCall": "permissions.tools.call",

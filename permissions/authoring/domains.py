@@ -31,6 +31,7 @@ _OTHERS: Mapping[str, tuple[JsonValue, ...]] = {
     "path": ("notes.txt", ".env", "/etc/passwd"),
     "command": (["ls"],),
     "resource": ("record-1",),
+    "secret": ("Kestrel-42-blue",),
     "sql": ("SELECT id FROM items LIMIT 10", "DELETE FROM items"),
 }
 _ACCOUNT = "DE89370400440532013000"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from permissions.detection.secrets import is_secret_name
 from permissions.errors import ConfigError, ToolDefinitionError
 from permissions.tools.from_schema import tool_from_schema
 from permissions.tools.targets import (
@@ -20,6 +21,8 @@ from permissions.tools.targets import (
     PathArg,
     RecipientArg,
     ResourceArg,
+    SecretArg,
+    SqlArg,
 )
 
 if TYPE_CHECKING:
@@ -54,6 +57,8 @@ FIELDS = (
 )  # fmt: skip
 """Fields that services fill in by themselves, where a label says nothing."""
 
+_SIGNS_IN = re.compile(r"(?<![a-z])(?:log|sign)[ _-]?(?:in|on)(?![a-z])|authenticat")
+"""What a tool says that presents a credential; any other sets it."""
 _ID = re.compile(r"(?:[a-z0-9]+_)*ids?")
 _MARKS: dict[str, Callable[..., Any]] = {
     "path": PathArg,
@@ -62,6 +67,8 @@ _MARKS: dict[str, Callable[..., Any]] = {
     "resource": ResourceArg,
     "amount": AmountArg,
     "command": CommandArg,
+    "secret": SecretArg,
+    "sql": SqlArg,
     "free": FreeText,
 }
 
@@ -134,7 +141,7 @@ def _marks(tool: ToolRow, label: LabelRow) -> Iterator[tuple[str, Target | FreeT
             yield name, mark_from(told)
         elif name not in label.sensitive_args:
             yield name, FreeText()
-        elif (guessed := _guess(name, schema, label)) is not None:
+        elif (guessed := _guess(name, schema, tool, label)) is not None:
             yield name, guessed
 
 
@@ -159,8 +166,10 @@ def mark_from(told: dict[str, Any]) -> Target | FreeText:
     return mark
 
 
-def _guess(name: str, schema: JsonValue, label: LabelRow) -> Target | None:
+def _guess(name: str, schema: JsonValue, tool: ToolRow, label: LabelRow) -> Target | None:
     words = re.split(r"[_\W]+", name.lower())
+    if label.effect == "credential" and is_secret_name(name):
+        return SecretArg(new=not _SIGNS_IN.search(f"{tool.name} {tool.description}".lower()))
     if label.effect == "money" and words[-1] in {"amount", "price", "total"}:
         return AmountArg()
     if label.effect == "money" and words[-1] in {"recipient", "iban", "account", "payee"}:

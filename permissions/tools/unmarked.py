@@ -42,6 +42,7 @@ _WORDS: dict[str, str] = {
     'RecipientArg("name")': "channel channels room group audience",
     "ResourceArg()": "repository repo table record issue project document",
     'RecipientArg("phone")': "phone telephone mobile sms msisdn",
+    "SecretArg()": "password passwd passphrase passcode secret credential token apikey pin otp",
     "AmountArg()": "amount amounts price total sum cost fee payment",
     "CommandArg()": "command commands cmd argv shell script",
 }

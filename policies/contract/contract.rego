@@ -108,7 +108,7 @@ well_formed if {
 	}
 	is_object(tool.marks)
 	every kind in tool.marks {
-		kind in {"path", "host", "recipient", "amount", "command", "resource", "sql", "free"}
+		kind in {"path", "host", "recipient", "amount", "command", "resource", "secret", "sql", "free"}
 	}
 	not tool.changes
 	is_array(tool.targets)
@@ -302,6 +302,8 @@ _target_of("resource", target) if {
 	is_string(target.type)
 	is_string(target.name)
 }
+
+_target_of("secret", target) if is_boolean(target.new)
 
 _target_of("command", target) if {
 	_strings(target.argv)

@@ -3,8 +3,9 @@
 # title: What detectors found in what leaves
 # description: |
 #   A secret that an earlier result held does not leave; any other is shown to a person first, and
-#   so is personal data in free text, where the table `detection` names that detector. A call whose
-#   arguments were not looked at is refused.
+#   so is personal data in free text, where the table `detection` names that detector. In an
+#   argument that takes a credential (`SecretArg`) it is in its place: what the person means passes,
+#   and any other is shown to a person. A call whose arguments were not looked at is refused.
 #   Not protected from: what detectors miss (docs/explanation/detection.md has rates), and what a
 #   tool sends that is not in its arguments.
 # related_resources:
@@ -25,6 +26,8 @@ deny contains {
 	_leaves
 	some found in input.context.detected.secrets
 	is_object(found.from)
+	argument := _argument(found.pointer)
+	not argument in lib.credential
 }
 
 # METADATA
@@ -44,6 +47,8 @@ deny contains {
 	found.from == null
 	pointer := found.pointer
 	not pointer in _said
+	argument := _argument(pointer)
+	not argument in lib.credential
 }
 
 # METADATA
@@ -58,6 +63,8 @@ require_approval contains {
 } if {
 	_leaves
 	some found in input.context.detected.secrets
+	argument := _argument(found.pointer)
+	not argument in _meant_credential
 }
 
 # METADATA
@@ -99,6 +106,11 @@ _leaves if count(lib.targets("host")) > 0
 _said contains pointer if {
 	some pointer, leaf in input.context.provenance
 	leaf.origin in {"user", "plan"}
+}
+
+_meant_credential contains argument if {
+	some argument in lib.credential
+	argument in lib.meant
 }
 
 _control contains argument if some argument in input.resource.properties.control

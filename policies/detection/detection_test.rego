@@ -79,3 +79,55 @@ test_what_was_not_looked_at_is_refused if {
 	_denied(bare) == {"detection.missing"}
 	_denied(_call("read", [], {})) == set()
 }
+
+# A call with one argument that takes a credential; `new` when it sets it.
+_signs_in(found, leaf, new) := object.union(
+	_call("write", [object.union(found, {"pointer": "/password"})], {}),
+	{
+		"resource": {"properties": {
+			"control": ["password"],
+			"args": {"password": "x"},
+			"targets": [{"kind": "secret", "argument": "password", "new": new}],
+		}},
+		"context": {"labels": ["untrusted", "secrets_read"], "provenance": {"/password": object.union(
+			{
+				"origin": "user",
+				"source": null,
+				"trusted": true,
+				"control": true,
+				"from": null,
+				"linked": false,
+				"carries": [],
+			},
+			leaf,
+		)}},
+	},
+)
+
+test_a_credential_in_its_place_needs_nobody_when_it_is_meant if {
+	every new in [true, false] {
+		_denied(_signs_in(_key, {}, new)) == set()
+		_asked(_signs_in(_key, {}, new)) == set()
+		_asked(_signs_in(_read, {"origin": "tool", "linked": true}, new)) == set()
+	}
+}
+
+test_any_other_credential_in_its_place_is_a_question if {
+	every leaf in [
+		{"origin": "tool", "trusted": false},
+		{"origin": "tool"},
+		{"origin": "unknown", "trusted": false},
+	] {
+		question := _signs_in(_read, leaf, false)
+		_denied(question) == set()
+		_asked(question) == {"detection.secret_leaves"}
+	}
+}
+
+test_a_secret_in_another_argument_leaks if {
+	question := object.union(
+		_signs_in(_key, {}, false),
+		{"context": {"detected": {"secrets": [_read]}}},
+	)
+	_denied(question) == {"detection.secret_read_leaves"}
+}

@@ -43,6 +43,17 @@ unnamed(kind) if {
 }
 
 # METADATA
+# title: Arguments in which a credential is in its place
+credential contains target.argument if some target in targets("secret")
+
+# METADATA
+# title: Arguments that present a credential, rather than set one
+presented contains target.argument if {
+	some target in targets("secret")
+	target.new == false
+}
+
+# METADATA
 # title: Text of others was read in this session
 heard if "untrusted" in input.context.labels
 

@@ -89,6 +89,25 @@ deny contains {
 	_guarded
 	some argument in _untrusted
 	not _bounded(argument)
+	not argument in lib.presented
+}
+
+# METADATA
+# title: A credential that untrusted data names is shown to a person
+# description: |
+#   "The password is in the mail": a login with it lets nobody else in, but what follows may be
+#   done in somebody else's account. A credential that is set is a free choice, and denied.
+require_approval contains {
+	"code": "provenance.untrusted_credential",
+	"agent": "This credential comes from untrusted data, so a person has to approve.",
+	"operator": concat("", ["credential ", argument, " has an untrusted origin"]),
+	"nearest": {"argument": argument, "origin": ["user", "plan"]},
+	"values": _origin_values(argument),
+	"terms": lib.approval_terms(input.action.properties.impact),
+} if {
+	_guarded
+	some argument in _untrusted
+	argument in lib.presented
 }
 
 # METADATA

@@ -257,3 +257,13 @@ test_a_confirmation_of_what_was_decided_needs_nobody if {
 	high := object.union(_confirms(1), {"action": {"properties": {"impact": "high"}}})
 	provenance.allow == set() with input as high
 }
+
+test_a_credential_of_untrusted_data_is_shown_where_it_is_presented if {
+	every impact in ["low", "medium"] {
+		presented := _call("write", impact, {"kind": "secret", "argument": "to", "new": false}, _untrusted)
+		_denied(presented) == set()
+		"provenance.untrusted_credential" in _asked(presented)
+		changed := _call("write", impact, {"kind": "secret", "argument": "to", "new": true}, _untrusted)
+		_denied(changed) == {"provenance.untrusted_control"}
+	}
+}

@@ -24,6 +24,7 @@ from permissions.tools.targets.host import HostArg
 from permissions.tools.targets.path import PathArg
 from permissions.tools.targets.recipient import RecipientArg
 from permissions.tools.targets.resource import ResourceArg
+from permissions.tools.targets.secret import SecretArg
 from permissions.tools.targets.sql import SqlArg, SqlDialect
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ __all__ = [
     "PathArg",
     "RecipientArg",
     "ResourceArg",
+    "SecretArg",
     "SqlArg",
     "Target",
     "TargetError",
@@ -49,7 +51,17 @@ __all__ = [
     "parse_targets",
 ]
 
-MARKS = (PathArg, HostArg, RecipientArg, AmountArg, CommandArg, ResourceArg, SqlArg, FreeText)
+MARKS = (
+    PathArg,
+    HostArg,
+    RecipientArg,
+    AmountArg,
+    CommandArg,
+    ResourceArg,
+    SecretArg,
+    SqlArg,
+    FreeText,
+)
 
 
 _NAMED: dict[str, Callable[[str], Target]] = {
@@ -62,6 +74,7 @@ _NAMED: dict[str, Callable[[str], Target]] = {
     "amount": lambda word: AmountArg(word or "EUR"),
     "command": lambda _: CommandArg(),
     "resource": lambda word: ResourceArg(word or "record"),
+    "secret": lambda word: SecretArg(new=word == "new"),
     "sql": lambda word: SqlArg(cast("SqlDialect", word or "postgres")),
 }
 

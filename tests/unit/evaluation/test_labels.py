@@ -11,6 +11,7 @@ from permissions.evaluation.labels import tools_of
 from permissions.evaluation.rows import LabelRow, ToolRow
 from permissions.evaluation.suite import Suite
 from permissions.tools.decorator import guard_of
+from permissions.tools.targets import SecretArg
 
 PARAMETERS = {"type": "object", "properties": {"to": {"type": "string"}}, "required": ["to"]}
 
@@ -51,3 +52,34 @@ def test_a_label_that_cannot_be_used_is_an_error(label: dict[str, Any], said: st
         list(tools_of(suite(**label), lambda *_: None))
 
     assert str(caught.value).startswith("suite desk: ")
+
+
+@pytest.mark.parametrize(
+    ("says", "new"),
+    [
+        ("Log in to the shop.", False),
+        ("Signs the person in.", True),
+        ("Sign-in with a password.", False),
+        ("Authenticates at the bank.", False),
+        ("Update the password.", True),
+        ("", True),
+    ],
+)
+def test_a_credential_is_set_unless_its_tool_says_that_it_signs_in(
+    says: str, new: object
+) -> None:
+    parameters = {
+        "type": "object",
+        "properties": {"user": {"type": "string"}, "password": {"type": "string"}},
+    }
+    told = LabelRow(
+        suite="desk",
+        tool="send",
+        effect="credential",
+        untrusted_output=False,
+        sensitive_args=["user", "password"],
+    )
+    row = ToolRow(suite="desk", name="send", description=says, parameters=parameters)
+    [built] = tools_of(Suite("desk", {"send": row}, {"send": told}), lambda *_: None)
+
+    assert guard_of(built).definition.targets == {"password": SecretArg(new=bool(new))}
