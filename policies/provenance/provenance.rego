@@ -90,6 +90,26 @@ deny contains {
 	some argument in _untrusted
 	not _bounded(argument)
 	not argument in lib.presented
+	not lib.planned
+}
+
+# METADATA
+# title: What untrusted data chose through a declared extractor is shown to a person
+# description: |
+#   A plan that matches such a call was accepted with an extractor for it, before anything
+#   untrusted was read. It bounds what the value can be, and not whose it is.
+require_approval contains {
+	"code": "provenance.untrusted_extracted",
+	"agent": "The plan takes this argument from untrusted data, so a person has to approve.",
+	"operator": concat("", ["control argument ", argument, " was taken from untrusted data, as the plan says"]),
+	"nearest": {"argument": argument, "origin": ["user", "plan"]},
+	"values": _origin_values(argument),
+	"terms": lib.approval_terms(input.action.properties.impact),
+} if {
+	_guarded
+	lib.planned
+	some argument in _untrusted
+	not _bounded(argument)
 }
 
 # METADATA

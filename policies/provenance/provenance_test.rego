@@ -267,3 +267,15 @@ test_a_credential_of_untrusted_data_is_shown_where_it_is_presented if {
 		_denied(changed) == {"provenance.untrusted_control"}
 	}
 }
+
+test_what_a_plan_takes_from_untrusted_data_is_shown if {
+	matched := {"context": {"plan": {"verdict": "matched"}}}
+	every effect in ["write", "send", "irreversible"] {
+		document := object.union(_call(effect, "low", fixture.email("a", "evil.example"), _untrusted), matched)
+		_denied(document) == set()
+		"provenance.untrusted_extracted" in _asked(document)
+	}
+	departs := {"context": {"plan": {"verdict": "mismatch"}}}
+	document := object.union(_call("send", "low", fixture.email("a", "evil.example"), _untrusted), departs)
+	_denied(document) == {"provenance.untrusted_control"}
+}
