@@ -21,6 +21,7 @@ from permissions.approval import console
 from permissions.approval.approvers import Approvers
 from permissions.approval.service import ApprovalService
 from permissions.approval.store import SCHEMA, SqliteRequestStore
+from permissions.approval.text import moment, visible
 from permissions.approval.votes import sign_vote
 from permissions.broker.ports import now_us, random_id
 from permissions.cli import interrupt
@@ -150,7 +151,7 @@ def work(job: Job) -> Narrator:
                 narrator.catch_up()
             last = agent.get_state(config_of_graph).values["messages"][-1]
             heading("The agent is done")
-            say(f"  {console.visible(str(last.content))}")
+            say(f"  {visible(str(last.content))}")
     return narrator
 
 
@@ -196,7 +197,7 @@ def _say_how(job: Job, request: AccessRequest) -> None:
     state = job.workspace / STATE
     where = ("--dir", str(state), "--config", str(state / SETTINGS))
     key = ("--key", f"file:{state / KEY}")
-    say(f"  Left open until {console.moment(request.expires_at)}. From another terminal:")
+    say(f"  Left open until {moment(request.expires_at)}. From another terminal:")
     say(f"    {shlex.join(('wardline', 'request', 'approve', request.id, *where, *key))}")
     say("  The demo goes on with the answer; Ctrl-C ends it.")
 

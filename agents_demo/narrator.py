@@ -6,7 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from permissions.approval.console import visible
+from permissions.approval.text import visible
 from permissions.reasons import Code, reason
 from permissions.trace.reader import read_entries
 from permissions.trace.vault import VaultReader, load_kek

@@ -1,31 +1,35 @@
-r"""What an approver sees on a terminal, and how a terminal asks them.
+"""How a terminal shows an approver a request (`approval.reading`), and asks them.
 
-Everything that came from an agent, a tool or a policy is shown as the JSON text of its value,
-with each character that a terminal would not show as itself written as a `\uXXXX` escape
-(controls, ANSI sequences, bidirectional and invisible characters, stacked marks). So what
-stands on the screen parses back to exactly the value that will run. Lines are broken here and
-not by the terminal: no text can start a line of its own. Readable without colour.
+Lines are broken here and not by the terminal, and each begins with a prefix of ours: no text of an
+agent, a tool or a policy can start a line of its own. Readable without colour.
 
-Not protected from: letters of other scripts that look alike. They are shown as they are and
-named below the value. And diffs are lines, not values: an escape in one may stand for its
-character or for the letters it is written in.
+Not protected from: a diff's lines are no values: an escape in one may stand for its character or
+for the letters it is written in.
 """
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, assert_never
 
+from permissions.approval.reading import reading
+from permissions.approval.text import (
+    cautions,
+    compared,
+    literal,
+    moment,
+    time_left,
+    visible,
+)
 from permissions.signing.canonical import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator
 
-    from permissions.approval.model import AccessRequest, RequestedCall
-    from permissions.model import JsonObject, JsonValue
+    from permissions.approval.model import AccessRequest
+    from permissions.approval.reading import Argument, Change, Origin, Reading
+    from permissions.model import JsonObject
 
 Answer = Literal["approve", "deny", "later"]
 
@@ -41,12 +45,22 @@ _MAX_TRIES = 5
 _LABEL = 12
 _NARROWEST = 24
 
-_UNSHOWN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
-_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0").union(
-    map(chr, [*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)])
-)
-"""Letters, marks and symbols without a visible shape (Unicode, Default_Ignorable)."""
-_RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
+HELP = """\
+approve  it runs once, exactly as it stands above; the policy is asked again with your answer
+deny     it does not run, in this run of the agent; your words are told to the agent
+later    you leave it open; somebody else, or you, may answer until it expires
+full     shows what was cut
+"""
+_EXPLAINED = """\
+How to read it:
+  a value stands as JSON text: \\u202e and the like are characters that would not show
+  <  where a value came from; whoever is named there vouches for it
+  !  a value nobody vouches for, or something else that you should look at
+why      the rules that want a person, and the values they compared
+plan     how the call stands to the plan that was declared before the first step
+needs    how many people have to say yes, and from which groups
+digests  prove what you were shown; you need not compare them
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,29 +71,6 @@ class Page:
     truncated: bool
 
 
-def literal(value: JsonValue) -> str:
-    """The JSON text of a value in characters a terminal shows as they are.
-
-    `json.loads` of it gives the value again.
-    """
-    shown = []
-    before = ""
-    for char in json.dumps(value, ensure_ascii=False):
-        shown.append(char if _shows_as_itself(char, before) else _escaped(char))
-        before = char
-    return "".join(shown)
-
-
-def visible(text: str) -> str:
-    """A text in one line, in characters a terminal shows as they are."""
-    return literal(text)[1:-1].replace('\\"', '"')
-
-
-def compared(values: Mapping[str, JsonValue]) -> str:
-    """The values that a reason compared, in one line; empty without any."""
-    return ", ".join(f"{name} {literal(value)}" for name, value in values.items())
-
-
 def page(request: AccessRequest, *, now: int, full: bool = False, width: int = WIDTH) -> Page:
     """The request as an approver should read it before they answer.
 
@@ -88,41 +79,28 @@ def page(request: AccessRequest, *, now: int, full: bool = False, width: int = W
     Time left is counted from `now`, microseconds since 1970 UTC. A terminal narrower than
     `width` breaks lines by itself, and text may then begin one.
     """
-    call, terms = request.call, request.call.terms
-    behalf = f", on behalf of {visible(call.on_behalf_of)}" if call.on_behalf_of else ""
-    barred = "; not by who asks or is acted for" if terms.separation_of_duties else ""
-    facts = [
-        ("request", f"{visible(request.id)} ({request.status})"),
-        ("tool", visible(call.tool)),
-        ("definition", call.tool_digest),
-        ("arguments", call.args_digest),
-        ("asked by", f"{visible(call.subject)}{behalf}"),
-        ("workspace", visible(call.workspace)),
-        ("run, call", f"{visible(call.run)}, {visible(call.key)}"),
-        ("plan step", visible(call.plan_step) if call.plan_step else "none"),
-        *(("why", text) for text in _reasons(request)),
-        ("needs", f"{terms.quorum} of {visible(', '.join(terms.approvers))}{barred}"),
-        ("expires", f"{moment(request.expires_at)} ({_left(request.expires_at - now)})"),
-        *(("answered", text) for text in _votes(request)),
-    ]
-    lines = [line for name, text in facts for line in _field(name, text, width)]
-    document = json.loads(call.arguments)
-    named = document if isinstance(document, dict) else {"(arguments)": document}
-    arguments, truncated = _values([*named.items()], " = ", full=full, width=width)
+    read = reading(request)
+    kind = f" ({read.effect}, {read.impact} impact)" if read.effect else ""
     heading = (
-        "What will run"
-        if call.effects is None
-        else "What ran, its changes not yet in the workspace"
+        "What ran, its changes not yet in the workspace"
+        if read.is_about_changes
+        else ("What will run")
     )
-    lines += ["", f"{heading}, exactly:", *(arguments or ["  (no arguments)"])]
-    if call.effects is not None:
-        changes, cut = _effects(json.loads(call.effects), full=full, width=width)
+    lines = _wrapped(
+        f"{heading}, exactly: {visible(read.tool)}{visible(kind)}",
+        first="",
+        then="  | ",
+        width=width,
+    )
+    shown, truncated = _arguments(read.arguments, full=full, width=width)
+    lines += shown or ["  (no arguments)"]
+    if read.is_about_changes:
+        changes, cut = _effects(read.changes, full=full, width=width)
         lines += ["", "What it would change in the workspace, all or nothing:", *changes]
         truncated |= cut
-    elif paths := [(each["argument"], each["resolved"]) for each in _paths(call)]:
-        leads, cut = _values(paths, " leads to ", full=full, width=width)
-        lines += ["", "Where its paths lead now; elsewhere, it will not run:", *leads]
-        truncated |= cut
+    lines.append("")
+    for name, text in _facts(read, now):
+        lines += _field(name, text, width)
     return Page("\n".join(lines), truncated)
 
 
@@ -136,16 +114,16 @@ def ask(
 ) -> Answer:
     """Shows the request and asks one person. Blocks; run it in a thread.
 
-    Words have to be typed out. Nobody approves what they were not shown: with parts left out,
-    `approve` first shows the whole. The end of input, and nonsense, mean `later`. `read` shows
-    a question and gives the line typed, as `input` does.
+    Words have to be typed out, and `?` explains. Nobody approves what they were not shown: with
+    parts left out, `approve` first shows the whole. The end of input, and nonsense, mean `later`.
+    `read` shows a question and gives the line typed, as `input` does.
     """
     shown = page(request, now=now, width=width)
     write(shown.text)
     truncated = shown.truncated
     for _ in range(_MAX_TRIES):
         try:
-            said = read("approve / deny / later / full > ").strip().lower()
+            said = read("approve / deny / later / full / ? > ").strip().lower()
         except EOFError:
             return "later"
         if said == "full" or (said == "approve" and truncated):
@@ -155,25 +133,29 @@ def ask(
             truncated = False
         elif said in _ANSWERS:
             return _ANSWERS[said]
+        else:
+            write(HELP + _EXPLAINED if said in ("?", "help") else HELP)
     return "later"
 
 
-def moment(micros: int) -> str:
-    """A time as people read it, in UTC."""
-    return f"{datetime.fromtimestamp(0, UTC) + timedelta(microseconds=micros):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _reasons(request: AccessRequest) -> Iterator[str]:
-    for reason in request.reasons:
-        yield f"{reason.code}: {visible(reason.agent)}"
-        if reason.operator:
-            yield f"{reason.code}: {visible(reason.operator)}"
-        if reason.values:
-            yield f"{reason.code}: {compared(reason.values)}"
-
-
-def _votes(request: AccessRequest) -> Iterator[str]:
-    for vote in request.votes:
+def _facts(read: Reading, now: int) -> Iterator[tuple[str, str]]:
+    """What stands below the arguments, in the order of how much it tells."""
+    for target in read.on_what:
+        yield "on what", target
+    yield "for whom", read.for_whom
+    if read.task:
+        yield "task", read.task
+    for why in read.why:
+        yield "why", f"{why.code}: {why.text}"
+        if why.operator:
+            yield "why", f"{why.code}: {why.operator}"
+        if why.values:
+            yield "why", f"{why.code}: {compared(why.values)}"
+    yield "plan", read.plan
+    barred = "; not by who asks or is acted for" if read.separation_of_duties else ""
+    yield "needs", f"{read.quorum} of {visible(', '.join(read.groups))}{barred}"
+    yield "expires", f"{moment(read.expires_at)} ({time_left(read.expires_at - now)})"
+    for vote in read.votes:
         note = f": {visible(vote.note)}" if vote.note else ""
         match vote.verdict:
             case "approve":
@@ -182,26 +164,67 @@ def _votes(request: AccessRequest) -> Iterator[str]:
                 verb = "denied"
             case _:
                 assert_never(vote.verdict)
-        yield f"{visible(vote.approver)} {verb} at {moment(vote.time)}{note}"
+        yield "answered", f"{visible(vote.approver)} {verb} at {moment(vote.time)}{note}"
+    yield "request", f"{visible(read.id)} ({read.status})"
+    yield "workspace", visible(read.workspace)
+    yield "run, call", f"{visible(read.run)}, {visible(read.call)}"
+    for name in ("definition", "arguments"):
+        yield name, read.digests[name]
 
 
-def _effects(shown: JsonObject, *, full: bool, width: int) -> tuple[list[str], bool]:
+def _arguments(
+    arguments: tuple[Argument, ...], *, full: bool, width: int
+) -> tuple[list[str], bool]:
+    lines: list[str] = []
+    truncated = False
+    for position, argument in enumerate(arguments):
+        if position == MAX_ARGUMENTS and not full:
+            left_out = f"{len(arguments) - position} more are not shown; use --full"
+            return lines + _notice(left_out, width), True
+        whole = literal(argument.value)
+        cut = len(whole) > MAX_VALUE and not full
+        shown = f"{visible(argument.name)} = {whole[:MAX_VALUE] if cut else whole}"
+        lines += _wrapped(shown, first="  ", then="  | ", width=width)
+        if cut:
+            truncated = True
+            hidden = f"{len(whole) - MAX_VALUE} of {len(whole)} characters"
+            lines += _notice(f"cut: {hidden} are not shown; use --full", width)
+            lines += _notice(f"the whole has {digest(whole.encode())}", width)
+        for caution in cautions(argument.name + whole):
+            lines += _notice(caution, width)
+        for leads in argument.leads_to:
+            said = f"leads to {literal(leads)} now; elsewhere, it will not run"
+            lines += _told(said, width)
+        for origin in argument.origins:
+            lines += _origin(origin, width)
+    return lines, truncated
+
+
+def _origin(origin: Origin, width: int) -> list[str]:
+    inner = origin.at.removeprefix("/").partition("/")[2]
+    at = f"{visible('/' + inner)}: " if inner else ""
+    lines = (_told if origin.trusted else _notice)(f"{at}{origin.words}", width)
+    if origin.quote is not None:
+        lines += _told(f"the line: {origin.quote}", width)
+    return lines
+
+
+def _effects(changes: tuple[Change, ...], *, full: bool, width: int) -> tuple[list[str], bool]:
     """Each change, with the diff of its file below it.
 
     No text of a file can look like ours: what is ours begins further left.
     """
-    entries = shown["change_set"]["entries"]
-    diffs = {each["path"]: each["diff"].split("\n")[2:] for each in shown["diffs"]}
     lines: list[str] = []
     truncated = False
-    for position, entry in enumerate(entries):
+    for position, change in enumerate(changes):
         if position == MAX_ARGUMENTS and not full:
-            lines += _notice(f"{len(entries) - position} more are not shown; use --full", width)
-            return lines, True
+            left_out = f"{len(changes) - position} more are not shown; use --full"
+            return lines + _notice(left_out, width), True
+        entry = change.entry
         lines += _wrapped(_change(entry), first="  ", then="  | ", width=width)
-        for caution in _cautions(f"{entry['path']}{entry['target'] or ''}"):
+        for caution in cautions(f"{entry['path']}{entry['target'] or ''}"):
             lines += _notice(caution, width)
-        diff, cut = _diff(diffs.get(entry["path"]), entry, full=full, width=width)
+        diff, cut = _diff(change, full=full, width=width)
         lines += diff
         truncated |= cut
     return lines, truncated
@@ -209,24 +232,23 @@ def _effects(shown: JsonObject, *, full: bool, width: int) -> tuple[list[str], b
 
 def _change(entry: JsonObject) -> str:
     """One change on one line: facts of ours first, the run's words last."""
-    facts = [f"{entry['kind']} {entry['type']}", *_facts(entry)]
+    facts = [f"{entry['kind']} {entry['type']}", *_facts_of(entry)]
     if entry["executable"]:
         facts.append("executable")
-    was = f" (was {', '.join(_facts(entry['was']))})" if entry["was"] else ""
+    was = f" (was {', '.join(_facts_of(entry['was']))})" if entry["was"] else ""
     leads = f" leads to {literal(entry['target'])}" if entry["target"] is not None else ""
     return f"{', '.join(facts)}{was}: {literal(entry['path'])}{leads}"
 
 
-def _facts(entry: JsonObject) -> Iterator[str]:
+def _facts_of(entry: JsonObject) -> Iterator[str]:
     if entry["type"] != "link" and entry["mode"] is not None:
         yield f"mode {entry['mode']}"
     if entry["type"] == "file" and entry["size"] is not None:
         yield f"{entry['size']} bytes"
 
 
-def _diff(
-    diff: list[str] | None, entry: JsonObject, *, full: bool, width: int
-) -> tuple[list[str], bool]:
+def _diff(change: Change, *, full: bool, width: int) -> tuple[list[str], bool]:
+    entry, diff = change.entry, change.diff
     if entry["type"] != "file" or entry["kind"] == "deleted":
         return [], False
     if diff is None:
@@ -234,12 +256,8 @@ def _diff(
     shown = diff if full else diff[:MAX_DIFF]
     lines = []
     for line in shown:
-        seen = "".join(
-            char if _shows_as_itself(char, before) else _escaped(char)
-            for before, char in zip(f"a{line}", line, strict=False)
-        )
-        lines += _wrapped(seen, first="      ", then="    | ", width=width)
-    for caution in _cautions("".join(shown)):
+        lines += _wrapped(line, first="      ", then="    | ", width=width)
+    for caution in cautions("".join(shown)):
         lines += _notice(caution, width)
     if hidden := len(diff) - len(shown):
         cut = f"cut: {hidden} of {len(diff)} lines are not shown; use --full"
@@ -247,45 +265,8 @@ def _diff(
     return lines, bool(hidden)
 
 
-def _paths(call: RequestedCall) -> list[JsonObject]:
-    return [target for target in json.loads(call.targets) if target["kind"] == "path"]
-
-
-def _values(
-    named: Sequence[tuple[str, JsonValue]], between: str, *, full: bool, width: int
-) -> tuple[list[str], bool]:
-    lines: list[str] = []
-    truncated = False
-    for position, (name, value) in enumerate(named):
-        if position == MAX_ARGUMENTS and not full:
-            truncated = True
-            left_out = f"{len(named) - position} more are not shown; use --full"
-            lines += _notice(left_out, width)
-            break
-        whole = literal(value)
-        cut = len(whole) > MAX_VALUE and not full
-        shown = f"{visible(name)}{between}{whole[:MAX_VALUE] if cut else whole}"
-        lines += _wrapped(shown, first="  ", then="  | ", width=width)
-        if cut:
-            truncated = True
-            hidden = f"{len(whole) - MAX_VALUE} of {len(whole)} characters"
-            lines += _notice(f"cut: {hidden} are not shown; use --full", width)
-            lines += _notice(f"the whole has {digest(whole.encode())}", width)
-        for caution in _cautions(name + whole):
-            lines += _notice(caution, width)
-    return lines, truncated
-
-
-def _cautions(text: str) -> Iterator[str]:
-    """Names characters that may look like others, or be shown in another order."""
-    foreign = sorted({char for char in text if not char.isascii()})
-    shown = [char for char in foreign if _shows_as_itself(char, "a")]
-    if shown:
-        named = ", ".join(f"U+{ord(c):04X} {unicodedata.name(c, 'unnamed')}" for c in shown[:5])
-        more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
-        yield f"beyond plain ASCII: {named}{more}"
-    if any(unicodedata.bidirectional(char) in _RIGHT_TO_LEFT for char in shown):
-        yield "has right-to-left letters: the order on the screen may not be the order"
+def _told(text: str, width: int) -> list[str]:
+    return _wrapped(text, first="  < ", then="  |   ", width=width)
 
 
 def _notice(text: str, width: int) -> list[str]:
@@ -307,28 +288,3 @@ def _wrapped(text: str, *, first: str, then: str, width: int) -> list[str]:
         line += char
         columns += wide
     return [*lines, line]
-
-
-def _shows_as_itself(char: str, before: str) -> bool:
-    if " " <= char <= "~":
-        return True
-    category = unicodedata.category(char)
-    if category in _UNSHOWN or char in _BLANK:
-        return False
-    if category in ("Mn", "Me"):
-        # One mark on a letter is writing; more of them paint over the neighbours.
-        return unicodedata.category(before).startswith("L") if before else False
-    return True
-
-
-def _escaped(char: str) -> str:
-    units = char.encode("utf-16-be", "surrogatepass").hex()
-    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
-
-
-def _left(micros: int) -> str:
-    seconds = micros // 1_000_000
-    if seconds <= 0:
-        return "over"
-    days, rest = divmod(seconds, 86_400)
-    return f"in {f'{days} d ' if days else ''}{timedelta(seconds=rest)}"

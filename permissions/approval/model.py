@@ -14,9 +14,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from permissions.errors import ApprovalError
+from permissions.errors import ApprovalError, SigningError
 from permissions.model import (
     AccessRequestTerms,
     Digest,
@@ -95,6 +95,43 @@ class RequestedCall:
         }
 
 
+class Background:
+    """What stands behind a call, for whoever reads the request; no approval is bound to it.
+
+    As JSON: `effect`, `impact`, `control` (names of control arguments), `task` (what the person
+    asked for), `plan` (`id`, `step`, `verdict`, `detail`, `required`), `labels` and `sources`: of each value
+    that matters `at` (JSON pointer into the arguments), `origin`, `source`, `trusted`, `control`,
+    `carries` as policies see them, and in `read` the call it was read from: `call`, what that was
+    `given`, the `field`, the `record` around it, the `line` and its `words`.
+
+    Raises:
+        SigningError: the document has no canonical form.
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, document: JsonObject) -> None:
+        self.text: Final = canonical(document).decode()
+
+    @property
+    def document(self) -> JsonObject:
+        """As JSON."""
+        found: JsonObject = json.loads(self.text)
+        return found
+
+    def __eq__(self, other: object) -> bool:
+        """Equal texts are equal backgrounds."""
+        return isinstance(other, Background) and other.text == self.text
+
+    def __hash__(self) -> int:
+        """Of the text."""
+        return hash(self.text)
+
+
+NO_BACKGROUND: Final = Background({})
+"""Of a request about which nothing more is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Vote:
     """One approver's answer, as read from the statement they signed.
@@ -125,6 +162,7 @@ class AccessRequest:
 
     Attributes:
         reasons: why policy wants a person, in the policy's words.
+        background: where the call's values came from, and what they are part of.
         created_at: microseconds since 1970 UTC, as all times here.
         expires_at: neither a vote nor a use counts from this moment on.
         consumed_at: when the approval was used for its one run.
@@ -138,6 +176,7 @@ class AccessRequest:
     status: Status = "pending"
     votes: tuple[Vote, ...] = ()
     consumed_at: int | None = None
+    background: Background = NO_BACKGROUND
 
     @cached_property
     def shown(self) -> str:
@@ -147,6 +186,7 @@ class AccessRequest:
                 "id": self.id,
                 "call": self.call.document(),
                 "reasons": [reason.model_dump(mode="json") for reason in self.reasons],
+                "background": self.background.text,
                 "created_at": self.created_at,
                 "expires_at": self.expires_at,
             }
@@ -186,8 +226,9 @@ class AccessRequest:
                 status=status,
                 votes=votes,
                 consumed_at=consumed_at,
+                background=Background(json.loads(document["background"])),
             )
-        except (ValueError, KeyError, TypeError) as err:
+        except (ValueError, KeyError, TypeError, SigningError) as err:
             raise ApprovalError(
                 f"a stored access request cannot be read ({type(err).__name__});"
                 " the state was damaged or written by another version"

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING
 import anyio
 
 from permissions.approval import lifecycle, votes
-from permissions.approval.model import AccessRequest, Approval, RequestedCall
+from permissions.approval.model import (
+    NO_BACKGROUND,
+    AccessRequest,
+    Approval,
+    Background,
+    RequestedCall,
+)
 from permissions.errors import ApprovalError, ApproverRefusedError
 from permissions.logs import get_logger
 
@@ -53,7 +59,12 @@ class ApprovalService:
         self._clock = clock
         self._new_id = new_id
 
-    async def submit(self, call: RequestedCall, reasons: Sequence[Reason]) -> AccessRequest:
+    async def submit(
+        self,
+        call: RequestedCall,
+        reasons: Sequence[Reason],
+        background: Background = NO_BACKGROUND,
+    ) -> AccessRequest:
         """Opens a request for a call, or returns the one that stands for it.
 
         A request stands while it is open or its approval is unused; a refusal stands for
@@ -76,6 +87,7 @@ class ApprovalService:
                 reasons=tuple(reasons),
                 created_at=now,
                 expires_at=now + call.terms.expires_in_seconds * 1_000_000,
+                background=background,
             )
         )
         _log.info("access_request_stands", request=request.id, tool=call.tool, run=call.run)

@@ -357,7 +357,12 @@ class PermissionBroker:
         parts = attempt.parts
         asked_for = requested_call(attempt, question, terms, parts.pdp.revision)
         asked = await decision.answered(
-            parts, attempt, asked_for, subject=question.args_digest, reasons=reasons
+            parts,
+            attempt,
+            asked_for,
+            subject=question.args_digest,
+            reasons=reasons,
+            document=question.document,
         )
         self._require_in_force(attempt)
         question = await understand_again(attempt, question, parts, self.isolation)

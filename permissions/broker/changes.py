@@ -183,7 +183,12 @@ async def _ask(
     )
     try:
         asked = await decision.answered(
-            parts, attempt, call, subject=changes.digest, reasons=decided.reasons
+            parts,
+            attempt,
+            call,
+            subject=changes.digest,
+            reasons=decided.reasons,
+            document=admission.question.document,
         )
     except Refusal as refusal:
         await _withdraw(parts, call)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from permissions.broker import entries
+from permissions.broker.background import background_of
 from permissions.broker.denial import Refusal
 from permissions.errors import ApprovalError
 from permissions.reasons import Code, reason
@@ -64,6 +65,7 @@ async def answered(
     *,
     subject: Digest,
     reasons: tuple[Reason, ...],
+    document: JsonObject,
 ) -> AccessRequest:
     """The approved request for this; waits for people if the session may.
 
@@ -75,6 +77,7 @@ async def answered(
         call: what an approval is bound to.
         subject: digest of what it is about: the arguments, or the changes.
         reasons: why a person is asked.
+        document: what policies were asked about the call.
 
     Raises:
         Refusal: it is not approved, not yet, or nobody can be asked; with the reasons why a
@@ -86,7 +89,8 @@ async def answered(
     if about in session.refused:
         raise Refusal("denied", reason(Code.APPROVAL_DENIED, agent=STANDS))
     try:
-        asked = await parts.approvals.submit(call, reasons)
+        background = await background_of(parts, session, document)
+        asked = await parts.approvals.submit(call, reasons, background)
     except ApprovalError as err:
         nobody = reason(Code.APPROVAL_UNAVAILABLE, str(err))
         raise Refusal("denied", nobody, *reasons) from err

@@ -14,7 +14,7 @@ import anyio
 import typer
 
 from permissions.approval.approvers import Approvers
-from permissions.approval.console import visible
+from permissions.approval.text import visible
 from permissions.cli.program import EXIT_FAILED, EXIT_UNAVAILABLE
 from permissions.cli.tools_of import unmarked_in
 from permissions.errors import BrokerError, ConfigError, PolicyLoadError

@@ -195,7 +195,7 @@ def _of_the_system(err: OSError) -> str:
 
 def _say(text: str, code: int) -> int:
     """One sentence on stderr, with what could steer a terminal written out."""
-    from permissions.approval.console import visible
+    from permissions.approval.text import visible
 
     lines = [visible(line) for line in text.splitlines()]
     with suppress(OSError):

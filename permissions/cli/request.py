@@ -18,8 +18,10 @@ import typer
 
 from permissions.approval import console
 from permissions.approval.approvers import Approvers
+from permissions.approval.reading import reading
 from permissions.approval.service import ApprovalService
 from permissions.approval.store import SCHEMA, SqliteRequestStore
+from permissions.approval.text import moment, visible
 from permissions.approval.votes import sign_vote
 from permissions.broker.ports import now_us, random_id
 from permissions.cli import interrupt
@@ -302,16 +304,16 @@ def _run(
 
 def _line(request: AccessRequest) -> str:
     call, terms = request.call, request.call.terms
-    behalf = f" for {console.visible(call.on_behalf_of)}" if call.on_behalf_of else ""
+    behalf = f" for {visible(call.on_behalf_of)}" if call.on_behalf_of else ""
     given = sum(vote.verdict == "approve" for vote in request.votes)
     used = ", used" if request.consumed_at is not None else ""
     about = "" if call.effects is None else "  changes to commit"
     return (
-        f"{console.visible(request.id)}  {request.status}{used}  {console.visible(call.tool)}"
+        f"{visible(request.id)}  {request.status}{used}  {visible(call.tool)}"
         f"{about}"
-        f"  asked by {console.visible(call.subject)}{behalf}"
+        f"  asked by {visible(call.subject)}{behalf}"
         f"  {given} of {terms.quorum} approvals"
-        f"  expires {console.moment(request.expires_at)}"
+        f"  expires {moment(request.expires_at)}"
     )
 
 
@@ -328,6 +330,7 @@ def _json(request: AccessRequest) -> str:
         "binding": request.call.binding,
         "shown_digest": request.shown_digest,
         "reasons": [reason.model_dump(mode="json") for reason in request.reasons],
+        "reading": reading(request).document(),
         "created_at": request.created_at,
         "expires_at": request.expires_at,
         "consumed_at": request.consumed_at,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import anyio
 import typer
 
-from permissions.approval.console import visible
+from permissions.approval.text import visible
 from permissions.cli import sandbox_probe
 from permissions.cli.program import noun
 from sandbox.errors import SandboxUnavailableError

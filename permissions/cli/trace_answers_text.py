@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from permissions.approval.console import compared, literal, moment, visible
+from permissions.approval.text import compared, literal, moment, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

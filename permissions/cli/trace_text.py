@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from permissions.approval.console import literal, visible
+from permissions.approval.text import literal, visible
 from permissions.cli.trace_answers_text import arguments_text
 
 if TYPE_CHECKING:

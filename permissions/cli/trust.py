@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from permissions.approval.console import visible
+from permissions.approval.text import visible
 from permissions.errors import ConfigError
 from permissions.setup.config import BrokerConfig
 from permissions.setup.settings_file import NAME, settings_file

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from permissions.approval.console import visible
+from permissions.approval.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from permissions.approval.console import compared
+from permissions.approval.text import compared
 from permissions.authoring.why import fired_rules, nearly_allowed
 from permissions.cli.policy.folder import shown
 

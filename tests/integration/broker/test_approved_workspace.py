@@ -170,5 +170,5 @@ async def test_the_approver_sees_the_workspace_and_where_the_path_leads(
 
     shown = console.page(request, now=now_us(), width=4000).text
     assert f"workspace   {config.workspace.resolve()}" in shown
-    assert f'  path leads to "{config.workspace.resolve()}/a\\u001b[2J"' in shown
+    assert f'  < leads to "{config.workspace.resolve()}/a\\u001b[2J" now' in shown
     assert "\x1b" not in shown

@@ -20,7 +20,7 @@ pytest.importorskip("langgraph")
 pytestmark = pytest.mark.docker
 
 DEMO = [sys.executable, "-m", "permissions", "demo"]
-QUESTION = "approve / deny / later / full > "
+QUESTION = "approve / deny / later / full / ? > "
 
 
 @pytest.mark.slow

@@ -247,10 +247,10 @@ def test_an_interrupt_ends_the_question(desk: Desk, typed: str) -> None:
     where = ["--dir", str(desk.folder), "--config", str(desk.config)]
     command = [sys.executable, "-m", "permissions", "request", "watch"]
     with on_a_terminal([*command, *where, "--key", desk.keys["bob"]]) as terminal:
-        terminal.read_until("full > ")
+        terminal.read_until("? > ")
         if typed:
             terminal.type(typed)
-            terminal.read_until("full > ")
+            terminal.read_until("? > ")
         terminal.type("\x03")
         assert terminal.exit_code() == 130
 
@@ -264,7 +264,7 @@ def test_watch_waits_for_a_state_that_is_not_there_yet(desk: Desk) -> None:
     with on_a_terminal([*command, *where, "--key", desk.keys["bob"]]) as terminal:
         terminal.read_until("waiting for a broker")
         desk.ask()
-        terminal.read_until("full > ")
+        terminal.read_until("? > ")
         terminal.type("deny\r")
         terminal.read_until("denied")
         terminal.type("\x03")
@@ -287,7 +287,7 @@ def test_an_answer_on_the_terminal_is_signed(desk: Desk) -> None:
     where = ["--dir", str(desk.folder), "--config", str(desk.config)]
     command = [sys.executable, "-m", "permissions", "request", "watch"]
     with on_a_terminal([*command, *where, "--key", desk.keys["bob"]]) as terminal:
-        terminal.read_until("full > ")
+        terminal.read_until("? > ")
         terminal.type("deny\r")
         terminal.read_until("denied")
         terminal.type("\x03")
@@ -335,4 +335,4 @@ def test_what_is_no_plan_is_not_approved_as_one(desk: Desk) -> None:
 
     assert said.exit_code != 0
     assert "wardline request approve" in said.output
-    assert desk.run("list", "--json").stdout.count('"pending"') == 1
+    assert json.loads(desk.run("list", "--json").stdout)["status"] == "pending"
