@@ -5,6 +5,7 @@ Apart from `model` so that decorating a function loads no model library.
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any, Literal, NewType, TypeAlias
 
 JsonValue: TypeAlias = Any
@@ -66,3 +67,15 @@ def stronger_evidence(one: Evidence, other: Evidence) -> Evidence:
         for level, given in _BARRIERS.items()
         if all(rank(g) >= rank(w) for g, w in zip(given, wanted, strict=True))
     )
+
+
+def is_same_person(principal: str, approver: str) -> bool:
+    """Whether a principal, as `user:Alice`, may be the approver of that id.
+
+    Ids of approvers are lower-case ASCII; a principal may be written in other letters that only
+    look different.
+    """
+    name = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", principal).casefold())
+    while name.strip().startswith("user:"):
+        name = name.strip().removeprefix("user:")
+    return name.strip() == approver

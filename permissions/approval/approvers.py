@@ -7,7 +7,7 @@ stands for one person: two names with the same key would make a quorum of one.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from permissions.errors import ApproverRefusedError, ConfigError, SigningError
@@ -16,6 +16,7 @@ from permissions.signing.keys import PublicKey
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from permissions.signing.passkey import Passkey
 
 APPROVER_ID = r"[a-z0-9][a-z0-9._@+-]{0,63}"
 """Lower-case ASCII, so that no two ids look alike and separation of duties can compare."""
@@ -23,11 +24,22 @@ APPROVER_ID = r"[a-z0-9][a-z0-9._@+-]{0,63}"
 
 @dataclass(frozen=True, slots=True)
 class Approver:
-    """One person who may answer, and the key only they hold."""
+    """One person who may answer, and the keys only they hold.
+
+    Attributes:
+        public_key: of a key file or an agent; None for who has passkeys alone.
+        passkeys: that they enrolled and nobody revoked.
+    """
 
     id: str
     groups: frozenset[str]
-    public_key: PublicKey
+    public_key: PublicKey | None = None
+    passkeys: tuple[Passkey, ...] = ()
+
+    @property
+    def keys(self) -> tuple[PublicKey | Passkey, ...]:
+        """All of them."""
+        return (*(() if self.public_key is None else (self.public_key,)), *self.passkeys)
 
 
 class ListedApprover(Protocol):
@@ -39,8 +51,8 @@ class ListedApprover(Protocol):
         ...
 
     @property
-    def public_key(self) -> str:
-        """Ed25519 public key, base64 of 32 bytes."""
+    def public_key(self) -> str | None:
+        """Ed25519 public key, base64 of 32 bytes; none for who enrols a passkey."""
         ...
 
 
@@ -53,7 +65,7 @@ class Approvers:
 
     def __init__(self, approvers: Iterable[Approver]) -> None:
         self._by_id: dict[str, Approver] = {}
-        holders: dict[PublicKey, str] = {}
+        holders: dict[str, str] = {}
         for approver in approvers:
             if not re.fullmatch(APPROVER_ID, approver.id):
                 raise ConfigError(
@@ -62,12 +74,13 @@ class Approvers:
                 )
             if approver.id in self._by_id:
                 raise ConfigError(f"approver {approver.id!r} is named twice")
-            other = holders.setdefault(approver.public_key, approver.id)
-            if other != approver.id:
-                raise ConfigError(
-                    f"approvers {other!r} and {approver.id!r} have the same public key; each"
-                    " person needs their own, or a quorum means nothing"
-                )
+            for key in approver.keys:
+                other = holders.setdefault(key.keyid, approver.id)
+                if other != approver.id:
+                    raise ConfigError(
+                        f"approvers {other!r} and {approver.id!r} have the same public key; each"
+                        " person needs their own, or a quorum means nothing"
+                    )
             self._by_id[approver.id] = approver
 
     @classmethod
@@ -79,6 +92,9 @@ class Approvers:
         """
         approvers = []
         for name, entry in table.items():
+            if entry.public_key is None:
+                approvers.append(Approver(name, frozenset(entry.groups)))
+                continue
             try:
                 key = PublicKey.parse(entry.public_key)
             except SigningError as err:
@@ -111,6 +127,17 @@ class Approvers:
                 return approver
         raise ApproverRefusedError(
             f"the key {key.keyid[:16]} belongs to no registered approver"
+        )
+
+    def with_passkeys(self, enrolled: Mapping[str, tuple[Passkey, ...]]) -> Approvers:
+        """The same people with these passkeys, by id; of nobody who is not registered.
+
+        Raises:
+            ConfigError: two people have one key.
+        """
+        return Approvers(
+            replace(each, passkeys=(*each.passkeys, *enrolled.get(each.id, ())))
+            for each in self
         )
 
     def __iter__(self) -> Iterator[Approver]:

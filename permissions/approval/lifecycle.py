@@ -13,11 +13,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
 from permissions.errors import ApprovalUsedError, ApproverRefusedError, RequestClosedError
+from permissions.vocabulary import is_same_person
 
 if TYPE_CHECKING:
     from permissions.approval.approvers import Approver
@@ -38,7 +38,10 @@ def require_eligible(call: RequestedCall, approver: Approver) -> None:
         )
     if not call.terms.separation_of_duties:
         return
-    if any(_names(person, approver) for person in (call.subject, call.on_behalf_of or "")):
+    if any(
+        is_same_person(person, approver.id)
+        for person in (call.subject, call.on_behalf_of or "")
+    ):
         raise ApproverRefusedError(
             f"{approver.id} asked for this call or is the one it is made for; policy wants"
             " somebody else to answer"
@@ -128,12 +131,3 @@ def require_open(request: AccessRequest, *, now: int) -> None:
     status = expire(request, now=now).status
     if status != "pending":
         raise RequestClosedError(f"access request {request.id} is {status}, no longer open")
-
-
-def _names(person: str, approver: Approver) -> bool:
-    # Approver ids are lower-case ASCII; a principal may be written `user:Alice`, or in
-    # letters that only look different.
-    name = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", person).casefold())
-    while name.strip().startswith("user:"):
-        name = name.strip().removeprefix("user:")
-    return name.strip() == approver.id

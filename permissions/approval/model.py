@@ -246,6 +246,10 @@ class Approval:
     """A proven approval of one call, ready to be put to the policy.
 
     It permits nothing: the policy is evaluated again with it, and `consume` uses it up.
+
+    Attributes:
+        voters: of each vote, in order, whose it is, their groups, and the key that proved it; for
+            the record, so that others can check who was let answer.
     """
 
     id: str
@@ -256,6 +260,7 @@ class Approval:
     approved_until: int
     policy_revision: Digest
     args_digest: Digest
+    voters: tuple[JsonObject, ...] = ()
 
     def document(self) -> JsonObject:
         """`context.approval` of the policy's input (docs/reference/policy-contract.md)."""

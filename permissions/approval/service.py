@@ -20,6 +20,7 @@ from permissions.approval.model import (
     Background,
     RequestedCall,
 )
+from permissions.approval.passkey_store import Enrolled, InMemoryPasskeyStore, in_force
 from permissions.errors import ApprovalError, ApproverRefusedError
 from permissions.logs import get_logger
 
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from permissions.approval.approvers import Approver, Approvers
+    from permissions.approval.passkey_store import PasskeyStore
     from permissions.approval.store import RequestStore
     from permissions.model import Digest, Reason
+    from permissions.signing.passkey import Passkey
 
 _log = get_logger("service")
 
@@ -44,6 +47,7 @@ class ApprovalService:
         approvers: who may answer, from the broker's configuration.
         clock: microseconds since 1970 UTC.
         new_id: ids of requests; unguessable is not needed, unique is.
+        passkeys: further keys of those people.
     """
 
     def __init__(
@@ -53,11 +57,42 @@ class ApprovalService:
         *,
         clock: Callable[[], int],
         new_id: Callable[[], str],
+        passkeys: PasskeyStore | None = None,
     ) -> None:
         self._store = store
+        self._passkeys = passkeys or InMemoryPasskeyStore()
         self._approvers = approvers
         self._clock = clock
         self._new_id = new_id
+
+    async def approvers(self) -> Approvers:
+        """Who may answer now, with the passkeys that count."""
+        return self._approvers.with_passkeys(in_force(await self._passkeys.listed()))
+
+    async def passkeys(self) -> tuple[Enrolled, ...]:
+        """All passkeys that were ever enrolled."""
+        return await self._passkeys.listed()
+
+    async def enrol(self, approver: str, passkey: Passkey) -> None:
+        """Gives somebody a further key. Who may be given one, and on whose word, the caller checks.
+
+        Raises:
+            ApproverRefusedError: they are not in the settings.
+            ApprovalError: it was enrolled before.
+        """
+        self._approvers.get(approver)
+        await self._passkeys.enrol(Enrolled(approver, passkey, self._clock()))
+        _log.info("passkey_enrolled", approver=approver, credential=passkey.credential[:20])
+
+    async def revoke_passkey(self, credential: str) -> Enrolled:
+        """Lets a passkey count no more: neither for new votes, nor for approvals not used yet.
+
+        Raises:
+            ApprovalError: there is none of that credential.
+        """
+        revoked = await self._passkeys.revoke(credential, self._clock())
+        _log.info("passkey_revoked", approver=revoked.approver, credential=credential[:20])
+        return revoked
 
     async def submit(
         self,
@@ -73,7 +108,8 @@ class ApprovalService:
         Raises:
             ApprovalError: fewer people may approve this call than have to.
         """
-        eligible = sum(self._may_answer(call, approver) for approver in self._approvers)
+        people = await self.approvers()
+        eligible = sum(self._may_answer(call, approver) for approver in people)
         if eligible < call.terms.quorum:
             raise ApprovalError(
                 f"{call.terms.quorum} approvals are needed and {eligible} registered"
@@ -146,7 +182,8 @@ class ApprovalService:
             ApprovalUsedError: it was used before.
             ApprovalInvalidError: it is for another call, or the votes do not carry it.
         """
-        return self._prove(await self._store.get(request_id), binding)
+        people = await self.approvers()
+        return self._prove(await self._store.get(request_id), binding, people)
 
     async def consume(self, request_id: str, binding: Digest) -> AccessRequest:
         """Uses an approval up. Of any number of racers in any processes, one gets it.
@@ -159,9 +196,10 @@ class ApprovalService:
             RequestClosedError: the request is not approved, or the approval has expired.
             ApprovalInvalidError: it is for another call, or the votes do not carry it.
         """
+        people = await self.approvers()
 
         def step(request: AccessRequest) -> AccessRequest:
-            self._prove(request, binding)
+            self._prove(request, binding, people)
             return lifecycle.consume(request, now=self._clock())
 
         used = await self._store.update(request_id, step)
@@ -178,10 +216,11 @@ class ApprovalService:
         """
         vote = votes.read_vote(envelope)
         await self.get(vote.request)
+        people = await self.approvers()
 
         def step(request: AccessRequest) -> AccessRequest:
             lifecycle.require_open(request, now=self._clock())
-            approver = votes.require_genuine(vote, request, self._approvers)
+            approver = votes.require_genuine(vote, request, people)
             return lifecycle.cast(request, vote, approver, now=self._clock())
 
         voted = await self._store.update(vote.request, step)
@@ -217,9 +256,7 @@ class ApprovalService:
             lifecycle.require_eligible(call, approver)
         except ApproverRefusedError:
             return False
-        return True
+        return bool(approver.keys)
 
-    def _prove(self, request: AccessRequest, binding: Digest) -> Approval:
-        return votes.prove(
-            request, binding=binding, approvers=self._approvers, now=self._clock()
-        )
+    def _prove(self, request: AccessRequest, binding: Digest, people: Approvers) -> Approval:
+        return votes.prove(request, binding=binding, approvers=people, now=self._clock())

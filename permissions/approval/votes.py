@@ -1,6 +1,6 @@
 """Votes as signed statements: how an approver makes one, how a broker believes one.
 
-A vote is a DSSE v1 envelope by the approver's own Ed25519 key. Its payload names the request,
+A vote is a DSSE v1 envelope by the approver's own Ed25519 key or passkey. Its payload names the request,
 the binding of the call, the digest of the very text that was shown, the verdict and the
 voter, so that it cannot be moved to another request, call or person. A vote is believed by
 the key the registry holds for the voter it names, and by nothing else.
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from permissions.approval import lifecycle
 from permissions.approval.model import Approval, Verdict, Vote
 from permissions.errors import ApprovalInvalidError, ApproverRefusedError, SigningError
-from permissions.model import Digest  # noqa: TC001 - pydantic reads it at run time
+from permissions.model import Digest, JsonObject  # noqa: TC001 - pydantic reads it at run time
 from permissions.signing import dsse
 from permissions.signing.canonical import canonical
 
@@ -43,6 +43,29 @@ class _Statement(BaseModel):
     time: int = Field(ge=0)
 
 
+def statement_of(
+    request: AccessRequest, *, approver: str, verdict: Verdict, note: str, now: int
+) -> bytes:
+    """The bytes that an approver signs with this answer.
+
+    Raises:
+        SigningError: the note is longer than 500 characters or is not valid Unicode.
+    """
+    if len(note) > MAX_NOTE:
+        raise SigningError(f"a note of {len(note)} characters is too long; {MAX_NOTE} at most")
+    return canonical(
+        {
+            "request": request.id,
+            "binding": request.call.binding,
+            "shown_digest": request.shown_digest,
+            "approver": approver,
+            "verdict": verdict,
+            "note": note,
+            "time": now,
+        }
+    )
+
+
 def sign_vote(
     request: AccessRequest,
     *,
@@ -55,21 +78,9 @@ def sign_vote(
     """The approver's answer to exactly this request, as the JSON text of an envelope.
 
     Raises:
-        SigningError: the note is longer than 500 characters or is not valid Unicode.
+        SigningError: as `statement_of`.
     """
-    if len(note) > MAX_NOTE:
-        raise SigningError(f"a note of {len(note)} characters is too long; {MAX_NOTE} at most")
-    payload = canonical(
-        {
-            "request": request.id,
-            "binding": request.call.binding,
-            "shown_digest": request.shown_digest,
-            "approver": approver,
-            "verdict": verdict,
-            "note": note,
-            "time": now,
-        }
-    )
+    payload = statement_of(request, approver=approver, verdict=verdict, note=note, now=now)
     return dsse.sign(payload, payload_type=PAYLOAD_TYPE, signers=[signer]).dumps().decode()
 
 
@@ -107,10 +118,10 @@ def require_genuine(vote: Vote, request: AccessRequest, approvers: Approvers) ->
     approver = approvers.get(vote.approver)
     try:
         envelope = dsse.Envelope.parse(vote.envelope.encode())
-        dsse.verify(envelope, keys=[approver.public_key], payload_type=PAYLOAD_TYPE)
+        dsse.verify(envelope, keys=approver.keys, payload_type=PAYLOAD_TYPE)
     except (SigningError, UnicodeError) as err:
         raise ApprovalInvalidError(
-            f"the vote of {approver.id} is not signed by the key registered for them"
+            f"the vote of {approver.id} is not signed by the key registered for them: {err}"
         ) from err
     # The fields below came from these bytes or the store lied about them.
     if read_vote(vote.envelope) != vote:
@@ -170,4 +181,15 @@ def prove(
         approved_until=request.expires_at,
         policy_revision=request.call.policy_revision,
         args_digest=request.call.args_digest,
+        voters=tuple(map(_voter, request.votes, voters)),
     )
+
+
+def _voter(vote: Vote, approver: Approver) -> JsonObject:
+    """Whose vote it is, and the key that proves it."""
+    envelope = dsse.Envelope.parse(vote.envelope.encode())
+    return {
+        "approver": approver.id,
+        "groups": sorted(approver.groups),
+        "key": str(dsse.signed_by(envelope, approver.keys)),
+    }

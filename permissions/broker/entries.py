@@ -281,7 +281,7 @@ def request(attempt: Attempt, asked: AccessRequest) -> TraceEntry:
 
 
 def approval(attempt: Attempt, proven: Approval, votes: Sequence[Vote]) -> TraceEntry:
-    """People agreed; their signed statements are kept whole."""
+    """People agreed; their signed statements are kept whole, with who was let answer."""
     return TraceEntry(
         "approval",
         attempt.session.run,
@@ -291,7 +291,7 @@ def approval(attempt: Attempt, proven: Approval, votes: Sequence[Vote]) -> Trace
             "approvers": list(proven.approvers),
             "approved_until": proven.approved_until,
         },
-        _envelopes(votes),
+        {**_envelopes(votes), "voters": json_bytes(list(proven.voters))},
     )
 
 

@@ -7,48 +7,38 @@ Results go to stdout, questions and errors to stderr.
 
 from __future__ import annotations
 
-import functools
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Annotated, assert_never
 
 import anyio
 import typer
 
 from permissions.approval import console
-from permissions.approval.approvers import Approvers
 from permissions.approval.reading import reading
-from permissions.approval.service import ApprovalService
-from permissions.approval.store import SCHEMA, SqliteRequestStore
 from permissions.approval.text import moment, visible
 from permissions.approval.votes import sign_vote
-from permissions.broker.ports import now_us, random_id
-from permissions.cli import interrupt
+from permissions.broker.ports import now_us
+from permissions.cli.approvals import LOOK_SECONDS, on_approvals
 from permissions.cli.program import noun
 from permissions.cli.prompt import ask_person, terminal_width
-from permissions.database import STATE_FILE, StateDatabase
 from permissions.errors import (
     ApprovalError,
     ConfigError,
 )
-from permissions.setup.config import BrokerConfig
-from permissions.setup.layout import run_keys
 from permissions.signing.key_uris import signer_from_uri
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
+    from permissions.approval.approvers import Approvers
     from permissions.approval.model import AccessRequest, Verdict
+    from permissions.approval.service import ApprovalService
     from permissions.model import JsonObject
 
-    _Work: TypeAlias = Callable[[ApprovalService, Approvers], Awaitable[None]]
 
 app = noun("Read and answer access requests.")
-
-EXIT_INTERRUPTED = 130
-_LOOK_SECONDS = 1.0
-"""How often `watch` looks at the clock for requests that expired."""
 
 Dir = Annotated[
     Path | None, typer.Option("--dir", help="State folder; the configured one by default.")
@@ -94,7 +84,7 @@ def list_(
         if not requests and not as_json:
             typer.echo("no access requests", err=True)
 
-    _run(work, folder, config)
+    on_approvals(work, folder, config)
 
 
 @app.command()
@@ -120,7 +110,7 @@ def show(
                 console.page(request, now=now_us(), full=full, width=terminal_width()).text
             )
 
-    _run(work, folder, config)
+    on_approvals(work, folder, config)
 
 
 @app.command()
@@ -195,10 +185,10 @@ def watch(
                 if asks and request.id not in known:
                     await _ask(service, approvers, request, key, name)
             known = pending
-            with anyio.move_on_after(_LOOK_SECONDS):
+            with anyio.move_on_after(LOOK_SECONDS):
                 token = await service.changed(token)
 
-    _run(work, folder, config, wait_for_state=True)
+    on_approvals(work, folder, config, wait_for_state=True)
 
 
 async def _ask(
@@ -249,7 +239,7 @@ def answer(
         envelope = _sign(request, approvers, verdict, note=note, key=key, name=name)
         typer.echo(_line(await service.vote(envelope)))
 
-    _run(work, folder, config)
+    on_approvals(work, folder, config)
 
 
 def _sign(
@@ -268,38 +258,6 @@ def _sign(
     return sign_vote(
         request, approver=approver, verdict=verdict, note=note, now=now_us(), signer=signer
     )
-
-
-def _run(
-    work: _Work, folder: Path | None, config: Path | None, *, wait_for_state: bool = False
-) -> None:
-    """Runs `work` on the opened state, and turns errors into exit codes."""
-
-    async def main() -> None:
-        settings = BrokerConfig.load(config, **({"state": folder} if folder else {}))
-        approvers = Approvers.from_config(settings.approvers)
-        path = settings.state / STATE_FILE
-        if not path.exists():
-            if not wait_for_state:
-                raise ConfigError(
-                    f"there is no state at {path}; give --dir the broker's folder"
-                )
-            typer.echo(f"waiting for a broker to open {path}", err=True)
-            while not path.exists():  # noqa: ASYNC110 - another process makes it
-                await anyio.sleep(_LOOK_SECONDS)
-        async with StateDatabase(path, [SCHEMA]) as database:
-            service = ApprovalService(
-                SqliteRequestStore(database, run_keys(settings)),
-                approvers,
-                clock=now_us,
-                new_id=functools.partial(random_id, "request"),
-            )
-            await work(service, approvers)
-
-    try:
-        interrupt.run(main)
-    except KeyboardInterrupt:
-        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 def _line(request: AccessRequest) -> str:

@@ -24,6 +24,7 @@ NOUNS = {
     "policy": "Check, test, try and release policies.",
     "plan": "Verify and read declared plans.",
     "request": "Read and answer access requests.",
+    "approver": "See who may answer access requests, and take passkeys back.",
     "delegation": "List sub-agents, and stop them.",
     "trace": "Read, verify and replay what was recorded.",
     "eval": "Measure attacks let through and honest work held up.",

@@ -12,10 +12,12 @@ from permissions import files
 from permissions.approval.approvers import Approver, Approvers
 from permissions.cli import trace_answers_text
 from permissions.cli.trace_source import TraceSource
-from permissions.errors import ConfigError
+from permissions.errors import ConfigError, SigningError
 from permissions.inquiry.votes import checked_votes
 from permissions.setup.config import BrokerConfig
+from permissions.signing import dsse
 from permissions.signing.keys import PublicKey
+from permissions.signing.passkey import Passkey
 from permissions.trace.checkpoint import parse_checkpoint, vkey
 from permissions.trace.proof import prove_entry
 
@@ -86,7 +88,8 @@ def votes(
         typer.Option(
             "--key",
             metavar="NAME=FILE",
-            help="An approver's public key, from them and not from the log; may be repeated."
+            help="The public half of an approver's key file or passkey, from them and not from"
+            " the log; may be repeated."
             " Those of the settings are known.",
         ),
     ] = None,
@@ -116,13 +119,29 @@ def votes(
 
 
 def _approvers(config: Path | None, given: list[str]) -> Approvers:
-    """The approvers of the settings, and those whose keys are given here."""
+    """The approvers of the settings; of those whose keys are given here, these keys."""
     known = {
         each.id: each for each in Approvers.from_config(BrokerConfig.load(config).approvers)
     }
+    named: dict[str, list[PublicKey | Passkey]] = {}
     for each in given:
         name, equals, path = each.partition("=")
         if not equals or not name:
             raise ConfigError(f"--key {each[:60]!r}: write NAME=FILE, as olga=olga.pub")
-        known[name] = Approver(name, frozenset(), PublicKey.read(Path(path)))
+        named.setdefault(name, []).append(_key(Path(path)))
+    for name, keys in named.items():
+        passkeys = tuple(key for key in keys if isinstance(key, Passkey))
+        files_of = [key for key in keys if isinstance(key, PublicKey)]
+        if len(files_of) > 1:
+            raise ConfigError(f"--key {name}: one key file and any number of passkeys")
+        known[name] = Approver(name, frozenset(), next(iter(files_of), None), passkeys)
     return Approvers(known.values())
+
+
+def _key(path: Path) -> PublicKey | Passkey:
+    """The public half in a file: of a key file, or of a passkey."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as err:
+        raise SigningError(f"the public key {path} cannot be read: {err}") from err
+    return dsse.parse_key(text)

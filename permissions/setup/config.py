@@ -38,7 +38,10 @@ class ApproverConfig(_Section):
     """One person who may approve: groups, and the public half of their own key."""
 
     groups: tuple[str, ...] = Field(default=(), description="Approver groups of this person.")
-    public_key: str = Field(description="Ed25519 public key, base64 of 32 bytes.")
+    public_key: str | None = Field(
+        default=None,
+        description="Ed25519 public key, base64 of 32 bytes; none for who enrols a passkey.",
+    )
 
 
 class PdpConfig(_Section):
@@ -326,6 +329,11 @@ class ServiceConfig(_Section):
         default="",
         description="IP address and port of its HTTP interface (`127.0.0.1:8181`), with"
         " `wardline[service]`; none if empty.",
+    )
+    url: str = Field(
+        default="",
+        description="Where people reach the console (`https://approve.example.com`): its host is"
+        " the site of their passkeys, and messages link to it.",
     )
     tls_certificate: Path | None = Field(
         default=None,

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from permissions.approval import passkey_store
 from permissions.approval import store as request_store
 from permissions.approval.approvers import Approvers
 from permissions.approval.service import ApprovalService
@@ -120,6 +121,7 @@ async def open_broker(
         bundle, pdp = await source.open()
         schemas = (
             request_store.SCHEMA,
+            passkey_store.SCHEMA,
             journal.SCHEMA,
             budget.SCHEMA,
             delegation_store.SCHEMA,
@@ -140,6 +142,7 @@ async def open_broker(
                     Approvers.from_config(config.approvers),
                     clock=now_us,
                     new_id=lambda: random_id("req"),
+                    passkeys=passkey_store.SqlitePasskeyStore(state, keys),
                 ),
                 budgets=budget.SqliteBudgetLedger(state),
                 delegations=delegation_store.SqliteDelegationStore(state),

@@ -3,7 +3,8 @@
 A signature covers the pre-authentication encoding of type and payload, so bytes signed as
 one type can never be passed off as another. `verify` hands back the very bytes that were
 verified: read nothing else of an envelope. Unknown members are ignored, as the protocol
-demands; `keyid` is a hint and decides nothing.
+demands; `keyid` is a hint and decides nothing. A signature by a passkey has a member `webauthn`
+with what its authenticator signed in the stead of the bytes (`signing.passkey`).
 """
 
 from __future__ import annotations
@@ -16,22 +17,32 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from permissions.errors import SigningError
+from permissions.signing.keys import PublicKey
+from permissions.signing.passkey import SCHEME, Assertion, Passkey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from permissions.model import JsonObject
-    from permissions.signing.keys import PublicKey, Signer
+    from permissions.signing.keys import Signer
 
 MAX_ENVELOPE = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """One signature; `keyid` only helps to find the key."""
+    """One signature; `keyid` only helps to find the key, `assertion` is a passkey's."""
 
     keyid: str
     sig: bytes
+    assertion: Assertion | None = None
+
+    def document(self) -> JsonObject:
+        """As JSON."""
+        said = {"keyid": self.keyid, "sig": base64.b64encode(self.sig).decode()}
+        return (
+            said if self.assertion is None else {**said, "webauthn": self.assertion.document()}
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +58,7 @@ class Envelope:
         return {
             "payloadType": self.payload_type,
             "payload": base64.b64encode(self.payload).decode(),
-            "signatures": [
-                {"keyid": s.keyid, "sig": base64.b64encode(s.sig).decode()}
-                for s in self.signatures
-            ],
+            "signatures": [each.document() for each in self.signatures],
         }
 
     def dumps(self) -> bytes:
@@ -69,7 +77,7 @@ class Envelope:
         try:
             document = orjson.loads(data)
             signatures = tuple(
-                Signature(_text(one.get("keyid", "")), _base64(one["sig"]))
+                Signature(_text(one.get("keyid", "")), _base64(one["sig"]), _assertion(one))
                 for one in document["signatures"]
             )
             return cls(
@@ -103,7 +111,9 @@ def sign(payload: bytes, *, payload_type: str, signers: Sequence[Signer]) -> Env
     )
 
 
-def verify(envelope: Envelope, *, keys: Sequence[PublicKey], payload_type: str) -> bytes:
+def verify(
+    envelope: Envelope, *, keys: Sequence[PublicKey | Passkey], payload_type: str
+) -> bytes:
     """Checks that one of `keys` signed this payload as this type; returns the payload.
 
     Raises:
@@ -113,17 +123,54 @@ def verify(envelope: Envelope, *, keys: Sequence[PublicKey], payload_type: str) 
         raise SigningError(
             f"the envelope's type is {envelope.payload_type[:80]!r}, not {payload_type!r}"
         )
+    signed_by(envelope, keys)
+    return envelope.payload
+
+
+def signed_by(envelope: Envelope, keys: Sequence[PublicKey | Passkey]) -> PublicKey | Passkey:
+    """Which of `keys` signed the envelope.
+
+    Raises:
+        SigningError: none of them.
+    """
     data = pae(envelope.payload_type, envelope.payload)
+    said: SigningError | None = None
     for signature in envelope.signatures:
         for key in keys:
             try:
-                key.verify(signature.sig, data)
-            except SigningError:
+                _verify_one(key, signature, data)
+            except SigningError as err:
+                said = err if isinstance(key, Passkey) else said
                 continue
-            return envelope.payload
+            return key
+    why = "" if said is None else f" ({said})"
     raise SigningError(
-        f"none of {len(envelope.signatures)} signatures is by one of {len(keys)} trusted keys"
+        f"none of {len(envelope.signatures)} signatures is by one of {len(keys)} trusted keys{why}"
     )
+
+
+def _verify_one(key: PublicKey | Passkey, signature: Signature, data: bytes) -> None:
+    if isinstance(key, PublicKey):
+        key.verify(signature.sig, data)
+    elif signature.assertion is None:
+        raise SigningError("no assertion of a passkey comes with it")
+    else:
+        key.verify(signature.sig, signature.assertion, data)
+
+
+def _assertion(one: Any) -> Assertion | None:
+    if (given := one.get("webauthn")) is None:
+        return None
+    return Assertion(_base64(given["authenticator_data"]), _base64(given["client_data"]))
+
+
+def parse_key(text: str) -> PublicKey | Passkey:
+    """The public half of a key, as its `str` writes it.
+
+    Raises:
+        SigningError: it is none.
+    """
+    return Passkey.parse(text) if text.startswith(SCHEME) else PublicKey.parse(text)
 
 
 def _text(value: Any) -> str:

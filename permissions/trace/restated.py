@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from permissions.errors import SigningError, TraceError
+from permissions.signing import dsse
 from permissions.signing.canonical import digest_of
 from permissions.trace.entry import NOT_KEPT
 from permissions.trace.patch import patched
+from permissions.vocabulary import is_same_person
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping
@@ -58,7 +60,7 @@ class CallFacts:
         self._is_unread = False
         self._args: object = None
         self._input: JsonObject | None = None
-        self._shown: dict[str, tuple[str, str]] = {}
+        self._shown: dict[str, tuple[str, str, JsonObject]] = {}
         """By request: the digest of what was shown, and the binding of the call in it."""
 
     def contradictions(self, entry: Opened) -> Iterator[str]:
@@ -196,7 +198,7 @@ class CallFacts:
             "type": "wardline.approval.binding/v1",
             "call": {**call, "arguments": arguments},
         }
-        self._shown[document["id"]] = _sha256(shown), digest_of(bound)
+        self._shown[document["id"]] = _sha256(shown), digest_of(bound), call
 
     def _approval(self, entry: Opened) -> Iterator[str]:
         votes = list(_votes(entry))
@@ -209,8 +211,10 @@ class CallFacts:
         for vote in votes:
             if vote["verdict"] != "approve" or vote["request"] != entry.body.get("request"):
                 yield "approval rests on an answer that is none to this request"
-            elif shown is not None and (vote["shown_digest"], vote["binding"]) != shown:
+            elif shown is not None and (vote["shown_digest"], vote["binding"]) != shown[:2]:
                 yield "approval rests on an answer to something else than was shown"
+        if (raw := entry.contents.get("voters")) is not None:
+            yield from _proven(entry, orjson.loads(raw), None if shown is None else shown[2])
 
 
 def _as_kept(entry: Opened) -> Opened:
@@ -219,6 +223,44 @@ def _as_kept(entry: Opened) -> Opened:
         return entry
     rest = {name: data for name, data in entry.contents.items() if name != "changes"}
     return entry._replace(contents=rest)
+
+
+def _proven(entry: Opened, voters: list[JsonObject], asked: JsonObject | None) -> Iterator[str]:
+    """Who answered: by their own key, allowed to, and enough of them."""
+    envelopes = [
+        raw
+        for number in range(len(entry.contents))
+        if (raw := entry.contents.get(f"envelope_{number}")) is not None
+    ]
+    if len(envelopes) != len(voters):
+        yield "approval names other voters than its answers"
+        return
+    for raw, voter in zip(envelopes, voters, strict=True):
+        try:
+            envelope = dsse.Envelope.parse(raw)
+            dsse.signed_by(envelope, [dsse.parse_key(str(voter["key"]))])
+            said = orjson.loads(envelope.payload)
+        except SigningError:
+            yield "approval rests on an answer that the key of its voter did not sign"
+            continue
+        if said["approver"] != voter["approver"]:
+            yield "approval names other voters than its answers"
+        if asked is not None and not _may_answer(voter, asked):
+            yield "approval rests on an answer of somebody who may not answer"
+    if asked is not None:
+        enough = asked["terms"]["quorum"]
+        keys = {str(voter["key"]) for voter in voters}
+        if min(len({voter["approver"] for voter in voters}), len(keys)) < enough:
+            yield "approval rests on fewer people than it takes"
+
+
+def _may_answer(voter: JsonObject, asked: JsonObject) -> bool:
+    terms = asked["terms"]
+    if not set(voter["groups"]) & set(terms["approvers"]):
+        return False
+    people = (asked["subject"], asked["on_behalf_of"] or "")
+    barred = any(is_same_person(person, voter["approver"]) for person in people)
+    return not (barred and terms["separation_of_duties"])
 
 
 def _plan(entry: Opened) -> Iterator[str]:

@@ -13,16 +13,20 @@ import json
 import re
 import struct
 import sys
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 import rfc8785
 import zstandard
 from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import aes_key_unwrap
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 WORDS = Path(__file__).parents[2] / "permissions" / "trace" / "dictionary.txt"
 MEMBERS = {"v", "index", "time", "type", "run", "call", "body", "contents"}
@@ -371,6 +375,13 @@ def said_twice(
                 known,
             ):
                 found.append("approval rests on an answer to something else")
+        if "voters" in opened and len(said) == len(
+            [name for name in named if name.startswith("envelope_")]
+        ):
+            voters = json.loads(opened["voters"])
+            raw = [json.loads(opened[f"envelope_{n}"]) for n in range(len(said))]
+            asked = call.get("terms", {}).get(body["request"])
+            found.extend(unproven(voters, raw, said, asked))
     elif kind == "plan":
         has("plan")
         if "plan" in opened:
@@ -394,6 +405,71 @@ def said_twice(
         if len(payloads()) == len(envelopes):
             same("answers", [{name: each[name] for name in members} for each in payloads()])
     return found
+
+
+def unproven(
+    voters: list[dict[str, Any]],
+    envelopes: list[dict[str, Any]],
+    said: list[dict[str, Any]],
+    asked: dict[str, Any] | None,
+) -> list[str]:
+    found = []
+    if [each["approver"] for each in voters] != [each["approver"] for each in said]:
+        found.append("approval names other voters")
+    for voter, envelope in zip(voters, envelopes, strict=False):
+        if not signed_by(voter["key"], envelope):
+            found.append("approval rests on an answer its voter did not sign")
+        if asked is None:
+            continue
+        names = [asked["subject"], asked["on_behalf_of"] or ""]
+        plain = [unicodedata.normalize("NFKC", each).casefold() for each in names]
+        barred = voter["approver"] in [each.removeprefix("user:").strip() for each in plain]
+        terms = asked["terms"]
+        if not set(voter["groups"]) & set(terms["approvers"]) or (
+            barred and terms["separation_of_duties"]
+        ):
+            found.append("approval rests on somebody who may not answer")
+    if asked is not None:
+        people = min(len({each[member] for each in voters}) for member in ("approver", "key"))
+        if people < asked["terms"]["quorum"]:
+            found.append("approval rests on too few")
+    return found
+
+
+def signed_by(key: str, envelope: dict[str, Any]) -> bool:
+    kind, payload = envelope["payloadType"].encode(), b64(envelope["payload"])
+    signed = b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+    for each in envelope["signatures"]:
+        sig = b64(each["sig"])
+        try:
+            if not key.startswith("passkey:"):
+                Ed25519PublicKey.from_public_bytes(b64(key)).verify(sig, signed)
+                return True
+            public = json.loads(b64(key.removeprefix("passkey:")))
+            data, client = (
+                b64(each["webauthn"][m]) for m in ("authenticator_data", "client_data")
+            )
+            told = json.loads(client)
+            challenge = base64.urlsafe_b64encode(sha256(signed)).decode().rstrip("=")
+            wanted = ("webauthn.get", challenge, public["origin"])
+            if (told["type"], told["challenge"], told["origin"]) != wanted:
+                continue
+            if told.get("crossOrigin") or data[:32] != sha256(public["rp_id"].encode()):
+                continue
+            if data[32] & 0x05 != 0x05:
+                continue
+            loaded = load_der_public_key(b64(public["spki"]))
+            over = data + sha256(client)
+            if isinstance(loaded, ec.EllipticCurvePublicKey):
+                loaded.verify(sig, over, ec.ECDSA(hashes.SHA256()))
+            elif isinstance(loaded, rsa.RSAPublicKey):
+                loaded.verify(sig, over, padding.PKCS1v15(), hashes.SHA256())
+            else:
+                loaded.verify(sig, over)  # type: ignore[union-attr, call-arg]
+        except (InvalidSignature, KeyError, ValueError, IndexError):
+            continue
+        return True
+    return False
 
 
 def applied(document: Any, patch: list[dict[str, Any]]) -> Any:

@@ -108,7 +108,6 @@ REFUSED = {
     "no signing": ("[trace]\nsign = false", "trace.sign: Extra inputs"),
     "no evidence": ("[trace]\nevidence = 'none'", "trace.evidence"),
     "zero seconds": ("call_deadline_seconds = 0", "call_deadline_seconds"),
-    "approver without a key": ("[approvers.bob]\ngroups = []", "approvers.bob.public_key"),
     "not toml": ("environment = ", "settings.toml"),
     "the same key twice": ("environment = 'a'\nenvironment = 'b'", "settings.toml"),
     "bytes that are no text": ("\udcff", "settings.toml"),
