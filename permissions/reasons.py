@@ -39,6 +39,7 @@ class Code(StrEnum):
     POLICY_ANSWER_INVALID = "policy.answer_invalid"
     APPROVAL_PENDING = "approval.pending"
     APPROVAL_DENIED = "approval.denied"
+    APPROVAL_EDITED = "approval.edited"
     APPROVAL_EXPIRED = "approval.expired"
     APPROVAL_USED = "approval.used"
     APPROVAL_INVALID = "approval.invalid"
@@ -97,6 +98,7 @@ _AGENT_TEXT: dict[Code, str] = {
     Code.POLICY_ANSWER_INVALID: "The policy's answer was not usable, so the call is denied.",
     Code.APPROVAL_PENDING: "A person has to approve this call. Ask again with the same call.",
     Code.APPROVAL_DENIED: "A person looked at this call and said no. Do not retry it.",
+    Code.APPROVAL_EDITED: "A person changed the arguments; the changed call is decided instead.",
     Code.APPROVAL_EXPIRED: "Nobody approved this call in time. This is not a refusal.",
     Code.APPROVAL_USED: "The approval for this call was already used once.",
     Code.APPROVAL_INVALID: "The approval does not belong to exactly this call.",

@@ -95,9 +95,17 @@ class Person:
         return memory_signer(hashlib.sha256(self.name.encode()).digest())
 
     async def answer(
-        self, broker: PermissionBroker, request: str, verdict: Verdict = "approve"
+        self,
+        broker: PermissionBroker,
+        request: str,
+        verdict: Verdict = "approve",
+        *,
+        note: str = "",
+        arguments: JsonObject | None = None,
     ) -> AccessRequest:
         """Signs and casts this person's vote on an open access request.
+
+        With the verdict `edit`, `arguments` are what they make of the call's.
 
         Raises:
             ApprovalError: they may not answer it, or it is not there or not open.
@@ -109,9 +117,10 @@ class Person:
                 asked,
                 approver=self.name,
                 verdict=verdict,
-                note="",
+                note=note,
                 now=now,
                 signer=self.signer,
+                arguments=arguments,
             )
         )
 

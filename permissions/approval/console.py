@@ -48,6 +48,7 @@ _NARROWEST = 24
 HELP = """\
 approve  it runs once, exactly as it stands above; the policy is asked again with your answer
 deny     it does not run, in this run of the agent; your words are told to the agent
+         (to change its arguments instead: wardline request edit)
 later    you leave it open; somebody else, or you, may answer until it expires
 full     shows what was cut
 """
@@ -155,6 +156,16 @@ def _facts(read: Reading, now: int) -> Iterator[tuple[str, str]]:
     barred = "; not by who asks or is acted for" if read.separation_of_duties else ""
     yield "needs", f"{read.quorum} of {visible(', '.join(read.groups))}{barred}"
     yield "expires", f"{moment(read.expires_at)} ({time_left(read.expires_at - now)})"
+    yield from _answers(read)
+    yield "use within", time_left(read.use_within).removeprefix("in ")
+    yield "request", f"{visible(read.id)} ({read.status})"
+    yield "workspace", visible(read.workspace)
+    yield "run, call", f"{visible(read.run)}, {visible(read.call)}"
+    for name in ("definition", "arguments"):
+        yield name, read.digests[name]
+
+
+def _answers(read: Reading) -> Iterator[tuple[str, str]]:
     for vote in read.votes:
         note = f": {visible(vote.note)}" if vote.note else ""
         match vote.verdict:
@@ -162,14 +173,11 @@ def _facts(read: Reading, now: int) -> Iterator[tuple[str, str]]:
                 verb = "approved"
             case "deny":
                 verb = "denied"
+            case "edit":
+                verb = f"made it {visible(vote.arguments or '')}"
             case _:
                 assert_never(vote.verdict)
         yield "answered", f"{visible(vote.approver)} {verb} at {moment(vote.time)}{note}"
-    yield "request", f"{visible(read.id)} ({read.status})"
-    yield "workspace", visible(read.workspace)
-    yield "run, call", f"{visible(read.run)}, {visible(read.call)}"
-    for name in ("definition", "arguments"):
-        yield name, read.digests[name]
 
 
 def _arguments(

@@ -4,6 +4,7 @@
 
     pending ── quorum of eligible approvers ──> approved ── used once ──> approved, consumed
        ├────── one eligible deny ─────────────> denied
+       ├────── one eligible edit ─────────────> edited: the call it makes is another one
        ├────── expires_at reached ────────────> expired
        └────── the asker withdraws ───────────> cancelled
 
@@ -63,6 +64,8 @@ def cast(request: AccessRequest, vote: Vote, approver: Approver, *, now: int) ->
     match vote.verdict:
         case "deny":
             return replace(voted, status="denied")
+        case "edit":
+            return replace(voted, status="edited")
         case "approve":
             enough = len(voted.votes) >= request.call.terms.quorum
             return replace(voted, status="approved") if enough else voted
@@ -98,7 +101,7 @@ def consume(request: AccessRequest, *, now: int) -> AccessRequest:
         raise ApprovalUsedError(f"the approval {request.id} was used once already")
     if request.status != "approved":
         raise RequestClosedError(f"access request {request.id} is {request.status}")
-    if now >= request.expires_at:
+    if now >= request.usable_until:
         raise RequestClosedError(f"the approval {request.id} has expired unused")
     return replace(request, consumed_at=now)
 
@@ -106,15 +109,15 @@ def consume(request: AccessRequest, *, now: int) -> AccessRequest:
 def stands(request: AccessRequest, *, now: int) -> bool:
     """Whether asking again for the same call meets this request instead of a new one.
 
-    True while it is open, while its approval can still be used, and after a person said no:
-    the same call of the same run is not put to people twice.
+    True while it is open, while its approval can still be used, and after a person said no or
+    made another call of it: the same call of the same run is not put to people twice.
     """
     match request.status:
         case "pending":
             return now < request.expires_at
         case "approved":
-            return request.consumed_at is None and now < request.expires_at
-        case "denied":
+            return request.consumed_at is None and now < request.usable_until
+        case "denied" | "edited":
             return True
         case "expired" | "cancelled":
             return False

@@ -25,8 +25,8 @@ from permissions.model import (
 )
 from permissions.signing.canonical import canonical, digest, digest_of
 
-Status = Literal["pending", "approved", "denied", "expired", "cancelled"]
-Verdict = Literal["approve", "deny"]
+Status = Literal["pending", "approved", "denied", "edited", "expired", "cancelled"]
+Verdict = Literal["approve", "deny", "edit"]
 
 
 @dataclass(frozen=True)
@@ -141,6 +141,7 @@ class Vote:
         binding: `RequestedCall.binding` of the call voted on.
         shown_digest: `AccessRequest.shown_digest` of what the approver saw.
         time: when they answered, microseconds since 1970 UTC, by their own clock.
+        arguments: what they made of the arguments, as canonical JSON text; None but for an edit.
         envelope: the DSSE envelope as JSON text; the proof of all of the above.
     """
 
@@ -152,6 +153,7 @@ class Vote:
     note: str
     time: int
     envelope: str
+    arguments: str | None = None
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,8 @@ class AccessRequest:
         reasons: why policy wants a person, in the policy's words.
         background: where the call's values came from, and what they are part of.
         created_at: microseconds since 1970 UTC, as all times here.
-        expires_at: neither a vote nor a use counts from this moment on.
+        expires_at: no vote counts from this moment on.
+        use_within: how long an approval may be used from its last vote on, in microseconds.
         consumed_at: when the approval was used for its one run.
     """
 
@@ -177,6 +180,14 @@ class AccessRequest:
     votes: tuple[Vote, ...] = ()
     consumed_at: int | None = None
     background: Background = NO_BACKGROUND
+    use_within: int = 3_600_000_000
+
+    @property
+    def usable_until(self) -> int:
+        """When an approval by these votes ends: as they say when they were given, signed."""
+        return (
+            max((vote.time for vote in self.votes), default=self.created_at) + self.use_within
+        )
 
     @cached_property
     def shown(self) -> str:
@@ -189,6 +200,7 @@ class AccessRequest:
                 "background": self.background.text,
                 "created_at": self.created_at,
                 "expires_at": self.expires_at,
+                "use_within": self.use_within,
             }
         ).decode()
 
@@ -227,6 +239,7 @@ class AccessRequest:
                 votes=votes,
                 consumed_at=consumed_at,
                 background=Background(json.loads(document["background"])),
+                use_within=document["use_within"],
             )
         except (ValueError, KeyError, TypeError, SigningError) as err:
             raise ApprovalError(

@@ -94,14 +94,24 @@ def begin_vote(
     note: str,
     now: int,
     site: Site,
+    arguments: JsonObject | None = None,
 ) -> Question:
     """Asks for this person's passkey under their answer to this request.
 
+    With the verdict `edit`, `arguments` are what the call's are to be.
+
     Raises:
         ApproverRefusedError: they have no passkey of this site.
-        SigningError: the note cannot be kept.
+        SigningError: the note or the arguments cannot be kept.
     """
-    payload = statement_of(request, approver=approver.id, verdict=verdict, note=note, now=now)
+    payload = statement_of(
+        request,
+        approver=approver.id,
+        verdict=verdict,
+        note=note,
+        now=now,
+        arguments=arguments,
+    )
     challenge = hashlib.sha256(dsse.pae(PAYLOAD_TYPE, payload)).digest()
     options = _get_options(challenge, _of_site(approver, site), site)
     return Question(options, base64.b64encode(payload).decode())

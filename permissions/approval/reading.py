@@ -103,6 +103,7 @@ class Reading:
         for_whom: who asks, on whose behalf, and what the person said (`task`).
         plan: what the plan says of it.
         changes: of files, when those are what it is about.
+        use_within: how long an approval may be used, microseconds.
         digests: by name; the proof of what was shown.
     """
 
@@ -124,6 +125,7 @@ class Reading:
     separation_of_duties: bool
     created_at: int
     expires_at: int
+    use_within: int
     votes: tuple[Vote, ...]
     workspace: str
     run: str
@@ -163,6 +165,7 @@ def reading(request: AccessRequest) -> Reading:
         separation_of_duties=terms.separation_of_duties,
         created_at=request.created_at,
         expires_at=request.expires_at,
+        use_within=request.use_within,
         votes=request.votes,
         workspace=call.workspace,
         run=call.run,

@@ -48,6 +48,7 @@ class ApprovalService:
         clock: microseconds since 1970 UTC.
         new_id: ids of requests; unguessable is not needed, unique is.
         passkeys: further keys of those people.
+        use_within_seconds: how long an approval may be used once it was given.
     """
 
     def __init__(
@@ -58,9 +59,11 @@ class ApprovalService:
         clock: Callable[[], int],
         new_id: Callable[[], str],
         passkeys: PasskeyStore | None = None,
+        use_within_seconds: int = 3600,
     ) -> None:
         self._store = store
         self._passkeys = passkeys or InMemoryPasskeyStore()
+        self._use_within = use_within_seconds * 1_000_000
         self._approvers = approvers
         self._clock = clock
         self._new_id = new_id
@@ -124,6 +127,7 @@ class ApprovalService:
                 created_at=now,
                 expires_at=now + call.terms.expires_in_seconds * 1_000_000,
                 background=background,
+                use_within=self._use_within,
             )
         )
         _log.info("access_request_stands", request=request.id, tool=call.tool, run=call.run)

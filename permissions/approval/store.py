@@ -99,7 +99,7 @@ SCHEMA = Schema(
                 binding TEXT NOT NULL,
                 shown BLOB NOT NULL,
                 status TEXT NOT NULL CHECK (
-                    status IN ('pending', 'approved', 'denied', 'expired', 'cancelled')
+                    status IN ('pending', 'approved', 'denied', 'edited', 'expired', 'cancelled')
                 ),
                 consumed_at INTEGER
             ) STRICT

@@ -11,6 +11,7 @@ signs.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 PAYLOAD_TYPE = "application/vnd.wardline.vote+json"
 MAX_NOTE = 500
+MAX_EDIT = 500_000
+"""Characters of edited arguments."""
 
 
 class _Statement(BaseModel):
@@ -41,18 +44,41 @@ class _Statement(BaseModel):
     verdict: Verdict
     note: str = Field(max_length=MAX_NOTE)
     time: int = Field(ge=0)
+    arguments: str | None = Field(default=None, max_length=MAX_EDIT)
 
 
 def statement_of(
-    request: AccessRequest, *, approver: str, verdict: Verdict, note: str, now: int
+    request: AccessRequest,
+    *,
+    approver: str,
+    verdict: Verdict,
+    note: str,
+    now: int,
+    arguments: JsonObject | None = None,
 ) -> bytes:
     """The bytes that an approver signs with this answer.
 
+    Args:
+        request: what they answer.
+        approver: who they are.
+        verdict: what they say.
+        note: in their words; with a denial the agent hears it.
+        now: microseconds since 1970 UTC.
+        arguments: what they made of the call's arguments, with the verdict `edit`.
+
     Raises:
-        SigningError: the note is longer than 500 characters or is not valid Unicode.
+        SigningError: the note is longer than 500 characters or is not valid Unicode, or the
+            arguments are too long, have no canonical form, or do not go with the verdict.
     """
     if len(note) > MAX_NOTE:
         raise SigningError(f"a note of {len(note)} characters is too long; {MAX_NOTE} at most")
+    if (arguments is None) == (verdict == "edit"):
+        raise SigningError("an edit says what the arguments are to be, and nothing else does")
+    edited: JsonObject = {}
+    if arguments is not None:
+        edited = {"arguments": canonical(arguments).decode()}
+        if len(edited["arguments"]) > MAX_EDIT:
+            raise SigningError(f"edited arguments have {MAX_EDIT} characters at most")
     return canonical(
         {
             "request": request.id,
@@ -62,6 +88,7 @@ def statement_of(
             "verdict": verdict,
             "note": note,
             "time": now,
+            **edited,
         }
     )
 
@@ -74,13 +101,16 @@ def sign_vote(
     note: str,
     now: int,
     signer: Signer,
+    arguments: JsonObject | None = None,
 ) -> str:
     """The approver's answer to exactly this request, as the JSON text of an envelope.
 
     Raises:
         SigningError: as `statement_of`.
     """
-    payload = statement_of(request, approver=approver, verdict=verdict, note=note, now=now)
+    payload = statement_of(
+        request, approver=approver, verdict=verdict, note=note, now=now, arguments=arguments
+    )
     return dsse.sign(payload, payload_type=PAYLOAD_TYPE, signers=[signer]).dumps().decode()
 
 
@@ -104,6 +134,7 @@ def read_vote(envelope: str) -> Vote:
         note=said.note,
         time=said.time,
         envelope=envelope,
+        arguments=said.arguments,
     )
 
 
@@ -134,12 +165,31 @@ def require_genuine(vote: Vote, request: AccessRequest, approvers: Approvers) ->
         raise ApprovalInvalidError(
             f"the vote of {approver.id} was given to another request, call or text"
         )
+    _require_edit(vote, request)
     if not request.created_at <= vote.time < request.expires_at:
         raise ApprovalInvalidError(
             f"the vote of {approver.id} was given outside the time the request is open;"
             " check the clocks"
         )
     return approver
+
+
+def _require_edit(vote: Vote, request: AccessRequest) -> None:
+    """Checks that an edit, and nothing else, has other arguments, in their canonical form."""
+    if vote.verdict != "edit":
+        if vote.arguments is not None:
+            raise ApprovalInvalidError(f"the vote of {vote.approver} is none, with arguments")
+        return
+    try:
+        edited = json.loads(vote.arguments or "null")
+        fits = isinstance(edited, dict) and canonical(edited).decode() == vote.arguments
+    except (ValueError, SigningError, RecursionError):
+        fits = False
+    if not fits or vote.arguments == request.call.arguments or request.call.effects is not None:
+        raise ApprovalInvalidError(
+            f"the edit of {vote.approver} has to be a JSON object of arguments, and others than"
+            " were asked for; what ran already cannot be edited"
+        )
 
 
 def prove(
@@ -165,7 +215,7 @@ def prove(
     except ApproverRefusedError as err:
         raise ApprovalInvalidError(f"the approval {request.id} does not hold: {err}") from err
     different = {voter.id for voter in voters}
-    denied = any(vote.verdict == "deny" for vote in request.votes)
+    denied = any(vote.verdict != "approve" for vote in request.votes)
     if denied or len(different) != len(voters) or len(voters) < request.call.terms.quorum:
         raise ApprovalInvalidError(
             f"the approval {request.id} does not hold: {len(different)} different approvers,"
@@ -178,7 +228,7 @@ def prove(
         approvers=tuple(sorted(different)),
         groups=tuple(sorted(groups.intersection(request.call.terms.approvers))),
         quorum=request.call.terms.quorum,
-        approved_until=request.expires_at,
+        approved_until=request.usable_until,
         policy_revision=request.call.policy_revision,
         args_digest=request.call.args_digest,
         voters=tuple(map(_voter, request.votes, voters)),

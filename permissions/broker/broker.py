@@ -93,6 +93,7 @@ if TYPE_CHECKING:
         AccessRequestTerms,
         CallResult,
         Decision,
+        Digest,
         Isolation,
         JsonObject,
         Reason,
@@ -103,6 +104,9 @@ if TYPE_CHECKING:
     from permissions.tools.definition import ToolDefinition
 
 _log = get_logger("broker.broker")
+
+MAX_EDITS = 8
+"""How often people may make another call of one; two who undo each other's edits come to an end."""
 
 
 class PermissionBroker:
@@ -208,14 +212,37 @@ class PermissionBroker:
             NoSessionError: this process is a forked child of the broker's.
         """
         self.require_own_process()
+        admitted, edited, asked_digest = await self._admit_once(session, call)
+        edits = 0
+        while edited is not None:
+            if (edits := edits + 1) > MAX_EDITS:
+                return admitted
+            # Another call, decided and recorded like any other, under the key of the first.
+            call = replace(call, arguments=edited, caller="edit")
+            admitted, edited, _ = await self._admit_once(session, call)
+            if not isinstance(admitted, Denial):
+                admitted = _as_edited(admitted, asked_digest)
+        return admitted
+
+    async def _admit_once(
+        self, session: RunState, call: ToolCall
+    ) -> tuple[Admission | Earlier | Denial, JsonObject | None, Digest | None]:
+        """A decision about the call as it stands; and about which call to decide instead.
+
+        Returns:
+            The answer; what a person made of the arguments instead, if one did; and the digest
+            of the arguments that were asked for then.
+        """
         attempt = self._attempt("call", session, call)
         admitted: Admission | Earlier | Denial | None = None
+        edited: JsonObject | None = None
         try:
             admitted = await self._admit(attempt)
         except ToolFailedError:
             raise  # how the earlier run of this very call ended
         except Refusal as refusal:
             admitted = await self._refuse(attempt, refusal)
+            edited = refusal.edited
         except anyio.get_cancelled_exc_class():
             await self._refuse(attempt, Refusal("expired", reason(Code.CALL_CANCELLED)))
             raise
@@ -224,7 +251,7 @@ class PermissionBroker:
         finally:
             if not isinstance(admitted, Admission):
                 attempt.end()
-        return admitted
+        return admitted, edited, attempt.args_digest
 
     async def complete(
         self, admission: Admission, injected: Mapping[str, Any] | None = None
@@ -293,6 +320,7 @@ class PermissionBroker:
 
     async def _admit(self, attempt: Attempt) -> Admission | Earlier | Denial:
         question = await understand(attempt, attempt.parts, self.isolation)  # 1, 2, 3, 4
+        attempt.args_digest = question.args_digest
         earlier = await earlier_run(attempt.parts, attempt, question, self._live)
         if earlier is not None:
             return earlier
@@ -553,7 +581,7 @@ class PermissionBroker:
             raise delivery.error
         name = admission.definition.name
         admission.result = delivery.denial or Completed(
-            admission.id, name, delivery.value, notes=outcome.notes
+            admission.id, name, delivery.value, notes=(*admission.notes, *outcome.notes)
         )
         if outcome.notes:  # a caller of the decorated function gets the value alone
             _log.warning(
@@ -621,6 +649,20 @@ class PermissionBroker:
                     name = admission.definition.name
                     lives = Completed(admission.id, name, delivery.value, notes=outcome.notes)
                     self._live.put(key, lives)
+
+
+def _as_edited(
+    admitted: Admission | Earlier, asked_digest: Digest | None
+) -> Admission | Earlier:
+    """What was admitted in the stead of the call that was asked for; whoever asked is told."""
+    if isinstance(admitted, Earlier):
+        return replace(admitted, asked_digest=asked_digest)
+    admitted.asked_digest = asked_digest
+    made = admitted.question.canonical.decode()
+    admitted.notes = (
+        f"a person changed the arguments of this call; it ran with {made}"[:1000],
+    )
+    return admitted
 
 
 class _DecideAgainError(Exception):

@@ -44,6 +44,8 @@ class Attempt:
     """How many identical calls had used an approval when people were asked about this one."""
     begun: int = 0
     """How many calls of the run had begun when policies were last told of them."""
+    args_digest: Digest | None = None
+    """Of its effective arguments, once they are known."""
     asked: JsonObject | None = None
     """What policies were asked first about it."""
     ended: bool = False
@@ -111,6 +113,8 @@ class Admission:
         started: clock at the start, microseconds since 1970 UTC.
         taken: whether `PermissionBroker.complete` has begun with it.
         result: what it came to, for an outer ring that did not run it itself.
+        asked_digest: of the arguments as its caller gave them, when a person edited them since.
+        notes: for whoever asked, beside the result.
     """
 
     attempt: Attempt
@@ -125,6 +129,8 @@ class Admission:
     started: int = 0
     taken: bool = False
     result: CallResult | None = None
+    asked_digest: Digest | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -164,11 +170,13 @@ class Earlier:
     Attributes:
         definition: the tool.
         args_digest: of the effective arguments.
+        asked_digest: of the arguments as its caller gave them, when a person edited them since.
     """
 
     result: Completed
     definition: ToolDefinition
     args_digest: Digest
+    asked_digest: Digest | None = None
 
 
 def journal_key(call: ToolCall, session: RunState, question: Question) -> JournalKey | None:

@@ -6,6 +6,7 @@ be others. All are asked here, so that none is asked otherwise, or unrecorded.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, assert_never
 
 from permissions.broker import entries
@@ -53,6 +54,12 @@ async def evaluate(
     )
     attempt.record.note(entry)
     return decided
+
+
+def _words(asked: AccessRequest) -> str:
+    """What the person who ended a request said to it, for the agent; "" for nothing."""
+    note = asked.votes[-1].note if asked.votes else ""
+    return f'They said: "{note}"' if note else ""
 
 
 STANDS = "The answer stands for the rest of this run; nobody is asked again."
@@ -105,7 +112,12 @@ async def answered(
             return asked
         case "denied":
             session.refused.add(about)
-            raise Refusal("denied", reason(Code.APPROVAL_DENIED), votes=asked.votes)
+            no = reason(Code.APPROVAL_DENIED, agent=_words(asked))
+            raise Refusal("denied", no, votes=asked.votes)
+        case "edited":
+            changed = reason(Code.APPROVAL_EDITED, agent=_words(asked))
+            edited = json.loads(asked.votes[-1].arguments or "null")
+            raise Refusal("denied", changed, votes=asked.votes, edited=edited)
         case "expired" | "cancelled":
             late = reason(Code.APPROVAL_EXPIRED)
             raise Refusal("expired", late, *reasons, votes=asked.votes)

@@ -31,7 +31,7 @@ from permissions.reasons import Code, reason
 
 if TYPE_CHECKING:
     from permissions.approval.model import Vote
-    from permissions.model import DenialKind, Reason
+    from permissions.model import DenialKind, JsonObject, Reason
 
 _log = get_logger("broker.denial")
 
@@ -45,11 +45,14 @@ class Refusal(Exception):  # noqa: N818 - ends the flow early; never leaves the 
         *reasons: Reason,
         access_request: str | None = None,
         votes: tuple[Vote, ...] = (),
+        edited: JsonObject | None = None,
     ) -> None:
         self.kind = kind
         self.reasons = reasons
         self.access_request = access_request
         self.votes = votes
+        self.edited = edited
+        """What a person made of the arguments, when that is what is to be decided instead."""
         super().__init__(kind)
 
 

@@ -7,6 +7,7 @@ Results go to stdout, questions and errors to stderr.
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ import typer
 
 from permissions.approval import console
 from permissions.approval.reading import reading
-from permissions.approval.text import moment, visible
+from permissions.approval.text import literal, moment, visible
 from permissions.approval.votes import sign_vote
 from permissions.broker.ports import now_us
 from permissions.cli.approvals import LOOK_SECONDS, on_approvals
@@ -48,7 +49,10 @@ Config = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the access request.")]
-Note = Annotated[str, typer.Option("--note", help="A word to whoever reads the record.")]
+Note = Annotated[
+    str,
+    typer.Option("--note", help="A word to whoever reads the record; with a no, to the agent."),
+]
 Key = Annotated[
     str | None,
     typer.Option(
@@ -153,6 +157,65 @@ def deny(
 
 
 @app.command()
+def edit(
+    request_id: Id,
+    assignments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME=JSON...", help="Arguments and their new values; others stay."
+        ),
+    ],
+    *,
+    note: Note = "",
+    key: Key = None,
+    name: As = None,
+    folder: Dir = None,
+    config: Config = None,
+) -> None:
+    """Change a call's arguments instead of approving or denying it, signed with your key.
+
+    The call that you make of it is decided like any other: by the policies, and by people where
+    they ask for one, which may be you again. The record shows both calls and who changed what.
+    It runs when the agent asks again, or at once if it waits.
+
+    \b
+    Examples:
+      $ wardline request edit req-2f6c amount='"20.00"' --note "as agreed"
+    """
+    answer(
+        request_id,
+        "edit",
+        note=note,
+        key=key,
+        name=name,
+        folder=folder,
+        config=config,
+        change=functools.partial(_changed, assignments),
+    )
+
+
+def _changed(assignments: list[str], request: AccessRequest) -> JsonObject:
+    """The arguments of a request with these values in their place.
+
+    Raises:
+        ConfigError: one is not NAME=JSON, or names no argument of the call.
+    """
+    arguments: JsonObject = json.loads(request.call.arguments)
+    for each in assignments:
+        name, equals, text = each.partition("=")
+        try:
+            value = json.loads(text)
+        except ValueError as err:
+            said = f"{each[:80]!r}: write NAME=JSON, as amount='\"20.00\"'"
+            raise ConfigError(said) from err
+        if not equals or name not in arguments:
+            named = ", ".join(sorted(arguments))[:200]
+            raise ConfigError(f"the call has no argument {name[:80]!r}; it has {named}")
+        arguments[name] = value
+    return arguments
+
+
+@app.command()
 def watch(
     *,
     as_json: Json = False,
@@ -222,11 +285,13 @@ def answer(
     folder: Path | None,
     config: Path | None,
     before: Callable[[AccessRequest], None] | None = None,
+    change: Callable[[AccessRequest], JsonObject] | None = None,
 ) -> None:
     """Shows a request whole, and signs and casts a vote on it.
 
     Args:
         before: looks at the request first; refuses it by an error.
+        change: what its arguments are to be, for an edit.
     """
 
     async def work(service: ApprovalService, approvers: Approvers) -> None:
@@ -236,7 +301,12 @@ def answer(
         # The signature covers all of it, so all of it is shown.
         shown = console.page(request, now=now_us(), full=True, width=terminal_width())
         typer.echo(shown.text, err=True)
-        envelope = _sign(request, approvers, verdict, note=note, key=key, name=name)
+        arguments = None if change is None else change(request)
+        if arguments is not None:
+            typer.echo(f"It becomes: {literal(arguments)}", err=True)
+        envelope = _sign(
+            request, approvers, verdict, note=note, key=key, name=name, arguments=arguments
+        )
         typer.echo(_line(await service.vote(envelope)))
 
     on_approvals(work, folder, config)
@@ -250,13 +320,20 @@ def _sign(
     note: str,
     key: str | None,
     name: str | None,
+    arguments: JsonObject | None = None,
 ) -> str:
     if not key:
         raise ConfigError("an answer is signed: give --key file:PATH or WARDLINE_APPROVER_KEY")
     signer = signer_from_uri(key)
     approver = name or approvers.holding(signer.public).id
     return sign_vote(
-        request, approver=approver, verdict=verdict, note=note, now=now_us(), signer=signer
+        request,
+        approver=approver,
+        verdict=verdict,
+        note=note,
+        now=now_us(),
+        signer=signer,
+        arguments=arguments,
     )
 
 
@@ -297,6 +374,7 @@ def _json(request: AccessRequest) -> str:
                 "approver": vote.approver,
                 "verdict": vote.verdict,
                 "note": vote.note,
+                "arguments": None if vote.arguments is None else json.loads(vote.arguments),
                 "time": vote.time,
                 "envelope": json.loads(vote.envelope),
             }

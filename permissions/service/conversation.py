@@ -197,7 +197,11 @@ class _Conversation:
             return wire.denial_form(decided)
         if isinstance(decided, Earlier):
             earlier = wire.result_form(decided.result, decided.definition, reported=True)
-            return {"earlier": earlier, "args_digest": decided.args_digest}
+            return {
+                "earlier": earlier,
+                "args_digest": decided.args_digest,
+                "asked_digest": decided.asked_digest,
+            }
         self._admitted[decided.id] = decided
         execution = decided.execution
         return {
@@ -207,6 +211,11 @@ class _Conversation:
                 "runs_here": _runs_here(decided),
                 "targets": [*execution.targets],
                 "deadline_seconds": execution.deadline_seconds,
+                "asked_digest": decided.asked_digest,
+                # What the client asked for, unless a person edited it.
+                "arguments": None
+                if decided.asked_digest is None
+                else decided.question.arguments.document,
             }
         }
 

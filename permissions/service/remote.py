@@ -78,6 +78,7 @@ class RemoteAdmission:
     session: RemoteRun
     enforced: JsonObject
     result: CallResult | None = None
+    asked_digest: Digest | None = None
 
 
 class Link:
@@ -278,7 +279,9 @@ class RemoteBroker:
             earlier = wire.result_of(answer["earlier"], definition)
             if isinstance(earlier, Denial):
                 return earlier
-            return Earlier(earlier, definition, answer["args_digest"])
+            return Earlier(
+                earlier, definition, answer["args_digest"], answer.get("asked_digest")
+            )
         return _admission(answer["admitted"], definition, call, session)
 
     async def complete(self, admission: RemoteAdmission) -> CallResult:
@@ -331,7 +334,9 @@ def _admission(
 ) -> RemoteAdmission:
     execution = Execution(
         definition=definition,
-        arguments=definition.validate(call.arguments),
+        arguments=definition.validate(
+            call.arguments if form.get("arguments") is None else form["arguments"]
+        ),
         targets=form["targets"],
         workspace=session.workspace,
         profile=None,
@@ -346,6 +351,7 @@ def _admission(
         executor=_ELSEWHERE if form["runs_here"] else None,
         session=session,
         enforced=dict(ENFORCED),
+        asked_digest=form.get("asked_digest"),
     )
 
 

@@ -49,6 +49,11 @@ class Admitted(Protocol):
         ...
 
     @property
+    def asked_digest(self) -> Digest | None:
+        """Of the arguments as its caller gave them, when a person edited them since."""
+        ...
+
+    @property
     def execution(self) -> Execution:
         """How it is to be run."""
         ...

@@ -99,6 +99,13 @@ class ApprovalConfig(_Section):
     wait_seconds: int = Field(
         default=900, ge=1, le=7 * 24 * 3600, description="Longest wait inside one call."
     )
+    use_within_seconds: int = Field(
+        default=3600,
+        ge=1,
+        le=30 * 24 * 3600,
+        description="How long an approval may be used once it was given. How long people may"
+        " answer says the policy (`expires_in_seconds`).",
+    )
 
 
 class TraceConfig(_Section):

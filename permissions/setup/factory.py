@@ -143,6 +143,7 @@ async def open_broker(
                     clock=now_us,
                     new_id=lambda: random_id("req"),
                     passkeys=passkey_store.SqlitePasskeyStore(state, keys),
+                    use_within_seconds=config.approval.use_within_seconds,
                 ),
                 budgets=budget.SqliteBudgetLedger(state),
                 delegations=delegation_store.SqliteDelegationStore(state),

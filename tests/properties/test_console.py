@@ -14,7 +14,7 @@ from permissions.approval import console, text
 from permissions.approval.model import AccessRequest
 
 FIELDS = {"", "request", "tool", "definition", "arguments", "asked by", "workspace"}
-FIELDS |= {"run, call", "plan", "why", "needs", "expires", "for whom"}
+FIELDS |= {"run, call", "plan", "why", "needs", "expires", "for whom", "use within"}
 TEXT = st.text() | st.text(
     st.characters(categories=["Cc", "Cf", "Mn", "Me", "Zl", "Zp", "Zs", "Lo", "So"])
 )

@@ -52,6 +52,7 @@ def test_the_page_says_who_what_why_and_until_when() -> None:
             "needs       1 of finance; not by who asks or is acted for",
             "expires     2026-11-24 06:15:00 UTC (in 0:14:00)",
             "answered    bob approved at 2026-11-24 06:00:00 UTC: looks fine",
+            "use within  1:00:00",
             "request     ar-1 (pending)",
             "workspace   /srv/work",
             "run, call   run-1, call-1",

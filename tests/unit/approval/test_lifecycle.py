@@ -132,16 +132,20 @@ def test_only_an_approved_request_can_be_used(status: Status) -> None:
         lifecycle.consume(asked(status=status), now=START)
 
 
+UNUSABLE = asked().usable_until
+
+
 def test_an_approval_that_waited_too_long_cannot_be_used() -> None:
     with pytest.raises(RequestClosedError, match="expired unused"):
-        lifecycle.consume(asked(status="approved"), now=END)
+        lifecycle.consume(asked(status="approved"), now=UNUSABLE)
 
 
 STANDING = [
     (asked(), START, True),
     (asked(), END, False),
     (asked(status="approved"), START, True),
-    (asked(status="approved"), END, False),
+    (asked(status="approved"), UNUSABLE, False),
+    (asked(status="edited"), END, True),
     (asked(status="approved", consumed_at=START), START, False),
     (asked(status="denied"), END, True),
     (asked(status="expired"), START, False),

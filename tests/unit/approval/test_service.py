@@ -40,7 +40,7 @@ async def test_an_approval_goes_from_question_to_single_use(
         "approvers": ["bob"],
         "groups": ["finance"],
         "quorum": 1,
-        "approved_until": clock.now + 900_000_000,
+        "approved_until": clock.now + 3_600_000_000,
         "policy_revision": call.policy_revision,
         "args_digest": call.args_digest,
     }
