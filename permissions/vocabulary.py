@@ -19,12 +19,14 @@ Effect = Literal["read", "write", "send", "execute", "irreversible"]
 Impact = Literal["low", "medium", "high", "critical"]
 Isolation = Literal["none", "process", "container", "kernel"]
 """Boundaries in rising order; see `stronger_isolation`."""
-Evidence = Literal["buffered", "written", "start-durable", "durable"]
+Evidence = Literal["buffered", "written", "start-durable", "durable", "replicated", "witnessed"]
 """What has to be on record, and where, before a tool runs and before its result is given away:
 `buffered` nothing (all of it follows within 50 ms), `written` both in the kernel, `start-durable`
-the start on disk, `durable` both on disk."""
-Barrier = Literal["buffered", "written", "durable"]
-"""What one append to the record waits for: nothing, the kernel, the disk."""
+the start on disk, `durable` both on disk, `replicated` both on a second disk as well, `witnessed`
+that and cosigned by as many witnesses as the settings ask for."""
+Barrier = Literal["buffered", "written", "durable", "replicated", "witnessed"]
+"""What one append to the record waits for: nothing, the kernel, the disk, the second disk (where
+there is one), the witnesses."""
 Trust = Literal["trusted", "untrusted"]
 WorkspaceUse = Literal["copy", "overlay"]
 """How a sandboxed tool meets its workspace: by copies of the files its arguments name, or by a
@@ -43,8 +45,16 @@ _BARRIERS: dict[Evidence, tuple[Barrier, Barrier]] = {
     "written": ("written", "written"),
     "start-durable": ("durable", "buffered"),
     "durable": ("durable", "durable"),
+    "replicated": ("replicated", "replicated"),
+    "witnessed": ("witnessed", "witnessed"),
 }
-_BARRIER_ORDER: tuple[Barrier, ...] = ("buffered", "written", "durable")
+_BARRIER_ORDER: tuple[Barrier, ...] = (
+    "buffered",
+    "written",
+    "durable",
+    "replicated",
+    "witnessed",
+)
 
 
 def barrier_before(level: Evidence) -> Barrier:

@@ -20,6 +20,7 @@ NOUNS = {
     "doctor": "Check the settings, keys and isolation of this machine.",
     "demo": "Watch an agent do a job while it is attacked.",
     "serve": "Decide, record and run the calls of other processes.",
+    "witness": "Cosign the logs of other machines.",
     "service": "Who may use the daemon over the network.",
     "policy": "Check, test, try and release policies.",
     "plan": "Verify and read declared plans.",

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import anyio
 import typer
 
-from permissions.cli import trace_erasure, trace_keys, trace_proofs, trace_questions, trace_text
+from permissions.cli import (
+    trace_erasure,
+    trace_fork,
+    trace_keys,
+    trace_proofs,
+    trace_questions,
+    trace_text,
+)
 from permissions.cli.program import noun
 from permissions.cli.trace_export import export
 from permissions.cli.trace_pack import pack
@@ -62,6 +69,7 @@ Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
 app.command("list")(trace_questions.list_)
 app.command("erase")(trace_erasure.erase)
 app.command("hold")(trace_erasure.hold)
+app.command("fork-proof")(trace_fork.fork_proof)
 app.command("rotate-key")(trace_keys.rotate_key)
 app.command("revoke-key")(trace_keys.revoke_key)
 
@@ -132,12 +140,21 @@ def verify(
             " which log signed by which key a folder held (trust on first use).",
         ),
     ] = None,
+    witness: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--witness",
+            metavar="VKEY",
+            help="Verifier key of a witness, itself or in a file; may be repeated. What it cosigned"
+            " of this log counts as kept outside.",
+        ),
+    ] = None,
     require: Annotated[
         str,
         typer.Option(
             help="What must hold, or the exit code is 5, by commas: signed (by a key from"
             " outside), anchored (a checkpoint kept outside says how far the log goes), whole"
-            " (closed, nothing open, lost or found).",
+            " (closed, nothing open, lost or found), witnessed (cosigned by each --witness).",
         ),
     ] = "",
     all_signatures: Annotated[
@@ -171,6 +188,7 @@ def verify(
             checkpoints=checkpoint or (),
             known_checkpoints=known_checkpoints,
             signatures="all" if all_signatures else "last",
+            witnesses=witness or (),
         )
         if as_json:
             typer.echo(json.dumps({**report.document(), "key": pin.source}))

@@ -78,6 +78,7 @@ def report_text(report: Report, *, key_source: str) -> str:
             *_integrity(report, key_source),
             "",
             *_anchoring(report.completeness, report.integrity.size),
+            *_witnessed(report),
             "",
             *_completeness(report.completeness),
         ]
@@ -191,6 +192,16 @@ def _anchoring(found: Completeness, size: int) -> Iterator[str]:
     else:
         yield f"anchoring     {_styled('anchored', _GOOD)} up to {found.anchor.size} of {size} entries"
         yield f"  by          the checkpoint kept in {_text(found.anchor.source)}"
+
+
+def _witnessed(report: Report) -> Iterator[str]:
+    for each in report.witnessed:
+        yield (
+            f"  witnessed   {_styled('yes', _GOOD)}: {_text(each.witness)} up to {each.size}"
+            f" entries, at {_moment(each.time * 1_000_000)}"
+        )
+    for name in report.unwitnessed:
+        yield f"  witnessed   {_styled('no', _MIND)}: nothing that {_text(name)} cosigned is here"
 
 
 def _completeness(found: Completeness) -> Iterator[str]:

@@ -12,7 +12,9 @@ from permissions.cli.trace_source import (
     require_not_gone,
     require_outside,
 )
+from permissions.errors import ConfigError
 from permissions.trace.known_checkpoints import KnownCheckpoints
+from permissions.trace.note_keys import COSIGNATURE, ML_DSA_44, NoteKey
 from permissions.trace.reader import first_entry
 from permissions.trace.verify import verify_trace
 
@@ -41,6 +43,7 @@ def verified(
     checkpoints: Sequence[Path] = (),
     known_checkpoints: Path | None = None,
     signatures: Literal["all", "last"] = "last",
+    witnesses: Sequence[str] = (),
 ) -> Verified:
     """Verifies a log against what was given from outside, or is remembered of it.
 
@@ -65,8 +68,24 @@ def verified(
         known=kept_of(known, pin, opening, checkpoints),
         vault=source.checked_vault(),
         signatures=signatures,
+        witnesses=[_witness_key(source, each) for each in witnesses],
     )
     return Verified(report, pin, known, opening)
+
+
+def _witness_key(source: TraceSource, given: str) -> NoteKey:
+    """A witness's verifier key, itself or in a file."""
+    text = given
+    if "+" not in given:
+        require_outside(source, "--witness", [Path(given)])
+        try:
+            text = Path(given).read_text()
+        except (OSError, UnicodeDecodeError) as err:
+            raise ConfigError(f"--witness {given[:80]} cannot be read: {err}") from err
+    key = NoteKey.parse(text)
+    if key is None or key.kind not in (COSIGNATURE, ML_DSA_44):
+        raise ConfigError(f"--witness {given[:80]} is no verifier key of a witness")
+    return key
 
 
 def _state_home() -> Path:

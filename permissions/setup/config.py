@@ -108,6 +108,13 @@ class ApprovalConfig(_Section):
     )
 
 
+class WitnessConfig(_Section):
+    """A C2SP witness."""
+
+    url: str = Field(description="Its submission prefix: `add-checkpoint` is below it.")
+    key: str = Field(description="Its verifier key, `name+hash+key`, as it prints it.")
+
+
 class TraceConfig(_Section):
     """How the record is kept."""
 
@@ -156,6 +163,22 @@ class TraceConfig(_Section):
         le=36_500,
         description="Days after its last entry that a run's contents are kept; `wardline trace"
         " erase --expired` erases older ones, but those on hold.",
+    )
+    replica: Path | None = Field(
+        default=None,
+        description="Folder on another disk where a second copy of the log is kept, which the"
+        " evidence level `replicated` waits for.",
+    )
+    witnesses: dict[str, WitnessConfig] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="Who is asked to cosign how far the log goes, by a name of yours.",
+    )
+    witness_quorum: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        description="How many of them have to have cosigned, for the evidence level `witnessed`.",
     )
     known_checkpoints: Path | None = Field(
         default=None,

@@ -160,6 +160,7 @@ def control_plane(config: BrokerConfig) -> tuple[Path, ...]:
         file_of(config.trace.key),
         file_of(config.trace.vault_key),
         config.trace.known_checkpoints,
+        config.trace.replica,
         config.pdp.policies,
         config.pdp.overlay,
         *config.pdp.bundle_keys,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import anyio
 
-from permissions.errors import SigningError, TraceError
+from permissions.errors import ConfigError, SigningError, TraceError
 from permissions.logs import get_logger
 from permissions.service.tasks import beside
 from permissions.setup.layout import StateLayout, log_signer, vault_key
@@ -20,6 +20,7 @@ from permissions.setup.own_keys import OwnKeys
 from permissions.trace.checkpoint_signer import KeyChange
 from permissions.trace.log import open_log
 from permissions.trace.own_checkpoint import DatabaseMemory, FolderMemory
+from permissions.trace.witnesses import Witness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -49,6 +50,7 @@ async def own_log(
         body: of the `config` entry.
 
     Raises:
+        ConfigError: a witness cannot be asked, or what `trace.evidence` needs is not named.
         SigningError: a key is gone, or cannot be used.
         TraceError: the log has another writer, or is not what its key signed.
         StateError: the database cannot be read.
@@ -66,6 +68,9 @@ async def own_log(
         config=body,
         writer=writer_of(config, mode),
         beside=keys.beside(post_quantum=quantum),
+        replica=config.trace.replica,
+        witnesses=witnesses_of(config),
+        quorum=config.trace.witness_quorum,
     ) as log:
         keys.settle(log.keys)
         if mode == "command":
@@ -76,6 +81,25 @@ async def own_log(
             if config.trace.epoch_hours is not None:
                 tasks.start_soon(_change_epochs, log, keys, config.trace.epoch_hours)
             yield log
+
+
+def witnesses_of(config: BrokerConfig) -> list[Witness]:
+    """Who is asked to cosign.
+
+    Raises:
+        ConfigError: one cannot be asked, or `trace.evidence` needs what the settings do not name.
+    """
+    trace = config.trace
+    found = [Witness.parse(each.url, each.key) for each in trace.witnesses.values()]
+    if found and trace.witness_quorum > len(found):
+        raise ConfigError(
+            f"trace.witness_quorum: {trace.witness_quorum} of {len(found)} witnesses cannot be"
+        )
+    if trace.evidence == "witnessed" and not found:
+        raise ConfigError("trace.evidence is witnessed, and trace.witnesses names nobody")
+    if trace.evidence == "replicated" and trace.replica is None:
+        raise ConfigError("trace.evidence is replicated, and trace.replica names no folder")
+    return found
 
 
 async def _bring_in(config: BrokerConfig, log: SignedLog, keys: OwnKeys) -> None:

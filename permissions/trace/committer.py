@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from permissions.errors import SigningError, TraceError, TraceWriteError
 from permissions.logs import get_logger
@@ -63,6 +63,18 @@ class _Batch:
     deadline: float = 0.0
 
 
+class Durable(NamedTuple):
+    """A group that is on disk: its leaves and checkpoint, and its bytes and where they end."""
+
+    leaves: list[bytes]
+    note: str
+    segment: str
+    end: int
+    data: bytes
+    keys: bytes
+    size: int
+
+
 class Committer:
     """Takes entries from any thread and makes them durable on its own."""
 
@@ -78,8 +90,9 @@ class Committer:
         keep: Callable[[str, Frontier, OpenCalls], None],
         open_calls: OpenCalls,
         on_progress: Callable[[], None],
+        on_durable: Callable[[Durable], None] = lambda _: None,
     ) -> None:
-        """`keep` is given the last durable checkpoint, now and then and at the end."""
+        """`on_durable` is told of each group; `keep` is given the last durable checkpoint, now and then and at the end."""
         self._store = store
         self._frontier = frontier
         self._encoder = encoder
@@ -91,6 +104,7 @@ class Committer:
         self._open_calls = open_calls
         self._kept = frontier.size
         self._on_progress = on_progress
+        self._on_durable = on_durable
         self._work = threading.Condition(threading.Lock())
         self._pending = _Batch()
         self._next = self._start = frontier.size
@@ -253,7 +267,8 @@ class Committer:
             if keys:
                 self._store.write_keys(keys)
             batch.lines.append(checkpoint_line(note))
-            self._store.put(b"".join(batch.lines), first=self._frontier.size)
+            data = b"".join(batch.lines)
+            self._store.put(data, first=self._frontier.size)
             if batch.early:
                 self.written = tree.size
                 self._on_progress()
@@ -267,6 +282,10 @@ class Committer:
             self._fail(f"{type(err).__name__} while committing")
         else:
             self._settle(batch, tree, note)
+            segment, end = self._store.position
+            self._on_durable(
+                Durable(batch.leaves, note, segment.name, end, data, keys, tree.size)
+            )
         self._on_progress()
         if self.failure is None and self.durable - self._kept >= ENTRIES_BETWEEN:
             self._keep_snapshot()

@@ -29,13 +29,15 @@ from permissions.trace.checkpoint import is_origin
 from permissions.trace.checkpoint_signer import Beside
 from permissions.trace.committer import Committer
 from permissions.trace.encoder import EntryEncoder
-from permissions.trace.entry import TraceEntry
+from permissions.trace.entry import Receipt, TraceEntry
 from permissions.trace.key_chain import KeyChain, Reign
 from permissions.trace.recovery import recover
+from permissions.trace.replica import Replica, replica_folder
 from permissions.trace.snapshot import OpenCalls, save_snapshot
 from permissions.trace.store import Store
 from permissions.trace.vault import KEYS_FILE, Vault
 from permissions.trace.wakeup import Wakeup
+from permissions.trace.witnesses import Witnesses
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -43,9 +45,10 @@ if TYPE_CHECKING:
     from permissions.model import JsonObject
     from permissions.signing.keys import Signer
     from permissions.trace.checkpoint_signer import KeyChange
-    from permissions.trace.entry import Receipt
+    from permissions.trace.committer import Durable
     from permissions.trace.merkle import Frontier
     from permissions.trace.own_checkpoint import CheckpointMemory
+    from permissions.trace.witnesses import Witness
     from permissions.vocabulary import Barrier
 
 DISK_SECONDS = 30.0
@@ -54,6 +57,9 @@ KEEP_SECONDS = 1.0
 """How often it is remembered outside of the log how far it goes, while it grows."""
 _FIRST_ENTRIES = 1000
 NO_KEYS = Beside()
+BEYOND_SECONDS = 6.0
+"""How long an append waits for a second copy or for witnesses; the caller's own patience ends soon
+after that."""
 _ID_BYTES = 8
 
 _log = get_logger("trace.log")
@@ -75,6 +81,8 @@ class SignedLog:
         start: Callable[[Callable[[], None]], Committer],
         memories: Sequence[CheckpointMemory] = (),
     ) -> None:
+        self._replica: Replica | None = None
+        self._witnesses: Witnesses | None = None
         self.origin = origin
         self._memories = memories
         self._kept: str | None = None
@@ -84,7 +92,7 @@ class SignedLog:
             WeakKeyDictionary()
         )
         self._wakeups: tuple[Wakeup, ...] = ()
-        self._committer = start(self._notify)
+        self._committer = start(self.notify)
 
     @property
     def durable(self) -> int:
@@ -100,6 +108,49 @@ class SignedLog:
         """
         if not entries:
             raise TraceWriteError("an append without entries records nothing")
+        if barrier in ("replicated", "witnessed"):
+            return await self._append_beyond(entries, barrier)
+        return await self._append(entries, barrier)
+
+    async def _append_beyond(self, entries: Sequence[TraceEntry], barrier: Barrier) -> Receipt:
+        """A start is recorded when all before it is where it has to be, or it never starts."""
+        if barrier == "replicated" and self._replica is None:
+            raise TraceWriteError("no second copy of the record is kept: set trace.replica")
+        if barrier == "witnessed" and self._witnesses is None:
+            raise TraceWriteError("nobody witnesses the record: set trace.witnesses")
+        first = next((at for at, each in enumerate(entries) if each.type == "start"), None)
+        before, rest = (entries, ()) if first is None else (entries[:first], entries[first:])
+        index = self._committer.next_index
+        if before:
+            index = (await self._append(before, "durable")).first
+        await self._gone_beyond(self._committer.durable, barrier)
+        if rest:
+            start = await self._append(rest, "durable")
+            index = index if before else start.first
+        return Receipt(index, len(entries))
+
+    async def _gone_beyond(self, size: int, barrier: Barrier) -> None:
+        """Waits until the first `size` entries are in the second copy, and cosigned if so."""
+        replica, witnesses = self._replica, self._witnesses
+        if replica is not None:
+            if replica.position() < size:
+                with anyio.move_on_after(BEYOND_SECONDS):
+                    await self._own_wakeup("replicated", replica.position).wait(size)
+            if replica.replicated < size:
+                late = f"did not have the record within {BEYOND_SECONDS:g} s"
+                raise TraceWriteError(replica.failure or f"the second copy {late}")
+        if barrier == "witnessed" and witnesses is not None:
+            if witnesses.witnessed < size:
+                with anyio.move_on_after(BEYOND_SECONDS):
+                    await self._own_wakeup("witnessed", witnesses.position).wait(size)
+            if witnesses.witnessed < size:
+                said = "; ".join(f"{name}: {why}" for name, why in witnesses.failures.items())
+                raise TraceWriteError(
+                    f"too few witnesses cosigned the record within {BEYOND_SECONDS:g} s"
+                    + (f" ({said})" if said else "")
+                )
+
+    async def _append(self, entries: Sequence[TraceEntry], barrier: Barrier) -> Receipt:
         committer = self._committer
         while committer.is_full:
             await self._settled(committer.next_index)
@@ -161,6 +212,14 @@ class SignedLog:
     def close(self, reason: str = "closed") -> None:
         """Commits what is queued, then `log.close`. Blocks; safe to call twice."""
         self._committer.close(reason, patience=self._disk_seconds)
+        if self._replica is not None:
+            self._replica.close(patience=BEYOND_SECONDS)
+        if self._witnesses is not None:
+            self._witnesses.close()
+
+    def send_to(self, replica: Replica | None, witnesses: Witnesses | None) -> None:
+        """Names where else what is durable goes, before the first entry."""
+        self._replica, self._witnesses = replica, witnesses
 
     async def _settled(self, size: int, barrier: Barrier = "durable") -> None:
         committer = self._committer
@@ -184,7 +243,15 @@ class SignedLog:
             )
         return wakeup
 
-    def _notify(self) -> None:
+    def take_durable(self, durable: Durable) -> None:
+        """Sends on what is on disk; called by the committing thread."""
+        if self._replica is not None:
+            self._replica.put(durable)
+        if self._witnesses is not None:
+            self._witnesses.grown(durable.leaves, durable.note)
+
+    def notify(self) -> None:
+        """Wakes who waits; called by any thread."""
         for wakeup in self._wakeups:
             wakeup.notify()
 
@@ -202,6 +269,9 @@ async def open_log(
     follows: JsonObject | None = None,
     writer: JsonObject | None = None,
     beside: Beside = NO_KEYS,
+    replica: Path | None = None,
+    witnesses: Sequence[Witness] = (),
+    quorum: int = 1,
     clock: Callable[[], int] = system_clock,
     random: Callable[[int], bytes] = os.urandom,
     disk_seconds: float = DISK_SECONDS,
@@ -226,6 +296,9 @@ async def open_log(
         follows: what a new log says of the one in whose stead it was begun.
         writer: what `log.open` says of who writes, and where the keys are kept.
         beside: further private keys that the log may go on under.
+        replica: folder on another disk, in which a second copy of each log is kept.
+        witnesses: who is asked to cosign how far the log goes.
+        quorum: how many of them have to, for the evidence level `witnessed`.
         clock: microseconds since 1970-01-01 UTC.
         random: gives that many unpredictable bytes.
         disk_seconds: how long a durable append waits for the disk, and closing for the thread.
@@ -269,13 +342,39 @@ async def open_log(
                     keep=keep,
                     open_calls=OpenCalls(resumed.open_calls),
                     on_progress=notify,
+                    on_durable=beyond,
                 ),
             )
             committers.append(log._committer)  # noqa: SLF001 - its maker's
+            copy = (
+                None
+                if replica is None
+                else Replica(
+                    directory,
+                    replica_folder(replica, named),
+                    size=resumed.frontier.size,
+                    on_progress=log.notify,
+                )
+            )
+            asked = (
+                Witnesses(
+                    directory,
+                    witnesses,
+                    quorum=quorum,
+                    frontier=resumed.frontier,
+                    on_progress=log.notify,
+                )
+                if witnesses
+                else None
+            )
+            log.send_to(copy, asked)
         except BaseException:
             store.close()
             raise
         return log, store, [_opening(log.keys.log, follows, writer), *resumed.entries]
+
+    def beyond(durable: Durable) -> None:
+        log.take_durable(durable)
 
     def keep(note: str, frontier: Frontier, calls: OpenCalls) -> None:
         segment, end = opened[0].position

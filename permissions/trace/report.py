@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from permissions.trace.key_chain import KeyChain
 
 
-Requirement = Literal["signed", "anchored", "whole"]
+Requirement = Literal["signed", "anchored", "whole", "witnessed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,15 @@ class Anchor:
 
     source: str
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Witnessed:
+    """How far a witness went with the log, and when it said so (seconds since 1970 UTC)."""
+
+    witness: str
+    size: int
+    time: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +165,10 @@ class Report:
     end: End | None
     chain: KeyChain | None
     """The keys everything was checked against."""
+    witnessed: tuple[Witnessed, ...] = ()
+    """By whom of those that were asked about, and how far."""
+    unwitnessed: tuple[str, ...] = ()
+    """Who was asked about, and cosigned nothing that is here."""
 
     @property
     def key(self) -> PublicKey | None:
@@ -173,6 +186,7 @@ class Report:
             "signed": self.integrity.verdict == "signed",
             "anchored": self.is_intact and self.completeness.anchor is not None,
             "whole": self.is_intact and self.completeness.is_whole,
+            "witnessed": bool(self.witnessed) and not self.unwitnessed,
         }
         return [each for each in required if not holds[each]]
 
@@ -197,6 +211,7 @@ class Report:
         return {
             "integrity": asdict(self.integrity),
             "anchoring": self.anchoring,
+            "witnessed": [asdict(each) for each in self.witnessed],
             "completeness": {
                 **asdict(self.completeness),
                 "whole": self.completeness.is_whole,

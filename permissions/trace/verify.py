@@ -73,9 +73,10 @@ from permissions.trace.store import (
     segments,
 )
 from permissions.trace.vault import VaultKeyError, line_digest
+from permissions.trace.witnessed import cosigned_beside, witnessed_by
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from permissions.model import JsonObject
@@ -101,6 +102,7 @@ def verify_trace(
     vault: VaultReader | None = None,
     signatures: Literal["all", "last"] = "all",
     after: Snapshot | None = None,
+    witnesses: Sequence[NoteKey] = (),
 ) -> Report:
     """Verifies a log.
 
@@ -116,6 +118,8 @@ def verify_trace(
         vault: opens the sealed contents.
         signatures: `last` checks the signature of the last checkpoint only, whose root covers
             every entry; the roots of all others are checked all the same.
+        witnesses: keys from outside of who may have cosigned; what lies beside the log with such a
+            cosignature is a known checkpoint, too.
         after: a writer's own snapshot: only what comes after it is read, and the report is about
             the end of the log alone.
 
@@ -129,9 +133,10 @@ def verify_trace(
         key=key,
         is_pinned=is_pinned and key is not None,
         origin=origin,
-        known=known or {},
+        known={**(known or {}), **cosigned_beside(directory, witnesses)},
         vault=vault,
         signatures=signatures,
+        witnesses=witnesses,
     )
     if after is not None:
         auditor.go_on(after)
@@ -154,7 +159,9 @@ class _Auditor:
         known: Mapping[str, str],
         vault: VaultReader | None,
         signatures: Literal["all", "last"],
+        witnesses: Sequence[NoteKey],
     ) -> None:
+        self._witnesses = witnesses
         self._directory = directory
         self._pinned = is_pinned
         self._named = origin
@@ -251,6 +258,7 @@ class _Auditor:
         self._check_last_signature()
         self._check_given()
         anchor = self._check_known() if self.failure is None else None
+        witnessed = () if self.failure else witnessed_by(self._witnesses, self._notes.values())
         verified, failed = self._verified, self.failure
         verdict: Literal["failed", "consistent", "signed"] = (
             "failed"
@@ -296,6 +304,12 @@ class _Auditor:
             checkpoint=self._last,
             end=self._end(),
             chain=self._chain,
+            witnessed=witnessed,
+            unwitnessed=tuple(
+                each.name
+                for each in self._witnesses
+                if each.name not in {found.witness for found in witnessed}
+            ),
         )
 
     def _end(self) -> End | None:
