@@ -33,6 +33,7 @@
     │   └── StateLostError           the sandbox kept for this tool is over, its state gone
     ├── ToolFailedError          the tool itself raised inside a sandbox
     ├── RunOpenError             the program: a run that is open already, or somebody else's
+    ├── GatewayError             an MCP server cannot be reached, or is not what was approved
     ├── ServiceError             the broker's daemon cannot be reached, or is not understood
     ├── NoSessionError           a guarded tool was called outside any broker session
     └── CallDenied               a direct call was refused; carries the `Denial`
@@ -191,6 +192,10 @@ class ToolFailedError(BrokerError):
 
 class RunOpenError(BrokerError):
     """A run cannot be opened: it has a session already, or belongs to another subject."""
+
+
+class GatewayError(BrokerError):
+    """An MCP server cannot be reached, gives no answer, or offers what nobody approved."""
 
 
 class ServiceError(BrokerError):

@@ -22,6 +22,7 @@ NOUNS = {
     "serve": "Decide, record and run the calls of other processes.",
     "witness": "Cosign the logs of other machines.",
     "service": "Who may use the daemon over the network.",
+    "gateway": "MCP servers behind the broker.",
     "policy": "Check, test, try and release policies.",
     "plan": "Verify and read declared plans.",
     "request": "Read and answer access requests.",

@@ -17,7 +17,7 @@ from langchain_core.messages import ToolMessage
 from langchain_core.tools import StructuredTool
 
 from permissions.errors import NoSessionError, ToolDefinitionError
-from permissions.integrations._asked import told
+from permissions.sessions.told import told
 from permissions.signing.canonical import digest
 from permissions.tools.call import ToolCall
 from permissions.tools.decorator import guard_of

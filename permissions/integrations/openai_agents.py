@@ -30,8 +30,9 @@ from agents import FunctionTool, Runner
 
 from permissions.broker.call import Earlier
 from permissions.errors import NoSessionError
-from permissions.integrations._asked import call_key, current_session, told
+from permissions.integrations._asked import call_key, current_session
 from permissions.model import Denial
+from permissions.sessions.told import told
 from permissions.tools.call import ToolCall
 from permissions.tools.decorator import guard_of
 

@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from permissions.broker.result import forms
 from permissions.errors import BrokerError, ToolDefinitionError, ToolFailedError
-from permissions.integrations._asked import call_key, current_session, told
+from permissions.integrations._asked import call_key, current_session
 from permissions.model import Denial
 from permissions.sessions.handle import at_once
+from permissions.sessions.told import told
 from permissions.tools.call import ToolCall
 from permissions.tools.decorator import guard_of
 

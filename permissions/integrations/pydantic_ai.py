@@ -31,8 +31,9 @@ from pydantic_ai.tools import ToolDefinition as FrameworkTool
 from pydantic_ai.toolsets import AbstractToolset, ToolsetTool
 from pydantic_core import SchemaValidator, core_schema
 
-from permissions.integrations._asked import call_key, current_session, told
+from permissions.integrations._asked import call_key, current_session
 from permissions.model import Denial
+from permissions.sessions.told import told
 from permissions.tools.call import ToolCall
 from permissions.tools.decorator import guard_of
 

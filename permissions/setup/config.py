@@ -348,6 +348,31 @@ class ResourceConfig(_Section):
     )
 
 
+class UpstreamConfig(_Section):
+    """One MCP server behind the gateway: a command that speaks on stdin and stdout, or a URL."""
+
+    command: tuple[str, ...] = Field(
+        default=(), description="Program and arguments that start it."
+    )
+    url: str = Field(default="", description="Where it is reached by streamable HTTP.")
+    environment: tuple[str, ...] = Field(
+        default=(), description="Variables a command gets, beside PATH, HOME and the like."
+    )
+    folder: Path | None = Field(default=None, description="Where a command runs.")
+
+
+class GatewayConfig(_Section):
+    """MCP servers whose tools go through the broker (`wardline gateway`)."""
+
+    upstream: dict[str, UpstreamConfig] = Field(
+        default_factory=dict, description="The servers, by the name their tools begin with."
+    )
+    pins: Path = Field(
+        default=Path("gateway-tools.toml"),
+        description="File of the approved tools; relative to the settings file.",
+    )
+
+
 class ServiceConfig(_Section):
     """The broker as a process of its own (`wardline serve`)."""
 
@@ -458,6 +483,9 @@ class BrokerConfig(BaseSettings):
     )
     connection: ConnectionConfig = Field(
         default=ConnectionConfig(), description="How the daemon knows this program."
+    )
+    gateway: GatewayConfig = Field(
+        default=GatewayConfig(), description="MCP servers behind the broker."
     )
     service: ServiceConfig = Field(default=ServiceConfig(), description="The daemon.")
 

@@ -79,6 +79,28 @@ def _suggestion(tool: ToolDefinition, argument: str) -> str:
     return "mark what it points at, or Annotated[..., FreeText()] when it only says what"
 
 
+_NAMED = {
+    "path": "path write",
+    "HostArg()": "host",
+    "RecipientArg()": "email",
+    'RecipientArg("account")': "account",
+    'RecipientArg("name")': "name",
+    "ResourceArg()": "resource",
+    'RecipientArg("phone")': "phone",
+    "AmountArg()": "amount",
+    "CommandArg()": "command",
+}
+
+
+def suggested_mark(argument: str) -> str | None:
+    """The mark that an argument's name suggests, as `mark_named` reads it; None without one.
+
+    Nothing is known of what the tool does with it, so a path is one to write.
+    """
+    words = [word.lower() for word in _SPLIT.split(argument) if word]
+    return next((_NAMED[_BY_WORD[word]] for word in reversed(words) if word in _BY_WORD), None)
+
+
 def carries_values(schema: JsonObject, whole: JsonObject) -> bool:
     """Whether values of this JSON Schema can be a text, a number or an object of any kind.
 

@@ -1,0 +1,209 @@
+"""The connection to one MCP server: what it offers now, and its tools' calls.
+
+A server is a stranger that may flood, hang, lie, change and die. What it offers is compared
+with what was approved whenever it says that something changed, and once a minute; a connection
+that ended is made anew by the next call. Not protected from: a server that behaves otherwise
+under the same definition.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
+from mcp import Client, MCPError
+from mcp.types import ToolListChangedNotification
+
+from permissions.errors import GatewayError, ToolDefinitionError
+from permissions.gateway.offered import Offered
+from permissions.gateway.server_process import server_process
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from mcp.types import CallToolResult
+
+    from permissions.vocabulary import JsonObject
+
+MAX_TOOLS = 512
+LISTED_FOR_SECONDS = 60
+ANSWER_SECONDS = 120
+CONNECT_SECONDS = 30
+_BROKEN = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """How a server is reached: a command whose stdin and stdout it speaks on, or a URL.
+
+    Attributes:
+        environment: names of the gateway's variables that a command gets, beside the usual few.
+        folder: where a command runs.
+    """
+
+    command: tuple[str, ...] = ()
+    url: str = ""
+    environment: tuple[str, ...] = ()
+    folder: Path | None = None
+
+
+@dataclass(eq=False)
+class _Connection:
+    """One connection from its beginning to its end; `run` owns it, calls use it."""
+
+    settled: anyio.Event = field(default_factory=anyio.Event)
+    over: anyio.Event = field(default_factory=anyio.Event)
+    client: Client | None = None
+    failed: str = ""
+
+
+class Upstream:
+    """One server. Somebody has to `run` it beside what calls it.
+
+    Args:
+        name: what its tools' names begin with.
+        address: where it is.
+    """
+
+    def __init__(self, name: str, address: Address) -> None:
+        self.name = name
+        self.offered: dict[str, Offered] = {}
+        self._address = address
+        self._now: _Connection | None = None
+        self._listed_at = float("-inf")
+        self._listing = anyio.Lock()
+        self._wanted = anyio.Event()
+
+    async def run(self) -> None:
+        """Makes connections as they are wanted; ends when it is cancelled."""
+        while True:
+            await self._wanted.wait()
+            self._wanted = anyio.Event()
+            if self._now is not None:
+                await self._hold(self._now)
+
+    async def _hold(self, connection: _Connection) -> None:
+        """One connection, in the task that entered it."""
+        try:
+            with anyio.CancelScope() as scope:
+                scope.deadline = anyio.current_time() + CONNECT_SECONDS
+                async with self._new_client() as client:
+                    scope.deadline = float("inf")
+                    connection.client = client
+                    connection.settled.set()
+                    await connection.over.wait()
+            if scope.cancelled_caught:
+                connection.failed = f"no answer within {CONNECT_SECONDS} s"
+        except Exception as err:  # noqa: BLE001 - whatever a server does to its client
+            connection.failed = _said(err)
+        finally:
+            connection.client = None
+            connection.over.set()
+            connection.settled.set()
+
+    async def list(self) -> Mapping[str, Offered]:
+        """What it offers now.
+
+        Raises:
+            GatewayError: it cannot be reached, or what it offers cannot be read.
+        """
+        connection, client = await self._connected()
+        found: dict[str, Offered] = {}
+        cursor: str | None = None
+        try:
+            with anyio.fail_after(CONNECT_SECONDS):
+                while len(found) <= MAX_TOOLS:
+                    page = await client.list_tools(cursor=cursor)
+                    for each in page.tools:
+                        if each.name in found:
+                            raise GatewayError(f"{self.name}: offers {each.name[:80]!r} twice")
+                        found[each.name] = Offered.of(each)
+                    cursor = page.next_cursor
+                    if cursor is None or not page.tools:
+                        break
+        except (MCPError, TimeoutError, ValueError, *_BROKEN) as err:
+            connection.over.set()
+            raise GatewayError(
+                f"{self.name}: does not say what it offers ({_said(err)})"
+            ) from err
+        if len(found) > MAX_TOOLS:
+            raise GatewayError(f"{self.name}: offers over {MAX_TOOLS} tools")
+        self.offered, self._listed_at = found, anyio.current_time()
+        return found
+
+    async def call(self, tool: str, arguments: JsonObject, approved: str) -> CallToolResult:
+        """Calls a tool, if it is still what was approved.
+
+        Args:
+            tool: its name there.
+            arguments: as they were decided.
+            approved: digest of the definition that was.
+
+        Raises:
+            GatewayError: it is not, or the server cannot be reached or gives no answer.
+        """
+        connection, client = await self._connected()
+        if anyio.current_time() - self._listed_at > LISTED_FOR_SECONDS:
+            async with self._listing:
+                if anyio.current_time() - self._listed_at > LISTED_FOR_SECONDS:
+                    await self.list()
+        require_approved(self.name, tool, self.offered.get(tool), approved)
+        try:
+            with anyio.fail_after(ANSWER_SECONDS):
+                return await client.call_tool(tool, arguments)
+        except (MCPError, TimeoutError, ValueError, RuntimeError, *_BROKEN) as err:
+            connection.over.set()  # the next call finds out whether it is well
+            raise GatewayError(f"{self.name}: gave no answer ({_said(err)})") from err
+
+    async def _connected(self) -> tuple[_Connection, Client]:
+        connection = self._now
+        if connection is None or connection.over.is_set():
+            connection = self._now = _Connection()
+            self._listed_at = float("-inf")
+            self._wanted.set()
+        await connection.settled.wait()
+        if connection.client is None:
+            said = connection.failed or "the connection ended"
+            raise GatewayError(f"{self.name}: cannot be reached ({said})")
+        return connection, connection.client
+
+    def _new_client(self) -> Client:
+        address = self._address
+        transport = address.url or server_process(
+            address.command, environment=address.environment, folder=address.folder
+        )
+        return Client(
+            cast("Any", transport),
+            message_handler=self._heard,
+            cache=None,  # a list that was kept would hide a change
+            read_timeout_seconds=ANSWER_SECONDS,
+        )
+
+    async def _heard(self, message: object) -> None:
+        if isinstance(getattr(message, "root", message), ToolListChangedNotification):
+            self._listed_at = float("-inf")
+
+
+def require_approved(upstream: str, tool: str, now: Offered | None, approved: str) -> None:
+    """Checks that a tool is what people saw.
+
+    Raises:
+        GatewayError: it is gone, or was changed since.
+    """
+    if now is None:
+        raise GatewayError(f"{upstream}: does not offer {tool[:80]!r} any more")
+    try:
+        is_same = now.digest == approved
+    except ToolDefinitionError:
+        is_same = False
+    if not is_same:
+        raise GatewayError(
+            f"{upstream}: {tool[:80]!r} is not what was approved; `wardline gateway pin"
+            f" {upstream}` shows what changed"
+        )
+
+
+def _said(err: BaseException) -> str:
+    return str(err)[:300] or type(err).__name__
