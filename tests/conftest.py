@@ -1,7 +1,7 @@
 """What every test may rely on: real services or a visible skip, a clean environment, seeds.
 
 A test that needs a service carries its marker. Without the service the test is skipped, with
-the way to get it; `--require docker,opa,bwrap,oci,browser` turns every skip of such a test into a failure,
+the way to get it; `--require docker,opa,bwrap,oci,browser,prometheus` turns every skip of such a test into a failure,
 and fails the run when a required marker was on no test at all. A run ends with each reason for
 a skip, once, and with what it left out by its markers.
 """
@@ -87,6 +87,17 @@ def _bwrap_problem() -> str | None:
     )
 
 
+def _prometheus_problem() -> str | None:
+    for name in ("prometheus", "promtool"):
+        found = shutil.which(name)
+        problem = (
+            f"no `{name}` on PATH" if found is None else _run_problem([found, "--version"])
+        )
+        if problem is not None:
+            return problem
+    return None
+
+
 def _browser_problem() -> str | None:
     found = shutil.which("chromium")
     return "no `chromium` on PATH" if found is None else _run_problem([found, "--version"])
@@ -159,6 +170,7 @@ SERVICES = {
         functools.cache(_oci_problem), "run the tests as root, and `apt-get install crun`"
     ),
     "browser": Service(functools.cache(_browser_problem), "`apt-get install chromium`"),
+    "prometheus": Service(functools.cache(_prometheus_problem), "`apt-get install prometheus`"),
     "go": Service(_go_problem, "install Go, and put it on PATH"),
     "softhsm": Service(_softhsm_problem, "`apt-get install softhsm2 opensc`"),
 }

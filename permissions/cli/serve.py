@@ -12,16 +12,8 @@ import typer
 
 from permissions.cli.tools_of import functions_in
 from permissions.errors import ConfigError
-from permissions.service.server import listening
 from permissions.setup.config import BrokerConfig
-from permissions.setup.daemon import (
-    clients_of,
-    http_interface,
-    socket_of,
-    tcp_interface,
-    tokens_of,
-)
-from permissions.setup.factory import open_broker
+from permissions.setup.daemon import running, socket_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,19 +49,14 @@ def serve(
 
 
 async def _serve(config: BrokerConfig, functions: list[object], path: Path) -> None:
-    async with (
-        open_broker(config, functions, mode="daemon") as broker,
-        tokens_of(config) as tokens,
-        listening(broker, path, clients_of(config)) as server,
-        tcp_interface(config, server, tokens) as network,
-        http_interface(config, broker, server, tokens) as url,
-    ):
+    async with running(config, functions) as daemon:
+        broker = daemon.broker
         known = ", ".join(sorted(each.name for each in broker.parts.registry))
         typer.echo(f"listening on unix:{path}")
-        if network is not None:
-            typer.echo(f"network   {network}")
-        if url is not None:
-            typer.echo(f"http      {url}")
+        if daemon.network is not None:
+            typer.echo(f"network   {daemon.network}")
+        if daemon.url is not None:
+            typer.echo(f"http      {daemon.url}")
         typer.echo(f"tools     {known}")
         typer.echo(f"policy    {broker.parts.pdp.revision}")
         typer.echo(f"isolation {', '.join(broker.isolation)}")

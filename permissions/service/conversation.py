@@ -17,6 +17,7 @@ same time; their answers come in any order.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from permissions.run.state import RunState
     from permissions.service.clients import Client
     from permissions.service.frames import Frames
+    from permissions.service.meter import Meter
 
 AT_ONCE = 64
 """Questions of one session in hand; no more is read from it until one of them is answered."""
@@ -55,7 +57,12 @@ class ClientGoneError(ServiceError):
 
 
 async def serve_session(
-    broker: PermissionBroker, frames: Frames, client: Client, *, stopping: anyio.Event
+    broker: PermissionBroker,
+    frames: Frames,
+    client: Client,
+    *,
+    stopping: anyio.Event,
+    meter: Meter,
 ) -> None:
     """Opens the session that the first frame asks for, and answers until it is closed.
 
@@ -81,7 +88,7 @@ async def serve_session(
                     "workspace": str(session.workspace),
                 }
             )
-            await _Conversation(broker, frames, client, session).hold(stopping)
+            await _Conversation(broker, frames, client, session, meter).hold(stopping)
     except ClientGoneError:
         _log.warning("client_gone", client=client.name)
 
@@ -90,12 +97,18 @@ class _Conversation:
     """The questions of one open session."""
 
     def __init__(
-        self, broker: PermissionBroker, frames: Frames, client: Client, session: RunState
+        self,
+        broker: PermissionBroker,
+        frames: Frames,
+        client: Client,
+        session: RunState,
+        meter: Meter,
     ) -> None:
         self._broker = broker
         self._frames = frames
         self._client = client
         self._session = session
+        self._meter = meter
         self._admitted: dict[str, Admission] = {}
         self._asked: dict[int, anyio.CancelScope] = {}
         self._room = anyio.Semaphore(AT_ONCE)
@@ -155,7 +168,7 @@ class _Conversation:
         return frame
 
     async def _answer(self, frame: JsonObject, scope: anyio.CancelScope) -> None:
-        number = frame["id"]
+        number, began = frame["id"], time.perf_counter()
         try:
             with scope:
                 try:
@@ -171,6 +184,7 @@ class _Conversation:
             except ServiceError as err:  # no JSON, or too much of it
                 await self._frames.send({"id": number, **wire.error_form(err)})
         finally:
+            self._meter.answered(frame["do"], time.perf_counter() - began)
             self._asked.pop(number, None)
             self._room.release()
             self._changed()

@@ -23,6 +23,7 @@ from permissions.logs import get_logger
 from permissions.service.address import make_way, peer_of
 from permissions.service.conversation import serve_session
 from permissions.service.frames import Frames
+from permissions.service.meter import UNMETERED
 from permissions.service.tasks import beside
 from permissions.service.wire import error_form
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from permissions.broker.broker import PermissionBroker
     from permissions.service.clients import Client, Clients
+    from permissions.service.meter import Meter
 
 CONNECTIONS = 512
 """At the same time, of all clients together."""
@@ -48,8 +50,9 @@ _log = get_logger("service.server")
 class Server:
     """Takes connections for one broker until it is told to stop."""
 
-    def __init__(self, broker: PermissionBroker, clients: Clients) -> None:
+    def __init__(self, broker: PermissionBroker, clients: Clients, meter: Meter) -> None:
         self._broker = broker
+        self._meter = meter
         self.clients = clients
         self._open: Counter[str] = Counter()
         self._stopping = anyio.Event()
@@ -99,7 +102,9 @@ class Server:
         self._open[client.name] += 1
         try:
             self._require_room(client.name)
-            await serve_session(self._broker, frames, client, stopping=self._stopping)
+            await serve_session(
+                self._broker, frames, client, stopping=self._stopping, meter=self._meter
+            )
         except BrokerError as err:
             await refuse(frames, err, client=client.name)
         except Exception as err:  # noqa: BLE001 - one client's fault is not the others'
@@ -123,7 +128,7 @@ class Server:
 
 @asynccontextmanager
 async def listening(
-    broker: PermissionBroker, path: Path, clients: Clients
+    broker: PermissionBroker, path: Path, clients: Clients, meter: Meter = UNMETERED
 ) -> AsyncIterator[Server]:
     """Listens while the context is open; then lets what is in hand end, `DRAIN_SECONDS` at most.
 
@@ -131,12 +136,13 @@ async def listening(
         broker: opened in this event loop.
         path: of the socket; any account may connect, and is judged by who it is.
         clients: who is known.
+        meter: is told of each question.
 
     Raises:
         ConfigError: the socket cannot be made there safely, or a broker listens there already.
     """
     await make_way(path)
-    server = Server(broker, clients)
+    server = Server(broker, clients, meter)
     listener = await anyio.create_unix_listener(path, mode=0o666)
     async with listener, beside() as connections:
         async with beside() as taking:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,17 +14,62 @@ from permissions.service.authzen.mapping import TOOL, ResourceType
 from permissions.service.authzen.service import AccessService
 from permissions.service.clients import Client, Clients
 from permissions.service.endpoint import TlsFiles, endpoint_of
+from permissions.service.meter import UNMETERED
+from permissions.service.metered_trace import MeteredTrace
 from permissions.service.network import listening_on, server_context
+from permissions.service.server import listening
 from permissions.service.tokens import SCHEMA, TokenStore
+from permissions.setup.factory import open_broker
 from permissions.setup.layout import StateLayout
+from permissions.trace.log import SignedLog
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
     from pathlib import Path
 
     from permissions.broker.broker import PermissionBroker
+    from permissions.service.meter import Meter
     from permissions.service.server import Server
     from permissions.setup.config import BrokerConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """What runs while a daemon does.
+
+    Attributes:
+        network: its address over TCP, if it has one.
+        url: of its HTTP interface, if it has one.
+    """
+
+    broker: PermissionBroker
+    server: Server
+    tokens: TokenStore
+    network: str | None
+    url: str | None
+
+
+@asynccontextmanager
+async def running(config: BrokerConfig, tools: Iterable[object]) -> AsyncIterator[Daemon]:
+    """Opens the broker of the settings, and serves it wherever they say.
+
+    Args:
+        config: the settings.
+        tools: decorated functions.
+
+    Raises:
+        ConfigError: a setting cannot be used, or an address cannot be had.
+        BrokerError: as `permissions.setup.factory.open_broker`.
+    """
+    async with open_broker(config, tools, mode="daemon") as broker:
+        meter = metered(config, broker)
+        async with (
+            tokens_of(config) as tokens,
+            listening(broker, socket_of(config), clients_of(config), meter) as server,
+            tcp_interface(config, server, tokens) as network,
+            http_interface(config, broker, server, tokens, meter) as url,
+        ):
+            yield Daemon(broker, server, tokens, network, url)
 
 
 def socket_of(config: BrokerConfig) -> Path:
@@ -95,6 +141,31 @@ async def tcp_interface(
         yield address
 
 
+def metered(config: BrokerConfig, broker: PermissionBroker) -> Meter:
+    """Has what the broker records counted, where there is an interface to read it on.
+
+    Raises:
+        ConfigError: the extra is not there.
+    """
+    log = broker.parts.trace
+    if not config.service.http or not isinstance(log, SignedLog):
+        return UNMETERED
+    try:
+        from permissions.service.metrics import Metrics
+    except ImportError as err:
+        raise _without_extra(err) from err
+    metrics = Metrics([tool.name for tool in broker.parts.registry])
+    trace = MeteredTrace(log, lambda: log.durable, metrics)
+    broker.parts = replace(broker.parts, trace=trace)
+    return metrics
+
+
+def _without_extra(err: ImportError) -> ConfigError:
+    return ConfigError(
+        f"service.http: {err.name} is not installed; pip install 'wardline[service]'"
+    )
+
+
 async def _client_of(tokens: TokenStore, text: str) -> str | None:
     return await tokens.client_of(text, now=now_us())
 
@@ -133,7 +204,11 @@ def tls_of(config: BrokerConfig) -> TlsFiles | None:
 
 @asynccontextmanager
 async def http_interface(
-    config: BrokerConfig, broker: PermissionBroker, server: Server, tokens: TokenStore
+    config: BrokerConfig,
+    broker: PermissionBroker,
+    server: Server,
+    tokens: TokenStore,
+    meter: Meter,
 ) -> AsyncIterator[str | None]:
     """Serves HTTP while the context is open, where the settings say so; gives its URL.
 
@@ -149,10 +224,15 @@ async def http_interface(
         from permissions.service.http.app import HttpParts, create_app
         from permissions.service.http.host import hosting
         from permissions.service.http.identity import BearerTokens
+        from permissions.service.http.metrics_page import metrics_route
+        from permissions.service.metrics import Metrics
     except ImportError as err:
-        raise ConfigError(
-            f"service.http: {err.name} is not installed; pip install 'wardline[service]'"
-        ) from err
+        raise _without_extra(err) from err
+    bearers = BearerTokens(server.clients, partial(_client_of, tokens))
+    routes = access_routes(AccessService(broker, _resource_types(config, broker)), bearers)
+    trace = broker.parts.trace
+    if isinstance(meter, Metrics) and isinstance(trace, MeteredTrace):
+        routes.append(metrics_route(meter, trace, broker, server, bearers))
     app = create_app(
         HttpParts(
             broker=broker,
@@ -162,10 +242,7 @@ async def http_interface(
                 *config.service.hosts,
                 endpoint.host.join("[]") if ":" in endpoint.host else endpoint.host,
             ),
-            mounts=access_routes(
-                AccessService(broker, _resource_types(config, broker)),
-                BearerTokens(server.clients, partial(_client_of, tokens)),
-            ),
+            mounts=routes,
         )
     )
     async with hosting(app, endpoint, tls=tls) as (host, port):

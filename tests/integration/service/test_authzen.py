@@ -20,10 +20,8 @@ from schemathesis.generation import GenerationMode
 
 from permissions.broker.ports import now_us
 from permissions.errors import ConfigError
-from permissions.service.server import listening
 from permissions.setup.config import BrokerConfig
-from permissions.setup.daemon import clients_of, http_interface, socket_of, tokens_of
-from permissions.setup.factory import open_broker
+from permissions.setup.daemon import running
 from permissions.setup.layout import log_signer
 from permissions.trace.reader import read_entries
 from permissions.trace.verify import verify_trace
@@ -48,17 +46,14 @@ async def served(
     config: BrokerConfig, name: str = "gateway"
 ) -> AsyncIterator[httpx.AsyncClient]:
     """The daemon's interface, for a client with a token."""
-    async with (
-        open_broker(config, TOOLS) as broker,
-        tokens_of(config) as tokens,
-        listening(broker, socket_of(config), clients_of(config)) as server,
-        http_interface(config, broker, server, tokens) as url,
-    ):
+    async with running(config, TOOLS) as daemon:
         now = now_us()
-        _, token = await tokens.create(name, now=now, expires=now + 10**12)
+        _, token = await daemon.tokens.create(name, now=now, expires=now + 10**12)
         headers = {"Authorization": f"Bearer {token}"}
-        assert url is not None
-        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as client:
+        assert daemon.url is not None
+        async with httpx.AsyncClient(
+            base_url=daemon.url, headers=headers, timeout=60
+        ) as client:
             yield client
 
 

@@ -15,8 +15,7 @@ from serving import TOOLS
 from permissions.errors import ConfigError
 from permissions.service.endpoint import TlsFiles, endpoint_of
 from permissions.service.http import host
-from permissions.service.server import listening
-from permissions.setup.daemon import clients_of, http_interface, socket_of, tokens_of
+from permissions.setup.daemon import running
 from permissions.setup.factory import open_broker
 
 if TYPE_CHECKING:
@@ -32,14 +31,9 @@ async def interface(config: BrokerConfig) -> AsyncIterator[tuple[str, Server]]:
     """A daemon with its HTTP interface on a free port."""
     service = config.service.model_copy(update={"http": "127.0.0.1:0"})
     config = config.model_copy(update={"service": service})
-    async with (
-        open_broker(config, TOOLS) as broker,
-        tokens_of(config) as tokens,
-        listening(broker, socket_of(config), clients_of(config)) as server,
-        http_interface(config, broker, server, tokens) as url,
-    ):
-        assert url is not None
-        yield url, server
+    async with running(config, TOOLS) as daemon:
+        assert daemon.url is not None
+        yield daemon.url, daemon.server
 
 
 def address(url: str) -> tuple[str, int]:
@@ -175,12 +169,7 @@ async def test_a_taken_port_and_a_certificate_that_is_none_are_told(
 async def _started(config: BrokerConfig, settings: dict[str, Any]) -> None:
     service = config.service.model_copy(update=settings)
     config = config.model_copy(update={"service": service})
-    async with (
-        open_broker(config, TOOLS) as broker,
-        tokens_of(config) as tokens,
-        listening(broker, socket_of(config), clients_of(config)) as server,
-        http_interface(config, broker, server, tokens),
-    ):
+    async with running(config, TOOLS):
         raise AssertionError("it started")
 
 
