@@ -10,17 +10,13 @@ from typing import TYPE_CHECKING
 
 from permissions.pdp.rego.ast import parts, rule_bodies, static_path
 from permissions.pdp.rego.finding import Finding
-from permissions.pdp.rego.signatures import BUILTINS
+from permissions.pdp.rego.signatures import VALUED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from permissions.pdp.rego.ast import Module, Rule, Statement, Term
     from permissions.pdp.rego.names import Names, Path
-
-
-_DEFINED = BUILTINS.keys() - {"max", "min"}
-"""Builtins that have a value, or fail, wherever their arguments have one; `max([])` has none."""
 
 
 def check_negations(module: Module, rule: Rule, names: Names) -> Iterator[Finding]:
@@ -88,7 +84,7 @@ def _unsure(terms: tuple[Term, ...], module: Module, names: Names) -> Iterator[T
         if term.kind in ("var", "ref"):
             if not _is_always_defined(term, module, names):
                 yield term
-        elif term.kind == "call" and term.value not in _DEFINED:
+        elif term.kind == "call" and term.value not in VALUED:
             yield term
         elif term.kind != "comprehension":
             yield from _unsure(term.terms, module, names)

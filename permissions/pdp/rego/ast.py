@@ -92,6 +92,8 @@ class Rule:
     clause_values: tuple[Term | None, ...] = ()
     """What each body gives, or a rule without one; None is `true`."""
     span: tuple[int, int] = (0, 0)
+    body_spans: tuple[tuple[int, int], ...] = ()
+    """Where each body stands, its braces included; nowhere when it has no statement."""
 
     @cached_property
     def path(self) -> tuple[str, ...]:

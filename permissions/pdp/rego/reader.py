@@ -134,6 +134,7 @@ class _Reader:
         values: list[Term] = []
         bodies = []
         given: list[Term | None] = []
+        spans: list[_Span] = []
         self._check_head(head, form, position)
         if form == "Set":
             values += [self.term(head["key"])] if head["key"] else []
@@ -146,6 +147,7 @@ class _Reader:
                 values.append(self.term(body["assign"]["value"]))
                 given[-1] = values[-1]
             bodies.append(self._rule_body(body["query"]))
+            spans.append(self._body_span(body["query"]["span"]))
         return Rule(
             position,
             {"Compr": "value", "Set": "set", "Func": "function"}[form],  # type: ignore[arg-type]
@@ -155,7 +157,13 @@ class _Reader:
             bodies=tuple(bodies),
             clause_values=tuple(given) or (of_head,),
             span=span,
+            body_spans=tuple(spans),
         )
+
+    def _body_span(self, span: JsonObject) -> _Span:
+        """The quote of a text that a body ends with is no part of the engine's span."""
+        start, end = span["start"], span["end"]
+        return start, end + (end > start and self._source[end : end + 1] in (b'"', b"`"))
 
     def _check_head(self, head: JsonObject, form: str, position: Position) -> None:
         name = self.term(head["refr"])
@@ -183,6 +191,8 @@ class _Reader:
         ((kind, literal),) = node["literal"].items()
         position = self._position(node["span"])
         start = node["span"]["start"]
+        # The engine's span of a text is what its quotes hold, also where a line begins with one.
+        start -= self._source[start - 1 : start] in (b'"', b"`")
         mocks = tuple(
             (self.term(mod["refr"]), self.term(mod["as"])) for mod in node.get("with_mods", ())
         )

@@ -64,3 +64,6 @@ OPERATORS: Mapping[str, Signature] = {
     name: Signature.of(entry) for name, entry in _TABLE["operators"].items()
 }
 """Signature per operator, by the name that OPA has for it: `plus`, `equal`, ..."""
+
+VALUED = BUILTINS.keys() - {"max", "min"}
+"""Builtins that have a value, or fail, wherever their arguments have one; `max([])` has none."""

@@ -15,6 +15,7 @@
 | `with f as lib.g` | `with f as data.wardline.lib.g` | the import is not always seen there |
 | `p[x].q := 1` | also `p[k] := v if some k, v in {}` | where none holds, `p` would have no value |
 | `-x == 1` | `__opa_minus(0, x) == 1` | it negates literals only, and all that follows |
+| what a scope binds, and values of rules | see `scopes` | it binds anew, and drops values |
 
 Calls are left alone where it is plain that their arguments are of no such kind; the rest goes
 through the helpers in `HELPERS`, a module of its own. Lines stay where they are, columns may move. What is no whole statement of a body
@@ -39,6 +40,7 @@ from permissions.pdp.regorus.forms import iterates_over_walk, matched_whole, out
 from permissions.pdp.regorus.helpers import HELPERS
 from permissions.pdp.regorus.mocks import with_values_bound
 from permissions.pdp.regorus.parse import parse, readable
+from permissions.pdp.regorus.scopes import with_scopes_kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -83,6 +85,7 @@ def translate(modules: Mapping[str, str]) -> dict[str, str]:
         EngineError: a module does not parse.
     """
     names = Names([parse(path, text) for path, text in modules.items()])
+    modules = {path: with_scopes_kept(path, text, names) for path, text in modules.items()}
     modules = {path: with_values_bound(path, text, names) for path, text in modules.items()}
     trees = [parse(path, text) for path, text in modules.items()]
     names = Names(trees)
@@ -240,7 +243,9 @@ class _Rule:
             if not rest or rest.startswith(b"#"):
                 trailing = commas.pop()
                 yield _Edit(trailing, trailing + 1, b"")
-            yield _Edit(commas[-1], commas[-1] + 1, b") =")
+            # Under `not` nothing is bound, and the engine would bind all the same.
+            equal = b") ==" if statement.kind == "not" else b") ="
+            yield _Edit(commas[-1], commas[-1] + 1, equal)
             yield _Edit(end - 1, end, b"")
         elif call := iterates_over_walk(statement, self._rule):
             start, end = call.span

@@ -56,6 +56,27 @@ RULES: dict[str, Any] = {
     "x := v if {\n\tv := [z | z := y with input.o.k as count([1, 2])]\n}\n\ny := input.o.k": [
         2
     ],
+    # A value that the last member lacks drops nothing of the others.
+    'x contains t.k if some t in [{"k": 1}, {}]': [1],
+    "x contains [1, {}][_].k": [],
+    'x contains [{"k": 1}, {}][_].k': [1],
+    'x contains {"v": t.k} if {\n\tsome t in [{"k": 1}, {}]  # }\n}': [{"v": 1}],
+    'x := t.k if some t in [{"k": 1}, {}]': 1,
+    'x := input.none[t] if some t in ["a"] else := "e"': "e",
+    'x := input.os[i].l if input.os[i] else := "e"': 3,
+    'x[t.l] := 1 if some t in [{"l": "a"}, {}]': {"a": 1},
+    "f(y) := y.none if true else := 2\n\nx := f(input.o)": 2,
+    # What a scope binds is what OPA binds there.
+    'x if every y in ["c"] { y = "a" }': None,
+    'x if every y in ["c"] { "a" = y }': None,
+    'x if every y, _ in {"c": 1} { lower("A", y) }': None,
+    'x if every y in ["a"] { lower("A", y) }': True,
+    "x if every y in [9] { walk(input.o, [_, y]) }": None,
+    'x if every y in ["c"] { [1 | y = "a"][0] == 1 }': None,
+    'x if {\n\ty := "c"\n\tevery z in ["a"] { y = z }\n}': None,
+    'x if {\n\twalk(["c"], [[0], y])\n\tnot y = "b"\n}': True,
+    'x if {\n\twalk(["c"], [[0], y])\n\tevery z in ["a"] { y = z }\n}': None,
+    'x if {\n\t[[0], y] := walk(["a"])\n\tevery z in ["a"] { y = z }\n}': True,
 }
 """The rule and its value; None when it has none."""
 
@@ -67,6 +88,16 @@ def test_it_means_what_it_means_to_opa(rule: str, value: Any) -> None:
     answer = engine.ask("data.p.x", json.dumps(INPUT))
 
     assert (None if answer == UNDEFINED else json.loads(answer)) == value
+
+
+def test_what_is_added_to_a_rule_moves_no_line() -> None:
+    text = (
+        'package p\n\nx contains {\n\t"a": input.os[_].k,  # }\n\t"b": [z |\n\t\tz := 1\n\t\tz > 0\n'
+        "\t],\n} if {\n\tinput.o\n}\n\ny if {\n\tq == 1\n}\n"
+    )
+
+    with pytest.raises(Exception, match=r"p\.rego:14:"):
+        Engine({"p.rego": text}, "{}")
 
 
 def test_lines_stay_where_they_are() -> None:
