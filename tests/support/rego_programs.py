@@ -105,6 +105,10 @@ class Writer:
         """An expression of some kind."""
         return self.expression(self._rng.choice(KINDS), depth)
 
+    def record(self) -> str:
+        """A record that may lack any of its members: a local, or each of those of the input."""
+        return self._rng.choice([*self._names.get("record", []), "args.recs[_]", "args.rec"])
+
     def choice(self, options: list[str]) -> str:
         """One of some texts."""
         return self._rng.choice(options)
@@ -203,6 +207,7 @@ _NODES: dict[str, list[Callable[[Writer, int], str]]] = {
         _text("[{}, {}][1]", "string", "number"),
         _call("strings.count", "string", "string"),
         lambda w, _: f"-{w.choice(['args.n', 'args.a', '1'])}",
+        *([lambda w, _: f"{w.record()}.n"] * 4),
     ],
     "string": [
         _call("lower", "string"),
@@ -231,6 +236,7 @@ _NODES: dict[str, list[Callable[[Writer, int], str]]] = {
         _text('regex.replace({}, "a+", {})', "string", "string"),
         _text('strings.replace_n({{"a": "b", "b": "a"}}, {})', "string"),
         _text("crypto.sha256({})", "string"),
+        *([lambda w, _: f"{w.record()}.s"] * 4),
     ],
     "boolean": [
         *(_infix(o, "number") for o in ("<", "<=", ">", ">=", "==", "!=")),
@@ -308,6 +314,8 @@ _NODES: dict[str, list[Callable[[Writer, int], str]]] = {
 
 
 def _iteration(w: Writer, depth: int) -> str:
+    if w.choice(["records", "others"]) == "records":
+        return f"some {w.fresh('record')} in args.recs"
     kind = w.choice(["array", "set", "object"])
     over = w.expression(kind, depth)
     if w.choice(["one", "two"]) == "one":
@@ -357,6 +365,11 @@ def _every(w: Writer, depth: int) -> str:
             f"not {value} == {w.any(0)}",
             f"not is_null({value})",
             f"some x in {w.expression('array', depth)}\n\t\tx == {value}",
+            f"{value} = {w.any(0)}",
+            f"[{value}, _] = {w.expression('array', 0)}",
+            f"lower({w.expression('string', 0)}, {value})",
+            f"x := {w.any(0)}\n\t\t{value} = x",
+            f"count([1 | {value} = {w.any(0)}]) == 1",
         ]
     )
     w.restore(before)
@@ -467,6 +480,23 @@ def _mocked(w: Writer, depth: int) -> str:
     )
 
 
+def _unified(w: Writer, depth: int) -> str:
+    """What was bound before, held to something further in."""
+    kind = w.choice(KINDS)
+    name, other = w.expression(kind, 0), w.expression(kind, depth)
+    bound = w.fresh(kind)
+    return f"{bound} := {name}\n\t" + w.choice(
+        [
+            f"{bound} = {other}",
+            f"not {bound} = {w.choice(_LITERALS[kind])}",
+            f"every x in [{other}] {{ {bound} = x }}",
+            f"count([1 | {bound} = {other}]) == 1",
+            f"[y | [y, {bound}] = [1, {other}]] == [1]",
+            f"every x in [1] {{ x == 1; {bound} = {other} }}",
+        ]
+    )
+
+
 def _output(w: Writer, depth: int) -> str:
     name = w.fresh("array")
     text = w.expression("string", depth)
@@ -496,6 +526,9 @@ _LINES: list[Callable[[Writer, int], str]] = [
     _negation,
     _mocked,
     _output,
+    _unified,
+    _unified,
+    _iteration,
     _iteration,
 ]
 
@@ -570,9 +603,15 @@ def random_values(rng: random.Random) -> JsonObject:
     def several(usual: list[Any]) -> list[Any]:
         return [one(usual) for _ in range(rng.randrange(4))]
 
+    def record() -> JsonObject:
+        whole = {"n": one(_NUMBERS), "s": one(_TEXTS)}
+        return {name: value for name, value in whole.items() if rng.random() < 0.6}
+
     found: JsonObject = {name: one(_NUMBERS) for name in "abn"}
     found |= {"s": one(_TEXTS), "t": one(_TEXTS), "yes": one([True, False])}
     found |= {"list": several(_ALL), "nums": several(_NUMBERS), "strs": several(_TEXTS)}
+    found["rec"] = record()
+    found["recs"] = [record() for _ in range(rng.randrange(4))]
     found["o"] = {rng.choice("abz"): one(_ALL) for _ in range(rng.randrange(3))}
     for name in list(found):
         if rng.random() < 0.05:
