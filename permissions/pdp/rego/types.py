@@ -52,13 +52,11 @@ def assigned(rule: Rule) -> Mapping[str, Term]:
     return {name: term for name, term in once.items() if name not in twice}
 
 
-def kinds_of(term: Term, locals_: Mapping[str, Term]) -> frozenset[str]:
-    """The kinds a term may have; `any` when it is not plain to see."""
-    for _ in range(8):  # locals assigned in a circle are the compiler's to refuse
-        if term.kind != "var" or term.value not in locals_:
-            break
-        term = locals_[term.value]
+def kinds_of(term: Term, locals_: Mapping[str, Term], depth: int = 8) -> frozenset[str]:
+    """The kinds a term may have; `any` when it is not plain to see, `depth` steps on."""
     found = ANY
+    if depth == 0:
+        return found  # locals assigned in a circle are the compiler's to refuse
     match term.kind:
         case "string" | "number" | "boolean" | "null" | "array" | "set" | "object":
             found = frozenset({term.kind})
@@ -67,11 +65,13 @@ def kinds_of(term: Term, locals_: Mapping[str, Term]) -> frozenset[str]:
         case "unary":
             found = frozenset({"number"})
         case "infix" if term.value == "-":
-            found = _difference([kinds_of(each, locals_) for each in term.terms])
+            found = _difference([kinds_of(each, locals_, depth - 1) for each in term.terms])
         case "infix":
             found = _OPERATORS.get(term.value, ANY)
         case "call" if term.value in BUILTINS:
             found = BUILTINS[term.value].result
+        case "var" if term.value in locals_:
+            found = kinds_of(locals_[term.value], locals_, depth - 1)
         case "ref":
             found = _MEMBERS.get(static_path(term), ANY)
         case _:

@@ -504,3 +504,10 @@ def test_clauses_of_one_function_stand_in_one_file() -> None:
 
 def test_clauses_of_one_rule_may_stand_in_two_files() -> None:
     assert lint("", **{"lib/more.rego": 'package wardline.lib\n\nwords contains "b"\n'}) == []
+
+
+@pytest.mark.parametrize(
+    "body", ["y := y - 1\n\ty == 1", "y := z - 1\n\tz := y - 1\n\ty < z", "y := y\n\ty > y - y"]
+)
+def test_locals_in_a_circle_are_findings(body: str) -> None:
+    assert lint(f"x if {{\n\t{body}\n}}\n")
