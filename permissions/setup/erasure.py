@@ -21,10 +21,11 @@ import anyio.to_thread
 from permissions import run_keys
 from permissions.database import StateDatabase
 from permissions.errors import ConfigError, TraceError
-from permissions.setup.layout import StateLayout
+from permissions.setup.layout import StateLayout, log_signer
 from permissions.setup.own_log import own_log
 from permissions.trace import own_checkpoint
 from permissions.trace.entry import TraceEntry
+from permissions.trace.snapshot import restate_keys
 from permissions.trace.store import Store
 from permissions.trace.vault import destroy_keys, key_ids
 
@@ -163,7 +164,9 @@ async def erase(
     def destroy() -> int:
         store = Store(layout.trace, holder=f"pid {os.getpid()} erases")
         try:
-            return sum(destroy_keys(folder, set(runs)) for folder in folders)
+            gone = sum(destroy_keys(folder, set(runs)) for folder in folders)
+            restate_keys(layout.trace, log_signer(config))
+            return gone
         finally:
             store.close()
 

@@ -40,8 +40,8 @@ class Erasures:
         first, _, count = self._gone.get(run, (index, index, 0))
         self._gone[run] = first, index, count + 1
 
-    def findings(self, vault: VaultReader | None) -> Iterator[Finding]:
-        """Keys that are gone and no later entry says so, and keys that should be."""
+    def lost(self) -> Iterator[Finding]:
+        """Keys that are gone, and no later entry says so."""
         for run, (first, last, count) in self._gone.items():
             if last >= self._said.get(run, (-1, frozenset()))[0]:
                 yield Finding(
@@ -49,6 +49,10 @@ class Erasures:
                     f"contents that cannot be opened: {count}; the key of run {run[:80]!r} is not"
                     " there, and no entry says that it was erased",
                 )
+
+    def findings(self, vault: VaultReader | None) -> Iterator[Finding]:
+        """Keys that are gone and no later entry says so, and keys that should be."""
+        yield from self.lost()
         if vault is None:
             return
         for run, (index, keys) in self._said.items():

@@ -22,7 +22,13 @@ import anyio
 import anyio.to_thread
 from anyio.lowlevel import current_token
 
-from permissions.errors import ConfigError, StateError, TraceError, TraceWriteError
+from permissions.errors import (
+    ConfigError,
+    StateError,
+    TraceError,
+    TraceIntegrityError,
+    TraceWriteError,
+)
 from permissions.logs import get_logger
 from permissions.signing.keys import PublicKey
 from permissions.trace.checkpoint import is_origin
@@ -35,12 +41,12 @@ from permissions.trace.recovery import recover
 from permissions.trace.replica import Replica, replica_folder
 from permissions.trace.snapshot import OpenCalls, save_snapshot
 from permissions.trace.store import Store
-from permissions.trace.vault import KEYS_FILE, Vault
+from permissions.trace.vault import KEYS_FILE, Vault, kek_id
 from permissions.trace.wakeup import Wakeup
 from permissions.trace.witnesses import Witnesses
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from permissions.model import JsonObject
     from permissions.signing.keys import Signer
@@ -324,7 +330,9 @@ async def open_log(
         opened.append(store)
         try:
             keys = (signer.public, *(each.public for each in beside.log))
-            resumed = recover(directory, keys=keys, known=known)
+            resumed = recover(directory, keys=keys, kek=kek, known=known)
+            if resumed.has_runs:
+                _require_known(memories, remembered)
             store.resume(resumed.segment, resumed.offset)
             named = resumed.origin or _new_origin(name, origin, follows, random)
             _require_named(named, origin, directory)
@@ -388,6 +396,7 @@ async def open_log(
             end=end,
             calls=calls,
             chain=committer.chain,
+            kek_id=kek_id(kek),
         )
 
     log, store, first = await anyio.to_thread.run_sync(begin)
@@ -413,6 +422,18 @@ def _new_origin(
     if origin is None:
         return f"{name}/{random(_ID_BYTES).hex()}"
     return origin if follows is None else f"{origin}/{random(_ID_BYTES // 2).hex()}"
+
+
+def _require_known(
+    memories: Sequence[CheckpointMemory], remembered: Mapping[str, str | None]
+) -> None:
+    for each in memories:
+        if each.is_as_old and remembered[each.source] is None:
+            raise TraceIntegrityError(
+                f"{each.source} knows nothing of the log beside it: it was deleted, emptied or"
+                " replaced, and with it what people answered, budgets and calls in doubt; put it"
+                " back, or begin a new log: wardline trace renew"
+            )
 
 
 def _require_named(named: str, origin: str | None, directory: Path) -> None:

@@ -3,7 +3,8 @@
 A log that is cut at a checkpoint, restored from a backup, replaced or gone cannot tell by
 itself. So a broker keeps the last signed checkpoint of its log in its database and, where one
 is configured, in a folder away from the state folder; a log that does not reach that far, or is
-another one, is not continued.
+another one, is not continued. Neither is one that the database knows nothing of: what people
+answered, budgets and calls in doubt were lost with it.
 
 Kept at the start, at the end, and about once a second with what is recorded in between: of a
 broker that was killed, the last second is not covered. A state folder that was restored whole
@@ -48,6 +49,11 @@ class CheckpointMemory(Protocol):
         """What it is, for people."""
         ...
 
+    @property
+    def is_as_old(self) -> bool:
+        """Whether it is made with the log, so that it was lost when it knows nothing of one."""
+        ...
+
     async def last(self) -> str | None:
         """The signed checkpoint kept last, if any was.
 
@@ -69,6 +75,8 @@ class CheckpointMemory(Protocol):
 
 class DatabaseMemory:
     """In the broker's own database."""
+
+    is_as_old = True
 
     def __init__(self, database: StateDatabase) -> None:
         self._database = database
@@ -98,6 +106,8 @@ class DatabaseMemory:
 
 class FolderMemory:
     """In a folder that several brokers may share, by the folder their log lies in."""
+
+    is_as_old = False  # it may be configured later
 
     def __init__(self, folder: Path, *, log: Path, key: PublicKey) -> None:
         self._known = KnownCheckpoints(folder)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 from permissions import files
@@ -22,7 +22,7 @@ from permissions.trace.entry import TraceEntry
 from permissions.trace.merkle import Frontier
 from permissions.trace.snapshot import load_snapshot
 from permissions.trace.store import segment_path, segments
-from permissions.trace.vault import KEYS_FILE
+from permissions.trace.vault import KEYS_FILE, VaultReader, kek_id
 from permissions.trace.verify import verify_trace
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class Resumption:
     open_calls: tuple[OpenCall, ...] = ()
     chain: KeyChain | None = None
     """The keys in force; None for a log that begins."""
+    has_runs: bool = False
+    """Whether anything but openings was recorded."""
 
 
 RENEW = (
@@ -62,15 +64,24 @@ RENEW = (
 
 
 def recover(
-    directory: Path, *, keys: Sequence[PublicKey], known: Mapping[str, str] | None = None
+    directory: Path,
+    *,
+    keys: Sequence[PublicKey],
+    kek: bytes,
+    known: Mapping[str, str] | None = None,
 ) -> Resumption:
     """Prepares a log for its next writer, who must hold the lock.
 
-    `keys` are those the writer has: the first was the log's at some time, and one of them has to
-    be so now. `known` are signed checkpoints of this log that were kept outside, by where.
+    Args:
+        directory: of the log.
+        keys: those the writer has: the first was the log's at some time, and one of them has to
+            be so now.
+        kek: the vault's key, which must open what is sealed and was not erased on record.
+        known: signed checkpoints of this log that were kept outside, by where.
 
     Raises:
-        TraceIntegrityError: the log is not what these keys signed, or not all of it.
+        TraceIntegrityError: the log is not what these keys signed, or not all of it, or contents
+            of it cannot be opened any more.
         TraceWriteError: the torn tail cannot be set aside.
     """
     known = known or {}
@@ -82,12 +93,14 @@ def recover(
                 f" {source} counts {last.size} entries; {RENEW}"
             )
         return Resumption(None, Frontier(), segment_path(directory, 0), 0, ())
+    snapshot = _snapshot(directory, keys, kek, known)
     report = verify_trace(
         directory,
         key=keys[0],
         known=known,
         signatures="last",
-        after=_snapshot(directory, keys, known),
+        vault=VaultReader(directory, kek),
+        after=snapshot,
     )
     if not report.is_intact:
         raise TraceIntegrityError(
@@ -99,10 +112,13 @@ def recover(
             f"the log {directory} goes on under another key ({report.key.keyid[:16]}) than the"
             f" one given ({keys[0].keyid[:16]}): name that one in trace.key"
         )
-    if report.end is not None and not (directory / KEYS_FILE).exists():
+    if (lost := report.unopened) is not None:
+        vault_keys = directory / KEYS_FILE
+        fault = "is not what it was" if vault_keys.exists() else "is gone"
         raise TraceIntegrityError(
-            f"{directory / KEYS_FILE} is gone, and with it every recorded content; put it back"
-            " from a copy, or begin a new log: wardline trace renew"
+            f"{vault_keys}, or the vault's key, {fault}: from entry {lost.index} on, {lost.text};"
+            " put it back from a copy, or keep what is there and begin a new log:"
+            " wardline trace renew"
         )
     if report.end is None:
         # Killed before its first checkpoint: nothing of this log was ever promised.
@@ -117,14 +133,15 @@ def recover(
         entries=_story(report, torn),
         open_calls=tuple(report.completeness.open_calls),
         chain=report.chain,
+        has_runs=snapshot is not None or any(astuple(report.completeness.contents)),
     )
 
 
 def _snapshot(
-    directory: Path, keys: Sequence[PublicKey], known: Mapping[str, str]
+    directory: Path, keys: Sequence[PublicKey], kek: bytes, known: Mapping[str, str]
 ) -> Snapshot | None:
     """What need not be read again; nothing, when a known checkpoint lies before it."""
-    snapshot = load_snapshot(directory, keys)
+    snapshot = load_snapshot(directory, keys, kek_id=kek_id(kek))
     if snapshot is None:
         return None
     sizes = [parse_checkpoint(note).size for note in known.values()]

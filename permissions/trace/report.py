@@ -170,6 +170,9 @@ class Report:
     unwitnessed: tuple[str, ...] = ()
     """Who was asked about, and cosigned nothing that is here."""
 
+    unopened: Finding | None = None
+    """The first content whose key is gone or locked, though no entry says that it was erased."""
+
     @property
     def key(self) -> PublicKey | None:
         """The log's key in force."""

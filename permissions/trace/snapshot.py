@@ -3,8 +3,9 @@
 Beside the segments lies the tree's frontier at some checkpoint, where that checkpoint ends, how
 long the earlier segments are, and which calls were open, under the log's own key. It saves work
 and proves nothing: a verifier never looks at it, and a writer that finds anything odd about it
-reads the whole log. An old byte that rotted no longer stops a start; `verify` finds it, and what
-is written next is signed over the entries as they were.
+reads the whole log. It holds for `vault.keys` as it was, too: keys that were destroyed since have
+to be those that an entry names. An old byte that rotted no longer stops a start; `verify` finds
+it, and what is written next is signed over the entries as they were.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from permissions.trace.key_chain import KeyChain
 from permissions.trace.merkle import Frontier
 from permissions.trace.report import OpenCall
 from permissions.trace.store import segments
+from permissions.trace.vault import KeysState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,6 +99,7 @@ def save_snapshot(
     end: int,
     calls: OpenCalls,
     chain: KeyChain,
+    kek_id: str,
 ) -> None:
     """Keeps a snapshot in the place of the last one; a disk that refuses it loses nothing.
 
@@ -109,13 +112,20 @@ def save_snapshot(
         end: where that line ends.
         calls: that have no end.
         chain: the keys in force.
+        kek_id: of the key the keys in `vault.keys` are wrapped by.
     """
+    try:
+        keys = KeysState.of(directory)
+    except OSError as err:
+        _log.warning("snapshot_not_kept", reason=str(err))
+        return
     document: JsonObject = {
         "calls": [asdict(each) for each in calls.listed()],
         "checkpoint": note,
         "closed": calls.closed,
         "end": end,
         "keys": chain.document(),
+        "vault": {"kek": kek_id, **keys._asdict()},
         "peaks": [base64.b64encode(each).decode() for each in frontier.peaks],
         "segments": {
             path.name: path.stat().st_size
@@ -124,6 +134,24 @@ def save_snapshot(
         },
         "segment": segment.name,
     }
+    _keep(directory, signer, document)
+
+
+def restate_keys(directory: Path, signer: Signer) -> None:
+    """Has the last snapshot hold for the keys file as it is now, after keys were destroyed.
+
+    The next opening reads the whole log when this is not reached.
+    """
+    try:
+        document = _document(directory, [signer.public])
+        document["vault"] |= KeysState.of(directory)._asdict()
+    except (OSError, TraceError, SigningError, KeyError, TypeError, ValueError) as err:
+        _log.warning("snapshot_not_kept", reason=str(err)[:200])
+        return
+    _keep(directory, signer, document)
+
+
+def _keep(directory: Path, signer: Signer, document: JsonObject) -> None:
     try:
         said = codec.encode(document, limit=_MAX_BYTES)
         signature = base64.b64encode(signer.sign(_SIGNED_AS + said)).decode()
@@ -135,13 +163,16 @@ def save_snapshot(
         _log.warning("snapshot_not_kept", reason=str(err))
 
 
-def load_snapshot(directory: Path, keys: Sequence[PublicKey]) -> Snapshot | None:
+def load_snapshot(
+    directory: Path, keys: Sequence[PublicKey], *, kek_id: str
+) -> Snapshot | None:
     """The snapshot of the log as it lies there, or None when there is none to rely on.
 
-    One of `keys` has to have signed it, and to be the log's in it.
+    One of `keys` has to have signed it, and to be the log's in it; `vault.keys` has to begin as
+    it was then, under the same key.
     """
     try:
-        return _load(directory, keys)
+        return _load(directory, keys, kek_id)
     except FileNotFoundError:
         return None
     except (
@@ -157,7 +188,7 @@ def load_snapshot(directory: Path, keys: Sequence[PublicKey]) -> Snapshot | None
         return None
 
 
-def _load(directory: Path, keys: Sequence[PublicKey]) -> Snapshot:
+def _document(directory: Path, keys: Sequence[PublicKey]) -> JsonObject:
     whole = codec.decode((directory / SNAPSHOT_FILE).read_bytes()[:-1], limit=2 * _MAX_BYTES)
     said = whole["snapshot"].encode()
     document = codec.decode(said, limit=_MAX_BYTES)
@@ -165,6 +196,16 @@ def _load(directory: Path, keys: Sequence[PublicKey]) -> Snapshot:
     if chain.log not in keys:
         raise TraceError("another key signed it")
     chain.log.verify(base64.b64decode(whole["signature"]), _SIGNED_AS + said)
+    return document
+
+
+def _load(directory: Path, keys: Sequence[PublicKey], kek_id: str) -> Snapshot:
+    document = _document(directory, keys)
+    chain, vault = KeyChain.of(document["keys"]), document["vault"]
+    if vault["kek"] != kek_id:
+        raise TraceError("the vault's key is another")
+    if not KeysState(vault["size"], vault["digest"]).still_holds(directory):
+        raise TraceError("the keys of contents are not what they were")
     note, segment, end = (
         document["checkpoint"],
         directory / document["segment"],

@@ -13,6 +13,7 @@ import base64
 import binascii
 import hashlib
 import os
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.hazmat.primitives.keywrap import (
@@ -94,7 +95,7 @@ class Vault:
     ) -> None:
         """`keys` is the file of run keys, in which a run that goes on finds its own."""
         self._kek = kek
-        self._kek_id = _kek_id(kek)
+        self._kek_id = kek_id(kek)
         self._keys = keys
         self._random = random
         self._run_keys: dict[str, RunKey] = {}
@@ -150,6 +151,33 @@ class Vault:
         return self._run_keys[run]
 
 
+class KeysState(NamedTuple):
+    """The beginning of a keys file as it was: how long, and its SHA-256."""
+
+    size: int
+    digest: str
+
+    @classmethod
+    def of(cls, directory: Path) -> KeysState:
+        """All that is in the keys file of a folder.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        data = (directory / KEYS_FILE).read_bytes()
+        return cls(len(data), hashlib.sha256(data).hexdigest())
+
+    def still_holds(self, directory: Path) -> bool:
+        """Whether the file still begins so, whatever was added.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        with (directory / KEYS_FILE).open("rb") as file:
+            begins = file.read(self.size)
+        return hashlib.sha256(begins).hexdigest() == self.digest
+
+
 def mend_keys(descriptor: int) -> int:
     """Makes an open keys file end with a whole line, and gives its size.
 
@@ -180,11 +208,17 @@ class VaultReader:
     def __init__(self, directory: Path, kek: bytes | None, *, run: str | None = None) -> None:
         """`run` says that only contents of this one will be opened, which saves reading all."""
         self._kek = kek
-        self._kek_id = None if kek is None else _kek_id(kek)
-        self._lines: dict[str, list[_KeyLine]] = {}
-        for line in _key_lines(directory / KEYS_FILE, run):
-            self._lines.setdefault(line.run, []).append(line)
+        self._kek_id = None if kek is None else kek_id(kek)
+        self._path, self._run = directory / KEYS_FILE, run
         self._run_keys: dict[str, list[RunKey]] = {}
+
+    @cached_property
+    def _lines(self) -> dict[str, list[_KeyLine]]:
+        """By run; read when something is to be opened."""
+        found: dict[str, list[_KeyLine]] = {}
+        for line in _key_lines(self._path, self._run):
+            found.setdefault(line.run, []).append(line)
+        return found
 
     def open(self, line: bytes, *, origin: str, run: str, path: str) -> bytes:
         """The content of a sealed line that its entry names.
@@ -260,12 +294,9 @@ def key_ids(directory: Path, runs: Collection[str]) -> dict[str, list[str]]:
         TraceError: it cannot be read.
     """
     found: dict[str, list[str]] = {}
-    try:
-        for line in _key_lines(directory / KEYS_FILE, None):
-            if line.run in runs:
-                found.setdefault(line.run, []).append(line.key)
-    except OSError as err:
-        raise TraceError(f"{directory / KEYS_FILE} cannot be read: {err.strerror}") from err
+    for line in _key_lines(directory / KEYS_FILE, None):
+        if line.run in runs:
+            found.setdefault(line.run, []).append(line.key)
     return found
 
 
@@ -340,11 +371,17 @@ class _KeyLine(NamedTuple):
 
 
 def _key_lines(path: Path | None, run: str | None) -> list[_KeyLine]:
-    """The lines of a keys file that can be read; of one run when one is named."""
+    """The lines of a keys file that can be read; of one run when one is named.
+
+    Raises:
+        TraceError: the file cannot be read.
+    """
     try:
         data = b"" if path is None else path.read_bytes()
     except FileNotFoundError:
         data = b""
+    except OSError as err:
+        raise TraceError(f"{path} cannot be read: {err.strerror}") from err
     said = b"" if run is None else b'"run":%b,' % codec.encode({"run": run})[7:-1]
     lines = (_KeyLine.parse(line) for line in data.split(b"\n") if said in line)
     return [line for line in lines if line is not None and run in (None, line.run)]
@@ -360,5 +397,6 @@ def _key_id(run: str, key: bytes) -> str:
     return hashlib.sha256(said).hexdigest()[:16]
 
 
-def _kek_id(kek: bytes) -> str:
+def kek_id(kek: bytes) -> str:
+    """Which key-encryption key this is."""
     return hashlib.sha256(b"wardline vault key\x00" + kek).hexdigest()[:16]

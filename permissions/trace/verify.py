@@ -30,7 +30,7 @@ import base64
 import hashlib
 from collections import Counter
 from dataclasses import fields
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 from typing import TYPE_CHECKING, Literal
 
 from permissions.errors import SigningError, TraceError, TraceIntegrityError
@@ -310,6 +310,7 @@ class _Auditor:
                 for each in self._witnesses
                 if each.name not in {found.witness for found in witnessed}
             ),
+            unopened=next(chain(self._unopened_findings(), self._erased.lost()), None),
         )
 
     def _end(self) -> End | None:

@@ -260,8 +260,8 @@ ROWS = [
     Row("cut at a checkpoint", edited(cut_at_checkpoint), "finding", "failed", "refused"),
     Row("old backup, continued", old_backup_continued, "unseen", "failed", "refused"),
     Row("another log of the key", another_log_of_the_key, "unseen", "failed", "refused"),
-    Row("run keys gone", keys_gone, "finding", "finding", "goes on"),
-    Row("run keys swapped", run_keys_swapped, "failed", "failed", "goes on"),
+    Row("run keys gone", keys_gone, "finding", "finding", "refused"),
+    Row("run keys swapped", run_keys_swapped, "failed", "failed", "refused"),
     Row(
         "key held: relabel a permit",
         signed_again(replaced(b"decision", b'"permitted":true', b'"permitted":false')),
@@ -360,6 +360,7 @@ class Remembered:
     """The broker's own checkpoint."""
 
     source = "a test"
+    is_as_old = True
 
     def __init__(self, checkpoint: str) -> None:
         self.checkpoint = checkpoint

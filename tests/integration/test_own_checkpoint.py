@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,7 +27,6 @@ from permissions.trace.verify import verify_trace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
 
     from permissions.trace.log import SignedLog
 
@@ -188,6 +188,26 @@ async def test_what_a_killed_writer_recorded_is_gone_on_with(config: BrokerConfi
     await record(killed, "run-b")
 
     assert verify_trace(StateLayout(killed.state).trace).is_intact
+
+
+@pytest.mark.parametrize(
+    "harm", [Path.unlink, lambda path: path.write_bytes(b"")], ids=["deleted", "emptied"]
+)
+async def test_a_log_whose_state_was_lost_is_refused_and_renewed(
+    config: BrokerConfig, harm: Callable[[Path], object]
+) -> None:
+    """With it went budgets, answers and calls in doubt: to go on would begin them anew."""
+    layout = StateLayout(config.state)
+    async with opened(config):
+        pass
+    await record(config, "run-a")
+    harm(layout.database)
+
+    for _ in range(2):
+        with pytest.raises(TraceIntegrityError, match=r"state\.db knows nothing.*trace renew"):
+            await record(config, "run-b")
+    await renew_log(config)
+    await record(config, "run-b")
 
 
 async def test_a_key_that_is_gone_is_replaced_when_told_to(config: BrokerConfig) -> None:

@@ -162,7 +162,7 @@ def test_any_sectors_of_the_group_in_flight(
     ):
         require_recoverable(directory, acknowledged)
         if list(directory.glob("*.jsonl")):
-            recover(directory, keys=[SIGNER.public])
+            recover(directory, keys=[SIGNER.public], kek=KEK)
             require_recoverable(directory, acknowledged)
         tried += 1
     assert tried > 100

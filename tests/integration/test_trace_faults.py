@@ -19,7 +19,7 @@ import pytest
 from disks import disk_of, image_of, mounted_image
 from logs import CONFIG, KEK, NAME, SIGNER, before, record_run, run_start
 
-from permissions.errors import TraceIntegrityError, TraceWriteError
+from permissions.errors import TraceError, TraceIntegrityError, TraceWriteError
 from permissions.trace.log import open_log
 from permissions.trace.reader import read_entries
 from permissions.trace.vault import VaultReader
@@ -395,6 +395,69 @@ async def test_keys_that_are_gone_are_not_begun_anew(tmp_path: Path):
         await record_run(log, "run-a", 1)
     (tmp_path / "vault.keys").unlink()
 
-    with pytest.raises(TraceIntegrityError, match=r"vault\.keys is gone"):
+    with pytest.raises(TraceIntegrityError, match=r"vault\.keys, or the vault's key, is gone"):
         async with open_log(tmp_path, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG):
             pass
+
+
+def _garble(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3 : 2 * len(data) // 3] = b"?" * (len(data) // 3)
+    path.write_bytes(data)
+
+
+KEYS_LOST: dict[str, Callable[[Path], object]] = {
+    "emptied": lambda path: path.write_bytes(b""),
+    "garbled": _garble,
+    "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    "another file": lambda path: path.write_text("keys\n"),
+    "the last line": lambda path: path.write_bytes(
+        path.read_bytes()[: path.stat().st_size // 2]
+    ),
+    "the first line": lambda path: path.write_bytes(path.read_bytes().partition(b"\n")[2]),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "a backup": lambda path: path.write_bytes(path.with_name("backup").read_bytes()),
+}
+
+
+@pytest.mark.parametrize("has_snapshot", [True, False])
+@pytest.mark.parametrize("harm", KEYS_LOST.values(), ids=KEYS_LOST)
+async def test_a_log_whose_keys_were_lost_is_not_continued(
+    tmp_path: Path, harm: Callable[[Path], object], *, has_snapshot: bool
+):
+    """Whoever wrote on would find out years later that nothing opens."""
+    keys = tmp_path / "vault.keys"
+    for run in ("run-a", "run-b"):
+        async with open_log(tmp_path, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG) as log:
+            await record_run(log, run, 1)
+        if run == "run-a":
+            shutil.copy(keys, tmp_path / "backup")
+    harm(keys)
+    if not has_snapshot:
+        (tmp_path / "snapshot.json").unlink()
+
+    for _ in range(2):
+        with pytest.raises(TraceError, match=r"vault\.keys"):
+            await _reopen(tmp_path)
+
+
+async def test_a_log_is_not_continued_under_another_vault_key(tmp_path: Path):
+    async with open_log(tmp_path, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG) as log:
+        await record_run(log, "run-a", 1)
+
+    with pytest.raises(TraceIntegrityError, match=r"another vault key.*trace renew"):
+        async with open_log(tmp_path, name=NAME, signer=SIGNER, kek=bytes(32), config=CONFIG):
+            pass
+    await _reopen(tmp_path)
+
+
+async def test_lines_added_to_the_keys_by_somebody_else_lose_nothing(tmp_path: Path):
+    async with open_log(tmp_path, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG) as log:
+        await record_run(log, "run-a", 1)
+    keys = tmp_path / "vault.keys"
+    keys.write_bytes(keys.read_bytes() + b"# a note\n")
+
+    async with open_log(tmp_path, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG) as log:
+        await record_run(log, "run-b", 1)
+
+    assert verified(tmp_path).completeness.is_whole

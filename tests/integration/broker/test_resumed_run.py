@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 import anyio
@@ -245,13 +247,13 @@ async def test_a_run_belongs_to_its_subject(config: BrokerConfig) -> None:
 
 
 async def test_a_lost_journal_does_not_run_a_call_twice(config: BrokerConfig) -> None:
-    """The trace knows which keyed calls began, whatever became of the state file."""
+    """The trace knows which keyed calls began, whatever became of the journal."""
     call = ToolCall("read_note", {"path": "a.txt"}, key="once")
     async with open_broker(config, [read_note]) as broker:
         async with open_session(broker, user="alice", run="r") as s:
             assert isinstance(await broker.call(s, call), Completed)
-    for file in config.state.glob("state.db*"):
-        file.unlink()
+    with closing(sqlite3.connect(config.state / "state.db", isolation_level=None)) as state:
+        assert state.execute("DELETE FROM journal").rowcount == 1
 
     async with open_broker(config, [read_note]) as broker:
         async with open_session(broker, user="alice", run="r") as s:

@@ -25,8 +25,13 @@ def verified(directory: Path) -> Report:
     return verify_trace(directory, key=SIGNER.public)
 
 
+KEYS: list[bytes] = []
+"""Of the log whose batches the tests write."""
+
+
 async def resume(directory: Path) -> None:
-    (directory / "vault.keys").touch()  # the tests write segments alone
+    if not (directory / "vault.keys").exists():
+        (directory / "vault.keys").write_bytes(KEYS[-1])
     async with open_log(directory, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG):
         pass
 
@@ -37,6 +42,7 @@ def batches(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
     directory = tmp_path_factory.mktemp("whole")
     write_log(directory, calls=1)
     data = segment_path(directory, 0).read_bytes()
+    KEYS.append((directory / "vault.keys").read_bytes())
     ends = [at for at in range(len(data)) if data.startswith(CHECKPOINT_PREFIX, at)]
     ends = [data.index(b"\n", at) + 1 for at in ends]
     # The batch of the intent, whose call is then open; after it come outcome, end, close.
@@ -132,7 +138,7 @@ async def test_a_run_goes_on_under_the_next_writer(
     tmp_path: Path, batches: tuple[bytes, bytes]
 ):
     segment_path(tmp_path, 0).write_bytes(b"".join(batches))
-    (tmp_path / "vault.keys").touch()
+    (tmp_path / "vault.keys").write_bytes(KEYS[-1])
 
     async with open_log(tmp_path, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG) as log:
         await log.append([run_start("run-a")], barrier="durable")

@@ -16,8 +16,9 @@ from permissions.trace.encoder import ENTRY_PREFIX
 from permissions.trace.entry import TraceEntry
 from permissions.trace.log import open_log
 from permissions.trace.recovery import recover
-from permissions.trace.snapshot import SNAPSHOT_FILE, load_snapshot
+from permissions.trace.snapshot import SNAPSHOT_FILE, load_snapshot, restate_keys
 from permissions.trace.store import segment_path
+from permissions.trace.vault import destroy_keys, kek_id
 from permissions.trace.verify import verify_trace
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def resumed(directory: Path, copy: Path, *, whole: bool) -> Resumption:
     shutil.copytree(directory, copy)
     if whole:
         (copy / SNAPSHOT_FILE).unlink()
-    return recover(copy, keys=[SIGNER.public])
+    return recover(copy, keys=[SIGNER.public], kek=KEK)
 
 
 def told(found: Resumption) -> tuple[Any, ...]:
@@ -50,7 +51,7 @@ def test_a_closed_log_is_opened_as_if_it_were_read(tmp_path: Path):
     short = resumed(tmp_path / "log", tmp_path / "short", whole=False)
     whole = resumed(tmp_path / "log", tmp_path / "whole", whole=True)
 
-    assert load_snapshot(tmp_path / "short", [SIGNER.public]) is not None
+    assert load_snapshot(tmp_path / "short", [SIGNER.public], kek_id=kek_id(KEK)) is not None
     assert told(short) == told(whole)
 
 
@@ -70,11 +71,29 @@ async def test_calls_that_were_open_before_it_are_not_forgotten(
         short = resumed(tmp_path / "log", tmp_path / "short", whole=False)
         whole = resumed(tmp_path / "log", tmp_path / "whole", whole=True)
 
-    snapshot = load_snapshot(tmp_path / "short", [SIGNER.public])
+    snapshot = load_snapshot(tmp_path / "short", [SIGNER.public], kek_id=kek_id(KEK))
     assert snapshot is not None
     assert 0 < snapshot.checkpoint.size < short.frontier.size
     assert told(short) == told(whole)
     assert {each.call for each in short.entries if each.type == "gap"} == {"early", "late"}
+
+
+def test_keys_that_changed_make_the_whole_log_be_read(tmp_path: Path):
+    """Unless whoever destroyed some says that the rest is what it was."""
+    write_log(tmp_path, runs=["run-a", "run-b"])
+    of_kek = kek_id(KEK)
+    assert load_snapshot(tmp_path, [SIGNER.public], kek_id=of_kek) is not None
+    assert load_snapshot(tmp_path, [SIGNER.public], kek_id="other") is None
+
+    destroy_keys(tmp_path, {"run-a"})
+    assert load_snapshot(tmp_path, [SIGNER.public], kek_id=of_kek) is None
+    restate_keys(tmp_path, SIGNER)
+    assert load_snapshot(tmp_path, [SIGNER.public], kek_id=of_kek) is not None
+
+    restate_keys(tmp_path, FOREIGN)  # believes no snapshot of another key
+    (tmp_path / SNAPSHOT_FILE).unlink()
+    with pytest.raises(TraceIntegrityError, match="no entry says that it was erased"):
+        recover(tmp_path, keys=[SIGNER.public], kek=KEK)
 
 
 def test_an_old_byte_that_rotted_stops_no_start_and_is_found(tmp_path: Path):
@@ -125,7 +144,7 @@ def test_one_of_another_key_or_log_is_not_used(tmp_path: Path):
     for other in ("two", "foreign"):
         data = (tmp_path / other / SNAPSHOT_FILE).read_bytes()
         (tmp_path / "one" / SNAPSHOT_FILE).write_bytes(data)
-        assert load_snapshot(tmp_path / "one", [SIGNER.public]) is None
+        assert load_snapshot(tmp_path / "one", [SIGNER.public], kek_id=kek_id(KEK)) is None
 
     write_log(tmp_path / "one", runs=["run-z"], seed="later")
     assert verify_trace(tmp_path / "one", key=SIGNER.public).integrity.verdict == "signed"
@@ -138,11 +157,11 @@ def test_a_checkpoint_kept_before_it_has_the_whole_log_read(tmp_path: Path):
     assert early is not None
     write_log(tmp_path / "one", runs=["run-b"], seed="later")
 
-    found = recover(tmp_path / "one", keys=[SIGNER.public], known={"kept": early})
+    found = recover(tmp_path / "one", keys=[SIGNER.public], kek=KEK, known={"kept": early})
 
     assert found.frontier.size > 0
     with pytest.raises(TraceIntegrityError, match="does not fit"):
-        recover(tmp_path / "one", keys=[SIGNER.public], known={"kept": forged(early)})
+        recover(tmp_path / "one", keys=[SIGNER.public], kek=KEK, known={"kept": forged(early)})
 
 
 def forged(note: str) -> str:
@@ -160,4 +179,4 @@ def test_a_cut_below_it_is_not_hidden(tmp_path: Path):
     segment.write_bytes(b"".join(lines[:-6]))
 
     with pytest.raises(TraceIntegrityError, match="tail was cut"):
-        recover(tmp_path, keys=[SIGNER.public], known={"kept": kept})
+        recover(tmp_path, keys=[SIGNER.public], kek=KEK, known={"kept": kept})
