@@ -28,6 +28,7 @@ class Code(StrEnum):
     DELEGATION_REVOKED = "delegation.revoked"
     CALL_CANCELLED = "call.cancelled"
     CALL_IN_DOUBT = "call.in_doubt"
+    CALL_RESOLVED = "call.resolved"
     CALL_CHANGED = "call.changed"
     CALL_ONLY_ASKED = "call.only_asked"
     DETECTION_FAILED = "detection.failed"
@@ -83,6 +84,7 @@ _AGENT_TEXT: dict[Code, str] = {
     Code.DELEGATION_REVOKED: "A person stopped this agent, or one that sent it. Nothing more can"
     " be called.",
     Code.CALL_CANCELLED: "The caller gave up before the call had come to its end.",
+    Code.CALL_RESOLVED: "A person found that this call ran. Its result is not known; do not repeat it.",
     Code.CALL_IN_DOUBT: "An identical call was started before and its outcome is unknown. It"
     " is not run again; a person has to look.",
     Code.CALL_ONLY_ASKED: "It was asked whether this may be done, and it may; nothing was run.",

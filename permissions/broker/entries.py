@@ -16,6 +16,7 @@ import orjson
 
 from permissions.errors import PolicyLoadError
 from permissions.run.found_values import MAX_TOLD, labels_of
+from permissions.signing import dsse
 from permissions.signing.canonical import digest
 from permissions.trace.entry import TraceEntry
 from permissions.trace.patch import difference
@@ -23,7 +24,9 @@ from permissions.trace.patch import difference
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from permissions.approval.approvers import Approver
     from permissions.approval.model import AccessRequest, Approval, Vote
+    from permissions.approval.resolution import Resolution
     from permissions.broker.call import Admission, Attempt
     from permissions.broker.ports import BrokerParts
     from permissions.detection.finding import Finding
@@ -292,6 +295,20 @@ def approval(attempt: Attempt, proven: Approval, votes: Sequence[Vote]) -> Trace
             "approved_until": proven.approved_until,
         },
         {**_envelopes(votes), "voters": json_bytes(list(proven.voters))},
+    )
+
+
+def resolution(attempt: Attempt, found: Resolution, approver: Approver) -> TraceEntry:
+    """A person said what became of an earlier run of this call that was in doubt."""
+    envelope = found.envelope.encode()
+    key = dsse.signed_by(dsse.Envelope.parse(envelope), approver.keys)
+    voter = {"approver": approver.id, "groups": sorted(approver.groups), "key": str(key)}
+    return TraceEntry(
+        "resolution",
+        attempt.session.run,
+        attempt.id,
+        {"of": found.about.call, "found": found.found, "approver": found.approver},
+        {"envelope_0": envelope, "voters": json_bytes([voter])},
     )
 
 

@@ -2,7 +2,7 @@
 
 The journal knows which calls were begun and how they ended. One that succeeded gives its result
 again. One that failed, or was begun and has no end, runs again only for a tool that says it may
-be run twice; for any other the failure is told again, and why, or the call is in doubt.
+be run twice; for any other the failure is told again, and why, or the call is in doubt, until a person says what became of it (`approval.resolution`).
 """
 
 from __future__ import annotations
@@ -12,10 +12,15 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+import anyio.to_thread
+
+from permissions.approval.resolution import read_resolution, require_genuine
+from permissions.broker import entries
 from permissions.broker.call import Earlier, journal_key
 from permissions.broker.denial import Refusal
 from permissions.broker.result import denied_code, restore
-from permissions.execution.journal import Finished, Fresh, InDoubt
+from permissions.errors import ApprovalError
+from permissions.execution.journal import Finished, Fresh, InDoubt, Resolved
 from permissions.logs import get_logger
 from permissions.model import Denial
 from permissions.reasons import Code, reason
@@ -23,11 +28,14 @@ from permissions.run.state import ANY
 from permissions.signing.canonical import digest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from permissions.broker.call import Admission, Attempt, Question
     from permissions.broker.ports import BrokerParts
     from permissions.execution.journal import JournalKey, Known
     from permissions.model import Completed
     from permissions.tools.definition import ToolDefinition
+    from permissions.trace.entry import TraceEntry
 
 _log = get_logger("broker.idempotency")
 
@@ -73,6 +81,8 @@ async def earlier_run(
     (called, tool, _), started = begun(key), attempt.session.started
     if known is None and (begun(key) in started or (called, tool, ANY) in started):
         known = InDoubt(0)
+    if isinstance(known, Resolved):
+        return await _resolved(parts, attempt, key, known)
     if known is None or _may_run_again(definition, known):
         return None
     if isinstance(known, Finished) and (lives := live.get(key)) is not None:
@@ -85,6 +95,43 @@ async def earlier_run(
     if isinstance(restored, Denial):
         return restored
     return Earlier(restored, definition, question.args_digest)
+
+
+async def _resolved(
+    parts: BrokerParts, attempt: Attempt, key: JournalKey, known: Resolved
+) -> Denial | None:
+    """What a person said of a call in doubt: None when it may begin anew.
+
+    It counts when a registered approver signed it about exactly this call, and the record says of
+    the call they named that its end is unknown, so that none is begun while it runs.
+
+    Raises:
+        Refusal: it does not count; the call stays in doubt.
+    """
+    named = {
+        "key": digest(key.call.encode(errors="surrogatepass")),
+        "tool": key.tool_digest,
+        "args": key.args_digest,
+    }
+    try:
+        people = await parts.approvals.approvers()
+        found, approver = require_genuine(known.statement, people, run=key.run, **named)
+    except ApprovalError as err:
+        raise Refusal("in_doubt", reason(Code.CALL_IN_DOUBT, str(err))) from err
+    history = partial(parts.history, key.run)
+    if not await anyio.to_thread.run_sync(_is_open_ended, history, found.about.call):
+        said = f"the record does not say that the end of {found.about.call} is unknown"
+        raise Refusal("in_doubt", reason(Code.CALL_IN_DOUBT, said))
+    attempt.record.note(entries.resolution(attempt, found, approver))
+    if found.found != "ran":
+        return None
+    note = f'They said: "{found.note}"' if found.note else ""
+    raise Refusal("in_doubt", reason(Code.CALL_RESOLVED, agent=note))
+
+
+def _is_open_ended(history: Callable[[], Iterable[TraceEntry]], call: str) -> bool:
+    """Whether the record says that nobody knows how a call ended. Blocking."""
+    return any(entry.type == "gap" and entry.call == call for entry in history())
 
 
 async def begin(parts: BrokerParts, admission: Admission) -> None:
@@ -122,6 +169,8 @@ def _may_run_again(definition: ToolDefinition, known: Known) -> bool:
     ended does for a tool that says it may be run twice; one that never started, for each.
     """
     idempotent = definition.options.idempotent
+    if isinstance(known, Resolved):
+        return read_resolution(known.statement).found != "ran"
     if isinstance(known, InDoubt) or known.status in {"error", "not_kept"}:
         return idempotent
     if known.status != "denied":

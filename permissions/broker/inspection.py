@@ -175,15 +175,17 @@ class Inspection:
         return all(map(values.are_replaced, found.values()))
 
 
-_BEFORE_THE_RUN = frozenset({"intent", "decision", "request", "approval", "start", "denied"})
+_BEFORE_THE_RUN = frozenset(
+    {"intent", "resolution", "decision", "request", "approval", "start", "denied"}
+)
 """Entries of a call that say the same things again, and so are marked alike."""
 _DERIVED = frozenset({"input", "input_patch", "response", "shown"})
 """Contents made of what was looked at already."""
 
 
 def _is_left(name: str) -> bool:
-    """What stays as it is: what people signed, and the key by which a call is found again."""
-    return name.startswith("envelope_") or name == "key"
+    """What stays as it is: what people signed, who they are, and a call's own key."""
+    return name.startswith("envelope_") or name in ("key", "voters")
 
 
 _SEALED_AS = {"args": "arguments", "plan": "plan"}

@@ -56,7 +56,9 @@ Note = Annotated[
 Key = Annotated[
     str | None,
     typer.Option(
-        "--key", envvar="WARDLINE_APPROVER_KEY", help="Your key: file:PATH, env:NAME."
+        "--key",
+        envvar="WARDLINE_APPROVER_KEY",
+        help="Your key: file:PATH, env:NAME, ssh-agent:NAME.",
     ),
 ]
 As = Annotated[

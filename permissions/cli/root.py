@@ -27,6 +27,7 @@ NOUNS = {
     "plan": "Verify and read declared plans.",
     "request": "Read and answer access requests.",
     "approver": "See who may answer access requests, and take passkeys back.",
+    "call": "Resolve calls in doubt.",
     "delegation": "List sub-agents, and stop them.",
     "trace": "Read, verify and replay what was recorded.",
     "eval": "Measure attacks let through and honest work held up.",

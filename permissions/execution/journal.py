@@ -67,7 +67,14 @@ class InDoubt:
     started_at: int
 
 
-Known: TypeAlias = Finished | InDoubt
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Was in doubt, and a person said what became of it; `statement` is what they signed."""
+
+    statement: str
+
+
+Known: TypeAlias = Finished | InDoubt | Resolved
 Again: TypeAlias = "Callable[[Known], bool]"
 
 
@@ -104,6 +111,14 @@ class ExecutionJournal(Protocol):
         """
         ...
 
+    async def resolve(self, key: JournalKey, *, statement: str) -> None:
+        """Keeps what a person found out about a call in doubt; the call may be unknown here.
+
+        Raises:
+            ExecutionError: it has an end, or was resolved before.
+        """
+        ...
+
 
 class InMemoryJournal:
     """An `ExecutionJournal` for one process, gone with it."""
@@ -129,6 +144,12 @@ class InMemoryJournal:
             raise _nothing_to_finish(key)
         self._known[key] = Finished(result, status)
 
+    async def resolve(self, key: JournalKey, *, statement: str) -> None:
+        """See `ExecutionJournal`."""
+        if not isinstance(self._known.get(key, InDoubt(0)), InDoubt):
+            raise _nothing_to_resolve(key)
+        self._known[key] = Resolved(statement)
+
 
 SCHEMA = Schema(
     owner="journal",
@@ -144,9 +165,11 @@ SCHEMA = Schema(
                 finished_at INTEGER,
                 status TEXT,
                 result BLOB,
+                resolution BLOB,
                 PRIMARY KEY (run, call, tool_digest, args),
                 CHECK ((finished_at IS NULL) = (status IS NULL)),
-                CHECK ((finished_at IS NULL) = (result IS NULL))
+                CHECK ((finished_at IS NULL) = (result IS NULL)),
+                CHECK (finished_at IS NULL OR resolution IS NULL)
             ) STRICT
             """,
         ),
@@ -201,7 +224,7 @@ class SqliteJournal:
             done = connection.execute(
                 "UPDATE journal SET finished_at = ?, status = ?, result = ?"
                 " WHERE run = ? AND call = ? AND tool_digest = ? AND args = ?"
-                " AND finished_at IS NULL",
+                " AND finished_at IS NULL AND resolution IS NULL",
                 (self._clock(), status, run.seal(result, name=_named(values)), *values),
             )
             if done.rowcount != 1:
@@ -209,17 +232,36 @@ class SqliteJournal:
 
         await self._database.write(work)
 
+    async def resolve(self, key: JournalKey, *, statement: str) -> None:
+        """See `ExecutionJournal`."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            run = self._keys.made(connection, key.run)
+            values = _values(run, key)
+            if not isinstance(_known(connection, run, key) or InDoubt(0), InDoubt):
+                raise _nothing_to_resolve(key)
+            connection.execute(
+                "INSERT OR REPLACE INTO journal"
+                " (run, call, tool_digest, args, started_at, resolution)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (*values, self._clock(), run.seal(statement.encode(), name=_named(values))),
+            )
+
+        await self._database.write(work)
+
 
 def _known(connection: sqlite3.Connection, run: RunKey, key: JournalKey) -> Known | None:
     values = _values(run, key)
     row = connection.execute(
-        "SELECT started_at, status, result FROM journal"
+        "SELECT started_at, status, result, resolution FROM journal"
         " WHERE run = ? AND call = ? AND tool_digest = ? AND args = ?",
         values,
     ).fetchone()
     if row is None:
         return None
-    started_at, status, result = row
+    started_at, status, result, resolution = row
+    if resolution is not None:
+        return Resolved(run.open(resolution, name=_named(values)).decode())
     if status is None:
         return InDoubt(started_at)
     return Finished(run.open(result, name=_named(values)), status)
@@ -237,6 +279,13 @@ def _values(run: RunKey, key: JournalKey) -> tuple[str, str, str, str]:
 def _named(values: tuple[str, str, str, str]) -> str:
     """A result is bound to its call: put in another's row, it does not open."""
     return " ".join(("journal result", *values[1:]))
+
+
+def _nothing_to_resolve(key: JournalKey) -> ExecutionError:
+    return ExecutionError(
+        f"the call {key.call[:80]!r} of run {key.run[:80]!r} is not in doubt: its end is known, or"
+        " somebody resolved it"
+    )
 
 
 def _nothing_to_finish(key: JournalKey) -> ExecutionError:

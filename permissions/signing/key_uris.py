@@ -4,10 +4,11 @@
 |---|---|---|
 | `file:PATH` | PKCS #8 PEM, which only its owner may read | the 32 bytes, likewise |
 | `env:NAME` | the same PEM text in an environment variable | base64 of the 32 bytes |
+| `ssh-agent:NAME` | a key of an ssh-agent, by fingerprint or comment | - |
 | `pkcs11:...` | a key in a token (RFC 7512), which never leaves it | derived in the token |
 | `hv:NAME/VERSION` | a key of HashiCorp Vault's transit engine | - |
 
-The last two need `pip install 'wardline[kms]'`. AWS, Google and Azure sign through
+The last two rows need `pip install 'wardline[kms]'`. AWS, Google and Azure sign through
 securesystemslib with RSA or ECDSA only, which no checkpoint may be signed with.
 """
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from permissions.signing.keys import Signer
 
-_SIGNING = "file:PATH, env:NAME, pkcs11:token=...;object=... or hv:NAME/VERSION"
+_SIGNING = "file:PATH, env:NAME, ssh-agent:NAME, pkcs11:token=...;object=... or hv:NAME/VERSION"
 _SEALING = "file:PATH, env:NAME or pkcs11:token=...;object=..."
 
 
@@ -44,6 +45,10 @@ def signer_from_uri(uri: str, *, environment: Mapping[str, str] | None = None) -
             return signer_from_pem(read_secret(Path(rest)), named=uri)
         case "env" if rest:
             return signer_from_pem(_variable(rest, environment).encode(), named=uri)
+        case "ssh-agent":
+            from permissions.signing.ssh_agent import SshAgentSigner
+
+            return SshAgentSigner(rest)
         case "pkcs11" if rest:
             from permissions.signing.token import TokenSigner
 

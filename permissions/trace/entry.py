@@ -36,6 +36,7 @@ EntryType = Literal[
     "decision",
     "request",
     "approval",
+    "resolution",
     "denied",
     "start",
     "effect",

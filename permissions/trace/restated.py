@@ -106,6 +106,8 @@ class CallFacts:
                 yield from self._intent(entry)
             case "decision", _:
                 yield from self._decision(entry)
+            case "resolution", _:
+                yield from _resolution(entry)
             case "request", _:
                 yield from self._request(entry)
             case "approval", _:
@@ -261,6 +263,21 @@ def _may_answer(voter: JsonObject, asked: JsonObject) -> bool:
     people = (asked["subject"], asked["on_behalf_of"] or "")
     barred = any(is_same_person(person, voter["approver"]) for person in people)
     return not (barred and terms["separation_of_duties"])
+
+
+def _resolution(entry: Opened) -> Iterator[str]:
+    if (raw := entry.contents.get("envelope_0")) is None:
+        return
+    said = orjson.loads(base64.b64decode(orjson.loads(raw)["payload"]))
+    yield from _told(
+        entry, {"of": said["call"], "found": said["found"], "approver": said["approver"]}
+    )
+    if (voter := entry.contents.get("voters")) is not None:
+        key = str(orjson.loads(voter)[0]["key"])
+        try:
+            dsse.signed_by(dsse.Envelope.parse(raw), [dsse.parse_key(key)])
+        except SigningError:
+            yield "resolution rests on an answer that the key of its voter did not sign"
 
 
 def _plan(entry: Opened) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 ::
 
-    intent ──► (decision | request | approval)* ──► denied
+    intent ──► (resolution | decision | request | approval)* ──► denied
                           │
                           └─ after a permit ──► start ──► (decision | effect)* ──► outcome
     what a run changed:  effect (changes) ──► (decision | request | approval)* ──► effect (fate)
@@ -35,7 +35,18 @@ LOG_TYPES = frozenset(
 )
 RUN_TYPES = frozenset({"run.start", "run.end", "plan", "delegation"})
 CALL_TYPES = frozenset(
-    {"intent", "decision", "request", "approval", "denied", "start", "effect", "outcome", "gap"}
+    {
+        "intent",
+        "resolution",
+        "decision",
+        "request",
+        "approval",
+        "denied",
+        "start",
+        "effect",
+        "outcome",
+        "gap",
+    }
 )
 CLOCK_SLACK_US = 1_000_000
 """Ordinary correction of a clock; a larger step back is worth a look."""
@@ -325,7 +336,7 @@ def _may_follow_start(kind: str, call: CallState) -> bool:
     """Decisions say what they are about; people are asked about its change set alone."""
     if kind in ("request", "approval"):
         return call.held is not None
-    return kind not in ("denied", "start")
+    return kind not in ("denied", "start", "resolution")
 
 
 def _decided(name: str, body: JsonObject, call: CallState) -> Iterator[str]:
