@@ -49,6 +49,7 @@ class ApprovalService:
         new_id: ids of requests; unguessable is not needed, unique is.
         passkeys: further keys of those people.
         use_within_seconds: how long an approval may be used once it was given.
+        announce: is told of each new request; returns at once.
     """
 
     def __init__(
@@ -60,9 +61,11 @@ class ApprovalService:
         new_id: Callable[[], str],
         passkeys: PasskeyStore | None = None,
         use_within_seconds: int = 3600,
+        announce: Callable[[AccessRequest], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._passkeys = passkeys or InMemoryPasskeyStore()
+        self._announce = announce
         self._use_within = use_within_seconds * 1_000_000
         self._approvers = approvers
         self._clock = clock
@@ -118,10 +121,10 @@ class ApprovalService:
                 f"{call.terms.quorum} approvals are needed and {eligible} registered"
                 f" approvers may give one (groups: {', '.join(call.terms.approvers)[:200]})"
             )
-        now = self._clock()
+        now, name = self._clock(), self._new_id()
         request = await self._store.add(
             AccessRequest(
-                id=self._new_id(),
+                id=name,
                 call=call,
                 reasons=tuple(reasons),
                 created_at=now,
@@ -130,6 +133,8 @@ class ApprovalService:
                 use_within=self._use_within,
             )
         )
+        if request.id == name:
+            self._announce(request)
         _log.info("access_request_stands", request=request.id, tool=call.tool, run=call.run)
         return request
 

@@ -89,8 +89,39 @@ class PdpConfig(_Section):
     )
 
 
+class NotifyConfig(_Section):
+    """Who else is told that a request waits; no notice holds an argument of the call."""
+
+    webhook: str = Field(
+        default="", description="Address that notices are posted to as signed JSON."
+    )
+    webhook_secret: SecretStr | None = Field(
+        default=None,
+        description="Secret of their HMAC-SHA256 signature, 16 characters at least; set it by"
+        " environment.",
+    )
+    chat: SecretStr | None = Field(
+        default=None,
+        description="Address of an incoming webhook of Slack, or one like it; set it by"
+        " environment.",
+    )
+    smtp_host: str = Field(default="", description="Mail server; no mail if empty.")
+    smtp_port: int = Field(default=587, ge=1, le=65_535, description="Its port.")
+    smtp_tls: Literal["starttls", "tls", "none"] = Field(
+        default="starttls", description="How the connection to it is encrypted."
+    )
+    smtp_user: str = Field(default="", description="Account there; none if empty.")
+    smtp_password: SecretStr | None = Field(
+        default=None, description="Its password; set it by environment."
+    )
+    mail_from: str = Field(default="", description="Sender of the mails.")
+    mail_to: tuple[str, ...] = Field(default=(), description="Who gets them.")
+
+
 class ApprovalConfig(_Section):
-    """How long people are waited for."""
+    """How long people are waited for, and who is told."""
+
+    notify: NotifyConfig = Field(default=NotifyConfig(), description="Who else is told.")
 
     mode: Literal["wait", "suspend"] = Field(
         default="wait",

@@ -37,6 +37,7 @@ from permissions.service.dial import Credentials, dial_of
 from permissions.service.remote import RemoteBroker
 from permissions.service.tasks import beside
 from permissions.setup.layout import StateLayout, control_plane, vault_key
+from permissions.setup.notices import notices_of
 from permissions.setup.own_log import own_log
 from permissions.setup.reload import SettingsPolicies
 from permissions.setup.reload_socket import reloadable
@@ -133,6 +134,7 @@ async def open_broker(
         log = await stack.enter_async_context(own_log(config, state, mode=mode, body=in_force))
         source.remember(pdp)
         source.executors = await _executors(config, layout, registry, bundle, stack)
+        announced = await stack.enter_async_context(notices_of(config))
         broker = PermissionBroker(
             BrokerParts(
                 registry=registry,
@@ -144,6 +146,7 @@ async def open_broker(
                     new_id=lambda: random_id("req"),
                     passkeys=passkey_store.SqlitePasskeyStore(state, keys),
                     use_within_seconds=config.approval.use_within_seconds,
+                    announce=announced.announce,
                 ),
                 budgets=budget.SqliteBudgetLedger(state),
                 delegations=delegation_store.SqliteDelegationStore(state),
