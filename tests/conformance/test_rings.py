@@ -9,7 +9,7 @@ import anyio
 import pytest
 from authority import Authority
 from people import first_pending
-from serving import TOOLS, Found, fail, measure, measure_soon, process
+from serving import TOOLS, Found, destroy, fail, measure, measure_soon, process
 
 from permissions.broker.ports import now_us
 from permissions.model import Completed, Denial
@@ -183,6 +183,67 @@ async def test_a_person_is_asked_and_asked_once(opened: Any) -> None:
     assert isinstance(ran, Completed)
     assert isinstance(once_more, Denial)
     assert once_more.access_request != asked.id
+
+
+async def test_what_runs_is_what_a_person_made_of_the_call(opened: Any) -> None:
+    """Edited, asked about again, approved; the call is found by what was asked for first."""
+    call = ToolCall("destroy", {"name": "the disk"}, key="k")
+    async with (
+        opened() as (broker, core),
+        open_session(broker, user="alice", approval_mode="suspend") as session,
+    ):
+        await broker.call(session, call)
+        asked = await first_pending(core.parts.approvals)
+        await OLGA.answer(
+            core, asked.id, "edit", arguments={"name": "the copy"}, note="not all"
+        )
+        waits = await broker.call(session, call)
+        edited = await first_pending(core.parts.approvals)
+        await OLGA.answer(core, edited.id)
+        ran = await broker.call(session, call)
+        again = await broker.call(session, call)
+
+    assert isinstance(waits, Denial)
+    assert (waits.kind, waits.access_request) == ("pending", edited.id)
+    assert edited.call.arguments == '{"name":"the copy"}'
+    for result in (ran, again):
+        assert isinstance(result, Completed)
+        assert result.value == "the copy is gone"
+
+
+async def test_a_decorated_function_runs_as_it_was_edited(opened: Any) -> None:
+    async with (
+        opened() as (broker, core),
+        open_session(broker, user="alice", approval_mode="suspend"),
+    ):
+
+        async def once() -> str:
+            return await anyio.to_thread.run_sync(destroy, "the disk")
+
+        with pytest.raises(CallDenied):
+            await once()
+        asked = await first_pending(core.parts.approvals)
+        await OLGA.answer(core, asked.id, "edit", arguments={"name": "the copy"})
+        with pytest.raises(CallDenied):
+            await once()
+        await OLGA.answer(core, (await first_pending(core.parts.approvals)).id)
+        assert await once() == "the copy is gone"
+
+
+async def test_the_words_of_a_no_reach_the_caller(opened: Any) -> None:
+    call = ToolCall("destroy", {"name": "the disk"})
+    async with (
+        opened() as (broker, core),
+        open_session(broker, user="alice", approval_mode="suspend") as session,
+    ):
+        await broker.call(session, call)
+        asked = await first_pending(core.parts.approvals)
+        await OLGA.answer(core, asked.id, "deny", note="use the copy")
+        said = await broker.call(session, call)
+
+    assert isinstance(said, Denial)
+    assert said.code == "approval.denied"
+    assert "use the copy" in said.reasons[0].agent
 
 
 async def test_a_caller_that_gives_up_is_recorded(opened: Any, config: BrokerConfig) -> None:

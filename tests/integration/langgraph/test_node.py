@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from graphs import DONE, FORMS, Asked, Form, World, agent, answers, turn
+from graphs import DONE, FORMS, OLGA, Asked, Form, World, agent, answers, turn
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import StructuredTool
 from langchain_core.tools import tool as framework_tool
@@ -14,6 +14,8 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
 from pydantic import BaseModel, Field
 
+from permissions.approval.votes import sign_vote
+from permissions.broker.ports import now_us
 from permissions.integrations.langgraph import guard_node
 from wardline import (
     NoSessionError,
@@ -77,6 +79,33 @@ async def test_approved_call_runs_after_the_graph_is_resumed(world: World) -> No
     assert [call.access_request for call in held] == [asked.id]
     assert answers(state)["call-1"].content == "deleted a"
     assert world.ran == ["delete a"]
+
+
+@BOTH
+async def test_a_call_that_a_person_edited_runs_as_they_made_it(world: World) -> None:
+    """The model's own arguments reach the tool, and what runs are those that were approved."""
+    graph = world.agent(turn(Asked("delete", {"name": "a"})))
+
+    async with world.session():
+        await world.run(graph)
+        (asked,) = await world.requests()
+        edit = sign_vote(
+            asked,
+            approver="olga",
+            verdict="edit",
+            note="",
+            now=now_us(),
+            signer=OLGA,
+            arguments={"name": "b"},
+        )
+        await world._at_broker(lambda: world.broker.parts.approvals.vote(edit))
+        again = await world.resume(graph)
+        await world.vote('"b"')
+        state = await world.resume(graph)
+
+    assert again["__interrupt__"]
+    assert answers(state)["call-1"].content.startswith("deleted b")
+    assert world.ran == ["delete b"]
 
 
 def code_of(message: ToolMessage) -> str:
