@@ -133,6 +133,7 @@ async def open_broker(
         in_force = entries.in_force(pdp, registry, config.environment)
         log = await stack.enter_async_context(own_log(config, state, mode=mode, body=in_force))
         source.remember(pdp)
+        source.sought = need_isolation(registry, bundle.data)
         source.executors = await _executors(config, layout, registry, bundle, stack)
         announced = await stack.enter_async_context(notices_of(config))
         broker = PermissionBroker(

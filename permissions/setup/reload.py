@@ -67,6 +67,9 @@ class SettingsPolicies:
         self._loaded: dict[PolicyDecisionPoint, NamedPolicies] = {}
         self.executors: Mapping[Isolation, SandboxedExecutor] = {}
         """What runs tools behind a boundary, as opened with the first policies."""
+        self.sought = False
+        """Whether the first policies or a tool needed a boundary, so that all there are were
+        opened, which may be none."""
 
     async def open(self) -> tuple[PolicyBundle, PolicyDecisionPoint]:
         """The policies that are named now, and what decides under them.
@@ -148,7 +151,7 @@ class SettingsPolicies:
         self._close(parts.pdp)
 
     def _require_boundaries(self, bundle: PolicyBundle) -> None:
-        if not self.executors and need_isolation(self._registry, bundle.data):
+        if not self.sought and need_isolation(self._registry, bundle.data):
             what = "tools would need a sandbox, and this broker was opened without any"
             fix = "start the program again with these policies"
             raise PolicyLoadError(
