@@ -15,6 +15,7 @@ import anyio
 import typer
 
 from permissions.cli import (
+    trace_access,
     trace_erasure,
     trace_fork,
     trace_keys,
@@ -70,6 +71,8 @@ app.command("list")(trace_questions.list_)
 app.command("erase")(trace_erasure.erase)
 app.command("hold")(trace_erasure.hold)
 app.command("fork-proof")(trace_fork.fork_proof)
+app.command("responder-key")(trace_access.responder_key)
+app.command("open")(trace_access.open_)
 app.command("rotate-key")(trace_keys.rotate_key)
 app.command("revoke-key")(trace_keys.revoke_key)
 

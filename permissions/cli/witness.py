@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +48,7 @@ def witness(
         bool, typer.Option("--post-quantum", help="Cosign with an ML-DSA-44 key, too.")
     ] = False,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 7470,
+    port: Annotated[int, typer.Option("--port", help="Port to listen on; 0 for any.")] = 7470,
 ) -> None:
     """Cosign the logs of other machines, each only as long as it grows.
 
@@ -81,16 +83,21 @@ def witness(
             typer.echo(f"verifier key {signer.key}")
         for named in logs:
             typer.echo(f"witnesses    {named.name}")
-        typer.echo(f"listening on http://{host}:{port}")
-        uvicorn.run(
-            witness_app(Judge(kept, signers, logs)),
-            host=host,
-            port=port,
-            log_level="warning",
-            access_log=False,
-            limit_concurrency=_CONNECTIONS,
-            server_header=False,
-        )
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.create_server((host, port), family=family) as listener:
+            # Accepted sockets inherit it, or each answer waits 40 ms for an acknowledgement.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            shown = f"[{host}]" if ":" in host else host
+            typer.echo(f"listening on http://{shown}:{listener.getsockname()[1]}")
+            sys.stdout.flush()
+            config = uvicorn.Config(
+                witness_app(Judge(kept, signers, logs)),
+                log_level="warning",
+                access_log=False,
+                limit_concurrency=_CONNECTIONS,
+                server_header=False,
+            )
+            uvicorn.Server(config).run(sockets=[listener])
     finally:
         kept.close()
 

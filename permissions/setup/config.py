@@ -195,6 +195,12 @@ class TraceConfig(_Section):
         description="Days after its last entry that a run's contents are kept; `wardline trace"
         " erase --expired` erases older ones, but those on hold.",
     )
+    responders: dict[str, str] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="Public keys (X25519, base64), by a name of yours, that alone open what is"
+        " recorded: the broker cannot read it back, nor go on with a run that ended.",
+    )
     replica: Path | None = Field(
         default=None,
         description="Folder on another disk where a second copy of the log is kept, which the"

@@ -17,6 +17,7 @@ from permissions.logs import get_logger
 from permissions.service.tasks import beside
 from permissions.setup.layout import StateLayout, log_signer, vault_key
 from permissions.setup.own_keys import OwnKeys
+from permissions.signing.responders import ResponderKey
 from permissions.trace.checkpoint_signer import KeyChange
 from permissions.trace.log import open_log
 from permissions.trace.own_checkpoint import DatabaseMemory, FolderMemory
@@ -71,6 +72,7 @@ async def own_log(
         replica=config.trace.replica,
         witnesses=witnesses_of(config),
         quorum=config.trace.witness_quorum,
+        responders=responders_of(config),
     ) as log:
         keys.settle(log.keys)
         if mode == "command":
@@ -81,6 +83,22 @@ async def own_log(
             if config.trace.epoch_hours is not None:
                 tasks.start_soon(_change_epochs, log, keys, config.trace.epoch_hours)
             yield log
+
+
+def responders_of(config: BrokerConfig) -> list[ResponderKey]:
+    """To whom the keys of contents are sealed.
+
+    Raises:
+        ConfigError: one of them is no public key.
+    """
+    found = []
+    for name, text in config.trace.responders.items():
+        try:
+            found.append(ResponderKey.parse(text))
+            found[-1].seal(b"probe", b"")  # of some texts of the right length none can be made
+        except SigningError as err:
+            raise ConfigError(f"trace.responders.{name}: {err}") from err
+    return found
 
 
 def witnesses_of(config: BrokerConfig) -> list[Witness]:

@@ -26,6 +26,7 @@ EntryType = Literal[
     "log.close",
     "config",
     "key",
+    "access",
     "erase",
     "hold",
     "run.start",

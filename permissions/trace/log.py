@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
     from permissions.model import JsonObject
     from permissions.signing.keys import Signer
+    from permissions.signing.responders import ResponderKey
     from permissions.trace.checkpoint_signer import KeyChange
     from permissions.trace.committer import Durable
     from permissions.trace.merkle import Frontier
@@ -278,6 +279,7 @@ async def open_log(
     replica: Path | None = None,
     witnesses: Sequence[Witness] = (),
     quorum: int = 1,
+    responders: Sequence[ResponderKey] = (),
     clock: Callable[[], int] = system_clock,
     random: Callable[[int], bytes] = os.urandom,
     disk_seconds: float = DISK_SECONDS,
@@ -305,6 +307,7 @@ async def open_log(
         replica: folder on another disk, in which a second copy of each log is kept.
         witnesses: who is asked to cosign how far the log goes.
         quorum: how many of them have to, for the evidence level `witnessed`.
+        responders: to whom run keys are sealed, instead of wrapped by `kek`.
         clock: microseconds since 1970-01-01 UTC.
         random: gives that many unpredictable bytes.
         disk_seconds: how long a durable append waits for the disk, and closing for the thread.
@@ -318,7 +321,7 @@ async def open_log(
     said = name if origin is None else origin
     if not said or not is_origin(f"{said}/{'0' * 2 * _ID_BYTES}"):
         raise ConfigError(f"{said[:80]!r} cannot name a log; use a URL without its scheme")
-    vault = Vault(kek, keys=directory / KEYS_FILE, random=random)
+    vault = Vault(kek, keys=directory / KEYS_FILE, random=random, responders=responders)
     remembered = {each.source: await each.last() for each in memories}
     known = {source: note for source, note in remembered.items() if note is not None}
 

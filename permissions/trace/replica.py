@@ -119,7 +119,7 @@ class Replica:
                 for each in taken:
                     if each.segment == name:
                         _write_at(descriptor, each.data, each.end - len(each.data))
-                os.fsync(descriptor)
+                os.fdatasync(descriptor)
             finally:
                 os.close(descriptor)
             if is_new:

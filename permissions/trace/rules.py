@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from permissions.model import JsonObject
 
 LOG_TYPES = frozenset(
-    {"log.open", "log.recover", "log.close", "config", "key", "erase", "hold"}
+    {"log.open", "log.recover", "log.close", "config", "key", "access", "erase", "hold"}
 )
 RUN_TYPES = frozenset({"run.start", "run.end", "plan", "delegation"})
 CALL_TYPES = frozenset(

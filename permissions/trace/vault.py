@@ -29,8 +29,11 @@ from permissions.trace import codec
 from permissions.trace.sealing import MAX_CONTENT, NONCE_BYTES, Box, RunKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
+
+    from permissions.model import JsonObject
+    from permissions.signing.responders import Responder, ResponderKey
 
 KEYS_FILE = "vault.keys"
 MAX_SEALED_LINE = MAX_CONTENT * 4 // 3 + 4096 + MAX_CONTENT // 6
@@ -40,6 +43,10 @@ _SEALED = b'{"content":"'
 
 class VaultKeyError(TraceError):
     """The key-encryption key at hand is not the one a content is sealed under."""
+
+
+class SealedToRespondersError(TraceError):
+    """Only a responder's private key opens a content."""
 
 
 class SealedContent(NamedTuple):
@@ -92,8 +99,14 @@ class Vault:
         *,
         keys: Path | None = None,
         random: Callable[[int], bytes] = os.urandom,
+        responders: Sequence[ResponderKey] = (),
     ) -> None:
-        """`keys` is the file of run keys, in which a run that goes on finds its own."""
+        """`keys` is the file of run keys, in which a run that goes on finds its own.
+
+        With `responders` run keys are sealed to them and not wrapped by `kek`, so that nobody here
+        reads a run again after it ended.
+        """
+        self._responders = responders
         self._kek = kek
         self._kek_id = kek_id(kek)
         self._keys = keys
@@ -140,12 +153,16 @@ class Vault:
 
     def _new_key(self, run: str) -> RunKey:
         key = self._random(_KEY_BYTES)
-        document = {
-            "kek": self._kek_id,
-            "key": _key_id(run, key),
-            "run": run,
-            "wrapped": base64.b64encode(aes_key_wrap(self._kek, key)).decode(),
-        }
+        document: JsonObject = {"key": _key_id(run, key), "run": run}
+        if self._responders:
+            info = sealed_as(run)
+            document["sealed"] = {
+                each.keyid: base64.b64encode(each.seal(key, info)).decode()
+                for each in self._responders
+            }
+        else:
+            document["kek"] = self._kek_id
+            document["wrapped"] = base64.b64encode(aes_key_wrap(self._kek, key)).decode()
         self._fresh.append(codec.encode(document) + b"\n")
         self._run_keys[run] = RunKey(key)
         return self._run_keys[run]
@@ -205,8 +222,19 @@ def mend_keys(descriptor: int) -> int:
 class VaultReader:
     """Opens sealed contents beside a log; without a key-encryption key, only says which could be."""
 
-    def __init__(self, directory: Path, kek: bytes | None, *, run: str | None = None) -> None:
-        """`run` says that only contents of this one will be opened, which saves reading all."""
+    def __init__(
+        self,
+        directory: Path,
+        kek: bytes | None,
+        *,
+        run: str | None = None,
+        responder: Responder | None = None,
+    ) -> None:
+        """`run` says that only contents of this one will be opened, which saves reading all.
+
+        `responder` opens what is sealed to that key.
+        """
+        self._responder = responder
         self._kek = kek
         self._kek_id = None if kek is None else kek_id(kek)
         self._path, self._run = directory / KEYS_FILE, run
@@ -226,6 +254,7 @@ class VaultReader:
         Raises:
             TraceIntegrityError: the line is malformed or altered.
             VaultKeyError: its key is wrapped by a key-encryption key that is not at hand.
+            SealedToRespondersError: its key is sealed to responders, and none of them is at hand.
             TraceError: its key is not in the keys file any more.
         """
         box, key = self._box(line, run)
@@ -263,6 +292,10 @@ class VaultReader:
 
     def _require_own(self, run: str) -> None:
         for line in self._lines.get(run, ()):
+            if line.sealed:
+                raise SealedToRespondersError(
+                    f"sealed to responders ({', '.join(sorted(line.sealed))[:200]})"
+                )
             if self._kek is None:
                 raise VaultKeyError(f"the vault's key ({line.kek[:16]}) is not there")
             if line.kek != self._kek_id:
@@ -270,19 +303,18 @@ class VaultReader:
                     f"a content is sealed under another vault key ({line.kek[:16]})"
                 )
 
+    def _raw_key(self, line: _KeyLine) -> bytes | None:
+        if self._kek is not None and not line.sealed and line.kek == self._kek_id:
+            return line.unwrapped(self._kek)
+        if self._responder is not None and self._responder.public.keyid in line.sealed:
+            return line.opened(self._responder)
+        return None
+
     def _keys_of(self, run: str) -> list[RunKey]:
         keys = self._run_keys.get(run)
         if keys is None:
-            kek = self._kek
-            keys = (
-                []
-                if kek is None
-                else [
-                    RunKey(line.unwrapped(kek))
-                    for line in self._lines.get(run, ())
-                    if line.kek == self._kek_id
-                ]
-            )
+            found = (self._raw_key(line) for line in self._lines.get(run, ()))
+            keys = [RunKey(raw) for raw in found if raw is not None]
             self._run_keys[run] = keys
         return keys
 
@@ -339,18 +371,24 @@ class _KeyLine(NamedTuple):
     key: str
     run: str
     wrapped: bytes
+    sealed: Mapping[str, bytes]
+    """By the id of a responder's key: the run key, sealed to it."""
 
     @classmethod
     def parse(cls, line: bytes) -> _KeyLine | None:
         try:
             found = codec.decode(line)
             return cls(
-                str(found["kek"]),
+                "" if "sealed" in found else str(found["kek"]),
                 str(found["key"]),
                 str(found["run"]),
-                base64.b64decode(found["wrapped"]),
+                b"" if "sealed" in found else base64.b64decode(found["wrapped"]),
+                {
+                    name: base64.b64decode(sealed)
+                    for name, sealed in found.get("sealed", {}).items()
+                },
             )
-        except (TraceError, KeyError, TypeError, ValueError, binascii.Error):
+        except (TraceError, KeyError, TypeError, ValueError, AttributeError, binascii.Error):
             return None  # torn or erased; what it sealed is reported where it is read
 
     def unwrapped(self, kek: bytes) -> bytes:
@@ -363,6 +401,21 @@ class _KeyLine(NamedTuple):
             key = aes_key_unwrap(kek, self.wrapped)
         except (InvalidUnwrap, ValueError) as err:
             raise TraceIntegrityError(f"the key {self.key[:16]!r} was altered") from err
+        return self._checked(key)
+
+    def opened(self, responder: Responder) -> bytes:
+        """The run key, by a responder it is sealed to.
+
+        Raises:
+            TraceIntegrityError: the line was altered.
+        """
+        try:
+            key = responder.open(self.sealed[responder.public.keyid], sealed_as(self.run))
+        except SigningError as err:
+            raise TraceIntegrityError(f"the key {self.key[:16]!r} was altered") from err
+        return self._checked(key)
+
+    def _checked(self, key: bytes) -> bytes:
         if _key_id(self.run, key) != self.key:
             raise TraceIntegrityError(
                 f"the key {self.key[:16]!r} is another than its line says"
@@ -390,6 +443,11 @@ def _key_lines(path: Path | None, run: str | None) -> list[_KeyLine]:
 def bound_to(origin: str, run: str, path: str) -> bytes:
     """What a box is bound to: its log, its run, and its entry's type and its name."""
     return f"{origin}\n{run}\n{path}".encode()
+
+
+def sealed_as(run: str) -> bytes:
+    """What binds a run key that is sealed to responders to its run."""
+    return b"wardline/v2 run key\x00" + run.encode()
 
 
 def _key_id(run: str, key: bytes) -> str:

@@ -72,7 +72,7 @@ from permissions.trace.store import (
     segment_path,
     segments,
 )
-from permissions.trace.vault import VaultKeyError, line_digest
+from permissions.trace.vault import SealedToRespondersError, VaultKeyError, line_digest
 from permissions.trace.witnessed import cosigned_beside, witnessed_by
 
 if TYPE_CHECKING:
@@ -399,6 +399,8 @@ class _Auditor:
                 run=self._entry["run"] or "",
                 path=content_path(self._entry["type"], name),
             )
+        except SealedToRespondersError:
+            self._batch_contents["sealed"] += 1
         except VaultKeyError as err:
             self._batch_contents["locked"] += 1
             self._batch_unopened.append((self._count - 1, str(err)))

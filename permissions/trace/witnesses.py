@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS = 5.0
 RETRY_SECONDS = 1.0
+KEEP_SECONDS = 1.0
+"""How often the newest cosigned checkpoint is written beside the log, while it grows."""
 MAX_LEAVES = 65_536
 """Remembered of what a witness has not cosigned; of more, the log is read again."""
 _log = get_logger("trace.witnesses")
@@ -135,22 +137,15 @@ class Witnesses:
     def _ask_as_it_grows(
         self, number: int, witness: Witness, connection: http.client.HTTPConnection
     ) -> None:
-        old, tries_left = 0, 1
-        while True:
-            with self._changed:
-                while not self._is_due(number):
-                    if self._closing:
-                        return
-                    self._changed.wait()
-                note = self._note
-                if self._closing:
-                    tries_left -= 1
-                    if tries_left < 0:
-                        return
-            if note is None:
-                continue
+        old, tries_left, kept_at = 0, 1, float("-inf")
+        cosigned: str | None = None
+        while (note := self._next_note(number)) is not None:
+            if self._closing:
+                tries_left -= 1
+                if tries_left < 0:
+                    break
             try:
-                old = self._ask(witness, connection, note, old)
+                old, cosigned = self._ask(witness, connection, note, old)
             except (OSError, http.client.HTTPException, TraceError, SigningError) as err:
                 connection.close()  # the next question opens it again
                 self._failed(witness, err)
@@ -161,6 +156,19 @@ class Witnesses:
             self.failures.pop(witness.key.name, None)
             self.cosigned[number] = max(self.cosigned[number], old)
             self._on_progress()
+            if time.monotonic() - kept_at > KEEP_SECONDS:
+                self._keep(witness, cosigned)
+                kept_at, cosigned = time.monotonic(), None
+        self._keep(witness, cosigned)
+
+    def _next_note(self, number: int) -> str | None:
+        """The newest checkpoint, once this witness has not cosigned it; None at the end."""
+        with self._changed:
+            while not self._is_due(number):
+                if self._closing:
+                    return None
+                self._changed.wait()
+            return self._note
 
     def _is_due(self, number: int) -> bool:
         note = self._note
@@ -168,15 +176,19 @@ class Witnesses:
 
     def _ask(
         self, witness: Witness, connection: http.client.HTTPConnection, note: str, old: int
-    ) -> int:
-        """Has a checkpoint cosigned, of whatever size the witness begins at; gives its size."""
+    ) -> tuple[int, str]:
+        """Has a checkpoint cosigned, of whatever size the witness begins at.
+
+        Returns:
+            Its size, and the checkpoint with the cosignature.
+        """
         status, answer = 0, ""
         for _ in range(2):
             new = parse_checkpoint(note).size
             asked = AddCheckpoint(old, self._proof(old, new), note)
             status, answer = _post(witness.url, connection, asked)
             if status == http.HTTPStatus.OK:
-                return self._keep(witness, note, answer)
+                return self._checked(witness, note, answer)
             if status != http.HTTPStatus.CONFLICT or not answer.strip().isdigit():
                 break
             old = int(answer)
@@ -194,16 +206,20 @@ class Witnesses:
                 return tuple(self._tree.proof(old, new)) if old else ()
         return tuple(tree_from(self._directory, old, new).proof(old, new))
 
-    def _keep(self, witness: Witness, note: str, answer: str) -> int:
+    def _checked(self, witness: Witness, note: str, answer: str) -> tuple[int, str]:
         cosigned = with_lines(note, signature_lines(answer))
-        at = cosigned_at(cosigned, witness.key)
-        if not at:
+        if not cosigned_at(cosigned, witness.key):
             raise TraceIntegrityError("its answer is not signed by its key, or says no time")
+        return parse_checkpoint(note).size, cosigned
+
+    def _keep(self, witness: Witness, cosigned: str | None) -> None:
+        """Beside the log; the witness has it, so a disk that refuses it loses nothing."""
+        if cosigned is None:
+            return
         try:
             files.replace(cosigned_path(self._directory, witness.key), cosigned.encode())
         except OSError as err:
-            raise TraceError(f"its answer cannot be kept: {err.strerror}") from err
-        return parse_checkpoint(note).size
+            _log.warning("cosignature_not_kept", reason=str(err))
 
     def _failed(self, witness: Witness, err: Exception) -> None:
         said = str(err)[:300] or type(err).__name__

@@ -118,6 +118,19 @@ WORKS = (
         ),
     ),
     Work(
+        "A full governed call, by how its record is kept",
+        (
+            Case("toolkit 5 `govern()`: unsigned, in memory", "toolkit", "governed"),
+            Case("Wardline, `durable`: signed, on disk before and after", "levels", "durable"),
+            Case("Wardline, `replicated`: and on a second one", "levels", "replicated"),
+            Case(
+                "Wardline, `witnessed`: and cosigned by another process", "levels", "witnessed"
+            ),
+            Case("Wardline, `durable`, with keys of epochs", "levels", "epochs"),
+            Case("Wardline, `durable`, with ML-DSA-44 as well", "levels", "post-quantum"),
+        ),
+    ),
+    Work(
         "Many callers at once, `durable`",
         (
             Case(

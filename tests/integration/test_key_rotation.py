@@ -49,6 +49,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BrokerConfig:
     return BrokerConfig(state=tmp_path / "state", workspace=tmp_path)
 
 
+@pytest.mark.slow
 def test_a_rotated_log_goes_on_and_the_old_key_is_gone(
     config: BrokerConfig, tmp_path: Path
 ) -> None:
@@ -76,6 +77,7 @@ def test_a_rotated_log_goes_on_and_the_old_key_is_gone(
     assert told("head")["vkey"] == said["vkey"]
 
 
+@pytest.mark.slow
 def test_a_machine_that_died_in_a_rotation_goes_on(config: BrokerConfig) -> None:
     """Before the entry, and after it but before the new key was put in the old one's stead."""
     open_and_close(config)
@@ -99,6 +101,7 @@ def test_a_machine_that_died_in_a_rotation_goes_on(config: BrokerConfig) -> None
     assert report.key == log_signer(config).public
 
 
+@pytest.mark.slow
 def test_a_key_elsewhere_is_rotated_to_the_one_that_is_named(
     config: BrokerConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +126,7 @@ def test_a_key_elsewhere_is_rotated_to_the_one_that_is_named(
     told("rotate-key", "--to", "env:LOG_KEY", exit_code=2)  # it was the log's before
 
 
+@pytest.mark.slow
 def test_a_stolen_key_is_replaced_and_pins_nothing_any_more(
     config: BrokerConfig, tmp_path: Path
 ) -> None:
@@ -150,6 +154,7 @@ def test_a_stolen_key_is_replaced_and_pins_nothing_any_more(
     told("revoke-key", "--from", "yesterday", exit_code=2)
 
 
+@pytest.mark.slow
 def test_epochs_and_ml_dsa_come_with_the_settings_and_go_with_them(
     config: BrokerConfig, tmp_path: Path
 ) -> None:
@@ -177,6 +182,7 @@ def test_epochs_and_ml_dsa_come_with_the_settings_and_go_with_them(
     assert report.chain.epoch is report.chain.post_quantum is None
 
 
+@pytest.mark.slow
 def test_an_epoch_ends_by_the_clock(config: BrokerConfig, tmp_path: Path) -> None:
     quick = {"epoch_hours": 0.05 / 3600}
     strict = BrokerConfig(state=config.state, workspace=tmp_path, trace=quick)
@@ -196,6 +202,7 @@ def test_an_epoch_ends_by_the_clock(config: BrokerConfig, tmp_path: Path) -> Non
     assert not (StateLayout(config.state).keys / "epoch.pem.next").exists()
 
 
+@pytest.mark.slow
 def test_a_machine_that_died_between_two_epochs_goes_on(
     config: BrokerConfig, tmp_path: Path
 ) -> None:

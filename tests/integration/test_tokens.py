@@ -59,6 +59,7 @@ def run(*argv: str) -> None:
 
 
 @pytest.mark.softhsm
+@pytest.mark.slow
 async def test_a_broker_signs_and_seals_with_keys_that_stay_in_the_token(
     token: str, tmp_path: Path
 ) -> None:
@@ -89,6 +90,7 @@ async def test_a_broker_signs_and_seals_with_keys_that_stay_in_the_token(
 
 
 @pytest.mark.softhsm
+@pytest.mark.slow
 def test_a_token_says_what_is_wrong_with_a_key(token: str, tmp_path: Path) -> None:
     (tmp_path / "pin").write_text("wrong")
     (tmp_path / "pin").chmod(0o600)
@@ -149,6 +151,7 @@ def transit() -> Iterator[str]:
         server.server_close()
 
 
+@pytest.mark.slow
 def test_a_key_of_vault_signs_and_one_that_is_not_there_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

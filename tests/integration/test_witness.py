@@ -132,6 +132,7 @@ def test_a_log_is_cosigned_and_a_verifier_sees_it(tmp_path: Path, cosigner: Note
     assert report.anchoring == "unanchored"
 
 
+@pytest.mark.slow
 def test_what_is_asked_to_be_witnessed_does_not_start_without_a_witness(tmp_path: Path) -> None:
     log = tmp_path / "log"
     nobody = Witness("http://127.0.0.1:9", COSIGNER.key)
@@ -150,6 +151,7 @@ def test_what_is_asked_to_be_witnessed_does_not_start_without_a_witness(tmp_path
         at_work(tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_a_quorum_is_as_many_witnesses(tmp_path: Path) -> None:
     nobody = Witness("http://127.0.0.1:9", QUANTUM.key)
     with serving(tmp_path / "first") as url:
@@ -363,28 +365,13 @@ def test_the_command_cosigns_and_forgets_nothing_when_it_is_killed(tmp_path: Pat
 
     @contextmanager
     def running() -> Iterator[tuple[str, str]]:
-        import socket
-
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
         argv = [sys.executable, "-m", "permissions", "witness", "--name", "w.example"]
         argv += ["--log", str(tmp_path / "log.vkey"), "--state", str(tmp_path / "w")]
-        process = subprocess.Popen(
-            [*argv, "--port", str(port)], stdout=subprocess.PIPE, text=True
-        )
+        process = subprocess.Popen([*argv, "--port", "0"], stdout=subprocess.PIPE, text=True)
         try:
             assert process.stdout is not None
-            key = process.stdout.readline().split()[-1]
-            url = f"http://127.0.0.1:{port}"
-            while process.poll() is None:
-                try:
-                    urllib.request.urlopen(url)
-                except urllib.error.HTTPError:
-                    break
-                except OSError:
-                    time.sleep(0.05)
-            yield url, key
+            key, _, url = (process.stdout.readline().split()[-1] for _ in range(3))
+            yield url, key  # it listens already, and answers once it has begun
         finally:
             process.kill()
             process.communicate()

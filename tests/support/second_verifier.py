@@ -107,13 +107,16 @@ class Keys:
 
     def __init__(self, folder: Path, kek: bytes) -> None:
         self.of_run: dict[str, list[bytes]] = {}
+        self.of_responders: set[str] = set()
         kek_id = sha256(b"wardline vault key\x00" + kek).hex()[:16]
         for line in (folder / "vault.keys").read_bytes().split(b"\n"):
             try:
                 found = parsed(line)
             except DoesNotFitError:
                 continue
-            if found["kek"] == kek_id:
+            if "sealed" in found:
+                self.of_responders.add(found["run"])
+            elif found["kek"] == kek_id:
                 run = found["run"].encode()
                 key = aes_key_unwrap(kek, b64(found["wrapped"]))
                 said = sha256(b"wardline/v2 run key\x00" + run + b"\x00" + key).hex()[:16]
@@ -257,9 +260,10 @@ def verify(folder: Path, public: bytes | None = None, kek: bytes | None = None) 
             if keys is not None:
                 path = f"{entry['type']}/{name}"
                 data = keys.open(box, origin, entry["run"] or "", path)
-                if data is None:
-                    gone.append((entry["index"], entry["run"] or ""))
-                else:
+                run = entry["run"] or ""
+                if data is None and run not in keys.of_responders:
+                    gone.append((entry["index"], run))
+                elif data is not None:
                     opened[str(name)] = data
         else:
             conclude()
