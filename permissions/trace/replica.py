@@ -138,8 +138,9 @@ def catch_up(log: Path, folder: Path) -> None:
         OSError: a file cannot be read or written.
     """
     files.make_folder(folder)
-    known = {path.name for path in segments(log)}
-    if further := [path.name for path in segments(folder) if path.name not in known]:
+    # What was archived out of the log may stay in the copy.
+    last = max((path.name for path in segments(log)), default="")
+    if further := [path.name for path in segments(folder) if path.name > last]:
         raise TraceIntegrityError(_apart(folder, further[0]))
     for path in segments(log):
         _copy(path, folder / path.name)

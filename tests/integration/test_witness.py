@@ -312,6 +312,10 @@ def test_a_second_copy_is_the_log_and_one_that_went_further_stops_the_opening(
     assert segment_path(copy, 0).read_bytes() == segment_path(log, 0).read_bytes()
     vault = VaultReader(copy, KEK)
     assert verify_trace(copy, key=SIGNER.public, vault=vault).completeness.is_whole
+    segment_path(copy, 99_999).write_bytes(b"")  # of a log that went further
+    with pytest.raises(TraceIntegrityError, match="goes further"):
+        write("c")
+    segment_path(copy, 99_999).unlink()
     path = segment_path(log, 0)
     lines = path.read_bytes().splitlines(keepends=True)
     notes = [at for at, line in enumerate(lines) if line.startswith(b'{"checkpoint"')]
