@@ -1,6 +1,6 @@
 """The connection to one MCP server: what it offers now, and its tools' calls.
 
-A server is a stranger that may flood, hang, lie, change and die. What it offers is compared
+A server is untrusted: it may flood, hang, lie, change and die. What it offers is compared
 with what was approved whenever it says that something changed, and once a minute; a connection
 that ended is made anew by the next call. Not protected from: a server that behaves otherwise
 under the same definition.
@@ -177,7 +177,7 @@ class Upstream:
         return Client(
             cast("Any", transport),
             message_handler=self._heard,
-            cache=None,  # a list that was kept would hide a change
+            cache=None,  # a remembered list would hide a change
             read_timeout_seconds=ANSWER_SECONDS,
         )
 

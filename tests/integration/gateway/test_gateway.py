@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import mcp_strangers
+import untrusted_mcp
 import pytest
 from mcp import Client, StdioServerParameters
 
@@ -33,7 +33,7 @@ READS = {"effect": "read", "impact": "low", "marks": {"path": "path read"}}
 def configured(tmp_path: Path) -> Callable[..., BrokerConfig]:
     def make(kind: str, **options: Any) -> BrokerConfig:
         (tmp_path / "workspace").mkdir(exist_ok=True)
-        command = [sys.executable, mcp_strangers.__file__, kind, str(tmp_path / "shared")]
+        command = [sys.executable, untrusted_mcp.__file__, kind, str(tmp_path / "shared")]
         return BrokerConfig.load(
             state=tmp_path / "state",
             workspace=tmp_path / "workspace",
@@ -232,8 +232,8 @@ async def test_an_approved_definition_that_was_edited_is_refused(
 ) -> None:
     config = configured("honest")
     await approve(config, **READS)
-    (kept,) = (tmp_path / "state" / "gateway").iterdir()
-    kept.write_bytes(kept.read_bytes().replace(b"Reads a note.", b"Reads a mote."))
+    (definition,) = (tmp_path / "state" / "gateway").iterdir()
+    definition.write_bytes(definition.read_bytes().replace(b"Reads a note.", b"Reads a mote."))
 
     with pytest.raises(ToolDefinitionError, match="not what its name says"):
         async with gateway.open_gateway(config, user="alice", version="1"):
@@ -242,7 +242,7 @@ async def test_an_approved_definition_that_was_edited_is_refused(
 
 async def test_the_command_serves_a_client_on_stdin_and_stdout(tmp_path: Path) -> None:
     """Pinned by the command, described in the file, called by the library's own client."""
-    command = json.dumps([sys.executable, mcp_strangers.__file__, "honest", "shared"])
+    command = json.dumps([sys.executable, untrusted_mcp.__file__, "honest", "shared"])
     (tmp_path / "wardline.toml").write_text(
         f"sandbox.backends = []\n[gateway.upstream.notes]\ncommand = {command}\n"
     )

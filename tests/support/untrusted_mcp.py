@@ -1,4 +1,4 @@
-"""MCP servers that nobody should trust, each a program: `python mcp_strangers.py KIND FILE`.
+"""MCP servers that nobody should trust, each a program: `python untrusted_mcp.py KIND FILE`.
 
 FILE is what the test and the server share: a rug pull happens when it says so.
 """
@@ -76,7 +76,7 @@ async def main(kind: str, shared: Path) -> None:
             await anyio.sleep_forever()
         return answer(kind, asked.arguments or {}, shared)
 
-    server = Server("stranger", on_list_tools=list_tools, on_call_tool=call_tool)
+    server = Server("untrusted", on_list_tools=list_tools, on_call_tool=call_tool)
     async with stdio_server() as (read, write):
         await server.run(read, write, server.create_initialization_options())
 
