@@ -73,7 +73,7 @@ HOLDS = (
 
 FUNCTIONS = 'holds("a") := true\n\nown_lower(x) := lower(x)\n'
 
-RULE_HEADS = (
+HEAD_FORMS = (
     "p contains {t}",
     "p contains [{t}, 1]",
     'p contains {{"code": "c", "values": {{"v": {t}}}}}',
@@ -125,7 +125,7 @@ def scope_programs() -> Iterator[str]:
     for held in HOLDS:
         for value in ('"a"', '"c"'):
             yield f"package t\n\np if f({value})\n\nf(x) if {{ {held} }}\n\n{FUNCTIONS}"
-    for head in RULE_HEADS:
+    for head in HEAD_FORMS:
         for body, term in BODIES:
             rule = head.format(t=term)
             for end in ("", ' else := "e"') if rule.startswith("p :=") else ("",):

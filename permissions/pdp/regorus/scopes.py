@@ -45,7 +45,7 @@ def with_scopes_kept(path: str, text: str, names: Names) -> str:
         EngineError: it does not parse.
     """
     text = readable(text)
-    for edits in (_bindings, _heads):
+    for edits in (_bindings, _head_terms):
         module, source = parse(path, text), text.encode()
         found = [each for rule in module.rules for each in edits(module, rule, names, source)]
         if found:
@@ -115,7 +115,7 @@ def _walked(statement: Statement, rule: Rule, source: bytes, name: str) -> list[
     return None
 
 
-def _heads(module: Module, rule: Rule, names: Names, source: bytes) -> Iterator[_Edit]:
+def _head_terms(module: Module, rule: Rule, names: Names, source: bytes) -> Iterator[_Edit]:
     if rule.kind == "default":
         return
     steps = [term for term in parts(rule.head) if _may_be_undefined(module, term, names)]

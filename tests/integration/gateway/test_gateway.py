@@ -8,8 +8,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import untrusted_mcp
 import pytest
+import untrusted_mcp
 from mcp import Client, StdioServerParameters
 
 from permissions.errors import ConfigError, GatewayError, ToolDefinitionError
