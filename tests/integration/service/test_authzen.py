@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import httpx
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, given, settings
 from records import SETTINGS, TOOLS
-from schemathesis.generation import GenerationMode
 
 from permissions.broker.ports import now_us
 from permissions.errors import ConfigError
@@ -227,6 +225,7 @@ MALFORMED: dict[str, tuple[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 async def test_the_certification_scenario(config: BrokerConfig) -> None:
     async with served(config) as client:
 
@@ -320,6 +319,7 @@ async def test_who_asks_and_for_whom(config: BrokerConfig) -> None:
         assert long.status_code == 413
 
 
+@pytest.mark.slow
 async def test_a_tool_is_asked_about_as_it_would_be_called(config: BrokerConfig) -> None:
     async with served(config) as client:
 
@@ -351,6 +351,7 @@ async def test_a_tool_is_asked_about_as_it_would_be_called(config: BrokerConfig)
         assert [each["id"] for each in found["results"]] == ["read_record", "write_record"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("said", "told"),
     [
@@ -382,6 +383,9 @@ async def test_the_description_is_what_is_served(config: BrokerConfig) -> None:
 
 
 def explore(url: str, headers: dict[str, str]) -> None:
+    import schemathesis  # which takes long, and is for this test alone
+    from schemathesis.generation import GenerationMode
+
     known = {"Authorization": headers["authorization"]}
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
     paths = set()

@@ -65,6 +65,7 @@ async def test_it_says_how_it_stands_and_errors_are_problems(config: BrokerConfi
     assert "server" not in alive.headers
 
 
+@pytest.mark.slow
 async def test_slow_and_broken_requests_cost_their_own_connection(
     config: BrokerConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,6 +101,7 @@ async def test_slow_and_broken_requests_cost_their_own_connection(
         assert ends[name] == b"reset" or ends[name].startswith(b"HTTP/1.1 400")
 
 
+@pytest.mark.slow
 async def test_a_console_takes_what_is_left(config: BrokerConfig) -> None:
     from starlette.applications import Starlette
     from starlette.responses import PlainTextResponse
@@ -147,6 +149,7 @@ def test_what_names_no_address_is_refused(text: str) -> None:
         endpoint_of(text)
 
 
+@pytest.mark.slow
 async def test_a_taken_port_and_a_certificate_that_is_none_are_told(
     config: BrokerConfig, tmp_path: Path
 ) -> None:

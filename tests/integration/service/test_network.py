@@ -132,6 +132,7 @@ async def test_a_client_is_whom_its_token_or_certificate_names(
         assert good.encode() not in kept
 
 
+@pytest.mark.slow
 async def test_a_client_believes_its_own_daemon_only(
     config: BrokerConfig, authority: Authority, tmp_path: Path
 ) -> None:
@@ -216,6 +217,7 @@ async def test_hostile_peers_cost_the_others_nothing(
                 await anyio.sleep(0.01)
 
 
+@pytest.mark.slow
 async def test_silent_peers_keep_nobody_out(
     config: BrokerConfig, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,6 +251,7 @@ def test_an_address_that_is_none_is_told(address: str, given: Any, said: str) ->
         dial_of(address, Credentials(**given))
 
 
+@pytest.mark.slow
 async def test_settings_that_are_not_safe_are_told(
     config: BrokerConfig, authority: Authority
 ) -> None:
