@@ -23,6 +23,8 @@ class Code(StrEnum):
     ARGUMENTS_UNREPRESENTABLE = "arguments.unrepresentable"
     CONTROL_PLANE_PROTECTED = "control_plane.protected"
     SESSION_CLOSED = "session.closed"
+    STOPPED = "stop.in_force"
+    STOPPED_RUN = "stop.ended_call"
     DELEGATION_EXCEEDED = "delegation.exceeded"
     DELEGATION_EXPIRED = "delegation.expired"
     DELEGATION_REVOKED = "delegation.revoked"
@@ -78,6 +80,9 @@ _AGENT_TEXT: dict[Code, str] = {
     Code.CONTROL_PLANE_PROTECTED: "The call names a file of the broker's own: its state, keys,"
     " settings or policies. No tool reads or changes those, and nobody can approve it.",
     Code.SESSION_CLOSED: "The session of this run has ended; nothing more can be called in it.",
+    Code.STOPPED: "A person stopped this run, this agent, this tool or everything. Nothing was run;"
+    " do not try again.",
+    Code.STOPPED_RUN: "A person stopped this call while it ran. What it did until then stands.",
     Code.DELEGATION_EXCEEDED: "This call is beyond what was given to this agent, or to those who"
     " sent it. Keep to that, or hand the task back.",
     Code.DELEGATION_EXPIRED: "The time for which this agent was sent is over. Hand the task back.",

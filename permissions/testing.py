@@ -34,6 +34,7 @@ from permissions.pdp.memory import ScriptedPdp
 from permissions.pdp.shadow import with_shadow
 from permissions.run.delegation_store import InMemoryDelegationStore
 from permissions.signing.keys import memory_signer
+from permissions.stops.register import InMemoryStops
 from permissions.tools.registry import ToolRegistry
 from permissions.trace.memory import MemoryTrace
 
@@ -234,6 +235,7 @@ async def memory_broker(
             approval_wait_seconds=60,
             call_deadline_seconds=60,
             delegations=InMemoryDelegationStore(),
+            stops=InMemoryStops(clock=clock),
             clock=clock,
             ids=ids,
             inspection=inspection or Inspection.of({} if bundle is None else bundle.data, ()),

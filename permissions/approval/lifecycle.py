@@ -6,7 +6,7 @@
        ├────── one eligible deny ─────────────> denied
        ├────── one eligible edit ─────────────> edited: the call it makes is another one
        ├────── expires_at reached ────────────> expired
-       └────── the asker withdraws ───────────> cancelled
+       └────── withdrawn, or stopped ─────────> cancelled
 
 `pending` is left once and the ends are final. Whether a vote is genuine is not decided here
 (`votes`, which checks signatures) but whether its voter may answer is.
@@ -104,6 +104,15 @@ def consume(request: AccessRequest, *, now: int) -> AccessRequest:
     if now >= request.usable_until:
         raise RequestClosedError(f"the approval {request.id} has expired unused")
     return replace(request, consumed_at=now)
+
+
+def void(request: AccessRequest, *, now: int) -> AccessRequest:
+    """The request after what it is about was stopped: nothing can be approved or used any more."""
+    if request.status == "pending":
+        return replace(request, status="cancelled")
+    if request.status == "approved" and request.consumed_at is None:
+        return replace(request, consumed_at=now)
+    return request
 
 
 def stands(request: AccessRequest, *, now: int) -> bool:

@@ -252,6 +252,32 @@ class ApprovalService:
             request_id, lambda request: lifecycle.cancel(request, now=self._clock())
         )
 
+    async def void(
+        self, covered: Callable[[RequestedCall], bool]
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Withdraws the open requests and uses up the unused approvals of what was stopped.
+
+        Returns:
+            The ids of either.
+        """
+        withdrawn, voided = list[str](), list[str]()
+
+        def step(request: AccessRequest) -> AccessRequest:
+            return lifecycle.void(request, now=self._clock())
+
+        for request in await self.listed(pending_only=False):
+            if step(request) != request and covered(request.call):
+                before = "pending"
+
+                def noted(current: AccessRequest) -> AccessRequest:
+                    nonlocal before
+                    before = current.status
+                    return step(current)
+
+                await self._store.update(request.id, noted)
+                (withdrawn if before == "pending" else voided).append(request.id)
+        return tuple(withdrawn), tuple(voided)
+
     async def _as_of_now(self, request: AccessRequest) -> AccessRequest:
         def step(current: AccessRequest) -> AccessRequest:
             return lifecycle.expire(current, now=self._clock())

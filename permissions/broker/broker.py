@@ -8,7 +8,8 @@ modules of its own.
  2. map the call to an AuthZEN evaluation request; digest the canonical arguments
  3. verify it against what a sub-agent was given, and the declared plan, if there is one
  4. add attributes: labels, where each argument came from, budgets used, isolation at hand
- 5. evaluate the policy; anything but a clear answer is a deny with a reason code
+ 5. unless a person stopped its run, agent or tool, or everything (looked at again before the
+    call starts), evaluate the policy; anything but a clear answer is a deny with a reason code
  6. if the answer is "not without a person": open an access request, wait or hand back its
     id; once approved, evaluate again with the approval
  7. prepare the obligations; one that is unknown or cannot be fulfilled is a deny
@@ -31,6 +32,7 @@ function or changes the broker's own memory. What must not do that belongs into 
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +63,8 @@ from permissions.broker.result import (
     journal_form,
     withheld,
 )
+from permissions.broker.stopped import require_not_stopped
+from permissions.broker.stopping import Stopping
 from permissions.errors import (
     ApprovalUsedError,
     BrokerError,
@@ -72,7 +76,8 @@ from permissions.errors import (
     TraceError,
 )
 from permissions.execution.base import Execution, Outcome
-from permissions.execution.in_process import ENFORCED, run_async
+from permissions.execution.halt import BY_PERSON
+from permissions.execution.in_process import ENFORCED, STOPPED_BEFORE, run_async
 from permissions.logs import get_logger
 from permissions.model import Completed, Denial
 from permissions.obligations.budget import Exhausted
@@ -82,7 +87,7 @@ from permissions.run.found_values import labels_of
 from permissions.vocabulary import ISOLATION_ORDER, barrier_after, barrier_before
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from permissions.approval.model import Approval
     from permissions.broker.ports import BrokerParts
@@ -128,6 +133,8 @@ class PermissionBroker:
         self._process = os.getpid()
         self._said_unrecorded = False
         self._live = LiveResults()
+        self.stopping = Stopping(lambda: self.parts)
+        """The calls in hand, and what ends them."""
         self._source = source
         self._reloading = anyio.Lock()
 
@@ -195,6 +202,7 @@ class PermissionBroker:
         tool = attempt.call.tool
         try:
             question = await understand(attempt, attempt.parts, self.isolation)
+            require_not_stopped(attempt.parts, attempt.session, tool)
             decided = await decision.evaluate(attempt.parts, attempt, question.document)
         except Refusal as refusal:
             return Explanation.of_refusal(tool, refusal.reasons)
@@ -272,13 +280,18 @@ class PermissionBroker:
         admission.taken = True
         given_up = Outcome("cancelled", enforced=admission.enforced)
         try:
-            outcome = await self._execute(admission, injected or {})
-            admission.attempt.record.note(*entries.effects(admission, outcome))
-            # What was seen of the run stays, whoever gives up now.
-            given_up = replace(
-                outcome, status="cancelled", value=None, error=None, pending=None
-            )
-            outcome = await conclude(admission.attempt.parts, admission, outcome)  # 10
+            with anyio.CancelScope() as scope, _ended_by(scope, admission) as may:
+                if not may:
+                    return await self.settle(admission, STOPPED_BEFORE)
+                outcome = await self._execute(admission, injected or {})
+                admission.attempt.record.note(*entries.effects(admission, outcome))
+                # What was seen of the run stays, whoever gives up now.
+                given_up = replace(
+                    outcome, status="cancelled", value=None, error=None, pending=None
+                )
+                outcome = await conclude(admission.attempt.parts, admission, outcome)  # 10
+            if scope.cancelled_caught:
+                outcome = replace(given_up, status="stopped", verdict=BY_PERSON)
         except BaseException:
             await self.settle(admission, given_up)
             raise
@@ -321,6 +334,7 @@ class PermissionBroker:
     async def _admit(self, attempt: Attempt) -> Admission | Earlier | Denial:
         question = await understand(attempt, attempt.parts, self.isolation)  # 1, 2, 3, 4
         attempt.args_digest = question.args_digest
+        require_not_stopped(attempt.parts, attempt.session, attempt.call.tool)
         earlier = await earlier_run(attempt.parts, attempt, question, self._live)
         if earlier is not None:
             return earlier
@@ -471,6 +485,7 @@ class PermissionBroker:
         self._require_in_force(attempt)
         parts, session = attempt.parts, attempt.session
         await require_live(parts, session)  # once more: a person may have been asked
+        require_not_stopped(parts, session, attempt.call.tool)
         reserved = await session.budgets.reserve(session.run, admission.terms.reservations)
         if isinstance(reserved, Exhausted):
             said = f"{reserved.name}: {reserved.used} of {reserved.limit} used"
@@ -500,8 +515,13 @@ class PermissionBroker:
             await begin(parts, admission)
             admission.started = parts.clock()
             attempt.record.note(entries.start(admission))
+            # The last look: what is stopped from here on finds the call in hand.
+            require_not_stopped(parts, session, attempt.call.tool)
+            held = self.stopping.take(admission)
             await attempt.record.flush(barrier_before(admission.terms.evidence))
+            held.started.set()
         except BaseException:
+            self.stopping.end(attempt.id, "not_run")
             with anyio.CancelScope(shield=True):
                 session.history.drop(attempt.id)
                 session.release_step(attempt.id)
@@ -563,6 +583,7 @@ class PermissionBroker:
             return await self._settle(admission, outcome)
         finally:
             admission.attempt.end()
+            self.stopping.end(admission.id, outcome.status)
 
     async def _settle(self, admission: Admission, outcome: Outcome) -> CallResult:
         try:
@@ -598,6 +619,7 @@ class PermissionBroker:
             TraceError: that cannot be recorded.
         """
         record = admission.attempt.record
+        self.stopping.end(admission.id, "gap")
         record.note(entries.gap(admission))
         await record.flush(barrier_after(admission.terms.evidence))
         with recording():
@@ -663,6 +685,19 @@ def _as_edited(
         f"a person changed the arguments of this call; it ran with {made}"[:1000],
     )
     return admitted
+
+
+@contextmanager
+def _ended_by(scope: anyio.CancelScope, admission: Admission) -> Iterator[bool]:
+    """What ends a run behind a boundary; gives whether it may begin at all.
+
+    One in this process ends where it runs (`permissions.execution.in_process`).
+    """
+    if admission.executor is None:
+        yield not admission.execution.halt.said
+        return
+    with admission.execution.halt.ending(scope) as may:
+        yield may
 
 
 class _DecideAgainError(Exception):

@@ -25,6 +25,7 @@ from permissions.broker import decision, entries
 from permissions.broker.call import requested_call
 from permissions.broker.denial import Refusal, refusal_of
 from permissions.broker.mapping import change_set_question
+from permissions.broker.stopped import require_not_stopped
 from permissions.errors import ApprovalError, PdpInputError, StateError
 from permissions.execution.pending_changes import Obstacle
 from permissions.model import Denial
@@ -110,6 +111,7 @@ async def _commit(
     terms = prepare_late(decided.obligations, still=("evidence", "label"), evidence="durable")
     if admission.session.closed:  # while a person was asked
         raise Refusal("denied", reason(Code.SESSION_CLOSED))
+    require_not_stopped(parts, admission.session, admission.definition.name)
     if approval is None:
         admission.session.add_unseen(changes.document)
     # From here on nobody who gives up can tear it apart.

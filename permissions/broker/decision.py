@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, assert_never
 from permissions.broker import entries
 from permissions.broker.background import background_of
 from permissions.broker.denial import Refusal
+from permissions.broker.stopped import require_not_stopped
 from permissions.errors import ApprovalError
 from permissions.reasons import Code, reason
 
@@ -107,6 +108,7 @@ async def answered(
         asked = await parts.approvals.wait(
             asked.id, timeout_seconds=parts.approval_wait_seconds
         )
+        require_not_stopped(parts, session, call.tool)  # meanwhile
     match asked.status:
         case "approved":
             return asked

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from permissions.broker import decision
 from permissions.broker.denial import Refusal, refusal_of
 from permissions.broker.mapping import connection_question
+from permissions.broker.stopped import require_not_stopped
 from permissions.execution.base import ConnectionAnswer
 from permissions.logs import get_logger
 from permissions.obligations.obligations import (
@@ -78,6 +79,7 @@ class CallConnections:
         session = self._attempt.session
         if session.closed:
             raise Refusal("denied", reason(Code.SESSION_CLOSED))
+        require_not_stopped(self._parts, session, self._attempt.call.tool)
         question = connection_question(
             self._call,
             connection=connection,

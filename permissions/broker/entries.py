@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from permissions.plan.verdict import PlanVerdict
     from permissions.run.delegation import Delegation
     from permissions.run.state import RunState
+    from permissions.stops.statement import Resumption, Stop
     from permissions.tools.definition import ToolDefinition
     from permissions.tools.registry import ToolRegistry
 
@@ -51,6 +52,8 @@ Fate: TypeAlias = Literal["committed", "discarded", "conflict", "failed", "in_do
 """What became of a change set. `conflict` and `failed` discard it as well: because of what others
 changed, or on the way into the workspace. `in_doubt` is what nobody could find out."""
 
+LISTED = 100
+"""Calls that a body names; all of them stand in its content."""
 CONTENT_LIMIT = 4 * 1024 * 1024
 """Bytes of one content that are kept; of a longer one only digest and size are."""
 
@@ -107,6 +110,59 @@ def in_force(pdp: PolicyDecisionPoint, registry: ToolRegistry, environment: str)
 
 def _in_force(parts: BrokerParts) -> JsonObject:
     return in_force(parts.pdp, parts.registry, parts.environment)
+
+
+def stopped(stop: Stop, running: Sequence[JsonObject]) -> TraceEntry:
+    """A person stopped something; what was running by then follows in `stop_ended`."""
+    return TraceEntry(
+        "stop",
+        "",
+        body={
+            "phase": "begun",
+            "stop": stop.id,
+            "scope": stop.scope.kind,
+            "name": stop.scope.name,
+            "by": stop.by,
+            "running": len(running),
+        },
+        contents={"statement": stop.envelope.encode(), "running": json_bytes(running)},
+    )
+
+
+def stop_ended(stop: Stop, proof: JsonObject) -> TraceEntry:
+    """What a stop came to: what ended when, and what could not be stopped."""
+    counted = ("running", "ended", "not_stopped", "requests", "approvals")
+    return TraceEntry(
+        "stop",
+        "",
+        body={
+            "phase": "ended",
+            "stop": stop.id,
+            **{name: len(proof[name]) for name in counted},
+            "running_on": [each["call"] for each in proof["not_stopped"]][:LISTED],
+        },
+        contents={"proof": json_bytes(proof)},
+    )
+
+
+def resumed(said: Resumption) -> TraceEntry:
+    """A stop was lifted; the signed answers of those who agreed are kept whole."""
+    agreed = said.agreement
+    contents = {"statement": said.envelope.encode()}
+    if agreed is not None:
+        contents["shown"] = agreed.shown.encode()
+        contents |= {f"envelope_{at}": vote.encode() for at, vote in enumerate(agreed.votes)}
+    return TraceEntry(
+        "resume",
+        "",
+        body={
+            "stop": said.lifts,
+            "by": said.by,
+            "signed": said.is_signed,
+            "request": None if agreed is None else agreed.request,
+        },
+        contents=contents,
+    )
 
 
 def run_start(

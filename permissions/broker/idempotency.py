@@ -158,8 +158,9 @@ _FAILED = {
     Code.EXECUTION_STOPPED,
     Code.EXECUTION_PROVIDER_FAILED,
     Code.CALL_CANCELLED,
+    Code.STOPPED_RUN,
 }
-_NOTHING_RAN = {Code.ISOLATION_UNAVAILABLE, Code.EXECUTION_STATE_LOST}
+_NOTHING_RAN = {Code.STOPPED, Code.ISOLATION_UNAVAILABLE, Code.EXECUTION_STATE_LOST}
 
 
 def _may_run_again(definition: ToolDefinition, known: Known) -> bool:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from permissions.obligations.budget import BudgetLedger
     from permissions.pdp.base import PolicyDecisionPoint
     from permissions.run.delegation_store import DelegationStore
+    from permissions.stops.register import StopRegister
     from permissions.tools.registry import ToolRegistry
     from permissions.trace.entry import TraceEntry, TraceLog
 
@@ -50,6 +51,7 @@ class BrokerParts:
         approval_wait_seconds: longest wait for a person inside one call.
         control_plane: the broker's own files, which no call may name.
         delegations: which runs were delegated, and which were revoked.
+        stops: what people stopped.
         folders: which folders hold secrets, for tools of this process.
         use: which calls are decided under `pdp`.
         inspection: what is looked for in calls, results and records.
@@ -72,6 +74,7 @@ class BrokerParts:
     approval_wait_seconds: float
     call_deadline_seconds: float
     delegations: DelegationStore
+    stops: StopRegister
     control_plane: ControlPlane = field(default_factory=ControlPlane)
     folders: Folders = field(default_factory=Folders)
     use: PolicyUse = field(default_factory=PolicyUse, compare=False)

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from permissions.broker.entries import error_text, json_bytes
 from permissions.broker.kept_value import NotKeptError, keep, restored
 from permissions.errors import ToolFailedError
+from permissions.execution.halt import BY_PERSON
 from permissions.model import Completed, Denial, Reason
 from permissions.obligations.obligations import ObligationFailedError, redact
 from permissions.reasons import Code, reason
@@ -46,6 +47,7 @@ _ENDINGS: dict[str, tuple[DenialKind, Code]] = {
     "cancelled": ("expired", Code.CALL_CANCELLED),
     "not_run": ("denied", Code.CALL_CHANGED),
 }
+_BY_PERSON = {"not_run": Code.STOPPED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +82,11 @@ def deliver(admission: Admission, outcome: Outcome) -> Delivery:
     """Fulfils the obligations on the result of one execution."""
     if outcome.status in _ENDINGS:
         kind, code = _ENDINGS[outcome.status]
+        if outcome.verdict == BY_PERSON:
+            kind, code = "denied", _BY_PERSON.get(outcome.status, Code.STOPPED_RUN)
         said = f"{outcome.verdict}: {outcome.detail}"
         # Which limit it was decides what to change, and the word is never the tool's own.
-        agent = f"How it ended: {outcome.verdict}." if outcome.status == "stopped" else ""
+        agent = f"How it ended: {outcome.verdict}." if code == Code.EXECUTION_STOPPED else ""
         return withheld(admission, said, code=code, kind=kind, agent=agent)
     if outcome.error is not None:
         shown = _redacted_error(outcome.error, admission.terms.redact)

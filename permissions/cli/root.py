@@ -23,6 +23,8 @@ NOUNS = {
     "witness": "Cosign the logs of other machines.",
     "service": "Who may use the daemon over the network.",
     "gateway": "MCP servers behind the broker.",
+    "stop": "Stop a run, an agent, a tool or everything.",
+    "resume": "Lift a stop.",
     "policy": "Check, test, try and release policies.",
     "plan": "Verify and read declared plans.",
     "request": "Read and answer access requests.",

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from permissions.execution.halt import Halt
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -128,6 +130,7 @@ class Execution:
         deadline_seconds: then it is stopped.
         run: whose call it is.
         gate: decides its connections; without one it makes none.
+        halt: ends it when a person stops it.
     """
 
     definition: ToolDefinition
@@ -138,6 +141,7 @@ class Execution:
     deadline_seconds: float
     run: str
     gate: ConnectionGate | None = None
+    halt: Halt = field(default_factory=Halt, compare=False)
 
 
 class ToolExecutor(Protocol):

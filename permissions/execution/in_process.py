@@ -18,6 +18,7 @@ import anyio.lowlevel
 
 from permissions.errors import ToolFailedError
 from permissions.execution.base import Outcome
+from permissions.execution.halt import BY_PERSON
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,9 +27,19 @@ if TYPE_CHECKING:
 
 ENFORCED = {"boundary": "none"}
 
+STOPPED = Outcome("stopped", detail="a person stopped it", verdict=BY_PERSON, enforced=ENFORCED)
+STOPPED_BEFORE = Outcome(
+    "not_run",
+    detail="a person stopped it before it began",
+    verdict=BY_PERSON,
+    enforced=ENFORCED,
+)
+
 
 def run_sync(execution: Execution, injected: Mapping[str, Any]) -> Outcome:
     """Calls a sync function in this thread; whatever it raises is its outcome."""
+    if not execution.halt.begin():
+        return STOPPED_BEFORE
     try:
         value = execution.definition.function(**located(execution), **injected)
     except Exception as err:  # noqa: BLE001 - the tool's own exception, given back to its caller
@@ -40,13 +51,20 @@ async def run_async(execution: Execution, injected: Mapping[str, Any]) -> Outcom
     """Awaits an async function under its deadline, or runs a sync one in a worker thread."""
     if not execution.definition.is_async:
         return await anyio.to_thread.run_sync(run_sync, execution, injected)
-    with anyio.move_on_after(execution.deadline_seconds):
+    with (
+        anyio.move_on_after(execution.deadline_seconds) as scope,
+        execution.halt.ending(scope) as may,
+    ):
         await anyio.lowlevel.checkpoint_if_cancelled()  # who gave up already runs nothing
+        if not may:
+            return STOPPED_BEFORE
         try:
             value = await execution.definition.function(**located(execution), **injected)
         except Exception as err:  # noqa: BLE001 - see run_sync
             return _raised(err)
         return _returned(value)
+    if execution.halt.said:
+        return STOPPED
     return Outcome(
         "stopped",
         detail=f"no end within {execution.deadline_seconds:g} s",

@@ -40,6 +40,10 @@ class PastCalls:
         """A call that did not begin after all."""
         self._calls = [each for each in self._calls if each[0] != call]
 
+    def has(self, tool: str) -> bool:
+        """Whether one of them is of this tool."""
+        return any(told["tool"] == tool for _, told in self._calls)
+
     def end(self, call: str, outcome: str) -> None:
         """A call ended."""
         for at, (name, told) in enumerate(self._calls):

@@ -9,6 +9,7 @@
     settle: call, outcome                    ->  the result, of a call that the client ran
     explain: tool, arguments                 ->  what would be decided
     cancel: of                                   (no answer; the question's own says how it ended)
+                                             <-  stop: call, that a person stopped
     close                                    ->  closed
 
 Every frame but `cancel` has a number, `id`, which its answer has too. Calls are decided at the
@@ -18,12 +19,15 @@ same time; their answers come in any order.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
 from permissions.broker.call import Admission, Earlier
 from permissions.errors import BrokerError, ServiceError
+from permissions.execution.in_process import STOPPED_BEFORE
 from permissions.logs import get_logger
 from permissions.model import Completed, Denial
 from permissions.plan.model import plan_from
@@ -34,6 +38,8 @@ from permissions.sessions.open import open_session
 from permissions.tools.call import ToolCall
 
 if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
     from permissions.broker.broker import PermissionBroker
     from permissions.model import JsonObject
     from permissions.run.state import RunState
@@ -113,6 +119,7 @@ class _Conversation:
         self._asked: dict[int, anyio.CancelScope] = {}
         self._room = anyio.Semaphore(AT_ONCE)
         self._change = anyio.Event()
+        self._tasks: TaskGroup
 
     async def hold(self, stopping: anyio.Event) -> None:
         """Answers until `close`.
@@ -122,7 +129,8 @@ class _Conversation:
             ServiceError: a frame is not understood.
         """
         try:
-            async with beside() as tasks:
+            async with beside() as self._tasks:
+                tasks = self._tasks
                 tasks.start_soon(self._hang_up, stopping)
                 while (frame := await self._next())["do"] != "close":
                     if frame["do"] == "cancel":
@@ -145,6 +153,14 @@ class _Conversation:
         while self._asked or self._admitted:
             await self._change.wait()
         await self._frames.close()
+
+    def _stop(self, call: str) -> None:
+        """Has the client end a call that it runs, as far as it can."""
+        self._tasks.start_soon(self._say_stop, call)
+
+    async def _say_stop(self, call: str) -> None:
+        with suppress(ServiceError):  # which ends this conversation where it is read
+            await self._frames.send({"id": 0, "stop": call})
 
     def _cancel(self, number: object) -> None:
         scope = self._asked.get(number) if isinstance(number, int) else None
@@ -218,6 +234,13 @@ class _Conversation:
             }
         self._admitted[decided.id] = decided
         execution = decided.execution
+        if not _runs_here(decided) and not execution.halt.begin(
+            partial(self._stop, decided.id)
+        ):
+            del self._admitted[decided.id]
+            return wire.result_form(
+                await self._broker.settle(decided, STOPPED_BEFORE), decided.definition
+            )
         return {
             "admitted": {
                 "call": decided.id,

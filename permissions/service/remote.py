@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from permissions.broker.explanation import Explanation
     from permissions.execution.base import Outcome
+    from permissions.execution.halt import Halt
     from permissions.model import CallResult, Digest, JsonObject
     from permissions.run.state import SessionOptions
     from permissions.service.dial import Dial
@@ -90,6 +91,8 @@ class Link:
         self._waiting: dict[int, anyio.Event] = {}
         self._answers: dict[int, JsonObject] = {}
         self._lost: BrokerError | None = None
+        self._halts: dict[str, Halt] = {}
+        self._stopped: set[str] = set()
         self.ended = anyio.Event()
         """Set once the daemon has hung up."""
 
@@ -129,6 +132,23 @@ class Link:
                 await answered.wait()
             raise
 
+    def hold(self, call: str, halt: Halt) -> None:
+        """A call runs here from now on; the daemon may have said that it is stopped already."""
+        self._halts[call] = halt
+        if call in self._stopped:
+            halt.stop()
+
+    def let_go(self, call: str) -> None:
+        """It has ended."""
+        self._halts.pop(call, None)
+        self._stopped.discard(call)
+
+    def _stop(self, call: object) -> None:
+        if isinstance(call, str):
+            self._stopped.add(call)
+            if (halt := self._halts.get(call)) is not None:
+                halt.stop()
+
     async def read(self) -> None:
         """Hands out answers until the connection ends."""
         try:
@@ -137,6 +157,8 @@ class Link:
                 if number == 0 and "error" in frame:
                     self._lose(wire.raised(frame["error"]))
                     return
+                if number == 0 and "stop" in frame:
+                    self._stop(frame["stop"])
                 if number in self._waiting:
                     self._answers[number] = frame
                     self._waiting[number].set()
@@ -301,6 +323,7 @@ class RemoteBroker:
             Exception: `outcome.error`, once it is recorded.
         """
         definition = admission.definition
+        admission.session.link.let_go(admission.id)
         form = wire.outcome_form(definition, outcome)
         try:
             answer = await admission.session.link.ask("settle", call=admission.id, outcome=form)
@@ -343,6 +366,8 @@ def _admission(
         deadline_seconds=form["deadline_seconds"],
         run=session.run,
     )
+    if not form["runs_here"]:
+        session.link.hold(form["call"], execution.halt)
     return RemoteAdmission(
         id=form["call"],
         definition=definition,

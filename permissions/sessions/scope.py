@@ -61,13 +61,15 @@ async def entered(
     Raises:
         TraceWriteError: on leaving, the end of the run could not be recorded.
     """
-    status = "failed"
+    status, open_ones = "failed", broker.stopping.sessions
+    open_ones[session.run] = session
     with current(broker, session):
         try:
             yield
             status = "complete"
         finally:
             session.closed = True
+            open_ones.pop(session.run, None)
             await _end_sandboxes(broker, session.run)
             record.note(entries.run_end(session, status))
             await record.flush("durable")

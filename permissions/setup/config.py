@@ -24,6 +24,7 @@ from pydantic_settings import (
 from permissions.errors import ConfigError
 from permissions.setup.settings_file import settings_file
 from permissions.setup.trust import TrustList
+from permissions.stops.scope import ScopeKind  # noqa: TC001 - pydantic reads it
 from permissions.vocabulary import Evidence  # noqa: TC001 - read at run time
 
 if TYPE_CHECKING:
@@ -144,6 +145,28 @@ class WitnessConfig(_Section):
 
     url: str = Field(description="Its submission prefix: `add-checkpoint` is below it.")
     key: str = Field(description="Its verifier key, `name+hash+key`, as it prints it.")
+
+
+class StopConfig(_Section):
+    """Who lifts a stop (`wardline resume`). Whoever may use the state folder may stop."""
+
+    agreement_for: tuple[ScopeKind, ...] = Field(
+        default=("all",),
+        description="Stops that are lifted only when another person agrees: `run`, `agent`,"
+        " `tool`, `all`.",
+    )
+    approvers: tuple[str, ...] = Field(
+        default=("operators", "security"),
+        min_length=1,
+        description="Groups of approvers who may agree; neither who stopped nor who asks.",
+    )
+    quorum: int = Field(default=1, ge=1, le=20, description="How many of them have to.")
+    expires_in_seconds: int = Field(
+        default=24 * 3600,
+        ge=1,
+        le=30 * 24 * 3600,
+        description="How long they may take to answer.",
+    )
 
 
 class TraceConfig(_Section):
@@ -507,6 +530,7 @@ class BrokerConfig(BaseSettings):
     )
     pdp: PdpConfig = Field(default=PdpConfig(), description="Decision point.")
     approval: ApprovalConfig = Field(default=ApprovalConfig(), description="Approvals.")
+    stop: StopConfig = Field(default=StopConfig(), description="Stops.")
     approvers: dict[str, ApproverConfig] = Field(
         default_factory=dict, description="People who may approve, by name."
     )

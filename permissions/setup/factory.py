@@ -36,11 +36,11 @@ from permissions.run_keys import RunKeys
 from permissions.service.dial import Credentials, dial_of
 from permissions.service.remote import RemoteBroker
 from permissions.service.tasks import beside
-from permissions.setup.layout import StateLayout, control_plane, vault_key
+from permissions.setup.control_socket import controllable
+from permissions.setup.layout import StateLayout, control_plane, log_signer, vault_key
 from permissions.setup.notices import notices_of
 from permissions.setup.own_log import own_log
 from permissions.setup.reload import SettingsPolicies
-from permissions.setup.reload_socket import reloadable
 from permissions.setup.sandboxes import (
     available,
     need_isolation,
@@ -49,6 +49,8 @@ from permissions.setup.sandboxes import (
     unusable_profiles,
 )
 from permissions.setup.settings_file import NAME
+from permissions.setup.stops import answer_resume, answer_stop, watch
+from permissions.stops.file import FileStops
 from permissions.tools.registry import ToolRegistry
 from permissions.tools.unmarked import unmarked_arguments
 from permissions.trace import own_checkpoint
@@ -58,7 +60,7 @@ from permissions.user_folders import cache_folder, config_folder, state_folder
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
 
-    from permissions.broker.reloading import Reloaded
+    from permissions.model import JsonObject
     from permissions.pdp.bundle import PolicyBundle
     from permissions.setup.config import BrokerConfig
     from permissions.setup.own_log import WriterMode
@@ -151,6 +153,7 @@ async def open_broker(
                 ),
                 budgets=budget.SqliteBudgetLedger(state),
                 delegations=delegation_store.SqliteDelegationStore(state),
+                stops=FileStops(config.state, log_signer(config), clock=now_us, log=log.origin),
                 journal=journal.SqliteJournal(state, keys, clock=now_us),
                 trace=log,
                 history=partial(
@@ -171,13 +174,22 @@ async def open_broker(
             ),
             source=source,
         )
-        reload = partial(_reload, broker)
-        await stack.enter_async_context(reloadable(config.state, reload))
+        # What is in force holds from the first call on, and what nobody recorded is now.
+        await broker.stopping.carry_out()
+        tasks = await stack.enter_async_context(beside())
+        tasks.start_soon(watch, broker)
+        verbs = {
+            "reload": partial(_reload, broker),
+            "stop": partial(answer_stop, broker),
+            "resume": partial(answer_resume, broker),
+        }
+        await stack.enter_async_context(controllable(config.state, verbs))
         yield broker
 
 
-async def _reload(broker: PermissionBroker, by: str) -> Reloaded:
-    return await broker.reload_policies(by=by)
+async def _reload(broker: PermissionBroker, _: JsonObject, by: str) -> JsonObject:
+    done = await broker.reload_policies(by=by)
+    return {"before": done.before, "now": done.now}
 
 
 def _require_profiles(registry: ToolRegistry, config: BrokerConfig) -> None:

@@ -16,6 +16,7 @@ from permissions.setup.layout import StateLayout
 from permissions.setup.own_keys import OwnKeys
 from permissions.setup.own_log import own_log
 from permissions.signing.key_uris import signer_from_uri
+from permissions.stops.file import sign_again
 from permissions.trace import own_checkpoint
 from permissions.trace.checkpoint import vkey
 from permissions.trace.checkpoint_signer import KeyChange
@@ -120,5 +121,7 @@ async def _rotated(
             raise ConfigError("that key is or was the log's; a new one has to take its stead")
         await log.change_key(KeyChange("rotate", signer), reason=reason, also=also)
         await log.keep_checkpoint()
+    if not also:  # a stolen key vouches for nothing any more
+        sign_again(config.state, old, signer)
     keys.settle(log.keys)
     return Rotated(old, signer.public, vkey(log.origin, signer.public), to)

@@ -29,6 +29,8 @@ EntryType = Literal[
     "access",
     "erase",
     "hold",
+    "stop",
+    "resume",
     "run.start",
     "run.end",
     "plan",

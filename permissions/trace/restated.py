@@ -32,6 +32,7 @@ REQUIRED = {
     "intent": ("arguments",),
     "decision": ("response",),
     "plan": ("plan",),
+    "resume": ("statement",),
 }
 """Contents without which the body of an entry would rest on nothing."""
 
@@ -114,12 +115,12 @@ class CallFacts:
                 yield from self._approval(entry)
             case "start", _:
                 yield from self._start(entry)
-            case "plan", _:
-                yield from _plan(entry)
             case "effect", "changes":
                 yield from _changes(entry)
             case ("denied", _) | ("effect", "fate"):
                 yield from _answers(entry)
+            case ("plan" | "stop" | "resume") as kind, _:
+                yield from {"plan": _plan, "stop": _stop, "resume": _resume}[kind](entry)
 
     def _intent(self, entry: Opened) -> Iterator[str]:
         self._arguments = entry.contents.get("arguments")
@@ -302,6 +303,43 @@ def _answers(entry: Opened) -> Iterator[str]:
         return
     said = [{name: vote[name] for name in ("request", "approver", "verdict")} for vote in votes]
     yield from _told(entry, {"answers": said})
+
+
+def _stop(entry: Opened) -> Iterator[str]:
+    if entry.body.get("phase") == "ended":
+        if (raw := entry.contents.get("proof")) is not None:
+            proof = orjson.loads(raw)
+            counted = ("running", "ended", "not_stopped", "requests", "approvals")
+            named = [each["call"] for each in proof["not_stopped"]][:100]
+            numbers = {name: len(proof[name]) for name in counted}
+            yield from _told(entry, {**numbers, "running_on": named})
+        return
+    if (said := _statement(entry)) is not None:
+        yield from _told(entry, {name: said[name] for name in ("stop", "scope", "name", "by")})
+    if (raw := entry.contents.get("running")) is not None:
+        yield from _told(entry, {"running": len(orjson.loads(raw))})
+
+
+def _resume(entry: Opened) -> Iterator[str]:
+    """Who agreed answered this very request, and what was shown."""
+    if (said := _statement(entry)) is None:
+        return
+    facts = {"stop": said["lifts"], "by": said["by"], "request": said["request"]}
+    yield from _told(entry, facts)
+    if said["request"] is None or (shown := entry.contents.get("shown")) is None:
+        return
+    votes = list(_votes(entry))
+    if said["shown"] != shown.decode() or len(votes) != len(said["votes"]):
+        yield "resume says another agreement than its contents"
+    for vote in votes:
+        asked = (vote["verdict"], vote["request"], vote["shown_digest"])
+        if asked != ("approve", said["request"], _sha256(shown)):
+            yield "resume rests on an answer to something else than was shown"
+
+
+def _statement(entry: Opened) -> dict[str, Any] | None:
+    raw = entry.contents.get("statement")
+    return None if raw is None else orjson.loads(base64.b64decode(orjson.loads(raw)["payload"]))
 
 
 def _votes(entry: Opened) -> Iterator[dict[str, Any]]:

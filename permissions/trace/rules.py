@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from permissions.trace.entry import TERMINAL
+from permissions.trace.stops import Stops
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,7 +32,18 @@ if TYPE_CHECKING:
     from permissions.model import JsonObject
 
 LOG_TYPES = frozenset(
-    {"log.open", "log.recover", "log.close", "config", "key", "access", "erase", "hold"}
+    {
+        "log.open",
+        "log.recover",
+        "log.close",
+        "config",
+        "key",
+        "access",
+        "erase",
+        "hold",
+        "stop",
+        "resume",
+    }
 )
 RUN_TYPES = frozenset({"run.start", "run.end", "plan", "delegation"})
 CALL_TYPES = frozenset(
@@ -125,6 +137,7 @@ class Story:
         self._ended_runs: set[bytes] = set()
         self._late: dict[str, _Run] = {}
         """Calls that a run's end left open, or that were asked for after it."""
+        self._stops = Stops()
 
     def go_on(
         self, calls: Iterable[tuple[str, str, str | None, int, str]], *, closed: bool
@@ -134,6 +147,7 @@ class Story:
         What is said of runs and approvals then leaves out what came before.
         """
         self._is_open, self.closed = True, closed
+        self._stops.go_on()
         for run, call, tool, since, last in calls:
             state = self._runs.setdefault(run, _Run(resumable=True, counted=False))
             started = last in ("start", "effect")
@@ -197,24 +211,31 @@ class Story:
         elif kind == "log.close":
             self.closed = True
             self.reason = entry["body"].get("reason")
+        elif kind in ("stop", "resume"):
+            yield from self._stops.said(kind, entry["body"])
+            yield from self._lift(entry)
+
+    def _lift(self, entry: JsonObject) -> Iterator[str]:
+        """An approval lifts one stop."""
+        if (request := entry["body"].get("request")) is not None:
+            first = self._used.setdefault(_short(str(request)), entry["index"])
+            if first != entry["index"]:
+                yield f"resume uses the approval of the entry at {first} again"
 
     def _run(self, kind: str, entry: JsonObject) -> Iterator[str]:
         run = entry["run"]
         if not run:
             yield f"{kind} names no run"
         elif kind == "run.start":
-            resumed = entry["body"].get("resumed") is True
-            state = self._runs.setdefault(run, _Run(resumable=True, counted=not resumed))
-            if not state.resumable:
-                yield f"run {run!r} is started twice"
-            state.resumable = False
-            if not resumed:
-                state.calls = 0
+            yield from self._begin(run, entry["body"])
         elif run not in self._runs:
             yield f"{kind} outside any run"
+        elif kind == "delegation":
+            self._stops.send(run, entry["body"].get("sent"))
         elif kind == "run.end":
             state = self._runs.pop(run)
             self._ended_runs.add(_short(run))
+            self._stops.end(run)
             for call in state.open:
                 yield f"run {run!r} ended while its call {call!r} was open"
             if state.open:
@@ -224,6 +245,16 @@ class Story:
             said = entry["body"].get("calls")
             if said is not None and state.counted and said != state.calls:
                 yield f"run {run!r} says it started {said} calls; {state.calls} are recorded"
+
+    def _begin(self, run: str, body: JsonObject) -> Iterator[str]:
+        resumed = body.get("resumed") is True
+        state = self._runs.setdefault(run, _Run(resumable=True, counted=not resumed))
+        if not state.resumable:
+            yield f"run {run!r} is started twice"
+        state.resumable = False
+        if not resumed:
+            state.calls = 0
+        self._stops.begin(run, body.get("subject"))
 
     def _call(self, kind: str, entry: JsonObject) -> Iterator[str]:
         run, call = entry["run"], entry["call"]
@@ -282,6 +313,8 @@ class Story:
         if run is self._late.get(call.run):
             yield f"start of call {call.call!r} after the end of its run"
         yield from self._use(entry, call)
+        if (stop := self._stops.bars(call.run, call.tool)) is not None:
+            yield f"call {call.call!r} was started while {stop} stopped it"
         index, args = entry["index"], entry["body"].get("args")
         if args != call.args:
             yield f"call {call.call!r} was started with other arguments than it was asked for"

@@ -297,6 +297,9 @@ def said_twice(
         if body.get(member) != value and (body.get(member), value in empty) != (None, True):
             found.append(f"{kind} says another {member} than its contents")
 
+    def same_number(member: str, value: list[Any]) -> None:
+        same(member, len(value))
+
     def tagged(member: str, data: bytes) -> None:
         if keys is not None and body.get(member) not in keys.tags(entry["run"], member, data):
             found.append(f"{kind} says another {member} than its contents")
@@ -417,6 +420,36 @@ def said_twice(
         envelopes = [name for name in named if name.startswith("envelope_")]
         if len(payloads()) == len(envelopes):
             same("answers", [{name: each[name] for name in members} for each in payloads()])
+    elif kind == "stop" and body["phase"] == "begun" and "statement" in opened:
+        statement = json.loads(b64(json.loads(opened["statement"])["payload"]))
+        for member in ("stop", "scope", "name", "by"):
+            same(member, statement[member])
+        if "running" in opened:
+            same_number("running", json.loads(opened["running"]))
+    elif kind == "stop" and body["phase"] == "ended" and "proof" in opened:
+        proof = json.loads(opened["proof"])
+        for member in ("running", "ended", "not_stopped", "requests", "approvals"):
+            same_number(member, proof[member])
+        same("running_on", [each["call"] for each in proof["not_stopped"]][:100])
+    elif kind == "resume":
+        has("statement")
+        if "statement" in opened:
+            statement = json.loads(b64(json.loads(opened["statement"])["payload"]))
+            same("stop", statement["lifts"])
+            same("by", statement["by"])
+            same("request", statement["request"])
+            if statement["request"] is not None and "shown" in opened:
+                shown = "sha256:" + sha256(opened["shown"]).hex()
+                answers = payloads()
+                if (statement["shown"].encode(), len(statement["votes"])) != (
+                    opened["shown"],
+                    len(answers),
+                ):
+                    found.append("resume says another agreement")
+                for each in answers:
+                    asked = (each["verdict"], each["request"], each["shown_digest"])
+                    if asked != ("approve", statement["request"], shown):
+                        found.append("resume rests on an answer to something else")
     return found
 
 

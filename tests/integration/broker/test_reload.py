@@ -21,9 +21,9 @@ from permissions.pdp.embedded.pdp import EmbeddedPdp
 from permissions.pdp.opa_bundle import opa_bundle
 from permissions.sessions.open import open_session
 from permissions.setup.config import BrokerConfig
+from permissions.setup.control_socket import SOCKET, ask_reload
 from permissions.setup.factory import open_broker
 from permissions.setup.layout import StateLayout, log_signer
-from permissions.setup.reload_socket import SOCKET, ask_reload
 from permissions.signing.keys import memory_signer
 from permissions.tools.call import ToolCall
 from permissions.trace.reader import read_entries
