@@ -69,6 +69,7 @@ class Code(StrEnum):
     RESULT_NOT_KEPT = "result.not_kept"
     RESULT_WITHHELD = "result.withheld"
     BROKER_UNREACHABLE = "broker.unreachable"
+    SERVICE_OVERLOADED = "service.overloaded"
     BROKER_FAULT = "broker.fault"
 
 
@@ -149,6 +150,8 @@ _AGENT_TEXT: dict[Code, str] = {
     " second time, and it is not run again.",
     Code.RESULT_WITHHELD: "The tool ran, but its result may not be shown.",
     Code.BROKER_UNREACHABLE: "The broker cannot be reached, so nothing was run. Try again later.",
+    Code.SERVICE_OVERLOADED: "The broker has as many calls in hand as it takes, so this one was not"
+    " looked at and nothing was run. Wait a little, then ask again.",
     Code.BROKER_FAULT: "The broker met an error of its own and did not let the call through.",
 }
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 
 ANYTHING = ("*",)
+SESSIONS = 256
+CALLS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class Client:
         users, agents, roles: what its sessions may name, each a name or a pattern (`desk-*`).
         workspaces: folders in which its sessions may have theirs; None where that is its own
             matter.
+        sessions: how many it may have open at once.
+        calls: how many it may have in hand at once, in all its sessions.
     """
 
     name: str
@@ -38,6 +42,8 @@ class Client:
     agents: tuple[str, ...]
     roles: tuple[str, ...]
     workspaces: tuple[Path, ...] | None = None
+    sessions: int = SESSIONS
+    calls: int = CALLS
 
     def workspace(self, asked: str | None) -> Path | None:
         """The workspace a session asks for; None for the one of the settings.

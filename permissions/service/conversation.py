@@ -31,6 +31,7 @@ from permissions.execution.in_process import STOPPED_BEFORE
 from permissions.logs import get_logger
 from permissions.model import Completed, Denial
 from permissions.plan.model import plan_from
+from permissions.reasons import Code, reason, shown
 from permissions.service import wire
 from permissions.service.frames import VERSION, PeerGoneError
 from permissions.service.tasks import beside
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from permissions.run.state import RunState
     from permissions.service.clients import Client
     from permissions.service.frames import Frames
+    from permissions.service.load import Load
     from permissions.service.meter import Meter
 
 AT_ONCE = 64
@@ -69,6 +71,7 @@ async def serve_session(
     *,
     stopping: anyio.Event,
     meter: Meter,
+    load: Load,
 ) -> None:
     """Opens the session that the first frame asks for, and answers until it is closed.
 
@@ -94,7 +97,8 @@ async def serve_session(
                     "workspace": str(session.workspace),
                 }
             )
-            await _Conversation(broker, frames, client, session, meter).hold(stopping)
+            talk = _Conversation(broker, frames, client, session, meter=meter, load=load)
+            await talk.hold(stopping)
     except ClientGoneError:
         _log.warning("client_gone", client=client.name)
 
@@ -108,13 +112,16 @@ class _Conversation:
         frames: Frames,
         client: Client,
         session: RunState,
+        *,
         meter: Meter,
+        load: Load,
     ) -> None:
         self._broker = broker
         self._frames = frames
         self._client = client
         self._session = session
         self._meter = meter
+        self._load = load
         self._admitted: dict[str, Admission] = {}
         self._asked: dict[int, anyio.CancelScope] = {}
         self._room = anyio.Semaphore(AT_ONCE)
@@ -214,7 +221,8 @@ class _Conversation:
                 return {"explained": wire.explanation_form(explained)}
             case "complete":
                 admission = self._taken(frame, here=True)
-                result = await self._broker.complete(admission)
+                with self._load.taken(self._client):
+                    result = await self._broker.complete(admission)
                 return wire.result_form(result, admission.definition)
             case "settle":
                 return await self._settle(self._taken(frame, here=False), frame)
@@ -222,7 +230,11 @@ class _Conversation:
                 raise ServiceError(f"nobody knows how to {other[:40]!r} here")
 
     async def _admit(self, call: ToolCall) -> JsonObject:
-        decided = await self._broker.admit(self._session, call)
+        if (excess := self._load.excess(self._client)) is not None:
+            why = reason(Code.SERVICE_OVERLOADED, excess)
+            return wire.denial_form(Denial("", shown(call.tool[:64]), "unavailable", (why,)))
+        with self._load.taken(self._client):
+            decided = await self._broker.admit(self._session, call)
         if isinstance(decided, Denial):
             return wire.denial_form(decided)
         if isinstance(decided, Earlier):

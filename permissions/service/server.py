@@ -3,7 +3,8 @@
 Each connection is one session of one client. It ends with the connection: a client that dies
 has its session closed and its questions withdrawn, and a call that it was to run itself is left
 in doubt. A client that does not read, floods, or sends what is no frame costs its own connection
-only: reading stops while `AT_ONCE` of its questions are in hand, and sending has a deadline.
+only: reading stops while `AT_ONCE` of its questions are in hand, sending has a deadline, and calls
+beyond what one client, or all, may have in hand are refused at once (`load`).
 
 Does not protect from: another process of the same user account, which is the same client; and
 a client that lies about what a tool in its own process did (the record says who reported it).
@@ -23,6 +24,7 @@ from permissions.logs import get_logger
 from permissions.service.address import make_way, peer_of
 from permissions.service.conversation import serve_session
 from permissions.service.frames import Frames
+from permissions.service.load import Load
 from permissions.service.meter import UNMETERED
 from permissions.service.tasks import beside
 from permissions.service.wire import error_form
@@ -39,8 +41,6 @@ if TYPE_CHECKING:
 
 CONNECTIONS = 512
 """At the same time, of all clients together."""
-PER_CLIENT = 256
-"""Of one client."""
 DRAIN_SECONDS = 30.0
 """For the calls in hand to end, when the daemon is stopped."""
 
@@ -55,6 +55,8 @@ class Server:
         self._meter = meter
         self.clients = clients
         self._open: Counter[str] = Counter()
+        self.load = Load()
+        """The calls in hand."""
         self._stopping = anyio.Event()
         self._empty = anyio.Event()
 
@@ -80,6 +82,8 @@ class Server:
             return "the broker's daemon is stopping"
         if self.sessions >= CONNECTIONS:
             return f"the broker's daemon has {self.sessions} sessions, and takes no more"
+        if self.load.is_full:
+            return f"the broker's daemon has {self.load.calls} calls in hand, and takes no more"
         return None
 
     @property
@@ -101,9 +105,14 @@ class Server:
         """Serves one connection to its end; whatever goes wrong ends this one alone."""
         self._open[client.name] += 1
         try:
-            self._require_room(client.name)
+            self._require_room(client)
             await serve_session(
-                self._broker, frames, client, stopping=self._stopping, meter=self._meter
+                self._broker,
+                frames,
+                client,
+                stopping=self._stopping,
+                meter=self._meter,
+                load=self.load,
             )
         except BrokerError as err:
             await refuse(frames, err, client=client.name)
@@ -116,13 +125,14 @@ class Server:
             if not self.sessions and self._stopping.is_set():
                 self._empty.set()
 
-    def _require_room(self, client: str) -> None:
+    def _require_room(self, client: Client) -> None:
         if self._stopping.is_set():
             raise ServiceError("the broker's daemon is stopping; ask again in a moment")
-        if self._open.total() > CONNECTIONS or self._open[client] > PER_CLIENT:
+        own = self._open[client.name]
+        if self._open.total() > CONNECTIONS or own > client.sessions:
             raise ServiceError(
-                f"the broker's daemon has {self._open.total()} sessions, {self._open[client]} of"
-                f" the client {client!r}, and takes no more; close some"
+                f"the broker's daemon has {self._open.total()} sessions, {own} of the client"
+                f" {client.name!r}, and takes no more; close some"
             )
 
 

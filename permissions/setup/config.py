@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from permissions.errors import ConfigError
+from permissions.service.clients import CALLS, SESSIONS
 from permissions.setup.settings_file import settings_file
 from permissions.setup.trust import TrustList
 from permissions.stops.scope import ScopeKind  # noqa: TC001 - pydantic reads it
@@ -393,6 +394,15 @@ class ClientConfig(_Section):
         default=(),
         description="Folders that its sessions may name as their workspace, or lie above it; with"
         " none, all work in the daemon's own.",
+    )
+    sessions: int = Field(
+        default=SESSIONS, ge=1, le=512, description="Sessions it may have open at once."
+    )
+    calls: int = Field(
+        default=CALLS,
+        ge=1,
+        le=1024,
+        description="Calls it may have in hand at once; more are refused (`service.overloaded`).",
     )
 
 

@@ -87,7 +87,15 @@ def clients_of(config: BrokerConfig) -> Clients:
     by_certificate: dict[str, Client] = {}
     by_name: dict[str, Client] = {}
     for name, said in config.service.clients.items():
-        client = Client(name, said.users, said.agents, said.roles, said.workspaces)
+        client = Client(
+            name,
+            said.users,
+            said.agents,
+            said.roles,
+            said.workspaces,
+            said.sessions,
+            said.calls,
+        )
         by_name[name] = client
         if said.uid is not None:
             other = by_uid.setdefault(said.uid, client)
