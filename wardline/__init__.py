@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from permissions.tools.definition import ToolDefinition
     from permissions.tools.denied import CallDenied
     from permissions.tools.from_schema import tool_from_schema
+    from permissions.tools.guarding import guard
+    from permissions.tools.manifest import guard_all
     from permissions.tools.targets import (
         AmountArg,
         CommandArg,
@@ -90,6 +92,8 @@ __all__ = [
     "ToolDefinitionError",
     "ToolFailedError",
     "TraceError",
+    "guard",
+    "guard_all",
     "open_broker",
     "open_delegate",
     "open_session",
@@ -133,6 +137,8 @@ _HOMES = {
     "ToolDefinitionError": "permissions.errors",
     "ToolFailedError": "permissions.errors",
     "TraceError": "permissions.errors",
+    "guard": "permissions.tools.guarding",
+    "guard_all": "permissions.tools.manifest",
     "open_broker": "permissions.setup.factory",
     "open_delegate": "permissions.sessions.delegate",
     "open_session": "permissions.sessions.open",

@@ -25,6 +25,7 @@ NOUNS = {
     "gateway": "MCP servers behind the broker.",
     "stop": "Stop a run, an agent, a tool or everything.",
     "resume": "Lift a stop.",
+    "tools": "List tools, and check what policies can see of them.",
     "policy": "Check, test, try and release policies.",
     "plan": "Verify and read declared plans.",
     "request": "Read and answer access requests.",

@@ -11,6 +11,7 @@ it to its end like a function.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
@@ -196,7 +197,7 @@ class CurrentSession:
         if admitted.executor is not None:
             settled: CallResult = await via.ask(partial(self.broker.complete, admitted))
             return settled
-        return await self._run_here(admitted, injected, via)
+        return await self._run_here(admitted, admitted.execution, injected, via)
 
     async def withdraw(self, admitted: Admitted, via: Bridge) -> CallResult:
         """Ends an admitted call whose grant nobody took; nothing was run."""
@@ -223,8 +224,13 @@ class CurrentSession:
             if isinstance(decided, Denial):
                 return unwrap(definition, decided)
             admitted = decided
-            if admitted.definition is not definition:  # it only shares the name
+            if not is_same_tool(admitted.definition, definition):  # it only shares the name
                 return unwrap(definition, await self._changed(admitted, via))
+        if not isinstance(admitted, Earlier) and admitted.executor is None:
+            called = replace(
+                admitted.execution, definition=definition
+            )  # the one that was called
+            return unwrap(definition, await self._run_here(admitted, called, injected, via))
         return unwrap(definition, await self.run(admitted, injected, via))
 
     async def _changed(self, admitted: Admitted | Earlier, via: Bridge) -> CallResult:
@@ -235,10 +241,10 @@ class CurrentSession:
         return Denial(earlier.call, earlier.tool, "denied", (reason(Code.CALL_CHANGED),))
 
     async def _run_here(
-        self, admitted: Admitted, injected: Mapping[str, Any], via: Bridge
+        self, admitted: Admitted, execution: Execution, injected: Mapping[str, Any], via: Bridge
     ) -> CallResult:
         try:
-            outcome = await via.run(admitted.execution, injected)
+            outcome = await via.run(execution, injected)
         except BaseException:
             gave_up = Outcome("cancelled", enforced=admitted.enforced)
             await self._settle(admitted, gave_up, via)
@@ -272,6 +278,14 @@ def split(
     return declared, injected
 
 
+def is_same_tool(known: ToolDefinition, reached: ToolDefinition) -> bool:
+    """Whether a function is the tool that was decided: by name and definition, source included.
+
+    One that is made for each session is another object each time, and the same tool.
+    """
+    return known is reached or (known.name, known.digest) == (reached.name, reached.digest)
+
+
 def same_call(
     definition: ToolDefinition, admitted: Admitted | Earlier, declared: Mapping[str, Any]
 ) -> bool:
@@ -280,7 +294,7 @@ def same_call(
     A function that only shares its name with the registered one is another tool. Arguments are
     compared by digest, as everywhere else; Python takes 1 and True for equal.
     """
-    if admitted.definition is not definition:
+    if not is_same_tool(admitted.definition, definition):
         return False
     try:
         reached = digest_of(definition.validate(declared).document)

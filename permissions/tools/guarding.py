@@ -1,0 +1,248 @@
+"""Tools that cannot be decorated, because they are somebody else's or made anew for each session.
+
+`guard` takes functions of other packages, bound methods, partials, callable objects, LangChain
+tools, and anything that a JSON Schema describes; it gives what `@tool` gives, with the same most
+suspicious defaults. What it is given stays as it is.
+
+A tool is its name and its definition, not the object: one that is made for each session or request
+(a closure over a connection, a method of a client) is the registered tool when both are equal, and
+the one that was called runs. `broker.call(session, NAME)` runs the one that was registered.
+
+Not protected from: what a closure, a partial or an object holds. It is no argument, no policy sees
+it, and it is not in the tool's digest.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import typing
+from typing import TYPE_CHECKING, Annotated, Any
+
+from permissions.errors import ToolDefinitionError
+from permissions.tools.decorator import Guard, tool
+from permissions.tools.from_schema import tool_from_schema
+from permissions.tools.targets import FreeText, TargetError, mark_named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from permissions.tools.decorator import GuardedTool
+    from permissions.tools.targets import Target
+    from permissions.vocabulary import JsonObject
+
+_LANGCHAIN = "langchain_core.tools.base"
+
+
+def guard(
+    target: Any,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    parameters: JsonObject | None = None,
+    marks: Mapping[str, Target | FreeText | str] | None = None,
+    **options: Any,
+) -> GuardedTool[..., Any]:
+    """Puts something under the broker that cannot be decorated.
+
+    Args:
+        target: a function, bound method, partial, callable object, or LangChain tool.
+        name: what the tool is called; its own name by default.
+        description: what it does, for a model; its own by default.
+        parameters: JSON Schema of its arguments, for what has no signature of its own.
+        marks: what arguments point at: a mark, or its name as in a manifest (`email`,
+            `path write`, `free`).
+        **options: as for `@tool`: `effect`, `impact`, `control`, `output`, ...
+
+    Raises:
+        ToolDefinitionError: it is guarded already, is no callable or has no signature, a mark
+            is on no argument, or an option does not fit it.
+    """
+    if isinstance(getattr(target, "guard", None), Guard):
+        raise ToolDefinitionError(f"{target.__name__} is guarded already")
+    known = {each: _mark(each, mark) for each, mark in (marks or {}).items()}
+    label = name or _name_of(target)
+    if parameters is not None or is_langchain_tool(target):
+        run = target if parameters is not None else _runs(target)
+        return tool_from_schema(
+            run,
+            name=label,
+            parameters=_schema_of(target) if parameters is None else parameters,
+            description=_described(target) if description is None else description,
+            marks=known,
+            **_unboxed(label, options),
+        )
+    function = _function(target, label, known)
+    function.__doc__ = _described(target) if description is None else description
+    guarded: GuardedTool[..., Any] = tool(name=label, **_unboxed(label, options))(function)
+    return guarded
+
+
+def is_langchain_tool(target: object) -> bool:
+    """Whether it is one of LangChain's tools; asks without importing LangChain."""
+    return any(
+        (base.__module__, base.__name__) == (_LANGCHAIN, "BaseTool")
+        for base in type(target).__mro__
+    )
+
+
+def _mark(argument: str, mark: Target | FreeText | str) -> Target | FreeText:
+    if not isinstance(mark, str):
+        return mark
+    if mark == "free":
+        return FreeText()
+    try:
+        return mark_named(mark)
+    except TargetError as err:
+        raise ToolDefinitionError(f"marks: {argument} {err}, free") from err
+
+
+def _unboxed(label: str, options: dict[str, Any]) -> dict[str, Any]:
+    """A sandbox finds a function by its import path, and these have none that is guarded."""
+    if options.get("sandbox", "none") != "none":
+        raise ToolDefinitionError(
+            f"{label}: guard() is for tools of this process; for a sandbox decorate a function of"
+            " your own that calls it"
+        )
+    return options
+
+
+def _name_of(target: Any) -> str:
+    if is_langchain_tool(target):
+        return str(target.name)
+    if isinstance(target, functools.partial):
+        return _name_of(target.func)
+    return str(getattr(target, "__name__", None) or type(target).__name__)
+
+
+def _described(target: Any) -> str:
+    if is_langchain_tool(target):
+        return str(target.description)
+    if isinstance(target, functools.partial):
+        return _described(target.func)
+    return inspect.getdoc(target) or ""
+
+
+def _origin(target: Any) -> Any:
+    """The plain function behind it, for its types, its module and its source."""
+    if isinstance(target, functools.partial):
+        return _origin(target.func)
+    if inspect.ismethod(target):
+        return target.__func__
+    if inspect.isroutine(target):
+        return target
+    return type(target).__call__
+
+
+def _function(
+    target: Any, label: str, marks: Mapping[str, Target | FreeText]
+) -> Callable[..., Any]:
+    """A plain function that calls it, with its signature and these marks."""
+    if inspect.isclass(target) or not callable(target):
+        raise ToolDefinitionError(f"{label} is no function, method or callable object")
+    origin = _origin(target)
+    if inspect.isgeneratorfunction(origin) or inspect.isasyncgenfunction(origin):
+        raise ToolDefinitionError(
+            f"{label} is a generator: its effects would happen after the decision and outside"
+            " the record"
+        )
+    hints, given = _hints(origin), []
+    for each in _parameters(target, label):
+        hint = hints.get(each.name, Any)
+        if (mark := marks.get(each.name)) is not None:
+            hint = Annotated[hint, mark]
+        given.append(each.replace(annotation=hint))
+    if unknown := sorted(marks.keys() - {each.name for each in given}):
+        raise ToolDefinitionError(f"{label}: marks names no argument: {unknown}")
+    first = [each.name for each in given if each.kind is each.POSITIONAL_ONLY]
+    given = [
+        each.replace(kind=each.POSITIONAL_OR_KEYWORD) if each.name in first else each
+        for each in given
+    ]
+    function = _calling(target, origin, first)
+    function.__name__ = function.__qualname__ = label
+    function.__module__ = getattr(origin, "__module__", None) or __name__
+    function.__wrapped__ = origin  # its source is the tool's, for the digest
+    function.__annotations__ = {each.name: each.annotation for each in given}
+    if "return" in hints:
+        function.__annotations__["return"] = hints["return"]
+    function.__signature__ = inspect.Signature(given)
+    whole: Callable[..., Any] = function
+    return whole
+
+
+def _calling(target: Any, origin: Any, first: list[str]) -> Any:
+    def call(arguments: dict[str, Any]) -> Any:
+        by_position = [arguments.pop(name) for name in first if name in arguments]
+        return target(*by_position, **arguments)
+
+    if inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(origin):
+
+        async def called_async(**arguments: Any) -> Any:
+            return await call(arguments)
+
+        return called_async
+
+    def called(**arguments: Any) -> Any:
+        return call(arguments)
+
+    return called
+
+
+def _parameters(target: Any, label: str) -> list[inspect.Parameter]:
+    """Those that a caller may give: not what a partial fixes, and no `*args` and `**kwargs`."""
+    try:
+        found = inspect.signature(target).parameters.values()
+    except (ValueError, TypeError) as err:
+        raise ToolDefinitionError(
+            f"{label} has no signature that Python can tell; describe it with parameters="
+        ) from err
+    fixed = target.keywords if isinstance(target, functools.partial) else {}
+    return [
+        each
+        for each in found
+        if each.kind not in {each.VAR_POSITIONAL, each.VAR_KEYWORD} and each.name not in fixed
+    ]
+
+
+def _hints(origin: Any) -> dict[str, Any]:
+    """Its types; one that cannot be read at run time is any type, for it is somebody else's."""
+    try:
+        return typing.get_type_hints(origin, include_extras=True)
+    except Exception:  # noqa: BLE001 - whatever evaluating somebody's annotations raises
+        given = getattr(origin, "__annotations__", {})
+        return {name: Any if isinstance(hint, str) else hint for name, hint in given.items()}
+
+
+def _schema_of(target: Any) -> JsonObject:
+    """What a model may give to a LangChain tool."""
+    asked, whole = _as_json(target.tool_call_schema), _as_json(target.get_input_schema())
+    hidden = sorted(whole.get("properties", {}).keys() - asked.get("properties", {}).keys())
+    if hidden:
+        raise ToolDefinitionError(
+            f"{target.name}: LangGraph fills in {', '.join(hidden)}, and only its own tool node"
+            " does; decorate the function below LangChain's @tool instead"
+        )
+    return asked
+
+
+def _as_json(schema: Any) -> JsonObject:
+    found: JsonObject = schema if isinstance(schema, dict) else schema.model_json_schema()
+    return found
+
+
+def _runs(target: Any) -> Callable[..., Any]:
+    """What runs a LangChain tool, with everything it does around its function."""
+    if getattr(target, "coroutine", None) is not None:
+
+        async def run_async(**arguments: Any) -> Any:
+            return await target.ainvoke(arguments)
+
+        run_async.__wrapped__ = target.coroutine  # type: ignore[attr-defined] # for the digest
+        return run_async
+
+    def run(**arguments: Any) -> Any:
+        return target.invoke(arguments)
+
+    run.__wrapped__ = getattr(target, "func", None) or type(target)._run  # type: ignore[attr-defined] # noqa: SLF001
+    return run
