@@ -16,12 +16,13 @@ proof names it. Nor from what a tool did before it was ended.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
 
 from permissions.broker import entries
-from permissions.broker.resuming import RESUME_TOOL
+from permissions.broker.resuming import RESUME_TOOL, lift
 from permissions.broker.stopped import is_covered
 from permissions.errors import BrokerError
 from permissions.logs import get_logger
@@ -30,10 +31,10 @@ from permissions.stops.statement import Stop, standing
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from permissions.approval.model import RequestedCall
+    from permissions.approval.model import AccessRequest, RequestedCall
     from permissions.broker.call import Admission
     from permissions.broker.ports import BrokerParts
-    from permissions.model import JsonObject
+    from permissions.model import AccessRequestTerms, JsonObject
     from permissions.run.delegation_store import Delegated
     from permissions.run.state import RunState
     from permissions.stops.scope import Scope
@@ -118,6 +119,8 @@ class Stopping:
         self._parts = parts
         self._in_hand: dict[str, InHand] = {}
         self._proofs: dict[str, StopProof] = {}
+        self._met: dict[str, tuple[list[InHand], list[InHand]]] = {}
+        """By stop: the calls in hand when it was met, and those that are being ended."""
         self._one = anyio.Lock()
         self.sessions: dict[str, RunState] = {}
         """The open ones, by run."""
@@ -145,9 +148,48 @@ class Stopping:
         Raises:
             StateError: nobody can tell what is stopped.
         """
+        self._halt()  # at once, also while another stop is waited for
         async with self._one:
             with anyio.CancelScope(shield=True):
                 await self._carry_out()
+
+    async def stop(self, scope: Scope, *, reason: str, by: str) -> StopProof:
+        """Stops something, for this broker's own program (a console, say); gives the proof.
+
+        Args:
+            scope: what.
+            reason: why, for the record.
+            by: who said so; the word before the first space is who may not agree to lift it.
+
+        Raises:
+            StateError: it cannot be written down, and nothing is stopped.
+        """
+        say = partial(self._parts().stops.stop, scope, reason=reason, by=by)
+        said = await anyio.to_thread.run_sync(say)
+        await self.carry_out()
+        return self._proofs[said.id]
+
+    async def resume(
+        self, stop: Stop, *, reason: str, by: str, terms: AccessRequestTerms | None
+    ) -> Resumption | AccessRequest:
+        """Lifts a stop and records it, or gives the request that has to be answered first.
+
+        See `permissions.broker.resuming.lift`.
+        """
+        parts = self._parts()
+        done = await lift(stop, parts.stops, parts.approvals, reason=reason, by=by, terms=terms)
+        await self.carry_out()
+        return done
+
+    def _halt(self) -> None:
+        """Ends what runs of each stop in force that was not met before; does not wait."""
+        stops = self._parts().stops
+        for each in standing(stops.statements()):
+            if each.id not in self._met:
+                held = [h for h in self._in_hand.values() if _covers(each.scope, h)]
+                ending = [h for h in held if h.admission.execution.halt.stop()]
+                self._met[each.id] = held, ending
+                stops.hold(each)
 
     async def _carry_out(self) -> None:
         stops = self._parts().stops
@@ -174,9 +216,8 @@ class Stopping:
         # in force for this broker until that is on record.
         in_force = any(each.id == proof.stop.id for each in standing(stops.statements()))
         stops.hold(proof.stop)
-        held = [each for each in self._in_hand.values() if in_force and _covers(scope, each)]
-        # First of all, and before the first await.
-        ending = [each for each in held if each.admission.execution.halt.stop()]
+        held, ending = self._met.pop(proof.stop.id, ([], []))
+        self._met[proof.stop.id] = [], []
         proof.running = [each.form() for each in held]
         _log.warning("stopped", stop=proof.stop.id, scope=scope.kind, running=len(held))
         with anyio.move_on_after(RECORD_SECONDS):

@@ -54,6 +54,15 @@ def hold() -> str:
     return "went on"
 
 
+@tool(effect="read", impact="low")
+async def stubborn() -> str:
+    """Does not end when it is told to."""
+    with anyio.CancelScope(shield=True):
+        while not GATE[0].is_set():  # noqa: ASYNC110 - of another thread
+            await anyio.sleep(0.01)
+    return "late"
+
+
 @tool(effect="read", impact="low", sandbox="process")
 def boxed() -> str:
     """Runs behind a boundary."""
@@ -83,7 +92,7 @@ class Sandbox:
         self.gone.append(run)
 
 
-TOOLS = [look, linger, hold, boxed]
+TOOLS = [look, linger, hold, stubborn, boxed]
 
 
 @asynccontextmanager
@@ -98,9 +107,7 @@ async def opened(**options: Any) -> AsyncIterator[tuple[MemoryBroker, RunState]]
 
 
 async def stopped(broker: MemoryBroker, scope: Scope, reason: str = "odd") -> Any:
-    said = broker.parts.stops.stop(scope, reason=reason, by="ben (uid 7)")
-    await broker.stopping.carry_out()
-    return broker.stopping.proof(said.id)
+    return await broker.stopping.stop(scope, reason=reason, by="ben (uid 7)")
 
 
 def codes(result: object) -> list[str]:
@@ -184,6 +191,35 @@ async def test_what_runs_is_ended_and_what_cannot_be_is_named() -> None:
         assert (begun.body["running"], over.body["ended"]) == (3, 2)
         assert over.body["running_on"] == [on["call"]]
         assert json.loads(over.contents["proof"]) == proof.document()
+
+
+async def test_a_second_stop_ends_calls_while_the_first_is_waited_for() -> None:
+    """The first one waits for a call that does not end."""
+    async with opened() as (broker, session):
+        results: dict[str, Any] = {}
+
+        async def call(name: str) -> None:
+            results[name] = await broker.call(session, ToolCall(name, {}))
+
+        async with anyio.create_task_group() as tasks:
+            for name in ("stubborn", "linger"):
+                tasks.start_soon(call, name)
+            with anyio.fail_after(60):
+                while sum(h.admission.execution.halt.begun for h in _in_hand(broker)) < 2:  # noqa: ASYNC110
+                    await anyio.sleep(0.01)
+            tasks.start_soon(stopped, broker, Scope("tool", "stubborn"))
+            await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(stopped, broker, Scope("tool", "linger"))
+            with anyio.fail_after(5):  # the first waits for ten
+                while "linger" not in results:  # noqa: ASYNC110 - in a task of its own
+                    await anyio.sleep(0.01)
+            assert "stubborn" not in results
+            GATE[0].set()
+        assert codes(results["linger"]) == ["stop.ended_call"]
+
+
+def _in_hand(broker: MemoryBroker) -> list[Any]:
+    return [*broker.stopping._in_hand.values()]
 
 
 async def test_a_grant_that_nobody_used_yet_is_void() -> None:
