@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from permissions.approval import lifecycle, votes
+from permissions.approval import grant, lifecycle, votes
+from permissions.approval.grant import Granted
+from permissions.approval.grant_store import InMemoryGrantStore, KeptGrant
 from permissions.approval.model import (
     NO_BACKGROUND,
     AccessRequest,
@@ -21,13 +23,20 @@ from permissions.approval.model import (
     RequestedCall,
 )
 from permissions.approval.passkey_store import Enrolled, InMemoryPasskeyStore, in_force
-from permissions.errors import ApprovalError, ApproverRefusedError
+from permissions.errors import (
+    ApprovalError,
+    ApprovalInvalidError,
+    ApprovalUsedError,
+    ApproverRefusedError,
+)
 from permissions.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from permissions.approval.approvers import Approver, Approvers
+    from permissions.approval.grant import Grant
+    from permissions.approval.grant_store import GrantStore
     from permissions.approval.passkey_store import PasskeyStore
     from permissions.approval.store import RequestStore
     from permissions.model import Digest, Reason
@@ -50,6 +59,7 @@ class ApprovalService:
         passkeys: further keys of those people.
         use_within_seconds: how long an approval may be used once it was given.
         announce: is told of each new request; returns at once.
+        grants: remembered approvals.
     """
 
     def __init__(
@@ -62,10 +72,12 @@ class ApprovalService:
         passkeys: PasskeyStore | None = None,
         use_within_seconds: int = 3600,
         announce: Callable[[AccessRequest], None] = lambda _: None,
+        grants: GrantStore | None = None,
     ) -> None:
         self._store = store
         self._passkeys = passkeys or InMemoryPasskeyStore()
         self._announce = announce
+        self._grants = grants or InMemoryGrantStore()
         self._use_within = use_within_seconds * 1_000_000
         self._approvers = approvers
         self._clock = clock
@@ -99,6 +111,64 @@ class ApprovalService:
         revoked = await self._passkeys.revoke(credential, self._clock())
         _log.info("passkey_revoked", approver=revoked.approver, credential=credential[:20])
         return revoked
+
+    async def remember(self, envelope: str) -> Grant:
+        """Keeps a signed grant (made by `grant.sign_grant`) from an access request.
+
+        Raises:
+            ApprovalInvalidError: it is not genuine, or wider than the call it was made from.
+            ApproverRefusedError: its maker may not answer that request, or one yes is not enough.
+        """
+        found, approver = grant.require_genuine(envelope, await self.approvers())
+        request = await self.get(found.request)
+        lifecycle.require_eligible(request.call, approver)
+        if request.call.terms.quorum > 1:
+            raise ApproverRefusedError("what takes two people is asked about each time")
+        control = tuple(request.background.document.get("control", ()))
+        if not found.covers(request.call, control, now=self._clock()):
+            raise ApprovalInvalidError("the grant does not cover the call it was made from")
+        await self._grants.add(KeptGrant(found.id, envelope, found.uses))
+        _log.info("approval_remembered", grant=found.id, approver=approver.id, tool=found.tool)
+        return found
+
+    async def grants(self) -> tuple[KeptGrant, ...]:
+        """All grants that were ever made."""
+        return await self._grants.listed()
+
+    async def revoke_grant(self, name: str) -> KeptGrant:
+        """Lets a grant count no more.
+
+        Raises:
+            ApprovalError: there is none of that id.
+        """
+        return await self._grants.revoke(name, self._clock())
+
+    async def granted(self, call: RequestedCall, control: tuple[str, ...]) -> Granted | None:
+        """A grant that covers this call, if there is one; what it is worth policy says."""
+        if call.terms.quorum > 1:
+            return None
+        people, now = await self.approvers(), self._clock()
+        for kept in await self._grants.listed():
+            if kept.revoked_at is not None or kept.used >= kept.uses:
+                continue
+            try:
+                found, approver = grant.require_genuine(kept.envelope, people)
+                lifecycle.require_eligible(call, approver)
+            except ApprovalError:
+                continue
+            if found.id == kept.id and found.covers(call, control, now=now):
+                return Granted(found, approver, kept.envelope, call)
+        return None
+
+    async def use_grant(self, granted: Granted) -> int:
+        """Takes one use of a grant; says which it is.
+
+        Raises:
+            ApprovalUsedError: none is left, it was revoked, or its time is over.
+        """
+        if self._clock() >= granted.grant.until:
+            raise ApprovalUsedError(f"the grant {granted.grant.id} has expired")
+        return (await self._grants.use(granted.grant.id)).used
 
     async def submit(
         self,

@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from permissions.approval.grant import Granted
 from permissions.broker import decision, entries
 from permissions.broker.call import (
     Admission,
@@ -372,16 +373,40 @@ class PermissionBroker:
     async def _decide(self, attempt: Attempt, question: Question) -> Admission:
         """Steps 5 to 8 for a call that did not run before."""
         decided = await decision.evaluate(attempt.parts, attempt, question.document)  # 5
-        approval = None
+        approval: Approval | Granted | None = None
         if (asks := decided.access_request) is not None:  # 6
-            approval, question, decided = await self._ask(
-                attempt, question, asks, decided.reasons
-            )
+            remembered = await self._remembered(attempt, question, asks)
+            if remembered is None:
+                approval, question, decided = await self._ask(
+                    attempt, question, asks, decided.reasons
+                )
+            else:
+                approval, decided = remembered
         if not decided.permitted:
             raise Refusal("denied", *decided.reasons)
         admission = self._prepare(attempt, question, decided, approval)  # 7
         await self._start(attempt, admission, approval)  # 8
         return admission
+
+    async def _remembered(
+        self, attempt: Attempt, question: Question, terms: AccessRequestTerms
+    ) -> tuple[Granted, Decision] | None:
+        """A remembered approval that covers the call, if policy permits it with that.
+
+        What departs from a plan is asked about each time.
+        """
+        parts = attempt.parts
+        if question.match is not None and question.match.verdict != "matched":
+            return None
+        call = requested_call(attempt, question, terms, parts.pdp.revision)
+        control = tuple(sorted(question.definition.control))
+        granted = await parts.approvals.granted(call, control)
+        if granted is None:
+            return None
+        context = {**question.document["context"], "approval": question.shown(granted)}
+        document = {**question.document, "context": context}
+        decided = await decision.evaluate(parts, attempt, document)
+        return (granted, decided) if decided.permitted else None
 
     async def _ask(
         self,
@@ -416,7 +441,11 @@ class PermissionBroker:
         return approval, question, await decision.evaluate(parts, attempt, document)
 
     def _prepare(
-        self, attempt: Attempt, question: Question, decided: Decision, approval: Approval | None
+        self,
+        attempt: Attempt,
+        question: Question,
+        decided: Decision,
+        approval: Approval | Granted | None,
     ) -> Admission:
         definition, parts = question.definition, attempt.parts
         terms = prepare(
@@ -429,6 +458,7 @@ class PermissionBroker:
             said = "fields of its results are to be redacted, and its return type has none"
             raise Refusal("denied", reason(Code.OBLIGATION_FAILED, said))
         most = parts.call_deadline_seconds
+        is_remembered = isinstance(approval, Granted)
         asked = {"approval": None if approval is None else question.shown(approval)}
         call = {**question.document, "context": {**question.document["context"], **asked}}
         gate = CallConnections(
@@ -456,8 +486,9 @@ class PermissionBroker:
             execution=execution,
             executor=executor,
             enforced=enforced,
-            request=None if approval is None else approval.id,
-            approval=None if approval is None else approval.document(),
+            # A person saw this call only if they were asked about it.
+            request=None if approval is None or is_remembered else approval.id,
+            approval=None if approval is None or is_remembered else approval.document(),
         )
 
     def _executor(
@@ -479,11 +510,12 @@ class PermissionBroker:
         raise Refusal("unavailable", reason(Code.ISOLATION_UNAVAILABLE, said))
 
     async def _start(
-        self, attempt: Attempt, admission: Admission, approval: Approval | None
+        self, attempt: Attempt, admission: Admission, approval: Approval | Granted | None
     ) -> None:
         """Takes what the call uses up, then makes the record durable: the last gate."""
         self._require_in_force(attempt)
         parts, session = attempt.parts, attempt.session
+        is_seen = approval is not None and not isinstance(approval, Granted)
         await require_live(parts, session)  # once more: a person may have been asked
         require_not_stopped(parts, session, attempt.call.tool)
         reserved = await session.budgets.reserve(session.run, admission.terms.reservations)
@@ -497,7 +529,7 @@ class PermissionBroker:
         except _DecideAgainError:
             await session.budgets.release(reserved)
             raise
-        if not session.take_amounts(question, approved=approval is not None):
+        if not session.take_amounts(question, approved=is_seen):
             await session.budgets.release(reserved)
             said = "another call moved an amount since this one was decided"
             raise Refusal("denied", reason(Code.BUDGET_EXHAUSTED, said))
@@ -506,10 +538,11 @@ class PermissionBroker:
             attempt.id, tool=definition.name, effect=definition.effect, time=parts.clock()
         )
         try:
-            session.reserve_step(
-                attempt.id, admission.question.match, approved=approval is not None
-            )
-            if approval is not None:
+            session.reserve_step(attempt.id, admission.question.match, approved=is_seen)
+            if isinstance(approval, Granted):
+                use = await parts.approvals.use_grant(approval)
+                attempt.record.note(entries.grant(attempt, approval, use))
+            elif approval is not None:
                 self._take_turn(attempt, admission.question)
                 await parts.approvals.consume(approval.id, binding=approval.binding)
             await begin(parts, admission)

@@ -12,6 +12,7 @@ from permissions.signing.canonical import canonical
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from permissions.approval.grant import Granted
     from permissions.approval.model import Approval
     from permissions.broker.ports import BrokerParts
     from permissions.broker.recorder import Recorder
@@ -86,7 +87,7 @@ class Question:
     provenance: Mapping[str, JsonObject]
     match: Match | None
 
-    def shown(self, approval: Approval) -> JsonObject:
+    def shown(self, approval: Approval | Granted) -> JsonObject:
         """An approval as policies see it: of the arguments as they see them."""
         asked: JsonObject = approval.document()
         if asked["args_digest"] != self.args_digest:

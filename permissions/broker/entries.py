@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from permissions.approval.approvers import Approver
+    from permissions.approval.grant import Granted
     from permissions.approval.model import AccessRequest, Approval, Vote
     from permissions.approval.resolution import Resolution
     from permissions.broker.call import Admission, Attempt
@@ -364,6 +365,21 @@ def resolution(attempt: Attempt, found: Resolution, approver: Approver) -> Trace
         attempt.session.run,
         attempt.id,
         {"of": found.about.call, "found": found.found, "approver": found.approver},
+        {"envelope_0": envelope, "voters": json_bytes([voter])},
+    )
+
+
+def grant(attempt: Attempt, granted: Granted, use: int) -> TraceEntry:
+    """A remembered approval lets the call run, in the stead of a person who is asked."""
+    envelope = granted.envelope.encode()
+    key = dsse.signed_by(dsse.Envelope.parse(envelope), granted.approver.keys)
+    groups = sorted(granted.approver.groups)
+    voter = {"approver": granted.approver.id, "groups": groups, "key": str(key)}
+    return TraceEntry(
+        "grant",
+        attempt.session.run,
+        attempt.id,
+        {"grant": granted.id, "approver": granted.approver.id, "use": use},
         {"envelope_0": envelope, "voters": json_bytes([voter])},
     )
 

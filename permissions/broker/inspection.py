@@ -176,7 +176,7 @@ class Inspection:
 
 
 _BEFORE_THE_RUN = frozenset(
-    {"intent", "resolution", "decision", "request", "approval", "start", "denied"}
+    {"intent", "resolution", "grant", "decision", "request", "approval", "start", "denied"}
 )
 """Entries of a call that say the same things again, and so are marked alike."""
 _DERIVED = frozenset({"input", "input_patch", "response", "shown"})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import anyio
 import typer
 
-from permissions.approval import passkey_store, store
+from permissions.approval import grant_store, passkey_store, store
 from permissions.approval.approvers import Approvers
 from permissions.approval.service import ApprovalService
 from permissions.broker.ports import now_us, random_id
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Work: TypeAlias = Callable[[ApprovalService, Approvers], Awaitable[None]]
 
 EXIT_INTERRUPTED = 130
+SCHEMAS = (store.SCHEMA, passkey_store.SCHEMA, grant_store.SCHEMA)
 LOOK_SECONDS = 1.0
 """How often what another process makes is looked for."""
 
@@ -50,7 +51,7 @@ def on_approvals(
             typer.echo(f"waiting for a broker to open {path}", err=True)
             while not path.exists():  # noqa: ASYNC110 - another process makes it
                 await anyio.sleep(LOOK_SECONDS)
-        async with StateDatabase(path, [store.SCHEMA, passkey_store.SCHEMA]) as database:
+        async with StateDatabase(path, SCHEMAS) as database:
             keys = run_keys(settings)
             service = ApprovalService(
                 store.SqliteRequestStore(database, keys),
@@ -58,6 +59,7 @@ def on_approvals(
                 clock=now_us,
                 new_id=functools.partial(random_id, "request"),
                 passkeys=passkey_store.SqlitePasskeyStore(database, keys),
+                grants=grant_store.SqliteGrantStore(database, keys),
             )
             await work(service, await service.approvers())
 

@@ -17,11 +17,14 @@ import anyio
 import typer
 
 from permissions.approval import console
+from permissions.approval.grant import Constraint, Grant, proposed, sign_grant
+from permissions.approval.grant_store import KeptGrant
 from permissions.approval.reading import reading
 from permissions.approval.text import literal, moment, visible
 from permissions.approval.votes import sign_vote
-from permissions.broker.ports import now_us
+from permissions.broker.ports import now_us, random_id
 from permissions.cli.approvals import LOOK_SECONDS, on_approvals
+from permissions.cli.grant import grant_lines
 from permissions.cli.program import noun
 from permissions.cli.prompt import ask_person, terminal_width
 from permissions.errors import (
@@ -31,7 +34,7 @@ from permissions.errors import (
 from permissions.signing.key_uris import signer_from_uri
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from permissions.approval.approvers import Approvers
     from permissions.approval.model import AccessRequest, Verdict
@@ -156,6 +159,87 @@ def deny(
       $ wardline request deny req-2f6c --note "not this account"
     """
     answer(request_id, "deny", note=note, key=key, name=name, folder=folder, config=config)
+
+
+@app.command()
+def remember(
+    request_id: Id,
+    *,
+    uses: Annotated[int, typer.Option("--uses", min=1, help="How often it counts.")] = 5,
+    hours: Annotated[
+        float, typer.Option("--hours", min=0.01, max=720, help="How long it counts.")
+    ] = 8,
+    at_most: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--at-most", metavar="NAME=NUMBER", help="Any such amount up to this one."
+        ),
+    ] = None,
+    key: Key = None,
+    name: As = None,
+    folder: Dir = None,
+    config: Config = None,
+) -> None:
+    """Approve one request, and calls like it for a while, signed with your key.
+
+    Like it is the same tool, asked by the same agent for the same person in the same workspace,
+    with each argument that matters as it is here. Policies are asked each time, and it counts
+    only where they want one person. See `wardline grant list` and `revoke`.
+
+    \b
+    Examples:
+      $ wardline request remember req-2f6c --uses 10 --hours 4 --at-most amount=50.00
+    """
+    answer(
+        request_id,
+        "approve",
+        note="",
+        key=key,
+        name=name,
+        folder=folder,
+        config=config,
+        then=functools.partial(
+            _remember, uses=uses, hours=hours, at_most=at_most or [], key=key, name=name
+        ),
+    )
+
+
+async def _remember(
+    service: ApprovalService,
+    approvers: Approvers,
+    request: AccessRequest,
+    *,
+    uses: int,
+    hours: float,
+    at_most: list[str],
+    key: str | None,
+    name: str | None,
+) -> None:
+    constraints = proposed(request)
+    for each in at_most:
+        argument, equals, number = each.partition("=")
+        if not equals or argument not in constraints:
+            raise ConfigError(f"--at-most {each[:60]!r}: write NAME=NUMBER, of an argument")
+        constraints[argument] = Constraint(kind="at_most", value=json.dumps(number))
+    now, signer = now_us(), signer_from_uri(key or "")
+    call = request.call
+    grant = Grant(
+        id=random_id("grant"),
+        request=request.id,
+        tool=call.tool,
+        tool_digest=call.tool_digest,
+        subject=call.subject,
+        on_behalf_of=call.on_behalf_of,
+        workspace=call.workspace,
+        constraints=constraints,
+        until=now + int(hours * 3_600_000_000),
+        uses=uses,
+        approver=name or approvers.holding(signer.public).id,
+        time=now,
+    )
+    await service.remember(sign_grant(grant, signer))
+    for line in grant_lines(KeptGrant(grant.id, sign_grant(grant, signer), uses), now):
+        typer.echo(line)
 
 
 @app.command()
@@ -288,12 +372,14 @@ def answer(
     config: Path | None,
     before: Callable[[AccessRequest], None] | None = None,
     change: Callable[[AccessRequest], JsonObject] | None = None,
+    then: Callable[[ApprovalService, Approvers, AccessRequest], Awaitable[None]] | None = None,
 ) -> None:
     """Shows a request whole, and signs and casts a vote on it.
 
     Args:
         before: looks at the request first; refuses it by an error.
         change: what its arguments are to be, for an edit.
+        then: what else is done, once the vote counts.
     """
 
     async def work(service: ApprovalService, approvers: Approvers) -> None:
@@ -310,6 +396,8 @@ def answer(
             request, approvers, verdict, note=note, key=key, name=name, arguments=arguments
         )
         typer.echo(_line(await service.vote(envelope)))
+        if then is not None:
+            await then(service, approvers, request)
 
     on_approvals(work, folder, config)
 

@@ -30,6 +30,7 @@ NOUNS = {
     "plan": "Verify and read declared plans.",
     "request": "Read and answer access requests.",
     "approver": "See who may answer access requests, and take passkeys back.",
+    "grant": "See what was approved for a while, and take it back.",
     "call": "Resolve calls in doubt.",
     "delegation": "List sub-agents, and stop them.",
     "trace": "Read, verify and replay what was recorded.",

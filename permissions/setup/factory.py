@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from permissions.approval import passkey_store
+from permissions.approval import grant_store, passkey_store
 from permissions.approval import store as request_store
 from permissions.approval.approvers import Approvers
 from permissions.approval.service import ApprovalService
@@ -125,6 +125,7 @@ async def open_broker(
         schemas = (
             request_store.SCHEMA,
             passkey_store.SCHEMA,
+            grant_store.SCHEMA,
             journal.SCHEMA,
             budget.SCHEMA,
             delegation_store.SCHEMA,
@@ -150,6 +151,7 @@ async def open_broker(
                     passkeys=passkey_store.SqlitePasskeyStore(state, keys),
                     use_within_seconds=config.approval.use_within_seconds,
                     announce=announced.announce,
+                    grants=grant_store.SqliteGrantStore(state, keys),
                 ),
                 budgets=budget.SqliteBudgetLedger(state),
                 delegations=delegation_store.SqliteDelegationStore(state),

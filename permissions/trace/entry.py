@@ -40,6 +40,7 @@ EntryType = Literal[
     "request",
     "approval",
     "resolution",
+    "grant",
     "denied",
     "start",
     "effect",

@@ -107,8 +107,8 @@ class CallFacts:
                 yield from self._intent(entry)
             case "decision", _:
                 yield from self._decision(entry)
-            case "resolution", _:
-                yield from _resolution(entry)
+            case (("resolution" | "grant"), _):
+                yield from _statement(entry)
             case "request", _:
                 yield from self._request(entry)
             case "approval", _:
@@ -266,19 +266,36 @@ def _may_answer(voter: JsonObject, asked: JsonObject) -> bool:
     return not (barred and terms["separation_of_duties"])
 
 
+def _statement(entry: Opened) -> Iterator[str]:
+    yield from _grant(entry) if entry.kind == "grant" else _resolution(entry)
+
+
 def _resolution(entry: Opened) -> Iterator[str]:
     if (raw := entry.contents.get("envelope_0")) is None:
         return
     said = orjson.loads(base64.b64decode(orjson.loads(raw)["payload"]))
-    yield from _told(
-        entry, {"of": said["call"], "found": said["found"], "approver": said["approver"]}
-    )
+    facts = {"of": said["call"], "found": said["found"]}
+    yield from _signed(entry, raw, {**facts, "approver": said["approver"]})
+
+
+def _grant(entry: Opened) -> Iterator[str]:
+    if (raw := entry.contents.get("envelope_0")) is None:
+        return
+    said = orjson.loads(base64.b64decode(orjson.loads(raw)["payload"]))
+    yield from _signed(entry, raw, {"grant": said["id"], "approver": said["approver"]})
+    if not 0 < entry.body["use"] <= said["uses"]:
+        yield "grant was used more often than it says"
+
+
+def _signed(entry: Opened, raw: bytes, facts: JsonObject) -> Iterator[str]:
+    """What an entry says of the statement that a person signed, and that they did."""
+    yield from _told(entry, facts)
     if (voter := entry.contents.get("voters")) is not None:
         key = str(orjson.loads(voter)[0]["key"])
         try:
             dsse.signed_by(dsse.Envelope.parse(raw), [dsse.parse_key(key)])
         except SigningError:
-            yield "resolution rests on an answer that the key of its voter did not sign"
+            yield f"{entry.kind} rests on an answer that the key of its voter did not sign"
 
 
 def _plan(entry: Opened) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 ::
 
-    intent ──► (resolution | decision | request | approval)* ──► denied
+    intent ──► (resolution | decision | request | approval | grant)* ──► denied
                           │
                           └─ after a permit ──► start ──► (decision | effect)* ──► outcome
     what a run changed:  effect (changes) ──► (decision | request | approval)* ──► effect (fate)
@@ -50,6 +50,7 @@ CALL_TYPES = frozenset(
     {
         "intent",
         "resolution",
+        "grant",
         "decision",
         "request",
         "approval",
@@ -369,7 +370,7 @@ def _may_follow_start(kind: str, call: CallState) -> bool:
     """Decisions say what they are about; people are asked about its change set alone."""
     if kind in ("request", "approval"):
         return call.held is not None
-    return kind not in ("denied", "start", "resolution")
+    return kind not in ("denied", "start", "resolution", "grant")
 
 
 def _decided(name: str, body: JsonObject, call: CallState) -> Iterator[str]:

@@ -24,6 +24,30 @@ deny contains {
 }
 
 # METADATA
+# title: Nothing remembered where a person is to be asked each time
+deny contains {
+	"code": "approval.always_ask",
+	"agent": "A person is asked about this kind of call each time.",
+	"operator": concat("", ["tables.approval.always_ask lists effect ", input.action.properties.effect]),
+	"nearest": null,
+	"values": {"effect": input.action.properties.effect, "impact": input.action.properties.impact},
+} if {
+	startswith(_approval.id, "grant-")
+	not _may_be_remembered
+}
+
+_may_be_remembered if {
+	is_array(data.wardline.tables.approval.always_ask)
+	not _always_asked
+}
+
+_always_asked if {
+	some kept in data.wardline.tables.approval.always_ask
+	kept.effect == input.action.properties.effect
+	kept.impact == input.action.properties.impact
+}
+
+# METADATA
 # title: Nothing that an operator keeps from being approved
 deny contains {
 	"code": "approval.never",

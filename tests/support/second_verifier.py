@@ -389,15 +389,20 @@ def said_twice(
             raw = [json.loads(opened[f"envelope_{n}"]) for n in range(len(said))]
             asked = call.get("terms", {}).get(body["request"])
             found.extend(unproven(voters, raw, said, asked))
-    elif kind == "resolution" and "envelope_0" in opened:
+    elif kind in ("resolution", "grant") and "envelope_0" in opened:
         envelope = json.loads(opened["envelope_0"])
         answer = json.loads(b64(envelope["payload"]))
-        same("of", answer["call"])
-        same("found", answer["found"])
+        if kind == "grant":
+            same("grant", answer["id"])
+            if not 0 < body["use"] <= answer["uses"]:
+                found.append("grant was used too often")
+        else:
+            same("of", answer["call"])
+            same("found", answer["found"])
         same("approver", answer["approver"])
         voters = json.loads(opened.get("voters", b"[]"))
         if voters and not signed_by(voters[0]["key"], envelope):
-            found.append("resolution rests on an answer its voter did not sign")
+            found.append(f"{kind} rests on an answer its voter did not sign")
     elif kind == "plan":
         has("plan")
         if "plan" in opened:
