@@ -8,6 +8,7 @@ is an error at `submit`, never a wait without end.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import anyio
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
 
 _log = get_logger("service")
 
+SAY_AGAIN_SECONDS = 60.0
+"""How often it is said that somebody still waits."""
+
 
 class ApprovalService:
     """Access requests of one broker, over a store that other processes may share.
@@ -60,6 +64,7 @@ class ApprovalService:
         use_within_seconds: how long an approval may be used once it was given.
         announce: is told of each new request; returns at once.
         grants: remembered approvals.
+        url: where people reach the console; empty for none.
     """
 
     def __init__(
@@ -73,10 +78,12 @@ class ApprovalService:
         use_within_seconds: int = 3600,
         announce: Callable[[AccessRequest], None] = lambda _: None,
         grants: GrantStore | None = None,
+        url: str = "",
     ) -> None:
         self._store = store
         self._passkeys = passkeys or InMemoryPasskeyStore()
         self._announce = announce
+        self._url = url
         self._grants = grants or InMemoryGrantStore()
         self._use_within = use_within_seconds * 1_000_000
         self._approvers = approvers
@@ -227,27 +234,38 @@ class ApprovalService:
         """Waits until a request leaves `pending`, or the timeout passes.
 
         Answers from other processes count. Cancelling leaves the request open. The log says as
-        a warning that somebody waits here, for whom, and how to answer.
+        a warning that somebody waits here, for whom, and how to answer; again each minute, with
+        what is left and what was answered meanwhile.
         """
-        said = False
+        said, answered = -math.inf, 0
+        ends = anyio.current_time() + timeout_seconds
         with anyio.move_on_after(timeout_seconds):
             token = await self._store.changed(None)
             while (request := await self.get(request_id)).status == "pending":
                 left = (request.expires_at - self._clock()) / 1_000_000
-                if not said:
-                    said = True
+                if anyio.current_time() >= said + SAY_AGAIN_SECONDS or answered < len(
+                    request.votes
+                ):
+                    said, answered = anyio.current_time(), len(request.votes)
                     _log.warning(
                         "waiting_for_approval",
                         request=request.id,
                         tool=request.call.tool,
                         groups=", ".join(request.call.terms.approvers),
-                        seconds=int(min(left, timeout_seconds)),
-                        answer=f"wardline request show {request.id}",
+                        approvals=f"{answered} of {request.call.terms.quorum}",
+                        seconds=int(min(left, ends - anyio.current_time())),
+                        answer=self._where(request),
                     )
-                with anyio.move_on_after(left):
+                with anyio.move_on_after(min(left, SAY_AGAIN_SECONDS)):
                     token = await self._store.changed(token)
             return request
         return await self.get(request_id)
+
+    def _where(self, request: AccessRequest) -> str:
+        """Where to answer: the page of the console, or a command."""
+        if self._url:
+            return f"{self._url.rstrip('/')}/requests/{request.id}"
+        return f"wardline request show {request.id}"
 
     async def changed(self, since: int | None) -> int:
         """Waits for any change after the token `since`; with None gives the token of now."""

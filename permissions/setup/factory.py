@@ -151,6 +151,7 @@ async def open_broker(
                     passkeys=passkey_store.SqlitePasskeyStore(state, keys),
                     use_within_seconds=config.approval.use_within_seconds,
                     announce=announced.announce,
+                    url=config.service.url,
                     grants=grant_store.SqliteGrantStore(state, keys),
                 ),
                 budgets=budget.SqliteBudgetLedger(state),

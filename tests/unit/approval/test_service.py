@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import anyio
 import pytest
 from people import APPROVERS, REASON, Clock, desk, payment, signed_vote
 
+from permissions.approval import service as service_module
 from permissions.approval.memory import InMemoryRequestStore
+from permissions.approval.service import ApprovalService
 from permissions.errors import ApprovalError, ApprovalUsedError, RequestClosedError
-
-if TYPE_CHECKING:
-    from permissions.approval.service import ApprovalService
 
 pytestmark = pytest.mark.both_backends
 
@@ -132,9 +129,34 @@ async def test_who_waits_says_so_once_and_for_what(
             "request=ar-1",
             "tool=send_payment",
             "finance, security",
+            "0 of 1",
             "wardline request show ar-1",
         )
     )
+
+
+async def test_who_waits_says_what_was_answered_and_again_after_a_while(
+    clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "SAY_AGAIN_SECONDS", 0.05)
+    service = ApprovalService(
+        InMemoryRequestStore(),
+        APPROVERS,
+        clock=clock,
+        new_id=lambda: "ar-1",
+        url="https://approve.example.com/",
+    )
+    request = await service.submit(payment(quorum=2), [REASON])
+    await service.wait(request.id, 0.2)
+    first = [each.message for each in caplog.records if each.levelname == "WARNING"]
+    caplog.clear()
+    await service.vote(signed_vote(request, "bob"))
+    await service.wait(request.id, 0.01)
+
+    assert len(first) > 1
+    assert all("https://approve.example.com/requests/ar-1" in each for each in first)
+    (last,) = [each.message for each in caplog.records if each.levelname == "WARNING"]
+    assert "1 of 2" in last
 
 
 async def test_every_waiter_is_woken(service: ApprovalService) -> None:
