@@ -13,9 +13,12 @@ from structlog.testing import capture_logs
 from terminals import on_a_terminal
 from typer.testing import CliRunner
 
+from permissions.approval.model import Background
 from permissions.approval.service import ApprovalService
 from permissions.approval.store import SCHEMA, SqliteRequestStore
 from permissions.broker.ports import now_us
+from permissions.cli.approver import app as approvers_app
+from permissions.cli.grant import app as grants
 from permissions.cli.plan import app as plan_app
 from permissions.cli.request import app
 from permissions.database import STATE_FILE, StateDatabase
@@ -336,3 +339,62 @@ def test_what_is_no_plan_is_not_approved_as_one(desk: Desk) -> None:
     assert said.exit_code != 0
     assert "wardline request approve" in said.output
     assert json.loads(desk.run("list", "--json").stdout)["status"] == "pending"
+
+
+def test_an_edit_changes_what_it_names_and_ends_the_request(desk: Desk) -> None:
+    desk.ask()
+    for wrong in ("amount", "amount=20.00x", "nobody=1"):
+        assert desk.run("edit", "ar-1", wrong, key="bob").exit_code != 0
+
+    said = desk.run("edit", "ar-1", 'amount="20.00"', "--note", "as agreed", key="bob")
+
+    assert said.exit_code == 0, said.output
+    assert "ar-1  edited  send_payment" in said.stdout
+    shown = json.loads(desk.run("show", "ar-1", "--json").stdout)
+    (vote,) = shown["votes"]
+    assert vote["arguments"] == {"amount": "20.00", "recipient": "DE02120300000000202051"}
+    assert desk.run("approve", "ar-1", key="carol").exit_code == 4
+
+
+def remembered(desk: Desk) -> Result:
+    background = Background({"control": ["amount", "recipient"], "sources": []})
+    desk.do(lambda s: s.submit(payment(separation=False), [REASON], background))
+    limit = ["--at-most", "amount=1000.00", "--uses", "3", "--hours", "2"]
+    return desk.run("remember", "ar-1", *limit, key="bob")
+
+
+def test_what_is_remembered_is_listed_shown_and_taken_back(desk: Desk) -> None:
+    said = remembered(desk)
+    assert said.exit_code == 0, said.output
+    assert "ar-1  approved" in said.stdout
+    assert '  amount is at most "1000.00"' in said.stdout
+    (kept,) = [
+        json.loads(each)
+        for each in desk.run("list", "--json", program=grants).stdout.splitlines()
+    ]
+    assert (kept["approver"], kept["uses"], kept["used"]) == ("bob", 3, 0)
+
+    listed = desk.run("list", program=grants).stdout
+    assert f"{kept['id']}  send_payment  0 of 3 uses  ends in " in listed
+    shown = desk.run("show", kept["id"], program=grants).stdout
+    assert '  recipient is "DE02120300000000202051"' in shown
+    assert "revoked" in desk.run("revoke", kept["id"], program=grants).stdout
+    assert desk.run("revoke", "grant-0", program=grants).exit_code == 1
+
+
+def test_a_call_that_names_nothing_is_not_remembered(desk: Desk) -> None:
+    desk.ask()
+    said = desk.run("remember", "ar-1", key="bob")
+
+    assert said.exit_code != 0
+    assert "control arguments" in said.output
+
+
+def test_approvers_are_listed_with_their_keys(desk: Desk) -> None:
+    desk.ask()
+    listed = desk.run("list", program=approvers_app).stdout
+    assert f"bob  groups finance\n  key file  {KEYS['bob'].public.keyid[:16]}" in listed
+    documents = desk.run("list", "--json", program=approvers_app).stdout.splitlines()
+    assert json.loads(documents[1])["public_key"] == str(KEYS["bob"].public)
+    assert desk.run("revoke", "bob", program=approvers_app).exit_code == 1
+    assert desk.run("revoke", "eve", program=approvers_app).exit_code == 3
