@@ -453,6 +453,7 @@ class PermissionBroker:
             isolation=definition.isolation,
             profile=definition.options.profile,
             evidence=parts.evidence,
+            quorum=parts.witnesses,
         )
         if terms.redact and not is_redactable(definition):
             said = "fields of its results are to be redacted, and its return type has none"

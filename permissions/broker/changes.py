@@ -108,7 +108,12 @@ async def _commit(
         approval, decided = await _ask(parts, admission, changes, asks, decided)
     if not decided.permitted:
         raise Refusal("denied", *decided.reasons)
-    terms = prepare_late(decided.obligations, still=("evidence", "label"), evidence="durable")
+    terms = prepare_late(
+        decided.obligations,
+        still=("evidence", "label"),
+        evidence="durable",
+        quorum=parts.witnesses,
+    )
     if admission.session.closed:  # while a person was asked
         raise Refusal("denied", reason(Code.SESSION_CLOSED))
     require_not_stopped(parts, admission.session, admission.definition.name)

@@ -92,17 +92,21 @@ class CallConnections:
         decided = await decision.evaluate(
             self._parts, self._attempt, question, connection=number
         )
-        code, evidence = _unfulfilled(decided, self._evidence)
+        code, evidence = _unfulfilled(decided, self._evidence, self._parts.witnesses)
         await self._attempt.record.flush(barrier_before(evidence))
         if not decided.permitted:
             code = decided.reasons[0].code
         return ConnectionAnswer(permitted=code is None, code=code or PERMITTED, number=number)
 
 
-def _unfulfilled(decided: Decision, evidence: Evidence) -> tuple[str | None, Evidence]:
+def _unfulfilled(
+    decided: Decision, evidence: Evidence, quorum: int
+) -> tuple[str | None, Evidence]:
     """The code of an obligation no connection can fulfil, and how durable its record is."""
     try:
-        terms = prepare_late(decided.obligations, still=("evidence",), evidence=evidence)
+        terms = prepare_late(
+            decided.obligations, still=("evidence",), evidence=evidence, quorum=quorum
+        )
     except (ObligationFailedError, ObligationUnknownError) as err:
         return refusal_of(err).reasons[0].code, evidence
     return None, terms.evidence

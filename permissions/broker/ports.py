@@ -55,6 +55,7 @@ class BrokerParts:
         folders: which folders hold secrets, for tools of this process.
         use: which calls are decided under `pdp`.
         inspection: what is looked for in calls, results and records.
+        witnesses: how many the evidence level `witnessed` waits for.
         clock: microseconds since 1970 UTC.
         ids: gives a fresh id for a prefix (`run`, `call`, ...).
     """
@@ -79,5 +80,6 @@ class BrokerParts:
     folders: Folders = field(default_factory=Folders)
     use: PolicyUse = field(default_factory=PolicyUse, compare=False)
     inspection: Inspection = field(default_factory=Inspection)
+    witnesses: int = 0
     clock: Callable[[], int] = now_us
     ids: Callable[[str], str] = random_id

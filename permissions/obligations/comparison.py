@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from permissions.obligations.obligations import (
+    MAX_WITNESSES,
     ObligationFailedError,
     ObligationUnknownError,
     prepare,
@@ -67,8 +68,9 @@ def _obligations(before: Decision, after: Decision) -> Iterator[tuple[str, bool]
         yield "sandbox", order(new.isolation) < order(old.isolation)
     if new.profile != old.profile:
         yield "sandbox profile", new.profile is None
-    if new.evidence != old.evidence:
-        yield "evidence", stronger_evidence(old.evidence, new.evidence) != new.evidence
+    if (new.evidence, new.witnesses) != (old.evidence, old.witnesses):
+        weaker = stronger_evidence(old.evidence, new.evidence) != new.evidence
+        yield "evidence", weaker or new.witnesses < old.witnesses
     if set(new.redact) != set(old.redact):
         yield "redact", not set(new.redact) >= set(old.redact)
     if new.labels != old.labels:
@@ -91,7 +93,13 @@ def _obligations(before: Decision, after: Decision) -> Iterator[tuple[str, bool]
 
 def _terms(decided: Decision) -> Terms | None:
     try:
-        return prepare(decided.obligations, isolation="none", profile=None, evidence="buffered")
+        return prepare(
+            decided.obligations,
+            isolation="none",
+            profile=None,
+            evidence="buffered",
+            quorum=MAX_WITNESSES,
+        )
     except (ObligationUnknownError, ObligationFailedError):
         return None
 

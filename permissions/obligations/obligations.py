@@ -48,8 +48,12 @@ class _Redact(_Properties):
     fields: tuple[str, ...] = Field(min_length=1, strict=False)
 
 
+MAX_WITNESSES = 16
+
+
 class _Evidence(_Properties):
     level: Evidence
+    witnesses: int | None = Field(default=None, ge=1, le=MAX_WITNESSES)
 
 
 class _Label(_Properties):
@@ -88,6 +92,8 @@ class Terms:
     profile: str | None = None
     redact: tuple[str, ...] = ()
     evidence: Evidence = "buffered"
+    witnesses: int = 0
+    """How many at least have to cosign, where a policy says so."""
     labels: frozenset[str] = frozenset()
     reservations: Mapping[str, int] = field(default_factory=dict)
     deadline_seconds: int | None = None
@@ -99,6 +105,7 @@ def prepare(
     isolation: Isolation,
     profile: str | None,
     evidence: Evidence,
+    quorum: int = 0,
 ) -> Terms:
     """Joins the obligations of a decision with what tool and configuration already demand.
 
@@ -107,6 +114,7 @@ def prepare(
         isolation: the weakest boundary the tool itself declares.
         profile: the sandbox profile the tool itself names.
         evidence: the weakest evidence level configured.
+        quorum: how many witnesses the level `witnessed` waits for.
 
     Raises:
         ObligationUnknownError: a type outside `KNOWN`.
@@ -116,6 +124,7 @@ def prepare(
     labels: set[str] = set()
     reservations: dict[str, int] = {"calls": 1}
     deadline: int | None = None
+    witnesses = 0
     for obligation in obligations:
         match _parse(obligation):
             case _Sandbox() as asked:
@@ -124,6 +133,8 @@ def prepare(
             case _Redact() as asked:
                 redact.extend(asked.fields)
             case _Evidence() as asked:
+                _require_witnesses(asked, quorum)
+                witnesses = max(witnesses, asked.witnesses or 0)
                 evidence = stronger_evidence(evidence, asked.level)
             case _Label() as asked:
                 labels.update(asked.add)
@@ -136,14 +147,31 @@ def prepare(
         profile=profile,
         redact=tuple(dict.fromkeys(redact)),
         evidence=evidence,
+        witnesses=witnesses,
         labels=frozenset(labels),
         reservations=reservations,
         deadline_seconds=deadline,
     )
 
 
+def _require_witnesses(asked: _Evidence, quorum: int) -> None:
+    if asked.witnesses is None:
+        return
+    if asked.level != "witnessed":
+        raise ObligationFailedError("evidence: only the level witnessed counts witnesses")
+    if asked.witnesses > quorum:
+        raise ObligationFailedError(
+            f"evidence: {asked.witnesses} witnesses are asked for, and the record waits for"
+            f" {quorum}: see trace.witnesses and trace.witness_quorum"
+        )
+
+
 def prepare_late(
-    obligations: Collection[Obligation], *, still: Collection[str], evidence: Evidence
+    obligations: Collection[Obligation],
+    *,
+    still: Collection[str],
+    evidence: Evidence,
+    quorum: int = 0,
 ) -> Terms:
     """Joins the obligations of a permit for something that a started run does, or did.
 
@@ -151,12 +179,15 @@ def prepare_late(
         obligations: as the policy gave them.
         still: the types that can still be fulfilled; all others are about how a tool is run.
         evidence: the weakest evidence level of the run.
+        quorum: how many witnesses the level `witnessed` waits for.
 
     Raises:
         ObligationUnknownError: a type outside `KNOWN`.
         ObligationFailedError: wrong properties, or a type outside `still`.
     """
-    terms = prepare(obligations, isolation="none", profile=None, evidence=evidence)
+    terms = prepare(
+        obligations, isolation="none", profile=None, evidence=evidence, quorum=quorum
+    )
     if late := sorted({each.type for each in obligations} - {*still}):
         raise ObligationFailedError(
             f"{', '.join(late)}: an obligation about how a tool is run, which has begun;"

@@ -171,6 +171,7 @@ async def open_broker(
                 workspace=config.workspace,
                 environment=config.environment,
                 evidence=config.trace.evidence,
+                witnesses=config.trace.witness_quorum if config.trace.witnesses else 0,
                 approval_mode=config.approval.mode,
                 approval_wait_seconds=config.approval.wait_seconds,
                 call_deadline_seconds=config.call_deadline_seconds,

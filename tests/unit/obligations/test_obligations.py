@@ -28,12 +28,15 @@ def terms(
     isolation: Isolation = "none",
     profile: str | None = None,
     evidence: Evidence = "buffered",
+    quorum: int = 0,
 ) -> Terms:
     obligations = [
         Obligation(id=f"t.{index}", type=kind, properties=properties)
         for index, (kind, properties) in enumerate(attached)
     ]
-    return prepare(obligations, isolation=isolation, profile=profile, evidence=evidence)
+    return prepare(
+        obligations, isolation=isolation, profile=profile, evidence=evidence, quorum=quorum
+    )
 
 
 def box(isolation: str, profile: str | None = None) -> tuple[str, Any]:
@@ -95,6 +98,16 @@ CASES = [
         "a policy cannot weaken a durable start",
         terms(("evidence", {"level": "buffered"}), evidence="start-durable"),
         Terms(evidence="start-durable", reservations=CALLS),
+    ),
+    Case(
+        "as many witnesses as the one that asks for most",
+        terms(
+            ("evidence", {"level": "witnessed", "witnesses": 2}),
+            ("evidence", {"level": "witnessed"}),
+            ("evidence", {"level": "replicated"}),
+            quorum=2,
+        ),
+        Terms(evidence="witnessed", witnesses=2, reservations=CALLS),
     ),
     Case(
         "a policy cannot weaken the evidence",
@@ -163,6 +176,13 @@ MALFORMED: dict[str, tuple[str, Any]] = {
 def test_a_malformed_obligation_is_no_permit(obligation: tuple[str, Any]) -> None:
     with pytest.raises(ObligationFailedError, match=r"'t\.0'"):
         terms(obligation)
+
+
+def test_more_witnesses_than_the_record_waits_for_are_no_permit() -> None:
+    with pytest.raises(ObligationFailedError, match="3 witnesses are asked for"):
+        terms(("evidence", {"level": "witnessed", "witnesses": 3}), quorum=2)
+    with pytest.raises(ObligationFailedError, match="only the level witnessed"):
+        terms(("evidence", {"level": "durable", "witnesses": 1}), quorum=2)
 
 
 def test_two_profiles_contradict_each_other() -> None:
