@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from permissions.approval import grant_store, passkey_store
 from permissions.approval.approvers import Approvers
 from permissions.approval.service import ApprovalService
 from permissions.approval.store import SCHEMA, SqliteRequestStore
@@ -118,12 +119,17 @@ async def approvals_of(config: BrokerConfig) -> AsyncIterator[ApprovalService]:
         StateError: the state cannot be opened.
     """
     path = StateLayout(config.state).database
-    async with StateDatabase(path, [SCHEMA]) as database:
+    schemas = (SCHEMA, passkey_store.SCHEMA, grant_store.SCHEMA)
+    keys = run_keys(config)
+    async with StateDatabase(path, schemas) as database:
         yield ApprovalService(
-            SqliteRequestStore(database, run_keys(config)),
+            SqliteRequestStore(database, keys),
             Approvers.from_config(config.approvers),
             clock=now_us,
             new_id=partial(random_id, "req"),
+            passkeys=passkey_store.SqlitePasskeyStore(database, keys),
+            use_within_seconds=config.approval.use_within_seconds,
+            grants=grant_store.SqliteGrantStore(database, keys),
         )
 
 

@@ -331,7 +331,7 @@ def _stop(entry: Opened) -> Iterator[str]:
             numbers = {name: len(proof[name]) for name in counted}
             yield from _told(entry, {**numbers, "running_on": named})
         return
-    if (said := _statement(entry)) is not None:
+    if (said := _stop_said(entry)) is not None:
         yield from _told(entry, {name: said[name] for name in ("stop", "scope", "name", "by")})
     if (raw := entry.contents.get("running")) is not None:
         yield from _told(entry, {"running": len(orjson.loads(raw))})
@@ -339,7 +339,7 @@ def _stop(entry: Opened) -> Iterator[str]:
 
 def _resume(entry: Opened) -> Iterator[str]:
     """Who agreed answered this very request, and what was shown."""
-    if (said := _statement(entry)) is None:
+    if (said := _stop_said(entry)) is None:
         return
     facts = {"stop": said["lifts"], "by": said["by"], "request": said["request"]}
     yield from _told(entry, facts)
@@ -354,7 +354,7 @@ def _resume(entry: Opened) -> Iterator[str]:
             yield "resume rests on an answer to something else than was shown"
 
 
-def _statement(entry: Opened) -> dict[str, Any] | None:
+def _stop_said(entry: Opened) -> dict[str, Any] | None:
     raw = entry.contents.get("statement")
     return None if raw is None else orjson.loads(base64.b64decode(orjson.loads(raw)["payload"]))
 
