@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+import orjson
+
 from permissions.errors import TraceError, TraceIntegrityError
-from permissions.signing.canonical import MAX_INTEGER
+from permissions.signing.canonical import MAX_INTEGER, outside_profile
 from permissions.trace import codec
 from permissions.trace.merkle import leaf_hash
 from permissions.trace.rules import KNOWN_TYPES
@@ -23,9 +25,8 @@ ENTRY_PREFIX = b'{"body":'
 CONTENT_PREFIX = b'{"content":'
 CHECKPOINT_PREFIX = b'{"checkpoint":'
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}").fullmatch
-_MEMBERS = frozenset({"body", "call", "contents", "index", "run", "time", "type", "v"})
+_MEMBERS = ("body", "call", "contents", "index", "run", "time", "type", "v")
 _DIGEST = re.compile(r"[A-Za-z0-9+/]{43}=").fullmatch
-_TEXT_OR_NULL = (str, type(None))
 
 
 class Encoded(NamedTuple):
@@ -52,30 +53,46 @@ def decode_entry(line: bytes) -> JsonObject:
         TraceError: the line lies outside the profile of `codec`.
         TraceIntegrityError: it is not an entry of this version.
     """
-    entry = codec.parse(line)
-    if entry.keys() != _MEMBERS:
-        odd = min(entry.keys() ^ _MEMBERS)[:40]
-        raise TraceIntegrityError(f"the member {odd!r} of an entry is missing or unknown")
-    if entry["v"] != VERSION or type(entry["v"]) is not int:
+    try:
+        entry: JsonObject = orjson.loads(line)
+        # Sorted, or the next test fails: so the members come in this order.
+        body, call, contents, index, run, time, kind, version = entry.values()
+        is_entry = tuple(entry) == _MEMBERS
+    except (ValueError, AttributeError):
+        is_entry = False
+    if not is_entry or len(line) > codec.MAX_LINE:
+        raise _no_entry(line)
+    if orjson.dumps(entry, option=orjson.OPT_SORT_KEYS) != line:
+        raise TraceError("the line is not in canonical form")
+    if version != VERSION or type(version) is not int:
         raise TraceIntegrityError("the entry was written by another version of wardline")
-    index, time, contents = entry["index"], entry["time"], entry["contents"]
     if not (
-        type(entry["body"]) is dict
+        type(body) is dict
         and type(contents) is dict
         and type(index) is int
         and type(time) is int
         and 0 <= index <= MAX_INTEGER
         and 0 <= time <= MAX_INTEGER
-        and type(entry["type"]) is str
-        and type(entry["run"]) in _TEXT_OR_NULL
-        and type(entry["call"]) in _TEXT_OR_NULL
+        and type(kind) is str
+        and (type(run) is str or run is None)
+        and (type(call) is str or call is None)
     ):
         raise TraceIntegrityError("a member of an entry has the wrong type")
     for name, named in contents.items():
         if not (_NAME(name) and type(named) is str and _DIGEST(named)):
             raise TraceIntegrityError("the facts about a content are malformed")
-    codec.require_profile(entry["body"], depth=2, ascii_names=line.isascii())
+    if body and (said := outside_profile(body, depth=2, ascii_names=line.isascii())):
+        raise TraceError(said)
     return entry
+
+
+def _no_entry(line: bytes) -> TraceError:
+    """Why a line is none."""
+    try:
+        odd = min(codec.parse(line).keys() ^ set(_MEMBERS), default="v")[:40]
+    except TraceError as err:
+        return err
+    return TraceIntegrityError(f"the member {odd!r} of an entry is missing or unknown")
 
 
 def _is_empty(value: object) -> bool:

@@ -27,9 +27,9 @@ cut the group off; either way only a checkpoint kept outside tells.
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections import Counter
 from dataclasses import fields
+from hashlib import sha256 as _sha256
 from itertools import chain, islice, pairwise
 from typing import TYPE_CHECKING, Literal
 
@@ -68,7 +68,7 @@ from permissions.trace.restated import RESTATED_SEALED, CallFacts, Opened
 from permissions.trace.rules import CALL_TYPES, Story
 from permissions.trace.store import (
     Line,
-    read_lines,
+    read_blocks,
     segment_path,
     segments,
 )
@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from permissions.trace.note_keys import NoteKey
     from permissions.trace.rules import CallState
     from permissions.trace.snapshot import Snapshot
+    from permissions.trace.store import Block
     from permissions.trace.vault import VaultReader
 
 MAX_BATCH = 65_536
@@ -141,8 +142,8 @@ def verify_trace(
     if after is not None:
         auditor.go_on(after)
     position = None if after is None else (after.segment, after.end)
-    for line in read_lines(directory, after=position):
-        auditor.feed(line)
+    for block in read_blocks(directory, after=position):
+        auditor.feed(block)
         if auditor.failure is not None:
             break
     return auditor.finish()
@@ -224,32 +225,40 @@ class _Auditor:
         self._open_known()
         self._compare_known()
 
-    def feed(self, line: Line) -> None:
-        """Takes in the next line."""
-        data = line.data
-        self._unsigned += len(data) + line.ended
-        if self._broken is not None:
-            self._look_for_checkpoint(line)
-            return
-        try:
-            if not line.ended:
-                raise TraceIntegrityError("the line has no end")
-            if line.offset == 0 and line.segment != segment_path(self._directory, self._count):
-                raise TraceIntegrityError(
-                    f"the segment {line.segment.name[:40]!r} begins with entry {self._count}"
-                )
-            if data.startswith(ENTRY_PREFIX):
-                self._take_entry(data)
-            elif data.startswith(CONTENT_PREFIX):
-                self._take_content(data)
-            elif data.startswith(CHECKPOINT_PREFIX):
-                self._take_checkpoint(line)
+    def feed(self, block: Block) -> None:
+        """Takes in the next lines, up to one that fails."""
+        segment, offset, lines, ended = block
+        for data in lines:
+            start, offset = offset, offset + len(data) + 1
+            self._unsigned += len(data) + ended
+            if self._broken is not None:
+                self._look_for_checkpoint(Line(segment, start, data, ended))
             else:
-                raise TraceIntegrityError("this is not a line of a trace")
-        except TraceError as err:
-            within = data.startswith(CONTENT_PREFIX)
-            self._broken = max(self._count - within, 0), str(err)
-            self._broken_line = line
+                try:
+                    if not ended:
+                        raise TraceIntegrityError("the line has no end")
+                    if start == 0:
+                        self._require_own_name(segment)
+                    if data.startswith(ENTRY_PREFIX):
+                        self._take_entry(data)
+                    elif data.startswith(CONTENT_PREFIX):
+                        self._take_content(data)
+                    elif data.startswith(CHECKPOINT_PREFIX):
+                        self._take_checkpoint(Line(segment, start, data, ended))
+                    else:
+                        raise TraceIntegrityError("this is not a line of a trace")
+                except TraceError as err:
+                    within = data.startswith(CONTENT_PREFIX)
+                    self._broken = max(self._count - within, 0), str(err)
+                    self._broken_line = Line(segment, start, data, ended)
+            if self.failure is not None:
+                return
+
+    def _require_own_name(self, segment: Path) -> None:
+        if segment != segment_path(self._directory, self._count):
+            raise TraceIntegrityError(
+                f"the segment {segment.name[:40]!r} begins with entry {self._count}"
+            )
 
     def finish(self) -> Report:
         """Both verdicts over everything that was fed."""
@@ -320,22 +329,30 @@ class _Auditor:
         return End(segment, offset, tuple(subtree for _, subtree in subtrees))
 
     def _take_entry(self, data: bytes) -> None:
-        self._close_entry()
+        if self._entry:
+            self._close_entry()
         document = decode_entry(data)
         if self._origin is None:
             self._learn(document)
-        if document["index"] != self._count:
-            raise TraceIntegrityError(f"entry {document['index']} stands at {self._count}")
-        if len(self._batch) >= MAX_BATCH:
+        count, batch = self._count, self._batch
+        if document["index"] != count:
+            raise TraceIntegrityError(f"entry {document['index']} stands at {count}")
+        if len(batch) >= MAX_BATCH:
             raise TraceIntegrityError(f"no checkpoint over {MAX_BATCH} entries")
-        self._batch.append(document)
+        batch.append(document)
         self._entry = document
         if document["type"] == "key" and self._chain is not None:
             self._chain.take(document["body"])
-        if contents := document["contents"]:
-            for name, named in contents.items():
-                self._expected[named] = name
-        self._merge(hashlib.sha256(b"\x00" + data).digest())
+        for name, named in document["contents"].items():
+            self._expected[named] = name
+        self._count = count + 1
+        width, subtrees, subtree = 1, self._subtrees, _sha256(b"\x00" + data).digest()
+        while subtrees and subtrees[-1][0] == width:
+            subtree = _sha256(b"\x01" + subtrees.pop()[1] + subtree).digest()
+            width *= 2
+        subtrees.append((width, subtree))
+        if self._known:
+            self._compare_known()
 
     def _learn(self, document: JsonObject) -> None:
         origin = document["body"].get("origin")
@@ -369,20 +386,10 @@ class _Auditor:
                 return
             self._known[source] = checkpoint
 
-    def _merge(self, subtree: bytes) -> None:
-        self._count += 1
-        width, subtrees, sha256 = 1, self._subtrees, hashlib.sha256
-        while subtrees and subtrees[-1][0] == width:
-            subtree = sha256(b"\x01" + subtrees.pop()[1] + subtree).digest()
-            width *= 2
-        subtrees.append((width, subtree))
-        if self._known:
-            self._compare_known()
-
     def _root(self) -> bytes:
         folded = b""
         for _, subtree in reversed(self._subtrees):
-            folded = hashlib.sha256(b"\x01" + subtree + folded).digest() if folded else subtree
+            folded = _sha256(b"\x01" + subtree + folded).digest() if folded else subtree
         return folded
 
     def _take_content(self, data: bytes) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from logs import FOREIGN, SIGNER
 
 from permissions.errors import TraceIntegrityError
+from permissions.trace import store
 from permissions.trace.checkpoint import (
     Checkpoint,
     is_note_of,
@@ -76,3 +79,38 @@ def test_every_changed_letter_is_refused_or_parsed() -> None:
                     assert parse_checkpoint(changed) == SAID
                 except TraceIntegrityError:
                     pytest.fail(f"{at}: {letter!r}")
+
+
+@given(
+    segments=st.lists(
+        st.lists(st.sampled_from([b"a", b"bc", b"\n", b"\0", b"\0\n"])), min_size=1, max_size=3
+    ),
+    block=st.integers(1, 9),
+    after=st.integers(0, 4),
+)
+@example(segments=[[b"aaaaaaaaaa", b"\n"], [b"a", b"\0"], [b"\n"]], block=2, after=0)
+def test_lines_by_blocks_are_the_lines(
+    segments: list[list[bytes]],
+    block: int,
+    after: int,
+    tmp_path_factory: pytest.TempPathFactory,
+):
+    """Whatever lies there: too long, without an end, zeros in the middle."""
+    folder = tmp_path_factory.mktemp("log")
+    for number, parts in enumerate(segments):
+        (folder / f"{number:020d}.jsonl").write_bytes(b"".join(parts))
+    begin = None if not after else (folder / f"{0:020d}.jsonl", after - 1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "MAX_SEALED_LINE", 6)
+        patch.setattr(store, "_BLOCK_BYTES", block)
+        lines = list(store.read_lines(folder, after=begin))
+        blocks = list(store.read_blocks(folder, after=begin))
+
+    found = []
+    for each in blocks:
+        offset = each.offset
+        for data in each.lines:
+            found.append(store.Line(each.segment, offset, data, each.ended))
+            offset += len(data) + 1
+    assert found == lines
