@@ -24,6 +24,7 @@ from permissions.cli import (
     trace_text,
 )
 from permissions.cli.program import noun
+from permissions.cli.trace_archive import archive
 from permissions.cli.trace_export import export
 from permissions.cli.trace_pack import pack
 from permissions.cli.trace_replay import replayed
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 app = noun("Read, verify and replay what was recorded.")
 app.command()(export)
 app.command()(pack)
+app.command()(archive)
 
 EXIT_NO, EXIT_INTEGRITY = 1, 5
 
@@ -167,6 +169,9 @@ def verify(
             help="Check each signature, not only the last one, whose root covers every entry.",
         ),
     ] = False,
+    alone: Annotated[
+        bool, typer.Option("--alone", help="Leave out what was moved to an archive.")
+    ] = False,
     as_json: Json = False,
     folder: Dir = None,
     config: Config = None,
@@ -192,6 +197,7 @@ def verify(
             known_checkpoints=known_checkpoints,
             signatures="all" if all_signatures else "last",
             witnesses=witness or (),
+            alone=alone,
         )
         if as_json:
             typer.echo(json.dumps({**report.document(), "key": pin.source}))

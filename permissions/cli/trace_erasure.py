@@ -6,12 +6,15 @@ import getpass
 import json
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import anyio
 import typer
 
 from permissions.errors import ConfigError
+
+if TYPE_CHECKING:
+    from permissions.setup.erasure import RecordedRun
 
 Dir = Annotated[Path | None, typer.Option("--dir", help="State folder.")]
 Config = Annotated[
@@ -58,10 +61,9 @@ def erase(
       $ wardline trace erase --expired --reason "retention" --yes
     """
     from permissions.setup.config import BrokerConfig
-    from permissions.setup.erasure import chosen_runs, recorded_runs
+    from permissions.setup.erasure import chosen_runs
     from permissions.setup.erasure import erase as do_erase
     from permissions.setup.layout import StateLayout
-    from permissions.trace.reader import read_entries
 
     settings = BrokerConfig.load(config, **({} if folder is None else {"state": folder}))
     days = settings.trace.retain_days if expired else None
@@ -69,7 +71,7 @@ def erase(
         raise ConfigError("`--expired` needs trace.retain_days in the settings")
     if not (run or subject or expired):
         raise ConfigError("name what to erase: --run, --subject or --expired")
-    known = recorded_runs(read_entries(StateLayout(settings.state).trace))
+    known = _recorded(StateLayout(settings.state).trace)
     chosen = chosen_runs(
         known,
         named=run or (),
@@ -125,12 +127,11 @@ def hold(
     """
     from permissions.setup.config import BrokerConfig
     from permissions.setup.erasure import hold as do_hold
-    from permissions.setup.erasure import recorded_runs, with_sent
+    from permissions.setup.erasure import with_sent
     from permissions.setup.layout import StateLayout
-    from permissions.trace.reader import read_entries
 
     settings = BrokerConfig.load(config, **({} if folder is None else {"state": folder}))
-    known = recorded_runs(read_entries(StateLayout(settings.state).trace))
+    known = _recorded(StateLayout(settings.state).trace)
     named = [*(run or ()), *(r.run for r in known.values() if subject in r.people)]
     if unknown := sorted(set(named) - known.keys()):
         raise ConfigError(f"the log has no run {unknown[0][:80]!r}")
@@ -146,6 +147,16 @@ def hold(
     for name in chosen:
         typer.echo(name)
     typer.echo(f"{'released' if release else 'on hold'}: {len(chosen)} runs", err=True)
+
+
+def _recorded(trace: Path) -> dict[str, RecordedRun]:
+    """Every run of the log: one in an archive that is not there would be left out in silence."""
+    from permissions.setup.erasure import recorded_runs
+    from permissions.trace.archived import require_archive
+    from permissions.trace.reader import read_entries
+
+    require_archive(trace)
+    return recorded_runs(read_entries(trace))
 
 
 def _said(reason: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import typer
+
 from permissions.errors import ConfigError, TraceError, TraceIntegrityError
 from permissions.inquiry.contents import Contents
 from permissions.inquiry.questions import Inquiry
@@ -11,6 +13,7 @@ from permissions.setup.config import BrokerConfig
 from permissions.setup.layout import StateLayout
 from permissions.signing.key_uris import secret_from_uri
 from permissions.signing.keys import MAX_KEY_FILE, PublicKey
+from permissions.trace.archived import load_archived
 from permissions.trace.checkpoint import parse_checkpoint, parse_vkey
 from permissions.trace.index import TraceIndex
 from permissions.trace.known_checkpoints import Known, read_checkpoint
@@ -46,6 +49,13 @@ class TraceSource:
         self.is_gone = not self.trace.is_dir() or not segments(self.trace)
         if self.is_gone and not may_be_gone:
             raise ConfigError(f"there is no trace in {self.trace}; give --dir")
+        archived = None if self.is_gone else load_archived(self.trace)
+        if archived is not None and archived.paths() is None:
+            typer.echo(
+                f"warning: the first {archived.size} entries were moved to"
+                f" {archived.folders()}, which is not there; they are left out",
+                err=True,
+            )
 
     def kek(self) -> bytes | None:
         """The vault's key, where this installation has it."""

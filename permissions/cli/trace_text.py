@@ -214,6 +214,8 @@ def _completeness(found: Completeness) -> Iterator[str]:
     yield f"completeness  {word}"
     reason = f" ({_text(found.close_reason)})" if found.closed else ""
     yield f"  closed      {'yes' if found.closed else 'no: still written, or it died'}{reason}"
+    if found.archived:
+        yield f"  archived    {found.archived} entries were moved to an archive, and not read"
     if found.unsigned_bytes:
         yield f"  unsigned    {found.unsigned_bytes} bytes after the last signed checkpoint"
     yield f"  runs        {len(found.open_runs)} not ended"

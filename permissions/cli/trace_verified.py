@@ -44,6 +44,7 @@ def verified(
     known_checkpoints: Path | None = None,
     signatures: Literal["all", "last"] = "last",
     witnesses: Sequence[str] = (),
+    alone: bool = False,
 ) -> Verified:
     """Verifies a log against what was given from outside, or is remembered of it.
 
@@ -69,6 +70,7 @@ def verified(
         vault=source.checked_vault(),
         signatures=signatures,
         witnesses=[_witness_key(source, each) for each in witnesses],
+        alone=alone,
     )
     return Verified(report, pin, known, opening)
 

@@ -55,13 +55,11 @@ def decode_entry(line: bytes) -> JsonObject:
     """
     try:
         entry: JsonObject = orjson.loads(line)
-        # Sorted, or the next test fails: so the members come in this order.
-        body, call, contents, index, run, time, kind, version = entry.values()
-        is_entry = tuple(entry) == _MEMBERS
-    except (ValueError, AttributeError):
-        is_entry = False
-    if not is_entry or len(line) > codec.MAX_LINE:
+    except ValueError:
+        raise _no_entry(line) from None
+    if type(entry) is not dict or tuple(entry) != _MEMBERS or len(line) > codec.MAX_LINE:
         raise _no_entry(line)
+    body, call, contents, index, run, time, kind, version = entry.values()
     if orjson.dumps(entry, option=orjson.OPT_SORT_KEYS) != line:
         raise TraceError("the line is not in canonical form")
     if version != VERSION or type(version) is not int:

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from permissions.errors import TraceError, TraceIntegrityError
 from permissions.signing.canonical import MAX_INTEGER
+from permissions.trace.archived import load_archived
 from permissions.trace.index_tables import VERSION, Intake, Position, make_tables
 from permissions.trace.reader import read_groups, recorded
-from permissions.trace.store import segment_path
+from permissions.trace.store import all_segments, segment_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,6 +152,11 @@ class TraceIndex:
             raise
         return position
 
+    def _is_all(self, database: sqlite3.Connection) -> bool:
+        """Whether it holds what can be read: it may have been made without the archive."""
+        (first,) = database.execute("SELECT min(number) FROM entry").fetchone()
+        return not first or int(all_segments(self._directory)[0].stem) == first
+
     def _known(self, database: sqlite3.Connection) -> Position | None:
         """Where the index ended, if it is one of this very log."""
         (version,) = database.execute("PRAGMA user_version").fetchone()
@@ -162,7 +168,7 @@ class TraceIndex:
                 position = Position(*row)
                 with _Segments(self._directory) as segments_read:
                     line = segments_read.read(position.segment, position.start, position.size)
-                if hashlib.sha256(line).digest() == position.digest:
+                if hashlib.sha256(line).digest() == position.digest and self._is_all(database):
                     return position
         make_tables(database)
         return None
@@ -247,7 +253,7 @@ class _Segments:
             if segment not in self._files:
                 if len(self._files) >= _FILES_OPEN:
                     self._files.pop(next(iter(self._files))).close()
-                self._files[segment] = segment_path(self._directory, segment).open("rb")
+                self._files[segment] = self._path(segment).open("rb")
             file = self._files[segment]
             file.seek(start)
             return file.read(size)
@@ -255,6 +261,17 @@ class _Segments:
             return b""
         except OSError as err:
             raise TraceError(f"the log cannot be read: {err.strerror}") from err
+
+    def _path(self, segment: int) -> Path:
+        path = segment_path(self._directory, segment)
+        if path.exists():
+            return path
+        archived = load_archived(self._directory)
+        moved = {each.name: each.path for each in archived.segments} if archived else {}
+        found = moved.get(path.name, path)
+        if found is not path and not found.exists():
+            raise TraceError(f"the archive {found.parent} is not there, and {found.name} in it")
+        return found
 
 
 def _can_write(file: Path) -> bool:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from permissions import files
 from permissions.errors import TraceIntegrityError, TraceWriteError
 from permissions.files import sync_folder
+from permissions.trace.archived import load_archived
 from permissions.trace.checkpoint import parse_checkpoint
 from permissions.trace.entry import TraceEntry
 from permissions.trace.merkle import Frontier
@@ -101,6 +102,7 @@ def recover(
         signatures="last",
         vault=VaultReader(directory, kek),
         after=snapshot,
+        alone=_is_enough(directory, known),
     )
     if not report.is_intact:
         raise TraceIntegrityError(
@@ -133,8 +135,27 @@ def recover(
         entries=_story(report, torn),
         open_calls=tuple(report.completeness.open_calls),
         chain=report.chain,
-        has_runs=snapshot is not None or any(astuple(report.completeness.contents)),
+        has_runs=snapshot is not None
+        or report.completeness.archived > 0
+        or any(astuple(report.completeness.contents)),
     )
+
+
+def _is_enough(directory: Path, known: Mapping[str, str]) -> bool:
+    """Whether the archive need not be read: what is known lies after it."""
+    archived = load_archived(directory)
+    if archived is None:
+        return True
+    for source, note in known.items():
+        if (size := parse_checkpoint(note).size) < archived.size:
+            if archived.paths() is None:
+                raise TraceIntegrityError(
+                    f"the log {directory} is not continued: the checkpoint kept in {source}"
+                    f" counts {size} entries, which lie in the archive {archived.folders()}, and"
+                    " that is not there; put it back"
+                )
+            return False
+    return True
 
 
 def _snapshot(

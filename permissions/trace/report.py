@@ -127,6 +127,8 @@ class Completeness:
     findings_count: int
     """All of them; only the first hundred are listed."""
     contents: Contents
+    archived: int = 0
+    """Entries that were moved to an archive, and not read."""
 
     @property
     def is_whole(self) -> bool:
@@ -142,6 +144,7 @@ class Completeness:
             and not self.gaps
             and not self.findings_count
             and not self.contents.absent
+            and not self.archived
         )
 
 

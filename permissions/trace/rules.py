@@ -91,6 +91,8 @@ class CallState:
     """Tag of its change set, until the fate of that is recorded."""
     committable: bool = False
     """Whether the last decision about its change set permits."""
+    begun_before: bool = False
+    """Whether its beginning was not observed, so that nothing can be said of its order."""
 
 
 @dataclass(slots=True)
@@ -123,6 +125,8 @@ class Story:
     def __init__(self) -> None:
         self._runs: dict[str, _Run] = {}
         self._is_open = False
+        self._may_go_on = False
+        """Whether runs and calls may have begun before what is observed."""
         self.closed = False
         self.gaps = 0
         self.gap_calls: list[CallState] = []
@@ -141,19 +145,32 @@ class Story:
         self._stops = Stops()
 
     def go_on(
-        self, calls: Iterable[tuple[str, str, str | None, int, str]], *, closed: bool
+        self,
+        calls: Iterable[tuple[str, str, str | None, int, str]],
+        *,
+        closed: bool,
+        known: bool = True,
     ) -> None:
         """Takes up the story after entries that were not observed, with the calls open then.
 
-        What is said of runs and approvals then leaves out what came before.
+        What is said of runs and approvals then leaves out what came before. When it is not
+        `known` which runs there were, one that turns up in the middle may have begun before, and
+        nothing is said of how the calls that were open go on.
         """
-        self._is_open, self.closed = True, closed
+        self._is_open, self.closed, self._may_go_on = True, closed, not known
         self._stops.go_on()
         for run, call, tool, since, last in calls:
             state = self._runs.setdefault(run, _Run(resumable=True, counted=False))
             started = last in ("start", "effect")
             state.open[call] = CallState(
-                run, call, since, tool=tool, last=last, started=started, permitted=True
+                run,
+                call,
+                since,
+                tool=tool,
+                last=last,
+                started=started,
+                permitted=True,
+                begun_before=not known,
             )
 
     @property
@@ -229,11 +246,11 @@ class Story:
             yield f"{kind} names no run"
         elif kind == "run.start":
             yield from self._begin(run, entry["body"])
-        elif run not in self._runs:
+        elif run not in self._runs and not self._may_go_on:
             yield f"{kind} outside any run"
         elif kind == "delegation":
             self._stops.send(run, entry["body"].get("sent"))
-        elif kind == "run.end":
+        elif kind == "run.end" and run in self._runs:
             state = self._runs.pop(run)
             self._ended_runs.add(_short(run))
             self._stops.end(run)
@@ -264,8 +281,10 @@ class Story:
             return
         state = self._state_of(run, call)
         if state is None:
-            yield f"{kind} of call {call!r} outside any run"
-            state = self._runs.setdefault(run, _Run())
+            if not self._may_go_on:
+                yield f"{kind} of call {call!r} outside any run"
+            begun = _Run(resumable=self._may_go_on, counted=not self._may_go_on)
+            state = self._runs.setdefault(run, begun)
         if kind == "intent":
             if call in state.open or call in state.ended:
                 yield f"call {call!r} has a second intent"
@@ -273,22 +292,36 @@ class Story:
             key, args, tool = (entry["body"].get(name) for name in ("key", "args", "tool"))
             state.open[call] = CallState(run, call, entry["index"], key, args, tool)
             return
-        current = state.open.get(call)
+        current = self._opened(state, entry)
         if current is None:
             ended = "after its end" if call in state.ended else "without an intent"
             yield f"{kind} of call {call!r} {ended}"
             return
         if kind == "gap":
             self._gap(current)
-        yield from _findings(kind, entry["body"], current)
-        if kind == "start":
-            yield from self._start(entry, state, current)
-        elif kind == "effect" and entry["body"].get("kind") == "fate":
-            yield from self._use(entry, current)
+        if current.begun_before:  # what it may do stands in what was not observed
+            current.last = kind
+        else:
+            yield from self._go_on(entry, state, current)
         state.calls += kind == "start"
         if kind in TERMINAL:
             _end(state, current, failed=kind == "gap" or entry["body"].get("status") in FAILED)
             self._forget_late(run)
+
+    def _opened(self, state: _Run, entry: JsonObject) -> CallState | None:
+        """The open call of an entry; one that may have begun before is taken up."""
+        run, call = entry["run"], entry["call"]
+        if self._may_go_on and call not in state.open and call not in state.ended:
+            state.open[call] = CallState(run, call, entry["index"], begun_before=True)
+        return state.open.get(call)
+
+    def _go_on(self, entry: JsonObject, state: _Run, call: CallState) -> Iterator[str]:
+        kind, body = entry["type"], entry["body"]
+        yield from _findings(kind, body, call)
+        if kind == "start":
+            yield from self._start(entry, state, call)
+        elif kind == "effect" and body.get("kind") == "fate":
+            yield from self._use(entry, call)
 
     def _state_of(self, run: str, call: str) -> _Run | None:
         """The run of a call; of one that has ended, what is left of it or comes late."""

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from permissions.errors import TraceError, TraceWriteError
 from permissions.files import make_folder, sync_folder
+from permissions.trace.archived import load_archived
 from permissions.trace.vault import KEYS_FILE, MAX_SEALED_LINE, mend_keys
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def segment_path(directory: Path, first: int) -> Path:
 
 
 def segments(directory: Path) -> list[Path]:
-    """The segments of a log, in order.
+    """The segments in the folder of a log, in order.
 
     Raises:
         TraceError: the directory cannot be read.
@@ -81,6 +82,22 @@ def segments(directory: Path) -> list[Path]:
     except OSError as err:
         raise TraceError(f"no trace can be read in {directory}: {err.strerror}") from err
     return sorted(path for path in found if path.stem.isdigit())
+
+
+def all_segments(directory: Path, *, alone: bool = False) -> list[Path]:
+    """The segments of a log in order, with those in the archive, if all of those are there.
+
+    Without them, or `alone`, they begin after the archived part.
+
+    Raises:
+        TraceError: the directory cannot be read.
+    """
+    archived = load_archived(directory)
+    found = segments(directory)
+    if archived is None:
+        return found
+    found = [path for path in found if int(path.stem) >= archived.size]
+    return found if alone else [*(archived.paths() or ()), *found]
 
 
 def read_lines(directory: Path, *, after: tuple[Path, int] | None = None) -> Iterator[Line]:
@@ -97,9 +114,24 @@ def read_lines(directory: Path, *, after: tuple[Path, int] | None = None) -> Ite
         yield from _lines_of(path, offset)
 
 
-def read_blocks(directory: Path, *, after: tuple[Path, int] | None = None) -> Iterator[Block]:
-    """The same lines as `read_lines` gives, many at a time; raises as it does."""
-    for path, offset in _segments_after(directory, after):
+def read_blocks(
+    directory: Path,
+    *,
+    after: tuple[Path, int] | None = None,
+    alone: bool = False,
+    upto: Path | None = None,
+) -> Iterator[Block]:
+    """The same lines as `read_lines` gives, many at a time; raises as it does.
+
+    Args:
+        directory: of the log.
+        after: as for `read_lines`.
+        alone: leaves the archive out.
+        upto: the last segment to read.
+    """
+    for path, offset in _segments_after(directory, after, alone=alone):
+        if upto is not None and path.name > upto.name:
+            return
         end, rest = offset, b""
         try:
             with path.open("rb", buffering=0) as file:
@@ -123,10 +155,10 @@ def read_blocks(directory: Path, *, after: tuple[Path, int] | None = None) -> It
 
 
 def _segments_after(
-    directory: Path, after: tuple[Path, int] | None
+    directory: Path, after: tuple[Path, int] | None, *, alone: bool = False
 ) -> Iterator[tuple[Path, int]]:
     """The segments to read, and from where."""
-    for path in segments(directory):
+    for path in all_segments(directory, alone=alone):
         if after is None or path.name > after[0].name:
             yield path, 0
         elif path.name == after[0].name:

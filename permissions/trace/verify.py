@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Literal
 from permissions.errors import SigningError, TraceError, TraceIntegrityError
 from permissions.signing.keys import PublicKey
 from permissions.trace import codec
+from permissions.trace.archived import load_archived
 from permissions.trace.checkpoint import (
     Checkpoint,
     is_note_of,
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from permissions.model import JsonObject
+    from permissions.trace.archived import Archived
     from permissions.trace.note_keys import NoteKey
     from permissions.trace.rules import CallState
     from permissions.trace.snapshot import Snapshot
@@ -104,6 +106,8 @@ def verify_trace(
     signatures: Literal["all", "last"] = "all",
     after: Snapshot | None = None,
     witnesses: Sequence[NoteKey] = (),
+    alone: bool = False,
+    upto: Path | None = None,
 ) -> Report:
     """Verifies a log.
 
@@ -123,6 +127,9 @@ def verify_trace(
             cosignature is a known checkpoint, too.
         after: a writer's own snapshot: only what comes after it is read, and the report is about
             the end of the log alone.
+        alone: leaves the archive out, as a verifier does who has none: what was moved there
+            counts as not read.
+        upto: the last segment to read; the report is about the log up to there.
 
     Raises:
         TraceError: there is no log, or a file of it cannot be read.
@@ -141,11 +148,15 @@ def verify_trace(
     )
     if after is not None:
         auditor.go_on(after)
+    elif (archived := load_archived(directory)) is not None and (
+        alone or archived.paths() is None
+    ):
+        auditor.begin_after(archived)
     position = None if after is None else (after.segment, after.end)
-    for block in read_blocks(directory, after=position):
-        auditor.feed(block)
+    for block in read_blocks(directory, after=position, alone=alone, upto=upto):
         if auditor.failure is not None:
             break
+        auditor.feed(block)
     return auditor.finish()
 
 
@@ -173,6 +184,8 @@ class _Auditor:
         self._vault = vault
         self._all_signatures = signatures == "all"
         self._origin: str | None = None
+        self._archived: Archived | None = None
+        """What was moved away, and is not read."""
         self._count = 0
         self._subtrees: list[tuple[int, bytes]] = []
         self._batch: list[JsonObject] = []
@@ -225,6 +238,27 @@ class _Auditor:
         self._open_known()
         self._compare_known()
 
+    def begin_after(self, archived: Archived) -> None:
+        """Begins where the part that was moved away ends."""
+        said = parse_checkpoint(archived.note)
+        self._archived = archived
+        chain = archived.chain.copy()
+        self._learn(said.origin, chain)
+        self._last_keys = chain.in_force()
+        try:
+            signed_by(archived.note, self._last_keys)
+        except TraceIntegrityError as err:
+            self.failure = 0, f"what was archived does not fit this log: {err}"
+            return
+        self._count = said.size
+        widths = [1 << bit for bit in range(said.size.bit_length()) if said.size >> bit & 1]
+        self._subtrees = list(zip(reversed(widths), archived.peaks, strict=True))
+        self._last, self._verified = archived.note, said
+        self._ended = segment_path(self._directory, said.size), 0, self._subtrees.copy()
+        calls = ((c.run, c.call, c.tool, c.since, c.last) for c in archived.open_calls)
+        self._story.go_on(calls, closed=False, known=False)
+        self._compare_known()
+
     def feed(self, block: Block) -> None:
         """Takes in the next lines, up to one that fails."""
         segment, offset, lines, ended = block
@@ -255,7 +289,7 @@ class _Auditor:
                 return
 
     def _require_own_name(self, segment: Path) -> None:
-        if segment != segment_path(self._directory, self._count):
+        if segment.name != segment_path(self._directory, self._count).name:
             raise TraceIntegrityError(
                 f"the segment {segment.name[:40]!r} begins with entry {self._count}"
             )
@@ -277,6 +311,7 @@ class _Auditor:
             else "consistent"
         )
         of_keys = tuple(self._erased.findings(self._vault))[:_LISTED_FINDINGS]
+        incomparable = tuple(self._incomparable())
         return Report(
             integrity=Integrity(
                 verdict=verdict,
@@ -304,11 +339,15 @@ class _Auditor:
                 gaps=self._story.gaps,
                 gap_calls=tuple(map(_listed, self._story.gap_calls)),
                 unknown_types=self._story.unknown,
-                findings=(*self._findings, *self._unopened_findings(), *of_keys),
-                findings_count=self._findings_count + len(self._unopened) + len(of_keys),
+                findings=(*self._findings, *self._unopened_findings(), *of_keys, *incomparable),
+                findings_count=self._findings_count
+                + len(self._unopened)
+                + len(of_keys)
+                + len(incomparable),
                 contents=Contents(
                     **{each.name: self._contents[each.name] for each in fields(Contents)}
                 ),
+                archived=0 if self._archived is None else self._archived.size,
             ),
             checkpoint=self._last,
             end=self._end(),
@@ -333,7 +372,7 @@ class _Auditor:
             self._close_entry()
         document = decode_entry(data)
         if self._origin is None:
-            self._learn(document)
+            self._begin(document["type"], document["body"])
         count, batch = self._count, self._batch
         if document["index"] != count:
             raise TraceIntegrityError(f"entry {document['index']} stands at {count}")
@@ -354,18 +393,21 @@ class _Auditor:
         if self._known:
             self._compare_known()
 
-    def _learn(self, document: JsonObject) -> None:
-        origin = document["body"].get("origin")
-        if document["type"] != "log.open" or type(origin) is not str:
+    def _begin(self, kind: str, body: JsonObject) -> None:
+        origin = body.get("origin")
+        if kind != "log.open" or type(origin) is not str:
             raise TraceIntegrityError("the log does not begin with log.open and its origin")
+        try:
+            first = PublicKey.parse(str(body.get("key")))
+        except SigningError as err:
+            raise TraceIntegrityError("log.open names no public key") from err
+        self._learn(origin, KeyChain(origin, [Reign(first, 0)]))
+
+    def _learn(self, origin: str, chain: KeyChain) -> None:
         self._origin = origin
         if self._named not in (None, origin):
             self.failure = 0, f"this is the log {origin}, and the key given is of {self._named}"
-        try:
-            first = PublicKey.parse(str(document["body"].get("key")))
-        except SigningError as err:
-            raise TraceIntegrityError("log.open names no public key") from err
-        self._chain = KeyChain(origin, [Reign(first, 0)])
+        self._chain = chain
         self._open_known()
 
     def _open_known(self) -> None:
@@ -436,6 +478,8 @@ class _Auditor:
 
     def _compare(self, entry: JsonObject, opened: dict[str, bytes]) -> None:
         called = entry["run"], entry["call"]
+        if self._is_unseen(called, entry["type"]):
+            return
         facts = self._facts.setdefault(called, CallFacts())
         said = Opened(
             entry["type"],
@@ -448,11 +492,18 @@ class _Auditor:
         if entry["type"] in TERMINAL or entry["type"] == "plan":
             del self._facts[called]
 
+    def _is_unseen(self, called: tuple[str | None, str | None], kind: str) -> bool:
+        """Whether a call began in the archived part, and what it has to agree with lies there."""
+        begins = kind in ("intent", "plan")
+        return self._archived is not None and not begins and called not in self._facts
+
     def _compare_sealed(self, entry: JsonObject) -> None:
         """The same for an entry of which nothing was opened, as most are without a key."""
         called = entry["run"], entry["call"]
         if entry["type"] in TERMINAL:
             self._facts.pop(called, None)
+            return
+        if self._is_unseen(called, entry["type"]):
             return
         if (facts := self._facts.get(called)) is None:
             facts = self._facts[called] = CallFacts()
@@ -570,11 +621,11 @@ class _Auditor:
     def _is_pinned(self) -> bool:
         """A key that was stolen, by the log's own word, vouches for nothing any more."""
         given, chain = self._given, self._chain
-        return (
-            self._pinned
-            and given is not None
-            and not (chain is not None and chain.is_revoked(given))
-        )
+        if not self._pinned or given is None:
+            return False
+        if self._archived is not None and given != self._archived.chain.log:
+            return False  # what brought in the key at the cut lies in the part that is not read
+        return not (chain is not None and chain.is_revoked(given))
 
     def _compare_known(self) -> None:
         for source, checkpoint in self._known.items():
@@ -598,6 +649,17 @@ class _Auditor:
             return True
         return False
 
+    def _incomparable(self) -> Iterator[Finding]:
+        """Known checkpoints that lie in the part that is not read."""
+        archived = self._archived
+        for source, known in self._known.items() if archived is not None else ():
+            if archived is not None and known.size < archived.size:
+                yield Finding(
+                    known.size,
+                    f"the checkpoint kept in {source} counts {known.size} entries, which lie in"
+                    f" the archive {archived.folders()}: it was not compared",
+                )
+
     def _check_known(self) -> Anchor | None:
         size = self._verified.size if self._verified else 0
         if self._origin is None and self._notes:
@@ -607,11 +669,14 @@ class _Auditor:
             )
             return None
         anchor: Anchor | None = None
+        begun = 0 if self._archived is None else self._archived.size
         for source, checkpoint in self._known.items():
             if self.failure is None and not self._is_own(self._notes[source]):
                 unknown = "does not fit this log: it is not signed by a key of it"
                 self.failure = 0, f"the checkpoint kept in {source} {unknown}"
                 return None
+            if checkpoint.size < begun:
+                continue  # told by `_incomparable`
             if checkpoint.size > size:
                 counts = f"the checkpoint kept in {source} counts {checkpoint.size} entries, {size} are here"
                 self.failure = size, f"the tail was cut: {counts}"

@@ -200,7 +200,11 @@ def checked_note(note: str, origin: str, keys: list[bytes]) -> tuple[int, bytes]
 def lines_of(folder: Path) -> list[bytes]:
     found: list[bytes] = []
     count = 0
-    for path in sorted(folder.glob("*.jsonl")):
+    files = {path.name: path for path in folder.glob("*.jsonl")}
+    if (moved := folder / "archived.json").is_file():
+        segments = json.loads(moved.read_text())["segments"]
+        files = {each["name"]: Path(each["folder"]) / each["name"] for each in segments} | files
+    for _, path in sorted(files.items()):
         fits(path.stem == f"{count:020d}", f"{path.name} begins with entry {count}")
         *whole, rest = path.read_bytes().split(b"\n")
         fits(not rest.strip(b"\x00"), "a line has no end")
