@@ -52,7 +52,7 @@ def plain(text: str) -> str:
 
 def compared(values: Mapping[str, JsonValue]) -> str:
     """The values that a reason compared, in one line; empty without any."""
-    return ", ".join(f"{name} {literal(value)}" for name, value in values.items())
+    return ", ".join(f"{visible(name)} {literal(value)}" for name, value in values.items())
 
 
 def cautions(text: str) -> Iterator[str]:

@@ -23,8 +23,11 @@ from permissions.cli import (
     trace_questions,
     trace_text,
 )
+from permissions.cli.paging import paged
 from permissions.cli.program import noun
 from permissions.cli.trace_archive import archive
+from permissions.cli.trace_browse import browse
+from permissions.cli.trace_config import config_entries
 from permissions.cli.trace_export import export
 from permissions.cli.trace_pack import pack
 from permissions.cli.trace_replay import replayed
@@ -56,6 +59,8 @@ app = noun("Read, verify and replay what was recorded.")
 app.command()(export)
 app.command()(pack)
 app.command()(archive)
+app.command()(browse)
+app.command("config")(config_entries)
 
 EXIT_NO, EXIT_INTEGRITY = 1, 5
 
@@ -110,14 +115,14 @@ def show(
         number = int(what) if what.isdecimal() and len(what) < MAX_INDEX_DIGITS else None
         entry = None if number is None else index.entry(number)
         found = [entry] if entry is not None else list(index.call(what))
-        for each in found:
-            contents = _opened(each, vault) if vault else {}
-            if as_json:
-                typer.echo(json.dumps({**each.document(), "opened": contents}))
-            else:
-                typer.echo(trace_text.entry_text(each, contents))
         if not found:
             raise TraceError(f"nothing is recorded of {what[:80]!r}")
+        shown = ((each, _opened(each, vault) if vault else {}) for each in found)
+        if as_json:
+            for each, contents in shown:
+                typer.echo(json.dumps({**each.document(), "opened": contents}))
+        else:
+            paged(trace_text.entry_text(each, contents) for each, contents in shown)
 
     _guarded(work)
 

@@ -64,7 +64,7 @@ def why_text(found: JsonObject, *, full: bool) -> Iterator[str]:
     for decision in found["decisions"]:
         yield from _decision(decision, most)
     for request in found["requests"]:
-        yield from _request(request)
+        yield from _request(request, most)
     if (start := found["start"]) is not None:
         used = f", with approval {_word(start['request'])}" if start.get("request") else ""
         yield f"  started     isolation {_word(start.get('isolation', 'none'))}, evidence {_word(start.get('evidence'))}{used}"
@@ -141,7 +141,7 @@ def _decision(decision: JsonObject, most: int | None) -> Iterator[str]:
         yield f"    answer    closed: {_word(decision['answer']['closed'])}"
 
 
-def _request(request: JsonObject) -> Iterator[str]:
+def _request(request: JsonObject, most: int | None) -> Iterator[str]:
     shown = request["shown"]
     yield (
         f"  people      {request['quorum']} of {visible(', '.join(request['approvers']))} were asked,"
@@ -149,17 +149,22 @@ def _request(request: JsonObject) -> Iterator[str]:
     )
     if isinstance(shown, dict) and "closed" in shown:
         yield f"    saw       closed: {_word(shown['closed'])}"
+    elif isinstance(shown, dict) and isinstance(call := shown.get("call"), dict):
+        yield f"    saw       {_word(call.get('tool'))} with {short(call.get('arguments'), most)}"
+        for reason in shown.get("reasons", ()):
+            said = compared(reason.get("values") or {}) or visible(str(reason.get("agent")))
+            yield f"              {_word(reason.get('code'))}: {_within(said, most)}"
     else:
-        call = shown["call"]
-        yield f"    saw       {_word(call['tool'])} with {short(call['arguments'])}"
-        for reason in shown["reasons"]:
-            yield f"              {_word(reason['code'])}: {compared(reason.get('values') or {}) or visible(reason['agent'])}"
+        yield f"    saw       what is not of its form: {short(shown, most)}"
     for vote in request["answers"]:
         if "closed" in vote:
             yield f"    answer    closed: {_word(vote['closed'])}"
             continue
-        note = f", noting {short(vote['note'])}" if vote.get("note") else ""
-        yield f"    answer    {_word(vote['approver'])} said {_word(vote['verdict'])} at {moment(vote['time'])}{note}"
+        note = f", noting {short(vote['note'], most)}" if vote.get("note") else ""
+        yield (
+            f"    answer    {_word(vote.get('approver'))} said {_word(vote.get('verdict'))} at"
+            f" {_when(vote.get('time'))}{note}"
+        )
     if not request["answers"]:
         yield "    answer    none is recorded"
 
@@ -188,9 +193,10 @@ def _provenance(provenance: JsonObject, argument: str) -> Iterator[str]:
 
 
 def _site(site: JsonObject) -> str:
-    cut = "" if site["cut"] is None else f", characters {site['cut'][0]} to {site['cut'][1]}"
-    where = "" if site["pointer"] is None else f" at {literal(site['pointer'])}"
-    return f"{_word(site['call'])}, entry {site['entry']}{where}{cut}"
+    cut, pointer = site.get("cut"), site.get("pointer")
+    said = f", characters {cut[0]} to {cut[1]}" if cut else ""
+    where = "" if pointer is None else f" at {literal(pointer)}"
+    return f"{_word(site.get('call'))}, entry {_word(site.get('entry'))}{where}{said}"
 
 
 def _way(way: JsonObject) -> str:
@@ -218,6 +224,10 @@ def _within(text: str, most: int | None) -> str:
     if most is None or len(text) <= most:
         return text
     return f"{text[:most]}... ({len(text) - most} more characters; --full shows all)"
+
+
+def _when(time: object) -> str:
+    return moment(time) if type(time) is int else _word(time)
 
 
 def _word(value: object) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from permissions.cli import trace_answers_text, trace_text
+from permissions.cli.paging import paged
 from permissions.cli.trace_follow import followed
 from permissions.cli.trace_source import TraceSource
 from permissions.errors import ConfigError, TraceError
@@ -205,7 +206,7 @@ def diff(
         for row in rows:
             typer.echo(json.dumps(row))
     else:
-        _echo(trace_answers_text.diff_text(rows))
+        paged(trace_answers_text.diff_text(rows))
 
 
 def step(
@@ -230,7 +231,8 @@ def step(
     waits, at = sys.stdin.isatty() and sys.stdout.isatty(), 0
     while 0 <= at < len(calls):
         typer.echo(f"call {at + 1} of {len(calls)}")
-        _echo(trace_answers_text.why_text(inquiry.why(calls[at]), full=full))
+        for line in trace_answers_text.why_text(inquiry.why(calls[at]), full=full):
+            typer.echo(line)
         answer = typer.prompt("Enter, b or q", default="", show_default=False) if waits else ""
         if answer.startswith("q"):
             return
@@ -275,9 +277,14 @@ def _print_calls(
         nonlocal closed
         closed += 1
 
-    for call in source.inquiry().find(wanted, inside, on_closed=on_closed):
-        found = call.summary()
-        typer.echo(json.dumps(found) if as_json else trace_text.call_line(found, full=full))
+    found = (
+        call.summary() for call in source.inquiry().find(wanted, inside, on_closed=on_closed)
+    )
+    if as_json:
+        for each in found:
+            typer.echo(json.dumps(each))
+    else:
+        paged(trace_text.call_line(each, full=full) for each in found)
     if closed:
         typer.echo(
             f"{closed} more calls cannot be opened here, so nobody knows whether they fit",
@@ -289,12 +296,7 @@ def _print(found: object, lines: Iterable[str], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(found))
     else:
-        _echo(lines)
-
-
-def _echo(lines: Iterable[str]) -> None:
-    for line in lines:
-        typer.echo(line)
+        paged(lines)
 
 
 def _argument(text: str) -> tuple[str, str]:

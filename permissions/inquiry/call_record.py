@@ -82,7 +82,7 @@ class CallRecord:
         for each in self.questions:
             if each.action == "tools/call":
                 found = each.document
-        return found
+        return found if isinstance(found, Closed) else _in_form(found)
 
     @property
     def provenance(self) -> JsonObject:
@@ -166,3 +166,14 @@ class CallRecord:
                 return f"ran: {self.last.body.get('status')}{withheld}"
             case _:
                 return "outcome unknown"
+
+
+def _in_form(asked: JsonObject) -> JsonObject | Closed:
+    """What was asked, if it has the members that are read here."""
+    match asked:
+        case {
+            "context": {"provenance": {**_provenance}},
+            "resource": {"properties": {**_properties}},
+        }:
+            return asked
+    return Closed("what was asked is not in the form of the policy contract")

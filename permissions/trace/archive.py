@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import astuple
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -141,7 +142,7 @@ def _verified(
             *(() if earlier is None else earlier.segments),
             *(_copied(path, folder) for path in chosen),
         ),
-        open_calls=report.completeness.open_calls,
+        open_calls=tuple(astuple(each) for each in report.completeness.open_calls),
     )
 
 

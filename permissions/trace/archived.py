@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +20,6 @@ from permissions.trace import codec
 from permissions.trace.checkpoint import parse_checkpoint
 from permissions.trace.key_chain import KeyChain
 from permissions.trace.merkle import Frontier
-from permissions.trace.report import OpenCall
 
 ARCHIVED_FILE = "archived.json"
 _MAX_BYTES = 64 * 1024 * 1024
@@ -52,8 +51,8 @@ class Archived:
     peaks: tuple[bytes, ...]
     """The roots of the whole subtrees there, from left to right."""
     segments: tuple[ArchivedSegment, ...]
-    open_calls: tuple[OpenCall, ...]
-    """The calls that had no end yet."""
+    open_calls: tuple[tuple[str, str, str | None, int, str], ...]
+    """The calls that had no end yet: run, call, tool, the entry it began with, its last type."""
 
     @property
     def size(self) -> int:
@@ -96,7 +95,16 @@ def load_archived(directory: Path) -> Archived | None:
                 )
                 for each in document["segments"]
             ),
-            open_calls=tuple(OpenCall(**each) for each in document["calls"]),
+            open_calls=tuple(
+                (
+                    str(run),
+                    str(call),
+                    None if tool is None else str(tool),
+                    int(since),
+                    str(last),
+                )
+                for run, call, tool, since, last in document["calls"]
+            ),
         )
         root = Frontier.of(found.size, found.peaks).root()
     except FileNotFoundError:
@@ -139,7 +147,7 @@ def save_archived(directory: Path, archived: Archived) -> None:
         TraceError: it cannot be written; what was there still counts.
     """
     document = {
-        "calls": [asdict(each) for each in archived.open_calls],
+        "calls": [list(each) for each in archived.open_calls],
         "checkpoint": archived.note,
         "keys": archived.chain.document(),
         "peaks": [base64.b64encode(each).decode() for each in archived.peaks],

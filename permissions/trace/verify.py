@@ -255,8 +255,7 @@ class _Auditor:
         self._subtrees = list(zip(reversed(widths), archived.peaks, strict=True))
         self._last, self._verified = archived.note, said
         self._ended = segment_path(self._directory, said.size), 0, self._subtrees.copy()
-        calls = ((c.run, c.call, c.tool, c.since, c.last) for c in archived.open_calls)
-        self._story.go_on(calls, closed=False, known=False)
+        self._story.go_on(archived.open_calls, closed=False, known=False)
         self._compare_known()
 
     def feed(self, block: Block) -> None:
