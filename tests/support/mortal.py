@@ -3,7 +3,8 @@
     mortal.py STATE WORKSPACE POINT       dies at POINT, or prints what the call came to
     mortal.py STATE WORKSPACE none        makes the same call again and prints what it came to
 
-A fourth argument, `keyless`, makes it a call without a key. The call needs a person (whose approval is given first), takes from a durable
+A fourth argument, `keyless`, makes it a call without a key; the name of a sandbox backend has its
+tool run there, and the process says which it is first. The call needs a person (whose approval is given first), takes from a durable
 budget, and appends one line to `effects` in the workspace. Everything is real but the death.
 """
 
@@ -14,11 +15,13 @@ import json
 import os
 import signal
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
+import boxed_line
 
 from permissions.approval.votes import sign_vote
 from permissions.broker.broker import PermissionBroker
@@ -52,6 +55,7 @@ POINTS: dict[str, tuple[str, str, int, str]] = {
     "8_start_recorded": ("trace", "append", 2, "after"),
     "9_before_effect": ("tool", "before", 1, "before"),
     "9_after_effect": ("tool", "after", 1, "before"),
+    "9_while_it_runs": ("executors", "execute", 1, "meanwhile"),
     "10_before_outcome": ("trace", "append", 3, "before"),
     "11_outcome_recorded": ("trace", "append", 3, "after"),
     "11_before_journal": ("journal", "finish", 1, "before"),
@@ -82,6 +86,8 @@ class DyingAt:
 
         async def awaited(*args: Any, **kwargs: Any) -> Any:
             self._count("before")
+            if self._side == "meanwhile":
+                threading.Timer(0.5, die).start()
             value = await member(*args, **kwargs)
             self._count("after")
             return value
@@ -123,23 +129,26 @@ def append_line(
     return "written"
 
 
-def configured(state: Path, workspace: Path) -> BrokerConfig:
+def configured(state: Path, workspace: Path, backend: str | None = None) -> BrokerConfig:
     return BrokerConfig.load(
         state=state,
         workspace=workspace,
         approvers={
             "olga": ApproverConfig(groups=("operators",), public_key=str(APPROVER.public))
         },
-        sandbox={"backends": ()},
+        sandbox={"backends": () if backend is None else (backend,), "prewarmed": 0},
         pdp={"hard_deadline_ms": 20_000},  # it has no environment of the tests
     )
 
 
-async def main(state: Path, workspace: Path, point: str, key: str | None) -> None:
-    config = configured(state, workspace)
+async def main(
+    state: Path, workspace: Path, point: str, key: str | None, backend: str | None = None
+) -> None:
+    config = configured(state, workspace, backend)
+    tools = [append_line if backend is None else boxed_line.append_line]
     call = ToolCall("append_line", {"path": "effects", "line": "once"}, key=key)
     async with (
-        open_broker(config, [append_line]) as whole,
+        open_broker(config, tools) as whole,
         open_session(
             whole,
             user="alice",
@@ -178,6 +187,14 @@ async def approve_it(broker: PermissionBroker, session: RunState, call: ToolCall
 def doomed(broker: PermissionBroker, session: RunState, point: str) -> PermissionBroker:
     """The same broker with one mortal part."""
     port, method, nth, side = POINTS[point]
+    if port == "tool" and broker.parts.executors:
+        port, method, side = "executors", "execute", method
+    if port == "executors":
+        dying_in = {
+            isolation: DyingAt(executor, method, nth, side)
+            for isolation, executor in broker.parts.executors.items()
+        }
+        return PermissionBroker(replace(broker.parts, executors=dying_in))  # type: ignore[arg-type]
     if port == "tool":
         _IN_TOOL[method] = True
         return broker
@@ -191,10 +208,14 @@ def doomed(broker: PermissionBroker, session: RunState, point: str) -> Permissio
 if __name__ == "__main__":
     os.environ["MORTAL_WORKSPACE"] = sys.argv[2]
     has_key = sys.argv[4:] != ["keyless"]
+    backend = sys.argv[4] if has_key and sys.argv[4:] else None
+    if backend is not None:
+        sys.stderr.write(f"pid {os.getpid()}\n")
     anyio.run(
         main,
         Path(sys.argv[1]),
         Path(sys.argv[2]),
         sys.argv[3],
         "the-call" if has_key else None,
+        backend,
     )
