@@ -61,8 +61,15 @@ _UNSHARE: Final = Wrapper(
 )
 
 WRAPPERS: Final[dict[str, Wrapper]] = {
+    "aa-exec": Wrapper(flags="dvi", values="pn", long_values="profile namespace"),
+    "abduco": Wrapper(skip=1),
+    "arch": Wrapper(),
+    "box64": Wrapper(),
+    "box86": Wrapper(),
     "builtin": Wrapper(),
     "catchsegv": Wrapper(),
+    "cgexec": Wrapper(values="g", long_flags="sticky"),
+    "chpst": Wrapper(flags="vP012", values="/bCdefmnoprtuU"),
     "chroot": Wrapper(
         long_flags="skip-chdir", long_values="groups userspec", skip=1, alone="shell"
     ),
@@ -79,11 +86,14 @@ WRAPPERS: Final[dict[str, Wrapper]] = {
     "choom": Wrapper(values="n", long_values="adjust"),
     "chronic": Wrapper(flags="ve"),
     "cross-env": Wrapper(assigns=True),
+    "daemonize": Wrapper(flags="av", values="ceEloupl"),
     "dbus-launch": Wrapper(long_flags="exit-with-session", long_values="config-file"),
     "dbus-run-session": Wrapper(long_values="config-file dbus-daemon"),
     "doas": Wrapper(flags="Ln", values="aCu", shell_flags="s", assigns=True, alone="shell"),
+    "dtach": Wrapper(skip=1),
     "dumb-init": Wrapper(flags="cv", values="r", long_flags="single-child verbose"),
     "eatmydata": Wrapper(),
+    "entr": Wrapper(flags="acdnprxz", text="s"),
     "env": Wrapper(
         flags="i0v",
         values="uCa",
@@ -92,7 +102,10 @@ WRAPPERS: Final[dict[str, Wrapper]] = {
         long_values="unset chdir argv0",
         assigns=True,
     ),
+    "envdir": Wrapper(skip=1),
+    "envuidgid": Wrapper(skip=1),
     "exec": Wrapper(flags="cl", values="a"),
+    "fakechroot": Wrapper(flags="s", values="bcde"),
     "fakeroot": Wrapper(flags="u", values="lsib", long_flags="unknown-is-real"),
     "faketime": Wrapper(flags="fm", skip=1),
     "flock": Wrapper(
@@ -104,18 +117,26 @@ WRAPPERS: Final[dict[str, Wrapper]] = {
         text="c command",
     ),
     "gosu": Wrapper(skip=1),
+    "gpg-agent": Wrapper(flags="qv", long_flags="daemon quiet verbose", long_values="homedir"),
+    "heaptrack": Wrapper(),
     "ifne": Wrapper(flags="n"),
     "i386": Wrapper(flags="3BFILRSTXZv"),
     "ionice": Wrapper(
         flags="t", values="cn", long_flags="ignore", long_values="class classdata"
     ),
     "ld.so": _LOADER,
+    "keep-one-running": Wrapper(),
+    "libtool": Wrapper(long_values="mode tag", long_flags="quiet silent verbose dry-run"),
     "linux32": Wrapper(flags="3BFILRSTXZv"),
     "linux64": Wrapper(flags="3BFILRSTXZv"),
     "ltrace": Wrapper(flags="CfhiLrStTV", values="aAdDeFlnopsuwx"),
     "logsave": Wrapper(flags="asv", skip=1),
+    "multitime": Wrapper(flags="ql", values="Iinors"),
     "nice": Wrapper(flags="0123456789", values="n", long_values="adjustment"),
     "nocache": Wrapper(values="n"),
+    "nix-shell": Wrapper(
+        flags="Q", values="p", long_flags="pure", text="run command", alone="shell"
+    ),
     "nohup": Wrapper(),
     "nsenter": Wrapper(
         flags="aFecCimnpTUuZ",
@@ -156,6 +177,10 @@ WRAPPERS: Final[dict[str, Wrapper]] = {
         alone="shell",
     ),
     "rlwrap": Wrapper(flags="acimnrtX"),
+    "run-one": Wrapper(),
+    "run-one-constantly": Wrapper(),
+    "run-this-one": Wrapper(),
+    "runcon": Wrapper(flags="c", skip=1),
     "runuser": Wrapper(
         flags="lmfP",
         values="uGgsw",
@@ -164,6 +189,9 @@ WRAPPERS: Final[dict[str, Wrapper]] = {
         text="c command session-command",
         alone="shell",
     ),
+    "s6-envdir": Wrapper(skip=1),
+    "s6-setuidgid": Wrapper(skip=1),
+    "s6-softlimit": Wrapper(),
     "script": Wrapper(
         flags="aefqR",
         values="BEIOTmo",
@@ -174,12 +202,15 @@ WRAPPERS: Final[dict[str, Wrapper]] = {
         skip=1,
     ),
     "setarch": Wrapper(flags="3BFILRSTXZv", skip=1, alone="shell"),
+    "setlock": Wrapper(flags="nNxX", skip=1),
     "setpriv": Wrapper(
         flags="d",
         long_flags="clear-groups keep-groups init-groups no-new-privs nnp dump reset-env",
         long_values="ambient-caps inh-caps bounding-set ruid euid rgid egid reuid regid groups"
         " securebits pdeathsig selinux-label apparmor-profile",
     ),
+    "setuidgid": Wrapper(skip=1),
+    "softlimit": Wrapper(values="acdflmoprst"),
     "setsid": Wrapper(flags="cfw", long_flags="ctty fork wait"),
     "ssh-agent": Wrapper(flags="cDdks", values="aEOPt"),
     "sshpass": Wrapper(flags="ve", values="fdpP"),
@@ -209,6 +240,9 @@ WRAPPERS: Final[dict[str, Wrapper]] = {
         " machine host service-type",
         shell_flags="S shell",
     ),
+    "systemd-nspawn": Wrapper(
+        flags="bqx", values="DiMu", long_values="directory image machine user", alone="shell"
+    ),
     "taskset": Wrapper(flags="ac", long_flags="all-tasks cpu-list", skip=1),
     "time": Wrapper(
         flags="apqv",
@@ -223,11 +257,13 @@ WRAPPERS: Final[dict[str, Wrapper]] = {
         long_values="kill-after signal",
         skip=1,
     ),
+    "timelimit": Wrapper(flags="pq", values="tTsS"),
     "tini": Wrapper(flags="gsvw", values="e"),
     "systemd-inhibit": Wrapper(long_flags="list", long_values="what who why mode"),
     "torify": Wrapper(),
     "torsocks": Wrapper(flags="iq", long_flags="isolate quiet"),
     "tsocks": Wrapper(),
+    "uftrace": Wrapper(),
     "unbuffer": Wrapper(flags="p"),
     "unshare": _UNSHARE,
     "uvx": Wrapper(
@@ -237,6 +273,8 @@ WRAPPERS: Final[dict[str, Wrapper]] = {
         long_values="from with python index",
     ),
     "valgrind": Wrapper(flags="qv", long_flags="quiet verbose"),
+    "wine": Wrapper(),
+    "wine64": Wrapper(),
     "watch": Wrapper(
         flags="bcdegprtw",
         values="nqs",
@@ -267,18 +305,21 @@ RUNNERS: Final[dict[str, str]] = {
     "doppler": "run",
     "dotenv": "run",
     "dune": "exec",
+    "guix": "shell environment",
     "foreman": "run",
     "hatch": "run",
     "honcho": "run",
     "lerna": "exec",
     "mamba": "run",
     "micromamba": "run",
-    "mise": "exec",
-    "npm": "exec",
+    "mise": "exec x",
+    "nix": "shell develop run",
+    "npm": "exec x",
     "nvm": "exec",
     "op": "run",
     "opam": "exec",
     "pdm": "run",
+    "perf": "record stat trace mem c2c kvm sched",
     "pipenv": "run",
     "pipx": "run",
     "pyenv": "exec",
@@ -286,18 +327,23 @@ RUNNERS: Final[dict[str, str]] = {
     "stack": "exec",
     "teller": "run",
     "volta": "run",
-    "pnpm": "exec",
+    "pnpm": "exec dlx",
+    "rr": "record",
     "poetry": "run",
     "rye": "run",
     "uv": "run",
-    "yarn": "exec",
+    "yarn": "exec dlx",
+    "zellij": "run",
 }
-"""Programs with a subcommand that starts the command after it."""
+"""Programs with subcommands that start the command after them."""
+
+PROFILED: Final = frozenset({"aws-vault", "chamber", "guix", "nix"})
+"""Of these, those with operands of their own before the command, which then follows `--`."""
 
 SHELLS: Final = frozenset({"ash", "bash", "dash", "ksh", "mksh", "rbash", "sh", "yash"})
 """Their `-c` text is of the grammar that `text` reads."""
 OTHER_SHELLS: Final = frozenset(
-    {"csh", "elvish", "fish", "nu", "powershell", "pwsh", "tcsh", "xonsh", "zsh"}
+    {"cmd", "csh", "elvish", "fish", "nu", "powershell", "pwsh", "tcsh", "xonsh", "zsh"}
 )
 """Their text is of another grammar."""
 MULTI_CALL: Final = frozenset({"busybox", "toybox"})
@@ -307,11 +353,12 @@ INLINE_CODE: Final[dict[str, str]] = {
     "bun": "e",
     "deno": "eval",
     "elixir": "e eval rpc-eval",
+    "crystal": "eval",
     "emacs": "eval f l",
     "erl": "eval run s",
     "ex": "c cmd S",
     "expect": "c",
-    "gdb": "ex eval-command x command",
+    "gdb": "args ex eval-command x command",
     "groovy": "e",
     "ghc": "e",
     "gnuplot": "e",
@@ -321,6 +368,7 @@ INLINE_CODE: Final[dict[str, str]] = {
     "jshell": "",
     "julia": "e E eval print",
     "kotlin": "e",
+    "latexmk": "e r usepretex",
     "matlab": "r batch",
     "mix": "e eval",
     "ocaml": "e",
@@ -351,6 +399,8 @@ INLINE_CODE: Final[dict[str, str]] = {
 """Interpreters, and their options that hold program text of a language nobody reads here."""
 
 STARTING_OPTIONS: Final[dict[str, str]] = {
+    "ag": "pager",
+    "ansible": "m a module-name args",
     "apt": "o option",
     "apt-get": "o option",
     "aria2c": "on-bt-download-complete on-download-complete on-download-error"
@@ -372,11 +422,13 @@ STARTING_OPTIONS: Final[dict[str, str]] = {
     "groff": "U",
     "hg": "config ssh remotecmd",
     "install": "strip-program",
+    "ld": "plugin",
     "latex": "shell-escape enable-write18",
     "lualatex": "shell-escape enable-write18",
     "make": "eval",
     "gmake": "eval",
     "man": "P H pager html",
+    "nmap": "script",
     "openssl": "engine provider config",
     "pandoc": "F filter L lua-filter pdf-engine",
     "patch": "e ed",
@@ -392,6 +444,7 @@ STARTING_OPTIONS: Final[dict[str, str]] = {
     "split": "filter",
     "sqlite3": "cmd init",
     "ssh-add": "s",
+    "start-stop-daemon": "a x exec startas",
     "ssh-keygen": "D",
     "svn": "editor-cmd config-option diff-cmd diff3-cmd",
     "tar": "I F checkpoint-action to-command use-compress-program rsh-command rmt-command"
@@ -411,12 +464,13 @@ STARTING_OPTIONS: Final[dict[str, str]] = {
 STARTING_WORDS: Final[dict[str, frozenset[str]]] = {
     "git": frozenset({"foreach", "bisect", "filter-branch", "difftool", "mergetool"}),
     "ip": frozenset({"exec"}),
+    "openssl": frozenset({"engine"}),
 }
 
 DOUBTFUL_BUILTINS: Final = frozenset(
     {
-        ".", "alias", "bind", "compgen", "complete", "enable", "fc", "hash", "mapfile",
-        "parallel", "readarray", "source",
+        ".", "alias", "bind", "compgen", "complete", "ed", "enable", "fc", "hash", "hyperfine",
+        "mapfile", "parallel", "readarray", "run-parts", "source",
     }
 )  # fmt: skip
 """What they run is named by something outside of their words."""

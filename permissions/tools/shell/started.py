@@ -10,6 +10,7 @@ from permissions.tools.shell.programs import (
     INLINE_CODE,
     MULTI_CALL,
     OTHER_SHELLS,
+    PROFILED,
     RUNNERS,
     SHELLS,
     STARTING_OPTIONS,
@@ -26,6 +27,7 @@ Words = tuple[Word, ...]
 
 _VERSION = re.compile(r"(?<=[a-z])[0-9.]+\Z")
 _LOADER = re.compile(r"(ld-linux.*|ld-musl.*|ld64?|ld-[0-9.]+)\.so(\.[0-9]+)*\Z")
+_EMULATOR = re.compile(r"qemu-(?!system|img|io|nbd|ga)\w+(-static)?\Z")
 _SPLIT = re.compile(r"-[iv0]*S|--s[a-z-]*=?")
 _FIND_ACTIONS: Final = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 _AWK: Final = frozenset({"awk", "gawk", "mawk", "nawk", "original-awk"})
@@ -68,6 +70,8 @@ def started_by(kind: str, words: Words) -> Started:
     """
     if _LOADER.fullmatch(kind):
         kind = "ld.so"
+    elif _EMULATOR.fullmatch(kind):
+        kind = "box64"
     elif (plain := _VERSION.sub("", kind)) in INLINE_CODE:  # python3.12
         kind = plain
     rule = _RULES.get(kind)
@@ -110,8 +114,13 @@ def _multi_call(_: str, words: Words) -> Started:
 
 def _runner(kind: str, words: Words) -> Started:
     for position, word in enumerate(words[1:], 1):
-        if word.text == RUNNERS[kind]:
+        if word.text in RUNNERS[kind].split():
             rest = words[position + 1 :]
+            if kind in PROFILED:
+                texts = [each.text for each in rest]
+                if "--" not in texts:
+                    return Started(doubts=[f"{kind} starts what it is told elsewhere"])
+                return Started(commands=[rest[texts.index("--") + 1 :]])
             while rest and rest[0].text == "--":
                 rest = rest[1:]
             doubts = [f"{kind}: an option before the command"]
@@ -207,8 +216,10 @@ def _without_files(words: Words) -> Words:
 
 
 def _interpreter(kind: str, words: Words) -> Started:
-    if _has_option(words, INLINE_CODE[kind]) or (
-        kind in _EDITORS and any(word.text.startswith("+") for word in words)
+    if (
+        _has_option(words, INLINE_CODE[kind])
+        or words[1:2] == (Word("eval"),)
+        or (kind in _EDITORS and any(word.text.startswith("+") for word in words))
     ):
         return Started(doubts=[f"{kind} is given program text"])
     if kind in {"python", "pypy"} and any(
