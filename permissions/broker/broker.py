@@ -699,9 +699,11 @@ class PermissionBroker:
             if admission.reserved is not None:
                 await session.budgets.settle(admission.reserved, admission.reserved.amounts)
             if (key := admission.key) is not None:
-                result, status = journal_form(delivery, outcome.notes)
+                told = outcome.reported
+                is_exact = told is None or told.exact or delivery.value is not outcome.value
+                result, status = journal_form(delivery, outcome.notes, is_exact=is_exact)
                 await parts.journal.finish(key, result=result, status=status)
-                if status == "not_kept":
+                if status == "not_kept" and is_exact:
                     name = admission.definition.name
                     lives = Completed(admission.id, name, delivery.value, notes=outcome.notes)
                     self._live.put(key, lives)

@@ -222,9 +222,12 @@ def _denial(
 
 
 def journal_form(
-    delivery: Delivery, notes: tuple[str, ...] = ()
+    delivery: Delivery, notes: tuple[str, ...] = (), *, is_exact: bool = True
 ) -> tuple[bytes, JournalStatus]:
-    """How an ended call is kept, so that asking again gives the same without a second run."""
+    """How an ended call is kept, so that asking again gives the same without a second run.
+
+    `is_exact` is false where the value is what another process told of its own.
+    """
     if delivery.denial is not None:
         # What was compared is sealed in the record; nothing seals this file.
         reasons = [
@@ -236,6 +239,8 @@ def journal_form(
         if not isinstance(delivery.error, ToolFailedError):  # which names the type already
             said = f"{type(delivery.error).__name__}: {said}"
         return said.encode(errors="backslashreplace"), "error"
+    if not is_exact:
+        return b"a result that only the process of its caller has", "not_kept"
     try:
         return keep([delivery.value, [*notes]]), "ok"
     except NotKeptError as err:

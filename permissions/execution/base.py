@@ -56,10 +56,12 @@ class Reported:
     Attributes:
         readable: everything that an agent could read in it, as JSON.
         whole: whether that is all there is.
+        exact: whether the JSON form, read by the tool's type, is the value itself.
     """
 
     readable: JsonValue
     whole: bool
+    exact: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,7 +144,19 @@ def outcome_form(definition: ToolDefinition, outcome: Outcome) -> JsonObject:
         said["value"] = document
         said["readable"] = readable.document
         said["whole"] = readable.whole and not readable.lazy
+        said["exact"] = _is_itself(typed(definition, document), outcome.value)
     return said
+
+
+def _is_itself(form: Any, value: Any) -> bool:
+    """Whether the form of a value is as good as the value."""
+    try:
+        return type(form) is type(value) and (
+            is_plain(value)
+            or (not isinstance(value, list | dict | str) and bool(form == value))
+        )
+    except Exception:  # noqa: BLE001 - a type of the tool's own compares as it likes
+        return False
 
 
 def outcome_of(form: JsonObject, *, client: str) -> Outcome:
@@ -163,7 +175,7 @@ def outcome_of(form: JsonObject, *, client: str) -> Outcome:
         raise ServiceError("the error of an outcome is no text")
     value, more = form.get("value"), form.get("readable")
     readable = value if more in (None, value) else [value, more]  # no less than the value
-    told = Reported(readable, whole=form.get("whole") is True)
+    told = Reported(readable, whole=form.get("whole") is True, exact=form.get("exact") is True)
     return Outcome(
         said["status"],
         value=value,

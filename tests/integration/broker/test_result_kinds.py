@@ -18,8 +18,11 @@ from langgraph.types import Command, Send
 from pydantic import BaseModel
 
 from permissions.model import Completed, Denial
+from permissions.service.server import listening
 from permissions.sessions.open import open_session
 from permissions.setup.config import BrokerConfig
+from permissions.setup.daemon import clients_of, socket_of
+from permissions.setup.factory import open_broker
 from permissions.testing import memory_broker, permitted
 from permissions.tools.call import ToolCall
 from wardline import AmountArg, Broker, RecipientArg, ToolDefinitionError, ToolFailedError, tool
@@ -302,3 +305,41 @@ async def test_a_result_that_cannot_be_kept_is_given_again_by_this_process_alone
     assert again.value is first.value is iter
     assert isinstance(elsewhere, Denial)
     assert (elsewhere.kind, elsewhere.code) == ("in_doubt", "result.not_kept")
+
+
+SAME_IN_JSON = {"text", "list", "dict", "dict with the value as a key"}
+QUICK = ["text with a broken byte", "bytes that are no text", "object", "command"]
+
+
+@pytest.mark.parametrize(
+    "kinds", [QUICK, pytest.param(list(KINDS), marks=pytest.mark.slow)], ids=["some", "all"]
+)
+async def test_the_same_through_a_daemon(tmp_path: Path, kinds: list[str]) -> None:
+    """The tool runs in its caller's process, and the daemon still knows what it gave."""
+    config = BrokerConfig(state=tmp_path / "state", workspace=tmp_path)
+    path = socket_of(config)
+    tools = [read, aread, pay]
+    async with (
+        open_broker(config, tools) as broker,
+        listening(broker, path, clients_of(config)),
+        open_broker(BrokerConfig(broker=f"unix:{path}"), tools) as remote,
+    ):
+        for kind in kinds:
+            GIVES.append(KINDS[kind])
+            async with open_session(remote, user="kim", prompt="pay the invoice") as session:
+                result = await remote.call(session, ToolCall("read", {}, key="k"))
+                again = await remote.call(session, ToolCall("read", {}, key="k"))
+                paid = await remote.call(
+                    session, ToolCall("pay", {"recipient": ACCOUNT, "amount": "5.00"})
+                )
+
+            assert isinstance(result, Completed), kind
+            assert result.value is KINDS[kind]
+            if isinstance(again, Completed):
+                assert type(again.value) is type(result.value), kind
+                assert again.value == result.value
+            else:  # the daemon has what it was told of the value, and not the value
+                assert again.code == "result.not_kept", kind
+            assert (kind in SAME_IN_JSON) is isinstance(again, Completed)
+            assert isinstance(paid, Denial), kind
+            assert "provenance.untrusted_control" in {each.code for each in paid.reasons}, kind
