@@ -10,13 +10,15 @@ from agents_demo.job import prepare, work
 from agents_demo.narrator import heading, say
 
 
-def run(folder: Path | None) -> int:
+def run(folder: Path | None, *, port: int | None = None) -> int:
     """Runs the demo; 0 when everything came out as it must.
+
+    With a port it runs against a daemon, whose console is there.
 
     Raises:
         ConfigError: the folder does not hold such a job.
     """
-    job = prepare(folder)
+    job = prepare(folder, port=port)
     narrator = work(job)
     wrong = judge(job, narrator) if folder is None else []
     wrong += examine(job)

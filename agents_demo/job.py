@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib import resources
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from agents_demo.agent import build_agent, chosen_model
+from agents_demo.daemon import link, serving
 from agents_demo.declared import plan_for
 from agents_demo.narrator import Narrator, heading, say
 from agents_demo.tools import TOOLS, WORKSPACE
@@ -35,6 +38,8 @@ from permissions.signing.keys import generate
 from wardline import Broker, BrokerConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from langchain_core.runnables import RunnableConfig
 
     from permissions.approval.model import AccessRequest, Verdict
@@ -57,10 +62,12 @@ class Job:
     Attributes:
         workspace: folder with `request.txt`, `invoices/`, `mail/`, `vendors.json`.
         interactive: whether somebody sits at the terminal to approve.
+        port: of the console of a daemon; None for a broker in this process.
     """
 
     workspace: Path
     interactive: bool
+    port: int | None = None
 
     @property
     def layout(self) -> StateLayout:
@@ -73,8 +80,10 @@ def package_folder(name: str) -> Path:
     return Path(str(resources.files("agents_demo") / name))
 
 
-def prepare(folder: Path | None) -> Job:
+def prepare(folder: Path | None, *, port: int | None = None) -> Job:
     """The job on a folder of the user's own, or on a fresh copy of the sample.
+
+    With a port the broker is a daemon, and its console is there.
 
     Raises:
         ConfigError: the folder does not hold such a job.
@@ -99,7 +108,7 @@ def prepare(folder: Path | None) -> Job:
                 " mail/*.eml. See agents_demo/sample"
             )
         shutil.rmtree(workspace / STATE, ignore_errors=True)
-    job = Job(workspace, sys.stdin.isatty() and sys.stdout.isatty())
+    job = Job(workspace, sys.stdin.isatty() and sys.stdout.isatty(), port)
     job.layout.make(workspace)
     return job
 
@@ -107,9 +116,8 @@ def prepare(folder: Path | None) -> Job:
 def work(job: Job) -> Narrator:
     """Lets the agent do the job under the broker, and tells it as it happens."""
     key = generate(job.workspace / STATE / KEY)
-    (job.workspace / STATE / SETTINGS).write_text(
-        f'[approvers.{APPROVER}]\ngroups = ["operators"]\npublic_key = "{key.public}"\n'
-    )
+    settings = job.workspace / STATE / SETTINGS
+    settings.write_text(_settings(job, str(key.public)))
     config = BrokerConfig.load(
         state=job.layout.root,
         workspace=job.workspace,
@@ -122,12 +130,11 @@ def work(job: Job) -> Narrator:
     narrator = Narrator(job.layout)
     heading("The person asks")
     say("  " + request.strip().replace("\n", "\n  "))
-    with Broker(TOOLS, config=config) as broker:
-        heading("The broker opens")
-        plan = plan_for(request, now=now_us())
-        say(f"  policies   {broker.core.parts.pdp.revision} ({broker.core.parts.pdp.engine})")
-        say(f"  isolation  {', '.join(broker.core.isolation[1:]) or NO_ISOLATION}")
-        with broker.session(
+    plan = plan_for(request, now=now_us())
+    heading("The broker opens")
+    with (
+        _opened(job, config, settings) as broker,
+        broker.session(
             user="alice",
             agent="invoice-agent",
             run=random_id("run"),
@@ -136,23 +143,59 @@ def work(job: Job) -> Narrator:
             plan_required=True,
             budgets={"calls": 80, "amount_eur": 500_000},
             approval_mode="suspend",
-        ) as session:
-            say(f"  plan       {len(plan.steps)} steps, verified and signed into the record")
-            heading("The agent works")
-            config_of_graph: RunnableConfig = {"configurable": {"thread_id": session.run}}
-            agent = build_agent(chosen_model())
-            inputs: Any = {"messages": [{"role": "user", "content": request}]}
-            for _ in agent.stream(inputs, config_of_graph, stream_mode="updates"):
-                narrator.catch_up()
-            while held := pending(agent, config_of_graph):
-                for each in held:
-                    interrupt.run(partial(_answer, job, config, key, each.access_request))
-                resume(agent, config_of_graph)
-                narrator.catch_up()
-            last = agent.get_state(config_of_graph).values["messages"][-1]
-            heading("The agent is done")
-            say(f"  {visible(str(last.content))}")
+        ) as session,
+    ):
+        say(f"  plan       {len(plan.steps)} steps, verified and signed into the record")
+        heading("The agent works")
+        config_of_graph: RunnableConfig = {"configurable": {"thread_id": session.run}}
+        agent = build_agent(chosen_model())
+        inputs: Any = {"messages": [{"role": "user", "content": request}]}
+        for _ in agent.stream(inputs, config_of_graph, stream_mode="updates"):
+            narrator.catch_up()
+        while held := pending(agent, config_of_graph):
+            for each in held:
+                interrupt.run(partial(_answer, job, config, key, each.access_request))
+            resume(agent, config_of_graph)
+            narrator.catch_up()
+        last = agent.get_state(config_of_graph).values["messages"][-1]
+        heading("The agent is done")
+        say(f"  {visible(str(last.content))}")
     return narrator
+
+
+def _settings(job: Job, key: str) -> str:
+    """What `wardline request` needs to know, and `wardline serve`."""
+    people = f'[approvers.{APPROVER}]\ngroups = ["operators"]\npublic_key = "{key}"\n'
+    if job.port is None:
+        return people
+    return (
+        f"state = {json.dumps(str(job.layout.root))}\n"
+        f"workspace = {json.dumps(str(job.workspace))}\n"
+        'environment = "demo"\n'
+        f"[pdp]\noverlay = {json.dumps(str(package_folder('overlay')))}\n"
+        '[service]\ntools = ["agents_demo.tools"]\n'
+        f'http = "127.0.0.1:{job.port}"\nurl = "http://localhost:{job.port}"\n{people}'
+    )
+
+
+@contextmanager
+def _opened(job: Job, config: BrokerConfig, settings: Path) -> Iterator[Broker]:
+    """The broker: in this process, or a daemon whose console is open."""
+    if job.port is None:
+        with Broker(TOOLS, config=config) as broker:
+            say(
+                f"  policies   {broker.core.parts.pdp.revision} ({broker.core.parts.pdp.engine})"
+            )
+            say(f"  isolation  {', '.join(broker.core.isolation[1:]) or NO_ISOLATION}")
+            yield broker
+        return
+    with serving(job, settings) as address:
+        say(f"  To answer as {APPROVER}, open once and add a passkey:")
+        say(f"    {link(settings, 'approver', APPROVER)}")
+        say("  To look on as a responder:")
+        say(f"    {link(settings, 'responder', 'rita')}")
+        with Broker.connect(address, TOOLS) as broker:
+            yield broker
 
 
 async def _answer(job: Job, config: BrokerConfig, key: Signer, request_id: str) -> None:
@@ -170,14 +213,15 @@ async def _answer(job: Job, config: BrokerConfig, key: Signer, request_id: str) 
         request = await desk.get(request_id)
         heading("A person is asked")
         verdict: Verdict = "approve"
+        if job.interactive and job.port is not None:
+            say(f"  In the console: http://localhost:{job.port}/requests/{request.id}")
+            await _until_answered(desk, request_id)
+            return
         if job.interactive:
             said = await ask_person(request, write=say)
             if said == "later":
                 _say_how(job, request)
-                token = await desk.changed(None)
-                while (await desk.get(request_id)).status == "pending":
-                    with anyio.move_on_after(_LOOK_SECONDS):  # it may also expire
-                        token = await desk.changed(token)
+                await _until_answered(desk, request_id)
                 return
             verdict = said
         else:
@@ -191,6 +235,13 @@ async def _answer(job: Job, config: BrokerConfig, key: Signer, request_id: str) 
         )
     say(f"  {APPROVER} signed: {verdict}")
     say()
+
+
+async def _until_answered(desk: ApprovalService, request_id: str) -> None:
+    token = await desk.changed(None)
+    while (await desk.get(request_id)).status == "pending":
+        with anyio.move_on_after(_LOOK_SECONDS):  # it may also expire
+            token = await desk.changed(token)
 
 
 def _say_how(job: Job, request: AccessRequest) -> None:

@@ -35,6 +35,7 @@
     ├── RunOpenError             the program: a run that is open already, or somebody else's
     ├── GatewayError             an MCP server cannot be reached, or is not what was approved
     ├── ServiceError             the broker's daemon cannot be reached, or is not understood
+    ├── SignInError              the console: a link that was used, or a passkey that is nobody's
     ├── NoSessionError           a guarded tool was called outside any broker session
     └── CallDenied               a direct call was refused; carries the `Denial`
 
@@ -200,6 +201,10 @@ class GatewayError(BrokerError):
 
 class ServiceError(BrokerError):
     """The broker's daemon cannot be reached, or what is said over its socket is not understood."""
+
+
+class SignInError(BrokerError):
+    """Nobody is signed in to the console by this: a used link, an expired one, a wrong passkey."""
 
 
 class NoSessionError(BrokerError):

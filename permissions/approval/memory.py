@@ -10,7 +10,7 @@ from permissions.approval import lifecycle
 from permissions.errors import ApprovalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from permissions.approval.model import AccessRequest
     from permissions.model import Digest
@@ -59,6 +59,26 @@ class InMemoryRequestStore:
             for request in self._requests.values()
             if request.status == "pending" or not pending_only
         )
+
+    async def pending(self) -> dict[str, int]:
+        """See `RequestStore`."""
+        return {each.id: len(each.votes) for each in await self.listed(pending_only=True)}
+
+    async def several(self, ids: Sequence[str]) -> tuple[AccessRequest, ...]:
+        """See `RequestStore`."""
+        wanted = set(ids)
+        return tuple(each for name, each in self._requests.items() if name in wanted)
+
+    async def decided(
+        self, *, before: int | None, limit: int
+    ) -> tuple[tuple[int, AccessRequest], ...]:
+        """See `RequestStore`."""
+        found = [
+            (position, each)
+            for position, each in enumerate(self._requests.values(), start=1)
+            if each.status != "pending" and (before is None or position < before)
+        ]
+        return tuple(found[::-1][:limit])
 
     async def update(
         self, request_id: str, step: Callable[[AccessRequest], AccessRequest]

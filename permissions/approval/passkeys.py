@@ -67,7 +67,10 @@ class Site:
         except ValueError:
             raise ConfigError(f"service.url is no address: {url[:80]!r}") from None
         is_local = host == "localhost" or host.endswith(".localhost")
-        if not host or (parts.scheme != "https" and not (parts.scheme == "http" and is_local)):
+        is_bare = not (parts.path.strip("/") or parts.query or parts.fragment or parts.username)
+        if not (host and is_bare) or (
+            parts.scheme != "https" and not (parts.scheme == "http" and is_local)
+        ):
             raise ConfigError(
                 f"service.url is https://HOST, or http://localhost:PORT; not {url[:80]!r}"
             )

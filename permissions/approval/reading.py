@@ -244,7 +244,8 @@ def _target(target: JsonObject) -> str:
     return visible(str(target["kind"])) if said is None else said(target)
 
 
-def _amount(currency: str, minor: int) -> str:
+def amount_in_words(currency: str, minor: int) -> str:
+    """An amount of the smallest unit of a currency, as people write it."""
     digits = minor_digits(currency)
     whole, rest = divmod(minor, 10**digits)
     return f"{whole:,}{f'.{rest:0{digits}}' if digits else ''} {visible(currency)}"
@@ -261,7 +262,7 @@ def _statements(target: JsonObject) -> str:
 
 
 _TARGETS: dict[str, Callable[[JsonObject], str]] = {
-    "amount": lambda target: _amount(str(target["currency"]), int(target["minor"])),
+    "amount": lambda target: amount_in_words(str(target["currency"]), int(target["minor"])),
     "recipient": lambda target: f"{target['scheme']} {literal(target['address'])}",
     "path": lambda target: f"{target['access']} {literal(target['resolved'])}",
     "host": _address,

@@ -230,6 +230,28 @@ class ApprovalService:
         requests = [await self._as_of_now(request) for request in found]
         return tuple(r for r in requests if r.status == "pending" or not pending_only)
 
+    async def pending(self) -> dict[str, int]:
+        """Open requests in the order they were made, each with how many votes it has.
+
+        Opens none of them. Some may have expired since.
+        """
+        return await self._store.pending()
+
+    async def several(self, ids: Sequence[str]) -> tuple[AccessRequest, ...]:
+        """Those of these requests that are there, in the order they were made, as kept."""
+        return await self._store.several(ids)
+
+    async def decided(
+        self, *, before: int | None, limit: int
+    ) -> tuple[tuple[int, AccessRequest], ...]:
+        """Requests that wait no longer, the last made first, each with its position.
+
+        Args:
+            before: a position; only those that were made before it.
+            limit: how many at most.
+        """
+        return await self._store.decided(before=before, limit=limit)
+
     async def wait(self, request_id: str, timeout_seconds: float) -> AccessRequest:
         """Waits until a request leaves `pending`, or the timeout passes.
 

@@ -18,10 +18,11 @@ from permissions.approval.model import AccessRequest
 from permissions.approval.votes import read_vote
 from permissions.database import Schema
 from permissions.errors import ApprovalError, StateError
+from permissions.signing.canonical import MAX_INTEGER
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from permissions.database import StateDatabase
     from permissions.model import Digest
@@ -60,6 +61,35 @@ class RequestStore(Protocol):
 
     async def listed(self, *, pending_only: bool = False) -> tuple[AccessRequest, ...]:
         """Requests in the order they were made; without those of runs that were erased.
+
+        Raises:
+            ApprovalError: one of them was altered.
+        """
+        ...
+
+    async def pending(self) -> dict[str, int]:
+        """Open requests in the order they were made, each with how many votes it has.
+
+        Opens none of them, so that it is quick with any number. Some may have expired.
+        """
+        ...
+
+    async def several(self, ids: Sequence[str]) -> tuple[AccessRequest, ...]:
+        """Those of these requests that are there, in the order they were made.
+
+        Raises:
+            ApprovalError: one of them was altered.
+        """
+        ...
+
+    async def decided(
+        self, *, before: int | None, limit: int
+    ) -> tuple[tuple[int, AccessRequest], ...]:
+        """Requests that wait no longer, the last made first, each with its position.
+
+        Args:
+            before: a position; only those that were made before it.
+            limit: how many at most.
 
         Raises:
             ApprovalError: one of them was altered.
@@ -133,6 +163,9 @@ SCHEMA = Schema(
     ),
 )
 
+_NOT_ERASED = "run NOT IN (SELECT run FROM run_key WHERE wrapped IS NULL)"
+_AT_ONCE = 500
+"""Names in one query."""
 _COLUMNS = "SELECT id, run, binding, shown, status, consumed_at FROM access_request"
 
 
@@ -184,13 +217,49 @@ class SqliteRequestStore:
 
     async def listed(self, *, pending_only: bool = False) -> tuple[AccessRequest, ...]:
         """See `RequestStore`."""
-        where = (
-            "(NOT ? OR status = 'pending')"
-            " AND run NOT IN (SELECT run FROM run_key WHERE wrapped IS NULL)"
-        )
+        where = f"(NOT ? OR status = 'pending') AND {_NOT_ERASED}"
         return await self._database.read(
             lambda connection: tuple(self._load(connection, where, pending_only))
         )
+
+    async def pending(self) -> dict[str, int]:
+        """See `RequestStore`."""
+        query = (
+            "SELECT id, (SELECT count(*) FROM access_vote WHERE request = id)"  # noqa: S608 - fixed texts
+            f" FROM access_request WHERE status = 'pending' AND {_NOT_ERASED} ORDER BY position"
+        )
+        return await self._database.read(
+            lambda connection: dict(connection.execute(query).fetchall())
+        )
+
+    async def several(self, ids: Sequence[str]) -> tuple[AccessRequest, ...]:
+        """See `RequestStore`."""
+
+        def work(connection: sqlite3.Connection) -> tuple[AccessRequest, ...]:
+            found: list[AccessRequest] = []
+            for at in range(0, len(ids), _AT_ONCE):
+                part = ids[at : at + _AT_ONCE]
+                names = ", ".join("?" * len(part))
+                found += self._load(connection, f"id IN ({names}) AND {_NOT_ERASED}", *part)
+            return tuple(found)
+
+        return await self._database.read(work)
+
+    async def decided(
+        self, *, before: int | None, limit: int
+    ) -> tuple[tuple[int, AccessRequest], ...]:
+        """See `RequestStore`."""
+        query = (
+            "SELECT position, id FROM access_request WHERE status <> 'pending'"  # noqa: S608 - fixed texts
+            f" AND position < ? AND {_NOT_ERASED} ORDER BY position DESC LIMIT ?"
+        )
+
+        def work(connection: sqlite3.Connection) -> tuple[tuple[int, AccessRequest], ...]:
+            most = MAX_INTEGER if before is None else before
+            rows = connection.execute(query, (most, limit)).fetchall()
+            return tuple((position, self._one(connection, name)) for position, name in rows)
+
+        return await self._database.read(work)
 
     async def update(
         self, request_id: str, step: Callable[[AccessRequest], AccessRequest]

@@ -23,6 +23,15 @@ def demo(
         ),
     ] = None,
     *,
+    console: Annotated[
+        bool,
+        typer.Option(
+            "--console", help="Against a daemon, with its console open in the browser."
+        ),
+    ] = False,
+    port: Annotated[
+        int, typer.Option(min=1, max=65_535, help="Of the console, on this machine.")
+    ] = 8181,
     incident: Annotated[
         Path | None,
         typer.Option(
@@ -40,6 +49,7 @@ def demo(
     Examples:
       $ wardline demo
       $ wardline demo ~/invoices-of-march
+      $ wardline demo --console
       $ wardline demo --incident case
     """
     # A package of the checkout, and data in a wheel: it is found by its folder, never imported
@@ -55,6 +65,6 @@ def demo(
             f"the demo needs LangGraph ({err}); pip install 'wardline[demo]'"
         ) from err
     try:
-        raise typer.Exit(program.run(folder))
+        raise typer.Exit(program.run(folder, port=port if console else None))
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None

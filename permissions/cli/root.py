@@ -32,6 +32,7 @@ NOUNS = {
     "approver": "See who may answer access requests, and take passkeys back.",
     "grant": "See what was approved for a while, and take it back.",
     "call": "Resolve calls in doubt.",
+    "console": "Let people in to the console, and out of it.",
     "delegation": "List sub-agents, and stop them.",
     "trace": "Read, verify and replay what was recorded.",
     "eval": "Measure attacks let through and honest work held up.",

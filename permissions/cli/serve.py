@@ -57,6 +57,8 @@ async def _serve(config: BrokerConfig, functions: list[object], path: Path) -> N
             typer.echo(f"network   {daemon.network}")
         if daemon.url is not None:
             typer.echo(f"http      {daemon.url}")
+        if config.service.url:
+            typer.echo(f"console   {config.service.url}")
         typer.echo(f"tools     {known}")
         typer.echo(f"policy    {broker.parts.pdp.revision}")
         typer.echo(f"isolation {', '.join(broker.isolation)}")

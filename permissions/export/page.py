@@ -129,16 +129,24 @@ def _block(name: str, value: Any) -> bytes:
     return b'<script type="application/gzip" id="%b">%b</script>\n' % (name.encode(), packed)
 
 
+def page_policy() -> str:
+    """The content security policy of every page: its own script and style, and nothing else."""
+    files = resources.files("permissions.export")
+    script, style = (
+        files.joinpath(f"explorer.{kind}").read_text("utf-8") for kind in ("js", "css")
+    )
+    return _POLICY.format(script=_hash(script), style=_hash(style))
+
+
 def _frame(origin: str, summary: bytes) -> tuple[bytes, bytes]:
     """What stands before the blocks of entries, and after them."""
     files = resources.files("permissions.export")
     script, style, body = (
         files.joinpath(f"explorer.{kind}").read_text("utf-8") for kind in ("js", "css", "html")
     )
-    policy = _POLICY.format(script=_hash(script), style=_hash(style))
     head = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{page_policy()}">\n'
         '<meta name="referrer" content="no-referrer">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>Trace {html.escape(origin)}</title>\n<style>{style}</style>\n</head>\n<body>\n{body}"

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+import anyio
+
 from permissions.broker.ports import now_us
 from permissions.database import StateDatabase
 from permissions.errors import ConfigError
@@ -19,6 +21,7 @@ from permissions.service.metered_trace import MeteredTrace
 from permissions.service.network import listening_on, server_context
 from permissions.service.server import listening
 from permissions.service.tokens import SCHEMA, TokenStore
+from permissions.setup.console import console_hosts, console_routes
 from permissions.setup.factory import open_broker
 from permissions.setup.layout import StateLayout
 from permissions.trace.log import SignedLog
@@ -241,17 +244,24 @@ async def http_interface(
     trace = broker.parts.trace
     if isinstance(meter, Metrics) and isinstance(trace, MeteredTrace):
         routes.append(metrics_route(meter, trace, broker, server, bearers))
-    app = create_app(
-        HttpParts(
-            broker=broker,
-            hindrance=server.hindrance,
-            stopping=server.stopping,
-            hosts=(
-                *config.service.hosts,
-                endpoint.host.join("[]") if ":" in endpoint.host else endpoint.host,
-            ),
-            mounts=routes,
+    ending = anyio.Event()
+    async with console_routes(config, broker, ending) as console:
+        app = create_app(
+            HttpParts(
+                broker=broker,
+                hindrance=server.hindrance,
+                stopping=server.stopping,
+                hosts=(
+                    *config.service.hosts,
+                    *console_hosts(config),
+                    endpoint.host.join("[]") if ":" in endpoint.host else endpoint.host,
+                ),
+                mounts=[*routes, *console],
+            )
         )
-    )
-    async with hosting(app, endpoint, tls=tls) as (host, port):
-        yield f"{'http' if tls is None else 'https'}://{endpoint._replace(host=host, port=port)}"
+        async with hosting(app, endpoint, tls=tls) as (host, port):
+            scheme = "http" if tls is None else "https"
+            try:
+                yield f"{scheme}://{endpoint._replace(host=host, port=port)}"
+            finally:
+                ending.set()  # or its event streams would be waited for

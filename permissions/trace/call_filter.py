@@ -24,6 +24,8 @@ class CallFilter:
     """Microseconds since 1970 UTC; the call was asked for then or later."""
     until: int | None = None
     """And before this."""
+    before: int | None = None
+    """Its intent is an entry before this one."""
 
     def condition(self) -> tuple[str, list[str | int]]:
         """As SQL over the index's `call`, and its values."""
@@ -50,4 +52,5 @@ _CONDITIONS = {
     "rule": "number IN (SELECT number FROM word WHERE kind = 'rule' AND word = ?)",
     "since": "time >= ?",
     "until": "time < ?",
+    "before": "number < ?",
 }

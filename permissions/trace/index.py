@@ -15,7 +15,7 @@ import hashlib
 import os
 import sqlite3
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
 from permissions.errors import TraceError, TraceIntegrityError
 from permissions.signing.canonical import MAX_INTEGER
@@ -36,6 +36,16 @@ _TIMEOUT_SECONDS = 30.0
 _CALLS_AT_ONCE = 500
 _FILES_OPEN = 64
 _WHERE = "SELECT number, segment, start, size FROM entry WHERE"
+
+
+class RunSummary(NamedTuple):
+    """A run at a glance."""
+
+    start: RecordedEntry
+    """The first `run.start` of it."""
+    last: RecordedEntry
+    ends: dict[str | None, int]
+    """By how calls ended (`index_tables.how_ended`), None for those under way: how many."""
 
 
 class TraceIndex:
@@ -96,6 +106,46 @@ class TraceIndex:
                 "SELECT run, max(number) FROM entry WHERE run IS NOT NULL"
                 " GROUP BY run ORDER BY min(number)"
             ).fetchall()
+
+    def recent_runs(self, *, before: int | None = None, limit: int) -> list[RunSummary]:
+        """The runs that began last, newest first.
+
+        Args:
+            before: only runs that began before this entry.
+            limit: how many at most.
+
+        Raises as `run` does.
+        """
+        return self._summaries(
+            "SELECT run, min(number) AS first FROM head WHERE type = 'run.start'"
+            " GROUP BY run HAVING first < ? ORDER BY first DESC LIMIT ?",
+            MAX_INTEGER if before is None else before,
+            limit,
+        )
+
+    def run_summary(self, run: str) -> RunSummary | None:
+        """One run, or None when nothing is recorded of it; raises as `run` does."""
+        found = self._summaries(
+            "SELECT run, min(number) FROM head WHERE type = 'run.start' AND run = ?"
+            " GROUP BY run",
+            run,
+        )
+        return found[0] if found else None
+
+    def rules(self, since: int) -> list[tuple[str, str | None, int]]:
+        """How often each rule or reason spoke in calls of one end, the most frequent first.
+
+        Args:
+            since: microseconds since 1970 UTC; calls that were asked for then or later.
+
+        Raises as `run` does.
+        """
+        with self.reading() as reading:
+            return reading.rules(since)
+
+    def _summaries(self, query: str, *values: str | int) -> list[RunSummary]:
+        with self.reading() as reading:
+            return [*reading.summaries(query, *values)]
 
     def calls(
         self, wanted: CallFilter, *, newest_first: bool = False
@@ -213,6 +263,24 @@ class Reading:
                 last = number
             if len(numbers) < _CALLS_AT_ONCE:
                 return
+
+    def rules(self, since: int) -> list[tuple[str, str | None, int]]:
+        """See `TraceIndex.rules`."""
+        return self._database.execute(
+            "SELECT word, ended, count(*) FROM call JOIN word USING (number)"
+            " WHERE kind = 'rule' AND time >= ? GROUP BY word, ended"
+            " ORDER BY count(*) DESC, word",
+            (since,),
+        ).fetchall()
+
+    def summaries(self, query: str, *values: str | int) -> Iterator[RunSummary]:
+        """Runs at a glance, of a query that gives each and the number of its first entry."""
+        last = "number = (SELECT max(number) FROM entry WHERE run = ?)"
+        ends = "SELECT ended, count(*) FROM call WHERE run = ? GROUP BY ended"
+        for run, number in self._database.execute(query, values).fetchall():
+            (first,), (newest,) = self.found("number = ?", number), self.found(last, run)
+            counted = dict(self._database.execute(ends, (run,)).fetchall())
+            yield RunSummary(first, newest, counted)
 
     def found(self, where: str, *values: str | int) -> Iterator[RecordedEntry]:
         """Entries by a condition of SQL, in order."""

@@ -171,3 +171,29 @@ async def test_a_change_before_the_wait_is_not_missed(store: RequestStore) -> No
 
     with anyio.fail_after(40):
         assert await store.changed(token) != token
+
+
+async def test_what_is_open_is_told_without_opening_it(store: RequestStore) -> None:
+    for name in ("ar-1", "ar-2", "ar-3"):
+        await store.add(asked(name, key=name))
+    voted = await store.get("ar-2")
+    vote = read_vote(signed_vote(voted, "alice"))
+    await store.update("ar-2", lambda request: replace(request, votes=(vote,)))
+    await store.update("ar-3", lambda request: replace(request, status="cancelled"))
+
+    assert await store.pending() == {"ar-1": 0, "ar-2": 1}
+    found = await store.several(["ar-3", "ar-1", "ar-9"])
+    assert [each.id for each in found] == ["ar-1", "ar-3"]
+    assert await store.several([]) == ()
+
+
+async def test_what_was_decided_is_read_in_pages_the_last_first(store: RequestStore) -> None:
+    names = [f"ar-{number}" for number in range(1, 6)]
+    for name in names:
+        await store.add(asked(name, key=name))
+    for name in names[:4]:
+        await store.update(name, lambda request: replace(request, status="cancelled"))
+
+    first = await store.decided(before=None, limit=3)
+    rest = await store.decided(before=first[-1][0], limit=3)
+    assert [each.id for _, each in (*first, *rest)] == names[3::-1]

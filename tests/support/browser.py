@@ -56,6 +56,41 @@ class Page:
         self.send("Page.navigate", url=f"{path.as_uri()}{fragment}")
         self.until("document.documentElement?.dataset.painted !== undefined")
 
+    def go(self, url: str) -> None:
+        """Opens a page of a server, and waits until it is whole."""
+        self.js("window.left = true")
+        self.send("Page.navigate", url=url)
+        self.until("window.left === undefined && document.readyState === 'complete'")
+
+    def size(self, width: int, height: int) -> None:
+        """Gives the tab a size, a narrow one as of a phone."""
+        self.send(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1 if width > 600 else 2,
+            mobile=width <= 600,
+        )
+
+    def dark(self, is_dark: bool) -> None:  # noqa: FBT001 - a switch
+        """Has the reader prefer dark pages, or light ones."""
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
+        self.send("Emulation.setEmulatedMedia", features=[scheme])
+
+    def authenticator(self) -> str:
+        """Plugs in a passkey device whose owner agrees to everything; gives its id."""
+        self.send("WebAuthn.enable")
+        options = {
+            "protocol": "ctap2",
+            "transport": "internal",
+            "hasResidentKey": True,
+            "hasUserVerification": True,
+            "isUserVerified": True,
+            "automaticPresenceSimulation": True,
+        }
+        added = self.send("WebAuthn.addVirtualAuthenticator", options=options)
+        return str(added["authenticatorId"])
+
     def until(self, condition: str) -> None:
         """Waits until an expression holds in the page."""
         end = time.monotonic() + PATIENCE_SECONDS

@@ -1,0 +1,25 @@
+"""Who may open which page of the console, and do what there.
+
+An approver reads the requests that they may answer, and answers them. A responder reads all that
+happened. An operator also reads the policies and what they would decide. Nobody has two roles in
+one session: who is both signs in twice.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Role = Literal["approver", "responder", "operator"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+Right = Literal["inbox", "vote", "runs", "policies"]
+_RIGHTS: dict[Role, frozenset[Right]] = {
+    "approver": frozenset({"inbox", "vote"}),
+    "responder": frozenset({"inbox", "runs"}),
+    "operator": frozenset({"inbox", "runs", "policies"}),
+}
+
+
+def may(role: Role, right: Right) -> bool:
+    """Whether somebody of this role has the right."""
+    return right in _RIGHTS[role]

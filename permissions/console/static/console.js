@@ -1,0 +1,130 @@
+"use strict";
+// Keys, live lists, passkeys. Every page reads the same without it.
+(() => {
+  const at = document.body.dataset.at;
+  const one = (selector, inside = document) => inside.querySelector(selector);
+  const all = (selector) => [...document.querySelectorAll(selector)];
+
+  // --- live: the server says that something changed, htmx fetches what is shown anew ------------
+  let stream = null;
+  const say = (words) => { const line = one("#live"); line.textContent = words; line.hidden = !words; };
+  const listen = () => {
+    const address = document.body.dataset.events;
+    if (!address || stream || document.hidden) return;
+    stream = new EventSource(address);
+    stream.addEventListener("changed", () => window.htmx && window.htmx.trigger(document.body, "changed"));
+    stream.addEventListener("over", () => { stream.close(); location.reload(); });
+    stream.onopen = () => say("");
+    stream.onerror = () => say("Not live: the broker does not answer. Trying again.");
+  };
+  // A hidden tab holds no connection; what it missed it fetches when it is looked at again.
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) { if (stream) { stream.close(); stream = null; } } else { listen(); if (window.htmx) window.htmx.trigger(document.body, "changed"); }
+  });
+  let kept = null;
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const note = one("textarea[name=note]");
+    kept = { note: note && note.value, focused: document.activeElement === note, ids: new Set(all("[data-rows] > li").map((row) => row.id)) };
+    if (event.detail.xhr.status === 401) location.reload();
+  });
+  document.addEventListener("htmx:afterSettle", () => {
+    const note = one("textarea[name=note]");
+    if (note && kept && kept.note) { note.value = kept.note; if (kept.focused) note.focus(); }
+    if (kept && kept.ids.size) for (const row of all("[data-rows] > li")) if (!kept.ids.has(row.id)) row.classList.add("fresh");
+    kept = kept && { ...kept, ids: new Set() };
+    select(chosen, false);
+    tick();
+  });
+
+  // --- time left ----------------------------------------------------------------------------------
+  const tick = () => {
+    for (const each of all("time[data-until]")) {
+      const left = Math.floor(Number(each.dataset.until) / 1e6 - Date.now() / 1000);
+      const [days, hours, minutes] = [Math.floor(left / 86400), Math.floor(left / 3600) % 24, Math.floor(left / 60) % 60];
+      each.textContent = left <= 0 ? "over" : days ? `in ${days} d ${hours} h` : hours ? `in ${hours} h ${minutes} min` : minutes ? `in ${minutes} min` : `in ${left} s`;
+      each.classList.toggle("soon", left < 120);
+    }
+  };
+  setInterval(tick, 5000);
+
+  // --- keys -----------------------------------------------------------------------------------------
+  let chosen = null, leader = false;
+  const rows = () => all("[data-rows] > li");
+  const select = (id, scroll) => {
+    for (const row of rows()) {
+      const is = row.id === id;
+      row.classList.toggle("at", is);
+      if (is && scroll) { row.scrollIntoView({ block: "nearest" }); one("a", row).focus({ preventScroll: true }); }
+    }
+  };
+  const step = (by) => {
+    const listed = rows();
+    if (!listed.length) { const link = one(by > 0 ? "[data-after]" : "[data-before]"); if (link) link.click(); return; }
+    const now = listed.findIndex((row) => row.id === chosen);
+    const next = listed[Math.min(Math.max(now + by, 0), listed.length - 1)];
+    chosen = next.id;
+    select(chosen, true);
+  };
+  const follow = (selector) => { const link = one(selector); if (link) link.click(); };
+  const actions = {
+    j: () => step(1), k: () => step(-1), ArrowDown: () => step(1), ArrowUp: () => step(-1),
+    o: () => { const row = rows().find((each) => each.id === chosen); if (row) one("a", row).click(); },
+    u: () => follow("[data-up]"), w: () => follow("[data-whole]"),
+    a: () => { const button = one("[data-approve]"); if (button) { button.scrollIntoView({ block: "nearest" }); button.focus(); } },
+    d: () => { const note = one("textarea[name=note]"); if (note) note.focus(); },
+    "?": () => { const keys = one("#keys"); if (keys && !keys.open) keys.showModal(); },
+    g: () => { leader = true; setTimeout(() => { leader = false; }, 1500); },
+  };
+  const pages = { i: "/inbox", r: "/runs", p: "/policies", s: "/stop" };
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "Escape" && event.target.matches("input, textarea, select")) { event.target.blur(); return; }
+    if (event.target.matches("input, textarea, select") || one("dialog[open]")) return;
+    if (leader && pages[event.key]) { leader = false; follow(`.top nav a[href="${at}${pages[event.key]}"]`); event.preventDefault(); return; }
+    const arrow = event.key.startsWith("Arrow");
+    if (arrow && !rows().length) return;
+    if (actions[event.key]) { actions[event.key](); event.preventDefault(); }
+  });
+
+  // --- passkeys ---------------------------------------------------------------------------------------
+  const post = async (address, fields) => {
+    const answer = await fetch(address, { method: "POST", body: new URLSearchParams(fields), credentials: "same-origin", headers: { Accept: "application/json" } });
+    const said = await answer.json().catch(() => ({ detail: "The broker gave no answer that can be read." }));
+    if (!answer.ok) throw Object.assign(new Error(said.detail || "It was refused."), { status: answer.status });
+    return said;
+  };
+  const flows = {
+    "sign-in": async (options) => navigator.credentials.get({ publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(options) }),
+    vote: async (options) => navigator.credentials.get({ publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(options) }),
+    enrol: async (options) => navigator.credentials.create({ publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(options) }),
+  };
+  document.addEventListener("submit", async (event) => {
+    const form = event.target;
+    const flow = form.dataset.passkey;
+    if (!flow) return;
+    event.preventDefault();
+    const problem = one("[data-problem]", form);
+    const fields = Object.fromEntries(new FormData(form, event.submitter));
+    const buttons = [...form.querySelectorAll("button")];
+    problem.hidden = true;
+    if (fields.verdict === "deny" && !fields.note.trim()) {
+      problem.textContent = "Say why: the agent hears it, and may do better."; problem.hidden = false; one("textarea", form).focus(); return;
+    }
+    if (!window.PublicKeyCredential) { problem.textContent = "This browser has no passkeys here; it takes https, or localhost."; problem.hidden = false; return; }
+    for (const button of buttons) button.disabled = true;
+    try {
+      const begun = await post(form.dataset.begin, fields);
+      const credential = await flows[flow](begun.options);
+      const done = await post(form.dataset.finish, { ...fields, state: begun.state, credential: JSON.stringify(credential.toJSON()) });
+      location.assign(done.next);
+    } catch (error) {
+      problem.textContent = error.name === "NotAllowedError" ? "No passkey was used. Nothing was sent." : error.message;
+      problem.hidden = false;
+      for (const button of buttons) button.disabled = false;
+      if (error.status === 409 && window.htmx) { say(error.message); window.htmx.trigger(document.body, "changed"); }
+    }
+  });
+
+  tick();
+  listen();
+})();
