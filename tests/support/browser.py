@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 15.0
 _FLAGS = (
     "--headless",
     "--no-sandbox",  # as root there is none; the page that is opened is the one under test
@@ -58,9 +58,9 @@ class Page:
 
     def go(self, url: str) -> None:
         """Opens a page of a server, and waits until it is whole."""
-        self.js("window.left = true")
+        self.js("window.isOld = true")
         self.send("Page.navigate", url=url)
-        self.until("window.left === undefined && document.readyState === 'complete'")
+        self.until("window.isOld === undefined && document.readyState === 'complete'")
 
     def size(self, width: int, height: int) -> None:
         """Gives the tab a size, a narrow one as of a phone."""
