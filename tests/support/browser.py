@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PATIENCE_SECONDS = 15.0
+PATIENCE_SECONDS = 120.0
 _FLAGS = (
     "--headless",
     "--no-sandbox",  # as root there is none; the page that is opened is the one under test
