@@ -150,6 +150,25 @@ class ApprovalService:
         """
         return await self._grants.revoke(name, self._clock())
 
+    async def void_grants(self, covered: Callable[[str, str], bool]) -> tuple[str, ...]:
+        """Revokes the remembered approvals of what was stopped; gives their ids.
+
+        Args:
+            covered: of a tool's name and who asks.
+        """
+        people, now, revoked = await self.approvers(), self._clock(), list[str]()
+        for kept in await self._grants.listed():
+            if kept.revoked_at is not None:
+                continue
+            try:
+                found, _ = grant.require_genuine(kept.envelope, people)
+            except ApprovalError:
+                continue  # it counts for nothing
+            if covered(found.tool, found.subject):
+                await self._grants.revoke(kept.id, now)
+                revoked.append(kept.id)
+        return tuple(revoked)
+
     async def granted(self, call: RequestedCall, control: tuple[str, ...]) -> Granted | None:
         """A grant that covers this call, if there is one; what it is worth policy says."""
         if call.terms.quorum > 1:

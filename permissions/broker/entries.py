@@ -132,7 +132,7 @@ def stopped(stop: Stop, running: Sequence[JsonObject]) -> TraceEntry:
 
 def stop_ended(stop: Stop, proof: JsonObject) -> TraceEntry:
     """What a stop came to: what ended when, and what could not be stopped."""
-    counted = ("running", "ended", "not_stopped", "requests", "approvals")
+    counted = ("running", "ended", "not_stopped", "requests", "approvals", "grants")
     return TraceEntry(
         "stop",
         "",

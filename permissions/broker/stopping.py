@@ -84,6 +84,7 @@ class StopProof:
         not_stopped: those that run on.
         requests: open access requests that were withdrawn.
         approvals: unused approvals that were voided.
+        grants: remembered approvals that were revoked; they are of tools and agents, not of runs.
         recorded: index of the entry that says so; None when it could not be recorded.
         fault: what went wrong meanwhile; empty when nothing did.
     """
@@ -94,6 +95,7 @@ class StopProof:
     not_stopped: list[JsonObject] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     approvals: list[str] = field(default_factory=list)
+    grants: list[str] = field(default_factory=list)
     recorded: int | None = None
     fault: str = ""
 
@@ -105,6 +107,7 @@ class StopProof:
             "not_stopped": self.not_stopped,
             "requests": self.requests,
             "approvals": self.approvals,
+            "grants": self.grants,
         }
 
 
@@ -281,6 +284,11 @@ class Stopping:
 
         withdrawn, voided = await parts.approvals.void(covered)
         proof.requests, proof.approvals = [*withdrawn], [*voided]
+        proof.grants = [
+            *await parts.approvals.void_grants(
+                lambda tool, subject: scope.covers(runs=(), agents=(subject,), tool=tool)
+            )
+        ]
 
     async def _end_sessions(self, scope: Scope) -> None:
         """Removes the sandboxes that stateful tools of covered runs left waiting."""

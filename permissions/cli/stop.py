@@ -107,6 +107,7 @@ def _lines(proof: JsonObject) -> Iterator[str]:
         yield f"RUNS ON      {each['tool']}  {each['call']}  {each['why']}"
     yield from (f"withdrawn    {each}" for each in proof["requests"])
     yield from (f"voided       {each}" for each in proof["approvals"])
+    yield from (f"revoked      {each}" for each in proof["grants"])
     if not proof["running"]:
         yield "nothing of it was running"
     yield from _doubts(proof)

@@ -326,7 +326,7 @@ def _stop(entry: Opened) -> Iterator[str]:
     if entry.body.get("phase") == "ended":
         if (raw := entry.contents.get("proof")) is not None:
             proof = orjson.loads(raw)
-            counted = ("running", "ended", "not_stopped", "requests", "approvals")
+            counted = ("running", "ended", "not_stopped", "requests", "approvals", "grants")
             named = [each["call"] for each in proof["not_stopped"]][:100]
             numbers = {name: len(proof[name]) for name in counted}
             yield from _told(entry, {**numbers, "running_on": named})

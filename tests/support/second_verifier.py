@@ -437,7 +437,7 @@ def said_twice(
             same_number("running", json.loads(opened["running"]))
     elif kind == "stop" and body["phase"] == "ended" and "proof" in opened:
         proof = json.loads(opened["proof"])
-        for member in ("running", "ended", "not_stopped", "requests", "approvals"):
+        for member in ("running", "ended", "not_stopped", "requests", "approvals", "grants"):
             same_number(member, proof[member])
         same("running_on", [each["call"] for each in proof["not_stopped"]][:100])
     elif kind == "resume":

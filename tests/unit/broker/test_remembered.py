@@ -12,6 +12,7 @@ from permissions.approval.grant import Constraint, Grant, proposed, sign_grant
 from permissions.errors import ApprovalError, ApprovalInvalidError, ApproverRefusedError
 from permissions.model import Completed, Denial
 from permissions.sessions.open import open_session
+from permissions.stops.scope import Scope
 from permissions.testing import Person, asking, memory_broker, permitted
 from permissions.testing import denied as refused
 from permissions.tools.call import ToolCall
@@ -256,3 +257,28 @@ async def test_the_shipped_policies_say_what_may_be_remembered(which: Any, runs:
         result = await broker.call(run, call(amount="20.00", note="again"))
 
     assert isinstance(result, Completed) == runs
+
+
+@pytest.mark.parametrize(
+    ("scope", "revoked"),
+    [
+        (Scope("tool", "pay"), ["grant-1"]),
+        (Scope("agent", "bot"), ["grant-1"]),
+        (Scope("all"), ["grant-1"]),
+        (Scope("agent", "other"), []),
+        (Scope("run", "r"), []),
+    ],
+    ids=str,
+)
+async def test_what_was_remembered_of_a_stopped_tool_or_agent_is_revoked(
+    scope: Scope, revoked: list[str]
+) -> None:
+    async with asked(run="r") as (broker, run, request):
+        await remember(broker, request)
+        proof = await broker.stopping.stop(scope, reason="odd", by="ben")
+        assert proof.grants == revoked
+        await broker.stopping.resume(proof.stop, reason="fine", by="ben", terms=None)
+        again = await broker.call(run, call())
+        assert isinstance(again, Denial if revoked else Completed)
+        (ended,) = (e for e in broker.trace.entries if e.body.get("phase") == "ended")
+        assert ended.body["grants"] == len(revoked)
