@@ -21,17 +21,20 @@
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) { if (stream) { stream.close(); stream = null; } } else { listen(); if (window.htmx) window.htmx.trigger(document.body, "changed"); }
   });
-  let kept = null;
+  // What somebody types outlives the part of the page it stands in.
+  const typed = new Map();
+  let writing = "", seen = new Set();
+  document.addEventListener("input", (event) => { if (event.target.id) typed.set(event.target.id, event.target.value); });
+  document.addEventListener("focusin", (event) => { writing = event.target.matches("textarea") ? event.target.id : ""; });
   document.addEventListener("htmx:beforeSwap", (event) => {
-    const note = one("textarea[name=note]");
-    kept = { note: note && note.value, focused: document.activeElement === note, ids: new Set(all("[data-rows] > li").map((row) => row.id)) };
+    seen = new Set([...seen, ...all("[data-rows] > li").map((row) => row.id)]);
     if (event.detail.xhr.status === 401) location.reload();
   });
-  document.addEventListener("htmx:afterSettle", () => {
-    const note = one("textarea[name=note]");
-    if (note && kept && kept.note) { note.value = kept.note; if (kept.focused) note.focus(); }
-    if (kept && kept.ids.size) for (const row of all("[data-rows] > li")) if (!kept.ids.has(row.id)) row.classList.add("fresh");
-    kept = kept && { ...kept, ids: new Set() };
+  document.addEventListener("htmx:afterSwap", () => {
+    for (const field of all("textarea[id]")) if (typed.has(field.id)) field.value = typed.get(field.id);
+    const field = writing && document.getElementById(writing);
+    if (field && document.activeElement !== field) field.focus({ preventScroll: true });
+    if (seen.size) for (const row of all("[data-rows] > li")) if (!seen.has(row.id)) row.classList.add("fresh");
     select(chosen, false);
     tick();
   });
