@@ -11,6 +11,7 @@ import json
 import re
 from collections import defaultdict
 from hashlib import sha256
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -27,6 +28,7 @@ from permissions.evaluation.suite import (
     Suite,
     Task,
 )
+from permissions.plan.pointers import follow, tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -120,6 +122,8 @@ def _read(folder: Path) -> dict[str, list[tuple[str, Any]]]:
     for path in sorted(folder.glob("*.jsonl")):
         roles = [each for each in rows.FILES if path.stem.endswith(f"_{each}")]
         if roles:
+            if not path.is_file():
+                raise ConfigError(f"{path.name} is no regular file")
             role = max(roles, key=len)
             found[role] += _lines(path, role)
     return found
@@ -128,13 +132,17 @@ def _read(folder: Path) -> dict[str, list[tuple[str, Any]]]:
 def _lines(path: Path, role: str) -> Iterator[tuple[str, Any]]:
     adapter = rows.FILES[role]
     with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
+        bounded = iter(lambda: lines.readline(MAX_LINE_BYTES + 1), b"")
+        for number, line in enumerate(bounded, start=1):
             where = f"{path.name}:{number}"
             if len(line) > MAX_LINE_BYTES:
                 raise ConfigError(f"{where}: longer than {MAX_LINE_BYTES} bytes")
             try:
                 document = json.loads(
-                    line, object_pairs_hook=_unique, parse_constant=_no_constant
+                    line,
+                    object_pairs_hook=_unique,
+                    parse_constant=_no_constant,
+                    parse_float=_finite,
                 )
                 if b"\\ud" in line.lower():
                     json.dumps(document, ensure_ascii=False).encode()  # half a character
@@ -152,6 +160,13 @@ def _unique(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     if len(found) != len(pairs):
         raise ValueError("an object has the same key twice")
     return found
+
+
+def _finite(written: str) -> float:
+    number = float(written)
+    if not isfinite(number):
+        raise ValueError(f"{written:.20} is beyond all numbers")
+    return number
 
 
 def _no_constant(name: str) -> JsonValue:
@@ -190,6 +205,7 @@ def _calls(
                         f"{where}: first_untrusted_call is {heard}, and the task has"
                         f" {len(row.calls)} calls"
                     )
+                _require_found(where, row.calls)
                 tasks[row.suite][row.id] = Task(
                     suite=row.suite,
                     id=row.id,
@@ -217,6 +233,18 @@ def _calls(
 def _once(where: str, name: str, known: dict[str, Any]) -> None:
     if name in known:
         raise ConfigError(f"{where}: {name!r:.80} was described before in this suite")
+
+
+def _require_found(where: str, calls: Sequence[rows.CallRow]) -> None:
+    """An attacker's text that is put nowhere would be read by nobody."""
+    for call in calls:
+        for path in (each for paths in call.untrusted_paths.values() for each in paths):
+            found, text = follow(call.output, tokens_of(path.removesuffix("#key")))
+            if not found or not (isinstance(text, str) or path.endswith("#key")):
+                raise ConfigError(
+                    f"{where}: untrusted_paths of call {call.i} has {path!r:.80}, which is no text of"
+                    " its output"
+                )
 
 
 def _step(row: rows.CallRow) -> Step:

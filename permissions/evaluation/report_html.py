@@ -16,7 +16,7 @@ _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:75rem;margin:2rem auto;padding:0 1rem;"
     "color:#1b1b1b;background:#fff}table{border-collapse:collapse;margin:1rem 0}"
     "td,th{border:1px solid #ccc;padding:.25rem .5rem;text-align:left;vertical-align:top}"
-    "th{background:#f3f3f3}svg{max-width:100%;height:auto}"
+    "th{background:#f3f3f3}svg{max-width:100%;height:auto}.wide{overflow-x:auto}"
 )
 _LEFT, _WIDE, _ROW = 260, 420, 24
 
@@ -105,4 +105,4 @@ def _table(lines: Sequence[str]) -> str:
         "<tr>" + "".join(f"<td>{escape(cell.replace('**', ''))}</td>" for cell in row) + "</tr>"
         for row in rows[2:]
     )
-    return f"<table><tr>{head}</tr>{body}</table>"
+    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'

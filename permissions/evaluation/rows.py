@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -17,7 +18,15 @@ from pydantic import (
     field_validator,
 )
 
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+def _plain(name: str) -> str:
+    """A name goes to terminals, tables and file names of reports."""
+    if not name.isprintable() or "|" in name or "`" in name:
+        raise ValueError("a name holds no control characters, no | and no backtick")
+    return name
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_plain)]
 
 
 class _Row(BaseModel):

@@ -25,7 +25,7 @@ def summarize(
     planned: Mapping[str, int] | None = None,
     seconds: float = 0.0,
 ) -> list[JsonObject]:
-    """The figures of a run, in the order in which it was played.
+    """The figures of a run, suite by suite as they were played, and of all at the end.
 
     Args:
         rows: its episodes.
@@ -52,8 +52,9 @@ def summarize(
             "coverage": _coverage(variant, plan, suite, jobs, planned or {}),
             "seconds": seconds,
         }
+        for each in (*suites, ALL)
         for (variant, plan, suite), group in groups.items()
-        if suite != ALL or len(suites) > 1
+        if suite == each and (suite != ALL or len(suites) > 1)
     ]
 
 

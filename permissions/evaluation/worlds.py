@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from permissions.errors import ConfigError
 from permissions.evaluation.suite import Step
+from permissions.plan.pointers import tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -158,7 +159,7 @@ def _lured(step: Step, lure: str | None) -> JsonValue:
     """The output with the attacker's text behind each untrusted text."""
     output = deepcopy(step.output)
     for pointer in step.untrusted if lure else ():
-        output = _appended(output, pointer.removesuffix("#key").split("/")[1:], str(lure))
+        output = _appended(output, tokens_of(pointer.removesuffix("#key")), str(lure))
     return output
 
 

@@ -1,6 +1,7 @@
 """Data folders: the shipped one and the documented form; what is not of it is refused by line."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,14 @@ def test_the_shipped_set_is_of_the_documented_form() -> None:
     assert all(suite.plans.keys() == suite.tasks.keys() for suite in suites.values())
 
 
+LURED = {
+    **TASK,
+    "calls": [
+        {**TASK["calls"][0], "output": [{"text": "x"}], "untrusted_paths": {"v": ["/9/text"]}}
+    ],
+}
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
@@ -110,6 +119,10 @@ def test_the_shipped_set_is_of_the_documented_form() -> None:
         ({"x_calls": [{**TASK, "first_untrusted_call": 5}]}, "first_untrusted_call is 5"),
         ({"x_calls": [{**TASK, "prompt": "\ud800"}]}, "x_calls.jsonl:1: is no strict JSON"),
         ({"x_calls": [json.dumps(TASK).replace('"i": 0', '"i": NaN')]}, "NaN is no JSON"),
+        ({"x_calls": [json.dumps(TASK).replace('"i": 0', '"i": 1e999')]}, "beyond all numbers"),
+        ({"x_calls": [{**TASK, "id": "a\u001b[31m"}]}, "no control characters"),
+        ({"x_calls": [{**TASK, "suite": "a | b"}]}, "no control characters"),
+        ({"x_calls": [LURED]}, "'/9/text', which is no text of its output"),
     ],
     ids=[
         "json",
@@ -134,6 +147,10 @@ def test_the_shipped_set_is_of_the_documented_form() -> None:
         "heard",
         "half a character",
         "nan",
+        "infinite",
+        "terminal",
+        "table",
+        "lure",
     ],
 )
 def test_what_is_not_of_the_form_is_refused(
@@ -141,6 +158,21 @@ def test_what_is_not_of_the_form_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=said):
         load_suites(folder(tmp_path, **changed))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_a_file_that_is_none_is_refused_and_not_read(kind: str, tmp_path: Path) -> None:
+    path = folder(tmp_path) / "y_calls.jsonl"
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "device":
+            path.symlink_to("/dev/zero")
+        case _:
+            path.mkdir()
+
+    with pytest.raises(ConfigError, match=r"y_calls.jsonl is no regular file"):
+        load_suites(tmp_path)
 
 
 def test_an_empty_folder_says_what_is_needed(tmp_path: Path) -> None:
