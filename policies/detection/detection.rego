@@ -24,7 +24,7 @@ deny contains {
 	"values": {"pointer": found.pointer, "kind": found.kind, "call": found.from.call},
 } if {
 	_leaves
-	some found in input.context.detected.secrets
+	some found in _secrets
 	is_object(found.from)
 	argument := _argument(found.pointer)
 	not argument in lib.credential
@@ -43,7 +43,7 @@ deny contains {
 } if {
 	_leaves
 	"secrets_read" in input.context.labels
-	some found in input.context.detected.secrets
+	some found in _secrets
 	found.from == null
 	pointer := found.pointer
 	not pointer in _said
@@ -62,7 +62,7 @@ require_approval contains {
 	"terms": lib.approval_terms(input.action.properties.impact),
 } if {
 	_leaves
-	some found in input.context.detected.secrets
+	some found in _secrets
 	argument := _argument(found.pointer)
 	not argument in _meant_credential
 }
@@ -80,7 +80,7 @@ require_approval contains {
 	"terms": lib.approval_terms(input.action.properties.impact),
 } if {
 	_leaves
-	some found in input.context.detected.personal
+	some found in _personal
 	argument := _argument(found.pointer)
 	not argument in _control
 }
@@ -102,6 +102,17 @@ deny contains {
 _leaves if lib.reaches_out
 
 _leaves if count(lib.targets("host")) > 0
+
+# Of those that the table names: a trial looks with every detector there is.
+_secrets contains found if {
+	"secrets" in data.wardline.tables.detection.outgoing
+	some found in input.context.detected.secrets
+}
+
+_personal contains found if {
+	"personal" in data.wardline.tables.detection.outgoing
+	some found in input.context.detected.personal
+}
 
 _said contains pointer if {
 	some pointer, leaf in input.context.provenance

@@ -21,8 +21,10 @@ _denied(question) := fixture.codes(entries) if {
 	entries := detection.deny with input as question with data.wardline.tables as _tables
 }
 
-_asked(question) := fixture.codes(entries) if {
-	entries := detection.require_approval with input as question with data.wardline.tables as _tables
+_asked(question) := _asked_by(question, _tables)
+
+_asked_by(question, tables) := fixture.codes(entries) if {
+	entries := detection.require_approval with input as question with data.wardline.tables as tables
 }
 
 test_a_secret_that_leaves_is_a_question if {
@@ -69,9 +71,11 @@ test_an_address_that_is_fetched_leaves if {
 test_personal_data_in_free_text_is_a_question if {
 	found := [{"kind": "iban", "pointer": "/body", "start": 0, "end": 22, "from": null}]
 	question := _call("send", [], {"detected": {"personal": found, "secrets": []}})
-	_asked(question) == {"detection.personal_leaves"}
+	both := object.union(_tables, {"detection": {"outgoing": ["secrets", "personal"]}})
+	_asked_by(question, both) == {"detection.personal_leaves"}
 	control := object.union(question, {"resource": {"properties": {"control": ["body"]}}})
-	_asked(control) == set()
+	_asked_by(control, both) == set()
+	_asked(question) == set()
 }
 
 test_what_was_not_looked_at_is_refused if {
