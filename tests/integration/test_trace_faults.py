@@ -91,7 +91,10 @@ def kill_after(directory: Path, generation: int, acknowledgements: int) -> list[
 
 @pytest.mark.parametrize(
     "kills",
-    [pytest.param(KILLS, marks=pytest.mark.slow), pytest.param(500, marks=pytest.mark.long)],
+    [
+        pytest.param(KILLS, marks=pytest.mark.slow),
+        pytest.param(500, marks=[pytest.mark.long, pytest.mark.timeout(7200)]),
+    ],
 )
 def test_no_acknowledged_entry_is_lost_to_kill_9(tmp_path: Path, kills: int):
     """Writers die one after the other, in the middle of their work."""
