@@ -60,6 +60,7 @@ NOT_ON_THE_WAY = {
     errors.ToolFailedError,  # the tool's own end, not a refusal
     errors.NoSessionError,  # raised to the program
     errors.ServiceError,  # between a daemon and its client, outside of a call
+    errors.SignInError,  # to a page of the console
     errors.GatewayError,  # inside a tool of an MCP server, which has failed then
 }
 
