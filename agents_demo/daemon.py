@@ -16,20 +16,18 @@ from permissions.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agents_demo.job import Job
-
 PATIENCE_SECONDS = 60.0
 STOP_SECONDS = 45.0
 
 
 @contextmanager
-def serving(job: Job, settings: Path) -> Iterator[str]:
+def serving(workspace: Path, state: Path, settings: Path) -> Iterator[str]:
     """Runs it while the context is open; gives the address agents connect to.
 
     Raises:
         ConfigError: it does not start; its own words say why.
     """
-    said = job.layout.root / "serve.log"
+    said = state / "serve.log"
     here = str(Path(__file__).parents[1])
     environment = {**os.environ, "WARDLINE_CONFIG": str(settings), "PYTHONPATH": here}
     with said.open("w") as log:
@@ -38,7 +36,7 @@ def serving(job: Job, settings: Path) -> Iterator[str]:
             env=environment,
             stdout=log,
             stderr=log,
-            cwd=job.workspace,
+            cwd=workspace,
         )
     try:
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -49,7 +47,7 @@ def serving(job: Job, settings: Path) -> Iterator[str]:
         for line in said.read_text().splitlines():
             if line.startswith(("listening", "policy", "isolation", "console")):
                 say(f"  {line}")
-        yield f"unix:{job.layout.root / 'broker.sock'}"
+        yield f"unix:{state / 'broker.sock'}"
     finally:
         daemon.terminate()
         daemon.wait(STOP_SECONDS)

@@ -189,7 +189,7 @@ def _opened(job: Job, config: BrokerConfig, settings: Path) -> Iterator[Broker]:
             say(f"  isolation  {', '.join(broker.core.isolation[1:]) or NO_ISOLATION}")
             yield broker
         return
-    with serving(job, settings) as address:
+    with serving(job.workspace, job.layout.root, settings) as address:
         say(f"  To answer as {APPROVER}, open once and add a passkey:")
         say(f"    {link(settings, 'approver', APPROVER)}")
         say("  To look on as a responder:")
