@@ -49,21 +49,14 @@ from permissions.broker.call import (
 )
 from permissions.broker.changes import conclude
 from permissions.broker.delegated import require_live
-from permissions.broker.denial import Refusal, refusal_of
-from permissions.broker.egress import CallConnections
+from permissions.broker.denial import Refusal, fault, refusal_of
 from permissions.broker.explanation import Explanation
-from permissions.broker.found_in_result import inspected
 from permissions.broker.idempotency import LiveResults, begin, earlier_run
+from permissions.broker.preparation import prepared
 from permissions.broker.recorder import Recorder, recording
 from permissions.broker.reloading import reload
 from permissions.broker.request import understand, understand_again
-from permissions.broker.result import (
-    Delivery,
-    deliver,
-    is_redactable,
-    journal_form,
-    withheld,
-)
+from permissions.broker.settlement import settled
 from permissions.broker.stopped import require_not_stopped
 from permissions.broker.stopping import Stopping
 from permissions.errors import (
@@ -72,19 +65,16 @@ from permissions.errors import (
     ConfigError,
     ExecutionError,
     NoSessionError,
-    StateLostError,
     ToolFailedError,
     TraceError,
 )
-from permissions.execution.base import Execution, Outcome
+from permissions.execution.base import Outcome
 from permissions.execution.halt import BY_PERSON
-from permissions.execution.in_process import ENFORCED, STOPPED_BEFORE, run_async
+from permissions.execution.in_process import STOPPED_BEFORE, run_async
 from permissions.logs import get_logger
-from permissions.model import Completed, Denial
+from permissions.model import Denial
 from permissions.obligations.budget import Exhausted
-from permissions.obligations.obligations import prepare
 from permissions.reasons import Code, reason, shown
-from permissions.run.found_values import labels_of
 from permissions.vocabulary import ISOLATION_ORDER, barrier_after, barrier_before
 
 if TYPE_CHECKING:
@@ -93,18 +83,14 @@ if TYPE_CHECKING:
     from permissions.approval.model import Approval
     from permissions.broker.ports import BrokerParts
     from permissions.broker.reloading import PolicySource, Reloaded
-    from permissions.detection.finding import Finding
-    from permissions.execution.base import ToolExecutor
     from permissions.model import (
         AccessRequestTerms,
         CallResult,
         Decision,
         Digest,
-        Isolation,
         JsonObject,
         Reason,
     )
-    from permissions.obligations.obligations import Terms
     from permissions.run.state import RunState
     from permissions.tools.call import ToolCall
     from permissions.tools.definition import ToolDefinition
@@ -384,7 +370,9 @@ class PermissionBroker:
                 approval, decided = remembered
         if not decided.permitted:
             raise Refusal("denied", *decided.reasons)
-        admission = self._prepare(attempt, question, decided, approval)  # 7
+        admission = prepared(
+            attempt, question, decided, approval, isolation=self.isolation
+        )  # 7
         await self._start(attempt, admission, approval)  # 8
         return admission
 
@@ -439,76 +427,6 @@ class PermissionBroker:
         context = {**question.document["context"], "approval": question.shown(approval)}
         document = {**question.document, "context": context}
         return approval, question, await decision.evaluate(parts, attempt, document)
-
-    def _prepare(
-        self,
-        attempt: Attempt,
-        question: Question,
-        decided: Decision,
-        approval: Approval | Granted | None,
-    ) -> Admission:
-        definition, parts = question.definition, attempt.parts
-        terms = prepare(
-            decided.obligations,
-            isolation=definition.isolation,
-            profile=definition.options.profile,
-            evidence=parts.evidence,
-            quorum=parts.witnesses,
-        )
-        if terms.redact and not is_redactable(definition):
-            said = "fields of its results are to be redacted, and its return type has none"
-            raise Refusal("denied", reason(Code.OBLIGATION_FAILED, said))
-        most = parts.call_deadline_seconds
-        is_remembered = isinstance(approval, Granted)
-        asked = {"approval": None if approval is None else question.shown(approval)}
-        call = {**question.document, "context": {**question.document["context"], **asked}}
-        gate = CallConnections(
-            parts, attempt, call, profile=terms.profile, evidence=terms.evidence
-        )
-        execution = Execution(
-            definition=definition,
-            arguments=question.arguments,
-            targets=question.document["resource"]["properties"]["targets"],
-            workspace=attempt.session.workspace,
-            profile=terms.profile,
-            deadline_seconds=min(terms.deadline_seconds or most, most),
-            run=attempt.session.run,
-            gate=gate,
-        )
-        if definition.name in attempt.session.lost:
-            raise StateLostError(
-                f"the run was resumed; the sandbox of {definition.name} is gone"
-            )
-        executor, enforced = self._executor(execution, terms, parts.executors)
-        return Admission(
-            attempt=attempt,
-            question=question,
-            terms=terms,
-            execution=execution,
-            executor=executor,
-            enforced=enforced,
-            # A person saw this call only if they were asked about it.
-            request=None if approval is None or is_remembered else approval.id,
-            approval=None if approval is None or is_remembered else approval.document(),
-        )
-
-    def _executor(
-        self,
-        execution: Execution,
-        terms: Terms,
-        executors: Mapping[Isolation, ToolExecutor],
-    ) -> tuple[ToolExecutor | None, JsonObject]:
-        """The weakest executor at hand that is strong enough; never a weaker one."""
-        if terms.isolation == "none":
-            if terms.deadline_seconds is not None and not execution.definition.is_async:
-                said = "a sync function in this process cannot be stopped; declare a sandbox"
-                raise Refusal("denied", reason(Code.OBLIGATION_FAILED, said))
-            return None, ENFORCED
-        for level in ISOLATION_ORDER[ISOLATION_ORDER.index(terms.isolation) :]:
-            if (executor := executors.get(level)) is not None:
-                return executor, executor.enforces(execution)
-        said = f"{terms.isolation} is needed; this machine gives {', '.join(self.isolation)}"
-        raise Refusal("unavailable", reason(Code.ISOLATION_UNAVAILABLE, said))
 
     async def _start(
         self, attempt: Attempt, admission: Admission, approval: Approval | Granted | None
@@ -594,7 +512,7 @@ class PermissionBroker:
             # A trace that failed fails for every call; that is said once.
             say = _log.debug if self._said_unrecorded else _log.error
             self._said_unrecorded = True
-            say("denial_not_recorded", call=attempt.id, fault=_fault(err))
+            say("denial_not_recorded", call=attempt.id, fault=fault(err))
         return denial
 
     # -- steps 9 to 11 --------------------------------------------------------------------
@@ -605,7 +523,7 @@ class PermissionBroker:
         try:
             return await admission.executor.execute(admission.execution)
         except Exception as err:  # noqa: BLE001 - an executor that fails is no reason to lose the end
-            return Outcome("provider_failed", detail=_fault(err), verdict="provider_error")
+            return Outcome("provider_failed", detail=fault(err), verdict="provider_error")
 
     async def settle(self, admission: Admission, outcome: Outcome) -> CallResult:
         """Steps 10 and 11 for a call that was executed, here or by whoever was admitted.
@@ -614,35 +532,10 @@ class PermissionBroker:
             Exception: `outcome.error`, once it is recorded.
         """
         try:
-            return await self._settle(admission, outcome)
+            return await settled(admission, outcome, self._live)
         finally:
             admission.attempt.end()
             self.stopping.end(admission.id, outcome.status)
-
-    async def _settle(self, admission: Admission, outcome: Outcome) -> CallResult:
-        try:
-            delivery = deliver(admission, outcome)  # 10
-        except Exception as err:  # noqa: BLE001 - it has run: whatever fails, the end is recorded
-            delivery = withheld(admission, f"{type(err).__name__} in its obligations")
-        delivery, found = await inspected(
-            admission.attempt.parts.inspection, admission, delivery
-        )
-        try:
-            await self._record_outcome(admission, outcome, delivery, found)  # 11
-        except Exception as err:  # noqa: BLE001 - without a record there is no result
-            _log.error("outcome_not_recorded", call=admission.id, fault=_fault(err))
-            delivery = withheld(admission, _fault(err), kind="unavailable")
-        if delivery.denial is None and delivery.error is not None:
-            raise delivery.error
-        name = admission.definition.name
-        admission.result = delivery.denial or Completed(
-            admission.id, name, delivery.value, notes=(*admission.notes, *outcome.notes)
-        )
-        if outcome.notes:  # a caller of the decorated function gets the value alone
-            _log.warning(
-                "files_left_out", call=admission.id, tool=name, paths=len(outcome.notes)
-            )
-        return admission.result
 
     async def abandon(self, admission: Admission) -> None:
         """Leaves an admitted call in doubt: whoever was to run it is gone, and may have.
@@ -660,53 +553,6 @@ class PermissionBroker:
             if admission.reserved is not None:
                 budgets = admission.session.budgets
                 await budgets.settle(admission.reserved, admission.reserved.amounts)
-
-    async def _record_outcome(
-        self,
-        admission: Admission,
-        outcome: Outcome,
-        delivery: Delivery,
-        found: Mapping[str, tuple[Finding, ...]],
-    ) -> None:
-        attempt = admission.attempt
-        parts, session, record = attempt.parts, attempt.session, attempt.record
-        entry = entries.outcome(
-            admission,
-            outcome,
-            result=delivery.record,
-            readable=delivery.more_to_read,
-            withheld=delivery.denial is not None,
-            found=found,
-            duration_us=parts.clock() - admission.started,
-        )
-        record.note(entry)
-        index = await record.flush(barrier_after(admission.terms.evidence))
-        session.found.located(admission.id, index)
-        session.settle(
-            admission.id,
-            admission.definition,
-            admission.question.arguments.document,
-            admission.question.provenance,
-            labels=admission.terms.labels | labels_of(found),
-            status=outcome.status,
-            value=delivery.document,
-            readable=delivery.readable,
-            entry=index,
-            request=admission.request,
-            approval=admission.approval,
-        )
-        with recording():
-            if admission.reserved is not None:
-                await session.budgets.settle(admission.reserved, admission.reserved.amounts)
-            if (key := admission.key) is not None:
-                told = outcome.reported
-                is_exact = told is None or told.exact or delivery.value is not outcome.value
-                result, status = journal_form(delivery, outcome.notes, is_exact=is_exact)
-                await parts.journal.finish(key, result=result, status=status)
-                if status == "not_kept" and is_exact:
-                    name = admission.definition.name
-                    lives = Completed(admission.id, name, delivery.value, notes=outcome.notes)
-                    self._live.put(key, lives)
 
 
 def _as_edited(
@@ -738,8 +584,3 @@ def _ended_by(scope: anyio.CancelScope, admission: Admission) -> Iterator[bool]:
 
 class _DecideAgainError(Exception):
     """Before the call began, other policies came into force, or a call that they count began."""
-
-
-def _fault(err: Exception) -> str:
-    """An error for the log: its text if it is one of ours, which hold no values."""
-    return str(err) if isinstance(err, BrokerError) else type(err).__name__

@@ -92,3 +92,8 @@ def refusal_of(err: Exception) -> Refusal:
     lines = "".join(traceback.format_tb(err.__traceback__))
     _log.error("broker_faulted", fault=type(err).__name__, lines=lines)
     return Refusal("unavailable", reason(Code.BROKER_FAULT, type(err).__name__))
+
+
+def fault(err: Exception) -> str:
+    """An error for the log: its text if it is one of ours, which hold no values."""
+    return str(err) if isinstance(err, BrokerError) else type(err).__name__
