@@ -10,9 +10,9 @@ import second_verifier
 from logs import CONFIG, KEK, NAME, SIGNER
 
 from permissions.broker.inspection import Inspection
-from permissions.evaluation.decision_point import InProcessPdp
 from permissions.model import Completed, Denial
 from permissions.pdp.bundle import load_bundle
+from permissions.pdp.embedded.pdp import EmbeddedPdp
 from permissions.replay.again import replay
 from permissions.replay.recorded import recorded_decisions
 from permissions.sessions.open import open_session
@@ -100,7 +100,7 @@ async def test_every_decision_comes_out_the_same_byte_for_byte(
     await written(tmp_path, recorded)
     decisions = list(recorded_decisions(read_entries(tmp_path), VaultReader(tmp_path, KEK)))
 
-    async with InProcessPdp(BUNDLE) as pdp:
+    async with EmbeddedPdp(BUNDLE) as pdp:
         rows = [row async for row in replay(decisions, under=lambda _: pdp)]
 
     assert len(rows) == 5

@@ -21,6 +21,7 @@ EXAMPLES = [
 """Of the package alone; those of governed tools run with the rest of the documentation."""
 
 
+@pytest.mark.slow
 @pytest.mark.bwrap
 @pytest.mark.parametrize("source", EXAMPLES)
 def test_the_guides_examples_print_what_they_say(tmp_path: Path, source: str) -> None:

@@ -62,6 +62,7 @@ def missing(names: list[str], text: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guide", ["guides/egress.md", "guides/write-policies.md"])
 def test_the_policies_of_a_guide_break_no_other(guide: str, tmp_path: Path) -> None:
     """On top of the shipped policies they leave their tests as they were, and pass their own."""

@@ -121,6 +121,7 @@ def test_a_denial_from_another_process_stops_the_agent(office: Office) -> None:
     assert (line(agent), line(agent)) == ("denied", "")
 
 
+@pytest.mark.slow
 def test_a_quorum_gathers_from_several_processes(office: Office) -> None:
     agent = office.agent(quorum=2)
 
@@ -131,6 +132,7 @@ def test_a_quorum_gathers_from_several_processes(office: Office) -> None:
     assert line(agent) == "approved"
 
 
+@pytest.mark.slow
 def test_two_approvers_at_the_same_moment_leave_one_answer(office: Office) -> None:
     agent = office.agent()
     both = [
@@ -159,6 +161,7 @@ def test_a_request_outlives_the_agent_that_was_killed(office: Office) -> None:
     assert (line(again), line(again)) == ("approved", "ran")
 
 
+@pytest.mark.slow
 def test_watch_tells_each_change_as_a_line_of_json(office: Office) -> None:
     agent = office.agent()
     watch = office.start(office.command("watch", "--json"))

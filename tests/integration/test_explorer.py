@@ -92,6 +92,7 @@ def test_a_policy_stops_what_the_page_itself_would_be_made_to_do(
     page.messages.clear()
 
 
+@pytest.mark.slow
 def test_it_works_by_keyboard(page: Page, runs: Path) -> None:
     page.open(runs)
     page.press("Home")

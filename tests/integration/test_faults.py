@@ -405,6 +405,7 @@ anyio.run(main, Path(sys.argv[1]))
 """
 
 
+@pytest.mark.slow
 def test_a_trace_that_may_not_grow_runs_nothing(tmp_path: Path) -> None:
     """The same as a full disk, without being root: in a process whose files are limited."""
     (tmp_path / "test_faults_limited.py").symlink_to(__file__)

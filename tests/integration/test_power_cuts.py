@@ -140,9 +140,9 @@ def require_recoverable(directory: Path, acknowledged: str | None) -> None:
 @pytest.mark.parametrize(
     ("size", "exhaustive", "barrier"),
     [
-        pytest.param(10, 12, "durable", id="small"),
-        pytest.param(1200, 12, "durable", id="some"),
-        pytest.param(60_000, 3, "durable", id="large"),
+        pytest.param(10, 12, "durable", id="small", marks=pytest.mark.slow),
+        pytest.param(1200, 12, "durable", id="some", marks=pytest.mark.slow),
+        pytest.param(60_000, 3, "durable", id="large", marks=pytest.mark.slow),
         pytest.param(10, 3, "written", id="small, written"),
         pytest.param(1200, 12, "written", id="some, written", marks=pytest.mark.slow),
     ],
@@ -168,6 +168,7 @@ def test_any_sectors_of_the_group_in_flight(
     assert tried > 100
 
 
+@pytest.mark.slow
 def test_a_second_writer_after_a_torn_one(tmp_path: Path) -> None:
     """The states while a log is recovered, of a state in which only the checkpoint landed."""
     log = tmp_path / "log"

@@ -99,6 +99,7 @@ async def test_an_approval_is_gone_when_its_user_is_killed_before_the_start(
     assert (await service.submit(call, [REASON])).id != request.id
 
 
+@pytest.mark.slow
 async def test_of_fifty_racers_in_five_processes_one_begins_the_call(
     database: StateDatabase, path: Path
 ) -> None:

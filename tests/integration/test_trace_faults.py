@@ -132,6 +132,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield disk
 
 
+@pytest.mark.slow
 async def test_a_full_disk_closes_the_log_and_says_so(small_disk: Path):
     """Nothing acknowledged is lost, nothing more is admitted, verification still works."""
     directory = small_disk / "trace"

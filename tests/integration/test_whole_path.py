@@ -304,6 +304,7 @@ def test_part_7_trace(config: BrokerConfig, wardline: Any) -> None:
     assert flipped.returncode == 5
 
 
+@pytest.mark.slow
 def test_part_8_replay(config: BrokerConfig, wardline: Any, tmp_path: Path) -> None:
     """The recorded decisions come out the same, and differently under another policy."""
     with Broker(TOOLS, config=config) as broker, broker.session(user="alice"):

@@ -59,6 +59,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_a_missing_service_is_never_silent(case: Case, tmp_path: Path) -> None:
     """Absent services skip visibly, and fail the run once they are required."""

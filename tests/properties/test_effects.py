@@ -69,6 +69,7 @@ def answer(said: Any) -> Any:
     return decide
 
 
+@pytest.mark.slow
 @settings(max_examples=tries(25))
 @given(
     st.lists(st.sampled_from([*EDITS, *BLOCKED, *FAILS, *EDITS]), min_size=1, max_size=4),

@@ -75,6 +75,7 @@ async def test_a_process_left_behind_changes_nothing_afterwards(
         assert entry["digest"] == digest((workspace / entry["path"]).read_bytes())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -121,6 +122,7 @@ async def test_an_approval_of_one_change_set_commits_no_other_like_it(
     assert len(set(asked)) == 2
 
 
+@pytest.mark.slow
 async def test_two_runs_over_one_file_never_both_win(workspace: Path, tmp_path: Path) -> None:
     """Each sees the file as it was; who is second is told so."""
     results: list[CallResult] = []
@@ -164,6 +166,7 @@ class Tampered:
         await self._held.discard()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text", [b"evil\n", b"evil, and longer\n"], ids=["same size", "longer"]
 )

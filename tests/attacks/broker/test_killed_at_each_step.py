@@ -114,6 +114,7 @@ def test_killed_at_each_step(case: Case, tmp_path: Path) -> None:
     _killed_and_asked_again(case, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case",
     sampled(WITHOUT_A_KEY, {"9_after_effect"}, named=lambda case: case.point),

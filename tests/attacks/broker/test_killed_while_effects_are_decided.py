@@ -96,6 +96,7 @@ def verified(tmp_path: Path) -> Report:
 QUICK = {"decision_recorded"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case",
     sampled(CASES, QUICK, named=lambda case: case.point),

@@ -118,6 +118,7 @@ async def test_both_killed_again_and_again_answer_nobody_wrongly(asked: Asked) -
     assert asked.told["after"] == ("after",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tool", "error"), [("loop", PdpTimeoutError), ("bomb", PdpUnavailableError)]
 )

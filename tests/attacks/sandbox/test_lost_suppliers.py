@@ -179,6 +179,7 @@ BROKER = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "backend",
     [
@@ -229,6 +230,7 @@ async def killed_when(backend: str, leases: Callable[[], list[str]]) -> int:
     return broker.pid
 
 
+@pytest.mark.slow
 @pytest.mark.bwrap
 async def test_a_broker_killed_while_it_starts_a_sandbox_leaves_nothing() -> None:
     """The next start ends launchers of the dead owner, also ones that wait for ever."""

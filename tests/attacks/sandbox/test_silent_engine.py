@@ -89,6 +89,7 @@ HANGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answers", HANGS.values(), ids=HANGS)
 async def test_a_call_is_refused_at_its_own_deadline(
     answers: tuple[bytes, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

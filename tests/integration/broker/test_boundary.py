@@ -36,6 +36,7 @@ def configured(tmp_path: Path, backend: str) -> BrokerConfig:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "backend",
     [

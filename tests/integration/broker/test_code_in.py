@@ -153,6 +153,7 @@ async def test_an_image_that_is_not_there_is_found_when_the_broker_opens(
     assert starts(config) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.docker
 def test_doctor_finds_it_too(
     tmp_path: Path, other_python: str, monkeypatch: pytest.MonkeyPatch

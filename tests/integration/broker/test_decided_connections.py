@@ -195,6 +195,7 @@ async def test_each_connection_is_decided_recorded_and_decided_again(
     assert (listed["permitted"], listed["reasons"], listed["end"]) == (True, [], "ran: ok")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 async def test_what_the_session_reads_meanwhile_tightens_the_next_connection(
     backend: str, tmp_path: Path, host: Host

@@ -259,6 +259,7 @@ async def test_what_cannot_be_committed_is_put_to_nobody(
     assert findings(broker.trace.entries) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["before it is decided", "while a person thinks"])
 async def test_what_others_changed_meanwhile_is_a_conflict(
     when: str, workspace: Path, code: Path
@@ -287,6 +288,7 @@ async def test_what_others_changed_meanwhile_is_a_conflict(
     assert findings(broker.trace.entries) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", [permitted(), a_person_first], ids=["decision", "request"])
 async def test_without_a_record_of_the_decision_nothing_is_committed(
     answer: Any, workspace: Path, code: Path, tmp_path: Path
@@ -367,6 +369,7 @@ async def test_a_person_says_no(workspace: Path, code: Path, tmp_path: Path) -> 
     assert findings(broker.trace.entries) == []
 
 
+@pytest.mark.slow
 async def test_nobody_answers_and_the_question_is_taken_back(
     workspace: Path, code: Path, tmp_path: Path
 ) -> None:

@@ -65,6 +65,7 @@ async def test_as_root(backend: Any, tool: str, tmp_path: Path) -> None:
     assert [left for left in FOLDER.glob("*") if mine in left.name] == []
 
 
+@pytest.mark.slow
 @needs_root
 @pytest.mark.bwrap
 def test_as_a_plain_user_on_bubblewrap() -> None:

@@ -126,6 +126,7 @@ async def test_a_command_works_on_the_workspace_as_it_does_outside(
     assert (config.workspace / "a.txt").read_text() == "paid: 1\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "code"),
     [

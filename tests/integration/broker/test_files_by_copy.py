@@ -112,6 +112,7 @@ async def test_what_a_folder_argument_does_not_bring_back_is_said(work: Path) ->
     assert [(e.body["kind"], e.body["left_out"]) for e in effects] == [("files", 7)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", ["search", "search_all"])
 async def test_secrets_are_seen_by_no_tool_that_is_given_a_folder(
     work: Path, tool: str

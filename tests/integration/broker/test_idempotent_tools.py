@@ -33,6 +33,7 @@ async def take() -> str:
     return "taken"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "runs"), [("look", True), ("take", False)])
 async def test_only_an_idempotent_tool_is_run_again(
     name: str, *, runs: bool, tmp_path: Path

@@ -307,6 +307,7 @@ OWNER = """
 """
 
 
+@pytest.mark.slow
 async def test_a_broker_killed_with_one_kept_leaves_nothing_and_the_run_is_told(
     config: BrokerConfig, tmp_path: Path
 ) -> None:

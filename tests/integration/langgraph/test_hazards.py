@@ -114,6 +114,7 @@ async def test_h2_a_refused_call_never_runs_whatever_the_graph_is_resumed_with(
     assert world.ran == []
 
 
+@pytest.mark.slow
 @SHAPES
 async def test_h3_keys_hold_through_resumes_and_restarts(world: World, *, send: bool) -> None:
     """Each resume, in a broker opened anew, finds the request and the results of before."""

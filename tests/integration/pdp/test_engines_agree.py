@@ -31,6 +31,7 @@ INPUTS = 40
 """Of one random policy."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tables", ["shipped", "filled", "with a layer"])
 @pytest.mark.parametrize(
     "count", [200, pytest.param(10_000, marks=FULL_RUN)], ids=["some", "all"]

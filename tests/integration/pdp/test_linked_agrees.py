@@ -60,6 +60,7 @@ def assert_both_forms_agree(
             assert other in (FAILED, theirs), json.dumps(asked)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tables", ["shipped", "filled", "with a layer"])
 @pytest.mark.parametrize(
     "count", [AT_ONCE, pytest.param(10_000, marks=FULL_RUN)], ids=["some", "all"]

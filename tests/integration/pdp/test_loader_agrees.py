@@ -81,6 +81,7 @@ def sound_modules() -> list[dict[str, str]]:
     return groups
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "count", [1_500, pytest.param(60_000, marks=FULL_RUN)], ids=["some", "all"]
 )

@@ -235,7 +235,7 @@ def test_a_site_is_one_that_browsers_let_have_passkeys(url: str) -> None:
 
 
 def test_a_port_is_part_of_the_origin_and_not_of_the_site() -> None:
-    assert Site.of("https://a.example:443/x") == Site("https://a.example", "a.example")
+    assert Site.of("https://a.example:443/") == Site("https://a.example", "a.example")
     assert Site.of("http://localhost:8443") == Site("http://localhost:8443", "localhost")
 
 

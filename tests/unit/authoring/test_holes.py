@@ -141,6 +141,7 @@ def judge(base: Path, folder: Path, rule: str, *, alone: bool) -> Judge:
     return Judge(bundle)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("planted", PLANTED, ids=[each.id for each in PLANTED])
 def test_a_planted_hole_is_found(planted: Planted, base: Path, tmp_path: Path) -> None:
     judged = judge(base, tmp_path, planted.rule, alone=planted.alone)

@@ -69,6 +69,7 @@ def found(document: dict[str, Any], subject: str) -> dict[str, Any]:
     return next(each for each in document["findings"] if each["subject"] == subject)
 
 
+@pytest.mark.slow
 def test_without_settings_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 

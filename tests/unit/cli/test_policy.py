@@ -258,6 +258,7 @@ def read(path: Annotated[str, PathArg("read")]) -> str: ...
 """
 
 
+@pytest.mark.slow
 def test_check_tells_the_arguments_that_policies_do_not_see(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,6 +80,7 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["test", *(str(argument) for argument in arguments)])
 
 
+@pytest.mark.slow
 def test_a_layer_is_held_to_its_own_tests(mine: Path) -> None:
     """Those that are shipped say what the policies below it promise by themselves."""
     result = run("--overlay", mine)

@@ -200,6 +200,7 @@ def test_a_full_output_is_a_sentence(arguments: tuple[str, ...]) -> None:
     assert (done.returncode, done.stderr) == (1, "wardline: No space left on device\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [("--help",), ("plan", "schema"), ("policy", "check", "--no-outside")]
 )

@@ -473,6 +473,7 @@ def test_replay_under_a_looser_policy_stops_ci(run: Any, tmp_path: Path):
     assert "deny -> allow" in shown.stdout
 
 
+@pytest.mark.slow
 def test_replay_over_processes_finds_the_same_and_goes_on_where_it_was(
     run: Any, recorded: Path, state: Path, tmp_path: Path
 ):

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from effort import sampled
 
 from permissions.errors import ExecutionError
 from permissions.execution import code
@@ -218,6 +219,7 @@ def test_what_is_changed_in_place_is_staged_again(stage: CodeStage, project: Pat
     assert second != first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["edited", "added", "linked", "planted"])
 def test_a_copy_that_others_changed_is_replaced(
     stage: CodeStage, project: Path, tmp_path: Path, how: str
@@ -271,7 +273,7 @@ def take_a_part_away(root: Path, name: str) -> None:
 CHANGES = [edit, plant, turn_into_a_link, same_size_and_time, take_a_part_away]
 
 
-@pytest.mark.parametrize("opened", ["anew", "once"])
+@pytest.mark.parametrize("opened", sampled(["anew", "once"], {"once"}, named=str))
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_copy_that_somebody_changed_is_replaced_before_it_runs(
     change: Callable[[Path, str], None], opened: str, project: Path, tmp_path: Path

@@ -37,6 +37,7 @@ def test_only_a_working_backend_isolates(findings: list[Finding], answer: bool) 
     assert can_isolate(findings) is answer
 
 
+@pytest.mark.slow
 def test_the_doctor_names_every_backend_and_each_remedy(
     monkeypatch: pytest.MonkeyPatch, tmp_path: object
 ) -> None:

@@ -98,6 +98,7 @@ def test_a_checkpoint_of_another_origin_fails(tmp_path: Path):
     assert verify_trace(tmp_path, key=SIGNER.public).integrity.verdict == "failed"
 
 
+@pytest.mark.slow
 def test_too_many_entries_under_one_checkpoint_are_refused(tmp_path: Path):
     """So that no log can make its verifier run out of memory."""
     opening = [entry(0, "log.open")]

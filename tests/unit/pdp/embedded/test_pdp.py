@@ -175,6 +175,7 @@ async def test_stalled_evaluators_cost_their_own_questions_alone(
     assert len(set(ends)) == 49
 
 
+@pytest.mark.slow
 async def test_many_together_get_what_each_would_get_alone() -> None:
     """Also those behind one that never ends, one that fails, and one the engine may not see."""
     tools = ["permit", "echo", "loop", "echo", "conflict", "undefined", "malformed", "echo"]
@@ -221,6 +222,7 @@ async def test_together_more_than_the_socket_holds(pdp: EmbeddedPdp) -> None:
     ]
 
 
+@pytest.mark.slow
 async def test_endless_questions_end(hasty: EmbeddedPdp) -> None:
     """Two evaluators, four of them: each takes one along, and the next has to come first."""
     errors: list[type[BaseException]] = []

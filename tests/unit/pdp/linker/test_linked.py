@@ -127,6 +127,7 @@ ASKS = f"""require_approval contains {{"code": "p.r", {VOICES}, "terms": {{
 }}}} if true"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rules", "own"),
     [

@@ -272,6 +272,7 @@ def test_a_package_reads_the_input_of_its_question(question: str) -> None:
         assert lint(package(question, body)) == [], body
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("question", OF_ITS_QUESTION)
 def test_a_package_reading_the_input_of_another_question_never_fires(question: str) -> None:
     for other in OF_ITS_QUESTION.keys() - {question}:
@@ -282,6 +283,7 @@ def test_a_package_reading_the_input_of_another_question_never_fires(question: s
         assert codes <= {"rego.unknown_input", "rego.unknown_word"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("question", OF_ITS_QUESTION)
 def test_a_layer_reads_the_input_of_any_question(question: str) -> None:
     for body in OF_ITS_QUESTION[question]:

@@ -157,6 +157,7 @@ def test_not_over_a_failing_builtin_is_no_yes() -> None:
         engine.ask("data.p.x", "{}")
 
 
+@pytest.mark.slow
 @pytest.mark.opa
 def test_case_mapping_is_that_of_opa_for_every_character(tmp_path: Path) -> None:
     characters = [chr(c) for c in range(0x20000) if not 0xD800 <= c < 0xE000]
