@@ -20,7 +20,7 @@ NOUNS = {
     "doctor": "Check the settings, keys and isolation of this machine.",
     "demo": "Watch an agent do a job while it is attacked.",
     "serve": "Decide, record and run the calls of other processes.",
-    "witness": "Cosign the logs of other machines, each only as long as it grows.",
+    "witness": "Cosign the logs of other machines.",
     "service": "Who may use the daemon over the network.",
     "gateway": "MCP servers behind the broker.",
     "stop": "Stop a run, an agent, a tool or everything.",

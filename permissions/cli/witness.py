@@ -50,7 +50,9 @@ def witness(
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", help="Port to listen on; 0 for any.")] = 7470,
 ) -> None:
-    """Cosign the logs of other machines, each only as long as it grows.
+    """Cosign the logs of other machines.
+
+    Each only as long as it grows, and never two that disagree.
 
     Speaks C2SP tlog-witness over HTTP, so any log or verifier of that kind can use it. Put TLS in
     front where the way to it is not your own. It prints its verifier keys: they go into
