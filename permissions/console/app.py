@@ -21,6 +21,7 @@ from permissions.console import (
     question,
     runs,
     sign_in,
+    stops,
     vote,
 )
 from permissions.console.challenges import Challenges
@@ -120,6 +121,10 @@ class Console:
                 Route("/runs/{run}/explorer", pages("runs", "runs", self._explorer.show)),
                 Route("/runs/{run}", pages("runs", "runs", partial(runs.one, inbox=box))),
                 Route("/calls/{call}", pages("runs", "runs", runs.call), methods=read),
+                Route("/stop", pages("stop", "stop", stops.show), methods=read),
+                Route("/stop", pages("stop", "stop", stops.stop), methods=send),
+                Route("/stop/{stop}", pages("stop", "stop", stops.one), methods=read),
+                Route("/stop/{stop}/resume", pages("stop", "stop", stops.resume), methods=send),
                 Route("/policies", pages("policies", "policies", policies.show), methods=read),
                 Route(
                     "/policies", pages("policies", "policies", policies.try_call), methods=send

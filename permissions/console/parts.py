@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from permissions.broker.broker import PermissionBroker
     from permissions.console.record import Record
     from permissions.console.sign_ins import SignIns
+    from permissions.model import AccessRequestTerms
+    from permissions.stops.statement import Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class ConsoleParts:
         site: where browsers reach it, and passkeys are made for.
         record: what happened; None where nothing of it is on a disk.
         clock: microseconds since 1970 UTC.
+        resume_terms: who has to agree that a stop is lifted; None where nobody has to.
         prefix: the path it is mounted under, without a slash at its end.
     """
 
@@ -32,6 +35,7 @@ class ConsoleParts:
     site: Site
     record: Record | None
     clock: Callable[[], int]
+    resume_terms: Callable[[Stop], AccessRequestTerms | None]
     prefix: str = ""
 
     @property

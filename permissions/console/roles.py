@@ -1,7 +1,7 @@
 """Who may open which page of the console, and do what there.
 
 An approver reads the requests that they may answer, and answers them. A responder reads all that
-happened. An operator also reads the policies and what they would decide. Nobody has two roles in
+happened, and stops what should not go on. An operator also reads the policies and what they would decide. Nobody has two roles in
 one session: who is both signs in twice.
 """
 
@@ -12,11 +12,11 @@ from typing import Literal, get_args
 Role = Literal["approver", "responder", "operator"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
-Right = Literal["inbox", "vote", "runs", "policies"]
+Right = Literal["inbox", "vote", "runs", "stop", "policies"]
 _RIGHTS: dict[Role, frozenset[Right]] = {
     "approver": frozenset({"inbox", "vote"}),
-    "responder": frozenset({"inbox", "runs"}),
-    "operator": frozenset({"inbox", "runs", "policies"}),
+    "responder": frozenset({"inbox", "runs", "stop"}),
+    "operator": frozenset({"inbox", "runs", "stop", "policies"}),
 }
 
 

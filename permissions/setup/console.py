@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from permissions.approval.passkeys import Site
@@ -11,6 +12,7 @@ from permissions.console.sign_in_tables import SCHEMA, SqliteSignInStore
 from permissions.console.sign_ins import SignIns
 from permissions.database import StateDatabase
 from permissions.setup.layout import StateLayout, log_signer, vault_key
+from permissions.setup.stops import resume_terms
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -73,5 +75,6 @@ async def console_routes(
                 layout.trace, layout.index, vault_key(config), log_signer(config).public
             ),
             clock=now_us,
+            resume_terms=partial(resume_terms, config),
         )
         yield [Mount("/", Console(parts, stopping).app())]

@@ -21,6 +21,7 @@ from permissions.console.parts import ConsoleParts
 from permissions.console.record import Record
 from permissions.console.sign_in_memory import InMemorySignInStore
 from permissions.console.sign_ins import SignIns
+from permissions.model import AccessRequestTerms
 from permissions.service.endpoint import Endpoint
 from permissions.service.http.host import hosting
 from permissions.sessions.open import open_session
@@ -82,6 +83,11 @@ def note(text: Annotated[str, FreeText()], where: Any) -> str:
     """Writes a note."""
     return f"{len(text)} {where}"
 
+
+AGREEMENT = AccessRequestTerms(
+    approvers=("operators",), quorum=1, expires_in_seconds=3600, separation_of_duties=True
+)
+"""For a stop of everything to be lifted."""
 
 TOOLS = (read_mail, pay, delete_case, note)
 
@@ -159,6 +165,7 @@ async def console_desk(
                 site=Site.of(origin),
                 record=Record(trace, index, KEK),
                 clock=clock,
+                resume_terms=lambda stop: AGREEMENT if stop.scope.kind == "all" else None,
             )
             yield Desk(broker, parts, Console(parts).app(), sign_ins)
 
