@@ -118,10 +118,46 @@ def proposed(request: AccessRequest) -> dict[str, Constraint]:
     }
 
 
+def grant_of(
+    request: AccessRequest,
+    constraints: dict[str, Constraint],
+    *,
+    name: str,
+    approver: str,
+    uses: int,
+    seconds: int,
+    now: int,
+) -> Grant:
+    """The grant for calls like that of a request, from now on; `name` is its id."""
+    call = request.call
+    return Grant(
+        id=name,
+        request=request.id,
+        tool=call.tool,
+        tool_digest=call.tool_digest,
+        subject=call.subject,
+        on_behalf_of=call.on_behalf_of,
+        workspace=call.workspace,
+        constraints=constraints,
+        until=now + seconds * 1_000_000,
+        uses=uses,
+        approver=approver,
+        time=now,
+    )
+
+
+def statement(grant: Grant) -> bytes:
+    """The text that its maker signs."""
+    return canonical(grant.model_dump(mode="json"))
+
+
 def sign_grant(grant: Grant, signer: Signer) -> str:
     """The grant as the JSON text of an envelope."""
-    payload = canonical(grant.model_dump(mode="json"))
-    return dsse.sign(payload, payload_type=PAYLOAD_TYPE, signers=[signer]).dumps().decode()
+    return (
+        dsse.sign(statement(grant), payload_type=PAYLOAD_TYPE, signers=[signer])
+        .dumps()
+        .decode()
+    )
 
 
 def require_genuine(envelope: str, approvers: Approvers) -> tuple[Grant, Approver]:

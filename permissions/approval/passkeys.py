@@ -115,7 +115,22 @@ def begin_vote(
         now=now,
         arguments=arguments,
     )
-    challenge = hashlib.sha256(dsse.pae(PAYLOAD_TYPE, payload)).digest()
+    return begin_statement(PAYLOAD_TYPE, payload, approver, site)
+
+
+def begin_statement(kind: str, payload: bytes, approver: Approver, site: Site) -> Question:
+    """Asks for this person's passkey under any statement of theirs.
+
+    Args:
+        kind: its payload type; what is signed for one counts for no other.
+        payload: what is to be signed.
+        approver: whose passkey.
+        site: where.
+
+    Raises:
+        ApproverRefusedError: they have no passkey of this site.
+    """
+    challenge = hashlib.sha256(dsse.pae(kind, payload)).digest()
     options = _get_options(challenge, _of_site(approver, site), site)
     return Question(options, base64.b64encode(payload).decode())
 
@@ -131,14 +146,19 @@ def finish_vote(sealed: str, credential: JsonObject, approver: Approver) -> str:
     Raises:
         ApprovalInvalidError: it is no assertion by a passkey of theirs over this very answer.
     """
+    return finish_statement(PAYLOAD_TYPE, sealed, credential, approver)
+
+
+def finish_statement(kind: str, sealed: str, credential: JsonObject, approver: Approver) -> str:
+    """The signed statement of this payload type; otherwise as `finish_vote`."""
     try:
         payload = base64.b64decode(sealed, validate=True)
         key, assertion, signature = _assertion(credential, approver.passkeys)
-        key.verify(signature, assertion, dsse.pae(PAYLOAD_TYPE, payload))
+        key.verify(signature, assertion, dsse.pae(kind, payload))
     except (binascii.Error, ValueError, SigningError) as err:
         raise ApprovalInvalidError(f"the passkey did not sign this answer: {err}") from err
     signed = dsse.Signature(key.keyid, signature, assertion)
-    return dsse.Envelope(PAYLOAD_TYPE, payload, (signed,)).dumps().decode()
+    return dsse.Envelope(kind, payload, (signed,)).dumps().decode()
 
 
 def begin_sign_in(site: Site) -> Question:

@@ -17,7 +17,7 @@ import anyio
 import typer
 
 from permissions.approval import console
-from permissions.approval.grant import Constraint, Grant, proposed, sign_grant
+from permissions.approval.grant import Constraint, grant_of, proposed, sign_grant
 from permissions.approval.grant_store import KeptGrant
 from permissions.approval.reading import reading
 from permissions.approval.text import literal, moment, visible
@@ -222,20 +222,14 @@ async def _remember(
             raise ConfigError(f"--at-most {each[:60]!r}: write NAME=NUMBER, of an argument")
         constraints[argument] = Constraint(kind="at_most", value=json.dumps(number))
     now, signer = now_us(), signer_from_uri(key or "")
-    call = request.call
-    grant = Grant(
-        id=random_id("grant"),
-        request=request.id,
-        tool=call.tool,
-        tool_digest=call.tool_digest,
-        subject=call.subject,
-        on_behalf_of=call.on_behalf_of,
-        workspace=call.workspace,
-        constraints=constraints,
-        until=now + int(hours * 3_600_000_000),
-        uses=uses,
+    grant = grant_of(
+        request,
+        constraints,
+        name=random_id("grant"),
         approver=name or approvers.holding(signer.public).id,
-        time=now,
+        uses=uses,
+        seconds=int(hours * 3600),
+        now=now,
     )
     await service.remember(sign_grant(grant, signer))
     for line in grant_lines(KeptGrant(grant.id, sign_grant(grant, signer), uses), now):

@@ -19,6 +19,7 @@ from permissions.console import (
     passkeys,
     policies,
     question,
+    remember,
     runs,
     sign_in,
     stops,
@@ -100,6 +101,11 @@ class Console:
                 Route(
                     "/requests/{request}/vote/finish",
                     pages("", "vote", vote.finish),
+                    methods=send,
+                ),
+                Route(
+                    "/requests/{request}/remember",
+                    pages("", "vote", remember.finish),
                     methods=send,
                 ),
                 Route("/me", pages("me", None, passkeys.me), methods=read),

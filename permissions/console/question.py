@@ -18,6 +18,7 @@ from permissions.approval.reading import reading
 from permissions.approval.text import cautions, plain, time_left
 from permissions.console import shown_text
 from permissions.console.inbox import lines_for, order_of, ordered, tone
+from permissions.console.offer import offer
 from permissions.console.people import approver_of, may_answer
 from permissions.console.roles import may
 from permissions.errors import ApprovalError, ApproverRefusedError, TraceError
@@ -170,6 +171,7 @@ async def show(visit: Visit, inbox: Inbox) -> Response:
     return visit.page(
         "request.html",
         **said,
+        remember=offer(request, approver),
         editable=editable(request),
         state=state_of(request, now),
         left=time_left(request.expires_at - now),

@@ -15,6 +15,8 @@ from starlette.responses import JSONResponse
 from permissions.approval.model import Verdict
 from permissions.approval.passkeys import begin_vote, finish_vote
 from permissions.approval.votes import read_vote
+from permissions.console import remember
+from permissions.console.offer import offer
 from permissions.console.passkeys import credential_of
 from permissions.console.people import approver_of
 from permissions.console.question import hindrance, open_request, state_of
@@ -45,6 +47,10 @@ async def begin(visit: Visit) -> Response:
         return visit.told("That is no answer", "Say approve, deny or edit.", status=400)
     if verdict == "deny" and not note:
         return visit.told("Say why", "A no needs words: the agent hears them.", status=400)
+    try:
+        remember.wanted(fields)
+    except ValueError as err:
+        return visit.told("That is no answer", str(err), status=400)
     found = await _answerable(visit, fields)
     if not isinstance(found, tuple):
         return found
@@ -73,7 +79,8 @@ async def finish(visit: Visit) -> Response:
     request, approver = found
     try:
         envelope = finish_vote(fields.get("state", ""), credential_of(fields), approver)
-        if read_vote(envelope).request != request.id:
+        said = read_vote(envelope)
+        if said.request != request.id:
             return visit.told(
                 "The answer does not count", "It is to another request.", status=403
             )
@@ -83,7 +90,25 @@ async def finish(visit: Visit) -> Response:
     except ApprovalError as err:
         _log.warning("vote_refused", request=request.id, approver=approver.id)
         return visit.told("The answer does not count", str(err)[:500], status=403)
-    return JSONResponse({"next": _next(visit, fields, voted)})
+    return _after(visit, fields, voted, approver, said.verdict)
+
+
+def _after(
+    visit: Visit,
+    fields: dict[str, str],
+    voted: AccessRequest,
+    approver: Approver,
+    verdict: Verdict,
+) -> Response:
+    """Where to go on, and what else is to be signed; the vote is cast."""
+    there = _next(visit, fields, voted)
+    try:
+        want = remember.wanted({**fields, "verdict": verdict})
+        if want is not None and offer(voted, approver) is not None:
+            return remember.asked(visit, voted, approver, want, there)
+    except (ApprovalError, ValueError) as err:
+        _log.warning("grant_refused", request=voted.id, cause=str(err)[:300])
+    return JSONResponse({"next": there})
 
 
 async def _answerable(

@@ -6,6 +6,7 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
 from browser import Page, browser
 from console_desk import PEOPLE, Served, served_desk
@@ -82,6 +83,38 @@ def test_somebody_approves_with_their_passkey_by_keyboard_alone(
     assert {
         each.partition("/")[2].partition("/")[2].partition("/")[0] for each in page.requests
     } == {served.url.removeprefix("http://")}
+
+
+def test_a_yes_that_is_remembered_is_signed_twice(page: Page, served: Served) -> None:
+    with_passkey(page, served)
+    request = served.asked(pay=PAYMENT)
+    page.go(f"{served.url}/requests/{request.id}")
+    page.js("document.querySelector('[name=remember]').checked = true")
+    page.js("document.querySelector('[data-approve]').click()")
+    page.until("(document.body?.innerText ?? '').includes('Approved')")
+    approvals = served.desk.broker.parts.approvals
+    for _ in range(200):
+        if kept := served.portal.call(approvals.grants):
+            break
+        served.portal.call(anyio.sleep, 0.1)
+
+    assert [(each.uses, each.used) for each in kept] == [(5, 0)]
+    assert page.messages == []
+
+
+def test_a_responder_stops_an_agent_by_the_form(page: Page, served: Served) -> None:
+    sign_in(page, served, "responder", "rita")
+    page.press("g")
+    page.press("s")
+    page.until("location.pathname === '/stop' && document.readyState === 'complete'")
+    page.js("document.querySelector('[value=agent]').checked = true")
+    page.js("document.querySelector('#name').value = 'clerk'")
+    page.js("document.querySelector('#reason').value = 'odd'")
+    page.js("document.querySelector('button.stop').click()")
+    page.until("location.pathname.startsWith('/stop/') && document.readyState === 'complete'")
+
+    assert "Nothing of it was running" in text(page)
+    assert page.messages == []
 
 
 def test_a_no_takes_words(page: Page, served: Served) -> None:

@@ -119,6 +119,15 @@
       const begun = await post(form.dataset.begin, fields);
       const credential = await flows[flow](begun.options);
       const done = await post(form.dataset.finish, { ...fields, state: begun.state, credential: JSON.stringify(credential.toJSON()) });
+      if (done.options) {  // the vote is cast, and a second statement is to be signed
+        try {
+          const second = await flows[flow](done.options);
+          await post(done.finish, { token: fields.token, state: done.state, credential: JSON.stringify(second.toJSON()) });
+        } catch (error) {
+          say(`Approved, and not remembered: ${error.name === "NotAllowedError" ? "no passkey was used." : error.message}`);
+          return;
+        }
+      }
       location.assign(done.next);
     } catch (error) {
       problem.textContent = error.name === "NotAllowedError" ? "No passkey was used. Nothing was sent." : error.message;

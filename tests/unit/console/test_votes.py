@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import html
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 import orjson
 import pytest
 from authenticator import Authenticator
 from console_desk import ORIGIN, PEOPLE, console_desk, enrolled, token_in
+from console_votes import answer, finish, form_of
 
 from wardline.testing import asking
 
@@ -20,43 +21,6 @@ if TYPE_CHECKING:
 
     import httpx
     from console_desk import Desk
-
-    from permissions.approval.model import AccessRequest
-
-
-async def form_of(browser: httpx.AsyncClient, request: AccessRequest) -> dict[str, str]:
-    """The fields of the page's form."""
-    page = (await browser.get(f"/requests/{request.id}")).text
-    shown = page.partition('name="shown" value="')[2].partition('"')[0]
-    return {"token": token_in(page), "shown": shown, "note": "", "verdict": "approve"}
-
-
-async def answer(
-    browser: httpx.AsyncClient, request: AccessRequest, device: Authenticator, **fields: str
-) -> httpx.Response:
-    """Answers as the page's script does; gives the answer of whichever step refused, or the last."""
-    form = {**await form_of(browser, request), **fields}
-    begun = await browser.post(
-        f"/requests/{request.id}/vote/begin", data=form, headers={"accept": "application/json"}
-    )
-    if begun.status_code != 200:
-        return begun
-    return await finish(browser, request, device, form, begun.json())
-
-
-async def finish(
-    browser: httpx.AsyncClient,
-    request: AccessRequest,
-    device: Authenticator,
-    form: dict[str, str],
-    begun: Any,
-) -> httpx.Response:
-    credential = json.dumps(device.get(begun["options"], ORIGIN))
-    return await browser.post(
-        f"/requests/{request.id}/vote/finish",
-        data={**form, "state": begun["state"], "credential": credential},
-        headers={"accept": "application/json"},
-    )
 
 
 async def test_a_yes_is_a_vote_that_the_passkey_signed(desk: Desk) -> None:
