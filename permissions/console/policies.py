@@ -10,11 +10,13 @@ import anyio.to_thread
 
 from permissions.approval.text import moment
 from permissions.authoring.trial import Circumstances, question_about
+from permissions.console.record import SHADOW_CALLS
 from permissions.errors import BrokerError
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
+    from permissions.authoring.shadow_report import ShadowReport
     from permissions.console.record import Record
     from permissions.console.visit import Visit
     from permissions.model import Decision
@@ -24,6 +26,7 @@ DAYS: Final = 7
 ROWS: Final = 60
 CHANGES: Final = 20
 MAX_ARGUMENTS: Final = 64 * 1024
+_WORDS: Final = {"allow": "allowed", "ask": "asked a person", "deny": "denied", None: "failed"}
 _DAY = 24 * 60 * 60 * 1_000_000
 
 
@@ -35,6 +38,17 @@ class RuleLine(NamedTuple):
     waited: int
     denied: int
     total: int
+
+
+class ShadowLine(NamedTuple):
+    """One rule in the shadow over the calls of one tool; `changes` in words with a count."""
+
+    package: str
+    code: str
+    tool: str
+    changes: list[tuple[str, int, bool]]
+    said: str
+    examples: list[str]
 
 
 class Revision(NamedTuple):
@@ -98,8 +112,9 @@ async def _page(
     since = visit.parts.clock() - DAYS * _DAY
     rules: list[RuleLine] = []
     revisions: list[Revision] = []
+    shadow: list[ShadowLine] = []
     if record is not None:
-        rules, revisions = await anyio.to_thread.run_sync(_recorded, record, since)
+        rules, revisions, shadow = await anyio.to_thread.run_sync(_recorded, record, since)
     return visit.page(
         "policies.html",
         revision=parts.pdp.revision,
@@ -112,6 +127,9 @@ async def _page(
         rules=rules[:ROWS],
         more_rules=max(0, len(rules) - ROWS),
         days=DAYS,
+        shadow=shadow[:ROWS],
+        more_shadow=max(0, len(shadow) - ROWS),
+        shadow_calls=SHADOW_CALLS,
         most=max((each.total for each in rules), default=1),
         tools=sorted(each.name for each in parts.registry),
         tried=tried,
@@ -120,8 +138,32 @@ async def _page(
     )
 
 
-def _recorded(record: Record, since: int) -> tuple[list[RuleLine], list[Revision]]:
-    return _rules(record.rules(since)), [_revision(each) for each in record.in_force()]
+def _recorded(
+    record: Record, since: int
+) -> tuple[list[RuleLine], list[Revision], list[ShadowLine]]:
+    revisions = [_revision(each) for each in record.in_force()]
+    return _rules(record.rules(since)), revisions, _shadow(record.shadow())
+
+
+def _shadow(report: ShadowReport) -> list[ShadowLine]:
+    lines = []
+    for row in report.rows:
+        changes = [
+            (
+                f"{_WORDS[was]} as before"
+                if was == would
+                else f"{_WORDS[was]} → {_WORDS[would]}",
+                many,
+                was != would,
+            )
+            for (was, would), many in sorted(row.changes.items(), key=str)
+        ]
+        said = row.said or {}
+        text = str(said.get("operator") or said.get("agent") or "")
+        lines.append(
+            ShadowLine(row.package, row.code, row.tool, changes, text, [*row.examples])
+        )
+    return lines
 
 
 def _rules(found: list[tuple[str, str | None, int]]) -> list[RuleLine]:

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from itertools import islice
 from typing import IO, TYPE_CHECKING
 
+from permissions.authoring.shadow_report import shadow_report
 from permissions.export.opened import Entries
 from permissions.export.page import write_page
 from permissions.inquiry.contents import Contents
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from permissions.authoring.shadow_report import ShadowReport
     from permissions.inquiry.call_record import CallRecord
     from permissions.model import JsonObject
     from permissions.signing.keys import PublicKey
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 HABIT_CALLS = 300
 """Earlier calls that a request is held against, at most; the newest ones."""
+SHADOW_CALLS = 500
+"""Newest calls that packages in the shadow are told of."""
 _DAY = 24 * 60 * 60 * 1_000_000
 
 
@@ -40,15 +44,23 @@ class Record:
         folder: of its segments.
         index: file of its index.
         kek: opens the keys of what it sealed.
+        bundles: folder of the saved policies.
         key: whose signature the log must have.
     """
 
     def __init__(
-        self, folder: Path, index: Path, kek: bytes, key: PublicKey | None = None
+        self,
+        folder: Path,
+        index: Path,
+        kek: bytes,
+        *,
+        bundles: Path,
+        key: PublicKey | None = None,
     ) -> None:
         self._folder = folder
         self._index = TraceIndex(folder, index)
         self._kek = kek
+        self._bundles = bundles
         self._key = key
         self._opener: tuple[object, Contents] | None = None
 
@@ -89,6 +101,15 @@ class Record:
     def in_force(self) -> list[RecordedEntry]:
         """Which policies came into force when, the last first; raises as `runs` does."""
         return [*self._index.all_of("config")][::-1]
+
+    def shadow(self) -> ShadowReport:
+        """What packages in the shadow would have done to the newest calls; raises as `runs` does."""
+        newest = self._index.calls(CallFilter(), newest_first=True)
+        entries = [*self._index.all_of("config")]
+        for call in islice(newest, SHADOW_CALLS):
+            entries += call
+        entries.sort(key=lambda each: each.index)
+        return shadow_report(entries, VaultReader(self._folder, self._kek), self._bundles)
 
     def write_explorer(self, target: IO[bytes], run: str) -> None:
         """Writes the explorer's page of one run, with contents opened.

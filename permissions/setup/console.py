@@ -72,7 +72,11 @@ async def console_routes(
             sign_ins=sign_ins,
             site=site,
             record=Record(
-                layout.trace, layout.index, vault_key(config), log_signer(config).public
+                layout.trace,
+                layout.index,
+                vault_key(config),
+                bundles=layout.bundles,
+                key=log_signer(config).public,
             ),
             clock=now_us,
             resume_terms=partial(resume_terms, config),

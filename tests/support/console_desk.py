@@ -163,7 +163,7 @@ async def console_desk(
                 broker=broker,
                 sign_ins=sign_ins,
                 site=Site.of(origin),
-                record=Record(trace, index, KEK),
+                record=Record(trace, index, KEK, bundles=folder / "bundles"),
                 clock=clock,
                 resume_terms=lambda stop: AGREEMENT if stop.scope.kind == "all" else None,
             )
