@@ -69,6 +69,8 @@ async def _told(visit: Visit, changes: Changes) -> AsyncIterator[ServerSentEvent
     try:
         known = await changes.now()
         looks = 0
+        # Something may have changed between the page and this stream of it.
+        yield ServerSentEvent(event="changed", data="")
         while not changes.is_stopping:
             await anyio.sleep(PAUSE_SECONDS)
             looks += 1
