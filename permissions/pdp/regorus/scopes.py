@@ -122,20 +122,18 @@ def _head_terms(module: Module, rule: Rule, names: Names, source: bytes) -> Iter
     for number, value in enumerate(rule.clause_values):
         body = rule.bodies[number] if rule.bodies else ()
         wanted = [*steps] if number == 0 else []
-        moved: Term | None = None
         if value is not None and _may_be_undefined(module, value, names):
             wanted.append(value)
-            moved = value if _has_computed_steps(value) else None
+        moved = {at: term for at, term in enumerate(wanted) if _has_computed_steps(term)}
         if not wanted or not (moved or len(rule.bodies) > 1 or _has_loop(body)):
             continue
         lines = [
             f"__opa_h{at} := ".encode() + _in_one_line(term, source)
             for at, term in enumerate(wanted)
         ]
-        if moved is not None:
-            start, end = _span(moved)
-            again = f"__opa_h{len(wanted) - 1}".encode()
-            yield start, end, again + b"\n" * source[start:end].count(b"\n")
+        for at, term in moved.items():
+            start, end = _span(term)
+            yield start, end, f"__opa_h{at}".encode() + b"\n" * source[start:end].count(b"\n")
         yield from _appended(rule, number, b"; ".join(lines), source)
 
 
