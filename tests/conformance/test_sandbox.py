@@ -35,6 +35,7 @@ async def test_nothing_is_left_after_every_kind_of_end(sandbox: Sandbox) -> None
     assert leftovers() == []
 
 
+@pytest.mark.slow
 async def test_nothing_is_left_whenever_it_is_cancelled(sandbox: Sandbox) -> None:
     """From the first milliseconds of the start, each a little later, to the middle of a job."""
     for step in range(24):

@@ -216,6 +216,7 @@ async def test_every_state_is_continued(tmp_path: Path) -> None:
         assert report.completeness.contents.erased == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "state", ["work/.wardline", pytest.param("outside", marks=pytest.mark.slow)]
 )

@@ -53,6 +53,7 @@ class Engine:
             engine.eval_query_as_json("true")  # finds what the parser cannot
             self._loaded = engine.clone()
         except BaseException as err:
+            del self._engine, engine  # as in `parse`: the error's traceback holds this frame
             raise engine_error(err) from err
 
     def ask(self, rule: str, input_json: str) -> str:

@@ -74,3 +74,6 @@ def parse(path: str, text: str) -> Module:
         raise EngineError(f"--> {at}\nerror: {err}") from err
     except BaseException as err:
         raise engine_error(err) from err
+    finally:
+        # It may be dropped in its own thread only; an error's traceback would hold it.
+        del engine

@@ -112,6 +112,7 @@ BAD_GATES: dict[str, Callable[[], Awaitable[Any]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gate", BAD_GATES)
 async def test_a_gate_without_a_clear_answer_refuses(host: Host, gate: str) -> None:
     """Nothing is dialled, the job is told, and the report says who was in the way."""

@@ -100,6 +100,7 @@ async def one(sandbox: Sandbox, kind: str) -> object:
     return result.value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sandbox", REPEATED, indirect=True)
 @pytest.mark.parametrize("kind", KINDS)
 async def test_who_takes_all_leaves_others_theirs(sandbox: Sandbox, kind: str) -> None:

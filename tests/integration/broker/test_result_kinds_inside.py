@@ -93,6 +93,7 @@ async def has_its_fate(
     return "" if fits else f"{tool} {kind}: {said!a}, wanted {expected!a}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("tool", ["give_again", pytest.param("give", marks=pytest.mark.slow)])
 async def test_what_a_sandboxed_tool_gives_has_its_fate(

@@ -45,6 +45,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("said", sampled(WRONG, {"trace.kye"}, named=str))
 @pytest.mark.usefixtures("known_machine")
 def test_a_setting_that_cannot_be_used_is_found(

@@ -106,6 +106,7 @@ def test_codes_begin_with_their_package(path: str) -> None:
     assert all(re.fullmatch(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+", code) for code in codes)
 
 
+@pytest.mark.slow
 def test_the_embedded_engine_passes_every_rego_test() -> None:
     """The same tests `opa test` runs; a name that is not true there is a failure here."""
     engine = Engine({**BUNDLE.modules, **BUNDLE.tests}, "{}")

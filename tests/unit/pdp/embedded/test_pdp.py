@@ -148,6 +148,7 @@ async def test_a_caller_who_leaves_an_endless_question_is_let_go_at_the_deadline
     assert await is_permitted(hasty)
 
 
+@pytest.mark.slow
 async def test_stalled_evaluators_cost_their_own_questions_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import random
+from threading import Thread
+from typing import TYPE_CHECKING
 
+import pytest
 from rego_policies import random_arguments, random_policy
 from rego_samples import sample_request
 
@@ -13,6 +17,10 @@ from permissions.pdp.bundle import PolicyBundle
 from permissions.pdp.lint.bundle import check_bundle
 from permissions.pdp.regorus.engine import Engine
 from permissions.pdp.regorus.errors import EngineError
+from permissions.pdp.regorus.parse import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SEED = 20261130
 
@@ -39,3 +47,29 @@ def test_a_question_that_failed_changes_no_later_answer() -> None:
             assert answer(used, question) == fresh, modules["main/main.rego"]
             failed += not fresh.startswith(("{", '"'))
     assert failed > 20
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda: parse("a.rego", "package a\n\np if {"),
+        lambda: Engine({"a.rego": "package a\n\np if {"}, "{}", translated=True),
+    ],
+    ids=["parse", "load"],
+)
+def test_an_error_may_be_dropped_in_another_thread(work: Callable[[], object]) -> None:
+    """The engine may not; what it says then fails whichever test runs."""
+    errors: list[BaseException] = []
+
+    def fails() -> None:
+        try:
+            work()
+        except EngineError as err:
+            errors.append(err)
+
+    thread = Thread(target=fails)
+    thread.start()
+    thread.join()
+    assert errors
+    errors.clear()
+    gc.collect()
