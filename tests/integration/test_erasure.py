@@ -192,6 +192,7 @@ def test_the_clock_erases_what_is_older_and_not_on_hold(
     settings.write_text(settings.read_text() + "[trace]\nretain_days = 30\n")
     young = wardline("erase", "--expired", "--reason", "retention", "--yes", "--json")
     wardline("hold", "--run", "run-bob", "--reason", "case 7")
+    # A record cannot be made old: its times are signed. So the day is made short.
     monkeypatch.setattr("permissions.setup.erasure._DAY_US", -1_000_000)
     old = wardline("erase", "--expired", "--reason", "retention", "--yes", "--json")
 

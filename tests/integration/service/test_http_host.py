@@ -69,6 +69,7 @@ async def test_it_says_how_it_stands_and_errors_are_problems(config: BrokerConfi
 async def test_slow_and_broken_requests_cost_their_own_connection(
     config: BrokerConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Ten seconds are the product's patience; what is tried is that it ends.
     monkeypatch.setattr(host, "HEADER_SECONDS", 0.3)
     async with interface(config) as (url, _):
         ends: dict[str, bytes] = {}

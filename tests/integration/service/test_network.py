@@ -192,6 +192,7 @@ async def sent(port: int, data: bytes, context: ssl.SSLContext | None) -> bytes:
 async def test_hostile_peers_cost_the_others_nothing(
     config: BrokerConfig, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The product's patience is longer; what is tried is that it ends.
     monkeypatch.setattr(network, "INTRODUCE_SECONDS", 1.0)
     monkeypatch.setattr("permissions.service.conversation.OPENING_SECONDS", 1.0)
     context = ssl.create_default_context(cafile=str(authority.certificate))
@@ -221,6 +222,7 @@ async def test_hostile_peers_cost_the_others_nothing(
 async def test_silent_peers_keep_nobody_out(
     config: BrokerConfig, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The product's bound would need hundreds of connections; what is tried is who makes room.
     monkeypatch.setattr(network, "UNKNOWN", 4)
     async with daemon(config, authority) as (port, _, tokens):
         token = await token_for(tokens, "desk")

@@ -138,6 +138,7 @@ async def test_who_waits_says_so_once_and_for_what(
 async def test_who_waits_says_what_was_answered_and_again_after_a_while(
     clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A minute is the product's; what is tried is that it is said again.
     monkeypatch.setattr(service_module, "SAY_AGAIN_SECONDS", 0.05)
     service = ApprovalService(
         InMemoryRequestStore(),

@@ -292,6 +292,7 @@ def test_the_numbers_of_a_run_go_on_after_a_restart() -> None:
 async def test_more_values_than_can_be_told_apart_are_refused_and_not_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # The product's bound would need thousands of values; what is tried is what lies beyond it.
     monkeypatch.setattr("permissions.run.found_values.MAX_VALUES", 1)
     other = KEY[:-1] + "9"
     results, asked, broker = await after(

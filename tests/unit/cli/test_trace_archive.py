@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    # A real segment takes megabytes to fill; what is tried is more than one.
     monkeypatch.setattr(store, "SEGMENT_BYTES", 6000)
     monkeypatch.setenv("WARDLINE_CONFIG", str(tmp_path / "wardline.toml"))
     (tmp_path / "wardline.toml").write_text("")

@@ -244,6 +244,7 @@ async def test_a_long_list_is_read_once(desk: Desk, monkeypatch: pytest.MonkeyPa
         opened.extend(ids)
         return await several(ids)
 
+    # The real one answers; it is counted that a page asks once and not for each row.
     monkeypatch.setattr(desk.broker.parts.approvals, "several", counted)
     async with desk.browser("responder", "rita") as browser:
         for _ in range(3):

@@ -51,6 +51,7 @@ async def test_the_page_says_what_would_change_in_the_newest_calls(
         desk.broker.parts = replace(parts, pdp=Beside(parts.pdp))
         await read(desk, 4)
         all_of_them = (await browser.get("/policies")).text
+        # The product's bound would need hundreds of calls; what is tried is what lies beyond it.
         monkeypatch.setattr(record, "SHADOW_CALLS", 2)
         newest = (await browser.get("/policies")).text
 

@@ -108,6 +108,7 @@ def test_labels_are_bounded_and_hold_nobodys_words() -> None:
 
 
 def test_calls_that_never_end_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The product's bound would need thousands of calls; what is tried is what lies beyond it.
     monkeypatch.setattr("permissions.service.metrics._REMEMBERED", 10)
     metrics = Metrics(["read"])
     for number in range(50):

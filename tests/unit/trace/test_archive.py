@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A real segment takes megabytes to fill; what is tried is more than one.
     monkeypatch.setattr(store, "SEGMENT_BYTES", 6000)
 
 
@@ -298,6 +299,7 @@ def steps(monkeypatch: pytest.MonkeyPatch, die_at: int) -> Iterator[int]:
                 raise Killed
             return real(*args, **named)
 
+        # The real step runs, or the power goes before it: nobody can cut that from outside.
         monkeypatch.setattr(target, name, step)
 
     dying(os, "fsync")
