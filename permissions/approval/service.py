@@ -3,7 +3,8 @@
 The broker owns approvals, never a framework: a resume value or an `approved=True` is only a
 hint to look here. Order of a held call: `find` (was it answered already?), `submit`, `wait`,
 `verify`, evaluate the policy again with `Approval.document()`, `consume`, run. Nobody to ask
-is an error at `submit`, never a wait without end.
+is an error at `submit`, never a wait without end. Longer than others because these steps share
+one store and one order, and each way to be wrong about an approval is refused in its step.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 this person may not answer, 4 no longer open,
 130 interrupted.
-Results go to stdout, questions and errors to stderr.
+Results go to stdout, questions and errors to stderr. Longer than others because it is the whole
+noun: half of it is the help of its commands.
 """
 
 from __future__ import annotations

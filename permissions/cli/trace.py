@@ -6,7 +6,6 @@ usage, 5 integrity failure, or not what `verify --require` asks for.
 
 from __future__ import annotations
 
-import base64
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
@@ -50,10 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from permissions.cli.trace_source import Pin
-    from permissions.model import JsonObject
-    from permissions.trace.reader import RecordedEntry
     from permissions.trace.report import Report
-    from permissions.trace.vault import VaultReader
 
 app = noun("Read, verify and replay what was recorded.")
 app.command()(export)
@@ -117,7 +113,9 @@ def show(
         found = [entry] if entry is not None else list(index.call(what))
         if not found:
             raise TraceError(f"nothing is recorded of {what[:80]!r}")
-        shown = ((each, _opened(each, vault) if vault else {}) for each in found)
+        shown = (
+            (each, trace_text.opened_contents(each, vault) if vault else {}) for each in found
+        )
         if as_json:
             for each, contents in shown:
                 typer.echo(json.dumps({**each.document(), "opened": contents}))
@@ -364,21 +362,6 @@ for _question in (
     trace_proofs.votes,
 ):
     app.command()(_question)
-
-
-def _opened(entry: RecordedEntry, vault: VaultReader) -> JsonObject:
-    contents: JsonObject = {}
-    for name in entry.digests:
-        try:
-            data = entry.open(name, vault)
-        except TraceError as err:
-            contents[name] = {"problem": str(err)}
-            continue
-        try:
-            contents[name] = {"text": data.decode()}
-        except UnicodeDecodeError:
-            contents[name] = {"base64": base64.b64encode(data).decode()}
-    return contents
 
 
 def _guarded(work: Callable[[], None]) -> None:

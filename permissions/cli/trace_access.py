@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import getpass
 import json
 from pathlib import Path  # noqa: TC003 - typer reads the hints
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import anyio
 import typer
 
-from permissions.errors import ConfigError, TraceError
-
-if TYPE_CHECKING:
-    from permissions.model import JsonObject
-    from permissions.trace.reader import RecordedEntry
-    from permissions.trace.vault import VaultReader
+from permissions.errors import ConfigError
 
 
 def responder_key(
@@ -95,28 +89,13 @@ def open_(
                 reason=reason,
             )
         )
+    from permissions.cli.trace_text import entry_text, opened_contents
+
     vault = VaultReader(source.trace, source.kek(), responder=responder)
-    opened = [(each, _opened(each, vault)) for each in entries]
+    opened = [(each, opened_contents(each, vault)) for each in entries]
     if as_json:
         said = [{"index": e.index, "type": e.type, "contents": c} for e, c in opened]
         typer.echo(json.dumps(said))
         return
-    from permissions.cli.trace_text import entry_text
-
     for entry, contents in opened:
         typer.echo(entry_text(entry, contents))
-
-
-def _opened(entry: RecordedEntry, vault: VaultReader) -> JsonObject:
-    contents: JsonObject = {}
-    for name in entry.digests:
-        try:
-            data = entry.open(name, vault)
-        except TraceError as err:
-            contents[name] = {"problem": str(err)}
-            continue
-        try:
-            contents[name] = {"text": data.decode()}
-        except UnicodeDecodeError:
-            contents[name] = {"base64": base64.b64encode(data).decode()}
-    return contents

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import typer
 
 from permissions.approval.text import literal, visible
 from permissions.cli.trace_answers_text import arguments_text
+from permissions.errors import TraceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from permissions.setup.renewal import Renewed
     from permissions.trace.reader import RecordedEntry
     from permissions.trace.report import Completeness, Report
+    from permissions.trace.vault import VaultReader
 
 _SHOWN = 2000
 _ARGUMENT = 60
@@ -51,6 +54,22 @@ def entry_line(entry: RecordedEntry) -> str:
     call = f"  {_text(entry.call)}" if entry.call else ""
     run = f"  run {_text(entry.run)}" if entry.run else ""
     return f"{entry.index:>8}  {_moment(entry.time)}  {_text(entry.type):<9} {facts}{call}{run}"
+
+
+def opened_contents(entry: RecordedEntry, vault: VaultReader) -> JsonObject:
+    """The contents of an entry as JSON: text, base64 of what is none, or why it stays closed."""
+    contents: JsonObject = {}
+    for name in entry.digests:
+        try:
+            data = entry.open(name, vault)
+        except TraceError as err:
+            contents[name] = {"problem": str(err)}
+            continue
+        try:
+            contents[name] = {"text": data.decode()}
+        except UnicodeDecodeError:
+            contents[name] = {"base64": base64.b64encode(data).decode()}
+    return contents
 
 
 def entry_text(entry: RecordedEntry, opened: JsonObject) -> str:

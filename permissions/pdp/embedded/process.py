@@ -8,7 +8,8 @@ the next expected number is no answer, and ends the process before anybody is gi
 A question's deadline runs from when the one before it was answered, so nobody pays for
 another's. Who asked the question that is late, or that the process died of, is told so; those
 who waited behind it are told that their evaluator is lost (`EvaluatorLostError`), and may ask
-another. A caller who is cancelled leaves, and the answer is dropped when it comes.
+another. A caller who is cancelled leaves, and the answer is dropped when it comes. Longer than
+others because all of this is one state, which nobody else may touch.
 """
 
 from __future__ import annotations

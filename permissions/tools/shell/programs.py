@@ -2,6 +2,7 @@
 
 From the manual pages of coreutils, util-linux, findutils, sudo, doas and shadow. An option that
 is not listed leaves open where the started command begins, which is a doubt and no guess.
+Longer than others because it is a table.
 """
 
 from __future__ import annotations
