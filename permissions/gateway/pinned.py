@@ -50,6 +50,11 @@ class Row(BaseModel):
     marks: dict[str, str] = {}
     use: Literal["offered", "hidden"] = "offered"
 
+    @property
+    def is_described(self) -> bool:
+        """Whether anybody said anything of the tool since it was approved."""
+        return (self.effect, self.impact) != ("execute", "high")
+
     def targets(self, tool: str) -> dict[str, Target | FreeText]:
         """What each argument points at.
 
@@ -121,7 +126,7 @@ class Pins:
         for upstream in sorted(self.rows):
             for tool in sorted(self.rows[upstream]):
                 row = self.rows[upstream][tool]
-                parts.append(f"\n[{_key(upstream)}.{_key(tool)}]")
+                parts.append(f"\n{heading(upstream, tool)}")
                 shown = row.model_dump(mode="json", exclude_defaults=True)
                 shown |= {"effect": row.effect, "impact": row.impact}
                 marks = shown.pop("marks", {})
@@ -175,6 +180,11 @@ class Definitions:
 
     def _file(self, digest: Digest) -> Path:
         return self._folder / f"{digest.removeprefix('sha256:')}.json"
+
+
+def heading(upstream: str, tool: str) -> str:
+    """How the table of a row is headed in the file."""
+    return f"[{_key(upstream)}.{_key(tool)}]"
 
 
 def _key(name: str) -> str:

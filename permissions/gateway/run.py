@@ -100,7 +100,8 @@ async def open_gateway(
         open_broker(config, [each.guarded for each in tools]) as broker,
         open_session(broker, user=user, approval_mode="suspend"),
     ):
-        yield gateway_server(tools, current_session("gateway"), version=version)
+        handle = current_session("gateway")
+        yield gateway_server(tools, handle, pins=config.gateway.pins, version=version)
 
 
 async def serve_stdio(config: BrokerConfig, *, user: str, version: str) -> None:

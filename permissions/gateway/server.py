@@ -16,12 +16,15 @@ from mcp.types import CallToolResult, ListToolsResult, TextContent, Tool
 from pydantic import ValidationError
 
 from permissions.errors import BrokerError, ToolFailedError
+from permissions.gateway.pinned import heading
 from permissions.model import Denial
+from permissions.reasons import Code
 from permissions.sessions.told import told
 from permissions.tools.call import ToolCall
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from mcp.server.context import ServerRequestContext
     from mcp.types import CallToolRequestParams, PaginatedRequestParams
@@ -37,13 +40,14 @@ INSTRUCTIONS = (
 
 
 def gateway_server(
-    tools: Iterable[GatewayTool], handle: CurrentSession, *, version: str
+    tools: Iterable[GatewayTool], handle: CurrentSession, *, pins: Path, version: str
 ) -> Server[Any]:
     """A server for one client.
 
     Args:
         tools: what it may know of.
         handle: the client's session.
+        pins: the file of the approved tools, for whoever has to say more of one.
         version: of this program.
     """
     by_name = {each.name: each for each in tools}
@@ -64,7 +68,8 @@ def gateway_server(
         except BrokerError as err:
             return _error({"status": "unavailable", "error": type(err).__name__})
         if isinstance(result, Denial):
-            return _error(told(result))
+            mending = _mending(by_name.get(asked.name), result, pins)
+            return _error({**told(result), **mending})
         return _answer(result.value)
 
     return Server(
@@ -89,6 +94,18 @@ def _answer(value: Any) -> CallToolResult:
         return CallToolResult.model_validate(value)
     except ValidationError:  # redacted by a policy into something else
         return CallToolResult(content=[TextContent(text=json.dumps(value, ensure_ascii=False))])
+
+
+def _mending(tool: GatewayTool | None, denial: Denial, pins: Path) -> JsonObject:
+    """What an operator does when nobody has said yet what the tool does."""
+    codes = {each.code for each in denial.reasons}
+    if tool is None or tool.row.is_described or Code.ISOLATION_UNAVAILABLE not in codes:
+        return {}
+    row = heading(tool.upstream, tool.offered.name)
+    return {
+        "operator": f"Nobody has said yet what this tool does, so it counts as one that runs any"
+        f" code. Describe it in {pins.name}: effect, impact and marks of {row}."
+    }
 
 
 def _error(told: JsonObject) -> CallToolResult:

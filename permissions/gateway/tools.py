@@ -28,6 +28,7 @@ class GatewayTool:
     upstream: str
     offered: Offered
     guarded: GuardedTool[..., Any]
+    row: Row
 
     @property
     def name(self) -> str:
@@ -58,7 +59,7 @@ def _gateway_tool(upstream: Upstream, tool: str, row: Row, offered: Offered) -> 
             f"{name}: its approved definition is that of {offered.name!r}"
         )
     guarded = guarded_tool(name, row, offered, _caller(upstream, tool, row.definition))
-    return GatewayTool(upstream.name, offered, guarded)
+    return GatewayTool(upstream.name, offered, guarded, row)
 
 
 def guarded_tool(

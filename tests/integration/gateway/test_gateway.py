@@ -103,7 +103,7 @@ async def test_nothing_is_offered_before_somebody_approved_it(
             pass
 
 
-async def test_an_approved_tool_that_was_not_described_needs_a_person(
+async def test_a_tool_that_nobody_described_points_to_its_row(
     configured: Callable[..., BrokerConfig],
 ) -> None:
     config = configured("honest")
@@ -115,8 +115,11 @@ async def test_an_approved_tool_that_was_not_described_needs_a_person(
     ):
         is_error, text = await say(client, "notes__read_note", {"path": "a.txt"})
 
+    told = json.loads(text)
     assert is_error
-    assert json.loads(text)["status"] in {"denied", "pending"}
+    assert (told["status"], told["reasons"][0]["code"]) == ("denied", "isolation.unavailable")
+    assert "gateway-tools.toml" in told["operator"]
+    assert "[notes.read_note]" in told["operator"], "the row that mends it"
 
 
 async def test_a_definition_that_changed_is_called_no_more(
