@@ -39,7 +39,7 @@ async def written(write: Callable[..., None], log: Path, **how: Any) -> None:
 
 
 async def until(pilot: Pilot[None], holds: Callable[[], bool]) -> None:
-    with anyio.fail_after(40):
+    with anyio.fail_after(150):  # only a list that never comes is late
         while not holds():
             await pilot.pause(0.02)
 
