@@ -70,6 +70,7 @@ class Code(StrEnum):
     RESULT_WITHHELD = "result.withheld"
     BROKER_UNREACHABLE = "broker.unreachable"
     SERVICE_OVERLOADED = "service.overloaded"
+    SERVICE_STOPPING = "service.stopping"
     BROKER_FAULT = "broker.fault"
 
 
@@ -152,6 +153,8 @@ _AGENT_TEXT: dict[Code, str] = {
     Code.BROKER_UNREACHABLE: "The broker cannot be reached, so nothing was run. Try again later.",
     Code.SERVICE_OVERLOADED: "The broker has as many calls in hand as it takes, so this one was not"
     " looked at and nothing was run. Wait a little, then ask again.",
+    Code.SERVICE_STOPPING: "The broker is about to stop and takes no new call, so nothing was run."
+    " Ask again in a minute.",
     Code.BROKER_FAULT: "The broker met an error of its own and did not let the call through.",
 }
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from permissions.broker.broker import PermissionBroker
-    from permissions.model import JsonObject
+    from permissions.model import JsonObject, Reason
     from permissions.run.state import RunState
     from permissions.service.clients import Client
     from permissions.service.frames import Frames
@@ -97,8 +97,10 @@ async def serve_session(
                     "workspace": str(session.workspace),
                 }
             )
-            talk = _Conversation(broker, frames, client, session, meter=meter, load=load)
-            await talk.hold(stopping)
+            talk = _Conversation(
+                broker, frames, client, session, stopping=stopping, meter=meter, load=load
+            )
+            await talk.hold()
     except ClientGoneError:
         _log.warning("client_gone", client=client.name)
 
@@ -113,6 +115,7 @@ class _Conversation:
         client: Client,
         session: RunState,
         *,
+        stopping: anyio.Event,
         meter: Meter,
         load: Load,
     ) -> None:
@@ -120,6 +123,7 @@ class _Conversation:
         self._frames = frames
         self._client = client
         self._session = session
+        self._stopping = stopping
         self._meter = meter
         self._load = load
         self._admitted: dict[str, Admission] = {}
@@ -128,7 +132,7 @@ class _Conversation:
         self._change = anyio.Event()
         self._tasks: TaskGroup
 
-    async def hold(self, stopping: anyio.Event) -> None:
+    async def hold(self) -> None:
         """Answers until `close`.
 
         Raises:
@@ -138,7 +142,7 @@ class _Conversation:
         try:
             async with beside() as self._tasks:
                 tasks = self._tasks
-                tasks.start_soon(self._hang_up, stopping)
+                tasks.start_soon(self._hang_up)
                 while (frame := await self._next())["do"] != "close":
                     if frame["do"] == "cancel":
                         self._cancel(frame.get("of"))
@@ -154,9 +158,9 @@ class _Conversation:
         finally:
             await self._abandon()
 
-    async def _hang_up(self, stopping: anyio.Event) -> None:
+    async def _hang_up(self) -> None:
         """Ends the connection when the daemon stops, once what is in hand has ended."""
-        await stopping.wait()
+        await self._stopping.wait()
         while self._asked or self._admitted:
             await self._change.wait()
         await self._frames.close()
@@ -230,9 +234,10 @@ class _Conversation:
                 raise ServiceError(f"nobody knows how to {other[:40]!r} here")
 
     async def _admit(self, call: ToolCall) -> JsonObject:
+        if self._stopping.is_set():
+            return _not_taken(call, reason(Code.SERVICE_STOPPING))
         if (excess := self._load.excess(self._client)) is not None:
-            why = reason(Code.SERVICE_OVERLOADED, excess)
-            return wire.denial_form(Denial("", shown(call.tool[:64]), "unavailable", (why,)))
+            return _not_taken(call, reason(Code.SERVICE_OVERLOADED, excess))
         with self._load.taken(self._client):
             decided = await self._broker.admit(self._session, call)
         if isinstance(decided, Denial):
@@ -306,6 +311,10 @@ class _Conversation:
                 except BrokerError as err:
                     _log.error("call_not_abandoned", call=admission.id, cause=str(err)[:300])
             self._admitted.clear()
+
+
+def _not_taken(call: ToolCall, why: Reason) -> JsonObject:
+    return wire.denial_form(Denial("", shown(call.tool[:64]), "unavailable", (why,)))
 
 
 def _runs_here(admission: Admission) -> bool:

@@ -91,12 +91,11 @@ async def listening_on(
         bound.setblocking(False)  # noqa: FBT003 - a method of the standard library's
         # A second descriptor of the socket: anyio closes the one it is given.
         listener = await anyio.abc.SocketListener.from_socket(bound.dup())
-        async with listener, beside() as connections, beside() as taking:
-            taking.start_soon(listener.serve, entrance.connection, connections)
+        async with listener, beside() as connections:
+            connections.start_soon(listener.serve, entrance.connection, connections)
             host, port, *_ = bound.getsockname()
             yield f"tcp://{endpoint._replace(host=host, port=port)}"
-            taking.cancel_scope.cancel()
-            await server.drained()
+            await server.drained()  # who connects meanwhile is told why it is not served
 
 
 class _Entrance:

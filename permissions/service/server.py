@@ -59,6 +59,7 @@ class Server:
         """The calls in hand."""
         self._stopping = anyio.Event()
         self._empty = anyio.Event()
+        self._until: float | None = None
 
     async def drain(self) -> None:
         """Takes no new session, and returns when those in hand have ended their calls."""
@@ -67,8 +68,10 @@ class Server:
             await self._empty.wait()
 
     async def drained(self) -> None:
-        """As `drain`, and returns after `DRAIN_SECONDS` at the latest."""
-        with anyio.move_on_after(DRAIN_SECONDS):
+        """As `drain`, and returns `DRAIN_SECONDS` after it was first called at the latest."""
+        if self._until is None:
+            self._until = anyio.current_time() + DRAIN_SECONDS
+        with anyio.CancelScope(deadline=self._until):
             await self.drain()
 
     @property
@@ -155,11 +158,10 @@ async def listening(
     server = Server(broker, clients, meter)
     listener = await anyio.create_unix_listener(path, mode=0o666)
     async with listener, beside() as connections:
-        async with beside() as taking:
-            taking.start_soon(listener.serve, server.connection, connections)
-            yield server
+        connections.start_soon(listener.serve, server.connection, connections)
+        yield server
+        await server.drained()  # who connects meanwhile is told why it is not served
         path.unlink(missing_ok=True)  # noqa: ASYNC240 - one name
-        await server.drained()
 
 
 async def refuse(frames: Frames, err: BrokerError, *, client: str | None = None) -> None:

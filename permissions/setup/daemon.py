@@ -73,6 +73,7 @@ async def running(config: BrokerConfig, tools: Iterable[object]) -> AsyncIterato
             http_interface(config, broker, server, tokens, meter) as url,
         ):
             yield Daemon(broker, server, tokens, network, url)
+            await server.drained()  # while all that it listens on still says so
 
 
 def socket_of(config: BrokerConfig) -> Path:
