@@ -10,6 +10,7 @@ One protocol (`Sandbox`), three backends: `sandbox.backends.docker.DockerSandbox
 
 from __future__ import annotations
 
+from sandbox.conversation import Conversation
 from sandbox.errors import (
     FrameError,
     ProfileError,
@@ -36,6 +37,7 @@ from sandbox.session_limits import SessionLimits
 __all__ = [
     "Availability",
     "CommandJob",
+    "Conversation",
     "ExecResult",
     "FrameError",
     "Isolation",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from sandbox.conversation import Conversation
     from sandbox.job import Job
     from sandbox.network.decision import Gate
     from sandbox.profile import SandboxProfile
@@ -60,6 +61,7 @@ class RunRequest:
         gate: may refuse, per connection, what the profile allows.
         session: of a stateful session: the interpreter lives on after a job, within these
             limits. None for a single-use sandbox.
+        is_conversation: whether its job is spoken with while it runs.
         wait_seconds: how long a prewarmed one may wait for its job; 0 when that comes at once.
         start_seconds: how long an engine may take to start it; None for as long as each of its
             answers may take.
@@ -71,6 +73,7 @@ class RunRequest:
     workspace: WorkspaceOverlay | None = None
     gate: Gate | None = None
     session: SessionLimits | None = None
+    is_conversation: bool = False
     wait_seconds: float = 0.0
     start_seconds: float | None = None
 
@@ -168,12 +171,14 @@ class Sandbox(AsyncResource):
         workspace: WorkspaceOverlay | None = None,
         gate: Gate | None = None,
         seconds: float | None = None,
+        conversation: Conversation | None = None,
     ) -> ExecResult:
         """Runs one job. `files` are put below `/box`, its working directory, first.
 
         `workspace` and `gate` are as of a `RunRequest`. Cancellation kills the sandbox and
         waits, shielded, until it is gone. `seconds` is for the start and the job together; without it
-        the start alone is bounded, by `start_in_time`.
+        the start alone is bounded, by `start_in_time`. With a `conversation` the job, which is
+        a command without input, is spoken with until it ends.
 
         Raises:
             ProfileError: the job, a file name or a mount may not be run as written.
@@ -184,6 +189,8 @@ class Sandbox(AsyncResource):
         encoded = encode_job(job, profile, files=files or {})
         began = time.monotonic()
         request = request_for(job, profile, workspace=workspace, gate=gate)
+        request = replace(request, is_conversation=conversation is not None)
+        encoded = replace(encoded, conversation=conversation)
         started = await self.start_in_time(request, seconds=seconds)
         try:
             if seconds is not None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sandbox.backends.bubblewrap import BubblewrapSandbox
     from sandbox.backends.docker import DockerSandbox
     from sandbox.backends.oci import OciSandbox
+    from sandbox.conversation import Conversation
     from sandbox.egress import Egress, EgressRule, HeaderSecret
     from sandbox.egress.sandbox import EgressSandbox
     from sandbox.egress.secrets import EnvironmentSecrets, FileSecrets, MemorySecrets
@@ -47,6 +48,7 @@ __all__ = [
     "Change",
     "ChangeSet",
     "CommandJob",
+    "Conversation",
     "DockerSandbox",
     "Egress",
     "EgressRule",
@@ -89,6 +91,7 @@ _HOMES = {
     "Change": "sandbox.workspace",
     "ChangeSet": "sandbox.workspace",
     "CommandJob": "sandbox.job",
+    "Conversation": "sandbox.conversation",
     "DockerSandbox": "sandbox.backends.docker",
     "Egress": "sandbox.egress",
     "EgressRule": "sandbox.egress",

@@ -207,7 +207,7 @@ class _Watched:
                 raise ProfileError(f"file {path!r:.120} is a secret of the profile")
         files = {**job.files, **self._secret_files}
         whole = encode_job(job.job, self._inner, files=files)
-        return replace(whole, wall_seconds=job.wall_seconds)
+        return replace(job, job=whole.job, files=whole.files, pieces=whole.pieces)
 
     async def destroy(self) -> None:
         try:

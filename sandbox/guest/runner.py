@@ -98,16 +98,21 @@ def receive(channel: int, stdin: int) -> bytes:
     """Reads the job, puts its files and input in place; gives the job's text."""
     text = take_text(channel, b"J")
     job = understood(text)
-    for name, size in job["files"]:
-        path = os.path.join(WORK, name)
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
-            target.writelines(take_bytes(channel, b"F", size))
+    put_files(channel, job)
     for data in take_bytes(channel, b"I", job["stdin"]):
         os.write(stdin, data)
     os.lseek(stdin, 0, os.SEEK_SET)
     take_frame(channel, b"E")
     return text
+
+
+def put_files(channel: int, job: dict[str, Any]) -> None:
+    """Reads the files of a job, and puts them in place."""
+    for name, size in job["files"]:
+        path = os.path.join(WORK, name)
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
+            target.writelines(take_bytes(channel, b"F", size))
 
 
 class Child:
@@ -117,9 +122,10 @@ class Child:
         self,
         setup: dict[str, Any],
         become: Callable[[dict[str, Any], tuple[int, ...]], NoReturn],
+        stdin: int | None = None,
     ) -> None:
         self.directory = setup["directory"]
-        self.stdin = os.memfd_create("stdin")
+        self.stdin = os.memfd_create("stdin") if stdin is None else stdin
         self.kinds: dict[int, bytes] = {}
         ends = [self.stdin]
         for kind in (b"o", b"e", b"v"):
@@ -316,8 +322,8 @@ def main() -> NoReturn:
     if os.path.exists(FORWARDER):  # noqa: PTH110
         with open(FORWARDER) as source:  # only a supervisor can put a file there
             exec(source.read(), {"__name__": "__main__"})  # noqa: S102
-    if "session" in setup:  # the supervisor's words as well
-        exec(setup["session"]["source"], globals())  # noqa: S102
+    if "program" in setup:  # the supervisor's words as well
+        exec(setup["program"], globals())  # noqa: S102
         globals()["serve"](setup, channel_in, channel_out)
     child = Child(setup, become_job)
     child.wait(child.ready, channel_in)

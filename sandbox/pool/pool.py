@@ -209,10 +209,10 @@ class PrewarmedPool(Sandbox):
     async def start(self, request: RunRequest) -> StartedSandbox:
         """See `Sandbox`. `enforced` says whether the sandbox was `prewarmed`.
 
-        A session is started for the purpose: what waits here is used once. An overlay is mounted
+        A session is started for the purpose: what waits here is used once. So is a conversation. An overlay is mounted
         before a sandbox starts, so a job with a `workspace` is run cold.
         """
-        if request.session is not None:
+        if request.session is not None or request.is_conversation:
             return await self._backend.start(request)
         found = self._take(request)
         if found is None:

@@ -77,9 +77,9 @@ def runner_program() -> bytes:
 
 
 @cache
-def session_program() -> str:
-    """What makes the runner give one child several jobs."""
-    text = resources.files("sandbox.guest").joinpath("session.py").read_text("utf-8")
+def guest_program(name: str) -> str:
+    """What makes the runner give one child several jobs (`session`), or speak with it."""
+    text = resources.files("sandbox.guest").joinpath(f"{name}.py").read_text("utf-8")
     return "from __future__ import annotations\n" + _JOINT.sub("", text)
 
 

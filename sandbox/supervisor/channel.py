@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import anyio
 
-from sandbox.errors import SandboxProviderError, SandboxUnavailableError
+from sandbox.errors import SandboxError, SandboxProviderError, SandboxUnavailableError
 from sandbox.requirements import check_requirements
 from sandbox.supervisor.bootstrap import runner_program
+from sandbox.supervisor.wire import CHUNK, frame
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+    from sandbox.conversation import Conversation
     from sandbox.supervisor.transcript import Transcript
     from sandbox.supervisor.verdict import Stopped
     from sandbox.supervisor.wire import EncodedJob
@@ -183,16 +187,50 @@ async def converse(
     """
     start = time.monotonic()
     stopped: Stopped | None = "timeout"
+    transcript.is_conversation = job.conversation is not None
     with anyio.move_on_after(job.wall_seconds):
         # A sandbox that has gone takes nothing more; what it said before tells how it ended.
         with suppress(SandboxProviderError):
             for piece in job.pieces:
                 await channel.send(piece)
-        stopped = await _listen(channel, transcript)
+        if job.conversation is None:
+            stopped = await _listen(channel, transcript)
+        else:
+            stopped = await _talk(channel, transcript, job.conversation)
     return stopped, time.monotonic() - start
 
 
-async def _listen(channel: Channel, transcript: Transcript) -> Stopped | None:
+async def _talk(
+    channel: Channel, transcript: Transcript, conversation: Conversation
+) -> Stopped | None:
+    """Speaks and listens at once; whoever stops hearing lets the command go on unheard."""
+    stopped: Stopped | None = None
+    failed: SandboxError | None = None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_say, channel, conversation.said)
+        try:
+            stopped = await _listen(channel, transcript, conversation.heard)
+        except SandboxError as err:
+            failed = err  # as it is, not in a group
+        tasks.cancel_scope.cancel()
+    if failed is not None:
+        raise failed
+    return stopped
+
+
+async def _say(channel: Channel, said: MemoryObjectReceiveStream[bytes]) -> None:
+    with suppress(SandboxProviderError):  # how it ended is told by what was heard
+        async for data in said:
+            for start in range(0, len(data), CHUNK):
+                await channel.send(frame("I", data[start : start + CHUNK]))
+        await channel.send(frame("I", b""))
+
+
+async def _listen(
+    channel: Channel,
+    transcript: Transcript,
+    heard: MemoryObjectSendStream[bytes] | None = None,
+) -> Stopped | None:
     while not transcript.is_finished:
         data = await channel.receive()
         if not data:
@@ -200,4 +238,7 @@ async def _listen(channel: Channel, transcript: Transcript) -> Stopped | None:
         transcript.feed(data)
         if transcript.overflowed:
             return "output"
+        if heard is not None and (part := transcript.take_stdout()):
+            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+                await heard.send(part)
     return None

@@ -44,6 +44,8 @@ class Transcript:
         self._profile = profile
         self.stateful = stateful
         """Whether another job may follow in the same interpreter: true in a session."""
+        self.is_conversation = False
+        """Whether stdout is taken as it comes, and of stderr the end is kept."""
         self._reader = FrameReader()
         self._file: tuple[str, int, bytearray] | None = None
         self._files_bytes = 0
@@ -144,9 +146,25 @@ class Transcript:
             room = self._profile.value_bytes - len(self.value)
             self.value += payload[:room]
         else:
+            if self.is_conversation:
+                self._hear(kind, payload)
+                return
             room = self._profile.output_bytes - len(self.stdout) - len(self.stderr)
             (self.stdout if kind == "o" else self.stderr).extend(payload[:room])
         self.overflowed = self.overflowed or len(payload) > room
+
+    def _hear(self, kind: str, payload: bytes) -> None:
+        if kind == "o":
+            self.stdout += payload
+        else:
+            self.stderr += payload
+            del self.stderr[: -self._profile.output_bytes or None]
+
+    def take_stdout(self) -> bytes:
+        """What was said since the last time, which is then not kept."""
+        heard = bytes(self.stdout)
+        self.stdout.clear()
+        return heard
 
     def _open_file(self, payload: bytes) -> None:
         self._phase = "files"

@@ -2,7 +2,8 @@
 
 A frame is one kind byte, a 32-bit big-endian length, and the payload. Into the sandbox: `S`
 the setup as JSON (what is known before the job), then `J` the job as JSON, `F` file bytes in
-the order the job lists them, `I` standard input, `E` end. Out of it: `H` hello, `A` (the setup
+the order the job lists them, `I` standard input, `E` end; in a conversation further `I`
+follow, and an empty one closes the input. Out of it: `H` hello, `A` (the setup
 is done and the job may come), `j` (the job is there whole, and starts now), then `o` stdout, `e`
 stderr and `v` value chunks, then `f` a file (path and size) with its `d` chunks or `r` a
 refusal, and last `z` the report; or in a session `c`, the same after one job of several, and the
@@ -22,11 +23,12 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import FrameError, ProfileError
 from sandbox.job import CommandJob, PythonJob, checked_path
-from sandbox.supervisor.bootstrap import JOB_ENVIRONMENT, session_program
+from sandbox.supervisor.bootstrap import JOB_ENVIRONMENT, guest_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from sandbox.conversation import Conversation
     from sandbox.job import Job
     from sandbox.profile import SandboxProfile
     from sandbox.session_limits import SessionLimits
@@ -86,6 +88,7 @@ def encode_setup(
     preload: Sequence[str],
     rlimits: Mapping[str, int | None],
     session: SessionLimits | None = None,
+    is_conversation: bool = False,
 ) -> Iterator[bytes]:
     """The frames that make a runner ready for a job of this profile.
 
@@ -96,6 +99,7 @@ def encode_setup(
         preload: `module` or `module:attribute.path`, looked up before the job comes.
         rlimits: resource limits the runner sets on the job; None leaves one alone.
         session: limits of a session, whose interpreter lives on after a job.
+        is_conversation: whether the job is spoken with while it runs.
     """
     document: dict[str, Any] = {
         "environment": {**JOB_ENVIRONMENT, **profile.environment},
@@ -108,11 +112,13 @@ def encode_setup(
         "value_bytes": profile.value_bytes,
     }
     if session is not None:
+        document["program"] = guest_program("session")
         document["session"] = {
-            "source": session_program(),
             "idle_seconds": session.idle_seconds + GRACE_SECONDS,
             "total_seconds": session.total_seconds + GRACE_SECONDS,
         }
+    if is_conversation:
+        document["program"] = guest_program("conversation")
     yield from _chunks("S", json.dumps(document).encode("ascii"))
     yield frame("S", b"")
 
@@ -126,12 +132,14 @@ class EncodedJob:
         files: likewise, put below the working directory.
         pieces: the frames.
         wall_seconds: time from handing it over to the kill.
+        conversation: goes on while it runs; None when it has its input beforehand.
     """
 
     job: Job
     files: Mapping[str, bytes]
     pieces: tuple[bytes, ...]
     wall_seconds: float
+    conversation: Conversation | None = None
 
     @property
     def returns_value(self) -> bool:

@@ -123,6 +123,7 @@ class BubblewrapSandbox(Sandbox):
                 processes_grouped="pids" in group.folders,
             ),
             session=request.session,
+            is_conversation=request.is_conversation,
         )
         try:
             await namespaces.set_up(setup, seconds=BOOT_SECONDS)

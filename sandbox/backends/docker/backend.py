@@ -199,6 +199,7 @@ class DockerSandbox(Sandbox):
             preload=request.imports,
             rlimits=grouped_rlimits(profile),
             session=request.session,
+            is_conversation=request.is_conversation,
         )
         try:
             await container.set_up(setup, seconds=BOOT_SECONDS)

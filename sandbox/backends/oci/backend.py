@@ -245,6 +245,7 @@ async def _start(
         preload=request.imports,
         rlimits=rlimits(profile, memory_grouped=True, processes_grouped=True),
         session=request.session,
+        is_conversation=request.is_conversation,
     )
     try:
         await process.set_up(setup, process_id=container.process_id, seconds=BOOT_SECONDS)
