@@ -14,7 +14,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from permissions.errors import PdpAnswerError
 from permissions.vocabulary import (
@@ -34,6 +43,7 @@ _Said = TypeVar("_Said")
 
 __all__ = [
     "AccessRequestTerms",
+    "ApprovalStage",
     "CallResult",
     "Completed",
     "Decision",
@@ -108,18 +118,51 @@ class Obligation(_Answer):
     properties: JsonObject = Field(default_factory=dict)
 
 
+class ApprovalStage(_Answer):
+    """One group of people in an order of them: `quorum` different people of `approvers` (groups)."""
+
+    approvers: tuple[str, ...] = Field(min_length=1, strict=False)
+    quorum: int = Field(ge=1, le=20)
+
+
 class AccessRequestTerms(_Answer):
     """What a policy demands of the people who may lift a denial.
 
     `approvers` are group names; `quorum` how many different approvers must agree;
     `expires_in_seconds` how long the request stays open; `separation_of_duties` whether the
-    requester (and the human acted for) is barred from approving.
+    requester (and the human acted for) is barred from approving. With `stages`, two to five, they
+    agree in that order, everybody once; then `approvers` are all groups of them, sorted, and
+    `quorum` the people of all together.
     """
 
     approvers: tuple[str, ...] = Field(min_length=1, strict=False)
     quorum: int = Field(default=1, ge=1, le=20)
     expires_in_seconds: int = Field(default=900, ge=1, le=30 * 24 * 3600)
     separation_of_duties: bool = True
+    stages: tuple[ApprovalStage, ...] = Field(default=(), max_length=5, strict=False)
+
+    @property
+    def order(self) -> tuple[ApprovalStage, ...]:
+        """The stages; without any, one of all."""
+        return self.stages or (ApprovalStage(approvers=self.approvers, quorum=self.quorum),)
+
+    @model_validator(mode="after")
+    def _agree(self) -> AccessRequestTerms:
+        if not self.stages:
+            return self
+        groups = sorted({group for stage in self.stages for group in stage.approvers})
+        people = sum(stage.quorum for stage in self.stages)
+        if len(self.stages) < 2 or (list(self.approvers), self.quorum) != (groups, people):
+            raise ValueError("stages are two at least, and approvers and quorum those of all")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without stages where there are none."""
+        written: dict[str, Any] = write(self)
+        if not self.stages:
+            del written["stages"]
+        return written
 
 
 class _ResponseContext(_Answer):

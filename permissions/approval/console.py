@@ -154,7 +154,14 @@ def _facts(read: Reading, now: int) -> Iterator[tuple[str, str]]:
             yield "why", f"{why.code}: {compared(why.values)}"
     yield "plan", read.plan
     barred = "; not by who asks or is acted for" if read.separation_of_duties else ""
-    yield "needs", f"{read.quorum} of {visible(', '.join(read.groups))}{barred}"
+    if not read.stages:
+        yield "needs", f"{read.quorum} of {visible(', '.join(read.groups))}{barred}"
+    for number, stage in enumerate(read.stages):
+        first = f"first {stage.quorum}" if number == 0 else f"then {stage.quorum}"
+        given = f": {visible(', '.join(stage.answered))}" if stage.answered else ""
+        turn = " (its turn)" if stage.waits else ""
+        said = f"{first} of {visible(', '.join(stage.groups))}{given}{turn}"
+        yield "needs", f"{said}{barred if number == 0 else ''}"
     yield "expires", f"{moment(read.expires_at)} ({time_left(read.expires_at - now)})"
     yield from _answers(read)
     yield "use within", time_left(read.use_within).removeprefix("in ")

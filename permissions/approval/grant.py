@@ -208,6 +208,7 @@ class Granted:
             "approved_until": self.grant.until,
             "policy_revision": call.policy_revision,
             "args_digest": call.args_digest,
+            "stages": [],
         }
 
 

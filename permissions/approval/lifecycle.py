@@ -2,7 +2,7 @@
 
 ::
 
-    pending ── quorum of eligible approvers ──> approved ── used once ──> approved, consumed
+    pending ── every stage has its quorum ─────> approved ── used once ──> approved, consumed
        ├────── one eligible deny ─────────────> denied
        ├────── one eligible edit ─────────────> edited: the call it makes is another one
        ├────── expires_at reached ────────────> expired
@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
+from permissions.approval import stages
 from permissions.errors import ApprovalUsedError, ApproverRefusedError, RequestClosedError
 from permissions.vocabulary import is_same_person
 
@@ -49,6 +50,22 @@ def require_eligible(call: RequestedCall, approver: Approver) -> None:
         )
 
 
+def require_turn(request: AccessRequest, approver: Approver, position: int) -> None:
+    """Checks that this person may give the vote of that number, from 0.
+
+    Raises:
+        ApproverRefusedError: as `require_eligible`, or it is another stage's turn.
+    """
+    require_eligible(request.call, approver)
+    turn = stages.turn(request.call.terms, position)
+    if approver.groups.isdisjoint(turn.stage.approvers):
+        raise ApproverRefusedError(
+            f"it is not the turn of {approver.id}: stage {turn.number + 1} of"
+            f" {len(request.call.terms.order)} waits for"
+            f" {', '.join(turn.stage.approvers)[:200]}"
+        )
+
+
 def cast(request: AccessRequest, vote: Vote, approver: Approver, *, now: int) -> AccessRequest:
     """The request after one genuine vote.
 
@@ -57,7 +74,7 @@ def cast(request: AccessRequest, vote: Vote, approver: Approver, *, now: int) ->
         ApproverRefusedError: the voter may not answer it, or has already.
     """
     require_open(request, now=now)
-    require_eligible(request.call, approver)
+    require_turn(request, approver, len(request.votes))
     if any(earlier.approver == approver.id for earlier in request.votes):
         raise ApproverRefusedError(f"{approver.id} has already answered request {request.id}")
     voted = replace(request, votes=(*request.votes, vote))

@@ -142,6 +142,8 @@ class Vote:
         shown_digest: `AccessRequest.shown_digest` of what the approver saw.
         time: when they answered, microseconds since 1970 UTC, by their own clock.
         arguments: what they made of the arguments, as canonical JSON text; None but for an edit.
+        stage: which stage they answered, from 0; None where there are none.
+        after: digest over the votes of the stages before; None where there are none.
         envelope: the DSSE envelope as JSON text; the proof of all of the above.
     """
 
@@ -154,6 +156,8 @@ class Vote:
     time: int
     envelope: str
     arguments: str | None = None
+    stage: int | None = None
+    after: Digest | None = None
 
 
 @dataclass(frozen=True)
@@ -261,6 +265,7 @@ class Approval:
     It permits nothing: the policy is evaluated again with it, and `consume` uses it up.
 
     Attributes:
+        stages: of each stage in order `approvers` and `groups`; one where there is no order.
         voters: of each vote, in order, whose it is, their groups, and the key that proved it; for
             the record, so that others can check who was let answer.
     """
@@ -273,6 +278,7 @@ class Approval:
     approved_until: int
     policy_revision: Digest
     args_digest: Digest
+    stages: tuple[JsonObject, ...] = ()
     voters: tuple[JsonObject, ...] = ()
 
     def document(self) -> JsonObject:
@@ -285,4 +291,5 @@ class Approval:
             "approved_until": self.approved_until,
             "policy_revision": self.policy_revision,
             "args_digest": self.args_digest,
+            "stages": list(self.stages),
         }

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import anyio
 import anyio.to_thread
 
+from permissions.approval.stages import turn
 from permissions.approval.text import moment, visible
 from permissions.logs import get_logger
 
@@ -68,7 +69,7 @@ class Notice:
             tool=visible(call.tool),
             asked_by=f"{visible(call.subject)}{behalf}",
             reasons=tuple(dict.fromkeys(each.code for each in request.reasons)),
-            groups=tuple(map(visible, call.terms.approvers)),
+            groups=tuple(map(visible, turn(call.terms, len(request.votes)).stage.approvers)),
             expires_at=request.expires_at,
             link=f"{url.rstrip('/')}/requests/{request.id}" if url else "",
         )

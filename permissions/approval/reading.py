@@ -15,6 +15,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from permissions.approval.stages import turn
 from permissions.approval.text import literal, plain, visible
 from permissions.tools.targets import minor_digits
 
@@ -94,6 +95,22 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of a request whose people answer in an order.
+
+    Attributes:
+        groups: who may answer in it.
+        answered: who did.
+        waits: whether it is this stage's turn.
+    """
+
+    groups: tuple[str, ...]
+    quorum: int
+    answered: tuple[str, ...]
+    waits: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """A request as it is read, most important first.
 
@@ -103,6 +120,8 @@ class Reading:
         for_whom: who asks, on whose behalf, and what the person said (`task`).
         plan: what the plan says of it.
         changes: of files, when those are what it is about.
+        groups: of the people who may answer; of all stages.
+        stages: in their order; none where everybody answers at once.
         use_within: how long an approval may be used, microseconds.
         digests: by name; the proof of what was shown.
     """
@@ -122,6 +141,7 @@ class Reading:
     changes: tuple[Change, ...]
     groups: tuple[str, ...]
     quorum: int
+    stages: tuple[Stage, ...]
     separation_of_duties: bool
     created_at: int
     expires_at: int
@@ -162,6 +182,7 @@ def reading(request: AccessRequest) -> Reading:
         changes=() if call.effects is None else tuple(_changes(json.loads(call.effects))),
         groups=tuple(terms.approvers),
         quorum=terms.quorum,
+        stages=tuple(_stages(request)) if terms.stages else (),
         separation_of_duties=terms.separation_of_duties,
         created_at=request.created_at,
         expires_at=request.expires_at,
@@ -178,6 +199,19 @@ def reading(request: AccessRequest) -> Reading:
             "shown": request.shown_digest,
         },
     )
+
+
+def _stages(request: AccessRequest) -> Iterator[Stage]:
+    terms, votes = request.call.terms, request.votes
+    now = turn(terms, len(votes))
+    for number, stage in enumerate(terms.stages):
+        answered = (
+            vote.approver
+            for position, vote in enumerate(votes)
+            if turn(terms, position).number == number
+        )
+        waits = request.status == "pending" and number == now.number
+        yield Stage(tuple(stage.approvers), stage.quorum, tuple(answered), waits)
 
 
 def _arguments(request: AccessRequest, targets: list[JsonObject]) -> Iterator[Argument]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from permissions.approval import grant, lifecycle, votes
+from permissions.approval import grant, lifecycle, stages, votes
 from permissions.approval.grant import Granted
 from permissions.approval.grant_store import InMemoryGrantStore, KeptGrant
 from permissions.approval.model import (
@@ -63,7 +63,8 @@ class ApprovalService:
         new_id: ids of requests; unguessable is not needed, unique is.
         passkeys: further keys of those people.
         use_within_seconds: how long an approval may be used once it was given.
-        announce: is told of each new request; returns at once.
+        announce: is told of each new request, and when another stage's turn comes; returns
+            at once.
         grants: remembered approvals.
         url: where people reach the console; empty for none.
     """
@@ -212,11 +213,11 @@ class ApprovalService:
             ApprovalError: fewer people may approve this call than have to.
         """
         people = await self.approvers()
-        eligible = sum(self._may_answer(call, approver) for approver in people)
-        if eligible < call.terms.quorum:
+        eligible = [each for each in people if self._may_answer(call, each)]
+        if not stages.can_be_met(call.terms, eligible):
             raise ApprovalError(
-                f"{call.terms.quorum} approvals are needed and {eligible} registered"
-                f" approvers may give one (groups: {', '.join(call.terms.approvers)[:200]})"
+                f"{call.terms.quorum} approvals are needed and {len(eligible)} registered"
+                f" approvers may give one (groups: {stages.in_words(call.terms)[:200]})"
             )
         now, name = self._clock(), self._new_id()
         request = await self._store.add(
@@ -293,7 +294,9 @@ class ApprovalService:
                         "waiting_for_approval",
                         request=request.id,
                         tool=request.call.tool,
-                        groups=", ".join(request.call.terms.approvers),
+                        groups=", ".join(
+                            stages.turn(request.call.terms, answered).stage.approvers
+                        ),
                         approvals=f"{answered} of {request.call.terms.quorum}",
                         seconds=int(min(left, ends - anyio.current_time())),
                         answer=self._where(request),
@@ -363,6 +366,7 @@ class ApprovalService:
             return lifecycle.cast(request, vote, approver, now=self._clock())
 
         voted = await self._store.update(vote.request, step)
+        self._announce_turn(voted)
         _log.info(
             "vote_recorded",
             request=voted.id,
@@ -371,6 +375,12 @@ class ApprovalService:
             status=voted.status,
         )
         return voted
+
+    def _announce_turn(self, voted: AccessRequest) -> None:
+        """Has the people of a stage told that it is their turn."""
+        terms, votes = voted.call.terms, len(voted.votes)
+        if voted.status == "pending" and stages.turn(terms, votes).begins_at == votes:
+            self._announce(voted)
 
     async def cancel(self, request_id: str) -> AccessRequest:
         """Withdraws an open request.

@@ -2,7 +2,9 @@
 
 A vote is a DSSE v1 envelope by the approver's own Ed25519 key or passkey. Its payload names the request,
 the binding of the call, the digest of the very text that was shown, the verdict and the
-voter, so that it cannot be moved to another request, call or person. A vote is believed by
+voter, so that it cannot be moved to another request, call or person. Where stages have an order it
+also names the stage, and the digest of the votes of those before it: who votes second has the
+first's votes under their signature, whatever clocks and lists say. A vote is believed by
 the key the registry holds for the voter it names, and by nothing else.
 
 Not protected from: a stolen approver key, or a terminal that shows something else than it
@@ -16,14 +18,16 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from permissions.approval import lifecycle
+from permissions.approval import lifecycle, stages
 from permissions.approval.model import Approval, Verdict, Vote
 from permissions.errors import ApprovalInvalidError, ApproverRefusedError, SigningError
 from permissions.model import Digest, JsonObject  # noqa: TC001 - pydantic reads it at run time
 from permissions.signing import dsse
-from permissions.signing.canonical import canonical
+from permissions.signing.canonical import canonical, digest, digest_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from permissions.approval.approvers import Approver, Approvers
     from permissions.approval.model import AccessRequest
     from permissions.signing.keys import Signer
@@ -44,6 +48,8 @@ class _Statement(BaseModel):
     verdict: Verdict
     note: str = Field(max_length=MAX_NOTE)
     time: int = Field(ge=0)
+    stage: int | None = Field(default=None, ge=0)
+    after: Digest | None = None
     arguments: str | None = Field(default=None, max_length=MAX_EDIT)
 
 
@@ -88,6 +94,7 @@ def statement_of(
             "verdict": verdict,
             "note": note,
             "time": now,
+            **_in_order(request, request.votes),
             **edited,
         }
     )
@@ -135,11 +142,34 @@ def read_vote(envelope: str) -> Vote:
         time=said.time,
         envelope=envelope,
         arguments=said.arguments,
+        stage=said.stage,
+        after=said.after,
     )
 
 
-def require_genuine(vote: Vote, request: AccessRequest, approvers: Approvers) -> Approver:
+def _in_order(request: AccessRequest, earlier: Sequence[Vote]) -> JsonObject:
+    """Where stages have an order: whose turn it is after earlier votes, and what those were."""
+    if not request.call.terms.stages:
+        return {}
+    turn = stages.turn(request.call.terms, len(earlier))
+    before = [digest(vote.envelope.encode()) for vote in earlier[: turn.begins_at]]
+    return {"stage": turn.number, "after": digest_of(before)}
+
+
+def require_genuine(
+    vote: Vote,
+    request: AccessRequest,
+    approvers: Approvers,
+    *,
+    earlier: Sequence[Vote] | None = None,
+) -> Approver:
     """Checks that a vote is its voter's own answer to this very request.
+
+    Args:
+        vote: the answer.
+        request: what it is to.
+        approvers: who may answer.
+        earlier: the votes before it, in their order; all that the request has by default.
 
     Raises:
         ApproverRefusedError: the voter is not registered.
@@ -164,6 +194,12 @@ def require_genuine(vote: Vote, request: AccessRequest, approvers: Approvers) ->
     ):
         raise ApprovalInvalidError(
             f"the vote of {approver.id} was given to another request, call or text"
+        )
+    turn = _in_order(request, request.votes if earlier is None else earlier)
+    if (vote.stage, vote.after) != (turn.get("stage"), turn.get("after")):
+        raise ApprovalInvalidError(
+            f"the vote of {approver.id} was given to another stage, or not after the votes of"
+            " the stages before it"
         )
     _require_edit(vote, request)
     if not request.created_at <= vote.time < request.expires_at:
@@ -209,9 +245,12 @@ def prove(
         raise ApprovalInvalidError(f"the approval {request.id} is for another call")
     lifecycle.consume(request, now=now)  # for what it refuses
     try:
-        voters = [require_genuine(vote, request, approvers) for vote in request.votes]
-        for voter in voters:
-            lifecycle.require_eligible(request.call, voter)
+        voters = [
+            require_genuine(vote, request, approvers, earlier=request.votes[:position])
+            for position, vote in enumerate(request.votes)
+        ]
+        for position, voter in enumerate(voters):
+            lifecycle.require_turn(request, voter, position)
     except ApproverRefusedError as err:
         raise ApprovalInvalidError(f"the approval {request.id} does not hold: {err}") from err
     different = {voter.id for voter in voters}
@@ -231,8 +270,25 @@ def prove(
         approved_until=request.usable_until,
         policy_revision=request.call.policy_revision,
         args_digest=request.call.args_digest,
+        stages=tuple(_agreed(request, voters)),
         voters=tuple(map(_voter, request.votes, voters)),
     )
+
+
+def _agreed(request: AccessRequest, voters: Sequence[Approver]) -> Iterator[JsonObject]:
+    """Who agreed in each stage, by which of its groups."""
+    terms = request.call.terms
+    for number, stage in enumerate(terms.order):
+        people = [
+            voter
+            for position, voter in enumerate(voters)
+            if stages.turn(terms, position).number == number
+        ]
+        groups = frozenset[str]().union(*(voter.groups for voter in people))
+        yield {
+            "approvers": sorted(voter.id for voter in people),
+            "groups": sorted(groups.intersection(stage.approvers)),
+        }
 
 
 def _voter(vote: Vote, approver: Approver) -> JsonObject:

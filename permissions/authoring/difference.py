@@ -88,7 +88,7 @@ def _codes(decided: Decision) -> tuple[str, ...]:
 
 def _terms(decided: Decision) -> tuple[object, ...]:
     asks = decided.access_request
-    people = () if asks is None else (asks.approvers, asks.quorum, asks.separation_of_duties)
+    people = () if asks is None else (asks.order, asks.separation_of_duties)
     return (*people, *((each.type, repr(each.properties)) for each in decided.obligations))
 
 

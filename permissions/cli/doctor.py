@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import anyio
 import typer
 
+from permissions.approval import stages
 from permissions.approval.approvers import Approvers
 from permissions.approval.text import visible
 from permissions.cli.program import EXIT_FAILED, EXIT_UNAVAILABLE
 from permissions.cli.tools_of import unmarked_in
 from permissions.errors import BrokerError, ConfigError, PolicyLoadError
+from permissions.model import AccessRequestTerms
 from permissions.pdp.lint.bundle import require_sound
 from permissions.setup.config import BrokerConfig
 from permissions.setup.layout import StateLayout
@@ -149,6 +151,18 @@ def _keys(config: BrokerConfig) -> Iterator[Finding]:
         yield _usable("keys", f"state folder {layout.root}")
 
 
+def _terms(asked: dict[str, Any]) -> AccessRequestTerms:
+    """Of a table whose form was checked."""
+    each = asked.get("stages", [])
+    return AccessRequestTerms.model_validate(
+        {
+            "approvers": sorted({group for stage in each for group in stage["approvers"]}),
+            "quorum": sum(stage["quorum"] for stage in each),
+            **asked,
+        }
+    )
+
+
 def _said_of(approvers: Approvers, data: dict[str, Any]) -> str:
     """Who can approve, and which calls nobody can, by the shipped table of terms."""
     known = list(approvers)
@@ -158,11 +172,11 @@ def _said_of(approvers: Approvers, data: dict[str, Any]) -> str:
     tables = data.get("wardline", {}).get("tables", {})
     terms = tables.get("approval", {}).get("terms", {})
     for impact, asked in sorted(terms.items()):
-        groups, quorum = asked.get("approvers", ()), asked.get("quorum", 1)
-        able = sum(not each.groups.isdisjoint(groups) for each in known)
-        if able < quorum:
+        wanted = _terms(asked)
+        if not stages.can_be_met(wanted, known):
+            able = sum(not each.groups.isdisjoint(wanted.approvers) for each in known)
             said.append(
-                f"calls of {impact} impact need {quorum} of {', '.join(groups)}, and there"
+                f"calls of {impact} impact need {stages.in_words(wanted)}, and there"
                 f" {'is' if able == 1 else 'are'} {able}"
             )
     return "; ".join(said)

@@ -21,6 +21,7 @@ from permissions.approval import console
 from permissions.approval.grant import Constraint, grant_of, proposed, sign_grant
 from permissions.approval.grant_store import KeptGrant
 from permissions.approval.reading import reading
+from permissions.approval.stages import turn
 from permissions.approval.text import literal, moment, visible
 from permissions.approval.votes import sign_vote
 from permissions.broker.ports import now_us, random_id
@@ -427,12 +428,16 @@ def _line(request: AccessRequest) -> str:
     behalf = f" for {visible(call.on_behalf_of)}" if call.on_behalf_of else ""
     given = sum(vote.verdict == "approve" for vote in request.votes)
     used = ", used" if request.consumed_at is not None else ""
+    waits = ""
+    if terms.stages and request.status == "pending":
+        groups = turn(terms, len(request.votes)).stage.approvers
+        waits = f", waits for {visible(', '.join(groups))}"
     about = "" if call.effects is None else "  changes to commit"
     return (
         f"{visible(request.id)}  {request.status}{used}  {visible(call.tool)}"
         f"{about}"
         f"  asked by {visible(call.subject)}{behalf}"
-        f"  {given} of {terms.quorum} approvals"
+        f"  {given} of {terms.quorum} approvals{waits}"
         f"  expires {moment(request.expires_at)}"
     )
 

@@ -141,12 +141,19 @@ def _decision(decision: JsonObject, most: int | None) -> Iterator[str]:
         yield f"    answer    closed: {_word(decision['answer']['closed'])}"
 
 
+def _people(request: JsonObject) -> str:
+    """How many of whom; in which order, where what was shown can be opened and says one."""
+    shown = request["shown"]
+    call = shown.get("call", {}) if isinstance(shown, dict) else {}
+    return ", then ".join(
+        f"{stage['quorum']} of {visible(', '.join(stage['approvers']))}"
+        for stage in call.get("terms", {}).get("stages") or [request]
+    )
+
+
 def _request(request: JsonObject, most: int | None) -> Iterator[str]:
     shown = request["shown"]
-    yield (
-        f"  people      {request['quorum']} of {visible(', '.join(request['approvers']))} were asked,"
-        f" request {_word(request['request'])}"
-    )
+    yield (f"  people      {_people(request)} were asked, request {_word(request['request'])}")
     if isinstance(shown, dict) and "closed" in shown:
         yield f"    saw       closed: {_word(shown['closed'])}"
     elif isinstance(shown, dict) and isinstance(call := shown.get("call"), dict):

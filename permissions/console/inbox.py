@@ -13,6 +13,7 @@ import anyio
 import anyio.to_thread
 
 from permissions.approval.reading import reading
+from permissions.approval.stages import turn
 from permissions.approval.text import literal, time_left, visible
 from permissions.console.people import approver_of, may_answer
 
@@ -59,6 +60,14 @@ class Line:
     answered: tuple[str, ...]
     call: RequestedCall
     """Without its arguments: what says who may answer."""
+
+    @property
+    def waits_for(self) -> str:
+        """Whose turn it is, where stages have an order."""
+        terms = self.call.terms
+        if not terms.stages or self.status != "pending":
+            return ""
+        return visible(", ".join(turn(terms, len(self.answered)).stage.approvers))
 
     @property
     def risk(self) -> tuple[int, int]:

@@ -15,7 +15,8 @@ import orjson
 
 from permissions.approval import lifecycle
 from permissions.approval.reading import reading
-from permissions.approval.text import cautions, plain, time_left
+from permissions.approval.stages import turn
+from permissions.approval.text import cautions, plain, time_left, visible
 from permissions.console import shown_text
 from permissions.console.inbox import lines_for, order_of, ordered, tone
 from permissions.console.offer import offer
@@ -97,9 +98,11 @@ def state_of(request: AccessRequest, now: int) -> State:
     """How it stands now."""
     match lifecycle.expire(request, now=now).status:
         case "pending":
-            missing = request.call.terms.quorum - len(request.votes)
-            words = "1 answer" if missing == 1 else f"{missing} answers"
-            return State(f"Waits for {words}", "mind", open=True)
+            waits = turn(request.call.terms, len(request.votes))
+            words = "1 answer" if waits.missing == 1 else f"{waits.missing} answers"
+            of = f" of {visible(', '.join(waits.stage.approvers))}"
+            staged = of if request.call.terms.stages else ""
+            return State(f"Waits for {words}{staged}", "mind", open=True)
         case "approved":
             used = ", and used" if request.consumed_at is not None else ""
             return State(f"Approved{used}", "good")
@@ -263,6 +266,11 @@ def _bar(request: AccessRequest, approver: Approver, site: Site) -> str:
         return str(err)
     if any(vote.approver == approver.id for vote in request.votes):
         return "You have answered. It waits for others."
+    try:
+        lifecycle.require_turn(request, approver, len(request.votes))
+    except ApproverRefusedError:
+        groups = turn(request.call.terms, len(request.votes)).stage.approvers
+        return f"It is not your turn yet: {visible(', '.join(groups))} answer first."
     if not any(key.origin == site.origin for key in approver.passkeys):
         return "To answer takes a passkey, and you have none here. Ask the operator for a link."
     return ""

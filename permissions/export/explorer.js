@@ -398,7 +398,7 @@
     const { arguments: given, effects, ...call } = shown.call ?? {};
     let value; try { value = JSON.parse(given); } catch { value = given; }
     const more = el("details", {}, el("summary", {}, "everything that was put to them"), tree({ ...shown, call }));
-    return el("div", {}, el("p", {}, `${plural(document.body.quorum ?? 1, "answer")} wanted from ${(document.body.approvers ?? []).map((g) => line(g)).join(", ")}, until ${when(document.body.expires_at).slice(0, 19).replace("T", " ")} UTC`), plain(value), ...(effects ? [changed(effects)] : []), more);
+    return el("div", {}, el("p", {}, `${(call.terms?.stages ?? [document.body]).map((stage) => `${plural(stage.quorum ?? 1, "answer")} wanted from ${(stage.approvers ?? []).map((g) => line(g)).join(", ")}`).join(", then ")}, until ${when(document.body.expires_at).slice(0, 19).replace("T", " ")} UTC`), plain(value), ...(effects ? [changed(effects)] : []), more);
   }
   function vote(found) {
     try {

@@ -12,6 +12,7 @@ from permissions.inquiry.contents import Closed
 
 if TYPE_CHECKING:
     from permissions.approval.approvers import Approvers
+    from permissions.approval.model import Vote
     from permissions.inquiry.call_record import CallRecord
     from permissions.model import JsonObject
     from permissions.trace.reader import RecordedEntry
@@ -29,10 +30,11 @@ def checked_votes(call: CallRecord, approvers: Approvers) -> list[JsonObject]:
     }
     answers: dict[str, list[JsonObject]] = {name: [] for name in asked}
     for entry in call.entries:
-        for name in entry.digests:
-            if name.startswith("envelope_"):
-                request, answer = _answer(call, entry, name, asked, approvers)
-                answers.setdefault(request, []).append(answer)
+        envelopes = [name for name in entry.digests if name.startswith("envelope_")]
+        earlier: dict[str, list[Vote]] = {}
+        for name in sorted(envelopes, key=lambda name: int(name.removeprefix("envelope_"))):
+            request, answer = _answer(call, entry, name, asked, approvers, earlier=earlier)
+            answers.setdefault(request, []).append(answer)
     return [
         {
             "request": name,
@@ -50,7 +52,10 @@ def _answer(
     name: str,
     asked: dict[str, RecordedEntry],
     approvers: Approvers,
+    *,
+    earlier: dict[str, list[Vote]],
 ) -> tuple[str, JsonObject]:
+    """An answer, and which request it is to; `earlier` are those before it, by request."""
     envelope = call.contents.text(entry, name)
     found: JsonObject = {"entry": entry.index, "content": name, "envelope": None}
     found.update(dict.fromkeys(("approver", "verdict", "note")), time=entry.time)
@@ -61,9 +66,12 @@ def _answer(
         vote = read_vote(envelope)
     except ApprovalError as err:
         return str(entry.body.get("request")), {**found, "problem": str(err)}
+    before = tuple(earlier.get(vote.request, ()))
+    earlier.setdefault(vote.request, []).append(vote)
     found.update(approver=vote.approver, verdict=vote.verdict, note=vote.note, time=vote.time)
     try:
-        require_genuine(vote, _request(call, asked.get(vote.request)), approvers)
+        request = _request(call, asked.get(vote.request))
+        require_genuine(vote, request, approvers, earlier=before)
     except ApproverRefusedError:
         problem = f"no key of {vote.approver} is known here; give --key {vote.approver}=FILE"
         return vote.request, {**found, "problem": problem}

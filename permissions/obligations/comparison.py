@@ -47,6 +47,8 @@ def _people(
 ) -> Iterator[tuple[str, bool]]:
     if after.quorum != before.quorum:
         yield "quorum", after.quorum < before.quorum
+    if after.stages != before.stages:
+        yield "stages", not _is_stage_by_stage(before, after)
     if after.separation_of_duties != before.separation_of_duties:
         yield "separation_of_duties", not after.separation_of_duties
     if set(after.approvers) != set(before.approvers):
@@ -54,6 +56,15 @@ def _people(
         yield "approvers", not set(after.approvers) <= set(before.approvers)
     if after.expires_in_seconds != before.expires_in_seconds:
         yield "expires_in_seconds", False
+
+
+def _is_stage_by_stage(before: AccessRequestTerms, after: AccessRequestTerms) -> bool:
+    """Whether nobody agrees later who could not agree at that point before."""
+    pairs = list(zip(before.stages, after.stages, strict=False))
+    return len(pairs) == len(before.stages) and all(
+        new.quorum >= old.quorum and set(new.approvers) <= set(old.approvers)
+        for old, new in pairs
+    )
 
 
 def _obligations(before: Decision, after: Decision) -> Iterator[tuple[str, bool]]:

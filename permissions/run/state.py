@@ -397,7 +397,8 @@ class RunState:
 
     @staticmethod
     def _of_plan(approval: JsonObject, plan: Plan) -> JsonObject:
-        shown = {name: approval[name] for name in ("approvers", "groups", "approved_until")}
+        said = ("approvers", "groups", "approved_until", "stages")
+        shown = {name: approval[name] for name in said}
         return {**shown, "digest": plan.digest, "steps": [step.id for step in plan.steps]}
 
     def learn_facts(

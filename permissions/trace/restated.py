@@ -17,9 +17,9 @@ import orjson
 from permissions.errors import SigningError, TraceError
 from permissions.signing import dsse
 from permissions.signing.canonical import digest_of
+from permissions.trace.agreement import envelopes_of, is_in_order, proven, votes_of
 from permissions.trace.entry import NOT_KEPT
 from permissions.trace.patch import patched
-from permissions.vocabulary import is_same_person
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping
@@ -204,7 +204,7 @@ class CallFacts:
         self._shown[document["id"]] = _sha256(shown), digest_of(bound), call
 
     def _approval(self, entry: Opened) -> Iterator[str]:
-        votes = list(_votes(entry))
+        votes = list(votes_of(entry.contents))
         if not any(name.startswith("envelope_") for name in entry.named):
             yield "approval names no envelope"
         if len(votes) != sum(name.startswith("envelope_") for name in entry.named):
@@ -216,8 +216,13 @@ class CallFacts:
                 yield "approval rests on an answer that is none to this request"
             elif shown is not None and (vote["shown_digest"], vote["binding"]) != shown[:2]:
                 yield "approval rests on an answer to something else than was shown"
+        if shown is not None and not is_in_order(
+            shown[2]["terms"], envelopes_of(entry.contents), votes
+        ):
+            yield "approval rests on an answer out of its order"
         if (raw := entry.contents.get("voters")) is not None:
-            yield from _proven(entry, orjson.loads(raw), None if shown is None else shown[2])
+            envelopes, voters = envelopes_of(entry.contents), orjson.loads(raw)
+            yield from proven(envelopes, voters, None if shown is None else shown[2])
 
 
 def _as_kept(entry: Opened) -> Opened:
@@ -226,44 +231,6 @@ def _as_kept(entry: Opened) -> Opened:
         return entry
     rest = {name: data for name, data in entry.contents.items() if name != "changes"}
     return entry._replace(contents=rest)
-
-
-def _proven(entry: Opened, voters: list[JsonObject], asked: JsonObject | None) -> Iterator[str]:
-    """Who answered: by their own key, allowed to, and enough of them."""
-    envelopes = [
-        raw
-        for number in range(len(entry.contents))
-        if (raw := entry.contents.get(f"envelope_{number}")) is not None
-    ]
-    if len(envelopes) != len(voters):
-        yield "approval names other voters than its answers"
-        return
-    for raw, voter in zip(envelopes, voters, strict=True):
-        try:
-            envelope = dsse.Envelope.parse(raw)
-            dsse.signed_by(envelope, [dsse.parse_key(str(voter["key"]))])
-            said = orjson.loads(envelope.payload)
-        except SigningError:
-            yield "approval rests on an answer that the key of its voter did not sign"
-            continue
-        if said["approver"] != voter["approver"]:
-            yield "approval names other voters than its answers"
-        if asked is not None and not _may_answer(voter, asked):
-            yield "approval rests on an answer of somebody who may not answer"
-    if asked is not None:
-        enough = asked["terms"]["quorum"]
-        keys = {str(voter["key"]) for voter in voters}
-        if min(len({voter["approver"] for voter in voters}), len(keys)) < enough:
-            yield "approval rests on fewer people than it takes"
-
-
-def _may_answer(voter: JsonObject, asked: JsonObject) -> bool:
-    terms = asked["terms"]
-    if not set(voter["groups"]) & set(terms["approvers"]):
-        return False
-    people = (asked["subject"], asked["on_behalf_of"] or "")
-    barred = any(is_same_person(person, voter["approver"]) for person in people)
-    return not (barred and terms["separation_of_duties"])
 
 
 def _statement(entry: Opened) -> Iterator[str]:
@@ -315,7 +282,7 @@ def _changes(entry: Opened) -> Iterator[str]:
 
 
 def _answers(entry: Opened) -> Iterator[str]:
-    votes = list(_votes(entry))
+    votes = list(votes_of(entry.contents))
     if len(votes) != sum(name.startswith("envelope_") for name in entry.named):
         return
     said = [{name: vote[name] for name in ("request", "approver", "verdict")} for vote in votes]
@@ -345,7 +312,7 @@ def _resume(entry: Opened) -> Iterator[str]:
     yield from _told(entry, facts)
     if said["request"] is None or (shown := entry.contents.get("shown")) is None:
         return
-    votes = list(_votes(entry))
+    votes = list(votes_of(entry.contents))
     if said["shown"] != shown.decode() or len(votes) != len(said["votes"]):
         yield "resume says another agreement than its contents"
     for vote in votes:
@@ -357,12 +324,6 @@ def _resume(entry: Opened) -> Iterator[str]:
 def _stop_said(entry: Opened) -> dict[str, Any] | None:
     raw = entry.contents.get("statement")
     return None if raw is None else orjson.loads(base64.b64decode(orjson.loads(raw)["payload"]))
-
-
-def _votes(entry: Opened) -> Iterator[dict[str, Any]]:
-    for number in range(len(entry.contents)):
-        if (raw := entry.contents.get(f"envelope_{number}")) is not None:
-            yield orjson.loads(base64.b64decode(orjson.loads(raw)["payload"]))
 
 
 def _told(entry: Opened, facts: JsonObject) -> Iterator[str]:

@@ -413,6 +413,7 @@ _plan_approval(approval) if {
 	_whole(approval.approved_until)
 	is_string(approval.digest)
 	_strings(approval.steps)
+	_agreed(object.get(approval, "stages", []))
 }
 
 _approval if input.context.approval == null
@@ -422,6 +423,15 @@ _approval if {
 	_strings(input.context.approval.groups)
 	_whole(input.context.approval.approved_until)
 	is_string(input.context.approval.args_digest)
+	_agreed(object.get(input.context.approval, "stages", []))
+}
+
+_agreed(stages) if {
+	is_array(stages)
+	every stage in stages {
+		_strings(stage.approvers)
+		_strings(stage.groups)
+	}
 }
 
 _boundary(value) if value in {"none", "process", "container", "kernel"}

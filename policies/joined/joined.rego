@@ -190,12 +190,32 @@ _terms_formed(terms) if terms == null
 _terms_formed(terms) if {
 	is_object(terms)
 	object.keys(terms) == {"approvers", "quorum", "expires_in_seconds", "separation_of_duties"}
+	_people_formed(terms)
+	_time_formed(terms)
+}
+
+_terms_formed(terms) if {
+	is_object(terms)
+	object.keys(terms) == {"stages", "expires_in_seconds", "separation_of_duties"}
+	is_array(terms.stages)
+	count(terms.stages) in {2, 3, 4, 5}
+	every stage in terms.stages {
+		object.keys(stage) == {"approvers", "quorum"}
+		_people_formed(stage)
+	}
+	_time_formed(terms)
+}
+
+_people_formed(terms) if {
 	is_array(terms.approvers)
 	every group in terms.approvers {
 		is_string(group)
 	}
 	is_number(terms.quorum)
 	terms.quorum >= 1
+}
+
+_time_formed(terms) if {
 	is_number(terms.expires_in_seconds)
 	terms.expires_in_seconds >= 1
 	is_boolean(terms.separation_of_duties)

@@ -363,9 +363,18 @@ two_people(terms) := object.union(
 	{"quorum": max([2, terms.quorum]), "separation_of_duties": true},
 ) if {
 	is_object(terms)
+	_unordered(terms)
+}
+
+# Stages are two at least, and nobody answers twice.
+two_people(terms) := object.union(terms, {"separation_of_duties": true}) if {
+	is_object(terms)
+	is_array(terms.stages)
 }
 
 two_people(null) := null
+
+_unordered(terms) if object.get(terms, "stages", null) == null
 
 # METADATA
 # title: The approval at hand meets these terms
@@ -408,6 +417,17 @@ _meets(approval, terms) if {
 	people := {person | some person in approval.approvers}
 	count(people) >= terms.quorum
 	not _barred(terms, people)
+	every number, stage in object.get(terms, "stages", []) {
+		_stage_meets(approval.stages[number], stage)
+	}
+}
+
+_stage_meets(agreed, stage) if {
+	count(agreed.groups) > 0
+	every group in agreed.groups {
+		group in stage.approvers
+	}
+	count({person | some person in agreed.approvers}) >= stage.quorum
 }
 
 _shown := input.resource.properties.digest if {

@@ -17,6 +17,12 @@ test_two_people_only_make_terms_harder if {
 	lib.two_people(_one_person) == object.union(_one_person, {"quorum": 2, "separation_of_duties": true})
 	lib.two_people(object.union(_one_person, {"quorum": 3})).quorum == 3
 	lib.two_people(null) == null
+	staged := {
+		"stages": [{"approvers": ["a"], "quorum": 1}, {"approvers": ["b"], "quorum": 1}],
+		"expires_in_seconds": 60,
+		"separation_of_duties": false,
+	}
+	lib.two_people(staged) == object.union(staged, {"separation_of_duties": true})
 }
 
 test_a_small_write_reaches_nobody if {

@@ -131,18 +131,62 @@ _unanswerable contains {
 	"nearest": null,
 } if {
 	_approvals != set()
-	_common_approvers == set()
+	_somebody_missing
+}
+
+_somebody_missing if _common_approvers == set()
+
+_somebody_missing if {
+	some stage in _stages
+	stage.approvers == []
+}
+
+_unanswerable contains {
+	"code": "main.stages_differ",
+	"agent": "This needs the approval of people in an order that nobody can keep. Use another way.",
+	"operator": "packages ask for different stages; nobody can say which come first",
+	"nearest": null,
+} if {
+	count(_asked_stages) > 1
 }
 
 # Joined terms: each entry can only make them harder to meet.
 
 _common_approvers := intersection({_approvers(entry) | some entry in _approvals})
 
-_approvers(entry) := {group | some group in entry.terms.approvers}
+# Of stages: whoever answers in any of them.
+_approvers(entry) := _groups([entry.terms]) | _groups([stage | some stage in entry.terms.stages])
 
-_terms := {
-	"approvers": sort(_common_approvers),
-	"quorum": max([entry.terms.quorum | some entry in _approvals]),
+_groups(stages) := {group | some stage in stages; some group in stage.approvers}
+
+_asked_stages := {entry.terms.stages | some entry in _approvals}
+
+# The people who are asked for without an order; they can be those of the stages.
+_quorum := max({0} | {entry.terms.quorum | some entry in _approvals})
+
+_stages := [stage |
+	some order in _asked_stages
+	some number, asked in order
+	stage := {
+		"approvers": sort([group | some group in _groups([asked]); group in _common_approvers]),
+		"quorum": asked.quorum + _more(order, number),
+	}
+]
+
+# Where more people are asked for than the stages have, the last stage has them.
+_more(order, number) := max([0, _quorum - sum([stage.quorum | some stage in order])]) if {
+	number == count(order) - 1
+} else := 0
+
+_terms := object.union(_people, {
 	"expires_in_seconds": min([entry.terms.expires_in_seconds | some entry in _approvals]),
 	"separation_of_duties": true in {entry.terms.separation_of_duties | some entry in _approvals},
+})
+
+_people := {"approvers": sort(_common_approvers), "quorum": _quorum} if {
+	_asked_stages == set()
+} else := {
+	"approvers": sort(_common_approvers),
+	"quorum": sum([stage.quorum | some stage in _stages]),
+	"stages": _stages,
 }

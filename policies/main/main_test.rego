@@ -77,6 +77,98 @@ test_approval_beats_allow_and_terms_add_up if {
 	}
 }
 
+_first_a_then_b := {
+	"stages": [{"approvers": ["a", "c"], "quorum": 1}, {"approvers": ["b"], "quorum": 1}],
+	"expires_in_seconds": 60,
+	"separation_of_duties": false,
+}
+
+_asked_of(entries) := answer if {
+	answer := main.response with input as fixture.base
+		with data.wardline.policies as {"p": {"require_approval": entries}}
+}
+
+test_stages_keep_their_order if {
+	answer := _asked_of({_asks("p.one", _first_a_then_b)})
+	answer.context.access_request == {
+		"approvers": ["a", "b", "c"],
+		"quorum": 2,
+		"expires_in_seconds": 60,
+		"separation_of_duties": false,
+		"stages": [{"approvers": ["a", "c"], "quorum": 1}, {"approvers": ["b"], "quorum": 1}],
+	}
+}
+
+test_terms_without_stages_narrow_those_of_stages if {
+	other := {
+		"approvers": ["b", "a"],
+		"quorum": 4,
+		"expires_in_seconds": 50,
+		"separation_of_duties": true,
+	}
+	answer := _asked_of({_asks("p.one", _first_a_then_b), _asks("p.two", other)})
+	answer.context.access_request == {
+		"approvers": ["a", "b"],
+		"quorum": 4,
+		"expires_in_seconds": 50,
+		"separation_of_duties": true,
+		"stages": [{"approvers": ["a"], "quorum": 1}, {"approvers": ["b"], "quorum": 3}],
+	}
+}
+
+test_a_stage_without_people_is_a_denial if {
+	other := object.union(fixture.terms, {"approvers": ["a"]})
+	answer := _asked_of({_asks("p.one", _first_a_then_b), _asks("p.two", other)})
+	answer.context.access_request == null
+	"main.no_common_approvers" in fixture.codes(answer.context.reasons)
+}
+
+test_stages_of_another_order_are_a_denial if {
+	other := object.union(_first_a_then_b, {"stages": [
+		{"approvers": ["b"], "quorum": 1},
+		{"approvers": ["a", "c"], "quorum": 1},
+	]})
+	answer := _asked_of({_asks("p.one", _first_a_then_b), _asks("p.two", other)})
+	answer.context.access_request == null
+	"main.stages_differ" in fixture.codes(answer.context.reasons)
+}
+
+test_stages_of_another_form_deny_everything if {
+	one := {"approvers": ["a"], "quorum": 1}
+	every stages in [[], [one], [one, {"approvers": ["a"]}], [one, one, one, one, one, one], {"a": one, "b": one}] {
+		terms := object.union(_first_a_then_b, {"stages": stages})
+		fixture.codes(_asked_of({_asks("p.one", terms)}).context.reasons) == {"main.rule_malformed"}
+	}
+	both := object.union(_first_a_then_b, {"approvers": ["a"], "quorum": 1})
+	fixture.codes(_asked_of({_asks("p.one", both)}).context.reasons) == {"main.rule_malformed"}
+}
+
+_agreed(stages) := fixture.in_context(fixture.base, {"approval": object.union(
+	fixture.approval(["bob", "eve"], ["a", "b"]),
+	{"stages": stages},
+)})
+
+test_an_approval_of_stages_permits_in_their_order_alone if {
+	said := {"p": {"require_approval": {_asks("p.one", _first_a_then_b)}}}
+	first := {"approvers": ["bob"], "groups": ["a"]}
+	second := {"approvers": ["eve"], "groups": ["b"]}
+	permitted := main.response with input as _agreed([first, second])
+		with data.wardline.policies as said
+	permitted.decision == true
+	every stages in [
+		[],
+		[first],
+		[second, first],
+		[{"approvers": ["bob", "eve"], "groups": ["a", "b"]}],
+		[first, {"approvers": ["eve"], "groups": []}],
+		[first, {"approvers": [], "groups": ["b"]}],
+	] {
+		answer := main.response with input as _agreed(stages)
+			with data.wardline.policies as said
+		answer.decision == false
+	}
+}
+
 test_an_approval_that_meets_the_terms_permits if {
 	said := {"p": {"require_approval": {_asks("p.one", fixture.terms)}}}
 	approved := fixture.in_context(

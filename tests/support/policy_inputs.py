@@ -148,6 +148,15 @@ APPROVALS = st.fixed_dictionaries(
         "approved_until": _one([0, 1795500900000000]),
         "policy_revision": st.just("sha256:c"),
         "args_digest": _one(["sha256:a", "sha256:z"]),
+        "stages": st.lists(
+            st.fixed_dictionaries(
+                {
+                    "approvers": st.lists(_one(["alice", "bob", "eve"]), max_size=2),
+                    "groups": st.lists(_one(["operators", "security"]), max_size=2),
+                }
+            ),
+            max_size=3,
+        ),
     }
 )
 

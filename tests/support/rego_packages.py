@@ -36,6 +36,8 @@ _TERMS = [
     "null",
     'lib.approval_terms("high")',
     '{"approvers": ["operators"], "quorum": 1, "expires_in_seconds": 60, "separation_of_duties": true}',
+    """{"stages": [{"approvers": ["operators"], "quorum": 1}, {"approvers": ["security"], "quorum": 1}],
+     "expires_in_seconds": 60, "separation_of_duties": true}""",
 ]
 _OF_OTHERS = [
     "lib.ordinary_impact",

@@ -169,6 +169,10 @@ def random_approval(rng: random.Random) -> JsonObject | None:
         "approved_until": rng.choice([0, 1000, 10**16]),
         "policy_revision": "sha256:d",
         "args_digest": rng.choice(["sha256:a", "sha256:z"]),
+        "stages": [
+            {"approvers": [person], "groups": [rng.choice(["operators", "security"])]}
+            for person in people
+        ],
     }
 
 

@@ -365,6 +365,7 @@ def said_twice(
             found.append("request shows other arguments")
         bound = {**asked, "arguments": "sha256:" + sha256(asked["arguments"].encode()).hex()}
         binding = rfc8785.dumps({"call": bound, "type": "wardline.approval.binding/v1"})
+        call.setdefault("terms", {})[shown["id"]] = asked
         if "shown" not in body.get("redacted", []):
             call.setdefault("shown", {})[shown["id"]] = (
                 "sha256:" + sha256(opened["shown"]).hex(),
@@ -386,6 +387,9 @@ def said_twice(
                 known,
             ):
                 found.append("approval rests on an answer to something else")
+        raws = [opened[f"envelope_{n}"] for n in range(len(said)) if f"envelope_{n}" in opened]
+        if body["request"] in call.get("shown", {}) and len(raws) == len(said):
+            found.extend(out_of_order(raws, said, call["terms"][body["request"]]["terms"]))
         if "voters" in opened and len(said) == len(
             [name for name in named if name.startswith("envelope_")]
         ):
@@ -471,7 +475,9 @@ def unproven(
     found = []
     if [each["approver"] for each in voters] != [each["approver"] for each in said]:
         found.append("approval names other voters")
-    for voter, envelope in zip(voters, envelopes, strict=False):
+    staged = [] if asked is None else asked["terms"].get("stages", [])
+    turns = [number for number, each in enumerate(staged) for _ in range(each["quorum"])]
+    for vote, (voter, envelope) in enumerate(zip(voters, envelopes, strict=False)):
         if not signed_by(voter["key"], envelope):
             found.append("approval rests on an answer its voter did not sign")
         if asked is None:
@@ -480,15 +486,34 @@ def unproven(
         plain = [unicodedata.normalize("NFKC", each).casefold() for each in names]
         barred = voter["approver"] in [each.removeprefix("user:").strip() for each in plain]
         terms = asked["terms"]
-        if not set(voter["groups"]) & set(terms["approvers"]) or (
-            barred and terms["separation_of_duties"]
-        ):
+        turn = turns[min(vote, len(turns) - 1)] if turns else None
+        groups = terms["approvers"] if turn is None else staged[turn]["approvers"]
+        if not set(voter["groups"]) & set(groups) or (barred and terms["separation_of_duties"]):
             found.append("approval rests on somebody who may not answer")
     if asked is not None:
         people = min(len({each[member] for each in voters}) for member in ("approver", "key"))
         if people < asked["terms"]["quorum"]:
             found.append("approval rests on too few")
     return found
+
+
+def out_of_order(
+    raws: list[bytes], said: list[dict[str, Any]], terms: dict[str, Any]
+) -> list[str]:
+    stages = terms.get("stages")
+    for number, each in enumerate(said):
+        wanted: tuple[Any, Any] = (None, None)
+        if stages:
+            first = 0
+            for stage, group in enumerate(stages):
+                if number < first + group["quorum"] or stage == len(stages) - 1:
+                    break
+                first += group["quorum"]
+            earlier = ["sha256:" + sha256(raw).hex() for raw in raws[:first]]
+            wanted = stage, "sha256:" + sha256(rfc8785.dumps(earlier)).hex()
+        if (each.get("stage"), each.get("after")) != wanted:
+            return ["approval rests on an answer out of its order"]
+    return []
 
 
 def signed_by(key: str, envelope: dict[str, Any]) -> bool:

@@ -41,8 +41,11 @@ def print_verdict(
     """What is decided and why, for people."""
     typer.echo(_WORDS[decided.verdict])
     if (terms := decided.access_request) is not None:
-        people = "person" if terms.quorum == 1 else "people"
-        said = f"{terms.quorum} {people} of {' or '.join(terms.approvers)}"
+        said = ", then ".join(
+            f"{each.quorum} {'person' if each.quorum == 1 else 'people'}"
+            f" of {' or '.join(each.approvers)}"
+            for each in terms.order
+        )
         apart = ", and not who asks" if terms.separation_of_duties else ""
         typer.echo(shown(f"  approve     {said}{apart}"))
     for line in _reasons(decided):

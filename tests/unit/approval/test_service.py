@@ -40,6 +40,7 @@ async def test_an_approval_goes_from_question_to_single_use(
         "approved_until": clock.now + 3_600_000_000,
         "policy_revision": call.policy_revision,
         "args_digest": call.args_digest,
+        "stages": [{"approvers": ["bob"], "groups": ["finance"]}],
     }
 
     await service.consume(request.id, call.binding)

@@ -44,6 +44,14 @@ def host(name: str, **entry: object) -> dict[str, Any]:
     return {"hosts": {name: {"schemes": ["https"], "ports": [443], **entry}}}
 
 
+def staged(count: int, *, stage: object = None, **members: object) -> dict[str, Any]:
+    one = {"approvers": ["finance"], "quorum": 1}
+    terms = {"expires_in_seconds": 60, "separation_of_duties": True, **members}
+    return {
+        "terms": {**TERMS, "high": {**terms, "stages": [stage or one, *[one] * (count - 1)]}}
+    }
+
+
 FAULTS = [
     Case("secret name", "filesystem", {"secret_names": ["Payroll.xlsx"]}, "secret_names[0]"),
     Case("beyond ASCII", "filesystem", {"secret_names": ["Übersicht"]}, "secret_names[0]"),
@@ -74,6 +82,12 @@ FAULTS = [
         "terms.low.quorum",
     ),
     Case("impact", "approval", {"terms": {"hihg": TERMS["high"]}}, "terms"),
+    Case("one stage", "approval", staged(1), "terms.high.stages"),
+    Case("six stages", "approval", staged(6), "terms.high.stages"),
+    Case("stages and a quorum", "approval", staged(2, quorum=2), "terms.high"),
+    Case(
+        "a stage of nobody", "approval", staged(2, stage={"quorum": 1}), "terms.high.stages[0]"
+    ),
     Case("capital host", "network", host("API.X"), "hosts"),
     Case("closed with a dot", "egress", {"closed": [".evil.example"]}, "closed[0]"),
     Case("capital ending", "egress", {"internal_endings": ["LAN"]}, "internal_endings[0]"),

@@ -13,6 +13,7 @@ NOTHING_TO_COMPARE = {
     "connection.unconfigured",
     "filesystem.unconfigured",
     "main.no_common_approvers",
+    "main.stages_differ",
     "main.nothing_allows",
     "messaging.no_recipient",
     "shell.no_command",
