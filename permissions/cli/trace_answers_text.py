@@ -181,6 +181,8 @@ def _ended(ended: JsonObject | None, most: int | None) -> Iterator[str]:
         yield "  ended       not: no entry says how"
         return
     yield f"  ended       entry {ended['entry']}, {moment(ended['time'])}"
+    if codes := ended.get("codes"):
+        yield f"    codes     {visible(', '.join(map(str, codes)))}"
     for name in ("result", "error", "stdout", "stderr", "operator"):
         if name in ended:
             yield f"    {name:<9} {short(ended[name], most)}"

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from permissions.cli.trace import app
+from permissions.cli.trace_answers_text import why_text
 from permissions.pdp.bundle import shipped_folder
 from permissions.signing.keys import PublicKey, memory_signer
 from permissions.trace.checkpoint import vkey
@@ -581,3 +582,15 @@ def test_a_wrong_question_is_answered_with_what_to_write(
 
     assert answered.exit_code != 0
     assert said in answered.stderr
+
+
+def test_why_names_the_code_of_a_call_that_was_never_decided() -> None:
+    """Its `denied` entry is all there is of it: an evaluator that died leaves no decision."""
+    found: Any = {
+        "tool": "pay", "end": "unavailable", "call": "c", "run": "r", "time": 0, "index": 1,
+        "subject": None, "arguments": {}, "provenance": {}, "plan": None, "decisions": [],
+        "requests": [], "start": None, "effects": [],
+        "ended": {"entry": 2, "time": 0, "codes": ["policy.unavailable"]},
+    }  # fmt: skip
+
+    assert "    codes     policy.unavailable" in list(why_text(found, full=False))
