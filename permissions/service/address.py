@@ -7,9 +7,11 @@ it connected. Nothing a peer says of itself counts for that.
 from __future__ import annotations
 
 import os
+import pwd
 import socket
 import stat
 import struct
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,8 +21,12 @@ from anyio.abc import SocketAttribute
 from permissions.errors import ConfigError, ServiceError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from anyio.abc import SocketStream
 
+SOCKET = "broker.sock"
+"""Its name in the state folder."""
 _SCHEME = "unix:"
 _CREDENTIALS = struct.Struct("3i")
 _LONGEST = 107
@@ -33,6 +39,18 @@ class Peer(NamedTuple):
     pid: int
     uid: int
     gid: int
+
+    def __str__(self) -> str:
+        """As the record has it."""
+        return f"{account_name(self.uid)} (uid {self.uid}, pid {self.pid})"
+
+
+def account_name(uid: int) -> str:
+    """The name of a user account; `?` for one that has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return "?"
 
 
 def socket_path(address: str) -> Path:
@@ -54,8 +72,30 @@ def socket_path(address: str) -> Path:
 def peer_of(stream: SocketStream) -> Peer:
     """Who connected."""
     raw: socket.socket = stream.extra(SocketAttribute.raw_socket)  # noqa: S610 - of anyio, no database
+    return peer_of_socket(raw)
+
+
+def peer_of_socket(raw: socket.socket) -> Peer:
+    """Who is at the other end of a unix socket."""
     said = raw.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     return Peer(*_CREDENTIALS.unpack(said))
+
+
+@contextmanager
+def short(folder: Path) -> Iterator[str]:
+    """Another name of a folder, short enough for a socket's address.
+
+    Raises:
+        ConfigError: it cannot be opened.
+    """
+    try:
+        number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as err:
+        raise ConfigError(f"the folder {folder}: {err.strerror}") from err
+    try:
+        yield f"/proc/self/fd/{number}"
+    finally:
+        os.close(number)
 
 
 async def make_way(path: Path) -> None:
@@ -71,7 +111,8 @@ async def make_way(path: Path) -> None:
             raise ConfigError(f"{path} is there and no socket; name another path")
         return
     try:
-        other = await anyio.connect_unix(path)
+        with short(path.parent) as folder:
+            other = await anyio.connect_unix(f"{folder}/{path.name}")
     except OSError:
         path.unlink(missing_ok=True)  # noqa: ASYNC240 - its process is gone
         return

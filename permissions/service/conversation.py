@@ -64,27 +64,35 @@ class ClientGoneError(ServiceError):
     """The connection ended without `close`."""
 
 
-async def serve_session(
-    broker: PermissionBroker,
-    frames: Frames,
-    client: Client,
-    *,
-    stopping: anyio.Event,
-    meter: Meter,
-    load: Load,
-) -> None:
-    """Opens the session that the first frame asks for, and answers until it is closed.
+async def first_frame(frames: Frames) -> JsonObject | None:
+    """What a connection begins with; None when it ends before that.
 
     Raises:
-        ServiceError: what came is not understood, or not this client's to ask.
-        BrokerError: the session cannot be opened.
+        ServiceError: it is no frame, too long, or does not come.
     """
     with anyio.move_on_after(OPENING_SECONDS) as waiting:
         asked = await frames.receive(most=OPENING_BYTES)
     if waiting.cancelled_caught:
         raise ServiceError(f"nothing was asked within {OPENING_SECONDS:g} s")
-    if asked is None:
-        return
+    return asked
+
+
+async def serve_session(
+    broker: PermissionBroker,
+    frames: Frames,
+    client: Client,
+    asked: JsonObject,
+    *,
+    stopping: anyio.Event,
+    meter: Meter,
+    load: Load,
+) -> None:
+    """Opens the session that the first frame (`asked`) asks for, and answers until it is closed.
+
+    Raises:
+        ServiceError: what came is not understood, or not this client's to ask.
+        BrokerError: the session cannot be opened.
+    """
     options = _options(asked, client)
     _require_tools(broker, asked.get("tools"))
     try:

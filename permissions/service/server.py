@@ -1,4 +1,6 @@
-"""The daemon: serves each connection as one session, and listens on a unix socket.
+"""A broker's socket: for its owner, and in a daemon for clients, each connection one session.
+
+A broker in its agents' process listens for its owner alone (`control`). What follows is the daemon's.
 
 Each connection is one session of one client. It ends with the connection: a client that dies
 has its session closed and its questions withdrawn, and a call that it was to run itself is left
@@ -14,15 +16,17 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import anyio
 
-from permissions.errors import BrokerError, ServiceError
+from permissions.errors import BrokerError, ConfigError, ServiceError
 from permissions.logs import get_logger
-from permissions.service.address import make_way, peer_of
-from permissions.service.conversation import serve_session
+from permissions.service.address import make_way, peer_of, short
+from permissions.service.clients import Clients
+from permissions.service.control import CONTROLS, answered, may_control
+from permissions.service.conversation import first_frame, serve_session
 from permissions.service.frames import Frames
 from permissions.service.load import Load
 from permissions.service.meter import UNMETERED
@@ -36,7 +40,9 @@ if TYPE_CHECKING:
     from anyio.abc import SocketStream
 
     from permissions.broker.broker import PermissionBroker
-    from permissions.service.clients import Client, Clients
+    from permissions.model import JsonObject
+    from permissions.service.address import Peer
+    from permissions.service.clients import Client
     from permissions.service.meter import Meter
 
 CONNECTIONS = 512
@@ -50,10 +56,11 @@ _log = get_logger("service.server")
 class Server:
     """Takes connections for one broker until it is told to stop."""
 
-    def __init__(self, broker: PermissionBroker, clients: Clients, meter: Meter) -> None:
+    def __init__(self, broker: PermissionBroker, clients: Clients | None, meter: Meter) -> None:
         self._broker = broker
         self._meter = meter
-        self.clients = clients
+        self.clients = Clients() if clients is None else clients
+        self._takes_sessions = clients is not None
         self._open: Counter[str] = Counter()
         self.load = Load()
         """The calls in hand."""
@@ -96,23 +103,53 @@ class Server:
 
     async def connection(self, stream: SocketStream) -> None:
         """Serves one connection of the unix socket to its end."""
-        frames = Frames(stream)
+        frames, peer, asked = Frames(stream), peer_of(stream), None
         try:
-            client = self.clients.of_uid(peer_of(stream).uid, own=os.geteuid())
+            if may_control(peer):
+                asked = await first_frame(frames)
+                if asked is None or asked.get("do") in CONTROLS:
+                    await self._control(frames, asked, peer)
+                    return
+            client = self._client_of(peer)
         except BrokerError as err:
             await refuse(frames, err)
             return
-        await self.serve(frames, client)
+        await self.serve(frames, client, asked)
 
-    async def serve(self, frames: Frames, client: Client) -> None:
-        """Serves one connection to its end; whatever goes wrong ends this one alone."""
+    async def _control(self, frames: Frames, asked: JsonObject | None, peer: Peer) -> None:
+        if asked is not None:
+            said = await answered(self._broker, asked, str(peer))
+            with suppress(ServiceError):  # who asked is gone
+                await frames.send({"id": asked.get("id"), **said})
+        await frames.close()
+
+    def _client_of(self, peer: Peer) -> Client:
+        if not self._takes_sessions:
+            raise ServiceError(
+                "this broker is of one program alone; `wardline serve` runs one for others"
+            )
+        return self.clients.of_uid(peer.uid, own=os.geteuid())
+
+    async def serve(
+        self, frames: Frames, client: Client, asked: JsonObject | None = None
+    ) -> None:
+        """Serves one connection to its end; whatever goes wrong ends this one alone.
+
+        Args:
+            frames: the connection.
+            client: whose it is.
+            asked: its first frame, if that was read.
+        """
         self._open[client.name] += 1
         try:
             self._require_room(client)
+            if asked is None and (asked := await first_frame(frames)) is None:
+                return
             await serve_session(
                 self._broker,
                 frames,
                 client,
+                asked,
                 stopping=self._stopping,
                 meter=self._meter,
                 load=self.load,
@@ -141,14 +178,18 @@ class Server:
 
 @asynccontextmanager
 async def listening(
-    broker: PermissionBroker, path: Path, clients: Clients, meter: Meter = UNMETERED
+    broker: PermissionBroker,
+    path: Path,
+    clients: Clients | None,
+    meter: Meter = UNMETERED,
 ) -> AsyncIterator[Server]:
     """Listens while the context is open; then lets what is in hand end, `DRAIN_SECONDS` at most.
 
     Args:
         broker: opened in this event loop.
-        path: of the socket; any account may connect, and is judged by who it is.
-        clients: who is known.
+        path: of the socket. Any account may connect, and is judged by who it is; without
+            `clients`, the broker's own and root.
+        clients: who is known; None for a broker that takes no sessions.
         meter: is told of each question.
 
     Raises:
@@ -156,7 +197,12 @@ async def listening(
     """
     await make_way(path)
     server = Server(broker, clients, meter)
-    listener = await anyio.create_unix_listener(path, mode=0o666)
+    mode = 0o600 if clients is None else 0o666
+    with short(path.parent) as folder:
+        try:
+            listener = await anyio.create_unix_listener(f"{folder}/{path.name}", mode=mode)
+        except OSError as err:
+            raise ConfigError(f"{path} cannot be listened on: {err.strerror}") from err
     async with listener, beside() as connections:
         connections.start_soon(listener.serve, server.connection, connections)
         yield server

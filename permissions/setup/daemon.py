@@ -12,6 +12,7 @@ import anyio
 from permissions.broker.ports import now_us
 from permissions.database import StateDatabase
 from permissions.errors import ConfigError
+from permissions.service.address import SOCKET
 from permissions.service.authzen.mapping import TOOL, ResourceType
 from permissions.service.authzen.service import AccessService
 from permissions.service.clients import Client, Clients
@@ -22,6 +23,7 @@ from permissions.service.network import listening_on, server_context
 from permissions.service.server import listening
 from permissions.service.tokens import SCHEMA, TokenStore
 from permissions.setup.console import console_hosts, console_routes
+from permissions.setup.control import findable
 from permissions.setup.factory import open_broker
 from permissions.setup.layout import StateLayout
 from permissions.trace.log import SignedLog
@@ -68,6 +70,7 @@ async def running(config: BrokerConfig, tools: Iterable[object]) -> AsyncIterato
         meter = metered(config, broker)
         async with (
             tokens_of(config) as tokens,
+            _found_by_its_state(config),
             listening(broker, socket_of(config), clients_of(config), meter) as server,
             tcp_interface(config, server, tokens) as network,
             http_interface(config, broker, server, tokens, meter) as url,
@@ -78,7 +81,13 @@ async def running(config: BrokerConfig, tools: Iterable[object]) -> AsyncIterato
 
 def socket_of(config: BrokerConfig) -> Path:
     """Where the daemon listens, absolute."""
-    return (config.service.socket or config.state / "broker.sock").absolute()
+    return (config.service.socket or config.state / SOCKET).absolute()
+
+
+@asynccontextmanager
+async def _found_by_its_state(config: BrokerConfig) -> AsyncIterator[None]:
+    with findable(config.state, socket_of(config)):
+        yield
 
 
 def clients_of(config: BrokerConfig) -> Clients:

@@ -33,10 +33,12 @@ from permissions.obligations import budget
 from permissions.pdp.bundle import shipped_folder
 from permissions.run import delegation_store
 from permissions.run_keys import RunKeys
+from permissions.service.address import SOCKET
 from permissions.service.dial import Credentials, dial_of
 from permissions.service.remote import RemoteBroker
+from permissions.service.server import listening
 from permissions.service.tasks import beside
-from permissions.setup.control_socket import controllable
+from permissions.setup.control import findable
 from permissions.setup.layout import StateLayout, control_plane, log_signer, vault_key
 from permissions.setup.notices import notices_of
 from permissions.setup.own_log import own_log
@@ -49,7 +51,7 @@ from permissions.setup.sandboxes import (
     unusable_profiles,
 )
 from permissions.setup.settings_file import NAME
-from permissions.setup.stops import answer_resume, answer_stop, watch
+from permissions.setup.stops import watch
 from permissions.stops.file import FileStops
 from permissions.tools.registry import ToolRegistry
 from permissions.tools.unmarked import unmarked_arguments
@@ -60,7 +62,6 @@ from permissions.user_folders import cache_folder, config_folder, state_folder
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
 
-    from permissions.model import JsonObject
     from permissions.pdp.bundle import PolicyBundle
     from permissions.setup.config import BrokerConfig
     from permissions.setup.own_log import WriterMode
@@ -81,7 +82,8 @@ async def open_broker(
     Args:
         config: the settings.
         tools: decorated functions; anything else is denied as unregistered.
-        mode: what the record says of who wrote it.
+        mode: what the record says of who wrote it. Whoever opens a `daemon` has it listen; any
+            other broker listens for its owner.
 
     Raises:
         ConfigError: a setting cannot be used, or a tool asks for a profile there is not.
@@ -182,18 +184,11 @@ async def open_broker(
         await broker.stopping.carry_out()
         tasks = await stack.enter_async_context(beside())
         tasks.start_soon(watch, broker)
-        verbs = {
-            "reload": partial(_reload, broker),
-            "stop": partial(answer_stop, broker),
-            "resume": partial(answer_resume, broker),
-        }
-        await stack.enter_async_context(controllable(config.state, verbs))
+        if mode != "daemon":
+            path = config.state.absolute() / SOCKET
+            stack.enter_context(findable(config.state, path))
+            await stack.enter_async_context(listening(broker, path, None))
         yield broker
-
-
-async def _reload(broker: PermissionBroker, _: JsonObject, by: str) -> JsonObject:
-    done = await broker.reload_policies(by=by)
-    return {"before": done.before, "now": done.now}
 
 
 def _require_profiles(registry: ToolRegistry, config: BrokerConfig) -> None:

@@ -24,7 +24,8 @@ from permissions.database import StateDatabase
 from permissions.errors import BrokerError, ConfigError, StateError
 from permissions.logs import get_logger
 from permissions.model import AccessRequestTerms
-from permissions.setup.control_socket import NobodyThereError, account_name, ask
+from permissions.service.address import account_name
+from permissions.setup.control import NobodyThereError, ask
 from permissions.setup.layout import StateLayout, log_signer, run_keys
 from permissions.stops.file import FileStops
 
@@ -145,32 +146,6 @@ async def watch(broker: PermissionBroker) -> None:
         except StateError as err:
             _log.error("stops_unreadable", cause=str(err)[:300])
         await anyio.sleep(WATCH_SECONDS)
-
-
-async def answer_stop(broker: PermissionBroker, question: JsonObject, _: str) -> JsonObject:
-    """The proof that `wardline stop` asks for.
-
-    Raises:
-        StateError: no such stop is in force.
-    """
-    await broker.stopping.carry_out()
-    proof = broker.stopping.proof(str(question.get("stop")))
-    if proof is None:
-        raise StateError("no such stop is in force here")
-    scope = proof.stop.scope
-    is_tool = scope.kind == "tool" and broker.known(scope.name) is None
-    return {
-        **proof.document(),
-        "recorded": proof.recorded,
-        "fault": proof.fault,
-        "unknown_tool": is_tool,
-    }
-
-
-async def answer_resume(broker: PermissionBroker, _: JsonObject, __: str) -> JsonObject:
-    """Records what was lifted."""
-    await broker.stopping.carry_out()
-    return {}
 
 
 def stop_form(stop: Stop) -> JsonObject:

@@ -69,7 +69,7 @@ def opened(
     async def daemon() -> AsyncIterator[tuple[Any, PermissionBroker]]:
         path = socket_of(config)
         async with (
-            open_broker(config, TOOLS) as broker,
+            open_broker(config, TOOLS, mode="daemon") as broker,
             listening(broker, path, clients_of(config)),
             open_broker(BrokerConfig(broker=f"unix:{path}"), TOOLS) as remote,
         ):
@@ -92,7 +92,7 @@ def opened(
         )
         settings = config.model_copy(update={"service": service})
         async with (
-            open_broker(settings, TOOLS) as broker,
+            open_broker(settings, TOOLS, mode="daemon") as broker,
             tokens_of(settings) as tokens,
             listening(broker, socket_of(settings), clients_of(settings)) as server,
             tcp_interface(settings, server, tokens) as address,

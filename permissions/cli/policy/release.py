@@ -141,7 +141,7 @@ def reload(
       $ wardline policy reload --dir /var/lib/agent/.wardline
     """
     from permissions.setup.config import BrokerConfig
-    from permissions.setup.control_socket import ask_reload
+    from permissions.setup.control import ask_reload
 
     overrides = {} if state is None else {"state": state}
     before, now = ask_reload(BrokerConfig.load(config, **overrides).state)

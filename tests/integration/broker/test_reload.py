@@ -19,9 +19,10 @@ from permissions.model import Completed, Denial
 from permissions.pdp.bundle import load_bundle
 from permissions.pdp.embedded.pdp import EmbeddedPdp
 from permissions.pdp.opa_bundle import opa_bundle
+from permissions.service.address import SOCKET
 from permissions.sessions.open import open_session
 from permissions.setup.config import BrokerConfig
-from permissions.setup.control_socket import SOCKET, ask_reload
+from permissions.setup.control import ask_reload
 from permissions.setup.factory import open_broker
 from permissions.setup.layout import StateLayout, log_signer
 from permissions.signing.keys import memory_signer

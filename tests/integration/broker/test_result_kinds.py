@@ -320,7 +320,7 @@ async def test_the_same_through_a_daemon(tmp_path: Path, kinds: list[str]) -> No
     path = socket_of(config)
     tools = [read, aread, pay]
     async with (
-        open_broker(config, tools) as broker,
+        open_broker(config, tools, mode="daemon") as broker,
         listening(broker, path, clients_of(config)),
         open_broker(BrokerConfig(broker=f"unix:{path}"), tools) as remote,
     ):

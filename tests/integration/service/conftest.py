@@ -47,7 +47,7 @@ def serving(
     @asynccontextmanager
     async def start() -> AsyncIterator[tuple[PermissionBroker, Server]]:
         async with (
-            open_broker(config, TOOLS) as broker,
+            open_broker(config, TOOLS, mode="daemon") as broker,
             listening(broker, socket_of(config), clients_of(config)) as server,
         ):
             yield broker, server

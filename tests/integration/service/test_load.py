@@ -41,7 +41,7 @@ async def two_clients(config: BrokerConfig) -> AsyncIterator[tuple[Server, Any, 
     path = socket_of(config)
     clients = Clients(by_uid={os.geteuid(): FLOOD})
     async with (
-        open_broker(config, TOOLS) as broker,
+        open_broker(config, TOOLS, mode="daemon") as broker,
         listening(broker, path, clients) as server,
         anyio.create_task_group() as tasks,
     ):

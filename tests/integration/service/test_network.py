@@ -60,7 +60,7 @@ async def daemon(
     }
     config = config.model_copy(update={"service": ServiceConfig(**settings)})
     async with (
-        open_broker(config, TOOLS) as broker,
+        open_broker(config, TOOLS, mode="daemon") as broker,
         tokens_of(config) as tokens,
         listening(broker, socket_of(config), clients_of(config)) as server,
         tcp_interface(config, server, tokens) as address,

@@ -79,7 +79,7 @@ def tools_started(config: BrokerConfig) -> set[str]:
 async def test_a_command_stops_what_clients_run_and_proves_it(config: BrokerConfig) -> None:
     remote = BrokerConfig(broker=f"unix:{socket_of(config)}")
     async with (
-        open_broker(config, TOOLS) as broker,
+        open_broker(config, TOOLS, mode="daemon") as broker,
         listening(broker, socket_of(config), clients_of(config)),
         open_broker(remote, TOOLS) as client,
         open_session(client, user="alice", agent="bot") as session,
