@@ -50,7 +50,7 @@ def examine(job: Job) -> list[str]:
     heading("Every decision is made again, under its own policies")
     if _wardline("trace", "replay", "--dir", str(state)) != 0:
         wrong.append("a decision does not come out as recorded")
-    heading("And under stricter ones: amounts above 200 EUR need a person")
+    heading("And under stricter ones: nothing above 900 EUR, whoever approved it")
     _wardline(
         "trace", "replay", "--dir", str(state), "--overlay", str(package_folder("stricter"))
     )
@@ -74,6 +74,10 @@ def judge(job: Job, narrator: Narrator) -> list[str]:
     refused = [
         tool for tool, _, codes in narrator.endings if not _BY_A_PERSON.isdisjoint(codes)
     ]
+    held = [tool for tool, how, _ in narrator.endings if how == "HELD"]
+    if ("approve_plan", "ran") in [(tool, how) for tool, how, _ in narrator.endings]:
+        held.remove("approve_plan")
+        wrong += [f"a person who approved the plan was asked again: {tool}" for tool in held]
     if len(list(outbox.glob("payment-*.json"))) != 3 - refused.count("draft_payment"):
         wrong.append("the three payments of the job were not all drafted")
     if "draft_mail" not in refused and not any(

@@ -28,10 +28,12 @@ from permissions.approval.text import moment, visible
 from permissions.approval.votes import sign_vote
 from permissions.broker.ports import now_us, random_id
 from permissions.cli import interrupt
+from permissions.cli.plan import plan_text
 from permissions.cli.prompt import ask_person
 from permissions.database import StateDatabase
 from permissions.errors import ConfigError
 from permissions.integrations.langgraph import pending, resume
+from permissions.model import Denial
 from permissions.setup.config import ApproverConfig, PdpConfig
 from permissions.setup.layout import StateLayout
 from permissions.signing.keys import generate
@@ -146,6 +148,16 @@ def work(job: Job) -> Narrator:
         ) as session,
     ):
         say(f"  plan       {len(plan.steps)} steps, verified and signed into the record")
+        heading("The whole plan is put to a person, once")
+        shown = {"plan": plan.document()}
+        asked = broker.call(session, "approve_plan", shown)
+        narrator.catch_up()
+        if isinstance(asked, Denial) and asked.access_request is not None:
+            say()
+            say(_indented(plan_text(plan)))
+            interrupt.run(partial(_answer, job, config, key, asked.access_request))
+            broker.call(session, "approve_plan", shown)
+            narrator.catch_up()
         heading("The agent works")
         config_of_graph: RunnableConfig = {"configurable": {"thread_id": session.run}}
         agent = build_agent(chosen_model())

@@ -21,6 +21,7 @@ from wardline import (
     RecipientArg,
     tool,
 )
+from wardline.plan import approve_plan
 
 WORKSPACE = ContextVar("demo_workspace", default=Path())
 """The folder the job is about."""
@@ -121,4 +122,5 @@ TOOLS = (
     draft_payment,
     draft_mail,
     delete_mail,
+    approve_plan,
 )

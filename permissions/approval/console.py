@@ -38,6 +38,8 @@ MAX_VALUE = 400
 """Characters of one value that are shown without `full`."""
 MAX_ARGUMENTS = 40
 """Arguments, paths or changes that are shown without `full`."""
+MAX_ORIGINS = 8
+"""Values of one argument that are told from where each, without `full`; of more, those alike together."""
 MAX_DIFF = 40
 """Lines of one file's diff that are shown without `full`."""
 _ANSWERS: dict[str, Answer] = {"approve": "approve", "deny": "deny", "later": "later"}
@@ -210,14 +212,28 @@ def _arguments(
         for leads in argument.leads_to:
             said = f"leads to {literal(leads)} now; elsewhere, it will not run"
             lines += _told(said, width)
-        for origin in argument.origins:
-            lines += _origin(origin, width)
+        for origins in _alike(argument.origins, full=full):
+            lines += _origin(origins, width)
     return lines, truncated
 
 
-def _origin(origin: Origin, width: int) -> list[str]:
-    inner = origin.at.removeprefix("/").partition("/")[2]
-    at = f"{visible('/' + inner)}: " if inner else ""
+def _alike(origins: tuple[Origin, ...], *, full: bool) -> list[list[Origin]]:
+    """Values of one origin together, where there are many and no line of them is quoted."""
+    groups: dict[object, list[Origin]] = {}
+    for number, origin in enumerate(origins):
+        own = full or len(origins) <= MAX_ORIGINS or origin.quote is not None
+        key = number if own else (origin.trusted, origin.words)
+        groups.setdefault(key, []).append(origin)
+    return list(groups.values())
+
+
+def _origin(origins: list[Origin], width: int) -> list[str]:
+    """Where values came from: one, or several of one origin."""
+    origin = origins[0]
+    inner = [each.at.removeprefix("/").partition("/")[2] for each in origins]
+    at = ", ".join(visible(f"/{each}") for each in inner[:3] if each)
+    more = f" and {len(inner) - 3} more values" if len(inner) > 3 else ""
+    at = f"{at}{more}: " if at else ""
     lines = (_told if origin.trusted else _notice)(f"{at}{origin.words}", width)
     if origin.quote is not None:
         lines += _told(f"the line: {origin.quote}", width)

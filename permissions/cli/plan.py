@@ -99,7 +99,7 @@ def verify(
 def show(file: PlanFile) -> None:
     """Draw the steps of a plan in the order they can run."""
     plan = _read(file)
-    typer.echo(_plan_text(plan))
+    typer.echo(plan_text(plan))
 
 
 @app.command()
@@ -226,7 +226,7 @@ def learn(
 def _show_plan_of(request: AccessRequest) -> None:
     arguments = json.loads(request.call.arguments)
     if request.call.tool == APPROVE_PLAN:
-        typer.echo(_plan_text(plan_from(arguments["plan"])), err=True)
+        typer.echo(plan_text(plan_from(arguments["plan"])), err=True)
     elif request.call.tool == AMEND_PLAN:
         for step in arguments["add"]:
             typer.echo(f"adds: {_value_text(step)}", err=True)
@@ -296,7 +296,8 @@ def _verdict_text(plan: Plan, verdict: PlanVerdict) -> str:
     return "\n".join(lines)
 
 
-def _plan_text(plan: Plan) -> str:
+def plan_text(plan: Plan) -> str:
+    """A plan as lines for people: its steps in the order in which they can run."""
     behalf = f" for {_plain(plan.on_behalf_of)}" if plan.on_behalf_of else ""
     lines = [
         f"plan {plan.id} by {_plain(plan.subject)}{behalf}",

@@ -12,7 +12,7 @@ from people import REASON, START, payment, signed_vote
 
 from permissions.approval import console
 from permissions.approval import text as text_of
-from permissions.approval.model import AccessRequest
+from permissions.approval.model import AccessRequest, Background
 from permissions.approval.votes import read_vote
 from permissions.model import Reason
 
@@ -181,6 +181,27 @@ def test_many_arguments_are_counted_not_hidden() -> None:
     assert page.truncated
     assert "! 20 more are not shown; use --full" in page.text
     assert "a059 = 59" in text(asked(many), full=True)
+
+
+def test_many_values_of_one_origin_are_told_once() -> None:
+    def source(at: str, origin: str) -> dict[str, object]:
+        said = {"at": at, "origin": origin, "source": None, "trusted": origin == "user"}
+        return {**said, "control": True, "carries": [], "read": None}
+
+    sources = [source(f"/rows/{number}", "unknown") for number in range(9)]
+    sources.append(source("/rows/9", "user"))
+    request = replace(
+        asked({"rows": list(range(10))}), background=Background({"sources": sources})
+    )
+
+    unknown = "of unknown origin: nobody said it and no output held it as it is"
+    told = [line for line in text(request, width=200).splitlines() if "/" in line[:5]]
+    assert told == [
+        f"  ! /0, /1, /2 and 6 more values: {unknown}",
+        "  < /9: said by the person",
+    ]
+    each = [line for line in text(request, full=True).splitlines() if line.startswith("  ! /")]
+    assert len(each) == 9
 
 
 def test_no_arguments_are_said_to_be_none() -> None:
