@@ -6,16 +6,17 @@ Exit codes: 0 each step of the runbook worked in time, 1 one did not, 2 wrong us
 from __future__ import annotations
 
 import json
-from pathlib import Path  # noqa: TC003 - typer reads the hints
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import anyio
 import typer
 
-from permissions import files
+from permissions.broker.ports import now_us
 from permissions.cli.program import EXIT_FAILED
 from permissions.drills.catalog import drills, play
 from permissions.errors import ConfigError
+from permissions.gathered import DEFAULT_FOLDER, Gathered
 from permissions.setup.config import BrokerConfig
 
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ def drill(
         str, typer.Argument(metavar="NAME", help="Which one; `list` shows all of them.")
     ],
     *,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", help="Write the result to this new file, as JSON."),
-    ] = None,
+    evidence: Annotated[
+        Path,
+        typer.Option("--evidence", file_okay=False, help="Folder where the result is kept."),
+    ] = Path(DEFAULT_FOLDER),
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False,
     config: Annotated[
         Path | None, typer.Option("--config", help="Settings; wardline.toml by default.")
@@ -42,36 +43,33 @@ def drill(
 
     The policies and settings are copied to a temporary folder; state, keys and approvers there
     are the drill's own. The steps of the runbook are taken with the real commands. Nobody is
-    told: agree on it with those who would see it on a busy machine.
+    told. The result is kept for the system card and the evidence packet.
 
     \b
     Examples:
       $ wardline drill list
       $ wardline drill injected-mail
-      $ wardline drill cut-log --out drills/cut-log.json
+      $ wardline drill cut-log --json
     """
     if name == "list":
         _list(as_json=as_json)
         return
-    if out is not None and out.exists():
-        raise ConfigError(f"{out} is there already; name a new file")
 
     def tell(step: Step) -> None:
         typer.echo(_line(step), err=True)
 
     settings = BrokerConfig.load(config)
     result = anyio.run(lambda: play(name, settings, tell=tell))
-    document = json.dumps(result.document(), indent=2)
-    if out is not None:
-        try:
-            files.create(out, document.encode() + b"\n", mode=0o644)
-        except OSError as err:
-            raise ConfigError(f"{out} cannot be written: {err.strerror}") from err
+    try:
+        kept = Gathered(evidence).keep(result.measured(at=now_us()))
+    except OSError as err:
+        raise ConfigError(f"{evidence} cannot be written: {err.strerror}") from err
     if as_json:
-        typer.echo(document)
+        typer.echo(json.dumps(result.document(), indent=2))
     else:
         for line in _lines(result):
             typer.echo(line)
+        typer.echo(f"  kept     {kept}")
     if not result.worked:
         raise typer.Exit(EXIT_FAILED)
 

@@ -37,6 +37,7 @@ NOUNS = {
     "trace": "Read, verify and replay what was recorded.",
     "eval": "Measure attacks let through and honest work held up.",
     "sandbox": "Build, list, probe and clean up sandboxes.",
+    "assure": "System card, with evidence that others can check.",
     "drill": "Play an incident against a copy, and time the runbook.",
 }
 """What `wardline --help` says of each noun; its module says the same."""

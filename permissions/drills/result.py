@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
+from permissions.gathered import Finding, measured
+
 if TYPE_CHECKING:
+    from permissions.gathered import PartResult
     from permissions.vocabulary import JsonObject
 
+PART: Final = "drill-"
+"""What a drill's results are gathered as, before its name."""
 Phase: TypeAlias = Literal["detect", "stop", "prove"]
 PHASES: Final[tuple[Phase, ...]] = get_args(Phase)
 WITHIN: Final[dict[Phase, float]] = {"detect": 60.0, "stop": 30.0, "prove": 120.0}
@@ -86,6 +91,37 @@ class Result:
             and all(step.worked for step in self.steps)
             and set(PHASES) <= self.seconds.keys()
             and not self.late
+        )
+
+    def measured(self, *, at: int) -> PartResult:
+        """As a part of what is gathered; what did not work are its findings.
+
+        Args:
+            at: now, microseconds since 1970 UTC.
+        """
+        findings = [
+            Finding(code="drill.step_failed", text=f"{step.what}: {step.said}")
+            for step in self.steps
+            if not step.worked
+        ]
+        findings += [
+            Finding(
+                code="drill.late",
+                text=f"{phase} took {self.seconds[phase]:.1f} s, and may take {WITHIN[phase]:g}",
+            )
+            for phase in self.late
+        ]
+        if not self.worked and not findings:
+            why = self.fault or "it came to no end"
+            findings.append(Finding(code="drill.not_played", text=why))
+        spent = ", ".join(f"{phase} {took:.1f} s" for phase, took in self.seconds.items())
+        return measured(
+            f"{PART}{self.drill.name}",
+            f"{self.drill.title}: {spent or 'nothing was timed'}",
+            self.document(),
+            at=at,
+            findings=tuple(findings),
+            policies=self.policies or None,
         )
 
     def document(self) -> JsonObject:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from permissions.approval.text import visible
+from permissions.export.blocks import Bullets, Heading, Table, Text, markdown
+from permissions.export.calls import Calls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from permissions.export.blocks import Block
     from permissions.export.calls import Call
     from permissions.export.opened import OpenedEntry
+    from permissions.model import JsonObject
     from permissions.trace.report import Report
 
-LISTED = 200
 LIMITS = (
     "A call that went around the broker is not in this record.",
     "A tool may have done something else than it said; what it was seen to do stands as effects.",
@@ -79,71 +81,90 @@ class Card:
 
     def text(self, report: Report) -> str:
         """The card, as Markdown."""
-        return "\n".join(self._lines(report)) + "\n"
+        title = Heading(1, "What was recorded")
+        return markdown((title, *recorded_blocks(self.document(report))))
+
+    def document(self, report: Report) -> JsonObject:
+        """What was counted, as JSON: what the system card has of it, too."""
+        integrity, completeness = report.integrity, report.completeness
+        first, last = (*self._times, 0, 0)[:2] if self._times else (0, 0)
+        return {
+            "log": integrity.origin,
+            "entries": integrity.size,
+            "first": first,
+            "last": last,
+            "integrity": integrity.verdict,
+            "anchoring": report.anchoring,
+            "is_whole": completeness.is_whole,
+            "findings": completeness.findings_count,
+            "gaps": completeness.gaps,
+            "runs": len(self._runs),
+            "calls": self._tools.total(),
+            "asked": self._asked,
+            "tools": [[*names, count] for names, count in self._tools.most_common()],
+            "subjects": [[*pair] for pair in self._subjects.most_common()],
+            "counted": {
+                name: [[*pair] for pair in found.most_common()]
+                for name, found in self._facts.items()
+            },
+        }
 
     def _count(self, name: str, value: object) -> None:
         if value is not None:
             self._facts[name][str(value)] += 1
 
-    def _lines(self, report: Report) -> Iterator[str]:
-        integrity, completeness = report.integrity, report.completeness
-        yield "# What was recorded"
-        yield ""
-        yield "Counted from the records of this packet; nobody wrote it by hand."
-        yield ""
-        yield "| | |"
-        yield "|---|---|"
-        yield f"| log | {_cell(integrity.origin)} |"
-        yield f"| entries in the log | {integrity.size} |"
-        first, last = (*self._times, 0, 0)[:2] if self._times else (0, 0)
-        yield f"| first, last record here (microseconds since 1970) | {first}, {last} |"
-        yield f"| integrity | {integrity.verdict} |"
-        yield f"| anchoring | {report.anchoring} |"
-        whole = "whole" if completeness.is_whole else "not whole"
-        yield f"| completeness of the log | {whole}, {completeness.findings_count} findings |"
-        yield f"| gaps: calls of which nobody knows how they ended | {completeness.gaps} |"
-        yield f"| runs | {len(self._runs)} |"
-        yield f"| calls | {self._tools.total()} |"
-        yield f"| times that people were asked | {self._asked} |"
-        yield from _table(
-            "Tools",
-            ("tool", "effect", "impact", "calls"),
-            ((*names, count) for names, count in self._tools.most_common(LISTED)),
-            len(self._tools),
-        )
-        titles = {
-            "end": "How calls ended", "reason": "Reasons given", "rule": "Rules that decided",
-            "approver": "Approvers", "isolation": "Isolation of what ran",
-            "evidence": "Evidence level of what ran", "connection": "Connections",
-            "changes": "Changes of workspaces", "policy": "Policy revisions",
-            "engine": "Policy engines", "build": "Builds of the broker",
-            "registry": "Registries of tools", "environment": "Environments",
-        }  # fmt: skip
-        yield from _counted("Subjects", self._subjects)
-        for name, title in titles.items():
-            yield from _counted(title, self._facts[name])
-        yield from ("", "## Known limits", "", *(f"- {each}" for each in LIMITS))
+
+def counted(entries: Iterable[OpenedEntry]) -> Card:
+    """The card of all of these entries."""
+    card, calls = Card(), Calls()
+    for each in entries:
+        card.entry(each)
+        if (ended := calls.take(each)) is not None:
+            card.call(ended)
+    for left in calls.left():
+        card.call(left)
+    return card
 
 
-def _counted(title: str, found: Counter[str]) -> Iterator[str]:
-    return _table(title, ("", "count"), found.most_common(LISTED), len(found))
+_TITLES = {
+    "end": "How calls ended", "reason": "Reasons given", "rule": "Rules that decided",
+    "approver": "Approvers", "isolation": "Isolation of what ran",
+    "evidence": "Evidence level of what ran", "connection": "Connections",
+    "changes": "Changes of workspaces", "policy": "Policy revisions",
+    "engine": "Policy engines", "build": "Builds of the broker",
+    "registry": "Registries of tools", "environment": "Environments",
+}  # fmt: skip
 
 
-def _table(
-    title: str, head: tuple[str, ...], rows: Iterable[tuple[object, ...]], total: int
-) -> Iterator[str]:
-    if not total:
-        return
-    yield from ("", f"## {title}", "", f"| {' | '.join(head)} |", "|---" * len(head) + "|")
-    for row in rows:
-        yield f"| {' | '.join(map(_cell, row))} |"
-    if total > LISTED:
-        yield f"\n{total - LISTED} more are not listed."
+def recorded_blocks(found: JsonObject) -> Iterator[Block]:
+    """What was counted, for people, below a heading of the caller's."""
+    yield Text("Counted from the records; nobody wrote it by hand.")
+    whole = "whole" if found["is_whole"] else "not whole"
+    times = "first, last record here (microseconds since 1970)"
+    yield Table(
+        ("", ""),
+        [
+            ("log", found["log"]),
+            ("entries in the log", found["entries"]),
+            (times, f"{found['first']}, {found['last']}"),
+            ("integrity", found["integrity"]),
+            ("anchoring", found["anchoring"]),
+            ("completeness of the log", f"{whole}, {found['findings']} findings"),
+            ("gaps: calls of which nobody knows how they ended", found["gaps"]),
+            ("runs", found["runs"]),
+            ("calls", found["calls"]),
+            ("times that people were asked", found["asked"]),
+        ],
+    )
+    yield from _table("Tools", ("tool", "effect", "impact", "calls"), found["tools"])
+    yield from _table("Subjects", ("", "count"), found["subjects"])
+    for name, title in _TITLES.items():
+        yield from _table(title, ("", "count"), found["counted"][name])
+    yield Heading(2, "Known limits")
+    yield Bullets(LIMITS)
 
 
-def _cell(value: object) -> str:
-    """Somebody's text, in one cell and as nothing but text."""
-    said = visible(str(value))[:200]
-    for mark in "\\`*_{}[]<>()#+!|~&":
-        said = said.replace(mark, f"\\{mark}")
-    return said
+def _table(title: str, head: tuple[str, ...], rows: list[Any]) -> Iterator[Block]:
+    if rows:
+        yield Heading(2, title)
+        yield Table(head, rows)
