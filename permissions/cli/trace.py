@@ -30,6 +30,7 @@ from permissions.cli.trace_config import config_entries
 from permissions.cli.trace_export import export
 from permissions.cli.trace_pack import pack
 from permissions.cli.trace_replay import replayed
+from permissions.cli.trace_rerun import rerun
 from permissions.cli.trace_source import TraceSource, followed_by, remember
 from permissions.cli.trace_verified import verified
 from permissions.errors import (
@@ -71,6 +72,7 @@ Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
 
 
 app.command("list")(trace_questions.list_)
+app.command("rerun")(rerun)
 app.command("erase")(trace_erasure.erase)
 app.command("hold")(trace_erasure.hold)
 app.command("fork-proof")(trace_fork.fork_proof)

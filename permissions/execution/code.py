@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from permissions.errors import ExecutionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
 MAX_FILES = 2000
@@ -98,18 +98,14 @@ class CodeStage:
         return target
 
     def _copied(self, sources: list[Path], files: list[tuple[Path, Path]]) -> Path:
-        total = hashlib.sha256()
-        copies: list[tuple[Path, bytes]] = []
-        for file, name in sorted(files, key=lambda pair: str(pair[1])):
-            data = file.read_bytes()
-            copies.append((name, data))
-            total.update(f"{name}\0{hashlib.sha256(data).hexdigest()}\n".encode())
+        ordered = sorted(files, key=lambda pair: str(pair[1]))
+        copies = [(name, file.read_bytes()) for file, name in ordered]
         if len(copies) > MAX_FILES or sum(len(data) for _, data in copies) > MAX_BYTES:
             raise ExecutionError(
                 f"the code of {', '.join(s.name for s in sources)} is more than {MAX_FILES}"
                 f" files or {MAX_BYTES >> 20} MiB; put sandboxed tools into a package of their own"
             )
-        target = self._folder / total.hexdigest()[:32]
+        target = self._folder / _digest(copies)
         if not _holds(target, copies):
             self._remove(target)
             self._write(target, copies)
@@ -137,6 +133,34 @@ class CodeStage:
             shutil.rmtree(draft)  # another process was first
             if not target.is_dir():
                 raise
+
+
+class RecordedCode(CodeStage):
+    """The copy of its code that a recorded run had, by its digest.
+
+    Raises:
+        ExecutionError: it is not there any more, or is not what it was.
+    """
+
+    def __init__(self, folder: Path, digest: str) -> None:
+        super().__init__(folder)
+        self._copy = folder / digest
+        files = sorted(_files(self._copy), key=lambda file: str(file.relative_to(self._copy)))
+        copies = [(file.relative_to(self._copy), file.read_bytes()) for file in files]
+        if not copies or _digest(copies) != digest or not _holds(self._copy, copies):
+            raise ExecutionError(f"the code that it ran ({digest}) is not in {folder} any more")
+
+    def stage(self, module: str) -> tuple[Path, ...]:  # noqa: ARG002 - the same for each
+        """See `CodeStage.stage`."""
+        return (self._copy, *installed_roots())
+
+
+def _digest(copies: Iterable[tuple[Path, bytes]]) -> str:
+    """Of files by their names, in the order of these."""
+    total = hashlib.sha256()
+    for name, data in copies:
+        total.update(f"{name}\0{hashlib.sha256(data).hexdigest()}\n".encode())
+    return total.hexdigest()[:32]
 
 
 _Facts = tuple[str, int, int, int, int]

@@ -31,6 +31,7 @@ from permissions.execution.file_copy import (
 )
 from permissions.execution.outcome import Copied, failed, outcome_of, unreadable
 from permissions.execution.overlay import hidden_names, opened_overlay, pending_in
+from permissions.execution.recorded_inputs import of_copies, of_workspace, with_inputs
 from permissions.execution.session_pool import SessionPool, StartedFor
 from permissions.tools.command import argv_of
 from sandbox import (
@@ -84,6 +85,7 @@ class SandboxedExecutor:
         hidden: names at the top of a workspace that no overlay of it shows either.
         journals: folder for what undoes a commit that is killed; never in the workspace.
         secrets: which files of a workspace hold secrets; no folder and no overlay shows them.
+        records_inputs: whether the files that a run starts from go into its record.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class SandboxedExecutor:
         hidden: tuple[str, ...] = (),
         journals: Path | None = None,
         secrets: SecretFiles | None = None,
+        records_inputs: bool = False,
     ) -> None:
         self._sandbox = sandbox
         self._stage = stage
@@ -114,6 +117,7 @@ class SandboxedExecutor:
         self._hidden = hidden
         self._journals = journals
         self._secrets = secrets
+        self._records_inputs = records_inputs
 
     def with_secrets(self, secrets: SecretFiles | None) -> Self:
         """The same, over the same sandboxes and sessions, by other names of secrets."""
@@ -180,26 +184,11 @@ class SandboxedExecutor:
         """Runs the tool once, in a sandbox of its own or in its session."""
         profile = self._profiles[execution.profile]
         seconds = min(profile.wall_seconds, execution.deadline_seconds)
+        profile = replace(profile, wall_seconds=seconds)
         try:
             if execution.definition.workspace == "overlay":
-                return await self._on_overlay(execution, replace(profile, wall_seconds=seconds))
-            copied = await to_thread.run_sync(self._copied, execution)
-            files = {
-                _in_working_directory(execution, name): data
-                for name, data in copied.contents.items()
-            }
-            if execution.definition.options.stateful:
-                result = await self._run_in_session(execution, files, seconds)
-            else:
-                profile = replace(
-                    profile,
-                    wall_seconds=seconds,
-                    secret_files={
-                        _in_working_directory(execution, name): handle
-                        for name, handle in profile.secret_files.items()
-                    },
-                )
-                result = await self._run(execution, profile, files=files)
+                return await self._on_overlay(execution, profile)
+            return await self._on_copies(execution, profile)
         except StateLostError as err:
             return Outcome("state_lost", detail=str(err), verdict="state_lost")
         except ProfileError as err:
@@ -208,7 +197,28 @@ class SandboxedExecutor:
             return Outcome("unavailable", detail=str(err)[:500], verdict="unavailable")
         except SandboxError as err:
             return failed(err, verdict="provider_error")
-        return await to_thread.run_sync(partial(outcome_of, execution, result, copied=copied))
+
+    async def _on_copies(self, execution: Execution, profile: SandboxProfile) -> Outcome:
+        copied = await to_thread.run_sync(self._copied, execution)
+        files = {
+            _in_working_directory(execution, name): data
+            for name, data in copied.contents.items()
+        }
+        stateful = execution.definition.options.stateful
+        if stateful:
+            result = await self._run_in_session(execution, files, profile.wall_seconds)
+        else:
+            secrets = {
+                _in_working_directory(execution, name): handle
+                for name, handle in profile.secret_files.items()
+            }
+            result = await self._run(
+                execution, replace(profile, secret_files=secrets), files=files
+            )
+        ended = await to_thread.run_sync(partial(outcome_of, execution, result, copied=copied))
+        if stateful or not self._records_inputs:
+            return ended
+        return with_inputs(ended, of_copies(copied.contents), result.files_out)
 
     def _copied(self, execution: Execution) -> Copied:
         inputs = inputs_of(execution, self._own, self._secrets)
@@ -221,12 +231,15 @@ class SandboxedExecutor:
             secret = await to_thread.run_sync(self._secrets.below, workspace)
         own = (*hidden_names(workspace, self._private), *self._hidden)
         hidden = tuple(dict.fromkeys((*own, *secret)))
-        result = None
+        result, inputs = None, None
         try:
             async with opened_overlay(workspace, hidden, self._journals) as overlay:
+                if self._records_inputs:
+                    inputs = await to_thread.run_sync(of_workspace, workspace, hidden)
                 result = await self._run(execution, profile, workspace=overlay)
                 pending = await pending_in(overlay)
-                return outcome_of(execution, result, pending, hidden=secret)
+                ended = outcome_of(execution, result, pending, hidden=secret)
+                return with_inputs(ended, inputs) if self._records_inputs else ended
         except OSError as err:
             if result is None:
                 raise

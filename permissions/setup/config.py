@@ -212,6 +212,11 @@ class TraceConfig(_Section):
         description="Detectors (`secrets`, `personal`, or the name of one of your own) whose"
         " findings are replaced in all that is recorded; an empty list keeps everything.",
     )
+    inputs: bool = Field(
+        default=False,
+        description="Record the files that each call in a sandbox starts from (up to 2 MiB), so"
+        " that `wardline trace rerun` can run it again.",
+    )
     retain_days: int | None = Field(
         default=None,
         ge=1,

@@ -231,6 +231,7 @@ async def _executors(
             hidden=config.sandbox.hidden,
             journals=layout.commits,
             secrets=secret_files,
+            records_inputs=config.trace.inputs,
         )
         for isolation, sandbox in sandboxes.items()
     }
