@@ -74,7 +74,7 @@ def _leaves(at: str, value: JsonValue) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One place where the record says something else than every run."""
+    """One path at which the record says something else than every run."""
 
     where: str
     recorded: str
