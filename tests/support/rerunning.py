@@ -10,7 +10,9 @@ from wardline import FreeText, PathArg, tool
 
 
 @tool(effect="write", impact="low", sandbox="process")
-def append_line(path: Annotated[str, PathArg("write")], line: Annotated[str, FreeText()]) -> int:
+def append_line(
+    path: Annotated[str, PathArg("write")], line: Annotated[str, FreeText()]
+) -> int:
     """Adds one line to a file."""
     with Path(path).open("a") as file:
         file.write(f"{line}\n")

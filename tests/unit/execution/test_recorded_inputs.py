@@ -79,7 +79,10 @@ def test_nothing_is_written_through_a_link(tmp_path: Path):
     outside, back = tmp_path / "outside", tmp_path / "back"
     outside.mkdir()
     back.mkdir()
-    inputs = {"a": {"link": str(outside)}, "a/file": {"mode": "0644", "sha256": "", "text": "x"}}
+    inputs = {
+        "a": {"link": str(outside)},
+        "a/file": {"mode": "0644", "sha256": "", "text": "x"},
+    }
     with pytest.raises(OSError, match="exists"):
         restore(inputs, back)
     assert list(outside.iterdir()) == []
