@@ -46,6 +46,7 @@ class Finding(BaseModel):
     Attributes:
         code: `<part>.<what>`, as `register.no_owner`; each is in docs/reference/assurance.md.
         text: which one, and what to do.
+        about: what it is about, where the text holds more than that (counts, an example).
         file: where it stands, relative to where the command ran; empty where it is no file's.
         line: counted from 1.
     """
@@ -54,8 +55,15 @@ class Finding(BaseModel):
 
     code: str = Field(max_length=80)
     text: str
+    about: str = ""
     file: str = ""
     line: int = Field(default=1, ge=1)
+
+    @property
+    def id(self) -> str:
+        """Twelve hex digits that stay the same as long as it is the same finding."""
+        named = {"code": self.code, "about": self.about or self.text}
+        return digest_of(named).removeprefix("sha256:")[:12]
 
 
 class PartResult(BaseModel):
@@ -106,6 +114,7 @@ def measured(
     Raises:
         SigningError: the evidence has no canonical form.
     """
+    evidence = json.loads(json.dumps(evidence))  # as it will be read back: lists, text as names
     return PartResult(
         part=part,
         outcome="failed" if findings else "passed",

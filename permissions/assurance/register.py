@@ -54,8 +54,8 @@ class Mitigations(_Part):
 
     policies: Names = Field(
         default=(),
-        description="Packages below `wardline.policies`, as `messaging`, or a rule of one by its"
-        " reason code or name, as `messaging/messaging.unlisted_recipient`.",
+        description="Packages, as `messaging`, `effects.changes` or `layers.git`, or a rule of one by"
+        " its reason code or name, as `messaging/messaging.unlisted_recipient`.",
     )
     plans: Names = Field(
         default=(), description="Files of declared plans, relative to the register."

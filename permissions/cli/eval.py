@@ -286,10 +286,10 @@ def _kinds(text: str) -> Any:
 
 
 async def _play(options: RunOptions, folder: RunFolder, play: Any) -> None:
-    await play(options, folder, _Progress())
+    await play(options, folder, Progress())
 
 
-class _Progress:
+class Progress:
     """A line on stderr every second, over itself on a terminal."""
 
     def __init__(self) -> None:
@@ -297,6 +297,7 @@ class _Progress:
         self._began = monotonic()
 
     def __call__(self, done: int, total: int, key: str) -> None:
+        """One more scenario is played."""
         now = monotonic()
         is_last = done == total
         if now - self._said < (1 if sys.stderr.isatty() else 20) and not is_last:

@@ -51,7 +51,7 @@ def probe(
         raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(COLUMNS)}")
     if absent := sorted(set(case or ()) - PROBES.keys()):
         raise typer.BadParameter(f"{absent[0]} is none of the cases 1 to {max(PROBES)}")
-    findings, missing = anyio.run(_run, backend or [], case or [])
+    findings, missing = anyio.run(probed, backend or [], case or [])
     if json:
         typer.echo(json_text.dumps(document(findings, missing), indent=2, sort_keys=True))
     else:
@@ -67,7 +67,10 @@ def exit_code(findings: Sequence[Finding]) -> int:
     return EXIT_UNTRIED if any(found.untried for found in findings) else 0
 
 
-async def _run(backends: list[str], numbers: list[int]) -> tuple[list[Finding], dict[str, str]]:
+async def probed(
+    backends: list[str], numbers: list[int]
+) -> tuple[list[Finding], dict[str, str]]:
+    """What every case finds on the backends here, told as it goes; and why a backend is missing."""
     from sandbox.probes import columns_here, run_probes
 
     columns, missing = await columns_here(backends)

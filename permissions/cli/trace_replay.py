@@ -36,6 +36,7 @@ def replayed(
     *,
     jobs: int | None = None,
     resume: Path | None = None,
+    since: int | None = None,
 ) -> tuple[Summary, list[JsonObject]]:
     """Replays under the candidate, or each recorded bundle; gives the rows to look at.
 
@@ -46,6 +47,7 @@ def replayed(
         candidate: or None.
         jobs: how many processes; without, as the log is long and the machine has processors.
         resume: what is done is kept there, and not done again.
+        since: only runs that went on after this time, microseconds since 1970 UTC.
 
     Raises:
         ConfigError: `resume` is the work of something else.
@@ -55,7 +57,7 @@ def replayed(
     if candidate is not None:
         content = dict(candidate.modules), candidate.data
         setup = replace(setup, under=str(candidate.revision), candidate=content)
-    runs = list(source.index().runs())
+    runs = _runs(source, since)
     summary, rows = Summary(), []
     with _Notes(resume, setup.under) as notes:
         rest = []
@@ -81,6 +83,19 @@ def replayed(
         else:
             anyio.run(replay_here, setup, rest, done)
     return summary, sorted(rows, key=_urgency)
+
+
+def _runs(source: TraceSource, since: int | None) -> list[tuple[str, int]]:
+    index = source.index()
+    runs = index.runs()
+    if since is None:
+        return runs
+    with index.reading() as reading:
+        return [
+            (run, number)
+            for run, number in runs
+            if any(entry.time >= since for entry in reading.found("number = ?", number))
+        ]
 
 
 def _urgency(row: JsonObject) -> tuple[int, int]:

@@ -1,15 +1,21 @@
-"""`wardline assure`: what is gathered for a review board, and made of it."""
+"""`wardline assure`: the risk register, the release gate, and what is gathered for a review board.
+
+Exit codes: 0 it holds; 1 it does not, or something could not be measured; 2 wrong usage.
+"""
 
 from permissions.cli.assure.card import card
+from permissions.cli.assure.check import check
+from permissions.cli.assure.exempt import exempt
+from permissions.cli.assure.gate import gate
+from permissions.cli.assure.starting import init, schema
 from permissions.cli.program import noun
 
-app = noun("System card, with evidence that others can check.")
+app = noun("Risk register, release gate and system card.")
+app.command()(init)
+app.command()(check)
+app.command()(gate)
+app.command()(exempt)
 app.command()(card)
-
-
-@app.callback()
-def _assure() -> None:
-    """With one command alone, typer would take its name away."""
-
+app.command()(schema)
 
 __all__ = ["app"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path  # noqa: TC003 - typer reads the hints
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -14,7 +14,7 @@ from permissions.pdp.bundle import load_bundle
 from permissions.pdp.shadow_marks import shadow_paths
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from permissions.authoring.timing import RuleTime
     from permissions.pdp.bundle import PolicyBundle
@@ -60,22 +60,14 @@ def check(
       $ wardline policy check --overlay mine --tools my_agent.tools
       $ wardline policy check --overlay mine --timing 5
     """
-    revision, left_out = None, []
-    asked: list[str] = []
-    asked_for = False
-    try:
-        bundle = load_bundle(folder, overlay=overlay)
-        findings = list(_findings(bundle, _known(config, bundle)))
-        if not findings and outside:
-            from permissions.authoring.outside import outside_findings, programs
-
-            asked, asked_for = programs(), True
-            findings = [str(each) for each in outside_findings(bundle, asked)]
-        revision, left_out = bundle.revision, _left_out(bundle)
-    except PolicyLoadError as err:
-        bundle, findings = None, list(err.findings)
-    if tools is not None:
-        findings += _of_tools(bundle, tools)
+    bundle, findings, asked, asked_for = checked(
+        lambda: load_bundle(folder, overlay=overlay),
+        tools=tools,
+        config=config,
+        outside=outside,
+    )
+    revision = None if bundle is None else bundle.revision
+    left_out = [] if bundle is None else _left_out(bundle)
     times = _times(bundle, timing)
     shadow = [] if bundle is None else sorted(shadow_paths(bundle.modules))
     if as_json:
@@ -107,6 +99,53 @@ def check(
             typer.echo(f"not on PATH, and so not asked: {', '.join(absent)}", err=True)
         typer.echo(f"{len(findings)} finding(s)" if findings else f"sound, revision {revision}")
     raise typer.Exit(1 if findings else 0)
+
+
+class Checked(NamedTuple):
+    """What a check came to."""
+
+    bundle: PolicyBundle | None
+    """The policies; None when they cannot be loaded."""
+    findings: list[str]
+    asked: list[str]
+    """Programs of others that were asked as well."""
+    were_asked: bool
+    """Whether it came to that."""
+
+
+def checked(
+    load: Callable[[], PolicyBundle],
+    *,
+    tools: str | None = None,
+    config: Path | None = None,
+    outside: bool = True,
+) -> Checked:
+    """What is wrong with policies, as `wardline policy check` says it.
+
+    Args:
+        load: gives the policies.
+        tools: module of the tools that they are held to.
+        config: settings whose approvers they are held to.
+        outside: whether `opa` and `regal` are asked as well.
+
+    Raises:
+        ConfigError: the module or the settings cannot be used.
+    """
+    asked: list[str] = []
+    were_asked = False
+    try:
+        bundle = load()
+        findings = list(_findings(bundle, _known(config, bundle)))
+        if not findings and outside:
+            from permissions.authoring.outside import outside_findings, programs
+
+            asked, were_asked = programs(), True
+            findings = [str(each) for each in outside_findings(bundle, asked)]
+    except PolicyLoadError as err:
+        bundle, findings = None, list(err.findings)
+    if tools is not None:
+        findings += _of_tools(bundle, tools)
+    return Checked(bundle, findings, asked, were_asked)
 
 
 def _times(bundle: PolicyBundle | None, most: int | None) -> list[RuleTime]:

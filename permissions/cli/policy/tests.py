@@ -70,7 +70,8 @@ def run_test_rules(
     while True:
         seen = _state(folder, overlay) if watch else None
         try:
-            done, bundle = _run(folder, overlay, run)
+            bundle = sound(folder, overlay)
+            done = results_of(bundle, overlay or folder or shipped_folder(), named=run)
         except BrokerError as err:
             if not watch:
                 raise
@@ -92,19 +93,28 @@ def run_test_rules(
             time.sleep(_WATCH_SECONDS)
 
 
-def _run(folder: Path | None, overlay: Path | None, named: str) -> tuple[TestRun, PolicyBundle]:
+def results_of(bundle: PolicyBundle, own: Path, *, named: str = "") -> TestRun:
+    """The results of the tests of one folder, under these policies.
+
+    Args:
+        bundle: the policies, which the folder is a part of.
+        own: the folder.
+        named: a part of the names of those that are run.
+
+    Raises:
+        ConfigError: a module of tools cannot be imported.
+        PolicyLoadError: a test cannot be loaded.
+    """
     from permissions.authoring.table_tests import run_tables
     from permissions.cli.tools_of import definitions_in
     from permissions.pdp.policy_tests import TestRun, add_coverage, run_tests
 
-    bundle = sound(folder, overlay)
-    own = overlay or folder or shipped_folder()
     paths = {path.relative_to(own).as_posix() for path in own.rglob("*.rego")}
     rules = run_tests(bundle, within=paths, named=named)
     tables = run_tables(bundle, own, load_tools=definitions_in, named=named)
     joined = dict(rules.coverage)
     add_coverage(joined, {k: v for k, v in tables.coverage.items() if k in paths})
-    return TestRun((*rules.results, *tables.results), joined), bundle
+    return TestRun((*rules.results, *tables.results), joined)
 
 
 def _state(folder: Path | None, overlay: Path | None) -> frozenset[tuple[str, int]]:
