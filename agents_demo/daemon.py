@@ -53,14 +53,14 @@ def serving(workspace: Path, state: Path, settings: Path) -> Iterator[str]:
         daemon.wait(STOP_SECONDS)
 
 
-def link(settings: Path, role: str, name: str) -> str:
-    """A link that signs somebody in to the console, once.
+def link(settings: Path, *command: str) -> str:
+    """A link that signs somebody in to the console, once, as this command makes it.
 
     Raises:
         ConfigError: it cannot be made.
     """
     made = subprocess.run(
-        [sys.executable, "-m", "permissions", "console", "link", "--role", role, "--for", name],
+        [sys.executable, "-m", "permissions", *command],
         env={**os.environ, "WARDLINE_CONFIG": str(settings)},
         check=False,
         capture_output=True,

@@ -203,9 +203,9 @@ def _opened(job: Job, config: BrokerConfig, settings: Path) -> Iterator[Broker]:
         return
     with serving(job.workspace, job.layout.root, settings) as address:
         say(f"  To answer as {APPROVER}, open once and add a passkey:")
-        say(f"    {link(settings, 'approver', APPROVER)}")
+        say(f"    {link(settings, 'approver', 'invite', APPROVER)}")
         say("  To look on as a responder:")
-        say(f"    {link(settings, 'responder', 'rita')}")
+        say(f"    {link(settings, 'console', 'link', '--role', 'responder', '--for', 'rita')}")
         with Broker.connect(address, TOOLS) as broker:
             yield broker
 

@@ -1,4 +1,4 @@
-"""`wardline approver`: who may answer, with which keys, and taking a passkey back.
+"""`wardline approver`: who may answer, with which keys, letting them add a passkey, taking it back.
 
 Who they are stands in the settings; a passkey is enrolled in the console and kept in the state.
 """
@@ -11,17 +11,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from permissions.approval.approvers import Approvers
 from permissions.approval.text import moment, visible
 from permissions.cli.approvals import on_approvals
+from permissions.cli.console import console_settings, link_for, signed_out
 from permissions.cli.program import noun
+from permissions.console.sign_ins import LINK_SECONDS
 from permissions.errors import ApprovalError
 
 if TYPE_CHECKING:
-    from permissions.approval.approvers import Approver, Approvers
+    from permissions.approval.approvers import Approver
     from permissions.approval.passkey_store import Enrolled
     from permissions.approval.service import ApprovalService
 
-app = noun("See who may answer access requests, and take passkeys back.")
+app = noun("See who may answer access requests, let them add a passkey, and take it back.")
 
 Dir = Annotated[
     Path | None, typer.Option("--dir", help="State folder; the configured one by default.")
@@ -60,6 +63,45 @@ def list_(*, as_json: Json = False, folder: Dir = None, config: Config = None) -
 
 
 @app.command()
+def invite(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="An approver of the settings.")],
+    *,
+    lost: Annotated[
+        bool,
+        typer.Option("--lost", help="Take back the passkeys and sessions they have, first."),
+    ] = False,
+    as_json: Json = False,
+    folder: Dir = None,
+    config: Config = None,
+) -> None:
+    """Make a link by which somebody adds a passkey, once, within 15 minutes.
+
+    Hand it over so that nobody else reads it: whoever opens it first adds theirs in that name. It
+    is for the first passkey, for one more device, and with --lost for a device that is gone.
+
+    \b
+    Examples:
+      $ wardline approver invite olga
+      $ wardline approver invite olga --lost
+    """
+    settings = console_settings(folder, config)
+    Approvers.from_config(settings.approvers).get(name)
+    revoked = _revoked(name, "", folder, config) if lost else []
+    ended = signed_out(settings, name) if lost else 0
+    url = link_for(settings, name, "approver", enrols=True)
+    if as_json:
+        said = {"url": url, "name": name, "expires_in_seconds": LINK_SECONDS}
+        typer.echo(json.dumps({**said, "revoked": [_passkey(each) for each in revoked]}))
+        return
+    typer.echo(url)
+    for each in revoked:
+        typer.echo(_line(each), err=True)
+    if lost:
+        typer.echo(f"{ended} ended: sessions and links of {name}", err=True)
+    typer.echo(f"adds a passkey of {name}: once, within {LINK_SECONDS // 60} minutes", err=True)
+
+
+@app.command()
 def revoke(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Whose passkeys.")],
     *,
@@ -73,30 +115,37 @@ def revoke(
 ) -> None:
     """Take somebody's passkeys back: a lost device, or somebody who left.
 
-    They count no more at once, also for approvals that were given and not used yet. Nothing
-    brings a passkey back; a new one is enrolled. A key file is taken back in the settings.
+    They count no more at once, also for approvals that were given and not used yet, and the
+    person is signed out of the console. Nothing brings a passkey back; `invite --lost` lets them
+    add a new one. A key file is taken back in the settings.
 
     \b
     Examples:
       $ wardline approver revoke olga
     """
+    found = _revoked(name, credential or "", folder, config)
+    signed_out(console_settings(folder, config), name)
+    if not found:
+        raise ApprovalError(f"{name} has no such passkey; wardline approver list")
+    for each in found:
+        typer.echo(json.dumps(_passkey(each)) if as_json else _line(each))
+
+
+def _revoked(
+    name: str, credential: str, folder: Path | None, config: Path | None
+) -> list[Enrolled]:
+    """The passkeys of somebody that begin so, which count no more from now on."""
+    found: list[Enrolled] = []
 
     async def work(service: ApprovalService, approvers: Approvers) -> None:
         approvers.get(name)
-        found = [
-            each
-            for each in await service.passkeys()
-            if each.approver == name
-            and each.revoked_at is None
-            and each.passkey.credential.startswith(credential or "")
-        ]
-        if not found:
-            raise ApprovalError(f"{name} has no such passkey; wardline approver list")
-        for each in found:
-            revoked = await service.revoke_passkey(each.passkey.credential)
-            typer.echo(json.dumps(_passkey(revoked)) if as_json else _line(revoked))
+        for each in await service.passkeys():
+            is_theirs = each.approver == name and each.revoked_at is None
+            if is_theirs and each.passkey.credential.startswith(credential):
+                found.append(await service.revoke_passkey(each.passkey.credential))
 
     on_approvals(work, folder, config)
+    return found
 
 
 def _lines(approver: Approver, enrolled: list[Enrolled]) -> list[str]:

@@ -51,26 +51,15 @@ def link(
 ) -> None:
     """Make a link that signs somebody in once, within 15 minutes.
 
-    Hand it over so that nobody else reads it: whoever opens it first is signed in. An approver may
-    add a passkey in the session that it begins, and needs one to answer.
+    Hand it over so that nobody else reads it: whoever opens it first is signed in. To answer, an
+    approver needs a passkey, which `wardline approver invite` lets them add.
 
     \b
     Examples:
-      $ wardline console link --role approver --for olga
+      $ wardline console link --role responder --for rita
       $ wardline console link --role responder --for rita --json
     """
-    settings = _settings(folder, config)
-    if not settings.service.url:
-        raise ConfigError(
-            "service.url is not set, so there is no console; set it to where browsers reach the"
-            ' daemon, as in [service] url = "http://localhost:8181"'
-        )
-    if role == "approver":
-        Approvers.from_config(settings.approvers).get(name)
-    secret = _on_state(
-        lambda found: found.link(name, role, enrols=role == "approver"), settings
-    )
-    url = f"{settings.service.url.rstrip('/')}/sign-in?link={secret}"
+    url = link_for(console_settings(folder, config), name, role)
     if as_json:
         said = {"url": url, "name": name, "role": role, "expires_in_seconds": LINK_SECONDS}
         typer.echo(json.dumps(said))
@@ -91,14 +80,47 @@ def sign_out(
     Examples:
       $ wardline console sign-out --for olga
     """
-    ended = _on_state(lambda found: found.end_all(name), _settings(folder, config))
+    ended = signed_out(console_settings(folder, config), name)
     if as_json:
         typer.echo(json.dumps({"name": name, "ended": ended}))
     else:
         typer.echo(f"{ended} ended: sessions and links of {name}")
 
 
-def _settings(folder: Path | None, config: Path | None) -> BrokerConfig:
+def link_for(settings: BrokerConfig, name: str, role: Role, *, enrols: bool = False) -> str:
+    """A link that signs somebody in once; with `enrols` they may add a passkey then.
+
+    Raises:
+        ConfigError: there is no console.
+        ApproverRefusedError: an approver of that name is not in the settings.
+        StateError: it cannot be kept.
+    """
+    if not settings.service.url:
+        raise ConfigError(
+            "service.url is not set, so there is no console; set it to where browsers reach the"
+            ' daemon, as in [service] url = "http://localhost:8181"'
+        )
+    if role == "approver":
+        Approvers.from_config(settings.approvers).get(name)
+    secret = _on_state(lambda found: found.link(name, role, enrols=enrols), settings)
+    return f"{settings.service.url.rstrip('/')}/sign-in?link={secret}"
+
+
+def signed_out(settings: BrokerConfig, name: str) -> int:
+    """Ends every session and link of a person; how many.
+
+    Raises:
+        StateError: the state cannot be opened.
+    """
+    return _on_state(lambda found: found.end_all(name), settings)
+
+
+def console_settings(folder: Path | None, config: Path | None) -> BrokerConfig:
+    """The settings of the daemon whose state folder this is.
+
+    Raises:
+        ConfigError: they cannot be used, or there is no state.
+    """
     settings = BrokerConfig.load(config, **({} if folder is None else {"state": folder}))
     if not settings.state.is_dir():
         raise ConfigError(f"there is no state folder {settings.state}; start the daemon first")

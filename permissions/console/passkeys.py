@@ -102,5 +102,5 @@ def credential_of(fields: dict[str, str]) -> dict[str, Any]:
 
 
 def _not_here(visit: Visit) -> Response:
-    said = "A passkey is added in the session of a new one-time link. Ask the operator for one."
+    said = "A passkey is added in the session of an invitation. Ask the operator for one."
     return visit.told("Not in this session", said, status=403)

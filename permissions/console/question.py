@@ -272,7 +272,9 @@ def _bar(request: AccessRequest, approver: Approver, site: Site) -> str:
         groups = turn(request.call.terms, len(request.votes)).stage.approvers
         return f"It is not your turn yet: {visible(', '.join(groups))} answer first."
     if not any(key.origin == site.origin for key in approver.passkeys):
-        return "To answer takes a passkey, and you have none here. Ask the operator for a link."
+        return (
+            "To answer takes a passkey, and you have none here. Ask the operator to invite you."
+        )
     return ""
 
 
