@@ -33,6 +33,9 @@ REQUIRED = {
     "decision": ("response",),
     "plan": ("plan",),
     "resume": ("statement",),
+    "approval": ("envelope_0", "voters"),
+    "resolution": ("envelope_0", "voters"),
+    "grant": ("envelope_0", "voters"),
 }
 """Contents without which the body of an entry would rest on nothing."""
 
@@ -205,8 +208,6 @@ class CallFacts:
 
     def _approval(self, entry: Opened) -> Iterator[str]:
         votes = list(votes_of(entry.contents))
-        if not any(name.startswith("envelope_") for name in entry.named):
-            yield "approval names no envelope"
         if len(votes) != sum(name.startswith("envelope_") for name in entry.named):
             return  # some cannot be opened, which is told elsewhere
         yield from _told(entry, {"approvers": sorted({vote["approver"] for vote in votes})})

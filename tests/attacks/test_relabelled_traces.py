@@ -146,6 +146,7 @@ LIES = [
     ),
     Lie("edited approver", "approval", says(approvers=["eve"]), "another approvers"),
     Lie("approval of nothing", "approval", holds("envelope_0", None), "names no envelope"),
+    Lie("approval by nobody", "approval", holds("voters", None), "names no voters"),
     Lie("fewer needed", "request", says(quorum=9), "another quorum"),
     Lie("open for longer", "request", says(expires_at=9), "another expires_at"),
     Lie(

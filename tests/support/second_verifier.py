@@ -375,6 +375,7 @@ def said_twice(
             found.append("request says that what was shown is redacted, and it is not")
     elif kind == "approval":
         has("envelope_0")
+        has("voters")
         said = payloads()
         if keys is not None and said:
             same("approvers", sorted({each["approver"] for each in said}))
@@ -397,7 +398,11 @@ def said_twice(
             raw = [json.loads(opened[f"envelope_{n}"]) for n in range(len(said))]
             asked = call.get("terms", {}).get(body["request"])
             found.extend(unproven(voters, raw, said, asked))
-    elif kind in ("resolution", "grant") and "envelope_0" in opened:
+    elif kind in ("resolution", "grant"):
+        has("envelope_0")
+        has("voters")
+        if "envelope_0" not in opened:
+            return found
         envelope = json.loads(opened["envelope_0"])
         answer = json.loads(b64(envelope["payload"]))
         if kind == "grant":
