@@ -45,6 +45,8 @@ class BrokerParts:
 
     Attributes:
         executors: one per boundary this machine can give, beside the caller's process.
+        hosted: tools that run in a sandbox of their own, by name, with its boundary; they run
+            nowhere else.
         budgets: durable, for sessions with limits.
         history: what the trace holds of a run, in order; blocking.
         evidence: weakest evidence level of any call.
@@ -80,6 +82,7 @@ class BrokerParts:
     folders: Folders = field(default_factory=Folders)
     use: PolicyUse = field(default_factory=PolicyUse, compare=False)
     inspection: Inspection = field(default_factory=Inspection)
+    hosted: Mapping[str, tuple[Isolation, ToolExecutor]] = field(default_factory=dict)
     witnesses: int = 0
     clock: Callable[[], int] = now_us
     ids: Callable[[str], str] = random_id

@@ -80,7 +80,10 @@ def prepared(
     )
     if definition.name in attempt.session.lost:
         raise StateLostError(f"the run was resumed; the sandbox of {definition.name} is gone")
-    executor, enforced = _executor(execution, terms, parts.executors, isolation)
+    if (own := parts.hosted.get(definition.name)) is not None:
+        executor, enforced = _own_executor(execution, terms, *own)
+    else:
+        executor, enforced = _executor(execution, terms, parts.executors, isolation)
     return Admission(
         attempt=attempt,
         question=question,
@@ -92,6 +95,16 @@ def prepared(
         request=None if approval is None or is_remembered else approval.id,
         approval=None if approval is None or is_remembered else approval.document(),
     )
+
+
+def _own_executor(
+    execution: Execution, terms: Terms, level: Isolation, executor: ToolExecutor
+) -> tuple[ToolExecutor | None, JsonObject]:
+    """The sandbox that a tool has for itself, if that is strong enough."""
+    if ISOLATION_ORDER.index(level) < ISOLATION_ORDER.index(terms.isolation):
+        said = f"{terms.isolation} is needed; the tool's own sandbox gives {level}"
+        raise Refusal("unavailable", reason(Code.ISOLATION_UNAVAILABLE, said))
+    return executor, executor.enforces(execution)
 
 
 def _executor(

@@ -298,7 +298,8 @@ class Stopping:
             for tool in self._parts().registry:
                 if tool.options.stateful and session.history.has(tool.name):
                     session.lost.add(tool.name)
-            for executor in self._parts().executors.values():
+            own = (executor for _, executor in self._parts().hosted.values())
+            for executor in dict.fromkeys((*self._parts().executors.values(), *own)):
                 await executor.end_run(session.run)
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from permissions.gateway.offered import Offered
     from permissions.gateway.pinned import Pins, Row
-    from permissions.gateway.upstream import Upstream
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=__doc__)
 
@@ -118,13 +117,13 @@ def _library() -> Any:
 
 async def _offers(config: BrokerConfig, wanted: str | None) -> dict[str, dict[str, Offered]]:
     gateway = _library()
-    upstreams: dict[str, Upstream] = gateway.upstreams_of(config)
-    if wanted is not None and wanted not in upstreams:
-        raise ConfigError(f"{wanted!r} is no server of the settings: {', '.join(upstreams)}")
-    async with gateway.running(upstreams):
+    named = config.gateway.upstream
+    if wanted is not None and wanted not in named:
+        raise ConfigError(f"{wanted!r} is no server of the settings: {', '.join(named)}")
+    async with gateway.servers_of(config) as servers:
         return {
             name: dict(await each.list())
-            for name, each in upstreams.items()
+            for name, each in servers.upstreams.items()
             if wanted in {None, name}
         }
 

@@ -2,54 +2,116 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-import anyio
+from mcp.client.streamable_http import streamable_http_client
 from mcp.server.stdio import stdio_server
 
 from permissions.errors import ConfigError
+from permissions.gateway.hosted import HostedTools, hosted_messages, hosted_program
 from permissions.gateway.pinned import Definitions, Pins
 from permissions.gateway.server import gateway_server
-from permissions.gateway.tools import SEPARATOR, gateway_tools
-from permissions.gateway.upstream import Address, Upstream
+from permissions.gateway.server_process import server_process
+from permissions.gateway.tools import SEPARATOR, Boundary, gateway_tools
+from permissions.gateway.upstream import Upstream
 from permissions.integrations._asked import current_session
+from permissions.service.tasks import beside
 from permissions.sessions.open import open_session
 from permissions.setup.factory import open_broker
 from permissions.setup.layout import StateLayout
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterable, Mapping
 
     from mcp.server.lowlevel import Server
 
-    from permissions.setup.config import BrokerConfig
+    from permissions.execution.hosted import HostedProgram
+    from permissions.gateway.tools import GatewayTool
+    from permissions.gateway.upstream import Transport
+    from permissions.setup.config import BrokerConfig, UpstreamConfig
+    from permissions.vocabulary import Isolation
 
 
-def upstreams_of(config: BrokerConfig) -> dict[str, Upstream]:
-    """The servers of the settings, not yet connected.
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """The servers of the settings, connected to as calls need them.
+
+    Attributes:
+        upstreams: by name.
+        hosted: those that run in a sandbox of ours.
+    """
+
+    upstreams: Mapping[str, Upstream]
+    hosted: Mapping[str, HostedProgram]
+
+    def executors(
+        self, tools: Iterable[GatewayTool]
+    ) -> dict[str, tuple[Isolation, HostedTools]]:
+        """What runs the tools of hosted servers, by the tool's name, and behind which boundary."""
+        own = {
+            name: (program.isolation, HostedTools(program, self.upstreams[name].end))
+            for name, program in self.hosted.items()
+        }
+        return {each.name: own[each.upstream] for each in tools if each.upstream in own}
+
+
+@asynccontextmanager
+async def servers_of(config: BrokerConfig) -> AsyncIterator[Servers]:
+    """The servers of the settings, which may be connected to until the block ends.
 
     Raises:
-        ConfigError: there are none, or one has no address or two, or a name no tool can have.
+        ConfigError: there are none, or one cannot be used as it is said.
     """
     if not config.gateway.upstream:
         raise ConfigError(
             'no MCP server: say [gateway.upstream.NAME] command = ["PROGRAM", ...], or url'
         )
-    found = {}
-    for name, each in config.gateway.upstream.items():
-        where = f"gateway.upstream.{name}"
-        if not name.isidentifier() or SEPARATOR in name or name.endswith("_"):
-            raise ConfigError(f"{where}: a name has letters, digits and single underscores")
-        if bool(each.command) == bool(each.url):
-            raise ConfigError(f"{where}: say either command or url")
-        if each.url and not each.url.startswith(
-            ("https://", "http://127.", "http://localhost")
-        ):
-            raise ConfigError(f"{where}: {each.url[:80]} is neither https nor on this machine")
-        address = Address(each.command, each.url, each.environment, each.folder)
-        found[name] = Upstream(name, address)
-    return found
+    async with AsyncExitStack() as stack:
+        upstreams, hosted = {}, {}
+        for name, each in config.gateway.upstream.items():
+            _check(name, each)
+            if each.sandbox != "none":
+                program = hosted[name] = await hosted_program(config, name, each, stack)
+                transport = partial(hosted_messages, program)
+                upstreams[name] = Upstream(name, transport, partial(_ended_by, program))
+            else:
+                upstreams[name] = Upstream(name, _transport(each))
+        tasks = await stack.enter_async_context(beside())
+        for upstream in upstreams.values():
+            tasks.start_soon(upstream.run)
+        yield Servers(upstreams, hosted)
+
+
+def _check(name: str, server: UpstreamConfig) -> None:
+    where = f"gateway.upstream.{name}"
+    if not name.isidentifier() or SEPARATOR in name or name.endswith("_"):
+        raise ConfigError(f"{where}: a name has letters, digits and single underscores")
+    if bool(server.command) == bool(server.url):
+        raise ConfigError(f"{where}: say either command or url")
+    if server.url and not server.url.startswith(
+        ("https://", "http://127.", "http://localhost")
+    ):
+        raise ConfigError(f"{where}: {server.url[:80]} is neither https nor on this machine")
+    in_sandbox = server.profile is not None or server.workspace != "none"
+    if server.sandbox == "none" and in_sandbox:
+        raise ConfigError(f"{where}: profile and workspace are for a command with a sandbox")
+    if server.url and server.sandbox != "none":
+        raise ConfigError(f"{where}: a server that is reached by url runs where it is")
+
+
+def _transport(server: UpstreamConfig) -> Transport:
+    if server.url:
+        return partial(streamable_http_client, server.url)  # type: ignore[return-value]
+    return partial(
+        server_process, server.command, environment=server.environment, folder=server.folder
+    )
+
+
+def _ended_by(program: HostedProgram) -> str:
+    return program.ended_by
 
 
 def approved_of(config: BrokerConfig) -> tuple[Pins, Definitions]:
@@ -60,16 +122,6 @@ def approved_of(config: BrokerConfig) -> tuple[Pins, Definitions]:
     """
     layout = StateLayout(config.state)
     return Pins.load(config.gateway.pins), Definitions(layout.root / "gateway")
-
-
-@asynccontextmanager
-async def running(upstreams: Mapping[str, Upstream]) -> AsyncIterator[None]:
-    """Lets connections be made to them, until the block ends."""
-    async with anyio.create_task_group() as tasks:
-        for each in upstreams.values():
-            tasks.start_soon(each.run)
-        yield
-        tasks.cancel_scope.cancel()
 
 
 @asynccontextmanager
@@ -88,20 +140,31 @@ async def open_gateway(
         ToolDefinitionError: an approved tool cannot be governed as its row says.
         BrokerError: the broker does not open.
     """
-    upstreams = upstreams_of(config)
     pins, definitions = approved_of(config)
-    tools = list(gateway_tools(pins, definitions, upstreams))
-    if not tools:
-        raise ConfigError(
-            f"{config.gateway.pins}: no tool of these servers is approved; `wardline gateway pin`"
-        )
-    async with (
-        running(upstreams),
-        open_broker(config, [each.guarded for each in tools]) as broker,
-        open_session(broker, user=user, approval_mode="suspend"),
-    ):
-        handle = current_session("gateway")
-        yield gateway_server(tools, handle, pins=config.gateway.pins, version=version)
+    async with servers_of(config) as servers:
+        tools = list(gateway_tools(pins, definitions, servers.upstreams, _boundaries(config)))
+        if not tools:
+            raise ConfigError(
+                f"{config.gateway.pins}: no tool of these servers is approved;"
+                " `wardline gateway pin`"
+            )
+        guarded = [each.guarded for each in tools]
+        async with (
+            open_broker(config, guarded, hosted=servers.executors(tools)) as broker,
+            open_session(broker, user=user, approval_mode="suspend"),
+        ):
+            handle = current_session("gateway")
+            yield gateway_server(tools, handle, pins=config.gateway.pins, version=version)
+
+
+def _boundaries(config: BrokerConfig) -> dict[str, Boundary]:
+    """What each server's tools are decided as behind. A daemon sees none of it."""
+    if config.broker:
+        return {}
+    return {
+        name: Boundary(each.sandbox, each.profile)
+        for name, each in config.gateway.upstream.items()
+    }
 
 
 async def serve_stdio(config: BrokerConfig, *, user: str, version: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from permissions.errors import GatewayError, ToolDefinitionError, ToolFailedError
@@ -15,10 +16,21 @@ if TYPE_CHECKING:
     from permissions.gateway.pinned import Definitions, Pins, Row
     from permissions.gateway.upstream import Upstream
     from permissions.tools.decorator import GuardedTool
-    from permissions.vocabulary import Impact, JsonObject
+    from permissions.vocabulary import Impact, Isolation, JsonObject
 
 SEPARATOR = "__"
 """Between the server's name and the tool's: a form that every client takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """What the tools of a server are decided as behind, and the profile of its sandbox."""
+
+    isolation: Isolation = "none"
+    profile: str | None = None
+
+
+AS_THIS_USER = Boundary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +49,18 @@ class GatewayTool:
 
 
 def gateway_tools(
-    pins: Pins, definitions: Definitions, upstreams: Mapping[str, Upstream]
+    pins: Pins,
+    definitions: Definitions,
+    upstreams: Mapping[str, Upstream],
+    boundaries: Mapping[str, Boundary] = MappingProxyType({}),
 ) -> Iterator[GatewayTool]:
     """Each approved tool of these servers that is not hidden.
+
+    Args:
+        pins: what people approved.
+        definitions: likewise.
+        upstreams: the servers.
+        boundaries: what each of them runs behind, where that is a sandbox of ours.
 
     Raises:
         ToolDefinitionError: a row's definition is not there, or its tool cannot be governed as
@@ -49,21 +70,30 @@ def gateway_tools(
     for name, upstream in sorted(upstreams.items()):
         for tool, row in sorted(pins.rows.get(name, {}).items()):
             if row.use == "offered":
-                yield _gateway_tool(upstream, tool, row, definitions.get(row.definition))
+                offered = definitions.get(row.definition)
+                boundary = boundaries.get(name, AS_THIS_USER)
+                yield _gateway_tool(upstream, tool, row, offered, boundary)
 
 
-def _gateway_tool(upstream: Upstream, tool: str, row: Row, offered: Offered) -> GatewayTool:
+def _gateway_tool(
+    upstream: Upstream, tool: str, row: Row, offered: Offered, boundary: Boundary
+) -> GatewayTool:
     name = f"{upstream.name}{SEPARATOR}{tool}"
     if offered.name != tool:
         raise ToolDefinitionError(
             f"{name}: its approved definition is that of {offered.name!r}"
         )
-    guarded = guarded_tool(name, row, offered, _caller(upstream, tool, row.definition))
+    run = _caller(upstream, tool, row.definition)
+    guarded = guarded_tool(name, row, offered, run, boundary)
     return GatewayTool(upstream.name, offered, guarded, row)
 
 
 def guarded_tool(
-    name: str, row: Row, offered: Offered, run: Callable[..., Awaitable[JsonObject]]
+    name: str,
+    row: Row,
+    offered: Offered,
+    run: Callable[..., Awaitable[JsonObject]],
+    boundary: Boundary = AS_THIS_USER,
 ) -> GuardedTool[..., Any]:
     """A tool as an operator describes it; the server's hints only make it worse.
 
@@ -88,6 +118,8 @@ def guarded_tool(
         idempotent=row.idempotent,
         control=row.control,
         trusted_fields=row.trusted_fields,
+        sandbox=boundary.isolation,
+        profile=boundary.profile,
     )
 
 

@@ -9,7 +9,7 @@ under the same definition.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, TypeAlias
 
 import anyio
 from mcp import Client, MCPError
@@ -17,14 +17,14 @@ from mcp.types import ToolListChangedNotification
 
 from permissions.errors import GatewayError, ToolDefinitionError
 from permissions.gateway.offered import Offered
-from permissions.gateway.server_process import server_process
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from mcp.types import CallToolResult
 
+    from permissions.gateway.lines import Messages
     from permissions.vocabulary import JsonObject
 
 MAX_TOOLS = 512
@@ -34,19 +34,8 @@ CONNECT_SECONDS = 30
 _BROKEN = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """How a server is reached: a command whose stdin and stdout it speaks on, or a URL.
-
-    Attributes:
-        environment: names of the gateway's variables that a command gets, beside the usual few.
-        folder: where a command runs.
-    """
-
-    command: tuple[str, ...] = ()
-    url: str = ""
-    environment: tuple[str, ...] = ()
-    folder: Path | None = None
+Transport: TypeAlias = "Callable[[], AbstractAsyncContextManager[Messages]]"
+"""Connects to a server anew."""
 
 
 @dataclass(eq=False)
@@ -55,6 +44,7 @@ class _Connection:
 
     settled: anyio.Event = field(default_factory=anyio.Event)
     over: anyio.Event = field(default_factory=anyio.Event)
+    gone: anyio.Event = field(default_factory=anyio.Event)
     client: Client | None = None
     failed: str = ""
 
@@ -64,13 +54,17 @@ class Upstream:
 
     Args:
         name: what its tools' names begin with.
-        address: where it is.
+        transport: connects to it.
+        ended_by: says why the server ended, where that is known.
     """
 
-    def __init__(self, name: str, address: Address) -> None:
+    def __init__(
+        self, name: str, transport: Transport, ended_by: Callable[[], str] = str
+    ) -> None:
         self.name = name
         self.offered: dict[str, Offered] = {}
-        self._address = address
+        self._transport = transport
+        self._ended_by = ended_by
         self._now: _Connection | None = None
         self._listed_at = float("-inf")
         self._listing = anyio.Lock()
@@ -100,8 +94,16 @@ class Upstream:
             connection.failed = _said(err)
         finally:
             connection.client = None
+            connection.failed = self._ended_by() or connection.failed
             connection.over.set()
             connection.settled.set()
+            connection.gone.set()
+
+    async def end(self) -> None:
+        """Ends the connection, and a server that is a program of ours with it."""
+        if (connection := self._now) is not None:
+            connection.over.set()
+            await connection.gone.wait()
 
     async def list(self) -> Mapping[str, Offered]:
         """What it offers now.
@@ -155,7 +157,9 @@ class Upstream:
                 return await client.call_tool(tool, arguments)
         except (MCPError, TimeoutError, ValueError, RuntimeError, *_BROKEN) as err:
             connection.over.set()  # the next call finds out whether it is well
-            raise GatewayError(f"{self.name}: gave no answer ({_said(err)})") from err
+            await connection.gone.wait()
+            said = self._ended_by() or _said(err)
+            raise GatewayError(f"{self.name}: gave no answer ({said})") from err
 
     async def _connected(self) -> tuple[_Connection, Client]:
         connection = self._now
@@ -170,12 +174,8 @@ class Upstream:
         return connection, connection.client
 
     def _new_client(self) -> Client:
-        address = self._address
-        transport = address.url or server_process(
-            address.command, environment=address.environment, folder=address.folder
-        )
         return Client(
-            cast("Any", transport),
+            self._transport(),
             message_handler=self._heard,
             cache=None,  # a remembered list would hide a change
             read_timeout_seconds=ANSWER_SECONDS,
@@ -206,4 +206,6 @@ def require_approved(upstream: str, tool: str, now: Offered | None, approved: st
 
 
 def _said(err: BaseException) -> str:
+    while isinstance(err, BaseExceptionGroup):  # of a task group: the first says why
+        err = err.exceptions[0]
     return str(err)[:300] or type(err).__name__

@@ -26,7 +26,7 @@ from permissions.service.clients import CALLS, SESSIONS
 from permissions.setup.settings_file import settings_file
 from permissions.setup.trust import TrustList
 from permissions.stops.scope import ScopeKind  # noqa: TC001 - pydantic reads it
-from permissions.vocabulary import Evidence  # noqa: TC001 - read at run time
+from permissions.vocabulary import Evidence, Isolation  # noqa: TC001 - read at run time
 
 if TYPE_CHECKING:
     from permissions.setup.settings_file import SettingsFile
@@ -433,7 +433,25 @@ class UpstreamConfig(_Section):
     environment: tuple[str, ...] = Field(
         default=(), description="Variables a command gets, beside PATH, HOME and the like."
     )
-    folder: Path | None = Field(default=None, description="Where a command runs.")
+    folder: Path | None = Field(
+        default=None,
+        description="Where a command runs; in a sandbox it is shown read-only as `/server`.",
+    )
+    sandbox: Isolation = Field(
+        default="none",
+        description="Weakest boundary a command runs behind (`process`, `container`, `kernel`);"
+        " `none` is as this user, with all this user may do.",
+    )
+    profile: str | None = Field(
+        default=None,
+        description="Sandbox profile of such a command, for its whole life; without one it has"
+        " no network, and a day.",
+    )
+    workspace: Literal["none", "overlay"] = Field(
+        default="none",
+        description="`overlay`: such a command finds the workspace at `/workspace`, and what a"
+        " call changed there is decided after it.",
+    )
 
 
 class GatewayConfig(_Section):

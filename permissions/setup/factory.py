@@ -11,6 +11,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 from permissions.approval import grant_store, passkey_store
@@ -60,8 +61,9 @@ from permissions.trace.history import history_of
 from permissions.user_folders import cache_folder, config_folder, state_folder
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 
+    from permissions.execution.base import ToolExecutor
     from permissions.pdp.bundle import PolicyBundle
     from permissions.setup.config import BrokerConfig
     from permissions.setup.own_log import WriterMode
@@ -72,7 +74,11 @@ _log = get_logger("setup")
 
 @asynccontextmanager
 async def open_broker(
-    config: BrokerConfig, tools: Iterable[object], *, mode: WriterMode = "library"
+    config: BrokerConfig,
+    tools: Iterable[object],
+    *,
+    mode: WriterMode = "library",
+    hosted: Mapping[str, tuple[Isolation, ToolExecutor]] = MappingProxyType({}),
 ) -> AsyncIterator[PermissionBroker]:
     """Opens everything a broker needs, in this event loop, and closes it at the end.
 
@@ -84,6 +90,7 @@ async def open_broker(
         tools: decorated functions; anything else is denied as unregistered.
         mode: what the record says of who wrote it. Whoever opens a `daemon` has it listen; any
             other broker listens for its owner.
+        hosted: what runs tools that have a sandbox of their own, by name, with its boundary.
 
     Raises:
         ConfigError: a setting cannot be used, or a tool asks for a profile there is not.
@@ -170,6 +177,7 @@ async def open_broker(
                 folders=source.folders(bundle),
                 inspection=source.inspection(bundle),
                 executors=source.executors,
+                hosted=hosted,
                 workspace=config.workspace,
                 environment=config.environment,
                 evidence=config.trace.evidence,

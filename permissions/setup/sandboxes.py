@@ -5,14 +5,17 @@ Asked for only when a tool needs one: an engine that is silent delays nobody els
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 import anyio
 
 from permissions.errors import ConfigError
 from permissions.logs import get_logger
+from permissions.vocabulary import ISOLATION_ORDER
 from sandbox import (
     Availability,
+    Mount,
     ProfileError,
     SandboxError,
     SandboxProfile,
@@ -28,6 +31,7 @@ from sandbox.pool.pool import PrewarmedPool
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from contextlib import AsyncExitStack
+    from pathlib import Path
 
     from permissions.setup.config import BrokerConfig, EgressConfig, ProfileConfig
     from permissions.tools.definition import ToolDefinition
@@ -98,6 +102,25 @@ async def available(config: BrokerConfig, stack: AsyncExitStack) -> dict[Isolati
         opened = await stack.enter_async_context(pool)
         found[backend.isolation] = EgressSandbox(opened, secrets=secrets)
     return found
+
+
+async def sandbox_for(
+    config: BrokerConfig, wanted: Isolation, stack: AsyncExitStack
+) -> Sandbox:
+    """The weakest boundary at hand that is strong enough, for a program that lives long.
+
+    Raises:
+        ConfigError: this machine has none.
+    """
+    single = config.sandbox.model_copy(update={"prewarmed": 0})
+    found = await available(config.model_copy(update={"sandbox": single}), stack)
+    for level in ISOLATION_ORDER[ISOLATION_ORDER.index(wanted) :]:
+        if level in found:
+            return found[level]
+    raise ConfigError(
+        f'sandbox = "{wanted}" is asked for, and this machine gives'
+        f" {', '.join(found) or 'none'}; see `wardline doctor`"
+    )
 
 
 async def _probed(backends: Mapping[str, Sandbox]) -> dict[str, Availability]:
@@ -172,6 +195,44 @@ def profiles(config: BrokerConfig) -> dict[str, SandboxProfile]:
         except (ProfileError, OSError) as err:
             raise ConfigError(f"sandbox profile {name!r}: {err}") from err
     return found
+
+
+SERVER = "/server"
+"""Where a hosted program finds the folder it was installed in."""
+
+
+def hosted_profile(
+    config: BrokerConfig,
+    name: str | None,
+    *,
+    folder: Path | None,
+    environment: Mapping[str, str],
+) -> SandboxProfile:
+    """The profile of a program that lives long.
+
+    Args:
+        config: the settings.
+        name: of a profile there; without one it has no network, half a GiB and a day.
+        folder: shown read-only.
+        environment: its variables.
+
+    Raises:
+        ConfigError: there is no such profile, or the folder or a variable may not be given.
+    """
+    named = profiles(config)
+    if name is not None and name not in named:
+        raise ConfigError(f"there is no sandbox profile {name!r} under [sandbox.profiles]")
+    tightest = SandboxProfile(
+        memory_bytes=512 * 1024 * 1024, cpu_seconds=3600, wall_seconds=86_400, processes=128
+    )
+    try:
+        return replace(
+            tightest if name is None else named[name],
+            mounts=() if folder is None else (Mount(folder.resolve(), SERVER),),
+            environment=dict(environment),
+        )
+    except ProfileError as err:
+        raise ConfigError(f"a sandboxed server: {err}") from err
 
 
 def session_limits(config: BrokerConfig) -> SessionLimits:

@@ -136,6 +136,11 @@ class WorkspaceOverlay:
             raise ProfileError("a workspace overlay is open for one run, and used once")
         self._upper = Upper(upper, attributes)
 
+    @property
+    def is_written(self) -> bool:
+        """Whether the run has changed anything so far; also while it lives, when that may change."""
+        return self._upper is not None and bool(os.listdir(self._upper.folder))  # noqa: PTH208
+
     def changes(self) -> ChangeSet:
         """What the run changed. Only after the run has ended; nothing without one."""
         if self._upper is None:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 import untrusted_mcp
+from gateways import approve, say
 from mcp import Client, StdioServerParameters
 
 from permissions.errors import ConfigError, GatewayError, ToolDefinitionError
 from permissions.gateway import run as gateway
-from permissions.gateway.pinned import Row
 from permissions.setup.config import ApproverConfig, BrokerConfig
 from permissions.signing.keys import memory_signer
 from permissions.trace.verify import verify_trace
@@ -49,24 +49,6 @@ def configured(tmp_path: Path) -> Callable[..., BrokerConfig]:
         )
 
     return make
-
-
-async def approve(config: BrokerConfig, **row: Any) -> None:
-    """As `wardline gateway pin --yes`, and an operator who then edits the file."""
-    upstreams = gateway.upstreams_of(config)
-    pins, definitions = gateway.approved_of(config)
-    async with gateway.running(upstreams):
-        for name, upstream in upstreams.items():
-            for tool, offered in (await upstream.list()).items():
-                pins = pins.with_row(
-                    name, tool, Row(definition=definitions.put(offered), **row)
-                )
-    pins.save(config.gateway.pins)
-
-
-async def say(client: Client, name: str, arguments: dict[str, Any]) -> tuple[bool, str]:
-    result = await client.call_tool(name, arguments)
-    return result.is_error, "".join(getattr(each, "text", "") for each in result.content)
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
@@ -198,10 +180,9 @@ async def test_what_is_no_list_of_tools_is_refused(
 ) -> None:
     # As above: half a minute is the product's patience, a second the test's.
     monkeypatch.setattr("permissions.gateway.upstream.CONNECT_SECONDS", 5)
-    upstreams = gateway.upstreams_of(configured(kind))
-    async with gateway.running(upstreams):
+    async with gateway.servers_of(configured(kind)) as servers:
         with pytest.raises(GatewayError, match=said):
-            await upstreams["notes"].list()
+            await servers.upstreams["notes"].list()
 
 
 async def test_a_program_that_is_not_there_is_told(tmp_path: Path) -> None:
@@ -209,10 +190,9 @@ async def test_a_program_that_is_not_there_is_told(tmp_path: Path) -> None:
         state=tmp_path / "state",
         gateway={"upstream": {"gone": {"command": ["no-such-program"]}}},
     )
-    upstreams = gateway.upstreams_of(config)
-    async with gateway.running(upstreams):
+    async with gateway.servers_of(config) as servers:
         with pytest.raises(GatewayError, match="no-such-program"):
-            await upstreams["gone"].list()
+            await servers.upstreams["gone"].list()
 
 
 async def test_a_servers_hints_make_a_row_only_worse(
@@ -221,7 +201,8 @@ async def test_a_servers_hints_make_a_row_only_worse(
     config = configured("destroys")
     await approve(config, effect="write", impact="low", marks={"path": "path write"})
     pins, definitions = gateway.approved_of(config)
-    upstreams = gateway.upstreams_of(config)
+    async with gateway.servers_of(config) as servers:
+        upstreams = servers.upstreams
     (made,) = gateway.gateway_tools(pins, definitions, upstreams)
     assert made.guarded.guard.definition.impact == "high"
 
