@@ -6,7 +6,6 @@ control argument, so a mark that cannot be followed is an error, never ignored.
 
 from __future__ import annotations
 
-import dataclasses
 import types
 import typing
 from collections.abc import Sequence
@@ -39,7 +38,7 @@ def mark_of(label: str, hint: Any) -> Target | FreeText | None:
 
 def _marks(label: str, hint: Any, *, in_list: bool = False) -> Iterator[Target | FreeText]:
     origin, members = typing.get_origin(hint), typing.get_args(hint)
-    if (value := getattr(hint, "__value__", None)) is not None:  # `type Name = ...`
+    if (value := _renamed(hint)) is not None:
         yield from _marks(label, value, in_list=in_list)
     elif origin is Annotated:
         yield from _own_marks(label, hint.__metadata__, in_list=in_list)
@@ -55,6 +54,12 @@ def _marks(label: str, hint: Any, *, in_list: bool = False) -> Iterator[Target |
             f"{label} carries a mark inside {hint!r:.80}, where it is not read; make it an"
             " argument of its own"
         )
+
+
+def _renamed(hint: Any) -> Any:
+    """What `type Name = ...` and `NewType("Name", ...)` stand for."""
+    found = getattr(hint, "__value__", None)
+    return getattr(hint, "__supertype__", None) if found is None else found
 
 
 def _own_marks(
@@ -89,6 +94,7 @@ def _is_marked(hint: Any, *, seen: set[int]) -> bool:
 
 
 def _members(hint: Any) -> list[Any]:
+    """The types of what an object holds, and of what a name stands for."""
     if fields := getattr(hint, "model_fields", None):
         return [
             Annotated[(field.annotation, *field.metadata)]
@@ -96,6 +102,14 @@ def _members(hint: Any) -> list[Any]:
             else field.annotation
             for field in fields.values()
         ]
-    if dataclasses.is_dataclass(hint) or typing.is_typeddict(hint):
+    if isinstance(hint, typing.TypeVar):
+        return [hint.__bound__, *hint.__constraints__]
+    if (value := _renamed(hint)) is not None:
+        return [value]
+    if not isinstance(hint, type):
+        return []
+    try:
+        # Of any class: there are two kinds of TypedDict, named tuples, and classes of others.
         return list(typing.get_type_hints(hint, include_extras=True).values())
-    return []
+    except (NameError, AttributeError, TypeError, SyntaxError):  # not readable at run time
+        return list(getattr(hint, "__annotations__", {}).values())

@@ -105,8 +105,9 @@ class Statement:
         writes: the tables it changes.
         columns: those it names.
         every_column: it takes whole rows, by `*` or by a table's name.
-        functions: those it calls; `unknown_functions` no grammar knows: the database's own,
-            or somebody's.
+        functions: those it calls, also with the package or schema they are called by
+            (`utl_http.request`); `unknown_functions` no grammar knows: the database's own, or
+            somebody's.
         limit: rows it gives at most, where a number says so.
         one_row: it gives a single row of totals.
         where: a change says which rows.
@@ -182,6 +183,11 @@ def _statement(root: Any) -> Statement:
         for each in schema.expressions
     }
     functions = {_function(each) for each in nodes if isinstance(each, exp.Func)}
+    functions |= {
+        f"{each.this.name.lower()}.{_function(each.expression)}"
+        for each in nodes
+        if isinstance(each, exp.Dot) and isinstance(each.expression, exp.Func)
+    }
     unknown = {each.name.lower() for each in nodes if isinstance(each, exp.Anonymous)}
     return Statement(
         classes=tuple(sorted({*_classes(root, nodes)})),

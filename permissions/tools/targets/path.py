@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from permissions.errors import ToolDefinitionError
-from permissions.tools.targets.base import plain_text
+from permissions.tools.targets.base import TargetError, plain_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,14 +36,24 @@ class PathArg:
             )
 
     def parse(self, value: JsonValue, workspace: Path) -> JsonObject:
-        """Gives both the lexical path and the one links lead to; both must be inside."""
+        """Gives both the lexical path and the one links lead to; both must be inside.
+
+        A tool that takes wildcards would open more files than were decided, so a path with
+        some is refused unless a file of that very name is there.
+        """
         text = plain_text(value, "a path", 4096)
         root = os.fspath(workspace)
         whole = os.path.join(root, text)  # noqa: PTH118 - lexical on purpose
         # POSIX lets `//` begin another name space; Linux reads it as `/`.
         path = "/" + os.path.normpath(whole).lstrip("/")
         # Not of `path`: after a link, `..` leads to where the link points.
-        resolved = os.path.realpath(whole)
+        try:
+            resolved = os.path.realpath(whole)
+        except OSError as err:  # a link of /proc that this process may not read
+            raise TargetError("leads through a link that cannot be followed") from err
+        wild = "*?" if self.access == "write" else "*?["  # `[id].tsx` is a name to create
+        if any(char in text for char in wild) and not os.path.lexists(whole):
+            raise TargetError("holds a wildcard; a path names one file or folder")
         return {
             "access": self.access,
             "path": path,

@@ -8,12 +8,22 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from permissions.broker.control_plane import ControlPlane
-from permissions.tools.targets import CommandArg, PathArg, parse_targets
+from permissions.tools.targets import (
+    CommandArg,
+    PathArg,
+    RecipientArg,
+    ResourceArg,
+    SecretArg,
+    SqlArg,
+    parse_targets,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from permissions.model import JsonValue
+    from permissions.tools.targets import Target
+    from permissions.tools.targets.sql import SqlDialect
 
 
 @pytest.fixture
@@ -168,6 +178,20 @@ def test_a_folder_that_was_a_link_when_the_broker_opened_is_both(tmp_path: Path)
     assert reached(plane, tmp_path, "real/data/budgets.json", "write")
 
 
+def test_a_link_that_nobody_may_follow_leads_nowhere(
+    plane: ControlPlane, desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`/proc/1/root` of a container; it was a fault of the broker."""
+
+    def refuse(path: str) -> str:
+        raise PermissionError(13, "no", path)
+
+    monkeypatch.setattr(os.path, "realpath", refuse)
+
+    assert plane.reached([], {"unmarked": "/proc/1/root/x"}, workspace=desk) is None
+    assert plane.reached([], {"unmarked": f"{desk}/.wardline/x"}, workspace=desk) is not None
+
+
 def test_a_path_is_meant_from_the_workspace_or_from_where_the_program_stands(
     plane: ControlPlane, desk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,10 +267,116 @@ def test_an_argument_nobody_described_is_looked_at(
     assert plane.reached([], {"unmarked": value}, workspace=desk) is not None
 
 
+TAKEN_FOR_A_PATH = [
+    "./" * 2500 + ".wardline/state.db",
+    "nope/../" * 600 + ".wardline/state.db",
+    "nope\n/../.wardline/state.db",
+    ".wardline/state.db\n",
+    "  .wardline/state.db",
+    "sqlite:///.wardline/state.db",
+    "sqlite:///{desk}/.wardline/state.db",
+    "sqlite:////{desk}/.wardline/state.db?mode=ro",
+    "file:.wardline/state.db?immutable=1",
+    "file://localhost{desk}/.wardline/state.db",
+    "file:wardline.toml",
+    "jar:file://{desk}/.wardline/state.db!/x",
+    "zip://x::file://{desk}/.wardline/state.db",
+    "view-source:file://{desk}/.wardline/state.db",
+    "unix://{desk}/.wardline/control.sock",
+    ".wardline/x.tar!keys/log.pem",
+    "docs/x.zip!/../../.wardline/state.db",
+    "path=.wardline/state.db",
+    "@wardline.toml",
+    "<.wardline/state.db",
+    "$HOME/keys/olga.pem",
+    "${HOME}/keys/olga.pem",
+    "docs\\..\\.wardline\\state.db",
+    ".ward*/state.db",
+    ".wardlin[e]/keys/*.pem",
+    "?wardline",
+    "conf/or?/data/*.json",
+]
+
+
+@pytest.mark.parametrize("text", TAKEN_FOR_A_PATH, ids=lambda text: repr(text)[1:40])
+def test_what_a_careless_tool_takes_for_a_path_is_one(
+    text: str, plane: ControlPlane, desk: Path
+) -> None:
+    """Programs make paths shorter, take schemes off, and open a part of an archive."""
+    value = text.replace("{desk}", str(desk))
+
+    assert plane.reached([], {"unmarked": value}, workspace=desk) is not None
+
+
+@pytest.mark.parametrize(
+    ("mark", "value"),
+    [
+        (ResourceArg(), ".wardline/state.db"),
+        (RecipientArg("name"), ".wardline/state.db"),
+        (SecretArg(), "file:.wardline/keys/log.pem"),
+    ],
+    ids=lambda each: str(each)[:20],
+)
+def test_a_mark_that_is_no_path_hides_none(
+    mark: Target, value: str, plane: ControlPlane, desk: Path
+) -> None:
+    """A tool may open what its argument was marked as a record for."""
+    targets = parse_targets(mark, "it", value, desk)
+
+    assert plane.reached(targets, {"it": value}, workspace=desk) is not None
+
+
+@pytest.mark.parametrize(
+    ("dialect", "text"),
+    [
+        ("sqlite", "ATTACH '.wardline/state.db' AS s"),
+        ("sqlite", "SELECT readfile('.wardline/keys/log.pem')"),
+        ("sqlite", "VACUUM INTO 'wardline.toml'"),
+        ("duckdb", "SELECT * FROM '.wardline/state.db'"),
+        ("duckdb", 'SELECT * FROM ".wardline/state.db"'),
+        ("duckdb", "SELECT * FROM read_text(['docs/a', '.wardline/*'])"),
+        ("duckdb", "COPY (SELECT 1) TO 'wardline.toml'"),
+        ("duckdb", "COPY (SELECT 1) TO '../program/broker.py'"),
+        ("postgres", "COPY t FROM '{desk}/.wardline/state.db'"),
+        ("mysql", "SELECT load_file('{desk}/.wardline/state.db')"),
+        ("mysql", "SELECT * FROM `.wardline/state.db`"),
+        ("databricks", "SELECT * FROM text.`{desk}/.wardline/keys/log.pem`"),
+    ],
+    ids=lambda each: each[:40],
+)
+def test_a_statement_names_it_in_a_text(
+    dialect: SqlDialect, text: str, plane: ControlPlane, desk: Path
+) -> None:
+    """Databases open files by a function, by ATTACH and COPY, or in the place of a table."""
+    said = text.replace("{desk}", str(desk))
+    targets = parse_targets(SqlArg(dialect), "sql", said, desk)
+
+    assert plane.reached(targets, {"sql": said}, workspace=desk) is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT a FROM docs WHERE b = 'conf' OR c = '/' OR d = 'a/b'",
+        "INSERT INTO t VALUES ('.')",
+    ],
+)
+def test_an_ordinary_statement_names_nothing(
+    text: str, plane: ControlPlane, desk: Path
+) -> None:
+    targets = parse_targets(SqlArg(), "sql", text, desk)
+
+    assert plane.reached(targets, {"sql": text}, workspace=desk) is None
+
+
 @pytest.mark.parametrize(
     "value",
     [
         "org",
+        "*",
+        "**/*",
+        "docs/**/*.md",
+        "https://api.example.com/.wardline/state.db",
         "Read .wardline/state.db please",
         "a\n.wardline/state.db",
         7,

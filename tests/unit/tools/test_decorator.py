@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, PlainSerializer, SecretStr
 from typing_extensions import TypeAliasType
+from typing_extensions import TypedDict as OlderTypedDict
 
 from permissions.errors import ArgumentsError
 from permissions.tools.decorator import guard_of
@@ -216,6 +217,14 @@ class Both(TypedDict):
     paths: list[Annotated[str, PathArg()]]
 
 
+class Older(OlderTypedDict):
+    path: Annotated[str, PathArg()]
+
+
+class Row(NamedTuple):
+    path: Annotated[str, PathArg()]
+
+
 class Opaque:
     """No schema for it."""
 
@@ -233,6 +242,9 @@ def odd_default(it: Any = object()) -> None: ...  # noqa: B008
 def in_model(mail: Mail) -> None: ...
 def in_dataclass(page: Page) -> None: ...
 def in_typed_dict(both: Both | None = None) -> None: ...
+def in_older_typed_dict(both: Older) -> None: ...
+def in_named_tuple(row: Row) -> None: ...
+def deep_in_named_tuple(rows: dict[str, list[Row]]) -> None: ...
 def in_dict(by_name: dict[str, Annotated[str, PathArg()]]) -> None: ...
 def two_marks(text: Annotated[str, PathArg()] | Annotated[int, AmountArg()]) -> None: ...
 def two_accesses(text: Annotated[str, PathArg("read"), PathArg("write")]) -> None: ...
@@ -255,6 +267,9 @@ UNDEFINED = [
     Refused("mark in a model", in_model, "where it is not read"),
     Refused("mark in a dataclass", in_dataclass, "where it is not read"),
     Refused("mark in a typed dict", in_typed_dict, "where it is not read"),
+    Refused("mark in the other typed dict", in_older_typed_dict, "where it is not read"),
+    Refused("mark in a named tuple", in_named_tuple, "where it is not read"),
+    Refused("mark deep in a named tuple", deep_in_named_tuple, "where it is not read"),
     Refused("mark in a dict", in_dict, "where it is not read"),
     Refused("two marks", two_marks, "2 different marks"),
     Refused("read and write", two_accesses, "2 different marks"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date  # noqa: TC003 - read at run time
 from enum import Enum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NewType
 
 import pytest
 from pydantic import BaseModel
@@ -26,6 +26,9 @@ from wardline import (
 
 class Colour(Enum):
     RED = "red"
+
+
+Where = NewType("Where", Annotated[str, PathArg("read")])
 
 
 class Model(BaseModel):
@@ -165,6 +168,16 @@ def test_the_currency_of_an_amount_is_read_with_it() -> None:
     assert (found.unmarked, found.control) == (frozenset(), {"amount", "currency"})
     with pytest.raises(ToolDefinitionError, match="'unit', which is no argument"):
         definition(pays_in_nothing, effect="send")
+
+
+def reads_new_type(it: Where) -> None: ...
+def reads_new_types(it: list[Where] | None = None) -> None: ...
+
+
+@pytest.mark.parametrize("function", [reads_new_type, reads_new_types])
+def test_a_mark_is_read_through_a_new_type(function: Any) -> None:
+    """`NewType("Where", Annotated[str, PathArg("read")])` lost its mark without a word."""
+    assert definition(function, effect="read").marks == {"it": "path"}
 
 
 def test_free_text_is_nothing_else() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import string
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from hypothesis import example, given
@@ -477,3 +477,34 @@ def test_what_is_no_currency_is_refused(currency: object) -> None:
 def test_a_currency_that_no_table_can_list_is_refused_where_it_stands() -> None:
     with pytest.raises(ToolDefinitionError, match="in capitals"):
         AmountArg("eur")
+
+
+@pytest.mark.parametrize("access", ["read", "write"])
+def test_a_path_with_a_wildcard_names_one_file_or_none(
+    access: Literal["read", "write"], tmp_path: Path
+) -> None:
+    """A tool that expands it would open what nobody decided."""
+    (tmp_path / ".env").write_text("secret")
+    (tmp_path / "what?.txt").write_text("asked")
+
+    for text in (".en*", "*", "**/*", ".e?v", "docs/*/x"):
+        with pytest.raises(TargetError, match="wildcard"):
+            PathArg(access).parse(text, tmp_path)
+    with pytest.raises(TargetError, match="wildcard"):
+        PathArg("read").parse(".[e]nv", tmp_path)
+    assert PathArg(access).parse("what?.txt", tmp_path)["relative"] == "what?.txt"
+    assert PathArg("write").parse("app/[id].tsx", tmp_path)["relative"] == "app/[id].tsx"
+
+
+def test_a_path_through_a_link_nobody_may_follow_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`/proc/1/root` of a container; it was a fault of the broker."""
+
+    def refuse(path: str) -> str:
+        raise PermissionError(13, "no", path)
+
+    monkeypatch.setattr(os.path, "realpath", refuse)
+
+    with pytest.raises(TargetError, match="cannot be followed"):
+        PathArg().parse("/proc/1/root/etc", tmp_path)
