@@ -37,7 +37,7 @@ NOUNS = {
     "trace": "Read, verify and replay what was recorded.",
     "eval": "Measure attacks let through and honest work held up.",
     "sandbox": "Build, list, probe and clean up sandboxes.",
-    "assure": "Risk register, release gate and system card.",
+    "assure": "Risk register, release gate, system card and evidence packet.",
     "drill": "Play an incident against a copy, and time the runbook.",
 }
 """What `wardline --help` says of each noun; its module says the same."""

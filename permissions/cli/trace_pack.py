@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,13 @@ from permissions.errors import ConfigError, TraceIntegrityError
 from permissions.export.opened import Entries
 from permissions.signing.key_uris import signer_from_uri
 from permissions.trace.reader import read_entries
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from permissions.cli.trace_verified import Verified
+    from permissions.export.packet import Attached
+    from permissions.signing.keys import Signer
 
 
 def pack(
@@ -70,21 +77,57 @@ def pack(
       $ wardline trace pack case-7 --run run-1f9be06c --open
       $ cat case-7/README.md
     """
-    from permissions.export.packet import Packet
-
-    if out.exists() or not out.name:
-        raise ConfigError(f"{out} is there already; name a new folder")
     source = TraceSource(folder, config)
-    vault = vault_for(source, opened=open_)
     signer = signer_from_uri(sign) if sign else None
-    judged = verified(source, key=key, checkpoints=checkpoint or ())
+    judged = intact(source, key=key, checkpoints=checkpoint or ())
+    count = write_packet(out, source, judged, signer=signer, runs=run or (), is_open=open_)
+    if as_json:
+        typer.echo(json.dumps({"folder": str(out), "records": count}))
+    else:
+        typer.echo(f"{out}: {count} records; {out / 'README.md'} says how to verify it")
+
+
+def intact(
+    source: TraceSource, *, key: Path | None = None, checkpoints: Sequence[Path] = ()
+) -> Verified:
+    """A log that verified.
+
+    Raises:
+        TraceIntegrityError: it does not.
+    """
+    judged = verified(source, key=key, checkpoints=checkpoints)
     if not judged.report.is_intact:
         raise TraceIntegrityError(
             f"the log does not verify, so no packet is made: {judged.report.integrity.reason}"
         )
+    return judged
+
+
+def write_packet(
+    out: Path,
+    source: TraceSource,
+    judged: Verified,
+    *,
+    signer: Signer | None,
+    runs: Sequence[str] = (),
+    is_open: bool = False,
+    attached: Attached | None = None,
+) -> int:
+    """Writes a packet, whole or not at all; gives the number of its records.
+
+    Raises:
+        ConfigError: the folder is there already or cannot be written, or the vault's key, with
+            which contents are to be opened, is not here.
+        TraceError: the log cannot be read as it was verified.
+    """
+    from permissions.export.packet import Packet
+
+    if out.exists() or not out.name:
+        raise ConfigError(f"{out} is there already; name a new folder")
+    vault = vault_for(source, opened=is_open)
 
     def entries() -> Entries:
-        return Entries(read_entries(source.trace), vault, runs=run or ())
+        return Entries(read_entries(source.trace), vault, runs=runs)
 
     try:
         draft = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
@@ -97,13 +140,11 @@ def pack(
                 about=about(judged, entries()),
                 signer=signer,
                 bundles=source.bundles,
+                attached=attached,
             )
             draft.rename(out)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     except OSError as err:
         raise ConfigError(f"{out} cannot be written: {err.strerror}") from err
-    if as_json:
-        typer.echo(json.dumps({"folder": str(out), "records": count}))
-    else:
-        typer.echo(f"{out}: {count} records; {out / 'README.md'} says how to verify it")
+    return count

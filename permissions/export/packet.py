@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from permissions.errors import TraceError, TraceIntegrityError
 from permissions.export.calls import Calls
 from permissions.export.card import Card
+from permissions.export.packet_readme import LIMITS, README
 from permissions.export.page import write_page
 from permissions.trace import codec
 from permissions.trace.checkpoint import signature_of, vkey
@@ -31,7 +33,7 @@ from permissions.trace.merkle import leaf_hash
 from permissions.trace.proofs import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from permissions.export.opened import Entries, OpenedEntry
@@ -41,53 +43,20 @@ if TYPE_CHECKING:
     from permissions.trace.report import Report
     from permissions.trace.vault import VaultReader
 
-README = """\
-# An evidence packet
 
-Of the log `{origin}`: {what}, verified when the packet was made ({made}) as
-**{integrity}**, **{anchoring}**. `card.md` says what was recorded, `verdict.json` all that the
-verifier said, `explorer.html` shows it in a browser (a picture; what proves is below).
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """What goes into a packet beside the record.
 
-You need `sha256sum`, `openssl` 3 and Python 3.9 or newer; nothing of the project that wrote it.
-Run this in this folder:
+    Attributes:
+        files: by name in the packet.
+        steps: lines of the README's steps, each `$ COMMAND`.
+        text: what the README says of them, as Markdown.
+    """
 
-```console
-$ sha256sum --check --strict SHA256SUMS
-{signed}$ openssl pkeyutl -verify -pubin -inkey log-key.pem -rawin -in checkpoint -sigfile checkpoint.sig
-$ python3 -I verify.py
-```
-
-1. `sha256sum`: nothing changed since the packet was made.
-2. `openssl`: this key signed this checkpoint, which counts {size} entries and names their root.
-3. `verify.py`: the records are those entries, byte for byte, and what is in `contents/` is what
-   they were sealed with. It is short and uses the standard library alone: read it first. The
-   format is `docs/reference/trace-format.md` of Wardline, version 2.
-
-The key is as good as where you have it from. Compare the line below with one that was handed to
-you by somebody else than whoever gave you this packet; and the checkpoint with one kept elsewhere.
-
-```console
-$ openssl pkey -pubin -in log-key.pem -outform DER | tail -c 32 | base64
-{key}
-```
-
-As a C2SP verifier key, which names the log as well: `{vkey}`
-
-| file | holds |
-|---|---|
-| `records.jsonl` | the entries as they were signed, one a line |
-| `proofs.jsonl` | for each of them its path to the root, when not all are here (RFC 6962) |
-| `checkpoint`, `checkpoint.sig`, `checkpoint.note` | the signed text, the signature, both as a C2SP note |
-| `openings.jsonl`, `contents/` | what was opened, and what ties it to its record |
-| `policies/` | the policy bundles that decided, by revision |
-| `card.md`, `verdict.json`, `explorer.html` | what was recorded, what the verifier said, a view |
-
-What no record can show: {limits}
-"""
-LIMITS = (
-    "a call that went around the broker, a tool that lies about what it did, and what happened"
-    " after the last checkpoint."
-)
+    files: Mapping[str, bytes]
+    steps: str = ""
+    text: str = ""
 
 
 class Packet:
@@ -108,6 +77,7 @@ class Packet:
         about: JsonObject,
         signer: Signer | None,
         bundles: Path,
+        attached: Attached | None = None,
     ) -> int:
         """Writes everything; gives the number of records.
 
@@ -118,6 +88,7 @@ class Packet:
             about: what the explorer says of itself.
             signer: signs the checksums, if given.
             bundles: where policy bundles lie by revision.
+            attached: what else goes into it.
 
         Raises:
             TraceError: nothing in the log is signed, or a content has lost its key.
@@ -143,7 +114,10 @@ class Packet:
         files = resources.files("permissions")
         self._put("verify.py", files.joinpath("export/verify_packet.py").read_bytes())
         self._put("dictionary.txt", files.joinpath("trace/dictionary.txt").read_bytes())
-        self._put("README.md", self._readme(checkpoint, count, about, signer))
+        more = attached or Attached({})
+        for name, data in more.files.items():
+            self._put(name, data)
+        self._put("README.md", self._readme(checkpoint, count, about, signer, more))
         if signer is not None:
             self._put("packet-key.pem", _pem(signer.public))
         self._sums(signer)
@@ -211,7 +185,6 @@ class Packet:
             digits = revision.removeprefix("sha256:")
             source = bundles / f"{digits}.json"
             if digits.isalnum() and source.is_file():
-                (self._folder / "policies").mkdir(exist_ok=True)
                 self._put(f"policies/{digits}.json", source.read_bytes())
 
     def _page(self, entries: Entries, about: JsonObject) -> None:
@@ -219,7 +192,12 @@ class Packet:
             write_page(file, entries, self._report, about=about)
 
     def _readme(
-        self, checkpoint: Checkpoint, count: int, about: JsonObject, signer: Signer | None
+        self,
+        checkpoint: Checkpoint,
+        count: int,
+        about: JsonObject,
+        signer: Signer | None,
+        more: Attached,
     ) -> bytes:
         whole = count == checkpoint.size
         what = f"all {count} entries" if whole else f"{count} of its {checkpoint.size} entries"
@@ -230,7 +208,8 @@ class Packet:
             " -sigfile SHA256SUMS.sig\n"
         )
         key = self._report.key
-        return README.format(
+        text = README.format(
+            steps=more.steps,
             origin=checkpoint.origin,
             what=what,
             made=about["made"],
@@ -241,9 +220,11 @@ class Packet:
             key=key,
             vkey="" if key is None else vkey(checkpoint.origin, key),
             limits=LIMITS,
-        ).encode()
+        )
+        return (text + more.text).encode()
 
     def _put(self, name: str, data: bytes) -> None:
+        (self._folder / name).parent.mkdir(exist_ok=True)
         with (self._folder / name).open("xb") as file:
             file.write(data)
 

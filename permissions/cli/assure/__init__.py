@@ -7,15 +7,17 @@ from permissions.cli.assure.card import card
 from permissions.cli.assure.check import check
 from permissions.cli.assure.exempt import exempt
 from permissions.cli.assure.gate import gate
+from permissions.cli.assure.packet import packet
 from permissions.cli.assure.starting import init, schema
 from permissions.cli.program import noun
 
-app = noun("Risk register, release gate and system card.")
+app = noun("Risk register, release gate, system card and evidence packet.")
 app.command()(init)
 app.command()(check)
 app.command()(gate)
 app.command()(exempt)
 app.command()(card)
+app.command()(packet)
 app.command()(schema)
 
 __all__ = ["app"]
