@@ -9,6 +9,7 @@ from permissions.integrations.langgraph import (
     aresume,
     fan_out,
     guard_node,
+    langchain_tools,
     pending,
     resume,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "aresume",
     "fan_out",
     "guard_node",
+    "langchain_tools",
     "pending",
     "resume",
 ]

@@ -9,6 +9,7 @@ can be read at once, beside the format's page.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -98,10 +99,16 @@ def policies_refused(parts: BrokerParts, err: BrokerError, by: str) -> TraceEntr
     return TraceEntry("config", "", body={**_in_force(parts), "refused": refused, "by": by})
 
 
+@cache
+def _build() -> str:
+    """Asked once: it reads the disk, and is asked for on an event loop."""
+    return version("wardline")
+
+
 def in_force(pdp: PolicyDecisionPoint, registry: ToolRegistry, environment: str) -> JsonObject:
     """What decisions are made under, the body of a `config` entry."""
     return {
-        "build": version("wardline"),
+        "build": _build(),
         "policy": pdp.revision,
         "engine": pdp.engine,
         "registry": registry.digest,

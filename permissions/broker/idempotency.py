@@ -21,6 +21,7 @@ from permissions.broker.denial import Refusal
 from permissions.broker.result import denied_code, restore
 from permissions.errors import ApprovalError
 from permissions.execution.journal import Finished, Fresh, InDoubt, Resolved
+from permissions.execution.pauses import PAUSED
 from permissions.logs import get_logger
 from permissions.model import Denial
 from permissions.reasons import Code, reason
@@ -167,13 +168,16 @@ def _may_run_again(definition: ToolDefinition, known: Known) -> bool:
     """Whether a call that was begun before may begin anew.
 
     One that succeeded, or that somebody decided against, never does. One that failed or never
-    ended does for a tool that says it may be run twice; one that never started, for each.
+    ended does for a tool that says it may be run twice; one that never started, or that asked its
+    framework to be called again, for each.
     """
     idempotent = definition.options.idempotent
     if isinstance(known, Resolved):
         return read_resolution(known.statement).found != "ran"
     if isinstance(known, InDoubt) or known.status in {"error", "not_kept"}:
         return idempotent
+    if known.status == PAUSED:
+        return True
     if known.status != "denied":
         return False
     code = denied_code(known)

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from permissions.model import CallResult, DenialKind, JsonValue
     from permissions.tools.definition import ToolDefinition
 
-JournalStatus: TypeAlias = Literal["ok", "not_kept", "error", "denied"]
-"""How a call in the journal ended; `not_kept`: it succeeded, and its result is not written down."""
+JournalStatus: TypeAlias = Literal["ok", "not_kept", "error", "paused", "denied"]
+"""How a call in the journal ended; `not_kept`: it succeeded, and its result is not written down;
+`paused`: it asked its framework to be called again."""
 
 _NO_FORM: Final = object()
 

@@ -5,6 +5,7 @@ Without a record there is no result.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from permissions.broker import entries
@@ -12,6 +13,8 @@ from permissions.broker.denial import fault
 from permissions.broker.found_in_result import inspected
 from permissions.broker.recorder import recording
 from permissions.broker.result import deliver, journal_form, withheld
+from permissions.errors import ToolFailedError
+from permissions.execution.pauses import ASKED_TWICE, PAUSED
 from permissions.logs import get_logger
 from permissions.model import Completed
 from permissions.run.found_values import labels_of
@@ -41,6 +44,9 @@ async def settled(admission: Admission, outcome: Outcome, live: LiveResults) -> 
     Raises:
         Exception: `outcome.error`, once it is recorded.
     """
+    if outcome.verdict == PAUSED and admission.request is not None:
+        refused = ToolFailedError(ASKED_TWICE)
+        outcome = replace(outcome, error=refused, detail=type(refused).__name__, verdict="ok")
     try:
         delivery = deliver(admission, outcome)  # 10
     except Exception as err:  # noqa: BLE001 - it has run: whatever fails, the end is recorded
@@ -103,6 +109,8 @@ async def _record(
             told = outcome.reported
             is_exact = told is None or told.exact or delivery.value is not outcome.value
             result, status = journal_form(delivery, outcome.notes, is_exact=is_exact)
+            if outcome.verdict == PAUSED and status == "error":
+                status = PAUSED
             await parts.journal.finish(key, result=result, status=status)
             if status == "not_kept" and is_exact:
                 name = admission.definition.name

@@ -19,6 +19,7 @@ import anyio.lowlevel
 from permissions.errors import ToolFailedError
 from permissions.execution.base import Outcome
 from permissions.execution.halt import BY_PERSON
+from permissions.execution.pauses import PAUSED, is_pause
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,4 +109,7 @@ def _returned(value: Any) -> Outcome:
 
 
 def _raised(err: Exception) -> Outcome:
-    return Outcome("error", error=err, detail=type(err).__name__, enforced=ENFORCED)
+    verdict = PAUSED if is_pause(err) else "ok"
+    return Outcome(
+        "error", error=err, detail=type(err).__name__, verdict=verdict, enforced=ENFORCED
+    )

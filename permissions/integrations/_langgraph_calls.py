@@ -11,21 +11,22 @@ import json
 from collections import OrderedDict
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import ToolMessage
-from langchain_core.tools import StructuredTool
+from langchain_core.tools import BaseTool
+from langchain_core.tools import tool as framework_tool
 
 from permissions.errors import NoSessionError, ToolDefinitionError
+from permissions.integrations._langchain_tool import is_ringed, ringed
 from permissions.sessions.told import told
 from permissions.signing.canonical import digest
 from permissions.tools.call import ToolCall
 from permissions.tools.decorator import guard_of
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
-    from langchain_core.tools import BaseTool
     from langgraph.prebuilt.tool_node import ToolCallRequest, ToolRuntime
     from langgraph.types import Interrupt, StateSnapshot
 
@@ -56,27 +57,49 @@ class HeldCall:
 
 
 def definition_of(given: BaseTool) -> ToolDefinition:
-    """The guarded tool inside a framework's tool: one function, sync or async, and no other.
+    """The guarded tool that a framework's tool is, or is made from, and of nothing else.
 
     Raises:
         ToolDefinitionError: there is none, or it goes by another name.
     """
-    found = [
-        function
-        for function in (getattr(given, "func", None), getattr(given, "coroutine", None))
-        if function is not None
-    ]
-    if not isinstance(given, StructuredTool) or len(found) != 1:
+    functions = [getattr(given, name, None) for name in ("func", "coroutine")]
+    if not is_ringed(given) and sum(each is not None for each in functions) != 1:
         raise ToolDefinitionError(
-            f"{given.name} is not made from one function; make it with"
-            " `langchain_core.tools.tool` from a function decorated with `permissions.tool`"
+            f"{given.name} is not guarded, or not made from one function alone; put it under the"
+            " broker with `wardline.guard(...)`, and give what that gives"
         )
-    definition = guard_of(found[0]).definition
+    definition = guard_of(given).definition
     if definition.name != given.name:
         raise ToolDefinitionError(
             f"the tool {given.name!r} is {definition.name!r} to the broker; give both one name"
         )
     return definition
+
+
+def langchain_tool(given: object) -> BaseTool:
+    """A guarded tool as LangChain's own.
+
+    Args:
+        given: a function decorated with `wardline.tool`, what `wardline.guard` gave, or a
+            LangChain tool made from one of them.
+
+    Raises:
+        ToolDefinitionError: it is not guarded, or has another name here than there.
+    """
+    if isinstance(given, BaseTool):
+        definition_of(given)
+        return given
+    guard = guard_of(given)
+    definition = guard.definition
+    if isinstance(guard.framework_tool, BaseTool):
+        if guard.framework_tool.name != definition.name:
+            named = guard.framework_tool.model_copy(update={"name": definition.name})
+            return ringed(named, guard)
+        return ringed(guard.framework_tool, guard)
+    make = framework_tool(
+        definition.name, description=definition.description or definition.name
+    )
+    return make(cast("Callable[..., Any]", given))
 
 
 class Positions:

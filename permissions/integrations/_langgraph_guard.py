@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
 from langchain_core.messages import ToolMessage
+from langgraph.errors import GraphInterrupt
 from langgraph.types import interrupt
 
 from permissions.broker.call import Earlier
-from permissions.errors import NoSessionError, ToolDefinitionError
+from permissions.errors import NoSessionError, ToolDefinitionError, ToolFailedError
+from permissions.execution.pauses import ASKED_TWICE
+from permissions.integrations._langchain_tool import are_wrong_arguments, is_ringed
 from permissions.integrations._langgraph_calls import (
     Positions,
     can_suspend,
@@ -105,12 +108,19 @@ async def _answer(
     decided = await handle.admit(call, via)
     if isinstance(decided, Denial):
         waits = decided.kind == "pending" and can_suspend(request)
-        return decided if waits else denial_message(decided, request)
+        return decided if waits else await _refused(decided, request, run)
+    approved = not isinstance(decided, Earlier) and decided.request is not None
+    if approved and can_suspend(request):
+        _use_up_answers()
     with granting(decided) as grant:
         try:
             message = await run()
         except CallDenied as err:
             message = denial_message(err.denial, request)
+        except GraphInterrupt:
+            if approved:
+                raise ToolFailedError(ASKED_TWICE) from None
+            raise
         finally:
             unreached = grant.take()
             if unreached and not isinstance(decided, Earlier):
@@ -118,6 +128,37 @@ async def _answer(
     if isinstance(grant.void, Denial):
         return denial_message(grant.void, request)
     return _delivered(message, decided, request, unreached=unreached)
+
+
+def _use_up_answers() -> None:
+    """Takes what the graph was resumed with while a person was asked: none of it is the tool's."""
+    with suppress(GraphInterrupt):
+        while True:
+            interrupt(None)
+
+
+async def _refused(
+    denial: Denial,
+    request: ToolCallRequest,
+    run: Callable[[], Awaitable[ToolMessage | Command[Any]]],
+) -> ToolMessage | Command[Any]:
+    """A denial as a message; of what the framework refuses too, in its words, as it handles it.
+
+    The grant is void, so that nothing can run under it.
+    """
+    unknown = request.tool is None
+    if not unknown and not (is_ringed(request.tool) and are_wrong_arguments(denial)):
+        return denial_message(denial, request)
+    with granting(None) as grant:
+        grant.take()
+        grant.void = denial
+        try:
+            message = await run()
+        except CallDenied:
+            return denial_message(denial, request)
+    if isinstance(message, ToolMessage) and message.status == "error":
+        return message.model_copy(update={"artifact": denial.for_agent()})
+    return denial_message(denial, request)
 
 
 class _Siblings:

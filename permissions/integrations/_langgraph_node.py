@@ -8,8 +8,10 @@ and is always raised, or a model would be told to try again.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import anyio.to_thread
 from langgraph.errors import GraphBubbleUp
 from langgraph.prebuilt import ToolNode
 
@@ -65,7 +67,12 @@ class GuardedToolNode(ToolNode):
                 raise
 
         if self._outer is None and self._aouter is not None:
-            raise _Raised(_one_sided("wrap_tool_call", "awrap_tool_call", "ainvoke"))
+            raise _Raised(
+                ToolDefinitionError(
+                    "the node was given awrap_tool_call and is run in the other form, around"
+                    " which nothing was given; add wrap_tool_call, or run the graph by `ainvoke`"
+                )
+            )
         try:
             return guarded(request) if self._outer is None else self._outer(request, guarded)
         except Exception as err:
@@ -86,8 +93,6 @@ class GuardedToolNode(ToolNode):
                 escaped.append(err)
                 raise
 
-        if self._aouter is None and self._outer is not None:
-            raise _Raised(_one_sided("awrap_tool_call", "wrap_tool_call", "invoke"))
         try:
             if self._aouter is None:
                 return await guarded(request)
@@ -117,14 +122,10 @@ class GuardedToolNode(ToolNode):
             raise passed.error from None
 
     async def _arun_one(self, *args: Any, **kwargs: Any) -> Any:
+        if self._aouter is None and self._outer is not None:
+            # As LangGraph does with a wrapper in the sync form alone, and off its event loop.
+            return await anyio.to_thread.run_sync(partial(self._run_one, *args, **kwargs))
         try:
             return await super()._arun_one(*args, **kwargs)
         except _Raised as passed:
             raise passed.error from None
-
-
-def _one_sided(missing: str, given: str, use: str) -> ToolDefinitionError:
-    return ToolDefinitionError(
-        f"the node was given {given} and is run in the other form, around which nothing was"
-        f" given; add {missing}, or run the graph by `{use}`"
-    )

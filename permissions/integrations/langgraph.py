@@ -12,30 +12,30 @@ broker's own store, never the value the graph is resumed with, says whether it m
 LangGraph runs a node again, calls that ended give their stored result and calls that were
 begun and have no end are refused as in doubt; no tool runs twice.
 
-Not protected from: nodes and tools beside this one, which run undecided, and a tool that calls
-LangGraph's `interrupt` itself (its call has then ended, and is not run again). A fork of the
+A tool that calls LangGraph's `interrupt` itself has not ended: it runs again from its start, is
+decided again, and gets the answer.
+
+Not protected from: nodes and tools beside this one, which run undecided. A fork of the
 thread (`update_state`, another checkpoint id) is a new turn: its calls are decided and run
 anew. With `durability="exit"` a crash loses the turn, and so the names of its calls.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from langchain_core.tools import BaseTool
-from langchain_core.tools import tool as framework_tool
 from langgraph.graph import END
 from langgraph.types import Command, Send
 
-from permissions.integrations._langgraph_calls import HeldCall, definition_of, held_calls
+from permissions.integrations._langgraph_calls import HeldCall, held_calls, langchain_tool
 from permissions.integrations._langgraph_guard import CallGuard
 from permissions.integrations._langgraph_node import GuardedToolNode
-from permissions.tools.decorator import guard_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from langchain_core.runnables import RunnableConfig
+    from langchain_core.tools import BaseTool
     from langgraph.pregel import Pregel
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "aresume",
     "fan_out",
     "guard_node",
+    "langchain_tools",
     "pending",
     "resume",
 ]
@@ -54,7 +55,8 @@ def guard_node(tools: Iterable[object], **options: Any) -> GuardedToolNode:
     """A `ToolNode` whose calls go through the broker of the session around the graph's run.
 
     Args:
-        tools: functions decorated with `permissions.tool`, or LangChain tools made from them.
+        tools: functions decorated with `wardline.tool`, what `wardline.guard` gave, or LangChain
+            tools made from them.
         **options: of `ToolNode` (`name`, `handle_tool_errors`, `messages_key`, ...).
             `wrap_tool_call` and `awrap_tool_call` go around the broker; `handle_tool_errors` is
             asked about exceptions of tools only, never about those of the broker.
@@ -62,7 +64,20 @@ def guard_node(tools: Iterable[object], **options: Any) -> GuardedToolNode:
     Raises:
         ToolDefinitionError: a tool is not guarded, or has another name here than there.
     """
-    return GuardedToolNode([_as_framework_tool(each) for each in tools], **options)
+    return GuardedToolNode(langchain_tools(tools), **options)
+
+
+def langchain_tools(tools: Iterable[object]) -> list[BaseTool]:
+    """Guarded tools as LangChain's own: for `bind_tools`, `create_agent`, another middleware.
+
+    Args:
+        tools: functions decorated with `wardline.tool`, what `wardline.guard` gave, or LangChain
+            tools made from them.
+
+    Raises:
+        ToolDefinitionError: one is not guarded, or has another name here than there.
+    """
+    return [langchain_tool(each) for each in tools]
 
 
 def fan_out(node: str = "tools", *, messages_key: str = "messages") -> Callable[[Any], Any]:
@@ -112,17 +127,6 @@ async def aresume(
 ) -> Any:
     """`resume` for async programs."""
     return await graph.ainvoke(_look_again(await apending(graph, config)), config, **options)
-
-
-def _as_framework_tool(given: object) -> BaseTool:
-    if isinstance(given, BaseTool):
-        definition_of(given)
-        return given
-    definition = guard_of(given).definition
-    make = framework_tool(
-        definition.name, description=definition.description or definition.name
-    )
-    return make(cast("Callable[..., Any]", given))
 
 
 def _look_again(held: tuple[HeldCall, ...]) -> Command[Any] | None:

@@ -274,6 +274,7 @@ class _Conversation:
                 "targets": [*execution.targets],
                 "deadline_seconds": execution.deadline_seconds,
                 "asked_digest": decided.asked_digest,
+                "request": decided.request,
                 # What the client asked for, unless a person edited it.
                 "arguments": None
                 if decided.asked_digest is None

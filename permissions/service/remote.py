@@ -80,6 +80,7 @@ class RemoteAdmission:
     enforced: JsonObject
     result: CallResult | None = None
     asked_digest: Digest | None = None
+    request: str | None = None
 
 
 class Link:
@@ -377,6 +378,7 @@ def _admission(
         session=session,
         enforced=dict(ENFORCED),
         asked_digest=form.get("asked_digest"),
+        request=form.get("request"),
     )
 
 

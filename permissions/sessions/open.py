@@ -90,10 +90,11 @@ async def open_session(
         raise ConfigError("plan= takes a Plan; read one with permissions.plan.model.parse_plan")
     require_shown("run", run or "")
     parts = broker.parts
+    folder = await anyio.to_thread.run_sync((workspace or parts.workspace).resolve)
     session = RunState(
         run=run or parts.ids("run"),
         subject=subject_of(user=user, agent=agent, roles=roles),
-        workspace=(workspace or parts.workspace).resolve(),
+        workspace=folder,
         approval_mode=approval_mode or parts.approval_mode,
         budgets=InMemoryBudgetLedger(),
         limits={"calls": None, **(budgets or {})},

@@ -54,6 +54,11 @@ class Admitted(Protocol):
         ...
 
     @property
+    def request(self) -> str | None:
+        """Id of the access request whose approval it uses up."""
+        ...
+
+    @property
     def execution(self) -> Execution:
         """How it is to be run."""
         ...

@@ -63,6 +63,8 @@ class Guard(Generic[P, R_co]):
     def __init__(self, function: Callable[P, R_co], options: Options) -> None:
         self.function = function
         self.options = options
+        self.framework_tool: object | None = None
+        """The framework's own tool that it was made from, if it was."""
 
     @cached_property
     def definition(self) -> ToolDefinition:
@@ -194,13 +196,21 @@ def _decorate(function: Callable[..., Any], options: Options) -> Any:
 def guard_of(function: object) -> Guard[..., Any]:
     """The guard of a decorated function.
 
+    A framework's tool that was made from a decorated function counts as that.
+
     Raises:
         ToolDefinitionError: the object was not decorated with `@tool`.
     """
     guard = getattr(function, "guard", None)
+    if guard is None and hasattr(function, "args_schema"):  # one of LangChain's
+        for kept in ("func", "coroutine"):
+            guard = guard or getattr(getattr(function, kept, None), "guard", None)
     if not isinstance(guard, Guard):
-        name = getattr(function, "__qualname__", repr(function)[:60])
-        raise ToolDefinitionError(f"{name} is not a guarded tool; decorate it with @tool")
+        name = getattr(function, "__qualname__", None) or getattr(function, "name", None)
+        raise ToolDefinitionError(
+            f"{name or repr(function)[:60]} is not a guarded tool; decorate it with @tool, or"
+            " put it under the broker with guard(...) where it is somebody else's"
+        )
     return cast("Guard[..., Any]", guard)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import inspect
 import keyword
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from permissions.errors import ToolDefinitionError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from permissions.tools.decorator import GuardedTool
+    from permissions.tools.definition import ToolDefinition
     from permissions.tools.targets import FreeText, Target
     from permissions.vocabulary import JsonObject, JsonValue
 
@@ -91,21 +93,38 @@ def tool_from_schema(
     return guarded
 
 
+def run_by(definition: ToolDefinition, run: Callable[..., Any]) -> ToolDefinition:
+    """The same tool, run by something else: a framework's own way to call it, say.
+
+    Args:
+        definition: of a tool that `tool_from_schema` made.
+        run: called in the place of what that was given, sync or async.
+    """
+    known: Any = definition.function
+    function = _function(run, known.absent)
+    function.__signature__ = known.__signature__
+    return replace(definition, function=function)
+
+
 def _function(run: Callable[..., Any], absent: frozenset[str]) -> Any:
     def present(arguments: dict[str, Any]) -> dict[str, Any]:
         return {k: v for k, v in arguments.items() if not (v is None and k in absent)}
 
+    function: Any
     if inspect.iscoroutinefunction(run):
 
         async def called_async(**arguments: Any) -> Any:
             return await run(**present(arguments))
 
-        return called_async
+        function = called_async
+    else:
 
-    def called(**arguments: Any) -> Any:
-        return run(**present(arguments))
+        def called(**arguments: Any) -> Any:
+            return run(**present(arguments))
 
-    return called
+        function = called
+    function.absent = absent
+    return function
 
 
 def _properties(name: str, parameters: JsonObject) -> dict[str, JsonObject]:

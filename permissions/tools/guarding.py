@@ -64,7 +64,7 @@ def guard(
     label = name or _name_of(target)
     if parameters is not None or is_langchain_tool(target):
         run = target if parameters is not None else _runs(target)
-        return tool_from_schema(
+        made = tool_from_schema(
             run,
             name=label,
             parameters=_schema_of(target) if parameters is None else parameters,
@@ -72,6 +72,9 @@ def guard(
             marks=known,
             **_unboxed(label, options),
         )
+        if parameters is None:
+            made.guard.framework_tool = target
+        return made
     function = _function(target, label, known)
     function.__doc__ = _described(target) if description is None else description
     guarded: GuardedTool[..., Any] = tool(name=label, **_unboxed(label, options))(function)
@@ -215,34 +218,115 @@ def _hints(origin: Any) -> dict[str, Any]:
 
 
 def _schema_of(target: Any) -> JsonObject:
-    """What a model may give to a LangChain tool."""
-    asked, whole = _as_json(target.tool_call_schema), _as_json(target.get_input_schema())
-    hidden = sorted(whole.get("properties", {}).keys() - asked.get("properties", {}).keys())
-    if hidden:
+    """What a model may give to a LangChain tool.
+
+    Raises:
+        ToolDefinitionError: an argument has no JSON form.
+    """
+    from pydantic.errors import PydanticInvalidForJsonSchema
+
+    schema = target.tool_call_schema
+    try:
+        asked: JsonObject = schema if isinstance(schema, dict) else _json_schema(schema)
+    except PydanticInvalidForJsonSchema as err:
         raise ToolDefinitionError(
-            f"{target.name}: LangGraph fills in {', '.join(hidden)}, and only its own tool node"
-            " does; decorate the function below LangChain's @tool instead"
-        )
-    return asked
-
-
-def _as_json(schema: Any) -> JsonObject:
-    found: JsonObject = schema if isinstance(schema, dict) else schema.model_json_schema()
+            f"{target.name}: an argument's type has no JSON form ({err.message}); tools take JSON"
+        ) from err
+    left_out = hidden_arguments(target) | _unnamed(_below(target))
+    found: JsonObject = {**asked}
+    if "properties" in found:
+        found["properties"] = {
+            name: _without_null(each)
+            for name, each in asked["properties"].items()
+            if name not in left_out
+        }
+        found["required"] = [k for k in asked.get("required", ()) if k not in left_out]
     return found
+
+
+def _without_null(schema: Any) -> Any:
+    """A default of None says that the function fills it in, whatever the type is."""
+    if isinstance(schema, dict) and "default" in schema and schema["default"] is None:
+        return {key: each for key, each in schema.items() if key != "default"}
+    return schema
+
+
+def _below(target: Any) -> Any:
+    """The function of a LangChain tool."""
+    return getattr(target, "func", None) or getattr(target, "coroutine", None)
+
+
+def _unnamed(function: Any) -> frozenset[str]:
+    """`*args` and `**kwargs`, which no policy could name."""
+    parameters = {} if function is None else inspect.signature(function).parameters
+    unnamed = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+    return frozenset(name for name, each in parameters.items() if each.kind in unnamed)
+
+
+def _json_schema(model: Any) -> JsonObject:
+    """Of a pydantic model, version 1 or 2."""
+    made: JsonObject = (getattr(model, "model_json_schema", None) or model.schema)()
+    return made
+
+
+def hidden_arguments(target: Any) -> frozenset[str]:
+    """Arguments of a LangChain tool that its framework fills in, and no model gives.
+
+    Those that are in what it runs on and not in what a model is told; and one called `runtime`
+    without a type of its own, which LangGraph fills in by its name.
+    """
+    told = target.tool_call_schema
+    names = _fields(told)
+    whole = _fields(target.get_input_schema())
+    function = _below(target)
+    if function is not None:
+        parameters = inspect.signature(function).parameters
+        whole |= parameters.keys()
+        if "runtime" in parameters:
+            names -= {"runtime"}
+    return frozenset(whole - names) - _unnamed(function)
+
+
+def _fields(schema: Any) -> set[str]:
+    if isinstance(schema, dict):
+        return {*schema.get("properties", {})}
+    found = getattr(schema, "model_fields", None)
+    return {*(schema.__fields__ if found is None else found)}
 
 
 def _runs(target: Any) -> Callable[..., Any]:
     """What runs a LangChain tool, with everything it does around its function."""
+    hidden = hidden_arguments(target)
+    required = sorted(hidden & _required(target.get_input_schema()))
+
+    def check() -> None:
+        if required:
+            raise ToolDefinitionError(
+                f"{target.name}: LangGraph fills in {', '.join(required)}, and only in an agent"
+                " does; give it to guard_node or WardlineMiddleware"
+            )
+
     if getattr(target, "coroutine", None) is not None:
 
         async def run_async(**arguments: Any) -> Any:
+            check()
             return await target.ainvoke(arguments)
 
         run_async.__wrapped__ = target.coroutine  # type: ignore[attr-defined] # for the digest
         return run_async
 
     def run(**arguments: Any) -> Any:
+        check()
         return target.invoke(arguments)
 
     run.__wrapped__ = getattr(target, "func", None) or type(target)._run  # type: ignore[attr-defined] # noqa: SLF001
     return run
+
+
+def _required(schema: Any) -> set[str]:
+    if isinstance(schema, dict):
+        return {*schema.get("required", ())}
+    fields = getattr(schema, "model_fields", None)
+    if fields is None:
+        return {name for name, each in schema.__fields__.items() if each.required}
+    return {name for name, each in fields.items() if each.is_required()}

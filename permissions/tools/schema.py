@@ -8,6 +8,7 @@ out of the schema and the digest of a call; their names are kept.
 from __future__ import annotations
 
 import inspect
+import types
 import typing
 from collections import abc
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,9 @@ def define(function: Callable[..., Any], options: Options) -> ToolDefinition:
         parameter.name: (hints.get(parameter.name, Any), parameter.default)
         for parameter in _parameters(function)
     }
-    injected = frozenset(key for key, (hint, _) in parameters.items() if _is_injected(hint))
+    injected = frozenset(
+        key for key, (hint, _) in parameters.items() if _is_injected(key, hint)
+    )
     declared = {key: value for key, value in parameters.items() if key not in injected}
     marks = {key: mark_of(f"{name}: {key}", hint) for key, (hint, _) in declared.items()}
     free = frozenset(key for key, mark in marks.items() if isinstance(mark, FreeText))
@@ -171,7 +174,13 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     return parameters
 
 
-def _is_injected(hint: Any) -> bool:
+def _is_injected(name: str, hint: Any) -> bool:
+    if name == "runtime" and hint is Any:  # LangGraph fills it in by its name
+        return True
+    if typing.get_origin(hint) in {typing.Union, types.UnionType}:
+        return any(
+            _is_injected(name, each) for each in typing.get_args(hint) if each is not Any
+        )
     for candidate in (hint, *getattr(hint, "__metadata__", ())):
         origin = typing.get_origin(candidate) or candidate
         kind = origin if isinstance(origin, type) else type(origin)

@@ -49,6 +49,7 @@ HEAVY = {
     "cryptography",
     "docker",
     "jsonschema",
+    "langchain",
     "langchain_core",
     "langgraph",
     "opa_client",

@@ -117,13 +117,15 @@ def code_of(message: ToolMessage) -> str:
 
 @BOTH
 async def test_unknown_tool_is_denied_and_recorded(world: World) -> None:
-    """A name that the model made up is answered by the broker, not by the framework."""
+    """A name that the model made up is denied; the model reads which names there are."""
     graph = world.agent(turn(Asked("format_disk", {"drive": "c"})))
 
     async with world.session():
         state = await world.run(graph)
 
-    assert code_of(answers(state)["call-1"]) == "tool.unregistered"
+    message = answers(state)["call-1"]
+    assert message.artifact["reasons"][0]["code"] == "tool.unregistered"
+    assert "try one of [note, delete, read]" in message.content
 
 
 @BOTH
@@ -139,7 +141,7 @@ async def test_tool_of_another_node_is_denied_without_asking_anybody(world: Worl
         state = await world.run(graph)
         asked = await world.requests()
 
-    assert code_of(answers(state)["call-1"]) == "tool.unregistered"
+    assert answers(state)["call-1"].artifact["reasons"][0]["code"] == "tool.unregistered"
     assert asked == ()
 
 

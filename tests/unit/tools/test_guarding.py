@@ -215,7 +215,6 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "an option": (lambda: guard(lookup, effects="read"), "has no option 'effects'"),
     "a sandbox": (lambda: guard(lookup, sandbox="process"), "decorate a function of your own"),
-    "an injected argument": (lambda: guard(hidden), "LangGraph fills in token"),
     "a schema that is none": (
         lambda: guard(lambda n: n, name="x", parameters={"type": 7}),
         "no JSON Schema",
@@ -225,6 +224,21 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
 
 def _generate() -> Any:
     yield 1
+
+
+async def test_an_argument_that_a_framework_fills_in_is_no_models_to_give() -> None:
+    made = guard(hidden)
+
+    assert [*guard_of(made).definition.schema["properties"]] == ["city"]
+    async with (
+        memory_broker([made], decide=lambda _: permitted()) as broker,
+        open_session(broker, user="kim") as session,
+    ):
+        given = await broker.call(session, ToolCall("hidden", {"city": "Ulm", "token": "x"}))
+        assert isinstance(given, Denial)
+        assert given.reasons[0].code == "arguments.invalid"
+        with pytest.raises(ToolDefinitionError, match="LangGraph fills in token"):
+            await broker.call(session, ToolCall("hidden", {"city": "Ulm"}))
 
 
 @pytest.mark.parametrize("what", REFUSED)
