@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from permissions.errors import SigningError, TraceIntegrityError
 from permissions.signing.keys import PublicKey
+from permissions.trace import codec
 from permissions.trace.note_keys import (
     ED25519,
     HINT_BYTES,
@@ -87,6 +88,19 @@ def parse_vkey(text: str) -> tuple[str, PublicKey] | None:
     if found.kind != ED25519 or not isinstance(found.key, PublicKey):
         raise SigningError("the verifier key is not the Ed25519 key of a log")
     return found.name, found.key
+
+
+def note_of(line: bytes) -> str:
+    """The signed note in a checkpoint's line.
+
+    Raises:
+        TraceError: it is no such line.
+    """
+    document = codec.decode(line)
+    note = document.get("checkpoint")
+    if len(document) != 1 or not isinstance(note, str):
+        raise TraceIntegrityError("a checkpoint line is malformed")
+    return note
 
 
 def parse_checkpoint(note: str) -> Checkpoint:

@@ -11,37 +11,32 @@ In one pass and in constant memory per open run (RFC 6962 roots need one hash pe
    restored log, and a fork;
 5. the entries under a checkpoint must tell a story that may happen (`rules.Story`).
 
-One class and one file, since each step needs what the ones before it found; what can be judged
-of an entry or a run alone is in `restated` and `rules`.
+What becomes of sealed contents is in `sealed_contents`, of checkpoints kept outside in
+`anchoring`; what can be judged of an entry or a run alone in `restated` and `rules`.
 
 The tree is computed by merging equal subtrees on a stack, not by the writer's frontier.
 
 Broken bytes are a torn tail when no signed checkpoint follows them, or when they are what a
-power cut leaves of the one group that was being written: the disk may have taken any of its
-512-byte sectors, the one with the checkpoint too, and the others are still zeros. So the group
-is torn, and not altered, when its checkpoint is the last thing in the log, no known checkpoint
-covers it, and a whole sector of it is zeros. Who zeroes a sector of the last group can as well
-cut the group off; either way only a checkpoint kept outside tells.
+power cut leaves of the group that was being written (`torn_tail`), and no known checkpoint covers
+them.
 """
 
 from __future__ import annotations
 
 import base64
-from collections import Counter
-from dataclasses import fields
 from hashlib import sha256 as _sha256
-from itertools import chain, islice, pairwise
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Literal
 
 from permissions.errors import SigningError, TraceError, TraceIntegrityError
 from permissions.signing.keys import PublicKey
-from permissions.trace import codec
+from permissions.trace.anchoring import Anchoring
 from permissions.trace.archived import load_archived
 from permissions.trace.checkpoint import (
     Checkpoint,
     is_note_of,
+    note_of,
     parse_checkpoint,
-    signature_of,
     signed_by,
 )
 from permissions.trace.doubt import doubts
@@ -49,35 +44,31 @@ from permissions.trace.encoder import (
     CHECKPOINT_PREFIX,
     CONTENT_PREFIX,
     ENTRY_PREFIX,
-    content_path,
     decode_entry,
 )
-from permissions.trace.entry import TERMINAL
-from permissions.trace.erasures import Erasures
 from permissions.trace.key_chain import KeyChain, Reign
 from permissions.trace.report import (
     Anchor,
     Completeness,
-    Contents,
     End,
     Finding,
     Integrity,
     OpenCall,
     Report,
 )
-from permissions.trace.restated import RESTATED_SEALED, CallFacts, Opened
-from permissions.trace.rules import CALL_TYPES, Story
+from permissions.trace.rules import Story
+from permissions.trace.sealed_contents import SealedContents
 from permissions.trace.store import (
     Line,
     read_blocks,
     segment_path,
     segments,
 )
-from permissions.trace.vault import SealedToRespondersError, VaultKeyError, line_digest
+from permissions.trace.torn_tail import is_signed_checkpoint, is_torn
 from permissions.trace.witnessed import cosigned_beside, witnessed_by
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from permissions.model import JsonObject
@@ -90,8 +81,6 @@ if TYPE_CHECKING:
 
 MAX_BATCH = 65_536
 """Most entries under one checkpoint; more is refused, so that memory stays bounded."""
-SECTOR_BYTES = 512
-"""What a disk writes whole or not at all; a larger sector is several of these."""
 _LISTED_FINDINGS = 100
 
 
@@ -180,8 +169,8 @@ class _Auditor:
         self._given = key
         self._chain: KeyChain | None = None
         self._notes = known
-        self._known: dict[str, Checkpoint] = {}
-        self._vault = vault
+        self._anchoring = Anchoring(known)
+        self._known = self._anchoring.known
         self._all_signatures = signatures == "all"
         self._origin: str | None = None
         self._archived: Archived | None = None
@@ -189,20 +178,8 @@ class _Auditor:
         self._count = 0
         self._subtrees: list[tuple[int, bytes]] = []
         self._batch: list[JsonObject] = []
-        self._expected: dict[str, str] = {}
         self._entry: JsonObject = {}
-        self._opened: dict[str, bytes] = {}
-        self._facts: dict[tuple[str | None, str | None], CallFacts] = {}
-        """What was opened of each call that has not ended."""
-        self._batch_findings: list[tuple[int, str]] = []
-        self._contents: Counter[str] = Counter()
-        self._batch_contents: Counter[str] = Counter()
-        """What became of the contents since the last checkpoint."""
-        self._unopened: dict[str, tuple[int, int]] = {}
-        """Why contents do not open: the first entry with one, and how many there are."""
-        self._batch_unopened: list[tuple[int, str]] = []
-        self._erased = Erasures()
-        self._batch_erased: list[tuple[int, str]] = []
+        self._contents = SealedContents(vault)
         self._story = Story()
         self._findings: list[Finding] = []
         self._findings_count = 0
@@ -241,7 +218,7 @@ class _Auditor:
     def begin_after(self, archived: Archived) -> None:
         """Begins where the part that was moved away ends."""
         said = parse_checkpoint(archived.note)
-        self._archived = archived
+        self._archived = self._contents.archived = archived
         chain = archived.chain.copy()
         self._learn(said.origin, chain)
         self._last_keys = chain.in_force()
@@ -295,11 +272,11 @@ class _Auditor:
 
     def finish(self) -> Report:
         """Both verdicts over everything that was fed."""
-        if self._late is not None and not self._is_torn(self._late):
+        if self._late and not is_torn(self._broken_line, self._late, self._end()):
             self.failure = self.failure or self._broken
         self._check_last_signature()
         self._check_given()
-        anchor = self._check_known() if self.failure is None else None
+        anchor = self._anchor() if self.failure is None else None
         witnessed = () if self.failure else witnessed_by(self._witnesses, self._notes.values())
         verified, failed = self._verified, self.failure
         verdict: Literal["failed", "consistent", "signed"] = (
@@ -309,8 +286,10 @@ class _Auditor:
             if self._is_pinned() and self._checkpoints  # a log of nothing has no signature
             else "consistent"
         )
-        of_keys = tuple(self._erased.findings(self._vault))[:_LISTED_FINDINGS]
-        incomparable = tuple(self._incomparable())
+        contents = self._contents
+        of_keys = tuple(islice(contents.of_keys(), _LISTED_FINDINGS))
+        unopened = tuple(contents.unopened(max(_LISTED_FINDINGS - len(self._findings), 0)))
+        incomparable = tuple(self._anchoring.incomparable(self._archived))
         return Report(
             integrity=Integrity(
                 verdict=verdict,
@@ -338,14 +317,12 @@ class _Auditor:
                 gaps=self._story.gaps,
                 gap_calls=tuple(map(_listed, self._story.gap_calls)),
                 unknown_types=self._story.unknown,
-                findings=(*self._findings, *self._unopened_findings(), *of_keys, *incomparable),
+                findings=(*self._findings, *unopened, *of_keys, *incomparable),
                 findings_count=self._findings_count
-                + len(self._unopened)
+                + contents.reasons
                 + len(of_keys)
                 + len(incomparable),
-                contents=Contents(
-                    **{each.name: self._contents[each.name] for each in fields(Contents)}
-                ),
+                contents=contents.counted(),
                 archived=0 if self._archived is None else self._archived.size,
             ),
             checkpoint=self._last,
@@ -357,7 +334,7 @@ class _Auditor:
                 for each in self._witnesses
                 if each.name not in {found.witness for found in witnessed}
             ),
-            unopened=next(chain(self._unopened_findings(), self._erased.lost()), None),
+            unopened=next(chain(unopened, contents.erased.lost()), None),
         )
 
     def _end(self) -> End | None:
@@ -368,7 +345,7 @@ class _Auditor:
 
     def _take_entry(self, data: bytes) -> None:
         if self._entry:
-            self._close_entry()
+            self._contents.close(self._entry)
         document = decode_entry(data)
         if self._origin is None:
             self._begin(document["type"], document["body"])
@@ -382,7 +359,7 @@ class _Auditor:
         if document["type"] == "key" and self._chain is not None:
             self._chain.take(document["body"])
         for name, named in document["contents"].items():
-            self._expected[named] = name
+            self._contents.expected[named] = name
         self._count = count + 1
         width, subtrees, subtree = 1, self._subtrees, _sha256(b"\x00" + data).digest()
         while subtrees and subtrees[-1][0] == width:
@@ -410,22 +387,13 @@ class _Auditor:
         self._open_known()
 
     def _open_known(self) -> None:
-        for source, note in self._notes.items():
-            try:
-                checkpoint = parse_checkpoint(note)
-            except TraceIntegrityError as err:
-                self.failure = (
-                    0,
-                    f"the checkpoint kept in {source} does not fit this log: {err}",
-                )
-                return
-            if checkpoint.origin != self._origin:
-                self.failure = (
-                    0,
-                    f"the checkpoint kept in {source} is of another log: {checkpoint.origin}",
-                )
-                return
-            self._known[source] = checkpoint
+        if (wrong := self._anchoring.open(self._origin)) is not None:
+            self.failure = 0, wrong
+
+    def _compare_known(self) -> None:
+        wrong = self._anchoring.compare(self._count, self._root, self._chain)
+        if wrong is not None:
+            self.failure = 0, wrong
 
     def _root(self) -> bytes:
         folded = b""
@@ -434,87 +402,15 @@ class _Auditor:
         return folded
 
     def _take_content(self, data: bytes) -> None:
-        name = self._expected.pop(line_digest(data), None)
-        if name is None:
-            raise TraceIntegrityError("a sealed content is not one its entry names")
-        if self._vault is None:
-            self._batch_contents["sealed"] += 1
-            return
-        try:
-            self._opened[name] = self._vault.open(
-                data,
-                origin=self._origin or "",
-                run=self._entry["run"] or "",
-                path=content_path(self._entry["type"], name),
-            )
-        except SealedToRespondersError:
-            self._batch_contents["sealed"] += 1
-        except VaultKeyError as err:
-            self._batch_contents["locked"] += 1
-            self._batch_unopened.append((self._count - 1, str(err)))
-        except TraceIntegrityError as err:
-            # The entry vouches for these very bytes, so the writer or its vault is at fault.
-            self.failure = self._count - 1, str(err)
-        except TraceError:
-            self._batch_contents["erased"] += 1
-            self._batch_erased.append((self._count - 1, self._entry["run"] or ""))
-        else:
-            self._batch_contents["checked"] += 1
-
-    def _close_entry(self) -> None:
-        if self._expected:
-            self._batch_contents["absent"] += len(self._expected)
-            self._expected.clear()
-        entry, self._entry = self._entry, {}
-        kind = entry.get("type")
-        if self._opened:
-            opened, self._opened = self._opened, {}
-            self._compare(entry, opened)
-        elif kind in RESTATED_SEALED:
-            self._compare_sealed(entry)
-        elif kind == "plan" or kind in CALL_TYPES:
-            self._compare(entry, {})
-
-    def _compare(self, entry: JsonObject, opened: dict[str, bytes]) -> None:
-        called = entry["run"], entry["call"]
-        if self._is_unseen(called, entry["type"]):
-            return
-        facts = self._facts.setdefault(called, CallFacts())
-        said = Opened(
-            entry["type"],
-            entry["body"],
-            frozenset(entry["contents"]),
-            opened,
-            lambda name, data: self._tags(entry["run"] or "", name, data),
-        )
-        self._batch_findings += ((entry["index"], text) for text in facts.contradictions(said))
-        if entry["type"] in TERMINAL or entry["type"] == "plan":
-            del self._facts[called]
-
-    def _is_unseen(self, called: tuple[str | None, str | None], kind: str) -> bool:
-        """Whether a call began in the archived part, and what it has to agree with lies there."""
-        begins = kind in ("intent", "plan")
-        return self._archived is not None and not begins and called not in self._facts
-
-    def _compare_sealed(self, entry: JsonObject) -> None:
-        """The same for an entry of which nothing was opened, as most are without a key."""
-        called = entry["run"], entry["call"]
-        if entry["type"] in TERMINAL:
-            self._facts.pop(called, None)
-            return
-        if self._is_unseen(called, entry["type"]):
-            return
-        if (facts := self._facts.get(called)) is None:
-            facts = self._facts[called] = CallFacts()
-        for text in facts.sealed(entry["type"], entry["body"], entry["contents"]):
-            self._batch_findings.append((entry["index"], text))
-
-    def _tags(self, run: str, name: str, data: bytes) -> list[str]:
-        return [] if self._vault is None else self._vault.tags(run, name, data)
+        origin, index = self._origin or "", self._count - 1
+        wrong = self._contents.take(data, self._entry, origin=origin, index=index)
+        if wrong is not None:
+            self.failure = index, wrong
 
     def _take_checkpoint(self, line: Line) -> None:
-        self._close_entry()
-        note, root = _note(line.data), self._root()
+        self._contents.close(self._entry)
+        self._entry = {}
+        note, root = note_of(line.data), self._root()
         start = self._verified.size if self._verified else 0
         checkpoint = Checkpoint(self._origin or "", self._count, root)
         said = checkpoint if is_note_of(note, checkpoint) else parse_checkpoint(note)
@@ -534,74 +430,27 @@ class _Auditor:
         self._checkpoints += 1
         self._ended = line.segment, line.offset + len(line.data) + 1, self._subtrees.copy()
         self._unsigned = 0
-        observe, findings = self._story.observe, self._batch_findings
+        observe, findings = self._story.observe, self._contents.found
         for each in self._batch:
             for text in observe(each):
                 findings.append((each["index"], text))
         if findings:
             self._list_findings()
-        self._erased.take(self._batch, self._batch_erased)
-        self._batch_erased.clear()
+        self._contents.settle(self._batch)
         self._batch.clear()
-        for state, count in self._batch_contents.items():
-            self._contents[state] += count
-        self._batch_contents.clear()
-        for index, reason in self._batch_unopened:
-            first, count = self._unopened.get(reason, (index, 0))
-            self._unopened[reason] = first, count + 1
-        self._batch_unopened.clear()
 
     def _list_findings(self) -> None:
-        for index, text in sorted(self._batch_findings):
+        for index, text in sorted(self._contents.found):
             self._findings_count += 1
             if len(self._findings) < _LISTED_FINDINGS:
                 self._findings.append(Finding(index, text))
-        self._batch_findings.clear()
-
-    def _unopened_findings(self) -> Iterator[Finding]:
-        room = max(_LISTED_FINDINGS - len(self._findings), 0)
-        for reason, (index, count) in islice(self._unopened.items(), room):
-            yield Finding(index, f"contents that cannot be opened: {count}; {reason}")
+        self._contents.found.clear()
 
     def _look_for_checkpoint(self, line: Line) -> None:
-        """A signed checkpoint after broken bytes means they were whole once, or in flight."""
         if self._late is not None:
-            self.failure = (
-                self._broken
-            )  # what was written after it was written onto whole bytes
-        if not line.data.startswith(CHECKPOINT_PREFIX) or not line.ended:
-            return
-        try:
-            note = _note(line.data)
-            if self._chain is None:
-                parse_checkpoint(note)
-            else:
-                signed_by(note, self._chain.in_force()[:1])
-        except TraceError:
-            return
-        self._late = line
-
-    def _is_torn(self, checkpoint: Line) -> bool:
-        """Whether the group before this checkpoint may be what a power cut left of it.
-
-        A group lies in one segment, and no line has zeros in it.
-        """
-        broken, end = self._broken_line, self._end()
-        if broken is None or broken.segment != checkpoint.segment:
-            return False
-        same = end is not None and end.segment == checkpoint.segment
-        start = end.offset if same and end is not None else 0
-        try:
-            with checkpoint.segment.open("rb") as file:
-                file.seek(start)
-                group = file.read(checkpoint.offset - start)
-        except OSError:
-            return False
-        # The first sector is shared with what was acknowledged before; the last one with the
-        # checkpoint, which is there, so that one is whole.
-        first = SECTOR_BYTES - start % SECTOR_BYTES
-        bounds = [0, *range(first, len(group) + 1, SECTOR_BYTES)]
-        return any(low < high and not any(group[low:high]) for low, high in pairwise(bounds))
+            self.failure = self._broken  # what came after it was written onto whole bytes
+        if is_signed_checkpoint(line, self._chain):
+            self._late = line
 
     def _check_last_signature(self) -> None:
         if self._all_signatures or self._last is None:
@@ -626,75 +475,19 @@ class _Auditor:
             return False  # what brought in the key at the cut lies in the part that is not read
         return not (chain is not None and chain.is_revoked(given))
 
-    def _compare_known(self) -> None:
-        for source, checkpoint in self._known.items():
-            if checkpoint.size == self._count and checkpoint.root != self._root():
-                own = self._is_own(self._notes[source])
-                other = (
-                    "is signed over other entries: one of two histories was rewritten"
-                    if own
-                    else "does not fit this log: it is not signed by a key of it"
-                )
-                self.failure = 0, f"the checkpoint kept in {source} {other}"
-
-    def _is_own(self, note: str) -> bool:
-        """Whether a key that is or was the log's signed a note."""
-        chain = self._chain
-        for reign in () if chain is None else chain.reigns:
-            try:
-                signature_of(note, reign.key)
-            except TraceIntegrityError:
-                continue
-            return True
-        return False
-
-    def _incomparable(self) -> Iterator[Finding]:
-        """Known checkpoints that lie in the part that is not read."""
-        archived = self._archived
-        for source, known in self._known.items() if archived is not None else ():
-            if archived is not None and known.size < archived.size:
-                yield Finding(
-                    known.size,
-                    f"the checkpoint kept in {source} counts {known.size} entries, which lie in"
-                    f" the archive {archived.folders()}: it was not compared",
-                )
-
-    def _check_known(self) -> Anchor | None:
+    def _anchor(self) -> Anchor | None:
         size = self._verified.size if self._verified else 0
-        if self._origin is None and self._notes:
-            self.failure = (
-                0,
-                "a checkpoint of this log was kept, and nothing of the log is here",
-            )
+        found = self._anchoring.farthest(
+            size, self._chain, self._archived, empty=self._origin is None
+        )
+        if isinstance(found, tuple):
+            self.failure = found
             return None
-        anchor: Anchor | None = None
-        begun = 0 if self._archived is None else self._archived.size
-        for source, checkpoint in self._known.items():
-            if self.failure is None and not self._is_own(self._notes[source]):
-                unknown = "does not fit this log: it is not signed by a key of it"
-                self.failure = 0, f"the checkpoint kept in {source} {unknown}"
-                return None
-            if checkpoint.size < begun:
-                continue  # told by `_incomparable`
-            if checkpoint.size > size:
-                counts = f"the checkpoint kept in {source} counts {checkpoint.size} entries, {size} are here"
-                self.failure = size, f"the tail was cut: {counts}"
-                return None
-            if anchor is None or checkpoint.size > anchor.size:
-                anchor = Anchor(source, checkpoint.size)
-        return anchor
+        return found
 
 
 def _listed(call: CallState) -> OpenCall:
     return OpenCall(call.run, call.call, call.tool, call.since, call.last)
-
-
-def _note(data: bytes) -> str:
-    document = codec.decode(data)
-    note = document.get("checkpoint")
-    if len(document) != 1 or not isinstance(note, str):
-        raise TraceIntegrityError("a checkpoint line is malformed")
-    return note
 
 
 def _check(said: Checkpoint, derived: Checkpoint) -> None:
