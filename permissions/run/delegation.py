@@ -68,7 +68,7 @@ class Delegation(_Part):
     """
 
     tools: dict[str, DelegatedTool] = Field(min_length=1)
-    budgets: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+    budgets: dict[str, Annotated[int, Field(ge=0, le=2**53 - 1)]] = Field(default_factory=dict)
     seconds: int | None = Field(default=None, ge=1, le=MAX_SECONDS)
 
     @property

@@ -192,7 +192,7 @@ _resource if {
 	_strings(input.resource.properties.control)
 	is_object(input.resource.properties.marks)
 	every kind in input.resource.properties.marks {
-		kind in {"path", "host", "recipient", "amount", "command", "resource", "sql", "free"}
+		kind in {"path", "host", "recipient", "amount", "command", "resource", "secret", "sql", "free"}
 	}
 }
 

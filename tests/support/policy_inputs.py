@@ -111,6 +111,33 @@ _TARGETS: st.SearchStrategy[JsonObject] = st.one_of(
             "declared": st.booleans(),
         }
     ),
+    st.fixed_dictionaries(
+        {"kind": st.just("secret"), "argument": st.just("token"), "new": st.booleans()}
+    ),
+    st.fixed_dictionaries(
+        {
+            "kind": st.just("sql"),
+            "argument": st.just("query"),
+            "dialect": _one(["postgres", "duckdb"]),
+            "statements": st.lists(
+                st.fixed_dictionaries(
+                    {
+                        "classes": st.lists(_one(["read", "define", "copy"]), max_size=2),
+                        "reads": st.lists(_one(["orders", "a.csv"]) | WORDS, max_size=2),
+                        "writes": st.lists(WORDS, max_size=1),
+                        "columns": st.just([]),
+                        "every_column": st.booleans(),
+                        "functions": st.lists(_one(["count", "readfile"]) | WORDS, max_size=2),
+                        "unknown_functions": st.just([]),
+                        "limit": _one([None, 10]),
+                        "one_row": st.booleans(),
+                        "where": st.booleans(),
+                    }
+                ),
+                max_size=2,
+            ),
+        }
+    ),
 )
 
 LEAVES = st.fixed_dictionaries(

@@ -124,9 +124,34 @@ def random_target(rng: random.Random, argument: str) -> JsonObject:
                 "complete": rng.random() < 0.7,
                 "declared": rng.random() < 0.3,
             },
+            {"kind": "resource", "type": rng.choice(["record", "table"]), "name": path},
+            {"kind": "secret", "new": rng.random() < 0.5},
+            {
+                "kind": "sql",
+                "dialect": rng.choice(["postgres", "duckdb"]),
+                "statements": [random_statement(rng) for _ in range(rng.randrange(3))],
+            },
         ]
     )
     return {**target, "argument": argument}
+
+
+def random_statement(rng: random.Random) -> JsonObject:
+    names = ["orders", "a.csv", "/etc/passwd", "c:\\x", "main.t"]
+    functions = ["count", "readfile", "pg_read_file", "parquet_scan", "utl_http.request"]
+    classes = ["read", "describe", "define", "copy", "session", "other"]
+    return {
+        "classes": rng.sample(classes, rng.randrange(3)),
+        "reads": rng.sample(names, rng.randrange(3)),
+        "writes": rng.sample(names, rng.randrange(2)),
+        "columns": [],
+        "every_column": rng.random() < 0.3,
+        "functions": rng.sample(functions, rng.randrange(3)),
+        "unknown_functions": [],
+        "limit": rng.choice([None, 10]),
+        "one_row": rng.random() < 0.3,
+        "where": rng.random() < 0.7,
+    }
 
 
 def random_plan(rng: random.Random) -> JsonObject | None:

@@ -137,10 +137,11 @@ async def test_the_bounds_of_all_above_hold_at_each_call() -> None:
         ({"tools": {"send": {"arguments": {"to": {"typ": "string"}}}}}, "uses 'typ'"),
         ({"tools": {}}, "at least 1"),
         ({"tools": ["send"], "budgets": {"calls": 11}}, "is 11, and its giver has 10"),
+        ({"tools": ["send"], "budgets": {"calls": 2**53}}, "budgets/calls"),
         ({"tools": ["send"], "budget": {"calls": 1}}, "budget: Extra inputs"),
         ({"tools": ["send"], "seconds": 0}, "seconds"),
     ],
-    ids=["tool", "argument", "schema", "nothing", "budget", "misspelt", "time"],
+    ids=["tool", "argument", "schema", "nothing", "budget", "huge budget", "misspelt", "time"],
 )
 async def test_what_cannot_be_given_is_said(may: dict[str, Any], said: str) -> None:
     async with (
