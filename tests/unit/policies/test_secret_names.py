@@ -105,12 +105,17 @@ ASKED = {
     "setup.py": "filesystem.runs_later", "Dockerfile": "filesystem.runs_later",
     "lib/x.pth": "filesystem.runs_later", "random.py": "filesystem.runs_later",
     "eslint.config.js": "filesystem.runs_later", "lefthook.yml": "filesystem.runs_later",
+    "turbo.json": "filesystem.runs_later", "bunfig.toml": "filesystem.runs_later",
+    "infra/main.tf": "filesystem.runs_later", "default.nix": "filesystem.runs_later",
+    "BUILD.bazel": "filesystem.runs_later", "requirements.txt": "filesystem.runs_later",
+    "web/nx.json": "filesystem.runs_later", "a.csproj": "filesystem.runs_later",
+    "buildspec.yml": "filesystem.runs_later", "Pipfile": "filesystem.runs_later",
     "go.mod": "filesystem.runs_later", "x.code-workspace": "filesystem.runs_later",
 }  # fmt: skip
 DENIED = [
     ".git/hooks/pre-commit", ".github/workflows/x.yml", ".vscode/tasks.json", ".bashrc",
     "CLAUDE.md", "CLAUDE.local.md", "AGENTS.override.md", ".cursorrules", "opencode.json", ".envrc",
-    "sub/conftest.py", ".mise.toml", ".husky/x",
+    "sub/conftest.py", ".mise.toml", ".husky/x", "crush.json", ".devcontainer.json", ".roomodes",
 ]  # fmt: skip
 
 
