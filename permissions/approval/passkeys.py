@@ -17,7 +17,7 @@ import binascii
 import hashlib
 import json
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -29,10 +29,11 @@ from permissions.errors import (
     SigningError,
 )
 from permissions.signing import dsse
-from permissions.signing.passkey import Assertion, Passkey
+from permissions.signing.canonical import digest
+from permissions.signing.passkey import Assertion, Passkey, challenge_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from permissions.approval.approvers import Approver, Approvers
     from permissions.approval.model import AccessRequest, Verdict
@@ -130,9 +131,45 @@ def begin_statement(kind: str, payload: bytes, approver: Approver, site: Site) -
     Raises:
         ApproverRefusedError: they have no passkey of this site.
     """
-    challenge = hashlib.sha256(dsse.pae(kind, payload)).digest()
+    challenge = challenge_of(dsse.pae(kind, payload))
     options = _get_options(challenge, _of_site(approver, site), site)
     return Question(options, base64.b64encode(payload).decode())
+
+
+def begin_votes(payloads: Sequence[bytes], approver: Approver, site: Site) -> Question:
+    """Asks for this person's passkey once, under several answers (made by `votes.statement_of`).
+
+    Raises:
+        ApproverRefusedError: they have no passkey of this site.
+        SigningError: they are too many.
+    """
+    together = _together(payloads)
+    challenge = challenge_of(dsse.pae(PAYLOAD_TYPE, payloads[0]), together)
+    options = _get_options(challenge, _of_site(approver, site), site)
+    return Question(options, json.dumps([base64.b64encode(each).decode() for each in payloads]))
+
+
+def finish_votes(sealed: str, credential: JsonObject, approver: Approver) -> list[str]:
+    """The signed votes, each of which proves itself; otherwise as `finish_vote`."""
+    try:
+        payloads = [base64.b64decode(each, validate=True) for each in json.loads(sealed)]
+        together = _together(payloads)
+        key, assertion, signature = _assertion(credential, approver.passkeys)
+        assertion = replace(assertion, together=together)
+        for payload in payloads:
+            key.verify(signature, assertion, dsse.pae(PAYLOAD_TYPE, payload))
+    except (binascii.Error, ValueError, TypeError, RecursionError, SigningError) as err:
+        raise ApprovalInvalidError(f"the passkey did not sign these answers: {err}") from err
+    signed = (dsse.Signature(key.keyid, signature, assertion),)
+    return [
+        dsse.Envelope(PAYLOAD_TYPE, payload, signed).dumps().decode() for payload in payloads
+    ]
+
+
+def _together(payloads: Sequence[bytes]) -> tuple[str, ...]:
+    if not payloads:
+        raise SigningError("nothing is to be signed")
+    return tuple(digest(dsse.pae(PAYLOAD_TYPE, each)) for each in payloads)
 
 
 def finish_vote(sealed: str, credential: JsonObject, approver: Approver) -> str:

@@ -23,6 +23,7 @@ from permissions.console import (
     runs,
     sign_in,
     stops,
+    together,
     vote,
 )
 from permissions.console.challenges import Challenges
@@ -123,6 +124,16 @@ class Console:
                 Route(
                     "/runs/{run}/requests",
                     pages("inbox", "inbox", partial(question.of_run, inbox=box)),
+                ),
+                Route(
+                    "/runs/{run}/requests/vote/begin",
+                    pages("", "vote", together.begin),
+                    methods=send,
+                ),
+                Route(
+                    "/runs/{run}/requests/vote/finish",
+                    pages("", "vote", together.finish),
+                    methods=send,
                 ),
                 Route("/runs/{run}/explorer", pages("runs", "runs", self._explorer.show)),
                 Route("/runs/{run}", pages("runs", "runs", partial(runs.one, inbox=box))),

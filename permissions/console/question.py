@@ -216,6 +216,15 @@ async def of_run(visit: Visit, inbox: Inbox) -> Response:
         run=run,
         asked=shown,
         more=len(lines) - len(part),
+        together=[
+            {
+                "id": each["read"].id,
+                "shown": each["read"].digests["shown"],
+                "tool": each["read"].tool,
+            }
+            for each in shown
+            if not each["hindrance"] and not each["cut"]
+        ],
         sees_runs=may(visit.role, "runs"),
         here=visit.here,
     )

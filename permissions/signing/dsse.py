@@ -161,7 +161,11 @@ def _verify_one(key: PublicKey | Passkey, signature: Signature, data: bytes) -> 
 def _assertion(one: Any) -> Assertion | None:
     if (given := one.get("webauthn")) is None:
         return None
-    return Assertion(_base64(given["authenticator_data"]), _base64(given["client_data"]))
+    return Assertion(
+        _base64(given["authenticator_data"]),
+        _base64(given["client_data"]),
+        tuple(map(_text, given.get("together", ()))),
+    )
 
 
 def parse_key(text: str) -> PublicKey | Passkey:

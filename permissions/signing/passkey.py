@@ -3,7 +3,7 @@
 An authenticator does not sign what it is given: it signs its own data (which site, whether a
 person was there and was verified) and the digest of the browser's client data, which holds the
 challenge. So a passkey signs bytes by an assertion whose challenge is their SHA-256 (Web
-Authentication Level 3, section 7.2). Checked with nothing but the key, so anybody can, offline.
+Authentication Level 3, section 7.2), or that of a list of digests among which is theirs. Checked with nothing but the key, so anybody can, offline.
 
 Not protected from: a site that shows a person something else than it lets them sign; a passkey
 that its vendor copies to other devices of the same account.
@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from permissions.errors import SigningError
+from permissions.signing.canonical import canonical, digest
 
 if TYPE_CHECKING:
     from permissions.vocabulary import JsonObject
@@ -37,6 +38,8 @@ _FLAGS_AT = 32
 _LEAST = 37
 """Bytes of authenticator data without extensions: digest of the site, flags, counter."""
 _MAX_CLIENT_DATA = 8192
+MAX_TOGETHER = 100
+"""Texts that one assertion signs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +48,35 @@ class Assertion:
 
     authenticator_data: bytes
     client_data: bytes
+    together: tuple[str, ...] = ()
+    """Digests of all texts that were signed at once; none where it was one alone."""
 
     def document(self) -> JsonObject:
         """As JSON, in base64."""
+        together: JsonObject = {"together": list(self.together)} if self.together else {}
         return {
             "authenticator_data": base64.b64encode(self.authenticator_data).decode(),
             "client_data": base64.b64encode(self.client_data).decode(),
+            **together,
         }
+
+
+def challenge_of(data: bytes, together: tuple[str, ...] = ()) -> bytes:
+    """What a passkey is asked to sign for these bytes, alone or as one of several texts.
+
+    Of several it is the digest of the list of their digests, which cannot be taken for that of one
+    text: those begin with `DSSEv1`.
+
+    Raises:
+        SigningError: the bytes are none of them, or they are too many.
+    """
+    if not together:
+        return hashlib.sha256(data).digest()
+    if digest(data) not in together or len(together) > MAX_TOGETHER:
+        raise SigningError("the passkey signed other texts together")
+    return hashlib.sha256(
+        canonical({"type": "wardline.together/v1", "of": list(together)})
+    ).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +138,8 @@ class Passkey:
             SigningError: another key, site or challenge, or nobody was there and verified.
         """
         said = _client_data(assertion.client_data)
-        challenge = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=")
+        wanted = challenge_of(data, assertion.together)
+        challenge = base64.urlsafe_b64encode(wanted).rstrip(b"=")
         if said.get("type") != "webauthn.get" or said.get("challenge") != challenge.decode():
             raise SigningError("the passkey signed something else")
         if said.get("origin") != self.origin or said.get("crossOrigin") not in (None, False):

@@ -85,6 +85,19 @@ def test_somebody_approves_with_their_passkey_by_keyboard_alone(
     } == {served.url.removeprefix("http://")}
 
 
+def test_one_touch_answers_all_of_a_run(page: Page, served: Served) -> None:
+    with_passkey(page, served)
+    requests = served.asked_in_one_run(
+        {"delete_case": {"number": "1"}}, {"delete_case": {"number": "2"}}, {"pay": PAYMENT}
+    )
+    page.go(f"{served.url}/runs/{requests[0].call.run}/requests")
+    page.js("document.querySelector('[data-together]').click()")
+    page.until("(document.body?.innerText ?? '').includes('It waits for nobody')")
+
+    assert [served.now(each).status for each in requests] == ["approved"] * 3
+    assert page.messages == []
+
+
 def test_a_yes_that_is_remembered_is_signed_twice(page: Page, served: Served) -> None:
     with_passkey(page, served)
     request = served.asked(pay=PAYMENT)

@@ -133,6 +133,16 @@ class Desk:
             denial: Any = await self.broker.call(session, ToolCall(name, arguments))
         return await self.broker.parts.approvals.get(denial.access_request)
 
+    async def asked_in_one_run(self, *calls: dict[str, Any]) -> list[AccessRequest]:
+        """Calls of one run that wait for a person."""
+        found = []
+        async with open_session(self.broker, user="alice", agent="clerk") as session:
+            for each in calls:
+                ((name, arguments),) = each.items()
+                denial: Any = await self.broker.call(session, ToolCall(name, arguments))
+                found.append(await self.broker.parts.approvals.get(denial.access_request))
+        return found
+
 
 @asynccontextmanager
 async def console_desk(
@@ -185,6 +195,10 @@ class Served(NamedTuple):
     def asked(self, **calls: Any) -> AccessRequest:
         """See `Desk.asked`."""
         return self.portal.call(partial(self.desk.asked, **calls))
+
+    def asked_in_one_run(self, *calls: dict[str, Any]) -> list[AccessRequest]:
+        """See `Desk.asked_in_one_run`."""
+        return self.portal.call(self.desk.asked_in_one_run, *calls)
 
     def now(self, request: AccessRequest) -> AccessRequest:
         """The request as it is now."""

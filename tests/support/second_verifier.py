@@ -535,7 +535,14 @@ def signed_by(key: str, envelope: dict[str, Any]) -> bool:
                 b64(each["webauthn"][m]) for m in ("authenticator_data", "client_data")
             )
             told = json.loads(client)
-            challenge = base64.urlsafe_b64encode(sha256(signed)).decode().rstrip("=")
+            over = sha256(signed)
+            if "together" in each["webauthn"]:
+                together = each["webauthn"]["together"]
+                if f"sha256:{over.hex()}" not in together or not 0 < len(together) <= 100:
+                    continue
+                listed = {"type": "wardline.together/v1", "of": together}
+                over = sha256(rfc8785.dumps(listed))
+            challenge = base64.urlsafe_b64encode(over).decode().rstrip("=")
             wanted = ("webauthn.get", challenge, public["origin"])
             if (told["type"], told["challenge"], told["origin"]) != wanted:
                 continue
@@ -544,13 +551,13 @@ def signed_by(key: str, envelope: dict[str, Any]) -> bool:
             if data[32] & 0x05 != 0x05:
                 continue
             loaded = load_der_public_key(b64(public["spki"]))
-            over = data + sha256(client)
+            message = data + sha256(client)
             if isinstance(loaded, ec.EllipticCurvePublicKey):
-                loaded.verify(sig, over, ec.ECDSA(hashes.SHA256()))
+                loaded.verify(sig, message, ec.ECDSA(hashes.SHA256()))
             elif isinstance(loaded, rsa.RSAPublicKey):
-                loaded.verify(sig, over, padding.PKCS1v15(), hashes.SHA256())
+                loaded.verify(sig, message, padding.PKCS1v15(), hashes.SHA256())
             else:
-                loaded.verify(sig, over)  # type: ignore[union-attr, call-arg]
+                loaded.verify(sig, message)  # type: ignore[union-attr, call-arg]
         except (InvalidSignature, KeyError, ValueError, IndexError):
             continue
         return True
