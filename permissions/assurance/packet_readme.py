@@ -45,7 +45,7 @@ its evidence, each exemption, and how far the record goes.
 |---|---|
 | `system-card.json`, `.md`, `.html` | the system, as far as it was measured |
 | `gathered/` | the newest result of each part of the gate, and of each drill, with its evidence |
-| `inputs/` | the policies in force, and the files that were named: risk register, thresholds, exemptions |
+| `inputs/` | the policies in force, and what the gate read: thresholds, risk register, exemptions |
 | `statements.jsonl` | what the signer of the packet says, in DSSE envelopes |
 
 What a signature does not say: that what was measured was measured well, or on the machine that

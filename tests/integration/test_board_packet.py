@@ -81,6 +81,7 @@ def packet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "wardline-risks.toml").write_text("form = 1\n")
     generate(root / "release.pem")
     gather(root / "evidence")
+    (root / "gate.toml").write_text('form = 1\ntools = "board_tools"\n')
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         patch.setenv("WARDLINE_CONFIG", str(root / "wardline.toml"))
@@ -88,10 +89,11 @@ def packet(tmp_path_factory: pytest.TempPathFactory) -> Path:
         first = CliRunner().invoke(app, ["assure", "card", "--format", "json", "--out",
                                          "last.json", "--evidence", "evidence"])  # fmt: skip
         assert first.exit_code == 0, first.output
+        (root / "gate.toml").rename(root / "wardline-gate.toml")
         done = CliRunner().invoke(
             app,
-            ["assure", "packet", "case", "--sign", "file:release.pem", "--tools", "board_tools",
-             "--evidence", "evidence", "--since", "last.json", "--input", "wardline-risks.toml"],
+            ["assure", "packet", "case", "--sign", "file:release.pem", "--evidence", "evidence",
+             "--since", "last.json"],
             catch_exceptions=False,
         )  # fmt: skip
     assert done.exit_code == 0, done.output
@@ -112,6 +114,12 @@ def followed(packet: Path) -> list[int]:
 
 def test_the_printed_steps_verify_it(packet: Path) -> None:
     assert followed(packet) == [0] * 6
+
+
+def test_it_has_what_the_gate_read(packet: Path) -> None:
+    assert {path.name for path in (packet / "inputs").iterdir()} == {
+        "policies-in-force.json", "wardline-gate.toml", "wardline-risks.toml",
+    }  # fmt: skip
 
 
 def answers(packet: Path) -> dict[str, Any]:

@@ -12,25 +12,26 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from permissions import files
+from permissions.assurance.terms import DEFAULT_TERMS, read_terms
+from permissions.cli.assure.options import Config, Evidence, Thresholds  # noqa: TC001 - typer
 from permissions.errors import ConfigError
 from permissions.gathered import DEFAULT_FOLDER, Gathered
 
 if TYPE_CHECKING:
+    from permissions.assurance.terms import Terms
     from permissions.vocabulary import JsonObject
 
 Tools = Annotated[
     str | None,
-    typer.Option("--tools", metavar="MODULE", help="Module of the guarded tools."),
-]
-Evidence = Annotated[
-    Path, typer.Option("--evidence", file_okay=False, help="Folder of what was measured.")
+    typer.Option(
+        "--tools",
+        metavar="MODULE",
+        help="Module of the guarded tools; the thresholds' if not given.",
+    ),
 ]
 State = Annotated[
     Path | None,
     typer.Option("--dir", help="State folder, or a folder of trace segments alone."),
-]
-Config = Annotated[
-    Path | None, typer.Option("--config", help="Settings; wardline.toml by default.")
 ]
 Since = Annotated[
     Path | None,
@@ -48,6 +49,7 @@ def card(
     ] = None,
     tools: Tools = None,
     since: Since = None,
+    thresholds: Thresholds = Path(DEFAULT_TERMS),
     evidence: Evidence = Path(DEFAULT_FOLDER),
     folder: State = None,
     config: Config = None,
@@ -61,10 +63,17 @@ def card(
     \b
     Examples:
       $ wardline assure card
-      $ wardline assure card --tools my_agent.tools --format html --out card.html
+      $ wardline assure card --format html --out card.html
       $ wardline assure card --format json --since release/card.json > card.json
     """
-    said = made_card(tools=tools, since=since, evidence=evidence, folder=folder, config=config)
+    terms = terms_at(thresholds)
+    said = made_card(
+        tools=tools if tools or terms is None else terms.tools,
+        since=since,
+        evidence=evidence,
+        folder=folder,
+        config=config,
+    )
     text = rendered(said, form)
     if out is None:
         typer.echo(text, nl=False)
@@ -74,6 +83,17 @@ def card(
     except OSError as err:
         raise ConfigError(f"{out} cannot be written: {err.strerror}") from err
     typer.echo(f"{out}: the system card", err=True)
+
+
+def terms_at(thresholds: Path) -> Terms | None:
+    """The gate's thresholds; None where a project has no gate.
+
+    Raises:
+        ConfigError: the file is there and is none, or was named and is not there.
+    """
+    if thresholds == Path(DEFAULT_TERMS) and not thresholds.exists():
+        return None
+    return read_terms(thresholds)
 
 
 def made_card(

@@ -8,20 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from permissions.cli.assure.card import (
-    Config,
-    Evidence,
-    Since,
-    State,
-    Tools,
-    made_card,
-    rendered,
-)
+from permissions.assurance.terms import DEFAULT_TERMS
+from permissions.cli.assure.card import Since, State, Tools, made_card, rendered, terms_at
+from permissions.cli.assure.options import Config, Evidence, Thresholds  # noqa: TC001 - typer
 from permissions.errors import ConfigError
 from permissions.gathered import DEFAULT_FOLDER, Gathered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from permissions.gathered import PartResult
 
@@ -39,14 +33,6 @@ def packet(
     ],
     tools: Tools = None,
     since: Since = None,
-    inputs: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--input",
-            dir_okay=False,
-            help="A file the gate read, as the risk register; may be repeated.",
-        ),
-    ] = None,
     run: Annotated[
         list[str] | None,
         typer.Option("--run", help="Of the record, only this run; may be repeated."),
@@ -65,6 +51,7 @@ def packet(
         list[Path] | None,
         typer.Option("--checkpoint", help="A signed checkpoint kept outside; repeatable."),
     ] = None,
+    thresholds: Thresholds = Path(DEFAULT_TERMS),
     evidence: Evidence = Path(DEFAULT_FOLDER),
     folder: State = None,
     config: Config = None,
@@ -78,8 +65,8 @@ def packet(
 
     \b
     Examples:
-      $ wardline assure packet release-7 --sign file:release.pem --tools my_agent.tools
-      $ wardline assure packet release-7 --sign file:release.pem --input wardline-risks.toml
+      $ wardline assure packet release-7 --sign file:release.pem
+      $ wardline assure packet release-7 --sign file:release.pem --since last/system-card.json
     """
     from permissions.assurance.packet_readme import STEPS, packet_text
     from permissions.assurance.packet_statements import packet_statements
@@ -99,13 +86,21 @@ def packet(
         )
     source = TraceSource(folder, config)
     judged = intact(source, key=key, checkpoints=checkpoint or ())
-    card = made_card(tools=tools, since=since, evidence=evidence, folder=folder, config=config)
+    terms = terms_at(thresholds)
+    card = made_card(
+        tools=tools if tools or terms is None else terms.tools,
+        since=since,
+        evidence=evidence,
+        folder=folder,
+        config=config,
+    )
+    inputs = () if terms is None else (thresholds, terms.risks, terms.exemptions.file)
     found = {
         "system-card.json": rendered(card, "json").encode(),
         "system-card.md": rendered(card, "md").encode(),
         "system-card.html": rendered(card, "html").encode(),
         **_gathered(results),
-        **dict(_inputs(inputs or [])),
+        **dict(_inputs(inputs)),
         "inputs/policies-in-force.json": _in_force(config),
         "verdict.json": json.dumps(judged.report.document(), indent=2).encode() + b"\n",
     }
@@ -157,17 +152,17 @@ def _gathered(results: Mapping[str, PartResult]) -> dict[str, bytes]:
     }
 
 
-def _inputs(paths: list[Path]) -> Iterator[tuple[str, bytes]]:
-    names = [path.name for path in paths]
+def _inputs(paths: Iterable[Path]) -> Iterator[tuple[str, bytes]]:
+    """The gate's own files, as far as they are there."""
     for path in paths:
-        if names.count(path.name) > 1:
-            raise ConfigError(f"--input: two files are called {path.name}; rename one")
+        if not path.exists():
+            continue
         try:
             data = path.read_bytes()
         except OSError as err:
-            raise ConfigError(f"--input {path} cannot be read: {err.strerror}") from err
+            raise ConfigError(f"{path} cannot be read: {err.strerror}") from err
         if len(data) > MAX_INPUT:
-            raise ConfigError(f"--input {path} has more than {MAX_INPUT:,} bytes")
+            raise ConfigError(f"{path} has more than {MAX_INPUT:,} bytes")
         yield f"inputs/{path.name}", data
 
 
