@@ -16,6 +16,7 @@ from permissions.console import (
     events,
     explorer,
     inbox,
+    operations,
     passkeys,
     policies,
     question,
@@ -145,6 +146,9 @@ class Console:
                 Route("/policies", pages("policies", "policies", policies.show), methods=read),
                 Route(
                     "/policies", pages("policies", "policies", policies.try_call), methods=send
+                ),
+                Route(
+                    "/operations", pages("operations", "runs", operations.show), methods=read
                 ),
                 Mount("/static", StaticFiles(packages=[("permissions.console", "static")])),
             ],

@@ -20,6 +20,7 @@ _PAGES: tuple[tuple[str, str, str, Right], ...] = (
     ("runs", "/runs", "Runs", "runs"),
     ("stop", "/stop", "Stop", "stop"),
     ("policies", "/policies", "Policies", "policies"),
+    ("operations", "/operations", "Operations", "runs"),
 )
 
 

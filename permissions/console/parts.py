@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from permissions.approval.passkeys import Site
     from permissions.broker.broker import PermissionBroker
@@ -27,6 +28,7 @@ class ConsoleParts:
         record: what happened; None where nothing of it is on a disk.
         clock: microseconds since 1970 UTC.
         resume_terms: who has to agree that a stop is lifted; None where nobody has to.
+        evidence: folder of what was gathered; None where none is named.
         prefix: the path it is mounted under, without a slash at its end.
     """
 
@@ -36,6 +38,7 @@ class ConsoleParts:
     record: Record | None
     clock: Callable[[], int]
     resume_terms: Callable[[Stop], AccessRequestTerms | None]
+    evidence: Path | None = None
     prefix: str = ""
 
     @property

@@ -98,6 +98,10 @@ class Record:
         """How often each rule spoke in calls that ended so; raises as `runs` does."""
         return self._index.rules(since)
 
+    def days(self, since: int) -> list[tuple[int, str | None, bool, int]]:
+        """Calls by day, end, and whether people answered; raises as `runs` does."""
+        return self._index.days(since)
+
     def in_force(self) -> list[RecordedEntry]:
         """Which policies came into force when, the last first; raises as `runs` does."""
         return [*self._index.all_of("config")][::-1]

@@ -7,6 +7,7 @@ the registry and the policies, and of more than `MOST_VALUES` of a label the res
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict, defaultdict
 from typing import TYPE_CHECKING, TypeVar
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from permissions.approval.model import AccessRequest
+    from permissions.inquiry.assured import Assured
     from permissions.trace.entry import TraceEntry
     from permissions.vocabulary import Barrier
 
@@ -39,6 +41,17 @@ _REMEMBERED = 10_000
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _LONG = (0.01, 0.1, 0.5, 1, 5, 15, 60, 300)
 _HUMAN = (5, 15, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)
+_ASSURED = {
+    "false_positive_rate": "Honest calls that were held up, in the last evaluation.",
+    "evidence_completeness": "Parts of the gate that were measured under these policies.",
+    "mitigation_closure": "Risks of the register that are mitigated, accepted or closed.",
+}
+"""Shares; NaN for what was not measured."""
+_DRILLS = {
+    "time_to_detect_seconds": "From an incident to its detection, in the last drill.",
+    "time_to_mitigate_seconds": "From its detection until it was stopped, in the last drill.",
+    "drill_worked": "Whether each step of the runbook worked, in the last drill.",
+}
 _QUESTIONS = frozenset({"admit", "complete", "settle", "explain"})
 
 
@@ -126,6 +139,14 @@ class Metrics:
             "Since the oldest of them was made.",
             registry=registry,
         )
+        self._answers = Counter(
+            "wardline_answers",
+            "What people said to access requests.",
+            ("verdict",),
+            registry=registry,
+        )
+        for verdict in ("approve", "deny", "edit"):
+            self._answers.labels(verdict)
         self._waited = Histogram(
             "wardline_approval_wait_seconds",
             "From a request to its approval.",
@@ -133,6 +154,14 @@ class Metrics:
             registry=registry,
         )
         self._sessions = Gauge("wardline_sessions", "Open sessions.", registry=registry)
+        self._assured = {
+            name: Gauge(f"wardline_{name}", said, registry=registry)
+            for name, said in _ASSURED.items()
+        }
+        self._drills = {
+            name: Gauge(f"wardline_{name}", said, ("drill",), registry=registry)
+            for name, said in _DRILLS.items()
+        }
         self._ready = Gauge(
             "wardline_ready", "Whether new sessions are taken.", registry=registry
         )
@@ -161,6 +190,7 @@ class Metrics:
         ready: bool,
         policy: str,
         version: str,
+        assured: Assured,
     ) -> bytes:
         """All of it in Prometheus' text format.
 
@@ -171,6 +201,7 @@ class Metrics:
             sessions: open ones.
             ready: whether new ones are taken.
             policy, version: revision of the policies in force, and of the program.
+            assured: figures of what was gathered.
         """
         self._pending.set(len(pending))
         since = min((each.created_at for each in pending), default=now)
@@ -179,10 +210,29 @@ class Metrics:
         self._sessions.set(sessions)
         self._ready.set(ready)
         self._build.info({"version": version, "policy": policy})
+        self._tell_assured(assured)
         return generate_latest(self.registry)
+
+    def _tell_assured(self, found: Assured) -> None:
+        for name, share in (
+            ("false_positive_rate", found.false_positives),
+            ("evidence_completeness", found.completeness),
+            ("mitigation_closure", found.closure),
+        ):
+            self._assured[name].set(math.nan if share is None else share)
+        for name, values in (
+            ("time_to_detect_seconds", found.detect),
+            ("time_to_mitigate_seconds", found.mitigate),
+            ("drill_worked", found.worked),
+        ):
+            self._drills[name].clear()
+            for drill, value in values.items():
+                self._drills[name].labels(self._bounded("drill", drill)).set(value)
 
     def _count(self, entry: TraceEntry) -> None:
         body = entry.body
+        for answer in body.get("answers", ()):
+            self._answers.labels(self._bounded("answer", answer["verdict"])).inc()
         match entry.type:
             case "intent":
                 tool = body.get("tool")
@@ -193,6 +243,7 @@ class Metrics:
             case "request":
                 self._remember(self._asked, body["request"], time.monotonic())
             case "approval":
+                self._answers.labels("approve").inc(len(body["approvers"]))
                 since = self._asked.pop(body["request"], None)
                 if since is not None:
                     self._waited.observe(time.monotonic() - since)

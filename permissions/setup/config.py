@@ -513,6 +513,11 @@ class ServiceConfig(_Section):
         default_factory=dict,
         description="Who may use it, by a name of yours; its own account alone if empty.",
     )
+    evidence: Path | None = Field(
+        default=None,
+        description="Folder of what the release gate and drills measured (`.wardline-evidence`),"
+        " whose figures `/metrics` and the console tell; none if empty.",
+    )
     resources: dict[str, ResourceConfig] = Field(
         default_factory=dict,
         description="Types of resources that AuthZEN clients ask about, beside `tool`.",

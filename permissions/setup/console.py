@@ -80,5 +80,6 @@ async def console_routes(
             ),
             clock=now_us,
             resume_terms=partial(resume_terms, config),
+            evidence=config.service.evidence,
         )
         yield [Mount("/", Console(parts, stopping).app())]

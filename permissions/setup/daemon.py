@@ -253,7 +253,11 @@ async def http_interface(
     routes = access_routes(AccessService(broker, _resource_types(config, broker)), bearers)
     trace = broker.parts.trace
     if isinstance(meter, Metrics) and isinstance(trace, MeteredTrace):
-        routes.append(metrics_route(meter, trace, broker, server, bearers))
+        routes.append(
+            metrics_route(
+                meter, trace, broker, server, bearers, evidence=config.service.evidence
+            )
+        )
     ending = anyio.Event()
     async with console_routes(config, broker, ending) as console:
         app = create_app(

@@ -143,6 +143,17 @@ class TraceIndex:
         with self.reading() as reading:
             return reading.rules(since)
 
+    def days(self, since: int) -> list[tuple[int, str | None, bool, int]]:
+        """Calls by day (days since 1970 UTC), by how they ended, and whether people answered.
+
+        Args:
+            since: microseconds since 1970 UTC; calls that were asked for then or later.
+
+        Raises as `run` does.
+        """
+        with self.reading() as reading:
+            return reading.days(since)
+
     def _summaries(self, query: str, *values: str | int) -> list[RunSummary]:
         with self.reading() as reading:
             return [*reading.summaries(query, *values)]
@@ -272,6 +283,16 @@ class Reading:
             " ORDER BY count(*) DESC, word",
             (since,),
         ).fetchall()
+
+    def days(self, since: int) -> list[tuple[int, str | None, bool, int]]:
+        """See `TraceIndex.days`."""
+        rows = self._database.execute(
+            "SELECT time / 86400000000, ended, answered.number IS NOT NULL, count(*) FROM call"
+            " LEFT JOIN (SELECT DISTINCT number FROM word WHERE kind = 'approver') AS answered"
+            " ON answered.number = call.number WHERE time >= ? GROUP BY 1, 2, 3",
+            (since,),
+        )
+        return [(day, ended, bool(answered), many) for day, ended, answered, many in rows]
 
     def summaries(self, query: str, *values: str | int) -> Iterator[RunSummary]:
         """Runs at a glance, of a query that gives each and the number of its first entry."""

@@ -5,11 +5,19 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+import anyio.to_thread
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 from starlette.routing import Route
 
+from permissions.errors import BrokerError
+from permissions.gathered import Gathered
+from permissions.inquiry.assured import Assured, assured
+from permissions.logs import get_logger
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from starlette.requests import Request
 
     from permissions.broker.broker import PermissionBroker
@@ -19,14 +27,33 @@ if TYPE_CHECKING:
     from permissions.service.server import Server
 
 
+_log = get_logger("service.metrics")
+
+
 def metrics_route(
     metrics: Metrics,
     trace: MeteredTrace,
     broker: PermissionBroker,
     server: Server,
     tokens: BearerTokens,
+    *,
+    evidence: Path | None,
 ) -> Route:
-    """The page of one daemon."""
+    """The page of one daemon.
+
+    Args:
+        metrics, trace, broker, server: what is told.
+        tokens: who may ask.
+        evidence: folder of what was gathered; read anew each time.
+    """
+
+    def gathered(revision: str) -> Assured:
+        try:
+            results = {} if evidence is None else Gathered(evidence).all()
+        except (BrokerError, OSError) as err:
+            _log.error("evidence_unreadable", cause=str(err)[:300])
+            results = {}
+        return assured(results, revision=revision)
 
     async def page(request: Request) -> Response:
         await tokens.client(request)
@@ -39,6 +66,7 @@ def metrics_route(
             ready=server.hindrance() is None,
             policy=parts.pdp.revision,
             version=version("wardline"),
+            assured=await anyio.to_thread.run_sync(gathered, parts.pdp.revision),
         )
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 

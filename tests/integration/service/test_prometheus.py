@@ -16,6 +16,9 @@ import yaml
 from serving import TOOLS
 
 from permissions.broker.ports import now_us
+from permissions.drills.flood import DRILL
+from permissions.drills.result import Result
+from permissions.gathered import Gathered
 from permissions.model import Completed, Denial
 from permissions.service.dial import UnixDial
 from permissions.service.remote import RemoteBroker
@@ -63,9 +66,16 @@ def test_promtool_takes_the_alerts(argv: list[str]) -> None:
 @pytest.mark.prometheus
 async def test_prometheus_scrapes_it(config: BrokerConfig, tmp_path: Path) -> None:
     service = config.service.model_copy(
-        update={"http": "127.0.0.1:0", "clients": {"prometheus": ClientConfig()}}
+        update={
+            "http": "127.0.0.1:0",
+            "clients": {"prometheus": ClientConfig()},
+            "evidence": tmp_path / "evidence",
+        }
     )
     config = config.model_copy(update={"service": service})
+    played = Result(DRILL, "2026-11-30T12:00:00+00:00")
+    played.seconds = {"detect": 2.5, "stop": 1.0, "prove": 3.0}
+    Gathered(tmp_path / "evidence").keep(played.measured(at=1))
     async with running(config, TOOLS) as daemon:
         assert daemon.url is not None
         now = now_us()
@@ -136,4 +146,6 @@ async def _asks(url: str) -> None:
         assert (await values("wardline_approvals_pending"))[0][1] == 1
         assert (await values("wardline_ready"))[0][1] == 1
         rules = (await client.get("/api/v1/rules")).json()["data"]["groups"][0]["rules"]
-        assert len(rules) == 11
+        assert len(rules) == 13
+        assert (await values('wardline_time_to_detect_seconds{drill="flood"}'))[0][1] == 2.5
+        assert (await values('wardline_drill_worked{drill="flood"}'))[0][1] == 1

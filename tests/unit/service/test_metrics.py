@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from permissions.inquiry.assured import Assured
 from permissions.service.meter import UNMETERED
 from permissions.service.metered_trace import MeteredTrace
 from permissions.service.metrics import MOST_VALUES, Metrics
@@ -36,6 +38,7 @@ def numbers(metrics: Metrics, **more: Any) -> dict[tuple[str, tuple[str, ...]], 
         "ready": True,
         "policy": "sha256:0",
         "version": "0",
+        "assured": Assured(),
         **more,
     }
     text = metrics.text(**told).decode()
@@ -58,7 +61,7 @@ def test_calls_are_counted_by_tool_and_end() -> None:
         entry("intent", "c", tool="read"),
         decision("impact.needs_person", requestable=True),
         entry("request", "c", request="req-1"),
-        entry("approval", "c", request="req-1"),
+        entry("approval", "c", request="req-1", approvers=["olga", "bea"]),
         entry("start", "c", isolation="none"),
         entry("gap", "c"),
         entry("run.end", ""),
@@ -75,6 +78,7 @@ def test_calls_are_counted_by_tool_and_end() -> None:
     assert found["wardline_denials_total", ("tool.unregistered",)] == 1
     assert found["wardline_decisions_total", ("tools/call", "allow")] == 1
     assert found["wardline_rules_total", ("impact.needs_person", "ask")] == 1
+    assert found["wardline_answers_total", ("approve",)] == 2
     assert found["wardline_starts_total", ("process",)] == 1
     assert found["wardline_starts_total", ("kernel",)] == 0
     assert found["wardline_run_seconds_sum", ("process",)] == 0.25
@@ -142,3 +146,24 @@ async def test_a_record_that_fails_is_counted_and_stays_a_failure() -> None:
 
 def test_unmetered_counts_nothing() -> None:
     UNMETERED.answered("admit", 1.0)
+
+
+def test_what_was_gathered_is_told_and_what_was_not_is_no_number() -> None:
+    metrics = Metrics([])
+    refused = entry("denied", kind="denied", codes=["approval.denied"],
+                    answers=[{"request": "r", "approver": "olga", "verdict": "deny"}])  # fmt: skip
+    metrics.recorded([refused], "durable", 0.001)
+    known = Assured({"flood": 2.5}, {"flood": 1.0}, {"flood": False}, None, 0.875, 1.0)
+
+    found = numbers(metrics, assured=known)
+
+    assert found["wardline_answers_total", ("deny",)] == 1
+    assert found["wardline_time_to_detect_seconds", ("flood",)] == 2.5
+    assert found["wardline_time_to_mitigate_seconds", ("flood",)] == 1.0
+    assert found["wardline_drill_worked", ("flood",)] == 0
+    assert found["wardline_evidence_completeness", ()] == 0.875
+    assert found["wardline_mitigation_closure", ()] == 1.0
+    assert math.isnan(found["wardline_false_positive_rate", ()])
+    gone = numbers(metrics, assured=Assured())
+    assert ("wardline_drill_worked", ("flood",)) not in gone
+    assert math.isnan(gone["wardline_evidence_completeness", ()])
