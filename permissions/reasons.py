@@ -71,6 +71,7 @@ class Code(StrEnum):
     BROKER_UNREACHABLE = "broker.unreachable"
     SERVICE_OVERLOADED = "service.overloaded"
     SERVICE_STOPPING = "service.stopping"
+    SERVICE_REVOKED = "service.revoked"
     BROKER_FAULT = "broker.fault"
 
 
@@ -155,6 +156,8 @@ _AGENT_TEXT: dict[Code, str] = {
     " looked at and nothing was run. Wait a little, then ask again.",
     Code.SERVICE_STOPPING: "The broker is about to stop and takes no new call, so nothing was run."
     " Ask again in a minute.",
+    Code.SERVICE_REVOKED: "This program may not use the broker, or not for this subject, any more;"
+    " its session has ended and nothing was run.",
     Code.BROKER_FAULT: "The broker met an error of its own and did not let the call through.",
 }
 

@@ -96,6 +96,21 @@ class ApprovalService:
         """Who may answer now, with the passkeys that count."""
         return self._approvers.with_passkeys(in_force(await self._passkeys.listed()))
 
+    async def replace_approvers(self, approvers: Approvers) -> None:
+        """Others may answer from now on.
+
+        What rests on the answer of somebody who may not give it any more is void: people are
+        asked anew when the call is asked for again.
+        """
+        self._approvers = approvers
+        people = await self.approvers()
+        for request in await self.listed(pending_only=False):
+            lasting = lifecycle.void(request, now=self._clock()) != request
+            if lasting and not _is_genuine(request, people):
+                await self._store.update(
+                    request.id, lambda current: lifecycle.void(current, now=self._clock())
+                )
+
     async def passkeys(self) -> tuple[Enrolled, ...]:
         """All passkeys that were ever enrolled."""
         return await self._passkeys.listed()
@@ -435,3 +450,13 @@ class ApprovalService:
 
     def _prove(self, request: AccessRequest, binding: Digest, people: Approvers) -> Approval:
         return votes.prove(request, binding=binding, approvers=people, now=self._clock())
+
+
+def _is_genuine(request: AccessRequest, people: Approvers) -> bool:
+    """Whether everybody who answered may have, by today's registry."""
+    try:
+        for position, vote in enumerate(request.votes):
+            votes.require_genuine(vote, request, people, earlier=request.votes[:position])
+    except ApprovalError:
+        return False
+    return True

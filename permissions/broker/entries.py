@@ -91,6 +91,14 @@ def policies(parts: BrokerParts, *, before: str, by: str) -> TraceEntry:
     return TraceEntry("config", "", body={**_in_force(parts), "before": before, "by": by})
 
 
+def people(
+    parts: BrokerParts, *, approvers: Sequence[str], clients: Sequence[str], by: str
+) -> TraceEntry:
+    """Others may approve and connect from here on: who, by name, by whose word."""
+    who = {"approvers": [*approvers], "clients": [*clients]}
+    return TraceEntry("config", "", body={**_in_force(parts), **who, "by": by})
+
+
 def policies_refused(parts: BrokerParts, err: BrokerError, by: str) -> TraceEntry:
     """Others should have come into force and must not, so that those before stay."""
     findings = err.findings if isinstance(err, PolicyLoadError) else ()

@@ -23,6 +23,7 @@ NOUNS = {
     "witness": "Cosign the logs of other machines.",
     "service": "Who may use the daemon over the network.",
     "gateway": "MCP servers behind the broker.",
+    "reload": "Reload the approvers, clients and policies of a running broker.",
     "stop": "Stop a run, an agent, a tool or everything.",
     "resume": "Lift a stop.",
     "tools": "List tools, and check what policies can see of them.",

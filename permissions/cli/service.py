@@ -6,6 +6,7 @@ It works on the daemon's state, which asks there at each connection: nothing is 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from permissions.broker.ports import now_us
 from permissions.cli.program import noun
 from permissions.errors import ConfigError
 from permissions.setup.config import BrokerConfig
+from permissions.setup.control import NobodyThereError, ask
 from permissions.setup.daemon import tokens_of
 from permissions.setup.layout import StateLayout
 
@@ -105,9 +107,9 @@ def revoke(
     as_json: Json = False,
     config: Config = None,
 ) -> None:
-    """Revoke a token, or all of a client; it opens nothing from the next connection on.
+    """Revoke a token, or all of a client; it opens nothing any more.
 
-    Sessions that are open stay so until their client leaves.
+    Sessions that are open end with their next call: a daemon that runs is told.
 
     \b
     Examples:
@@ -115,6 +117,8 @@ def revoke(
     """
     settings = BrokerConfig.load(config)
     count = _on_tokens(lambda store: store.revoke(name, now=now_us()), settings)
+    with suppress(NobodyThereError):
+        ask(settings.state, "revoked")
     if as_json:
         typer.echo(json.dumps({"name": name, "revoked": count}))
     else:

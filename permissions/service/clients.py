@@ -90,11 +90,13 @@ class Clients:
         by_certificate: by a name in a certificate (`spiffe://…`, a DNS name), or its digest
             (`sha256:…`, of its DER form).
         by_name: by the name in the settings, for whom tokens are created.
+        revoked: names and digests of certificates that count no more, whoever signed them.
     """
 
     by_uid: Mapping[int, Client] = field(default_factory=dict)
     by_certificate: Mapping[str, Client] = field(default_factory=dict)
     by_name: Mapping[str, Client] = field(default_factory=dict)
+    revoked: frozenset[str] = frozenset()
 
     def of_uid(self, uid: int, *, own: int) -> Client:
         """The client that a user account is.
@@ -121,9 +123,11 @@ class Clients:
             names: its names and its digest.
 
         Raises:
-            ServiceError: nobody knows it, or it names two of them.
+            ServiceError: nobody knows it, it names two of them, or it was revoked.
         """
         names = [*names]
+        if not self.revoked.isdisjoint(names):
+            raise ServiceError(f"the certificate ({', '.join(names)[:300]}) was revoked")
         found = {c.name: c for n in names if (c := self.by_certificate.get(n)) is not None}
         if len(found) == 1:
             return found.popitem()[1]

@@ -31,10 +31,12 @@ def may_control(peer: Peer) -> bool:
     return peer.uid in (0, os.geteuid())
 
 
-async def answered(broker: PermissionBroker, question: JsonObject, by: str) -> JsonObject:
-    """The answer to a question whose `do` is one of `CONTROLS`; a refusal says why."""
+async def answered(
+    controls: Mapping[str, Answering], broker: PermissionBroker, question: JsonObject, by: str
+) -> JsonObject:
+    """The answer to a question whose `do` is one of `controls`; a refusal says why."""
     try:
-        return await CONTROLS[question["do"]](broker, question, by)
+        return await controls[question["do"]](broker, question, by)
     except BrokerError as err:
         findings = list(err.findings) if isinstance(err, PolicyLoadError) else []
         return {"refused": {"message": str(err), "findings": findings}}

@@ -34,11 +34,14 @@ from permissions.plan.model import plan_from
 from permissions.reasons import Code, reason, shown
 from permissions.service import wire
 from permissions.service.frames import VERSION, PeerGoneError
+from permissions.service.standing import Standing
 from permissions.service.tasks import beside
 from permissions.sessions.open import open_session
 from permissions.tools.call import ToolCall
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from anyio.abc import TaskGroup
 
     from permissions.broker.broker import PermissionBroker
@@ -83,6 +86,8 @@ async def serve_session(
     client: Client,
     asked: JsonObject,
     *,
+    find: Callable[[], Awaitable[Client]],
+    changes: Callable[[], int],
     stopping: anyio.Event,
     meter: Meter,
     load: Load,
@@ -94,6 +99,14 @@ async def serve_session(
         BrokerError: the session cannot be opened.
     """
     options = _options(asked, client)
+    standing = Standing(
+        find,
+        changes,
+        asked.get("user"),
+        asked.get("agent"),
+        options["roles"],
+        asked.get("workspace"),
+    )
     _require_tools(broker, asked.get("tools"))
     try:
         async with open_session(broker, **options) as session:
@@ -106,7 +119,14 @@ async def serve_session(
                 }
             )
             talk = _Conversation(
-                broker, frames, client, session, stopping=stopping, meter=meter, load=load
+                broker,
+                frames,
+                client,
+                session,
+                standing=standing,
+                stopping=stopping,
+                meter=meter,
+                load=load,
             )
             await talk.hold()
     except ClientGoneError:
@@ -123,11 +143,14 @@ class _Conversation:
         client: Client,
         session: RunState,
         *,
+        standing: Standing,
         stopping: anyio.Event,
         meter: Meter,
         load: Load,
     ) -> None:
         self._broker = broker
+        self._standing = standing
+        self._revoked = anyio.Event()
         self._frames = frames
         self._client = client
         self._session = session
@@ -150,7 +173,8 @@ class _Conversation:
         try:
             async with beside() as self._tasks:
                 tasks = self._tasks
-                tasks.start_soon(self._hang_up)
+                tasks.start_soon(self._hang_up, self._stopping)
+                tasks.start_soon(self._hang_up, self._revoked)
                 while (frame := await self._next())["do"] != "close":
                     if frame["do"] == "cancel":
                         self._cancel(frame.get("of"))
@@ -166,9 +190,9 @@ class _Conversation:
         finally:
             await self._abandon()
 
-    async def _hang_up(self) -> None:
-        """Ends the connection when the daemon stops, once what is in hand has ended."""
-        await self._stopping.wait()
+    async def _hang_up(self, over: anyio.Event) -> None:
+        """Ends the connection when nothing new is taken, once what is in hand has ended."""
+        await over.wait()
         while self._asked or self._admitted:
             await self._change.wait()
         await self._frames.close()
@@ -229,6 +253,7 @@ class _Conversation:
             case "admit":
                 return await self._admit(_call(frame))
             case "explain":
+                await self._require_standing()
                 explained = await self._broker.explain(self._session, _call(frame))
                 return {"explained": wire.explanation_form(explained)}
             case "complete":
@@ -241,11 +266,30 @@ class _Conversation:
             case other:
                 raise ServiceError(f"nobody knows how to {other[:40]!r} here")
 
-    async def _admit(self, call: ToolCall) -> JsonObject:
+    async def _hindrance(self) -> Reason | None:
+        """Why no call is taken now, which costs no evaluation and no entry; None when one is."""
+        try:
+            await self._require_standing()
+        except ServiceError as err:
+            return reason(Code.SERVICE_REVOKED, str(err))
         if self._stopping.is_set():
-            return _not_taken(call, reason(Code.SERVICE_STOPPING))
+            return reason(Code.SERVICE_STOPPING)
         if (excess := self._load.excess(self._client)) is not None:
-            return _not_taken(call, reason(Code.SERVICE_OVERLOADED, excess))
+            return reason(Code.SERVICE_OVERLOADED, excess)
+        return None
+
+    async def _require_standing(self) -> None:
+        try:
+            await self._standing.check()
+        except ServiceError as err:
+            if not self._revoked.is_set():
+                _log.warning("session_revoked", client=self._client.name, cause=str(err)[:300])
+            self._revoked.set()
+            raise
+
+    async def _admit(self, call: ToolCall) -> JsonObject:
+        if (why := await self._hindrance()) is not None:
+            return wire.denial_form(Denial("", shown(call.tool[:64]), "unavailable", (why,)))
         with self._load.taken(self._client):
             decided = await self._broker.admit(self._session, call)
         if isinstance(decided, Denial):
@@ -320,10 +364,6 @@ class _Conversation:
                 except BrokerError as err:
                     _log.error("call_not_abandoned", call=admission.id, cause=str(err)[:300])
             self._admitted.clear()
-
-
-def _not_taken(call: ToolCall, why: Reason) -> JsonObject:
-    return wire.denial_form(Denial("", shown(call.tool[:64]), "unavailable", (why,)))
 
 
 def _runs_here(admission: Admission) -> bool:

@@ -5,8 +5,8 @@ only then is a session's first frame read from it. Of more than `UNKNOWN` such p
 that waits longest is hung up on. With a certificate of the daemon's all is TLS 1.3, both ways.
 
 Not protected from: a flood that is faster than an honest client's introduction, which keeps
-clients of the network out (those of the unix socket are not); a revoked certificate, which counts until its client is
-taken out of the settings and the daemon restarted.
+clients of the network out (those of the unix socket are not); a certificate that its authority
+revoked, which counts until the settings say so (`service.revoked_certificates`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import hashlib
 import socket
 import ssl
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -28,7 +29,7 @@ from permissions.service.server import refuse
 from permissions.service.tasks import beside
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from pathlib import Path
 
     from anyio.abc import ByteStream, SocketStream
@@ -132,8 +133,10 @@ class _Entrance:
             return
         await self._server.serve(*introduced)
 
-    async def _introduced(self, raw: SocketStream) -> tuple[Frames, Client] | None:
-        """The connection and whose it is; None for whom nobody knows, and who was told."""
+    async def _introduced(
+        self, raw: SocketStream
+    ) -> tuple[Frames, Callable[[], Awaitable[Client]]] | None:
+        """The connection and what tells whose it is; None for whom nobody knows, and who was told."""
         _keep_alive(raw)
         stream: ByteStream = raw
         if self._tls is not None:
@@ -142,19 +145,26 @@ class _Entrance:
             )
         frames, names = Frames(stream), names_of(stream)
         try:
-            if names:
-                return frames, self._server.clients.of_certificate(names)
-            return frames, await self._of_token(frames)
+            find = partial(self._of_names, names) if names else await self._of_token(frames)
+            await find()
         except BrokerError as err:
             await refuse(frames, err)
             return None
+        return frames, find
 
-    async def _of_token(self, frames: Frames) -> Client:
+    async def _of_names(self, names: Sequence[str]) -> Client:
+        return self._server.clients.of_certificate(names)
+
+    async def _of_token(self, frames: Frames) -> Callable[[], Awaitable[Client]]:
         asked = await frames.receive(most=TOKEN_BYTES)
         token = None if asked is None else asked.get("token")
         if asked is None or asked.get("do") != "token" or not isinstance(token, str):
             raise ServiceError("a connection over the network begins with a token; give one")
-        return self._server.clients.of_token(await self._token_of(token))
+
+        async def find() -> Client:
+            return self._server.clients.of_token(await self._token_of(token))
+
+        return find
 
 
 def names_of(stream: ByteStream) -> list[str]:

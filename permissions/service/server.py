@@ -34,7 +34,7 @@ from permissions.service.tasks import beside
 from permissions.service.wire import error_form
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from anyio.abc import SocketStream
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from permissions.service.address import Peer
     from permissions.service.clients import Client
     from permissions.service.meter import Meter
+
+    Reread = Callable[[PermissionBroker, "Server", str], Awaitable[JsonObject]]
+    """Reads who may approve and connect again, on somebody's word, and says who they are."""
 
 CONNECTIONS = 512
 """At the same time, of all clients together."""
@@ -56,10 +59,20 @@ _log = get_logger("service.server")
 class Server:
     """Takes connections for one broker until it is told to stop."""
 
-    def __init__(self, broker: PermissionBroker, clients: Clients | None, meter: Meter) -> None:
+    def __init__(
+        self,
+        broker: PermissionBroker,
+        clients: Clients | None,
+        meter: Meter,
+        reread: Reread | None = None,
+    ) -> None:
         self._broker = broker
+        self._reread = reread
+        self._controls = {**CONTROLS, "people": self._people, "revoked": self._revoked}
+        self._changes = 0
         self._meter = meter
         self.clients = Clients() if clients is None else clients
+        """Who may connect by now."""
         self._takes_sessions = clients is not None
         self._open: Counter[str] = Counter()
         self.load = Load()
@@ -67,6 +80,21 @@ class Server:
         self._stopping = anyio.Event()
         self._empty = anyio.Event()
         self._until: float | None = None
+
+    def replace_clients(self, clients: Clients) -> None:
+        """Others may connect from now on; open sessions are looked at when they next ask."""
+        self.clients = clients
+        self._changes += 1
+
+    async def _people(self, _: PermissionBroker, __: JsonObject, by: str) -> JsonObject:
+        if self._reread is None:
+            raise ServiceError("this broker was given its settings; there is nothing to reload")
+        return await self._reread(self._broker, self, by)
+
+    async def _revoked(self, _: PermissionBroker, __: JsonObject, ___: str) -> JsonObject:
+        """Tokens were revoked: nothing that was found out before counts."""
+        self._changes += 1
+        return {}
 
     async def drain(self) -> None:
         """Takes no new session, and returns when those in hand have ended their calls."""
@@ -107,18 +135,21 @@ class Server:
         try:
             if may_control(peer):
                 asked = await first_frame(frames)
-                if asked is None or asked.get("do") in CONTROLS:
+                if asked is None or asked.get("do") in self._controls:
                     await self._control(frames, asked, peer)
                     return
-            client = self._client_of(peer)
         except BrokerError as err:
             await refuse(frames, err)
             return
-        await self.serve(frames, client, asked)
+
+        async def find() -> Client:
+            return self._client_of(peer)
+
+        await self.serve(frames, find, asked)
 
     async def _control(self, frames: Frames, asked: JsonObject | None, peer: Peer) -> None:
         if asked is not None:
-            said = await answered(self._broker, asked, str(peer))
+            said = await answered(self._controls, self._broker, asked, str(peer))
             with suppress(ServiceError):  # who asked is gone
                 await frames.send({"id": asked.get("id"), **said})
         await frames.close()
@@ -131,15 +162,23 @@ class Server:
         return self.clients.of_uid(peer.uid, own=os.geteuid())
 
     async def serve(
-        self, frames: Frames, client: Client, asked: JsonObject | None = None
+        self,
+        frames: Frames,
+        find: Callable[[], Awaitable[Client]],
+        asked: JsonObject | None = None,
     ) -> None:
         """Serves one connection to its end; whatever goes wrong ends this one alone.
 
         Args:
             frames: the connection.
-            client: whose it is.
+            find: whose it is by now; raises `ServiceError` for nobody's.
             asked: its first frame, if that was read.
         """
+        try:
+            client = await find()
+        except BrokerError as err:
+            await refuse(frames, err)
+            return
         self._open[client.name] += 1
         try:
             self._require_room(client)
@@ -150,6 +189,8 @@ class Server:
                 frames,
                 client,
                 asked,
+                find=find,
+                changes=lambda: self._changes,
                 stopping=self._stopping,
                 meter=self._meter,
                 load=self.load,
@@ -182,6 +223,7 @@ async def listening(
     path: Path,
     clients: Clients | None,
     meter: Meter = UNMETERED,
+    reread: Reread | None = None,
 ) -> AsyncIterator[Server]:
     """Listens while the context is open; then lets what is in hand end, `DRAIN_SECONDS` at most.
 
@@ -191,12 +233,13 @@ async def listening(
             `clients`, the broker's own and root.
         clients: who is known; None for a broker that takes no sessions.
         meter: is told of each question.
+        reread: reads the settings again (`Reread`).
 
     Raises:
         ConfigError: the socket cannot be made there safely, or a broker listens there already.
     """
     await make_way(path)
-    server = Server(broker, clients, meter)
+    server = Server(broker, clients, meter, reread)
     mode = 0o600 if clients is None else 0o666
     with short(path.parent) as folder:
         try:

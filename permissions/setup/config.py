@@ -506,6 +506,11 @@ class ServiceConfig(_Section):
         description="Certificates (PEM) of the authorities whose clients it believes over"
         " `tcp`; none has a certificate if empty.",
     )
+    revoked_certificates: tuple[str, ...] = Field(
+        default=(),
+        description="Certificates of clients that count no more: `sha256:` and the digest, or a"
+        " name in them.",
+    )
     tools: tuple[str, ...] = Field(
         default=(), description="Modules whose guarded tools it knows."
     )

@@ -15,17 +15,18 @@ from permissions.errors import ConfigError
 from permissions.service.address import SOCKET
 from permissions.service.authzen.mapping import TOOL, ResourceType
 from permissions.service.authzen.service import AccessService
-from permissions.service.clients import Client, Clients
 from permissions.service.endpoint import TlsFiles, endpoint_of
 from permissions.service.meter import UNMETERED
 from permissions.service.metered_trace import MeteredTrace
 from permissions.service.network import listening_on, server_context
 from permissions.service.server import listening
 from permissions.service.tokens import SCHEMA, TokenStore
+from permissions.setup.clients import clients_of
 from permissions.setup.console import console_hosts, console_routes
 from permissions.setup.control import findable
 from permissions.setup.factory import open_broker
 from permissions.setup.layout import StateLayout
+from permissions.setup.reread import reread
 from permissions.trace.log import SignedLog
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ async def running(config: BrokerConfig, tools: Iterable[object]) -> AsyncIterato
         async with (
             tokens_of(config) as tokens,
             _found_by_its_state(config),
-            listening(broker, socket_of(config), clients_of(config), meter) as server,
+            listening(
+                broker, socket_of(config), clients_of(config), meter, partial(reread, config)
+            ) as server,
             tcp_interface(config, server, tokens) as network,
             http_interface(config, broker, server, tokens, meter) as url,
         ):
@@ -88,42 +91,6 @@ def socket_of(config: BrokerConfig) -> Path:
 async def _found_by_its_state(config: BrokerConfig) -> AsyncIterator[None]:
     with findable(config.state, socket_of(config)):
         yield
-
-
-def clients_of(config: BrokerConfig) -> Clients:
-    """Who may connect.
-
-    Raises:
-        ConfigError: two names stand for one account, or one certificate.
-    """
-    by_uid: dict[int, Client] = {}
-    by_certificate: dict[str, Client] = {}
-    by_name: dict[str, Client] = {}
-    for name, said in config.service.clients.items():
-        client = Client(
-            name,
-            said.users,
-            said.agents,
-            said.roles,
-            said.workspaces,
-            said.sessions,
-            said.calls,
-        )
-        by_name[name] = client
-        if said.uid is not None:
-            other = by_uid.setdefault(said.uid, client)
-            _require_one(other, client, f"user {said.uid}; an account")
-        if said.certificate:
-            other = by_certificate.setdefault(said.certificate, client)
-            _require_one(other, client, f"{said.certificate!r}; a certificate")
-    return Clients(by_uid, by_certificate, by_name)
-
-
-def _require_one(one: Client, other: Client, what: str) -> None:
-    if one is not other:
-        raise ConfigError(
-            f"service.clients: {one.name} and {other.name} are both {what} is one client"
-        )
 
 
 @asynccontextmanager
@@ -249,7 +216,7 @@ async def http_interface(
         from permissions.service.metrics import Metrics
     except ImportError as err:
         raise _without_extra(err) from err
-    bearers = BearerTokens(server.clients, partial(_client_of, tokens))
+    bearers = BearerTokens(lambda: server.clients, partial(_client_of, tokens))
     routes = access_routes(AccessService(broker, _resource_types(config, broker)), bearers)
     trace = broker.parts.trace
     if isinstance(meter, Metrics) and isinstance(trace, MeteredTrace):

@@ -44,6 +44,7 @@ from permissions.setup.layout import StateLayout, control_plane, log_signer, vau
 from permissions.setup.notices import notices_of
 from permissions.setup.own_log import own_log
 from permissions.setup.reload import SettingsPolicies
+from permissions.setup.reread import reread
 from permissions.setup.sandboxes import (
     available,
     need_isolation,
@@ -195,7 +196,9 @@ async def open_broker(
         if mode != "daemon":
             path = config.state.absolute() / SOCKET
             stack.enter_context(findable(config.state, path))
-            await stack.enter_async_context(listening(broker, path, None))
+            await stack.enter_async_context(
+                listening(broker, path, None, reread=partial(reread, config))
+            )
         yield broker
 
 

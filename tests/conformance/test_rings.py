@@ -15,8 +15,9 @@ from permissions.broker.ports import now_us
 from permissions.model import Completed, Denial
 from permissions.service.server import listening
 from permissions.sessions.open import open_session
+from permissions.setup.clients import clients_of
 from permissions.setup.config import BrokerConfig, ClientConfig, ServiceConfig
-from permissions.setup.daemon import clients_of, socket_of, tcp_interface, tokens_of
+from permissions.setup.daemon import socket_of, tcp_interface, tokens_of
 from permissions.setup.factory import open_broker
 from permissions.setup.layout import log_signer
 from permissions.testing import Person

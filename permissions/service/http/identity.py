@@ -19,12 +19,14 @@ class BearerTokens:
     """Tells clients by their tokens.
 
     Args:
-        clients: those of the settings.
+        clients: those of the settings, by now.
         client_of: the name of the client that a token is good for now; None for none.
     """
 
     def __init__(
-        self, clients: Clients, client_of: Callable[[str], Awaitable[str | None]]
+        self,
+        clients: Callable[[], Clients],
+        client_of: Callable[[str], Awaitable[str | None]],
     ) -> None:
         self._clients = clients
         self._client_of = client_of
@@ -40,7 +42,7 @@ class BearerTokens:
             said = "send the header `Authorization: Bearer TOKEN`; see wardline service token"
             raise Problem(401, said, headers={"WWW-Authenticate": "Bearer"})
         try:
-            return self._clients.of_token(await self._client_of(token.strip()))
+            return self._clients().of_token(await self._client_of(token.strip()))
         except ServiceError as err:
             invalid = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
             raise Problem(401, str(err), headers=invalid) from err

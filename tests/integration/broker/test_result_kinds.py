@@ -20,8 +20,9 @@ from pydantic import BaseModel
 from permissions.model import Completed, Denial
 from permissions.service.server import listening
 from permissions.sessions.open import open_session
+from permissions.setup.clients import clients_of
 from permissions.setup.config import BrokerConfig
-from permissions.setup.daemon import clients_of, socket_of
+from permissions.setup.daemon import socket_of
 from permissions.setup.factory import open_broker
 from permissions.testing import memory_broker, permitted
 from permissions.tools.call import ToolCall

@@ -10,8 +10,9 @@ from authority import Authority
 from serving import TOOLS
 
 from permissions.service.server import listening
+from permissions.setup.clients import clients_of
 from permissions.setup.config import BrokerConfig
-from permissions.setup.daemon import clients_of, socket_of
+from permissions.setup.daemon import socket_of
 from permissions.setup.factory import open_broker
 from permissions.testing import Person
 

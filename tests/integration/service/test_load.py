@@ -47,7 +47,10 @@ async def two_clients(config: BrokerConfig) -> AsyncIterator[tuple[Server, Any, 
     ):
 
         async def serve(stream: SocketStream) -> None:
-            await server.serve(Frames(stream), CALM)
+            async def find() -> Client:
+                return CALM
+
+            await server.serve(Frames(stream), find)
 
         beside = path.with_name("calm.sock")
         async with await anyio.create_unix_listener(beside) as listener:

@@ -26,8 +26,9 @@ from permissions.service.dial import Credentials, TcpDial, dial_of
 from permissions.service.frames import VERSION
 from permissions.service.remote import RemoteBroker
 from permissions.service.server import listening
+from permissions.setup.clients import clients_of
 from permissions.setup.config import BrokerConfig, ClientConfig, ServiceConfig
-from permissions.setup.daemon import clients_of, socket_of, tcp_interface, tokens_of
+from permissions.setup.daemon import socket_of, tcp_interface, tokens_of
 from permissions.setup.factory import open_broker
 from permissions.tools.call import ToolCall
 

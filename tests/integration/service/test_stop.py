@@ -24,8 +24,9 @@ from permissions.errors import StateError
 from permissions.model import Completed, Denial
 from permissions.service.server import listening
 from permissions.sessions.open import open_session
+from permissions.setup.clients import clients_of
 from permissions.setup.config import BrokerConfig
-from permissions.setup.daemon import clients_of, socket_of
+from permissions.setup.daemon import socket_of
 from permissions.setup.factory import open_broker
 from permissions.setup.layout import StateLayout
 from permissions.setup.stops import carried_out, register_of
