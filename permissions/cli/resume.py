@@ -15,20 +15,8 @@ import typer
 from permissions.approval.model import AccessRequest
 from permissions.broker.resuming import lift
 from permissions.cli.program import EXIT_CLOSED, EXIT_REFUSED
-from permissions.cli.stopping import (
-    Agent,
-    Because,
-    Config,
-    Dir,
-    Everything,
-    Json,
-    Run,
-    Tool,
-    line_of,
-    scope_of,
-    settings,
-)
-from permissions.errors import ConfigError, StateError
+from permissions.cli.stopping import Asked, line_of, with_scope
+from permissions.errors import StateError
 from permissions.setup.stops import (
     approvals_of,
     in_force_with,
@@ -44,19 +32,13 @@ if TYPE_CHECKING:
     from permissions.stops.statement import Stop
 
 
+@with_scope
 def resume(
-    run: Run = None,
-    agent: Agent = None,
-    tool: Tool = None,
+    asked: Asked,
     *,
-    everything: Everything = False,
-    reason: Because = "",
     wait: Annotated[
         int, typer.Option("--wait", min=0, help="Seconds to wait for who has to agree.")
     ] = 0,
-    as_json: Json = False,
-    folder: Dir = None,
-    config: Config = None,
 ) -> None:
     """Lift a stop.
 
@@ -70,18 +52,16 @@ def resume(
       $ wardline resume --run run-3f9c --reason "it was a test"
       $ wardline resume --all --reason "key changed, case 4711" --wait 600
     """
-    found = settings(folder, config)
+    found = asked.settings
     register = register_of(found)
-    scope = scope_of(run, agent, tool, everything=everything)
-    if not reason.strip():
-        raise ConfigError('say why, for the record: --reason "..."')
+    scope = asked.scope()
     stops = in_force_with(register, scope)
     if not stops:
         raise StateError(f"no stop of {scope} is in force; `wardline stop --list` shows them")
     code = 0
     for each in stops:
-        asked = anyio.run(_lift, found, register, each, reason, wait)
-        code = code or _say(each, asked, as_json=as_json)
+        request = anyio.run(_lift, found, register, each, asked.reason, wait)
+        code = code or _say(each, request, as_json=asked.as_json)
     told_to_resume(found.state)
     if code:
         raise typer.Exit(code)

@@ -12,20 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from permissions.cli.program import EXIT_FAILED, EXIT_UNAVAILABLE
-from permissions.cli.stopping import (
-    Agent,
-    Because,
-    Config,
-    Dir,
-    Everything,
-    Json,
-    Run,
-    Tool,
-    line_of,
-    scope_of,
-    settings,
-)
-from permissions.errors import ConfigError
+from permissions.cli.stopping import Asked, line_of, with_scope
 from permissions.setup.stops import carried_out, register_of, stop_form, this_person
 
 if TYPE_CHECKING:
@@ -35,19 +22,13 @@ if TYPE_CHECKING:
     from permissions.stops.file import FileStops
 
 
+@with_scope
 def stop(
-    run: Run = None,
-    agent: Agent = None,
-    tool: Tool = None,
+    asked: Asked,
     *,
-    everything: Everything = False,
-    reason: Because = "",
     listed: Annotated[
         bool, typer.Option("--list", help="Show what is stopped; stop nothing.")
     ] = False,
-    as_json: Json = False,
-    folder: Dir = None,
-    config: Config = None,
 ) -> None:
     """Stop a run, an agent, a tool or everything.
 
@@ -63,17 +44,15 @@ def stop(
       $ wardline stop --all --reason "key leaked"
       $ wardline stop --list
     """
-    found = settings(folder, config)
+    found = asked.settings
     register = register_of(found)
     if listed:
-        _list(register, as_json=as_json)
+        _list(register, as_json=asked.as_json)
         return
-    scope = scope_of(run, agent, tool, everything=everything)
-    if not reason.strip():
-        raise ConfigError('say why, for the record: --reason "..."')
-    said = register.stop(scope, reason=reason, by=this_person())
+    scope = asked.scope()
+    said = register.stop(scope, reason=asked.reason, by=this_person())
     proof = carried_out(found.state, said)
-    if as_json:
+    if asked.as_json:
         typer.echo(json.dumps({**stop_form(said), **proof}))
     else:
         typer.echo(line_of(said))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path  # noqa: TC003 - typer reads the hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,45 +16,85 @@ from permissions.setup.config import BrokerConfig
 from permissions.stops.scope import Scope
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from permissions.stops.scope import ScopeKind
     from permissions.stops.statement import Stop
 
-Run = Annotated[str | None, typer.Option("--run", metavar="ID", help="A run, and all it sent.")]
-Agent = Annotated[
-    str | None, typer.Option("--agent", metavar="NAME", help="An agent, and all it sent.")
-]
-Tool = Annotated[str | None, typer.Option("--tool", metavar="NAME", help="A tool.")]
-Everything = Annotated[bool, typer.Option("--all", help="Everything.")]
-Because = Annotated[str, typer.Option("--reason", help="Why, for the record.")]
-Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
-Dir = Annotated[
-    Path | None, typer.Option("--dir", help="State folder; the configured one by default.")
-]
-Config = Annotated[
-    Path | None, typer.Option("--config", help="Settings; wardline.toml by default.")
-]
+
+def _shared(
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="ID", help="A run, and all it sent.")
+    ] = None,
+    agent: Annotated[
+        str | None, typer.Option("--agent", metavar="NAME", help="An agent, and all it sent.")
+    ] = None,
+    tool: Annotated[str | None, typer.Option("--tool", metavar="NAME", help="A tool.")] = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Everything.")] = False,
+    reason: Annotated[str, typer.Option("--reason", help="Why, for the record.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False,
+    folder: Annotated[
+        Path | None, typer.Option("--dir", help="State folder; the configured one by default.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Settings; wardline.toml by default.")
+    ] = None,
+) -> Asked:
+    """The options that both commands have."""
+    return Asked(
+        names={"run": run, "agent": agent, "tool": tool},
+        everything=everything,
+        reason=reason,
+        as_json=as_json,
+        settings=BrokerConfig.load(config, **({} if folder is None else {"state": folder})),
+    )
 
 
-def scope_of(
-    run: str | None, agent: str | None, tool: str | None, *, everything: bool
-) -> Scope:
-    """The one scope that the options name.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the options say.
 
-    Raises:
-        ConfigError: none, or more than one.
+    Attributes:
+        names: by kind of scope, whose calls are meant.
+        settings: for the state folder that was named.
     """
-    names: dict[ScopeKind, str | None] = {"run": run, "agent": agent, "tool": tool}
-    named = [Scope(kind, name) for kind, name in names.items() if name is not None]
-    if everything:
-        named.append(Scope("all"))
-    if len(named) != 1:
-        raise ConfigError("say one of --run ID, --agent NAME, --tool NAME, --all")
-    return named[0]
+
+    names: dict[ScopeKind, str | None]
+    everything: bool
+    reason: str
+    as_json: bool
+    settings: BrokerConfig
+
+    def scope(self) -> Scope:
+        """The one scope that the options name, with a reason.
+
+        Raises:
+            ConfigError: none or more than one, or no reason.
+        """
+        named = [Scope(kind, name) for kind, name in self.names.items() if name is not None]
+        if self.everything:
+            named.append(Scope("all"))
+        if len(named) != 1:
+            raise ConfigError("say one of --run ID, --agent NAME, --tool NAME, --all")
+        if not self.reason.strip():
+            raise ConfigError('say why, for the record: --reason "..."')
+        return named[0]
 
 
-def settings(folder: Path | None, config: Path | None) -> BrokerConfig:
-    """The settings, for the state folder that was named."""
-    return BrokerConfig.load(config, **({} if folder is None else {"state": folder}))
+def with_scope(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the options of both, before its own; what they say is its first argument."""
+    shared = inspect.signature(_shared, eval_str=True).parameters
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        command(_shared(**{name: given.pop(name) for name in shared}), **given)
+
+    options = [*shared.values(), *own]
+    run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in options}
+    return run
 
 
 def line_of(stop: Stop) -> str:
