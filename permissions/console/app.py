@@ -50,6 +50,10 @@ _SECRET = 100
 """Characters of a cookie that are looked at."""
 
 
+_STATIC = (("permissions.console", "static"), ("permissions.export", "style"))
+"""Folders of what is the same for everybody; the explorer has the same colours."""
+
+
 class Console:
     """The pages over one broker.
 
@@ -150,7 +154,7 @@ class Console:
                 Route(
                     "/operations", pages("operations", "runs", operations.show), methods=read
                 ),
-                Mount("/static", StaticFiles(packages=[("permissions.console", "static")])),
+                Mount("/static", StaticFiles(packages=[*_STATIC])),
             ],
             middleware=[Middleware(Protection, parts=self._parts)],
             exception_handlers={

@@ -131,19 +131,23 @@ def _block(name: str, value: Any) -> bytes:
 
 def page_policy() -> str:
     """The content security policy of every page: its own script and style, and nothing else."""
-    files = resources.files("permissions.export")
-    script, style = (
-        files.joinpath(f"explorer.{kind}").read_text("utf-8") for kind in ("js", "css")
-    )
+    script, style, _ = _parts()
     return _POLICY.format(script=_hash(script), style=_hash(style))
+
+
+def _parts() -> tuple[str, str, str]:
+    """Its script, its style with the colours of the console, and its body."""
+    files = resources.files("permissions.export")
+    script, colours, style, body = (
+        files.joinpath(each).read_text("utf-8")
+        for each in ("explorer.js", "style/colours.css", "explorer.css", "explorer.html")
+    )
+    return script, colours + style, body
 
 
 def _frame(origin: str, summary: bytes) -> tuple[bytes, bytes]:
     """What stands before the blocks of entries, and after them."""
-    files = resources.files("permissions.export")
-    script, style, body = (
-        files.joinpath(f"explorer.{kind}").read_text("utf-8") for kind in ("js", "css", "html")
-    )
+    script, style, body = _parts()
     head = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{page_policy()}">\n'
