@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from permissions.tools.shell.programs import STEERING_VARIABLES
 from permissions.tools.shell.started import started_by
-from permissions.tools.shell.text import Word, parse
+from permissions.tools.shell.text import Redirection, Word, parse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,11 +37,16 @@ class Command:
 
 @dataclass(slots=True)
 class Reading:
-    """What will run, in the order it stands there. Without doubts it is everything."""
+    """What will run, in the order it stands there. Without doubts it is everything.
+
+    `redirections` are the files a shell opens, `words` the values that variables get, by name.
+    """
 
     commands: list[Command] = field(default_factory=list)
     shell: bool = False
     doubts: list[str] = field(default_factory=list)
+    redirections: list[Redirection] = field(default_factory=list)
+    words: list[tuple[str, Word]] = field(default_factory=list)
 
     def document(self) -> JsonObject:
         """As policies see it: `commands`, each program with its words, `shell` and `complete`."""
@@ -79,6 +84,8 @@ def _read_text(reading: Reading, text: str, depth: int) -> None:
     parsed = parse(text)
     _doubt(reading, parsed.doubts)
     _set(reading, parsed.variables)
+    reading.redirections += parsed.redirections
+    reading.words += parsed.words
     for command in parsed.commands:
         _read_command(reading, command, depth + 1)
 

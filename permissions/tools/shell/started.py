@@ -36,7 +36,7 @@ _SED_STARTS = re.compile(r"(?:^|[;{}0-9$/!\s])e(?:\s|$|;|})|s(.).*\1.*\1[gpiImM0
 _SED_OPTION = re.compile(r"-[nErsuz]+i?|-i")  # none of them takes the next word
 _NO_OPTION = re.compile(r"\"?(?:\w|/|\.{1,2}/)")
 """How a word begins that is no option, whatever is put into it."""
-_MAKE_STARTS = re.compile(r"^(?:\.?SHELL\w*|MAKE\w*)[:+?!]*=|=.*[$`;|&<>]")
+_MAKE_STARTS = re.compile(r"^(?:\.?SHELL\w*|MAKE\w*)[:+?!]*=|=.*[$`;|&<>]|^-(?:f-)?$|file=-$")
 _GIT_SETTING = re.compile(
     r"(?:alias|pager|include\w*|url|filter|diff|merge|mergetool|difftool|man|browser|hook)\."
     r"|core\.(?:pager|editor|ssh|fsmonitor|hookspath|askpass|gitproxy|attributesfile|worktree)"

@@ -29,13 +29,26 @@ class Word(NamedTuple):
     fixed: bool = True
 
 
+class Redirection(NamedTuple):
+    """A file that the shell itself opens for a command."""
+
+    word: Word
+    writes: bool
+
+
 @dataclass(frozen=True, slots=True)
 class ParsedText:
-    """What stands in a text: its commands, the variables it sets, and why there may be more."""
+    """What stands in a text: its commands, the variables it sets, and why there may be more.
+
+    `redirections` are the files that the shell opens, `words` what stands outside of commands:
+    values of variables, and what a loop goes over.
+    """
 
     commands: tuple[tuple[Word, ...], ...]
     variables: tuple[str, ...]
     doubts: tuple[str, ...]
+    redirections: tuple[Redirection, ...] = ()
+    words: tuple[tuple[str, Word], ...] = ()
 
 
 _PATTERN = re.compile(r"[*?\[\]{}]|^~|(?<==)~")
@@ -67,7 +80,32 @@ def parse(text: str) -> ParsedText:
             and node.parent.type == "variable_assignment"
         ),
         doubts=tuple(dict.fromkeys(_doubts(root, nodes))),
+        redirections=tuple(_redirections(nodes)),
+        words=tuple(_outside(nodes)),
     )
+
+
+def _redirections(nodes: list[Node]) -> Iterator[Redirection]:
+    for node in nodes:
+        if node.type != "file_redirect":
+            continue
+        signs = {_source(child) for child in node.children if not child.is_named}
+        for at in node.children_by_field_name("destination"):
+            if not signs & {"<&", ">&"} or at.type not in {"number", "word"}:
+                yield Redirection(_word(at), writes=not signs <= {"<"})
+            elif not _source(at).rstrip("-").isdigit():  # `>& file`, and no descriptor
+                yield Redirection(_word(at), writes=True)
+
+
+def _outside(nodes: list[Node]) -> Iterator[tuple[str, Word]]:
+    """Each value that a variable gets, under its name."""
+    for node in nodes:
+        if node.type in {"variable_assignment", "for_statement"}:
+            names = [each for each in node.named_children if each.type == "variable_name"]
+            for value in node.children_by_field_name("value"):
+                found = value.named_children if value.type == "array" else [value]
+                for each in found:
+                    yield (_source(names[0]) if names else "", _word(each))
 
 
 def _doubts(root: Node, nodes: list[Node]) -> Iterator[str]:

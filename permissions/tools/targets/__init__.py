@@ -25,6 +25,7 @@ from permissions.tools.targets.path import PathArg
 from permissions.tools.targets.recipient import RecipientArg
 from permissions.tools.targets.resource import ResourceArg
 from permissions.tools.targets.secret import SecretArg
+from permissions.tools.targets.shell_text import ShellArg
 from permissions.tools.targets.sql import SqlArg, SqlDialect
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ __all__ = [
     "RecipientArg",
     "ResourceArg",
     "SecretArg",
+    "ShellArg",
     "SqlArg",
     "Target",
     "TargetError",
@@ -74,6 +76,7 @@ _NAMED: dict[str, Callable[[str], Target]] = {
     "amount": lambda word: AmountArg(word or "EUR"),
     "command": lambda _: CommandArg(),
     "resource": lambda word: ResourceArg(word or "record"),
+    "shell": lambda _: ShellArg(),
     "secret": lambda word: SecretArg(new=word == "new"),
     "sql": lambda word: SqlArg(cast("SqlDialect", word or "postgres")),
 }
@@ -102,7 +105,13 @@ def parse_targets(
     if value is None:
         return []
     many = isinstance(value, list) and not isinstance(mark, CommandArg)
-    return [
+    found = [
         {"kind": mark.kind, "argument": argument, **mark.parse(item, root)}
         for item in (value if many else [value])
     ]
+    if isinstance(mark, ShellArg):
+        found += [
+            {"kind": PathArg.kind, "argument": argument, **each}
+            for each in mark.files(value, root)
+        ]
+    return found
