@@ -112,10 +112,13 @@ class _Table(_Row):
 
 
 def table_files(folder: Path) -> list[Path]:
-    """The tables of a folder of policies, in a stable order; the library's are its own."""
-    library = folder / "library"
+    """The tables of a folder of policies, in a stable order; the library's are its own.
+
+    Those of an overlay that is copied to begin with (`starters`) hold for the copy.
+    """
+    others = (folder / "library", folder / "starters")
     found = sorted(folder.rglob(f"*{ENDING}"))
-    return [path for path in found if not path.is_relative_to(library)]
+    return [path for path in found if not any(map(path.is_relative_to, others))]
 
 
 def run_tables(

@@ -6,6 +6,8 @@
 #   (timeout, env, find -exec) are looked through, so the list of denied ones holds for what will
 #   run; it is no boundary, the sandbox is. Where what will run cannot be told (program text for
 #   an interpreter), a person sees it first.
+#   A coding agent runs its commands itself: for tools that the table lists as handed over, a text
+#   is read for its programs, and no sandbox is asked for.
 #   Not protected from: what a program, a script or a build file does inside the sandbox.
 # related_resources:
 #   - ref: docs/reference/policy-contract.md
@@ -23,6 +25,16 @@ allow contains "shell.sandboxed" if {
 	input.action.properties.effect == "execute"
 	lib.ordinary_impact
 	count(_commands) > 0
+	not _handed_over
+}
+
+# METADATA
+# title: Commands of ordinary impact that a coding agent runs
+allow contains "shell.handed_over" if {
+	input.action.properties.effect == "execute"
+	lib.ordinary_impact
+	count(_commands) > 0
+	_handed_over
 }
 
 # METADATA
@@ -36,6 +48,7 @@ deny contains {
 } if {
 	some target in _commands
 	target.shell == true
+	not _handed_over
 }
 
 # METADATA
@@ -48,7 +61,7 @@ deny contains {
 	"values": object.union(_command_values(target), {"denied": _denied(target)}),
 } if {
 	some target in _commands
-	target.shell == false
+	_read(target)
 	not _programs_allowed(target)
 }
 
@@ -78,7 +91,7 @@ require_approval contains {
 	"terms": lib.approval_terms(input.action.properties.impact),
 } if {
 	some target in _commands
-	target.shell == false
+	_read(target)
 	target.declared == false
 	target.complete == false
 }
@@ -105,6 +118,7 @@ deny contains {
 	"values": {"needed": _needed, "available": input.context.environment.isolation},
 } if {
 	count(_commands) > 0
+	not _handed_over
 	not _sandbox
 }
 
@@ -116,9 +130,17 @@ obligations contains {
 	"properties": {"isolation": _table.isolation, "profile": null},
 } if {
 	count(_commands) > 0
+	not _handed_over
 }
 
 _effect := input.action.properties.effect
+
+_handed_over if input.resource.id in _table.handed_over
+
+# Whose programs are judged one by one.
+_read(target) if target.shell == false
+
+_read(_) if _handed_over
 
 _programs_allowed(target) if {
 	denied := {name | some name in _table.denied_programs}
@@ -130,10 +152,21 @@ _programs_allowed(target) if {
 	}
 }
 
+# A text that is handed over has no program of its own.
+_programs_allowed(target) if {
+	_handed_over
+	denied := {name | some name in _table.denied_programs}
+	count(denied) > 0
+	every word in _program_words(target) {
+		not word in denied
+	}
+}
+
 # Every program that will run by its name, and with an extension taken off (`mount.cifs`).
 _program_words(target) := {word |
 	names := {target.program} | {command.program | some command in target.commands}
 	some name in names
+	is_string(name)
 	some word in {lower(name), split(lower(name), ".")[0]}
 }
 
@@ -149,7 +182,7 @@ _denied(target) := sort({word |
 	some word in _program_words(target)
 	word in {name | some name in _table.denied_programs}
 }) if {
-	is_string(target.program)
+	is_array(target.commands)
 } else := []
 
 default _needed := null

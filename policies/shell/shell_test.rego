@@ -116,3 +116,41 @@ test_asked_for_a_call_without_its_command if {
 		with data.wardline.tables.approval.terms as {"low": fixture.terms}
 	fixture.codes(asked) == {"shell.no_command"}
 }
+
+_handed := object.union(_tables, {"handed_over": ["a_tool"]})
+
+_text(commands, complete) := object.union(
+	fixture.command(["text"]),
+	{"program": null, "shell": true, "commands": commands, "complete": complete},
+)
+
+_handed_call(target) := object.union(
+	fixture.call("execute", "medium", [target]),
+	{"resource": {"id": "a_tool"}},
+)
+
+test_a_text_that_is_handed_over_is_read if {
+	call := _handed_call(_text([{"program": "ls", "argv": ["ls"]}], true))
+	shell.allow == {"shell.handed_over"} with input as call with data.wardline.tables.shell as _handed
+	shell.deny == set() with input as call with data.wardline.tables.shell as _handed
+	shell.require_approval == set() with input as call with data.wardline.tables.shell as _handed
+	shell.obligations == set() with input as call with data.wardline.tables.shell as _handed
+}
+
+test_each_program_of_a_handed_over_text_is_judged if {
+	call := _handed_call(_text([{"program": "ls", "argv": ["ls"]}, {"program": "Sudo", "argv": ["Sudo"]}], true))
+	denied := shell.deny with input as call with data.wardline.tables.shell as _handed
+	fixture.codes(denied) == {"shell.denied_program"}
+}
+
+test_a_handed_over_text_with_doubts_is_seen if {
+	call := _handed_call(_text([], false))
+	asked := shell.require_approval with input as call with data.wardline.tables.shell as _handed
+	fixture.codes(asked) == {"shell.unseen"}
+}
+
+test_another_tool_is_not_handed_over if {
+	call := object.union(_handed_call(_text([], true)), {"resource": {"id": "b_tool"}})
+	denied := shell.deny with input as call with data.wardline.tables.shell as _handed
+	fixture.codes(denied) == {"shell.text"}
+}

@@ -43,7 +43,7 @@ def samples(name: str) -> list[tuple[str, str, Any]]:
 
 def test_the_library_has_what_teams_start_from() -> None:
     assert library_names() == (
-        "cloud", "commands", "delegation", "files", "git", "hosts", "hours", "http", "labels",
+        "cloud", "coding", "commands", "delegation", "files", "git", "hosts", "hours", "http", "labels",
         "mail", "mcp", "payments", "personal_data", "rates", "secrets", "sql",
     )  # fmt: skip
 
