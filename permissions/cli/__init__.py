@@ -11,6 +11,13 @@ import sys
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command, and ends the process with its exit code."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if words[:1] == ["hook"] and "--help" not in words:
+        # Started before each call of a coding agent: what the other commands need is not loaded,
+        # and no failure ends with a code that lets the call pass.
+        from permissions.coding.hook import main as hook
+
+        hook(words[1:] or [""])
     from permissions.cli.root import app
 
     quiet_logs()

@@ -6,11 +6,14 @@ import getpass
 import re
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from permissions.approval.approvers import APPROVER_ID
+from permissions.coding.settings import AGENTS, merged
+from permissions.coding.starter import FOLDER as STARTER
+from permissions.coding.starter import write_starter
 from permissions.errors import ConfigError
 from permissions.files import create, make_folder
 from permissions.setup.config import BrokerConfig
@@ -20,6 +23,9 @@ from permissions.setup.trust import TrustList
 from permissions.signing.key_uris import signer_from_uri
 from permissions.signing.keys import generate
 from permissions.user_folders import config_folder
+
+if TYPE_CHECKING:
+    from permissions.coding.settings import Merged
 
 GROUPS = ("operators", "security")
 """Of the first approver: those whom the shipped policies ask, for critical calls too."""
@@ -37,6 +43,14 @@ state = ".wardline"
 environment = "development"
 
 """
+_CODING = f"""\
+[pdp]
+overlay = "{STARTER}"
+
+[service]
+tools = ["permissions.coding.tools"]
+
+"""
 
 
 def init(
@@ -52,6 +66,14 @@ def init(
     folder: Annotated[
         Path, typer.Option("--dir", help="Folder to write wardline.toml into.")
     ] = Path(),
+    coding_agent: Annotated[
+        str | None,
+        typer.Option(
+            "--coding-agent",
+            metavar="NAME",
+            help=f"Have a coding agent start `wardline hook`, too: {', '.join(AGENTS)}.",
+        ),
+    ] = None,
 ) -> None:
     """Write wardline.toml and create your approver key.
 
@@ -63,6 +85,7 @@ def init(
     Examples:
       $ wardline init
       $ wardline init --name olga --group finance --group operators
+      $ wardline init --coding-agent claude-code
     """
     person = (
         name if name is not None else re.sub(r"[^a-z0-9._@+-]", "-", getpass.getuser().lower())
@@ -74,13 +97,17 @@ def init(
         )
     if odd := [each for each in group or () if not re.fullmatch(r"[\w.-]{1,64}", each)]:
         raise ConfigError(f"{odd[0][:80]!r} is no group: letters, digits and . _ - only")
+    # Of an agent, settings that cannot be added to are told before anything is written.
+    agent = None if coding_agent is None else merged(coding_agent, folder)
     key, public = _key_of(person)
     groups = ", ".join(f'"{each}"' for each in group or GROUPS)
     approver = _APPROVER.format(name=person, groups=groups, key=public)
     if (folder / NAME).exists():
         _keep(folder / NAME, person, public, approver)
     else:
-        _write(folder, approver)
+        _write(folder, approver, coding=agent is not None)
+    if agent is not None:
+        _start_hook(folder, agent)
     typer.echo(f"approve with `--key file:{key}`")
     typer.echo("next: wardline doctor, then wardline demo")
 
@@ -104,10 +131,34 @@ def _key_of(person: str) -> tuple[Path, str]:
     return path, str(signer.public)
 
 
-def _write(folder: Path, approver: str) -> None:
+def _start_hook(folder: Path, agent: Merged) -> None:
+    """The policies a coding agent starts from, and its settings; what is there stays."""
+    for path in write_starter(folder / STARTER):
+        typer.echo(f"wrote {path}")
+    config = BrokerConfig.load(folder / NAME)
+    if not config.broker:
+        from permissions.coding.alone import open_once
+
+        open_once(config)  # what cannot be opened is told now, and not before the first call
+    if config.pdp.overlay != (folder / STARTER).resolve() and config.pdp.overlay != (
+        folder / STARTER
+    ):
+        typer.echo(
+            f"{folder / NAME} does not name the policies for coding agents, without which a"
+            " shell text is refused; to use them, put this into it:"
+        )
+        typer.echo(f'workspace = "."\n\n{_CODING}')
+    written = agent.write()
+    typer.echo(f"{'wrote' if written else 'kept'} {agent.path}")
+    typer.echo(f"then: {agent.afterwards}")
+
+
+def _write(folder: Path, approver: str, *, coding: bool) -> None:
     """New settings, trusted because this program wrote them, and their state folder."""
     path = folder / NAME
-    content = (_SETTINGS + approver).encode()
+    # A coding agent may stand anywhere in the repository when it starts the hook.
+    of_agent = 'workspace = "."\n\n' + _CODING if coding else ""
+    content = (_SETTINGS.rstrip("\n") + "\n" + (of_agent or "\n") + approver).encode()
     try:
         make_folder(folder, mode=0o755)
         create(path, content, mode=0o644)

@@ -23,6 +23,7 @@ NOUNS = {
     "witness": "Cosign the logs of other machines.",
     "service": "Who may use the daemon over the network.",
     "gateway": "MCP servers behind the broker.",
+    "hook": "Decide the call that a coding agent is about to make.",
     "reload": "Reload the approvers, clients and policies of a running broker.",
     "stop": "Stop a run, an agent, a tool or everything.",
     "resume": "Lift a stop.",

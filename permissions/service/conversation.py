@@ -36,6 +36,7 @@ from permissions.service import wire
 from permissions.service.frames import VERSION, PeerGoneError
 from permissions.service.standing import Standing
 from permissions.service.tasks import beside
+from permissions.sessions.answerable import is_one_persons
 from permissions.sessions.open import open_session
 from permissions.tools.call import ToolCall
 
@@ -59,6 +60,8 @@ OPENING_SECONDS = 10.0
 OPENING_BYTES = 8 * 1024 * 1024
 """Of the first frame: a prompt and a plan."""
 
+_OF_CODING_AGENTS = "permissions.coding.tools"
+"""Tools that ship with the broker and that nobody but the agent runs."""
 _TEXTS = ("user", "agent", "run", "prompt", "approval_mode", "workspace")
 _log = get_logger("service.conversation")
 
@@ -293,7 +296,8 @@ class _Conversation:
         with self._load.taken(self._client):
             decided = await self._broker.admit(self._session, call)
         if isinstance(decided, Denial):
-            return wire.denial_form(decided)
+            one_person = await is_one_persons(self._broker, decided)
+            return {**wire.denial_form(decided), "one_person": one_person}
         if isinstance(decided, Earlier):
             earlier = wire.result_form(decided.result, decided.definition, reported=True)
             return {
@@ -368,7 +372,8 @@ class _Conversation:
 
 def _runs_here(admission: Admission) -> bool:
     """Whether the daemon runs it: in a sandbox, or because it is the broker's own tool."""
-    own = admission.definition.function.__module__.startswith("permissions.")
+    module = admission.definition.function.__module__
+    own = module.startswith("permissions.") and module != _OF_CODING_AGENTS
     return admission.executor is not None or own
 
 
