@@ -15,7 +15,8 @@ from permissions.coding import thin
 from permissions.coding.calls import AgentCall, Call, call_of
 from permissions.coding.tools import TOOLS
 from permissions.service.server import listening
-from permissions.setup.daemon import clients_of, socket_of
+from permissions.setup.clients import clients_of
+from permissions.setup.daemon import socket_of
 from permissions.setup.factory import open_broker
 from permissions.setup.layout import StateLayout, vault_key
 from permissions.testing import Person
@@ -36,7 +37,7 @@ OPENING = {"user": "alice", "agent": "claude-code", "run": RUN, "approval_mode":
 @asynccontextmanager
 async def serving(config: BrokerConfig) -> AsyncIterator[PermissionBroker]:
     async with (
-        open_broker(config, TOOLS) as broker,
+        open_broker(config, TOOLS, mode="daemon") as broker,
         listening(broker, socket_of(config), clients_of(config)),
     ):
         yield broker
@@ -151,7 +152,7 @@ async def test_a_daemon_without_these_tools_lets_nothing_pass(
     config: BrokerConfig, repository: Path
 ) -> None:
     async with (
-        open_broker(config, []) as broker,
+        open_broker(config, [], mode="daemon") as broker,
         listening(broker, socket_of(config), clients_of(config)),
     ):
         found = await ask(config, run("ls", repository))
