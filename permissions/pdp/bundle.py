@@ -126,9 +126,9 @@ def load_bundle(folder: Path | None = None, *, overlay: Path | None = None) -> P
     `folder` are closed to it. To change one of those, copy the folder and name the copy.
 
     Raises:
-        PolicyLoadError: every file that is unreadable, not UTF-8 or JSON, too large, or a
-            link out of its folder, and every table of another form than its schema's, as
-            findings.
+        PolicyLoadError: every file that is unreadable, not UTF-8 or JSON, too large, a link
+            out of its folder, or not in force for its name, and every table of another form
+            than its schema's, as findings.
     """
     modules: dict[str, str] = {}
     tests: dict[str, str] = {}
@@ -378,7 +378,11 @@ def _files(base: Path, findings: list[str]) -> Iterator[Path]:
         for name in sorted(names):
             path = folder / name
             is_data = folder == base / "data" and name.endswith(".json")
-            if name.startswith(".") or not (is_data or name.endswith(".rego")):
+            if name.startswith("."):
+                continue
+            if not (is_data or name.endswith(".rego")):
+                if _looks_read(path.relative_to(base)):
+                    findings.append(_unread(path.relative_to(base).as_posix()))
                 continue
             if not path.resolve().is_relative_to(base) or not path.is_file():
                 findings.append(
@@ -391,6 +395,22 @@ def _files(base: Path, findings: list[str]) -> Iterator[Path]:
                 )
                 continue
             yield path
+
+
+def _looks_read(path: Path) -> bool:
+    """Whether somebody may believe that a file is in force, though it is not."""
+    name = path.name.lower()
+    is_data = path.parts[0] == "data" and name.endswith((".json", ".yaml", ".yml", ".toml"))
+    return is_data or name in {"data.json", "data.yaml", "data.yml"} or name.endswith(".rego")
+
+
+def _unread(path: str) -> str:
+    return bundle_finding(
+        path,
+        "bundle.unread",
+        "this file would not be in force",
+        "policies are *.rego, and tables data/NAME.json; name it so, or move it elsewhere",
+    )
 
 
 def _add_table(tables: JsonObject, path: str, text: str, findings: list[str]) -> None:

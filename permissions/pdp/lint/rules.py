@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
 _IMPORTS = {("rego", "v1"), ("future", "keywords")}
 _FUTURE = {"in", "every", "if", "contains"}
+_RESERVED = frozenset(
+    "as contains data default else every false if import in input not null package some true"
+    " with".split()
+)
+"""Words of the language, and its two roots: no import may be called by one."""
 
 
 def check_imports(module: Module) -> Iterator[Finding]:
@@ -43,6 +48,14 @@ def check_imports(module: Module) -> Iterator[Finding]:
                 "rego.import",
                 f"there is no {'.'.join(path)!r} to import",
                 "import a path of data or input",
+            )
+        elif not known and imported.alias in _RESERVED:
+            yield Finding(
+                module.path,
+                imported.position,
+                "rego.import",
+                f"nothing may be imported as {imported.alias!r}, a word of the language",
+                "give it another name with `as`",
             )
         elif not known and imported.alias in seen:
             yield Finding(

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 MAX_NESTING = 12
 
 _OPAQUE = re.compile(r'#[^\n]*|"(?:\\.|[^"\\\n])*"|`[^`]*`', re.DOTALL)
+_UNREAD = {"\0": "null character", "\ufeff": "byte-order mark"}
 _BRACKETS = re.compile(r"[\[\](){}]")
 
 
 def check_text(path: str, text: str) -> Iterator[Finding]:
-    """Findings about length and nesting."""
+    """Findings about length, nesting, and characters that no policy may hold."""
     lines = text.split("\n")
     if len(lines) > MAX_LINES:
         yield Finding(
@@ -43,6 +44,16 @@ def check_text(path: str, text: str) -> Iterator[Finding]:
                 f"a line of {MAX_COLUMNS:,} bytes or more",
                 "break it; move tables to data/",
             )
+    for char, name in _UNREAD.items():
+        if char in text:
+            yield Finding(
+                path,
+                _position(text, text.index(char)),
+                "rego.parse",
+                f"a {name}, which OPA reads nowhere",
+                "remove it",
+            )
+            return
     try:
         plain = readable(text)
     except ValueError as err:

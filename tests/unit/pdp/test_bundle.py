@@ -173,6 +173,10 @@ BROKEN = {
     "NaN": ("data/a.json", '{"a": NaN}', "bundle.json"),
     "a key twice": ("data/a.json", '{"a": 1, "a": 2}', "bundle.json"),
     "table name": ("data/a-b.json", "{}", "bundle.table"),
+    "policy in capitals": ("layers/team/team.REGO", "package a", "bundle.unread"),
+    "table in YAML": ("data/messaging.yaml", "domains: []", "bundle.unread"),
+    "table in a folder": ("data/team/messaging.json", "{}", "bundle.unread"),
+    "data as OPA has it": ("layers/team/data.json", "{}", "bundle.unread"),
 }
 
 

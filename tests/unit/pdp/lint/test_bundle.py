@@ -454,6 +454,11 @@ def test_a_folder_without_the_entrypoint_is_refused() -> None:
     [
         ("import foo.bar", "rego.parse"),
         ("import future.keywords.nothing", "rego.import"),
+        ("import data.b as input", "rego.import"),
+        ("import data.b as data", "rego.import"),
+        ("import data.b as contains", "rego.import"),
+        ("import data.b.not", "rego.import"),
+        ("import data.input", "rego.import"),
         ("import data.wardline.lib as lib", "rego.name_clash"),
         ("import future.keywords.in", None),
         ("import rego.v1", None),
@@ -466,6 +471,15 @@ def test_imports(line: str, code: str | None) -> None:
     findings = check_bundle(PolicyBundle.of({"main.rego": text, "lib.rego": LIB}))
 
     assert [finding.code for finding in findings] == ([code] if code else [])
+
+
+@pytest.mark.parametrize("char", ["\0", "\ufeff"], ids=["null", "byte-order mark"])
+@pytest.mark.parametrize("text", ["# a{}b\np if true\n", 'p if "a" == "{}"\n', "p if true{}\n"])
+def test_a_character_that_opa_reads_nowhere_is_refused(text: str, char: str) -> None:
+    """The embedded engine takes a null character for the end of the text."""
+    found = check_bundle(PolicyBundle.of({"t.rego": "package t\n\n" + text.format(char)}))
+
+    assert "rego.parse" in {finding.code for finding in found}
 
 
 def test_every_finding_is_reported_at_once() -> None:
