@@ -457,10 +457,14 @@ def subject_of(*, user: str | None, agent: str | None, roles: Sequence[str]) -> 
 
     Raises:
         ConfigError: a name has characters without a shape, or begins like a principal
-            (`user:`), so that it would read as somebody else's.
+            (`user:`), so that it would read as somebody else's; or the roles are one text.
     """
     for role, name in (("user", user), ("agent", agent)):
-        _require_plain(role, name or "")
+        _require_plain(role, "" if name is None else name)
+    if isinstance(roles, str):
+        raise ConfigError(
+            f"the roles {ascii(roles)[:80]} are one text; give a list, as in [{roles[:40]!a}]"
+        )
     for given in roles:
         require_shown("role", given)
     delegated = bool(user and agent)
@@ -480,8 +484,10 @@ def require_shown(role: str, name: str) -> None:
     """Checks that people can be shown a name as it is, in one line.
 
     Raises:
-        ConfigError: it is too long, or has characters without a shape.
+        ConfigError: it is no text, too long, or has characters without a shape.
     """
+    if not isinstance(name, str):
+        raise ConfigError(f"the {role} is {type(name).__name__}, not a text; give a plain name")
     if len(name) > MAX_NAME:
         raise ConfigError(
             f"the {role} {ascii(name)[:40]}... is longer than {MAX_NAME} characters"

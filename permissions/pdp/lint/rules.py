@@ -29,8 +29,25 @@ if TYPE_CHECKING:
 _IMPORTS = {("rego", "v1"), ("future", "keywords")}
 _FUTURE = {"in", "every", "if", "contains"}
 _RESERVED = frozenset(
-    "as contains data default else every false if import in input not null package some true"
-    " with".split()
+    [
+        "as",
+        "contains",
+        "data",
+        "default",
+        "else",
+        "every",
+        "false",
+        "if",
+        "import",
+        "in",
+        "input",
+        "not",
+        "null",
+        "package",
+        "some",
+        "true",
+        "with",
+    ]
 )
 """Words of the language, and its two roots: no import may be called by one."""
 

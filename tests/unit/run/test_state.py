@@ -123,6 +123,24 @@ def test_nobody_takes_a_name_that_reads_as_another(role: str, name: str) -> None
     assert str(caught.value).isprintable()
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"user": 1},
+        {"user": 0},
+        {"user": b"kim"},
+        {"agent": True},
+        {"roles": "admin"},
+        {"roles": [1]},
+    ],
+    ids=str,
+)
+def test_what_is_no_name_is_refused(given: dict[str, Any]) -> None:
+    """`roles="admin"` gave the roles a, d, i, m and n."""
+    with pytest.raises(ConfigError, match="give a"):
+        subject_of(**{"user": None, "agent": None, "roles": (), **given})
+
+
 @pytest.mark.parametrize("name", ["Zo\u00eb", "\u738b\u82b3", "a.b@example.org", "users: all"])
 def test_people_have_names_of_any_script(name: str) -> None:
     assert subject_of(user=name, agent=None, roles=()).id == name
