@@ -9,6 +9,7 @@ from permissions.cli.assure.exempt import exempt
 from permissions.cli.assure.gate import gate
 from permissions.cli.assure.packet import packet
 from permissions.cli.assure.starting import init, schema
+from permissions.cli.assure.template import template
 from permissions.cli.program import noun
 
 app = noun("Risk register, release gate, system card and evidence packet.")
@@ -18,6 +19,7 @@ app.command()(gate)
 app.command()(exempt)
 app.command()(card)
 app.command()(packet)
+app.command()(template)
 app.command()(schema)
 
 __all__ = ["app"]

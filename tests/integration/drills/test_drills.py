@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from permissions.cli.root import app
 from permissions.drills.catalog import NAMES, drills, play
+from permissions.gathered import Gathered
 from permissions.setup.config import BrokerConfig
 
 if TYPE_CHECKING:
@@ -108,3 +109,23 @@ def test_an_unknown_drill_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     assert done.exit_code == 2
     assert "there is no drill 'earthquake'" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_command_keeps_what_came_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the system card, the packet and the trends find it."""
+    config = tmp_path / "wardline.toml"
+    config.write_text('state = "state"\n')
+    monkeypatch.setenv("WARDLINE_CONFIG", str(config))
+    evidence = tmp_path / "evidence"
+
+    done = CliRunner().invoke(app, ["drill", "cut-log", "--json", "--evidence", str(evidence)])
+
+    assert done.exit_code == 0, done.output
+    kept = Gathered(evidence).newest("drill-cut-log")
+    assert kept is not None
+    assert kept.outcome == "passed"
+    assert kept.evidence == json.loads(done.stdout)
+    assert not (tmp_path / "state").exists()
