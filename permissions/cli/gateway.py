@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import sys
+from contextlib import suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,8 +30,16 @@ _ONE = Annotated[
 
 
 @app.command()
-def run() -> None:
-    """Serve one MCP client on stdin and stdout.
+def run(
+    *,
+    http: Annotated[
+        str | None,
+        typer.Option(
+            "--http", metavar="ADDRESS", help="Serve over HTTP there (127.0.0.1:8183) instead."
+        ),
+    ] = None,
+) -> None:
+    """Serve one MCP client on stdin and stdout, or many over HTTP.
 
     Its tools are those of the servers in the settings that were approved (`wardline gateway
     pin`), named SERVER__TOOL. Each call is decided, recorded, and may wait for a person.
@@ -39,9 +48,13 @@ def run() -> None:
     Examples:
       $ wardline gateway run
       $ claude mcp add wardline -- wardline gateway run
+      $ wardline gateway run --http 127.0.0.1:8183
     """
     config = BrokerConfig.load()
     gateway = _library()
+    if http is not None:
+        _serve_http(gateway, config, http)
+        return
     anyio.run(
         lambda: gateway.serve_stdio(config, user=getpass.getuser(), version=version("wardline"))
     )
@@ -103,6 +116,18 @@ def list_(
     for each in rows:
         how = f"{each['effect']}, {each['impact']}" if each["effect"] else ""
         typer.echo(f"{each['state']:<9} {each['upstream']}__{each['tool']}  {how}".rstrip())
+
+
+def _serve_http(gateway: Any, config: BrokerConfig, address: str) -> None:
+    def ready(url: str) -> None:
+        typer.echo(f"serving MCP at {url}; Ctrl-C stops", err=True)
+
+    with suppress(KeyboardInterrupt):
+        anyio.run(
+            lambda: gateway.serve_http(
+                config, address, version=version("wardline"), ready=ready
+            )
+        )
 
 
 def _library() -> Any:

@@ -1,4 +1,4 @@
-"""A gateway for one client on stdin and stdout, from the settings to its end."""
+"""The gateway from the settings to its end: for one client on stdin and stdout, or over HTTP."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mcp.client.streamable_http import streamable_http_client
+import anyio
 from mcp.server.stdio import stdio_server
 
 from permissions.errors import ConfigError
+from permissions.gateway.clients import OneClient, Principals
 from permissions.gateway.hosted import HostedTools, hosted_messages, hosted_program
+from permissions.gateway.http import served
 from permissions.gateway.pinned import Definitions, Pins
+from permissions.gateway.remote import remote_messages
 from permissions.gateway.server import gateway_server
 from permissions.gateway.server_process import server_process
 from permissions.gateway.tools import SEPARATOR, Boundary, gateway_tools
@@ -24,7 +27,7 @@ from permissions.setup.factory import open_broker
 from permissions.setup.layout import StateLayout
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     from mcp.server.lowlevel import Server
 
@@ -78,7 +81,7 @@ async def servers_of(config: BrokerConfig) -> AsyncIterator[Servers]:
                 transport = partial(hosted_messages, program)
                 upstreams[name] = Upstream(name, transport, partial(_ended_by, program))
             else:
-                upstreams[name] = Upstream(name, _transport(each))
+                upstreams[name] = Upstream(name, _transport(config, each))
         tasks = await stack.enter_async_context(beside())
         for upstream in upstreams.values():
             tasks.start_soon(upstream.run)
@@ -98,13 +101,15 @@ def _check(name: str, server: UpstreamConfig) -> None:
     in_sandbox = server.profile is not None or server.workspace != "none"
     if server.sandbox == "none" and in_sandbox:
         raise ConfigError(f"{where}: profile and workspace are for a command with a sandbox")
+    if server.secret is not None and not server.url:
+        raise ConfigError(f"{where}: secret is for a server that is reached by url")
     if server.url and server.sandbox != "none":
         raise ConfigError(f"{where}: a server that is reached by url runs where it is")
 
 
-def _transport(server: UpstreamConfig) -> Transport:
+def _transport(config: BrokerConfig, server: UpstreamConfig) -> Transport:
     if server.url:
-        return partial(streamable_http_client, server.url)  # type: ignore[return-value]
+        return partial(remote_messages, config, server)
     return partial(
         server_process, server.command, environment=server.environment, folder=server.folder
     )
@@ -126,13 +131,13 @@ def approved_of(config: BrokerConfig) -> tuple[Pins, Definitions]:
 
 @asynccontextmanager
 async def open_gateway(
-    config: BrokerConfig, *, user: str, version: str
+    config: BrokerConfig, *, user: str | None, version: str
 ) -> AsyncIterator[Server[object]]:
-    """A server for one client, with its broker and its session.
+    """A server with its broker, for one client or for all that have a token.
 
     Args:
         config: the settings.
-        user: whose calls they are.
+        user: whose calls they are; None when each request's token says that.
         version: of this program.
 
     Raises:
@@ -149,12 +154,19 @@ async def open_gateway(
                 " `wardline gateway pin`"
             )
         guarded = [each.guarded for each in tools]
-        async with (
-            open_broker(config, guarded, hosted=servers.executors(tools)) as broker,
-            open_session(broker, user=user, approval_mode="suspend"),
-        ):
-            handle = current_session("gateway")
-            yield gateway_server(tools, handle, pins=config.gateway.pins, version=version)
+        async with AsyncExitStack() as stack:
+            hosted = servers.executors(tools)
+            broker = await stack.enter_async_context(
+                open_broker(config, guarded, hosted=hosted)
+            )
+            clients: OneClient | Principals
+            if user is None:
+                clients = Principals(broker, await stack.enter_async_context(beside()))
+            else:
+                opened = open_session(broker, user=user, approval_mode="suspend")
+                await stack.enter_async_context(opened)
+                clients = OneClient(current_session("gateway"))
+            yield gateway_server(tools, clients, pins=config.gateway.pins, version=version)
 
 
 def _boundaries(config: BrokerConfig) -> dict[str, Boundary]:
@@ -174,3 +186,25 @@ async def serve_stdio(config: BrokerConfig, *, user: str, version: str) -> None:
         stdio_server() as (read, write),
     ):
         await server.run(read, write, server.create_initialization_options())
+
+
+async def serve_http(
+    config: BrokerConfig, address: str, *, version: str, ready: Callable[[str], None]
+) -> None:
+    """Serves clients over HTTP until it is cancelled.
+
+    Args:
+        config: the settings.
+        address: where to listen.
+        version: of this program.
+        ready: told the URL once it answers.
+
+    Raises:
+        ConfigError: as `open_gateway`, or the address or its authorization cannot be had.
+    """
+    async with (
+        open_gateway(config, user=None, version=version) as server,
+        served(server, config.gateway.http, address) as url,
+    ):
+        ready(url)
+        await anyio.sleep_forever()

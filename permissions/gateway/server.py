@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
     from mcp.types import CallToolRequestParams, PaginatedRequestParams
 
+    from permissions.gateway.clients import OneClient, Principals
     from permissions.gateway.tools import GatewayTool
-    from permissions.sessions.handle import CurrentSession
     from permissions.vocabulary import JsonObject
 
 INSTRUCTIONS = (
@@ -40,13 +40,13 @@ INSTRUCTIONS = (
 
 
 def gateway_server(
-    tools: Iterable[GatewayTool], handle: CurrentSession, *, pins: Path, version: str
+    tools: Iterable[GatewayTool], clients: OneClient | Principals, *, pins: Path, version: str
 ) -> Server[Any]:
-    """A server for one client.
+    """A server for clients of the gateway.
 
     Args:
         tools: what it may know of.
-        handle: the client's session.
+        clients: gives the session of whoever asks.
         pins: the file of the approved tools, for whoever has to say more of one.
         version: of this program.
     """
@@ -62,7 +62,8 @@ def gateway_server(
     ) -> CallToolResult:
         call = ToolCall(asked.name, asked.arguments or {}, caller="mcp")
         try:
-            result = await handle.call(call, {}, handle.in_task)
+            async with clients.session() as handle:
+                result = await handle.call(call, {}, handle.in_task)
         except ToolFailedError as err:
             return _error({"status": "failed", "error": str(err)})
         except BrokerError as err:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
+    from mcp.client._transport import TransportStreams
     from mcp.types import CallToolResult
 
-    from permissions.gateway.lines import Messages
     from permissions.vocabulary import JsonObject
 
 MAX_TOOLS = 512
@@ -34,7 +34,7 @@ CONNECT_SECONDS = 30
 _BROKEN = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)
 
 
-Transport: TypeAlias = "Callable[[], AbstractAsyncContextManager[Messages]]"
+Transport: TypeAlias = "Callable[[], AbstractAsyncContextManager[TransportStreams]]"
 """Connects to a server anew."""
 
 

@@ -430,6 +430,16 @@ class UpstreamConfig(_Section):
         default=(), description="Program and arguments that start it."
     )
     url: str = Field(default="", description="Where it is reached by streamable HTTP.")
+    secret: str | None = Field(
+        default=None,
+        description="Handle (`secret://name`) of the credential that is sent to a `url`.",
+    )
+    secret_header: str = Field(
+        default="Authorization",
+        pattern=r"^[A-Za-z0-9-]{1,64}$",
+        description="Header it is put into.",
+    )
+    secret_prefix: str = Field(default="Bearer ", description="What stands before it there.")
     environment: tuple[str, ...] = Field(
         default=(), description="Variables a command gets, beside PATH, HOME and the like."
     )
@@ -454,11 +464,53 @@ class UpstreamConfig(_Section):
     )
 
 
+class GatewayHttpConfig(_Section):
+    """The gateway over HTTP, an OAuth 2 resource server (`wardline gateway run --http`)."""
+
+    url: str = Field(
+        default="",
+        description="URL by which clients reach it (`https://mcp.example.com/mcp`), for which"
+        " their tokens have to be (RFC 8707); from the address if empty.",
+    )
+    issuer: str = Field(
+        default="", description="Authorization server, exactly as its tokens name it (`iss`)."
+    )
+    jwks: str = Field(
+        default="", description="URL of the issuer's public keys, for tokens that are JWTs."
+    )
+    introspection: str = Field(
+        default="", description="URL where any other token is asked about (RFC 7662)."
+    )
+    client_id: str = Field(default="", description="The gateway's own name there.")
+    client_secret: SecretStr | None = Field(
+        default=None, description="And its secret; set it by environment."
+    )
+    scopes: tuple[str, ...] = Field(default=(), description="Scopes that a token has to have.")
+    hosts: tuple[str, ...] = Field(
+        default=(),
+        description="Names by which it is reached, beside `url` and the loopback; others are"
+        " refused.",
+    )
+    origins: tuple[str, ...] = Field(
+        default=(), description="Origins of web pages that may ask, beside its own."
+    )
+    tls_certificate: Path | None = Field(
+        default=None,
+        description="Certificate chain (PEM); needed for any address but the loopback.",
+    )
+    tls_key: Path | None = Field(
+        default=None, description="Private key of `tls_certificate` (PEM)."
+    )
+
+
 class GatewayConfig(_Section):
     """MCP servers whose tools go through the broker (`wardline gateway`)."""
 
     upstream: dict[str, UpstreamConfig] = Field(
         default_factory=dict, description="The servers, by the name their tools begin with."
+    )
+    http: GatewayHttpConfig = Field(
+        default=GatewayHttpConfig(), description="How it is reached over HTTP."
     )
     pins: Path = Field(
         default=Path("gateway-tools.toml"),

@@ -197,6 +197,24 @@ def profiles(config: BrokerConfig) -> dict[str, SandboxProfile]:
     return found
 
 
+def secret_value(config: BrokerConfig, handle: str) -> str:
+    """The value of a secret handle, for the edge that uses it.
+
+    Raises:
+        ConfigError: it has none, or one that no header takes.
+    """
+    folder = config.sandbox.secrets
+    secrets = EnvironmentSecrets() if folder is None else FileSecrets(folder)
+    try:
+        value = secrets.get(handle).reveal().decode("ascii")
+    except (SandboxError, UnicodeDecodeError) as err:
+        said = err if isinstance(err, SandboxError) else "its value is no header's"
+        raise ConfigError(f"{handle[:80]}: {said}") from None
+    if not value.isprintable():
+        raise ConfigError(f"{handle[:80]}: its value is no header's")
+    return value
+
+
 SERVER = "/server"
 """Where a hosted program finds the folder it was installed in."""
 
