@@ -176,17 +176,19 @@ def work(job: Job) -> Narrator:
 
 
 def _settings(job: Job, key: str) -> str:
-    """What `wardline request` needs to know, and `wardline serve`."""
-    people = f'[approvers.{APPROVER}]\ngroups = ["operators"]\npublic_key = "{key}"\n'
-    if job.port is None:
-        return people
+    """The demo's broker as settings: for `wardline request`, `serve` and `assure`."""
+    service = (
+        ""
+        if job.port is None
+        else '[service]\ntools = ["agents_demo.tools"]\n'
+        f'http = "127.0.0.1:{job.port}"\nurl = "http://localhost:{job.port}"\n'
+    )
     return (
         f"state = {json.dumps(str(job.layout.root))}\n"
         f"workspace = {json.dumps(str(job.workspace))}\n"
         'environment = "demo"\n'
         f"[pdp]\noverlay = {json.dumps(str(package_folder('overlay')))}\n"
-        '[service]\ntools = ["agents_demo.tools"]\n'
-        f'http = "127.0.0.1:{job.port}"\nurl = "http://localhost:{job.port}"\n{people}'
+        f'{service}[approvers.{APPROVER}]\ngroups = ["operators"]\npublic_key = "{key}"\n'
     )
 
 

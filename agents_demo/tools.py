@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import io
 import json
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from contextvars import ContextVar
 from decimal import Decimal
 from email import message_from_bytes, policy
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -107,9 +108,11 @@ def delete_mail(path: Annotated[str, PathArg("write")]) -> str:
 def _draft(kind: str, content: dict[str, str]) -> str:
     outbox = _inside("outbox")
     outbox.mkdir(exist_ok=True)
-    number = len(list(outbox.glob(f"{kind}-*.json"))) + 1
-    draft = outbox / f"{kind}-{number:02}.json"
-    draft.write_text(json.dumps(content, indent=2) + "\n")
+    for number in count(1):  # calls run at the same time, and each has a file of its own
+        draft = outbox / f"{kind}-{number:02}.json"
+        with suppress(FileExistsError), draft.open("x") as file:
+            file.write(json.dumps(content, indent=2) + "\n")
+            break
     return f"outbox/{draft.name}"
 
 

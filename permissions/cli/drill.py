@@ -39,7 +39,7 @@ def drill(
         Path | None, typer.Option("--config", help="Settings; wardline.toml by default.")
     ] = None,
 ) -> None:
-    """Play an incident against a copy, and time what the runbook says to do.
+    """Play an incident against a copy, and time the runbook.
 
     The policies and settings are copied to a temporary folder; state, keys and approvers there
     are the drill's own. The steps of the runbook are taken with the real commands. Nobody is

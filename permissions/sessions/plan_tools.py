@@ -12,7 +12,7 @@ Not protected from: a person who approves a plan without reading it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from permissions.broker import entries
 from permissions.broker.recorder import Recorder
@@ -22,6 +22,7 @@ from permissions.plan.verifier import verify_plan
 from permissions.run.state import AMEND_PLAN, APPROVE_PLAN
 from permissions.tools.context import CURRENT_SESSION
 from permissions.tools.decorator import tool
+from permissions.tools.targets import FreeText
 
 if TYPE_CHECKING:
     from permissions.broker.broker import PermissionBroker
@@ -42,7 +43,9 @@ STEP_LIMIT = 50
     trusted_fields=["digest"],
 )
 async def amend_plan(
-    add: list[dict[str, Any]], remove: list[str] | None = None, calls: int = 0
+    add: Annotated[list[dict[str, Any]], FreeText()],
+    remove: Annotated[list[str] | None, FreeText()] = None,
+    calls: Annotated[int, FreeText()] = 0,
 ) -> dict[str, str]:
     """Changes the plan of this run by a delta, which a person approves.
 
@@ -74,7 +77,7 @@ async def amend_plan(
 
 
 @tool(name=APPROVE_PLAN, effect="write", impact="high", control=["plan"])
-async def approve_plan(plan: dict[str, Any]) -> dict[str, str]:
+async def approve_plan(plan: Annotated[dict[str, Any], FreeText()]) -> dict[str, str]:
     """Has a person approve the whole plan of this run, so that its steps ask nobody again.
 
     What the approval covers: planned calls whose control arguments the plan pins or the person

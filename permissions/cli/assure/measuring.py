@@ -6,7 +6,9 @@ other parts are measured all the same.
 
 from __future__ import annotations
 
+import os
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -28,7 +30,6 @@ from permissions.reasons import shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import date
-    from pathlib import Path
 
     from permissions.assurance.terms import EvaluationTerms
     from permissions.cli.assure.scene import Scene
@@ -229,8 +230,13 @@ def _trace(scene: Scene) -> PartResult:
 
     asked = scene.terms.trace
     source = TraceSource(asked.folder, scene.config, may_be_gone=True)
+    remembered = os.environ.get("WARDLINE_KNOWN_CHECKPOINTS")
     report, pin, known, _ = verified(
-        source, key=asked.key, checkpoints=asked.checkpoints, witnesses=asked.witnesses
+        source,
+        key=asked.key,
+        checkpoints=asked.checkpoints,
+        known_checkpoints=None if not remembered else Path(remembered),
+        witnesses=asked.witnesses,
     )
     if report.is_intact:
         [*remember(known, source, report, pin)]
