@@ -108,12 +108,18 @@ def delete_mail(path: Annotated[str, PathArg("write")]) -> str:
 def _draft(kind: str, content: dict[str, str]) -> str:
     outbox = _inside("outbox")
     outbox.mkdir(exist_ok=True)
-    for number in count(1):  # calls run at the same time, and each has a file of its own
-        draft = outbox / f"{kind}-{number:02}.json"
-        with suppress(FileExistsError), draft.open("x") as file:
-            file.write(json.dumps(content, indent=2) + "\n")
-            break
-    return f"outbox/{draft.name}"
+    text = json.dumps(content, indent=2) + "\n"
+    # Calls run at the same time, and each has a file of its own.
+    drafts = (outbox / f"{kind}-{number:02}.json" for number in count(1))
+    return f"outbox/{next(each for each in drafts if _is_written(each, text)).name}"
+
+
+def _is_written(draft: Path, text: str) -> bool:
+    """Writes a file, unless somebody else has one of its name."""
+    with suppress(FileExistsError), draft.open("x") as file:
+        file.write(text)
+        return True
+    return False
 
 
 TOOLS = (

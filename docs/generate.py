@@ -1,4 +1,4 @@
-"""Writes the tables of docs/ that come from code, or with `--check` says which are stale.
+"""Writes what in docs/ comes from code, or with `--check` says which of it is stale.
 
 A page holds a generated part between two comments, so prose and table stand together::
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import json
 import re
 import sys
 from importlib import import_module
@@ -271,6 +272,17 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
 }
 
 
+def schemas() -> Iterator[tuple[Path, str]]:
+    """Each JSON Schema that editors read, and what it should hold."""
+    from permissions.assurance.register import Register
+    from permissions.assurance.terms import Terms
+
+    forms: dict[str, type[BaseModel]] = {"risk-register": Register, "release-gate": Terms}
+    for name, form in forms.items():
+        text = json.dumps(form.model_json_schema(), indent=2)
+        yield DOCS / "reference" / "schemas" / f"{name}.json", f"{text}\n"
+
+
 def rendered(page: str) -> str:
     """The page with its generated parts as they should be now."""
 
@@ -287,10 +299,9 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail on drift")
     check = parser.parse_args().check
     stale = []
-    for file in sorted(DOCS.rglob("*.md")):
-        page = file.read_text(encoding="utf-8")
-        fresh = rendered(page)
-        if fresh != page:
+    pages = [(file, rendered(file.read_text("utf-8"))) for file in sorted(DOCS.rglob("*.md"))]
+    for file, fresh in (*pages, *schemas()):
+        if not file.exists() or file.read_text("utf-8") != fresh:
             stale.append(file.relative_to(DOCS.parent))
             if not check:
                 file.write_text(fresh, encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from permissions.assurance.verdict import sentence
@@ -178,9 +179,7 @@ def _sarif_result(
         "locations": [
             {
                 "physicalLocation": {
-                    "artifactLocation": {
-                        "uri": (finding.file or thresholds).replace(" ", "%20")
-                    },
+                    "artifactLocation": {"uri": quote(finding.file or thresholds)},
                     "region": {"startLine": finding.line},
                 }
             }

@@ -119,8 +119,8 @@ def _stale(
         return "it was never measured"
     if result.outcome == "not_measured":
         return None  # its own sentence says more
-    if now - result.measured_at > hours * _HOUR:
-        return f"its last result is older than {hours} hours"
+    if not 0 <= now - result.measured_at <= hours * _HOUR:
+        return f"its last result is older than {hours} hours, or from the future"
     if result.policies != revision:
         return "its last result is of other policies than those in force"
     if result.evidence.get("basis") != basis:

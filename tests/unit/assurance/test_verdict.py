@@ -98,10 +98,11 @@ def test_a_part_that_was_not_measured_turns_it_red(part: str) -> None:
     ("kept", "why"),
     [
         (result("probe", at=NOON - 24 * HOUR - 1), "older than 24 hours"),
+        (result("probe", at=NOON + 1), "from the future"),
         (result("probe", policies="sha256:" + "b" * 64), "of other policies"),
         (result("probe", basis="other"), "of other thresholds, tools or files"),
     ],
-    ids=["old", "policies", "thresholds"],
+    ids=["old", "future", "policies", "thresholds"],
 )
 def test_a_kept_result_of_something_else_does_not_count(kept: PartResult, why: str) -> None:
     others = tuple(part for part in PARTS if part != "probe")
