@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from permissions.approval.passkey_store import Enrolled
     from permissions.approval.service import ApprovalService
 
-app = noun("See who may answer access requests, let them add a passkey, and take it back.")
+app = noun("See who may answer access requests, and their passkeys.")
 
 Dir = Annotated[
     Path | None, typer.Option("--dir", help="State folder; the configured one by default.")

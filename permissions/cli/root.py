@@ -31,7 +31,7 @@ NOUNS = {
     "policy": "Check, test, try and release policies.",
     "plan": "Verify and read declared plans.",
     "request": "Read and answer access requests.",
-    "approver": "See who may answer access requests, let them add a passkey, and take it back.",
+    "approver": "See who may answer access requests, and their passkeys.",
     "grant": "See what was approved for a while, and take it back.",
     "call": "Resolve calls in doubt.",
     "console": "Let people in to the console, and out of it.",
