@@ -66,7 +66,7 @@ class OtherNames:
 
 def mounts_of(table: str) -> list[Mount]:
     """What `/proc/self/mountinfo` lists, see proc(5)."""
-    rows = (line.split(" ") for line in table.splitlines())
+    rows = (line.split(" ") for line in table.split("\n"))
     return [Mount(row[2], _plain(row[3]), _plain(row[4])) for row in rows if len(row) > 4]
 
 

@@ -24,7 +24,7 @@ from permissions.vocabulary import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from permissions.model import JsonValue, Obligation
+    from permissions.model import JsonObject, JsonValue, Obligation
 
 
 class ObligationUnknownError(BrokerError):
@@ -240,14 +240,16 @@ def _redact_one(value: JsonValue, parts: list[str]) -> JsonValue:
 
 def _redact_text(text: str, parts: list[str]) -> str:
     """A text that is JSON with the field replaced; as it is where it holds no such field."""
-    lines = text.splitlines() if "\n" in text.strip() else []
+    lines = text.split("\n") if "\n" in text.strip() else []
     try:
         return _redact_json(text, parts)
     except ValueError:
         pass
     try:
         if lines:
-            return "\n".join(_redact_json(line, parts) if line else line for line in lines)
+            return "\n".join(
+                _redact_json(line, parts) if line.strip() else line for line in lines
+            )
     except ValueError:
         pass
     names = [part for part in parts if part != "*" and not part.isdigit()]
@@ -259,11 +261,19 @@ def _redact_text(text: str, parts: list[str]) -> str:
 
 
 def _redact_json(text: str, parts: list[str]) -> str:
-    found = json.loads(text)
+    found = json.loads(text, object_pairs_hook=_once)
     if not isinstance(found, dict | list | str):
         return text
     shown = _redact_one(found, parts)
     return text if shown == found else json.dumps(shown, ensure_ascii=False)
+
+
+def _once(pairs: list[tuple[str, JsonValue]]) -> JsonObject:
+    """Of a name that stands twice, JSON reads one and a person sees both."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice")
+    return found
 
 
 def _parse(obligation: Obligation) -> _Properties:

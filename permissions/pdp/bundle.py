@@ -44,6 +44,8 @@ MAX_BUNDLE_BYTES = 32 * 1024 * 1024
 
 
 _CONTRACT = "contract/contract.rego"
+_COMMENT = re.compile(r'("(?:\\.|[^"\\\n])*"|`[^`]*`)|#[^\n]*')
+"""A comment, or a text, which may hold what looks like one."""
 _NAMES_HISTORY = re.compile(r"\bhistory\b").search
 _MAY_READ_HISTORY = re.compile(
     r"\bhistory\b|\binput(?!\.[a-z_])\b|\binput\.context(?!\.[a-z_])\b"
@@ -102,8 +104,8 @@ class PolicyBundle:
         """
         for path, text in self.modules.items():
             reads = _NAMES_HISTORY if path == _CONTRACT else _MAY_READ_HISTORY
-            lines = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
-            if any(map(reads, lines)):
+            bare = _COMMENT.sub(lambda found: found[1] or "", text)
+            if any(map(reads, bare.split("\n"))):
                 return True
         return False
 

@@ -36,6 +36,15 @@ def test_each_mount_of_it_or_of_a_part_of_it_is_a_name() -> None:
     }
 
 
+def test_a_name_may_hold_what_others_take_for_the_end_of_a_line() -> None:
+    """The kernel writes out spaces, tabs, line feeds and backslashes, and nothing else."""
+    table = "24 22 8:2 / /home rw\n31 22 8:2 /kim/desk /work/my\u2028\x0bdesk rw\n"
+
+    names = further_names(["/home/kim/desk"], mounts_of(table))
+
+    assert names == {"/work/my\u2028\x0bdesk": "/home/kim/desk"}
+
+
 def test_what_nobody_mounted_twice_has_one_name() -> None:
     assert further_names(["/home/olga", "/etc/x"], mounts_of(TABLE)) == {}
     assert further_names(["/home/kim"], []) == {}

@@ -221,6 +221,26 @@ def test_what_a_pointer_names_is_replaced(case: Hidden) -> None:
     assert json.dumps(case.value) == before
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"iban": "DE02", "iban": "[redacted]"}',
+        '{"a": {"iban": "DE02"}, "a": {}, "b": "iban"}',
+        '{"iban": "DE02", "iban": 1}\n{"x": 1}',
+    ],
+)
+def test_a_name_that_stands_twice_in_a_text_withholds_it(text: str) -> None:
+    """JSON takes one of the two; the text still held the other."""
+    with pytest.raises(ObligationFailedError, match="iban"):
+        redact({"body": text}, ["/body/iban", "/body/a/iban"])
+
+
+def test_a_line_of_json_may_hold_any_separator() -> None:
+    text = '{"iban": "DE02", "t": "a\u2028b\x85c"}\r\n\r\n{"t": 1}\n'
+
+    assert "DE02" not in str(redact({"body": text}, ["/body/iban"]))
+
+
 @pytest.mark.parametrize("pointer", ["a", "a/b", "*", "#/a"])
 def test_what_is_no_pointer_is_no_obligation_done(pointer: str) -> None:
     with pytest.raises(ObligationFailedError):

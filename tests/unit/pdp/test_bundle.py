@@ -258,6 +258,9 @@ def test_a_folder_without_policies_is_a_finding(tmp_path: Path, name: str) -> No
         ("x := input.context.labels", False),
         ("x := input.resource.properties.args", False),
         ("# history is no business of this policy", False),
+        ("x := count(`\n# `) + count(input.context.history)", True),
+        ("x := `\n#` != input.context.history", True),
+        ('x := "\u2028# " == input.context.history', True),
     ],
 )
 def test_a_policy_that_may_read_the_history_is_known(line: str, reads: bool) -> None:  # noqa: FBT001
