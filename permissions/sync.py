@@ -150,6 +150,31 @@ class Broker(AbstractContextManager["Broker"]):
         with self._entered(opened) as session:
             yield session
 
+    def warrant(
+        self,
+        parent: RunState,
+        *,
+        agent: str,
+        may: Delegation | Mapping[str, Any],
+        task: str = "",
+        run: str | None = None,
+    ) -> str:
+        """See `permissions.sessions.delegate.warrant_for`."""
+        from permissions.sessions.delegate import warrant_for
+
+        portal, broker = self._opened()
+        work = partial(warrant_for, broker, parent, agent=agent, may=may, task=task, run=run)
+        made: str = _wait_for(portal, work)
+        return made
+
+    @contextmanager
+    def warranted(self, warrant: str) -> Iterator[RunState]:
+        """Opens a sub-agent's session; see `permissions.sessions.delegate.open_warranted`."""
+        from permissions.sessions.delegate import open_warranted
+
+        with self._entered(open_warranted(self._opened()[1], warrant)) as session:
+            yield session
+
     @contextmanager
     def _entered(self, opening: AbstractAsyncContextManager[RunState]) -> Iterator[RunState]:
         portal, broker = self._opened()

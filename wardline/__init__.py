@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from permissions.model import CallResult, Completed, Decision, Denial, Reason, Subject
     from permissions.run.delegation import DelegatedTool, Delegation
     from permissions.run.state import RunState
-    from permissions.sessions.delegate import open_delegate
+    from permissions.sessions.delegate import open_delegate, open_warranted, warrant_for
     from permissions.sessions.open import open_session
     from permissions.setup.config import BrokerConfig
     from permissions.setup.factory import open_broker
@@ -97,8 +97,10 @@ __all__ = [
     "open_broker",
     "open_delegate",
     "open_session",
+    "open_warranted",
     "tool",
     "tool_from_schema",
+    "warrant_for",
 ]
 
 _HOMES = {
@@ -142,8 +144,10 @@ _HOMES = {
     "open_broker": "permissions.setup.factory",
     "open_delegate": "permissions.sessions.delegate",
     "open_session": "permissions.sessions.open",
+    "open_warranted": "permissions.sessions.delegate",
     "tool": "permissions.tools.decorator",
     "tool_from_schema": "permissions.tools.from_schema",
+    "warrant_for": "permissions.sessions.delegate",
 }
 
 require_own_packages(__file__)

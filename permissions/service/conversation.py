@@ -8,6 +8,7 @@
     complete: call                           ->  the result, of a call that the daemon runs
     settle: call, outcome                    ->  the result, of a call that the client ran
     explain: tool, arguments                 ->  what would be decided
+    warrant: agent, may, task, run           ->  what opens a sub-agent's session: open: warrant
     cancel: of                                   (no answer; the question's own says how it ended)
                                              <-  stop: call, that a person stopped
     close                                    ->  closed
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 
 from permissions.broker.call import Admission, Earlier
-from permissions.errors import BrokerError, ServiceError
+from permissions.errors import BrokerError, DelegationError, ServiceError
 from permissions.execution.in_process import STOPPED_BEFORE
 from permissions.logs import get_logger
 from permissions.model import Completed, Denial
@@ -36,12 +37,20 @@ from permissions.service import wire
 from permissions.service.frames import VERSION, PeerGoneError
 from permissions.service.standing import Standing
 from permissions.service.tasks import beside
+from permissions.service.warrant import (
+    WARRANT_SECONDS,
+    Warrant,
+    read_warrant,
+    sign_warrant,
+)
 from permissions.sessions.answerable import is_one_persons
+from permissions.sessions.delegate import delegable, open_delegate
 from permissions.sessions.open import open_session
 from permissions.tools.call import ToolCall
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from anyio.abc import TaskGroup
 
@@ -52,6 +61,7 @@ if TYPE_CHECKING:
     from permissions.service.frames import Frames
     from permissions.service.load import Load
     from permissions.service.meter import Meter
+    from permissions.signing.keys import Signer
 
 AT_ONCE = 64
 """Questions of one session in hand; no more is read from it until one of them is answered."""
@@ -89,6 +99,7 @@ async def serve_session(
     client: Client,
     asked: JsonObject,
     *,
+    signer: Signer,
     find: Callable[[], Awaitable[Client]],
     changes: Callable[[], int],
     stopping: anyio.Event,
@@ -101,18 +112,26 @@ async def serve_session(
         ServiceError: what came is not understood, or not this client's to ask.
         BrokerError: the session cannot be opened.
     """
-    options = _options(asked, client)
-    standing = Standing(
-        find,
-        changes,
-        asked.get("user"),
-        asked.get("agent"),
-        options["roles"],
-        asked.get("workspace"),
-    )
+    _require_version(asked)
+    if isinstance(warrant := asked.get("warrant"), str):
+        sent = read_warrant(warrant, signer, now=broker.parts.clock())
+        client.require(user=None, agent=sent.agent, roles=())
+        standing = Standing(find, changes, None, sent.agent, (), None)
+        opening = _sent(broker, sent)
+    else:
+        options = _options(asked, client)
+        standing = Standing(
+            find,
+            changes,
+            asked.get("user"),
+            asked.get("agent"),
+            options["roles"],
+            asked.get("workspace"),
+        )
+        opening = open_session(broker, **options)
     _require_tools(broker, asked.get("tools"))
     try:
-        async with open_session(broker, **options) as session:
+        async with opening as session:
             await frames.send(
                 {
                     "id": asked["id"],
@@ -126,6 +145,7 @@ async def serve_session(
                 frames,
                 client,
                 session,
+                signer=signer,
                 standing=standing,
                 stopping=stopping,
                 meter=meter,
@@ -146,12 +166,14 @@ class _Conversation:
         client: Client,
         session: RunState,
         *,
+        signer: Signer,
         standing: Standing,
         stopping: anyio.Event,
         meter: Meter,
         load: Load,
     ) -> None:
         self._broker = broker
+        self._signer = signer
         self._standing = standing
         self._revoked = anyio.Event()
         self._frames = frames
@@ -259,6 +281,9 @@ class _Conversation:
                 await self._require_standing()
                 explained = await self._broker.explain(self._session, _call(frame))
                 return {"explained": wire.explanation_form(explained)}
+            case "warrant":
+                await self._require_standing()
+                return {"warrant": await self._warrant(frame)}
             case "complete":
                 admission = self._taken(frame, here=True)
                 with self._load.taken(self._client):
@@ -268,6 +293,22 @@ class _Conversation:
                 return await self._settle(self._taken(frame, here=False), frame)
             case other:
                 raise ServiceError(f"nobody knows how to {other[:40]!r} here")
+
+    async def _warrant(self, frame: JsonObject) -> str:
+        agent, task, run = frame.get("agent"), frame.get("task"), frame.get("run")
+        may, broker = frame.get("may"), self._broker
+        if not (
+            isinstance(agent, str)
+            and isinstance(task, str)
+            and (run is None or isinstance(run, str))
+            and isinstance(may, dict)
+        ):
+            raise ServiceError("what a sub-agent is sent with is not of the form")
+        given = await delegable(broker, self._session, agent=agent, may=may, run=run)
+        until = broker.parts.clock() + WARRANT_SECONDS * 1_000_000
+        name = run or broker.parts.ids("run")
+        warrant = Warrant(self._session.run, name, agent, given, task, until)
+        return sign_warrant(warrant, self._signer)
 
     async def _hindrance(self) -> Reason | None:
         """Why no call is taken now, which costs no evaluation and no entry; None when one is."""
@@ -390,8 +431,7 @@ def _call(frame: JsonObject) -> ToolCall:
     return ToolCall(tool, cast("JsonObject", arguments), key, caller)
 
 
-def _options(asked: JsonObject, client: Client) -> dict[str, Any]:
-    """What `open_session` is told, of what the client may say."""
+def _require_version(asked: JsonObject) -> None:
     if asked.get("do") != "open" or type(asked.get("id")) is not int:
         raise ServiceError("the first frame of a connection opens a session")
     if asked.get("version") != VERSION:
@@ -399,6 +439,27 @@ def _options(asked: JsonObject, client: Client) -> dict[str, Any]:
             f"the client speaks version {str(asked.get('version'))[:20]}, this daemon"
             f" {VERSION}; install the same wardline for both"
         )
+
+
+def _sent(broker: PermissionBroker, warrant: Warrant) -> AbstractAsyncContextManager[RunState]:
+    """The session of a sub-agent, below that of who sent it."""
+    parent = broker.stopping.sessions.get(warrant.parent)
+    if parent is None:
+        raise DelegationError(
+            f"run {warrant.parent[:80]!r}, which sent this sub-agent, has no open session"
+        )
+    return open_delegate(
+        broker,
+        parent,
+        agent=warrant.agent,
+        may=warrant.may,
+        task=warrant.task,
+        run=warrant.run,
+    )
+
+
+def _options(asked: JsonObject, client: Client) -> dict[str, Any]:
+    """What `open_session` is told, of what the client may say."""
     texts = {name: asked.get(name) for name in _TEXTS}
     roles, budgets = asked.get("roles", []), asked.get("budgets")
     if not (

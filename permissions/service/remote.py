@@ -25,6 +25,7 @@ from permissions.broker.call import Earlier
 from permissions.errors import (
     ArgumentsError,
     BrokerError,
+    DelegationError,
     NoSessionError,
     ServiceError,
     ToolFailedError,
@@ -33,6 +34,7 @@ from permissions.execution.base import Execution
 from permissions.execution.in_process import ENFORCED
 from permissions.model import Completed, Denial, Subject
 from permissions.reasons import Code, reason
+from permissions.run.delegation import Delegation, delegation_from
 from permissions.service import wire
 from permissions.service.frames import VERSION, PeerGoneError
 from permissions.service.tasks import beside
@@ -40,7 +42,7 @@ from permissions.sessions.scope import current
 from permissions.tools.registry import ToolRegistry
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Mapping
     from typing import Unpack
 
     from permissions.broker.explanation import Explanation
@@ -96,6 +98,8 @@ class Link:
         self._stopped: set[str] = set()
         self.ended = anyio.Event()
         """Set once the daemon has hung up."""
+        self.closed = False
+        """Whether its session was left."""
 
     async def ask(self, do: str, **members: Any) -> JsonObject:
         """The answer to one question.
@@ -167,6 +171,12 @@ class Link:
         except Exception as err:  # noqa: BLE001 - whatever it is, all who wait are told
             self._lose(ServiceError(str(err)))
 
+    def close(self) -> None:
+        """Its session was left: what is asked late is answered at once."""
+        self.closed = True
+        if not self.ended.is_set():
+            self._lose(ServiceError("the session has ended"))
+
     def _lose(self, why: BrokerError) -> None:
         self._lost = why
         self.ended.set()
@@ -230,12 +240,56 @@ class RemoteBroker:
                 not say what `options` say.
             BrokerError: as `permissions.sessions.open.open_session`.
         """
+        async with self._opened(self._opening(options)) as run:
+            yield run
+
+    async def warrant(
+        self,
+        parent: RemoteRun,
+        *,
+        agent: str,
+        may: Delegation | Mapping[str, Any],
+        task: str = "",
+        run: str | None = None,
+    ) -> str:
+        """See `permissions.sessions.delegate.warrant_for`."""
+        given = may if isinstance(may, Delegation) else delegation_from(may)
+        if parent.link.closed:
+            raise DelegationError(f"run {parent.run[:80]!r} cannot send anybody: it has ended")
+        form = given.model_dump(mode="json")
+        answer = await parent.link.ask("warrant", agent=agent, may=form, task=task, run=run)
+        made: str = answer["warrant"]
+        return made
+
+    @asynccontextmanager
+    async def warranted(self, warrant: str) -> AsyncIterator[RemoteRun]:
+        """See `permissions.sessions.delegate.open_warranted`."""
+        async with self._opened({"warrant": warrant, **self._known()}) as run:
+            yield run
+
+    @asynccontextmanager
+    async def delegate(
+        self,
+        parent: RemoteRun,
+        *,
+        agent: str,
+        may: Delegation | Mapping[str, Any],
+        task: str = "",
+        run: str | None = None,
+    ) -> AsyncIterator[RemoteRun]:
+        """See `permissions.sessions.delegate.open_delegate`; the session has its own connection."""
+        made = await self.warrant(parent, agent=agent, may=may, task=task, run=run)
+        async with self.warranted(made) as sent:
+            yield sent
+
+    @asynccontextmanager
+    async def _opened(self, opening: JsonObject) -> AsyncIterator[RemoteRun]:
         frames = await self._dial.frames()
         link = Link(frames)
         try:
             async with beside() as tasks:
                 tasks.start_soon(link.read)
-                opened = await link.ask("open", **self._opening(options))
+                opened = await link.ask("open", **opening)
                 run = RemoteRun(
                     run=opened["run"],
                     subject=Subject(**opened["subject"]),
@@ -251,18 +305,22 @@ class RemoteBroker:
                     with anyio.CancelScope(shield=True), suppress(ServiceError):
                         await link.ask("close", failed=failed)
         finally:
+            link.close()
             await frames.close()
 
     def _opening(self, options: SessionOptions) -> JsonObject:
         plan, workspace = options.get("plan"), options.get("workspace")
         return {
             **options,
-            "version": VERSION,
-            "tools": {each.name: each.digest for each in self.registry},
+            **self._known(),
             "roles": [*options.get("roles", ())],
             "plan": None if plan is None else plan.document(),
             "workspace": None if workspace is None else str(workspace.resolve()),
         }
+
+    def _known(self) -> JsonObject:
+        tools = {each.name: each.digest for each in self.registry}
+        return {"version": VERSION, "tools": tools}
 
     async def call(self, session: RemoteRun, call: ToolCall) -> CallResult:
         """Takes a call through all steps; see `PermissionBroker.call`."""
@@ -287,6 +345,9 @@ class RemoteBroker:
     ) -> RemoteAdmission | Earlier | Denial:
         """See `PermissionBroker.admit`. A daemon that cannot be asked is a denial."""
         definition = self.known(call.tool)
+        if session.link.closed:  # a late background task's
+            over = reason(Code.SESSION_CLOSED)
+            return Denial("", call.tool[:64], "denied", (over,))
         try:
             answer = await session.link.ask("admit", **_call_form(call, definition))
         except ServiceError as err:

@@ -32,6 +32,7 @@ from permissions.service.load import Load
 from permissions.service.meter import UNMETERED
 from permissions.service.tasks import beside
 from permissions.service.wire import error_form
+from permissions.signing.keys import memory_signer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -68,6 +69,7 @@ class Server:
     ) -> None:
         self._broker = broker
         self._reread = reread
+        self._signer = memory_signer()
         self._controls = {**CONTROLS, "people": self._people, "revoked": self._revoked}
         self._changes = 0
         self._meter = meter
@@ -189,6 +191,7 @@ class Server:
                 frames,
                 client,
                 asked,
+                signer=self._signer,
                 find=find,
                 changes=lambda: self._changes,
                 stopping=self._stopping,

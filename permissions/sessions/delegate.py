@@ -59,17 +59,12 @@ async def open_delegate(
         RunOpenError: the run has an open session already.
         TraceWriteError: it could not be recorded.
     """
-    if hasattr(broker, "session"):  # a daemon's
-        raise DelegationError("a daemon sends no sub-agents yet; use a broker in this process")
-    given = may if isinstance(may, Delegation) else delegation_from(may)
-    require_shown("run", run or "")
-    subject_of(user=None, agent=agent, roles=())
-    if not agent:
-        raise DelegationError("a sub-agent has a name")
+    if (elsewhere := getattr(broker, "delegate", None)) is not None:  # a daemon's
+        async with elsewhere(parent, agent=agent, may=may, task=task, run=run) as remote:
+            yield remote
+        return
+    given = await delegable(broker, parent, agent=agent, may=may, run=run)
     parts, name = broker.parts, run or broker.parts.ids("run")
-    await _require_live(broker, parent)
-    if problems := [*_problems(broker, parent, given)]:
-        raise DelegationError("it cannot be delegated: " + "; ".join(problems)[:2000])
     with sole_session(broker, name):
         known = parent.delegates.get(name)
         if known is None and run is not None:
@@ -94,6 +89,74 @@ async def open_delegate(
         session.closed = False
         async with entered(broker, session, record):
             yield session
+
+
+async def delegable(
+    broker: PermissionBroker,
+    parent: RunState,
+    *,
+    agent: str,
+    may: Delegation | Mapping[str, Any],
+    run: str | None,
+) -> Delegation:
+    """What would be given, if a session may give it to a sub-agent of that name now.
+
+    Raises:
+        ConfigError, DelegationError: as `open_delegate`.
+    """
+    given = may if isinstance(may, Delegation) else delegation_from(may)
+    require_shown("run", run or "")
+    subject_of(user=None, agent=agent, roles=())
+    if not agent:
+        raise DelegationError("a sub-agent has a name")
+    await _require_live(broker, parent)
+    if problems := [*_problems(broker, parent, given)]:
+        raise DelegationError("it cannot be delegated: " + "; ".join(problems)[:2000])
+    return given
+
+
+@asynccontextmanager
+async def open_warranted(broker: PermissionBroker, warrant: str) -> AsyncIterator[RunState]:
+    """Opens a sub-agent's session that another process has a warrant for (`warrant_for`).
+
+    Args:
+        broker: a daemon's.
+        warrant: the text.
+
+    Raises:
+        DelegationError: it is not the daemon's, has run out, or its sender has ended.
+        ServiceError: this program may not name that agent.
+    """
+    async with _daemon(broker).warranted(warrant) as session:
+        yield session
+
+
+async def warrant_for(
+    broker: PermissionBroker,
+    parent: RunState,
+    *,
+    agent: str,
+    may: Delegation | Mapping[str, Any],
+    task: str = "",
+    run: str | None = None,
+) -> str:
+    """What another process opens a sub-agent's session with, below this one; see `open_delegate`.
+
+    It holds for an hour, and as long as the sender's session is open. Hand it over as a secret.
+
+    Raises:
+        DelegationError: as `open_delegate`, or the broker is not a daemon's.
+    """
+    made: str = await _daemon(broker).warrant(parent, agent=agent, may=may, task=task, run=run)
+    return made
+
+
+def _daemon(broker: Any) -> Any:
+    if not hasattr(broker, "warrant"):
+        raise DelegationError(
+            "sub-agents of other processes are sent through a daemon (`wardline serve`)"
+        )
+    return broker
 
 
 async def _require_unused(broker: PermissionBroker, run: str) -> None:
