@@ -225,7 +225,10 @@ def _drills(results: Mapping[str, PartResult], revision: str) -> JsonObject:
 
 
 def _drill(evidence: JsonObject) -> JsonObject:
-    return {name: evidence.get(name) for name in ("happened", "seconds", "runbook", "worked")}
+    return {
+        name: evidence.get(name)
+        for name in ("happened", "prevented", "seconds", "runbook", "worked")
+    }
 
 
 def _risks(evidence: JsonObject) -> JsonObject:

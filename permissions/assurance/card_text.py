@@ -156,7 +156,10 @@ def _drills(section: JsonObject) -> Iterator[Block]:
         seconds: Mapping[str, float] = played.get("seconds") or {}
         spent = ", ".join(f"{phase} {each:.1f} s" for phase, each in seconds.items())
         when = _moment(played["measured_at"]) if "measured_at" in played else ""
-        rows.append((name, played.get("outcome", "not measured"), spent, when))
+        outcome = played.get("outcome", "not measured")
+        if played.get("prevented"):
+            outcome += ", prevented by the policies"
+        rows.append((name, outcome, spent, when))
     yield Table(("drill", "outcome", "time of the machine", "played"), rows)
 
 

@@ -89,7 +89,8 @@ def _line(step: Step) -> str:
 
 
 def _lines(result: Result) -> Iterator[str]:
-    yield f"{result.drill.name}  {'worked' if result.worked else 'DID NOT WORK'}  {result.happened}"
+    word = "prevented" if result.prevented else "worked"
+    yield f"{result.drill.name}  {word if result.worked else 'DID NOT WORK'}  {result.happened}"
     for phase, spent in result.seconds.items():
         late = "  TOO LATE" if phase in result.late else ""
         yield f"  {phase:<8} {spent:6.1f} s{late}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from permissions.drills.result import Drill
-from permissions.drills.stage import call, rows, told
+from permissions.drills.stage import call, ran, rows, told
 from permissions.drills.tools import ATTACKER, CLERK
 from permissions.model import Denial
 from permissions.reasons import Code
@@ -36,7 +36,10 @@ async def play(stage: Stage) -> None:
             for number in range(1, CALLS + 1)
         ]
         asked = {e.access_request for e in ended if isinstance(e, Denial) and e.access_request}
-        stage.happened(f"{AGENT} made {CALLS} calls, and {len(asked)} of them wait for people")
+        stage.happened(
+            f"{AGENT} made {CALLS} calls, and {len(asked)} of them wait for people",
+            prevented=not asked and not any(map(ran, ended)),
+        )
         with stage.phase("detect"):
             listed = rows(await stage.run("wardline request list --json"))
             stage.check(

@@ -99,7 +99,7 @@ async def _paid(stage: Stage, broker: PermissionBroker, session: RunState) -> Ca
     if ran(paid):
         stage.happened(f"{AMOUNT} EUR went to {ATTACKER}, an account from a mail")
     else:
-        stage.happened(f"these policies let nobody pay it: {told(paid)}")
+        stage.happened(f"these policies let nobody pay it: {told(paid)}", prevented=True)
     return paid
 
 

@@ -72,6 +72,9 @@ class Result:
     policies: str = ""
     """Revision of the policies that were in force."""
     happened: str = ""
+    prevented: bool = False
+    """The policies let the incident not come about: nothing was there to be found, so the times
+    are of the commands alone."""
     steps: list[Step] = field(default_factory=list)
     seconds: dict[Phase, float] = field(default_factory=dict)
     """What each phase took, from the incident on."""
@@ -115,9 +118,10 @@ class Result:
             why = self.fault or "it came to no end"
             findings.append(Finding(code="drill.not_played", text=why))
         spent = ", ".join(f"{phase} {took:.1f} s" for phase, took in self.seconds.items())
+        how = "prevented by these policies; " if self.prevented else ""
         return measured(
             f"{PART}{self.drill.name}",
-            f"{self.drill.title}: {spent or 'nothing was timed'}",
+            f"{self.drill.title}: {how}{spent or 'nothing was timed'}",
             self.document(),
             at=at,
             findings=tuple(findings),
@@ -133,6 +137,7 @@ class Result:
             "began": self.began,
             "policies": self.policies,
             "happened": self.happened,
+            "prevented": self.prevented,
             "worked": self.worked,
             "seconds": {name: round(spent, 3) for name, spent in self.seconds.items()},
             "within": dict(WITHIN),

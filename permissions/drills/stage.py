@@ -62,9 +62,9 @@ class Stage:
             self._result.policies = opened.parts.pdp.revision
             yield opened
 
-    def happened(self, what: str) -> None:
-        """The incident is there; detection is timed from now on."""
-        self._result.happened = what
+    def happened(self, what: str, *, prevented: bool = False) -> None:
+        """The incident is there, or the policies prevented it; detection is timed from now on."""
+        self._result.happened, self._result.prevented = what, prevented
         self._since = monotonic()
 
     @contextmanager

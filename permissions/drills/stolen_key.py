@@ -38,8 +38,13 @@ async def play(stage: Stage) -> None:
         if request := _request(unused):
             await stage.approve(request, thief, *others)
         waiting = await _pay(broker, "drill-waiting", THIRD)
-        how = "and the payment ran" if ran(paid) else f"but no payment ran: {told(paid)}"
-        stage.happened(f"the key of {thief} answered, {how}")
+        if ran(paid):
+            stage.happened(f"the key of {thief} approved a payment, and it ran")
+        else:
+            said = (
+                f"nothing that the key of {thief} can approve lets a payment run: {told(paid)}"
+            )
+            stage.happened(said, prevented=True)
         with stage.phase("detect"):
             if ran(paid) or _request(unused):
                 await stage.run(

@@ -22,7 +22,8 @@ class Assured:
     """The newest figures; None for what was not measured.
 
     Attributes:
-        detect: seconds from an incident to its detection, by drill.
+        detect: seconds from an incident to its detection, by drill; none where the policies
+            prevented it, for nothing was there to be found.
         mitigate: seconds from its detection until it was stopped, by drill.
         worked: whether each step of the runbook did, by drill.
         false_positives: share of honest calls that were asked about or denied, in the worst
@@ -66,6 +67,7 @@ def _seconds(drills: Mapping[str, PartResult], phase: str) -> dict[str, float]:
         name: float(spent[phase])
         for name, result in drills.items()
         if phase in (spent := result.evidence.get("seconds") or {})
+        and not result.evidence.get("prevented")
     }
 
 

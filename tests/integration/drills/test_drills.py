@@ -13,12 +13,32 @@ from typer.testing import CliRunner
 from permissions.cli.root import app
 from permissions.drills.catalog import NAMES, drills, play
 from permissions.gathered import Gathered
+from permissions.inquiry.assured import assured
 from permissions.setup.config import BrokerConfig
 
 if TYPE_CHECKING:
     from permissions.drills.result import Step
 
 ROOT = Path(__file__).parents[3]
+LOOSE = """package wardline.main
+
+default response := {
+    "decision": false,
+    "context": {
+        "reasons": [{"code": "main.no", "agent": "No.", "operator": "", "nearest": null}],
+        "obligations": [],
+        "access_request": null,
+        "rules": [],
+    },
+}
+
+response := {
+    "decision": true,
+    "context": {"reasons": [], "obligations": [], "access_request": null, "rules": ["all"]},
+} if {
+    input.action.name == "tools/call"
+}
+"""
 
 
 def stands_in(page: str, command: str) -> bool:
@@ -61,27 +81,19 @@ async def test_a_drill_says_that_its_runbook_does_not_work(
     """Policies that let everything pass: what should be asked about was paid at once."""
     policies = tmp_path / "policies"
     policies.mkdir()
-    (policies / "main.rego").write_text(
-        """package wardline.main
-
-default response := {
-    "decision": true,
-    "context": {"reasons": [], "obligations": [], "access_request": null, "rules": ["all"]},
-}
-"""
-    )
+    (policies / "main.rego").write_text(LOOSE)
     settings = BrokerConfig(
         state=tmp_path / "state", workspace=tmp_path, pdp={"policies": policies}
     )
 
     result = await play("flood", settings)
 
+    assert result.fault == ""
     assert not result.worked
-    assert (
-        "each that waits is listed, and no call ran"
-        in {step.what for step in result.steps if not step.worked}
-        or result.fault
-    )
+    assert not result.prevented
+    failed = {step.what for step in result.steps if not step.worked}
+    assert failed == {"each that waits is listed, and no call ran"}
+    assert {each.code for each in result.measured(at=1).findings} == {"drill.step_failed"}
 
 
 def test_the_list_has_each_drill_with_its_page(
@@ -109,6 +121,42 @@ def test_an_unknown_drill_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     assert done.exit_code == 2
     assert "there is no drill 'earthquake'" in done.stdout
+
+
+@pytest.mark.slow
+async def test_policies_that_prevent_it_are_told_apart(tmp_path: Path) -> None:
+    """Nothing was there to be found, so no time to detect comes of it."""
+    overlay = tmp_path / "mine"
+    (overlay / "no_payments").mkdir(parents=True)
+    (overlay / "no_payments" / "no_payments.rego").write_text(
+        """# METADATA
+# title: No payments
+package wardline.policies.no_payments
+
+# METADATA
+# title: Nobody pays
+deny contains {
+	"code": "no_payments.any",
+	"agent": "Nobody pays here.",
+	"operator": "",
+	"nearest": null,
+	"values": {},
+} if {
+	input.resource.id == "pay"
+}
+"""
+    )
+    settings = BrokerConfig(
+        state=tmp_path / "state", workspace=tmp_path, pdp={"overlay": overlay}
+    )
+
+    result = await play("injected-mail", settings)
+
+    assert [(step.what, step.said) for step in result.steps if not step.worked] == []
+    assert result.prevented
+    assert "no_payments.any" in result.happened
+    kept = result.measured(at=1)
+    assert assured({kept.part: kept}, revision=result.policies).detect == {}
 
 
 @pytest.mark.slow

@@ -25,6 +25,9 @@ def test_drills_say_how_fast_and_whether_they_worked() -> None:
     found = assured(
         {
             "drill-flood": part("drill-flood", {"seconds": {"detect": 2, "stop": 1}}),
+            "drill-stolen-key": part(
+                "drill-stolen-key", {"seconds": {"detect": 0, "stop": 0}, "prevented": True}
+            ),
             "drill-cut-log": part("drill-cut-log", {"seconds": {"detect": 3}}, red=True),
         },
         revision=NOW,
@@ -32,7 +35,7 @@ def test_drills_say_how_fast_and_whether_they_worked() -> None:
 
     assert found.detect == {"flood": 2.0, "cut-log": 3.0}
     assert found.mitigate == {"flood": 1.0}
-    assert found.worked == {"flood": True, "cut-log": False}
+    assert found.worked == {"flood": True, "stolen-key": True, "cut-log": False}
 
 
 def test_evidence_counts_under_the_policies_in_force_alone() -> None:
