@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from permissions.export.calls import Call
+    from permissions.export.calls import Call, Origin
     from permissions.model import JsonObject
 
 SCHEMA: Final = "https://opentelemetry.io/schemas/1.37.0"
@@ -50,30 +50,24 @@ def spans(
 
 
 def _span(call: Call, origin: str) -> JsonObject:
-    failed = call.end != "ran" or call.status != "ok"
+    failed = has_failed(call)
     links = [
         {
-            "traceId": _id(16, origin, call.run),
-            "spanId": _id(8, origin, call.run, each.call),
-            "attributes": _attributes(
-                {
-                    "wardline.argument": each.argument,
-                    "wardline.trusted": each.trusted,
-                    "wardline.pointer": each.pointer,
-                }
-            ),
+            "traceId": span_id(16, origin, call.run),
+            "spanId": span_id(8, origin, call.run, each.call),
+            "attributes": _attributes(link_facts(each)),
         }
         for each in call.origins
         if each.call is not None
     ]
     return {
-        "traceId": _id(16, origin, call.run),
-        "spanId": _id(8, origin, call.run, call.id),
-        "name": f"{EXECUTE_TOOL} {call.tool}" if call.tool else EXECUTE_TOOL,
+        "traceId": span_id(16, origin, call.run),
+        "spanId": span_id(8, origin, call.run, call.id),
+        "name": span_name(call),
         "kind": _INTERNAL,
         "startTimeUnixNano": str(call.began * 1000),
         "endTimeUnixNano": str((call.ended or call.began) * 1000),
-        "attributes": _attributes(_facts(call, failed=failed)),
+        "attributes": _attributes(facts(call, failed=failed)),
         "links": links,
         "status": {"code": _ERROR, "message": call.status or call.end}
         if failed
@@ -81,7 +75,27 @@ def _span(call: Call, origin: str) -> JsonObject:
     }
 
 
-def _facts(call: Call, *, failed: bool) -> JsonObject:
+def has_failed(call: Call) -> bool:
+    """Whether a call did not run, or not to a good end."""
+    return call.end != "ran" or call.status != "ok"
+
+
+def span_name(call: Call) -> str:
+    """What a call's span is called."""
+    return f"{EXECUTE_TOOL} {call.tool}" if call.tool else EXECUTE_TOOL
+
+
+def link_facts(origin: Origin) -> JsonObject:
+    """Attributes of a link to the call that a value came from."""
+    return {
+        "wardline.argument": origin.argument,
+        "wardline.trusted": origin.trusted,
+        "wardline.pointer": origin.pointer,
+    }
+
+
+def facts(call: Call, *, failed: bool) -> JsonObject:
+    """Attributes of a call's span; None where the call has no such thing."""
     return {
         OPERATION: EXECUTE_TOOL,
         TOOL_NAME: call.tool,
@@ -102,11 +116,11 @@ def _facts(call: Call, *, failed: bool) -> JsonObject:
         "wardline.policy.revision": call.revision,
         "wardline.end": call.end,
         "wardline.leaf.index": call.entries[-1],
-        "wardline.leaf.hash": call.leaf.hex(),
+        "wardline.leaf.hash": call.leaf.hex() or None,
     }
 
 
-def _id(size: int, *parts: str | None) -> str:
+def span_id(size: int, *parts: str | None) -> str:
     """Hex digits that are the same for the same call each time it is exported."""
     said = "\x00".join(part or "" for part in parts).encode(errors="surrogatepass")
     return hashlib.sha256(said).hexdigest()[: 2 * size]

@@ -530,6 +530,11 @@ class ServiceConfig(_Section):
         description="IP address and port of its HTTP interface (`127.0.0.1:8181`), with"
         " `wardline[service]`; none if empty.",
     )
+    otlp: str = Field(
+        default="",
+        description="OpenTelemetry collector (`http://127.0.0.1:4318`, OTLP over HTTP) that gets a"
+        " span of each call, with `wardline[otlp]`; none if empty.",
+    )
     url: str = Field(
         default="",
         description="Where people reach the console (`https://approve.example.com`): its host is"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import anyio
@@ -68,6 +69,8 @@ async def running(config: BrokerConfig, tools: Iterable[object]) -> AsyncIterato
         BrokerError: as `permissions.setup.factory.open_broker`.
     """
     async with open_broker(config, tools, mode="daemon") as broker:
+        log = broker.parts.trace
+        origin = log.origin if isinstance(log, SignedLog) else ""
         meter = metered(config, broker)
         async with (
             tokens_of(config) as tokens,
@@ -77,6 +80,7 @@ async def running(config: BrokerConfig, tools: Iterable[object]) -> AsyncIterato
             ) as server,
             tcp_interface(config, server, tokens) as network,
             http_interface(config, broker, server, tokens, meter) as url,
+            _spanned(config, broker, origin),
         ):
             yield Daemon(broker, server, tokens, network, url)
             await server.drained()  # while all that it listens on still says so
@@ -85,6 +89,24 @@ async def running(config: BrokerConfig, tools: Iterable[object]) -> AsyncIterato
 def socket_of(config: BrokerConfig) -> Path:
     """Where the daemon listens, absolute."""
     return (config.service.socket or config.state / SOCKET).absolute()
+
+
+@asynccontextmanager
+async def _spanned(
+    config: BrokerConfig, broker: PermissionBroker, origin: str
+) -> AsyncIterator[None]:
+    if not config.service.otlp:
+        yield
+        return
+    from permissions.export.otlp import SpannedTrace, sending
+
+    async with sending(config.service.otlp, origin=origin, build=version("wardline")) as sender:
+        before = broker.parts.trace
+        broker.parts = replace(broker.parts, trace=SpannedTrace(before, sender))
+        try:
+            yield
+        finally:
+            broker.parts = replace(broker.parts, trace=before)
 
 
 @asynccontextmanager
