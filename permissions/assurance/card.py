@@ -180,7 +180,7 @@ def _isolation(evidence: JsonObject) -> JsonObject:
             f"case {number} on {column}"
             for number, row in rows.items()
             for column, found in row.items()
-            if found.get("promised") and found.get("status") != "blocked"
+            if found.get("promised") and found.get("status") in ("open", "not_tried")
         ],
     }
 

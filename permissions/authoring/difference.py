@@ -139,13 +139,22 @@ def _questions(
         calls = _calls(choices[tool.name], max(1, most // len(situations)))
         for arguments in calls:
             for situation in situations:
-                said = replace(situation, prompt=f"{situation.prompt} {arguments}")
-                for spoken in (said, situation) if situation.prompt else (said,):
+                for spoken in _spoken(situation, arguments):
                     try:
                         question = question_about(tool, arguments, spoken)
                     except BrokerError:
                         continue  # the broker refuses these arguments by itself
                     yield tool.name, arguments, question
+
+
+def _spoken(situation: Circumstances, arguments: JsonObject) -> Iterator[Circumstances]:
+    """Who named the values: the person; where something was read, what was read; or nobody."""
+    if situation.untrusted:
+        yield replace(situation, untrusted=f"{situation.untrusted} {arguments}")
+        return
+    yield replace(situation, prompt=f"{situation.prompt} {arguments}")
+    if situation.prompt:
+        yield situation
 
 
 def _calls(choice: Mapping[str, list[JsonValue]], most: int) -> Iterator[JsonObject]:
@@ -175,6 +184,7 @@ def _situations(
     """Who asks, what was read before, when: as far as a module can tell."""
     yield around
     yield replace(around, context={**around.context, "labels": ["untrusted"]})
+    yield replace(around, untrusted="It says:")
     texts = [each for each in words if isinstance(each, str) and each.isidentifier()]
     for role in list(dict.fromkeys(texts))[:_ROLES]:
         yield replace(around, roles=[role])

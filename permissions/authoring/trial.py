@@ -50,6 +50,7 @@ class Circumstances:
 
     Attributes:
         prompt: what the person asked for; values in it are theirs.
+        untrusted: a text of an untrusted source that was read before; values in it are its own.
         time: microseconds since 1970-01-01 UTC.
         isolation: boundaries the machine could give.
         context: members of `context` that replace what a trial would have there.
@@ -59,6 +60,7 @@ class Circumstances:
     agent: str | None = "agent"
     roles: Sequence[str] = ()
     prompt: str = ""
+    untrusted: str = ""
     plan: Plan | None = None
     workspace: Path = field(default_factory=Path.cwd)
     time: int = NOON
@@ -181,6 +183,15 @@ def _session(around: Circumstances, tools: Mapping[str, ToolDefinition]) -> RunS
         provenance=ProvenanceLedger(),
     )
     session.provenance.add_user_text(around.prompt)
+    if around.untrusted:
+        session.provenance.add_output(
+            "read_untrusted",
+            around.untrusted,
+            trusted=False,
+            effect="read",
+            arguments={},
+            provenance={},
+        )
     if around.plan is not None:
         verdict = verify_plan(
             around.plan, tools, now=around.time, said_by_user=session.provenance.said_by_user

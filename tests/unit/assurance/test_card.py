@@ -112,6 +112,14 @@ def test_figures_have_their_intervals_and_the_date() -> None:
     assert "Measured 1970-01-01 00:00 UTC under these policies" in text
 
 
+def test_a_case_that_does_not_apply_is_not_open() -> None:
+    states = {"oci": "blocked", "docker": "open", "bubblewrap": "not_applicable"}
+    row = {name: {"status": status, "promised": True} for name, status in states.items()}
+    probe = measured("probe", "one open", {"columns": [*states], "rows": {"9": row}}, at=1)
+
+    assert made({"probe": probe})["isolation"]["open"] == ["case 9 on docker"]
+
+
 def test_a_measurement_of_other_policies_says_so() -> None:
     stale = measured("trace", "whole", {}, at=1, policies="sha256:0")
 

@@ -258,3 +258,20 @@ def test_two_ways_to_write_one_policy_have_no_difference(base: Path, tmp_path: P
 )
 def test_circumstances_count(old: str, new: str, base: Path, tmp_path: Path) -> None:
     assert differences(base, tmp_path, allow(old), allow(new), TOOLS["fetch"])
+
+
+def test_what_an_untrusted_text_names_is_tried_too(tmp_path: Path) -> None:
+    """A payee on a list is no longer denied where a mail named it, and that is wider."""
+    account = "DE75512108001245126199"
+    (tmp_path / "data").mkdir()
+    table = {"domains": [], "addresses": [], "accounts": [account], "phones": [], "names": []}
+    (tmp_path / "data" / "messaging.json").write_text(json.dumps(table))
+    before, after = load_bundle(), load_bundle(overlay=tmp_path)
+    around = Circumstances(workspace=tmp_path)
+    _, calls = possible_calls([TOOLS["pay"]], [before, after], around, most=200)
+
+    found = [each for each in compare(Judge(before), Judge(after), calls) if each.is_wider]
+
+    assert found
+    assert {each.arguments["to"] for each in found} == {account}
+    assert "provenance.untrusted_control" in {c for each in found for c in each.before.codes}
