@@ -2,10 +2,10 @@
 
 Looked up on disk and not run, so that a pattern (`.e*`) is the files it stands for.
 
-A word counts as a file when it is one, or reads like a path. What a program does to it is told
-by the table below: a program that is in none reads. Not protected from: a name that only running
-the text would show (`$(...)`, `base64 -d`), files that a program opens without being told, and
-what comes to stand under a name after the look.
+A word counts as a file when it is one, or reads like a path; what a program does to it is told
+by `file_use`. Where only running the text would show a name, it is open (`is_open`). Not
+protected from: files that a program opens without being told, and what comes to stand under a
+name after the look.
 """
 
 from __future__ import annotations
@@ -16,8 +16,16 @@ import re
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from permissions.tools.shell.file_use import (
+    SEARCHES,
+    goes_into,
+    has_names_elsewhere,
+    is_script,
+    written,
+)
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from permissions.tools.shell.reading import Command, Reading
     from permissions.tools.shell.text import Word
@@ -27,58 +35,18 @@ MAX_FILES: Final = 400
 MAX_MATCHES: Final = 200
 """Files that one pattern is looked up for."""
 
-WRITERS: Final = frozenset(
-    {
-        "chattr", "chgrp", "chmod", "chown", "csplit", "ed", "ex", "mkdir", "mkfifo", "mknod",
-        "mv", "patch", "rename", "rm", "rmdir", "setfacl", "shred", "split", "sponge", "tee",
-        "touch", "truncate", "unlink", "unzip",
-    }
-)  # fmt: skip
-"""Programs that change each file they are given."""
-_COPIERS: Final = frozenset({"cp", "install", "ln", "rsync", "scp"})
-"""Programs that change the last one, or all with `-t`."""
-_REWRITES: Final = {
-    "find": ("-delete",),
-    "gsed": ("-i", "--i"),
-    "jq": ("-i",),
-    "perl": ("-i", "-pi", "-ni"),
-    "sed": ("-i", "--i"),
-    "yq": ("-i", "--i"),
-}
-"""Programs that change each file they are given when an option begins so."""
-_OUTPUT: Final = {
-    "cc": ("-o",),
-    "curl": ("-o", "--output", "-c", "--cookie-jar", "-D", "--dump-header", "--output-dir"),
-    "find": ("-fprint", "-fprint0", "-fprintf", "-fls"),
-    "gcc": ("-o",),
-    "git": ("-o", "--output", "--output-directory"),
-    "sort": ("-o", "--output"),
-    "wget": ("-O", "-P", "-o", "--output-document", "--directory-prefix", "--output-file"),
-}
-"""Programs that change the file after one of these options."""
-_GIT_WRITES: Final = frozenset({"apply", "checkout", "mv", "restore", "rm"})
-_SEARCHES: Final = frozenset({"ack", "ag", "egrep", "fgrep", "grep", "rg", "ugrep", "zgrep"})
-_INTO_FOLDERS: Final = frozenset(
-    {"7z", "ack", "ag", "pax", "sftp", "tar", "ugrep", "zip", *WRITERS, *_COPIERS}
-)
-"""Programs that read or change all of a folder; others are given its name alone."""
-_QUIET_FOLDERS: Final = frozenset({"rg", "ripgrep"})
-"""The same, but what is hidden or ignored by git stays out unless an option says otherwise."""
-_LOUD: Final = re.compile(r"-[a-zA-Z]*[u.]|--hidden|--no-ignore|--unrestricted")
-_RECURSES: Final = re.compile(r"-[a-zA-Z]*[rR]|--(?:dereference-)?recursive|--directories")
 _NO_FILE: Final = re.compile(r"/dev/(?:null|zero|full|stdin|stdout|stderr|tty|u?random)\Z")
 _PIECES: Final = re.compile(r"[=@:,]")
 _VARIABLE: Final = re.compile(r"\$(?:\{(\w+)\}|(\d|[A-Za-z_]\w*|[?#!$*@-]))")
 _ANSI: Final = re.compile(r"\$'((?:[^'\\]|\\.)*)'")
-_SCRIPT: Final = re.compile(r"[sy]([^\w\s]).*\1.*\1")
-"""Of sed and perl, which is no file."""
 _TALKERS: Final = frozenset(
     {
         ":", "[", "basename", "dirname", "echo", "exit", "export", "expr", "false", "kill",
-        "printf", "return", "seq", "set", "shift", "sleep", "test", "true", "unset", "wait",
+        "printf", "return", "seq", "sleep", "test", "true", "unset", "wait",
     }
 )  # fmt: skip
 """Programs to which no word is a file, so that one nobody knows yet does not matter."""
+_RANGE: Final = re.compile(r"\{[^{}]*\.\.[^{}]*\}")
 _BRACES: Final = re.compile(r"\{([^{}]*,[^{}]*)\}")
 _PATTERN: Final = re.compile(r"[*?\[]")
 
@@ -126,13 +94,17 @@ def _bases(commands: Iterable[Command], folder: str, known: dict[str, list[str]]
 
 def is_open(reading: Reading, folder: str) -> bool:
     """Whether a text opens a file, or passes a word on, that only running it would show."""
+    for command in reading.commands:
+        texts = [word.text for word in command.words[1:]]
+        if has_names_elsewhere(command.program.lower(), texts):
+            return True
     known = _known(reading, folder)
     opened = [each.word for each in reading.redirections]
     for command in reading.commands:
         if command.program.lower() not in _TALKERS:
             opened += command.words[1:]
     return any(
-        "$" in text or "`" in text or (text == "..." and not word.fixed)
+        "$" in text or "`" in text or _RANGE.search(text) or (text == "..." and not word.fixed)
         for word in opened
         if not word.fixed
         for text in _meant(word, known)
@@ -169,62 +141,16 @@ def _of_command(command: Command, known: dict[str, list[str]]) -> Iterator[tuple
         return
     if "/" in texts[0]:
         yield texts[0], False
-    goes_in = _goes_into(program, texts)
+    goes_in = goes_into(program, texts[1:])
     operands = [text for text in texts[1:] if not text.startswith("-")]
-    if goes_in and program in _SEARCHES and len(operands) < 2:
+    if goes_in and program in SEARCHES and len(operands) < 2:
         yield ".", False  # `grep -r x` goes through where it stands
-    for text, writes in zip(texts[1:], _writes(program, texts), strict=True):
-        if program in {"sed", "gsed", "perl"} and _SCRIPT.match(text):
+    for text, writes in zip(texts[1:], written(program, texts[1:]), strict=True):
+        if is_script(program, text):
             continue
         for piece in _pieces(text):
             if goes_in or writes or not _is_folder(piece, known["PWD"][0]):
                 yield piece, writes
-
-
-def _writes(program: str, texts: Sequence[str]) -> list[bool]:
-    """For each word after the name, whether a file of that name is changed."""
-    words = texts[1:]
-    if program == "git":
-        sub = next((word for word in words if not word.startswith("-")), "")
-        if sub in _GIT_WRITES:
-            return [True] * len(words)
-    if program in WRITERS or any(
-        word.startswith(_REWRITES.get(program, ("\0",))) for word in words
-    ):
-        return [True] * len(words)
-    if program in _COPIERS:
-        into = _has(words, ("-t", "--target-directory"))
-        return [into or at == len(words) - 1 for at in range(len(words))]
-    if program == "dd":
-        return [word.startswith("of=") for word in words]
-    if program in {"tar", "zip", "7z"}:
-        return [at == 0 or words[at - 1].endswith("f") for at in range(len(words))]
-    options = _OUTPUT.get(program, ())
-    return [
-        (at > 0 and words[at - 1] in options) or _has([word], options)
-        for at, word in enumerate(words)
-    ]
-
-
-def _has(words: Sequence[str], options: Sequence[str]) -> bool:
-    """Whether one of these options is there, alone or with its value."""
-    return any(
-        word == option
-        or (option.startswith("--") and word.startswith(f"{option}="))
-        or (len(option) == 2 and word.startswith(option) and not word.startswith("--"))
-        for word in words
-        for option in options
-    )
-
-
-def _goes_into(program: str, texts: Sequence[str]) -> bool:
-    if program in _QUIET_FOLDERS:
-        return any(_LOUD.match(text) for text in texts[1:])
-    if program in {"grep", "egrep", "fgrep", "zgrep"}:
-        return any(_RECURSES.match(text) for text in texts[1:])
-    if program == "find":
-        return any(re.match(r"-(?:exec|ok|delete|fprint)", text) for text in texts[1:])
-    return program in _INTO_FOLDERS
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -248,6 +174,8 @@ def _meant(word: Word, known: dict[str, list[str]]) -> list[str]:
     for _ in range(3):
         texts = [each for text in texts for each in islice(_replaced(text, known), 8)]
     texts = [each for text in texts for each in islice(_spread(text), 32)]
+    # A value without quotes is as many words as there are spaces in it.
+    texts += [part for text in texts if " " in text for part in text.split()]
     return [os.path.expanduser(text) for text in texts]  # noqa: PTH111 - a text
 
 
@@ -286,10 +214,17 @@ def _on_disk(text: str, base: str, *, writes: bool) -> Iterator[NamedFile]:
     if _NO_FILE.match(os.path.normpath(path)):
         return
     if _PATTERN.search(text):
-        for match in islice(glob.iglob(path, include_hidden=True), MAX_MATCHES):  # noqa: PTH207
-            yield NamedFile(match, writes)
-        for match in islice(glob.iglob(path), MAX_MATCHES):  # noqa: PTH207 - `.e*` as a shell
-            yield NamedFile(match, writes)
+        found = {
+            match
+            for hidden in (False, True)  # `.e*`, and `*` where a shell is told to show all
+            for match in islice(glob.iglob(path, include_hidden=hidden), MAX_MATCHES)  # noqa: PTH207
+        }
+        yield from (NamedFile(match, writes) for match in sorted(found))
+        if os.path.lexists(path):
+            yield NamedFile(path, writes)
+        elif writes and not found:  # then it is a name; one like it says where it would be
+            yield NamedFile(_PATTERN.sub("_", path), writes)
+        return
     if writes or "/" in text or os.path.lexists(path):
         yield NamedFile(path, writes)
 

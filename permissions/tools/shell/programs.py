@@ -138,7 +138,10 @@ WRAPPERS: Final[dict[str, Wrapper]] = {
     "nix-shell": Wrapper(
         flags="Q", values="p", long_flags="pure", text="run command", alone="shell"
     ),
+    "noglob": Wrapper(),
+    "nocorrect": Wrapper(),
     "nohup": Wrapper(),
+    "-": Wrapper(),
     "nsenter": Wrapper(
         flags="aFecCimnpTUuZ",
         values="tSGW",
@@ -470,8 +473,9 @@ STARTING_WORDS: Final[dict[str, frozenset[str]]] = {
 
 DOUBTFUL_BUILTINS: Final = frozenset(
     {
-        ".", "alias", "bind", "compgen", "complete", "ed", "enable", "fc", "hash", "hyperfine",
-        "mapfile", "parallel", "readarray", "run-parts", "source",
+        ".", "alias", "autoload", "bind", "compgen", "complete", "ed", "emulate", "enable", "fc",
+        "hash", "hyperfine", "mapfile", "parallel", "readarray", "run-parts", "source",
+        "sysopen", "syswrite", "zargs", "zmodload", "zpty",
     }
 )  # fmt: skip
 """What they run is named by something outside of their words."""

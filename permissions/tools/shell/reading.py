@@ -97,7 +97,8 @@ def _read_command(reading: Reading, words: tuple[Word, ...], depth: int) -> None
         _doubt(reading, ["commands nested too deeply, or too many"])
         return
     first = words[0]
-    name = os.path.basename(first.text) if first.fixed else ""  # noqa: PTH119 - of any system
+    # `=git` is to zsh the file of that program.
+    name = os.path.basename(first.text.lstrip("=")) if first.fixed else ""  # noqa: PTH119 - of any system
     reading.commands.append(Command(name, words))
     if not name:
         _doubt(reading, ["a program whose name is not known before it runs"])

@@ -120,6 +120,8 @@ PUSHES = [
     "git -c alias.p=push p", "GIT_EXTERNAL_DIFF=x git diff", "LD_PRELOAD=./x.so ls",
     "PATH=.:$PATH ls", "BASH_ENV=x bash -c ls", "npx x; git push", "docker run -v /:/h x",
     "echo $((`git push`))", "echo ${x:-$(git push)}", 'x="$(git push)"', "declare x=$(git push)",
+    "=git push", "noglob git push", "nocorrect git push", "- git push", "zmodload zsh/system",
+    "ls *(e:'git push':)", "git apply x.patch", "patch -p1 < x.patch", "tar -xf x.tar",
     "git${IFS}push", "{git,push}", "g''it push", "$'git' push", "$'\\x67it' push",
 ]  # fmt: skip
 

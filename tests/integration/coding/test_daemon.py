@@ -213,6 +213,7 @@ async def test_a_socket_that_others_could_replace_is_not_asked(
         socket_of(config).parent.chmod(0o700)
 
 
+@pytest.mark.slow
 async def test_each_tool_of_the_mapping_is_known_to_the_daemon(
     config: BrokerConfig, repository: Path
 ) -> None:

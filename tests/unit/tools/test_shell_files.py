@@ -80,6 +80,9 @@ READS_THE_SECRET = {
     "in a here-document": "cat <<EOF\n$(cat .env)\nEOF\n",
     "in a process substitution": "diff <(cat .env) a.py",
     "in an array": "a=(1 .env); cat ${a[1]}",
+    "among the words of a value": 'F="a.py .env"; cat $F',
+    "as what a text is given": "set -- .env; cat $1",
+    "among all there are": "cat .* 2>/dev/null || true",
 }
 
 
@@ -133,7 +136,11 @@ def test_what_is_no_file_is_none(text: str, repository: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     ["cat $(base64 -d <<< LmVudgo=)", 'cat "$X"', "git ls-files | xargs cat", "X=$(id); cat $X",
-     "while read l; do cat $l; done < a.py", "echo x > $OUT", "cat `which x`"],
+     "while read l; do cat $l; done < a.py", "echo x > $OUT", "cat `which x`",
+     "cat .en{v..v}", "set -- $(id); cat $1", "patch -p1 < a.py", "tar -xf x.tar",
+     "unzip x.zip", "git apply x.patch", "sed 'w .git/hooks/x' a.py", "sed -n 'r .env' a.py",
+     "sed 's/a/b/w .git/hooks/x' a.py", "awk '{print > \"x\"}' a.py",
+     "awk '{getline x < \".env\"}' a.py"],
 )  # fmt: skip
 def test_a_file_that_nobody_knows_yet_leaves_the_text_incomplete(
     text: str, repository: Path
@@ -144,7 +151,8 @@ def test_a_file_that_nobody_knows_yet_leaves_the_text_incomplete(
 @pytest.mark.parametrize(
     "text",
     ["echo $X", 'printf "%s" "$(date)"', "for f in *.py; do wc -l $f; done", "X=a.py; cat $X",
-     "cat $HOME/x", "echo $? > a.py", "awk '{print $1}' a.py"],
+     "cat $HOME/x", "echo $? > a.py", "awk '{print $1}' a.py", "tar -tf x.tar", "unzip -l x.zip",
+     "sed -n '1,5p' a.py", "sed 's/write/read/g' a.py", "sed -n 5p README.md", "sed -e 's/a/w b/' words.txt", "git log -5", "rm -f *.o", "cat src/[b].py"],
 )  # fmt: skip
 def test_what_can_be_told_is_complete(text: str, repository: Path) -> None:
     assert command(text, repository)["complete"] is True
@@ -156,6 +164,16 @@ def test_a_folder_is_told_to_programs_that_go_through_it_only(repository: Path) 
     assert "R ." in named("find . -type f -exec cat {} +", repository)
     assert "R ." in named("rg -uu x", repository)
     assert named("rg x src; ls src; find src -name x", repository) == set()
+
+
+def test_a_pattern_is_the_files_it_stands_for_or_says_where_it_would_be(
+    repository: Path,
+) -> None:
+    assert named("rm src/*.py", repository) == {"W src/b.py"}
+    assert named("rm -f *.o", repository) == {"W _.o"}
+    assert "W /nowhere/_x" in named("touch '/nowhere/*x'", repository)
+    (repository / "[id].tsx").write_text("x")
+    assert named("cat [id].tsx", repository) == {"R [id].tsx"}
 
 
 def test_it_runs_where_its_argument_says(repository: Path) -> None:
@@ -186,6 +204,7 @@ PRINTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", PRINTED.values(), ids=PRINTED)
 def test_the_spellings_are_those_of_a_real_shell(text: str, repository: Path) -> None:
     """But for those that print nothing of it: the shell does open the file."""
