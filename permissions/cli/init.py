@@ -136,7 +136,7 @@ def _start_hook(folder: Path, agent: Merged) -> None:
     for path in write_starter(folder / STARTER):
         typer.echo(f"wrote {path}")
     config = BrokerConfig.load(folder / NAME)
-    if not config.broker:
+    if not config.broker and _is_trusted(folder / NAME):
         from permissions.coding.alone import open_once
 
         open_once(config)  # what cannot be opened is told now, and not before the first call
@@ -178,8 +178,12 @@ def _keep(path: Path, person: str, public: str, approver: str) -> None:
     if listed is None or listed.public_key != public:
         typer.echo(f"{path} does not name you as an approver; to be one, put this into it:")
         typer.echo(approver)
-    source = settings_file(path)
-    if source is not None and not TrustList().trusts(source.path, source.content):
+    if not _is_trusted(path):
         typer.echo(
             f"it is not trusted yet; read it, then run `wardline trust {shlex.quote(str(path))}`"
         )
+
+
+def _is_trusted(path: Path) -> bool:
+    source = settings_file(path)
+    return source is not None and TrustList().trusts(source.path, source.content)
