@@ -26,6 +26,7 @@ allow contains "filesystem.read" if {
 	input.action.properties.effect == "read"
 	lib.ordinary_impact
 	count(_paths) > 0
+	_all_contained
 }
 
 # METADATA
@@ -34,6 +35,7 @@ allow contains "filesystem.write" if {
 	input.action.properties.effect == "write"
 	lib.ordinary_impact
 	count(_paths) > 0
+	_all_contained
 }
 
 # METADATA
@@ -168,6 +170,12 @@ _configured if lib.names_configured
 _in_workspace(path) := trim_prefix(path, input.context.environment.workspace) if {
 	is_string(input.context.environment.workspace)
 } else := path
+
+_all_contained if {
+	every target in _paths {
+		_contained(target)
+	}
+}
 
 # Both the path as spelled and the one that links lead to have to be inside.
 _contained(target) if target.inside_workspace == true

@@ -29,6 +29,14 @@ test_allowed_write_inside if {
 	_denied("write", fixture.path("write", "a.txt")) == set()
 }
 
+test_what_lies_outside_is_no_access_inside if {
+	every access in ["read", "write"] {
+		both := [fixture.path(access, "a.txt"), _outside(access, "/etc/hosts")]
+		filesystem.allow == set() with input as fixture.call(access, "low", both)
+			with data.wardline.tables.filesystem as _tables
+	}
+}
+
 test_allowed_read_of_a_listed_root if {
 	_denied("read", _outside("read", "/usr/share/doc")) == set()
 	_denied("read", _outside("read", "/usr/share/doc/a")) == set()

@@ -26,6 +26,7 @@ allow contains "shell.sandboxed" if {
 	lib.ordinary_impact
 	count(_commands) > 0
 	not _handed_over
+	_sandbox
 }
 
 # METADATA

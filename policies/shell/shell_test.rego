@@ -52,6 +52,7 @@ test_denied_without_a_sandbox if {
 	)
 	denied := shell.deny with input as bare with data.wardline.tables.shell as _tables
 	fixture.codes(denied) == {"shell.no_sandbox"}
+	shell.allow == set() with input as bare with data.wardline.tables.shell as _tables
 }
 
 test_denied_when_the_table_asks_for_no_boundary_or_is_missing if {
