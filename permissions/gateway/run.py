@@ -166,7 +166,13 @@ async def open_gateway(
                 opened = open_session(broker, user=user, approval_mode="suspend")
                 await stack.enter_async_context(opened)
                 clients = OneClient(current_session("gateway"))
-            yield gateway_server(tools, clients, pins=config.gateway.pins, version=version)
+            yield gateway_server(
+                tools,
+                clients,
+                pins=config.gateway.pins,
+                url=config.service.url,
+                version=version,
+            )
 
 
 def _boundaries(config: BrokerConfig) -> dict[str, Boundary]:

@@ -11,11 +11,24 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import anyio
+from mcp import MCPError
 from mcp.server.lowlevel import Server
-from mcp.types import CallToolResult, ListToolsResult, TextContent, Tool
+from mcp.shared.message import ServerMessageMetadata
+from mcp.types import (
+    CallToolResult,
+    ElicitRequest,
+    ElicitResult,
+    InputRequiredResult,
+    ListToolsResult,
+    TextContent,
+    Tool,
+)
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from permissions.errors import BrokerError, ToolFailedError
+from permissions.gateway.asking import elicitation, where
 from permissions.gateway.pinned import heading
 from permissions.model import Denial
 from permissions.reasons import Code
@@ -23,15 +36,23 @@ from permissions.sessions.told import told
 from permissions.tools.call import ToolCall
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from mcp.server.context import ServerRequestContext
-    from mcp.types import CallToolRequestParams, PaginatedRequestParams
+    from mcp.types import (
+        CallToolRequestParams,
+        ElicitRequestFormParams,
+        ElicitRequestURLParams,
+        PaginatedRequestParams,
+    )
 
     from permissions.gateway.clients import OneClient, Principals
     from permissions.gateway.tools import GatewayTool
     from permissions.vocabulary import JsonObject
+
+ELICIT_SECONDS = 900.0
+"""For a client to come back from an elicitation."""
 
 INSTRUCTIONS = (
     "Calls are decided by policies and may wait for a person. A result with isError says why and"
@@ -40,7 +61,12 @@ INSTRUCTIONS = (
 
 
 def gateway_server(
-    tools: Iterable[GatewayTool], clients: OneClient | Principals, *, pins: Path, version: str
+    tools: Iterable[GatewayTool],
+    clients: OneClient | Principals,
+    *,
+    pins: Path,
+    url: str,
+    version: str,
 ) -> Server[Any]:
     """A server for clients of the gateway.
 
@@ -48,38 +74,72 @@ def gateway_server(
         tools: what it may know of.
         clients: gives the session of whoever asks.
         pins: the file of the approved tools, for whoever has to say more of one.
+        url: of the console, where people answer; empty without one.
         version: of this program.
     """
-    by_name = {each.name: each for each in tools}
+    calls = _Calls({each.name: each for each in tools}, clients, pins, url)
+    return Server(
+        "wardline",
+        version=version,
+        instructions=INSTRUCTIONS,
+        on_list_tools=calls.list_tools,
+        on_call_tool=calls.call_tool,
+    )
+
+
+class _Calls:
+    """What the server does for its clients."""
+
+    def __init__(
+        self,
+        tools: Mapping[str, GatewayTool],
+        clients: OneClient | Principals,
+        pins: Path,
+        url: str,
+    ) -> None:
+        self._tools = tools
+        self._clients = clients
+        self._pins = pins
+        self._url = url
 
     async def list_tools(
-        _: ServerRequestContext[Any], __: PaginatedRequestParams | None
+        self, _: ServerRequestContext[Any], __: PaginatedRequestParams | None
     ) -> ListToolsResult:
-        return ListToolsResult(tools=[_listed(each) for each in by_name.values()])
+        """The tools, as they were approved, without those that a server has changed since."""
+        return ListToolsResult(
+            tools=[_listed(each) for each in self._tools.values() if not each.is_quarantined]
+        )
 
     async def call_tool(
-        _: ServerRequestContext[Any], asked: CallToolRequestParams
-    ) -> CallToolResult:
+        self, context: ServerRequestContext[Any], asked: CallToolRequestParams
+    ) -> CallToolResult | InputRequiredResult:
+        """Decides a call and runs it; one that waits is shown to a client that can show it."""
+        result = await self._decided(asked)
+        if isinstance(result, Denial) and result.kind == "pending":
+            wanted = elicitation(result, context.session.client_capabilities, self._url)
+            if wanted is not None and context.protocol_version in MODERN_PROTOCOL_VERSIONS:
+                if asked.input_responses is None:  # else it was asked, and still waits
+                    requests = {"approval": ElicitRequest(params=wanted)}
+                    return InputRequiredResult(input_requests=requests)
+            elif wanted is not None and await _went_on(context, wanted):
+                result = await self._decided(asked)
+        if isinstance(result, CallToolResult):
+            return result
+        more = _mending(self._tools.get(asked.name), result, self._pins)
+        if result.kind == "pending":
+            more["answer"] = where(result, self._url)
+        return _error({**told(result), **more})
+
+    async def _decided(self, asked: CallToolRequestParams) -> CallToolResult | Denial:
         call = ToolCall(asked.name, asked.arguments or {}, caller="mcp")
         try:
-            async with clients.session() as handle:
+            async with self._clients.session() as handle:
                 result = await handle.call(call, {}, handle.in_task)
         except ToolFailedError as err:
             return _error({"status": "failed", "error": str(err)})
         except BrokerError as err:
             return _error({"status": "unavailable", "error": type(err).__name__})
-        if isinstance(result, Denial):
-            mending = _mending(by_name.get(asked.name), result, pins)
-            return _error({**told(result), **mending})
-        return _answer(result.value)
-
-    return Server(
-        "wardline",
-        version=version,
-        instructions=INSTRUCTIONS,
-        on_list_tools=list_tools,
-        on_call_tool=call_tool,
-    )
+        return result if isinstance(result, Denial) else _answer(result.value)
 
 
 def _listed(tool: GatewayTool) -> Tool:
@@ -95,6 +155,25 @@ def _answer(value: Any) -> CallToolResult:
         return CallToolResult.model_validate(value)
     except ValidationError:  # redacted by a policy into something else
         return CallToolResult(content=[TextContent(text=json.dumps(value, ensure_ascii=False))])
+
+
+async def _went_on(
+    context: ServerRequestContext[Any], wanted: ElicitRequestURLParams | ElicitRequestFormParams
+) -> bool:
+    """Asks in the middle of a call, as the older protocol has it; whether to try again."""
+    if not context.session.can_send_request:
+        return False
+    request = ElicitRequest(params=wanted)
+    metadata = ServerMessageMetadata(related_request_id=context.request_id)
+    with anyio.move_on_after(ELICIT_SECONDS):
+        try:
+            answer = await context.session.send_request(
+                request, ElicitResult, metadata=metadata
+            )
+        except (MCPError, ValidationError):  # a client that cannot after all
+            return False
+        return answer.action == "accept"
+    return False
 
 
 def _mending(tool: GatewayTool | None, denial: Denial, pins: Path) -> JsonObject:

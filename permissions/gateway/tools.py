@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from permissions.errors import GatewayError, ToolDefinitionError, ToolFailedError
+from permissions.gateway.upstream import is_approved
 from permissions.tools.from_schema import tool_from_schema
 
 if TYPE_CHECKING:
@@ -41,11 +42,20 @@ class GatewayTool:
     offered: Offered
     guarded: GuardedTool[..., Any]
     row: Row
+    source: Upstream
 
     @property
     def name(self) -> str:
         """What clients call it."""
         return self.guarded.guard.definition.name
+
+    @property
+    def is_quarantined(self) -> bool:
+        """Whether its server is known to offer it no more, or not as it was approved."""
+        if not self.source.offered:
+            return False  # not known yet
+        now = self.source.offered.get(self.offered.name)
+        return not is_approved(now, self.row.definition)
 
 
 def gateway_tools(
@@ -85,7 +95,7 @@ def _gateway_tool(
         )
     run = _caller(upstream, tool, row.definition)
     guarded = guarded_tool(name, row, offered, run, boundary)
-    return GatewayTool(upstream.name, offered, guarded, row)
+    return GatewayTool(upstream.name, offered, guarded, row, upstream)
 
 
 def guarded_tool(

@@ -186,6 +186,14 @@ class Upstream:
             self._listed_at = float("-inf")
 
 
+def is_approved(now: Offered | None, approved: str) -> bool:
+    """Whether a tool is offered, as people saw it."""
+    try:
+        return now is not None and now.digest == approved
+    except ToolDefinitionError:
+        return False
+
+
 def require_approved(upstream: str, tool: str, now: Offered | None, approved: str) -> None:
     """Checks that a tool is what people saw.
 
@@ -194,11 +202,7 @@ def require_approved(upstream: str, tool: str, now: Offered | None, approved: st
     """
     if now is None:
         raise GatewayError(f"{upstream}: does not offer {tool[:80]!r} any more")
-    try:
-        is_same = now.digest == approved
-    except ToolDefinitionError:
-        is_same = False
-    if not is_same:
+    if not is_approved(now, approved):
         raise GatewayError(
             f"{upstream}: {tool[:80]!r} is not what was approved; `wardline gateway pin"
             f" {upstream}` shows what changed"
