@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
@@ -107,6 +108,23 @@ def _go_problem() -> str | None:
     return "no `go` on PATH" if shutil.which("go") is None else None
 
 
+def _index_problem() -> str | None:
+    asked = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "index",
+        "versions",
+        "pip",
+    ]
+    try:
+        done = subprocess.run(asked, capture_output=True, check=False, timeout=60)
+    except (OSError, subprocess.SubprocessError) as err:
+        return f"pip cannot be run: {err}"
+    return None if done.returncode == 0 else "pip reaches no package index"
+
+
 def _softhsm_problem() -> str | None:
     for program in ("softhsm2-util", "pkcs11-tool"):
         if shutil.which(program) is None:
@@ -172,6 +190,9 @@ SERVICES = {
     "browser": Service(functools.cache(_browser_problem), "`apt-get install chromium`"),
     "prometheus": Service(functools.cache(_prometheus_problem), "`apt-get install prometheus`"),
     "go": Service(_go_problem, "install Go, and put it on PATH"),
+    "index": Service(
+        functools.cache(_index_problem), "let pip reach a package index, or a mirror of one"
+    ),
     "softhsm": Service(_softhsm_problem, "`apt-get install softhsm2 opensc`"),
 }
 
