@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _SECTION = re.compile(r"^### (?P<title>.+)$", re.MULTILINE)
 _LIMIT = re.compile(
-    r"Does not stop(?: such a tool from)?: ?(?P<text>.+?)(?=\n\n|\Z)", re.DOTALL
+    r"Does not stop: (?P<text>.+?)(?=\n\n|\bStops\b[^:\n]{0,40}:|Does not stop:|\Z)", re.DOTALL
 )
 _BULLET = re.compile(r"^- (?P<text>.+)$", re.MULTILINE)
 _OUTSIDE = "## What this does not protect from"
