@@ -154,3 +154,18 @@ def test_it_loads_no_more_than_it_needs(tmp_path: Path) -> None:
         "anyio", "asyncio", "cryptography", "dataclasses", "inspect", "orjson", "pathlib",
         "pydantic", "regorus", "typer",
     }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_one_that_waits_for_ever_blocks_before_the_agent_gives_up(tmp_path: Path) -> None:
+    """An agent makes the call when its own time is over; here the event never ends."""
+    hanging = subprocess.Popen(
+        [sys.executable, "-c",
+         ("from permissions.coding import hook;"
+          "hook.DEADLINE_SECONDS = -1; hook.main(['claude-code'])")],
+        stdin=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path,
+    )  # fmt: skip
+    assert hanging.stderr is not None
+    assert hanging.wait(timeout=120) == 2
+    assert b"took longer" in hanging.stderr.read()
+    hanging.communicate()
