@@ -49,6 +49,8 @@ HELD = [
     "prod.auto.tfvars", "me_accessKeys.csv", "rootkey.csv", ".cloudflared/0123.json", "logins.json",
     ".mozilla/firefox/x/key4.db", ".config/BraveSoftware/x", ".authinfo", ".token", "passwords.txt",
     ".vault_token", "secrets.prod.yaml", "openai_api_key.txt", ".config/glab-cli/config.yml",
+    "etc/shadow", "etc/gshadow-", "etc/sudoers.d/web", "etc/ssl/private/x", "dev/mem", "run/secrets/db",
+    "etc/NetworkManager/system-connections/wlan.nmconnection", "etc/letsencrypt/live/x/privkey",
 ]  # fmt: skip
 OPEN = [
     ".gitignore", ".editorconfig", ".env.example", ".env.sample", ".env.template", "example.env",
@@ -59,6 +61,7 @@ OPEN = [
     "password.py", "token.py", "shadow.css", "private_key.py", "wg.py", "firebase.json",
     "keytab.c", "passwd.go", "env.local.md", "main.tf.bak", "notes.txt~", "README.old", "envs/dev.yml",
     "cacert.pem", "service.json", "account.json", "pem", "a.pem.md", "cargo/credentials", "auth.py",
+    "etc/hosts", "etc/ssl/openssl.cnf", "src/shadow/app.py", "dev/memory.py", "run/secret.py",
 ]  # fmt: skip
 
 
