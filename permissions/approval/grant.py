@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from permissions.approval.text import visible
 from permissions.errors import ApprovalInvalidError, ApproverRefusedError, SigningError
 from permissions.model import Digest  # noqa: TC001 - pydantic reads it at run time
 from permissions.signing import dsse
@@ -45,6 +46,12 @@ class Constraint(BaseModel):
     kind: Literal["equals", "one_of", "at_most"]
     value: str = Field(max_length=10_000)
     """As JSON text: the value, a list of values, or a plain decimal number as a text."""
+
+    @property
+    def words(self) -> str:
+        """How what it has to be is said: `is "DE02..."`."""
+        said = {"equals": "is", "one_of": "is one of", "at_most": "is at most"}
+        return f"{said[self.kind]} {visible(self.value)}"
 
     def admits(self, argument: JsonValue) -> bool:
         """Whether the argument is what it has to be; values are compared as JSON texts."""

@@ -89,10 +89,9 @@ def grant_lines(kept: KeptGrant, now: int) -> Iterator[str]:
     """A grant in words."""
     grant = _read(kept)
     behalf = f", on behalf of {visible(grant.on_behalf_of)}" if grant.on_behalf_of else ""
-    words = {"equals": "is", "one_of": "is one of", "at_most": "is at most"}
     yield _line(kept, now)
     for name, constraint in sorted(grant.constraints.items()):
-        yield f"  {visible(name)} {words[constraint.kind]} {visible(constraint.value)}"
+        yield f"  {visible(name)} {constraint.words}"
     yield f"  asked by {visible(grant.subject)}{behalf}, in {visible(grant.workspace)}"
     yield f"  said by {visible(grant.approver)} at {moment(grant.time)} ({visible(grant.request)})"
 

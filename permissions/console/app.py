@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 from permissions.console import (
     events,
     explorer,
+    grants,
     inbox,
     operations,
     passkeys,
@@ -113,6 +114,10 @@ class Console:
                     "/requests/{request}/remember",
                     pages("", "vote", remember.finish),
                     methods=send,
+                ),
+                Route("/grants", pages("grants", "grants", grants.show), methods=read),
+                Route(
+                    "/grants/{grant}/revoke", pages("", "grants", grants.revoke), methods=send
                 ),
                 Route("/me", pages("me", None, passkeys.me), methods=read),
                 Route(

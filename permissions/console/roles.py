@@ -12,11 +12,11 @@ from typing import Literal, get_args
 Role = Literal["approver", "responder", "operator"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
-Right = Literal["inbox", "vote", "runs", "stop", "policies"]
+Right = Literal["inbox", "vote", "grants", "runs", "stop", "policies"]
 _RIGHTS: dict[Role, frozenset[Right]] = {
-    "approver": frozenset({"inbox", "vote"}),
-    "responder": frozenset({"inbox", "runs", "stop"}),
-    "operator": frozenset({"inbox", "runs", "stop", "policies"}),
+    "approver": frozenset({"inbox", "vote", "grants"}),
+    "responder": frozenset({"inbox", "grants", "runs", "stop"}),
+    "operator": frozenset({"inbox", "grants", "runs", "stop", "policies"}),
 }
 
 

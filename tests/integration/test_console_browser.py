@@ -115,6 +115,29 @@ def test_a_yes_that_is_remembered_is_signed_twice(page: Page, served: Served) ->
     assert page.messages == []
 
 
+def test_what_was_not_remembered_is_signed_again_without_a_second_vote(
+    page: Page, served: Served
+) -> None:
+    with_passkey(page, served)
+    request = served.asked(pay=PAYMENT)
+    page.go(f"{served.url}/requests/{request.id}")
+    page.js(
+        "{ const real = window.fetch; let failed = false;"
+        " window.fetch = (to, how) => String(to).endsWith('/remember') && !failed"
+        " ? (failed = true, Promise.reject(new TypeError('gone'))) : real(to, how); }"
+    )
+    page.js("document.querySelector('[name=remember]').checked = true")
+    page.js("document.querySelector('[data-approve]').click()")
+    page.until("!!document.querySelector('#live [data-again]')")
+    assert served.now(request).status == "approved"
+    page.js("document.querySelector('#live [data-again]').click()")
+    page.until("(document.body?.innerText ?? '').includes('Approved')")
+    page.go(f"{served.url}/grants")
+
+    assert "0 of 5 uses" in text(page)
+    assert [vote.approver for vote in served.now(request).votes] == ["olga"]
+
+
 def test_a_responder_stops_an_agent_by_the_form(page: Page, served: Served) -> None:
     sign_in(page, served, "responder", "rita")
     page.press("g")

@@ -120,13 +120,22 @@
       const credential = await flows[flow](begun.options);
       const done = await post(form.dataset.finish, { ...fields, state: begun.state, credential: JSON.stringify(credential.toJSON()) });
       if (done.options) {  // the vote is cast, and a second statement is to be signed
-        try {
-          const second = await flows[flow](done.options);
-          await post(done.finish, { token: fields.token, state: done.state, credential: JSON.stringify(second.toJSON()) });
-        } catch (error) {
-          say(`Approved, and not remembered: ${error.name === "NotAllowedError" ? "no passkey was used." : error.message}`);
-          return;
-        }
+        const remember = async () => {
+          try {
+            const second = await flows[flow](done.options);
+            await post(done.finish, { token: fields.token, state: done.state, credential: JSON.stringify(second.toJSON()) });
+            location.assign(done.next);
+          } catch (error) {
+            // The vote stands; what is to be remembered is the same statement, signed again.
+            say(`Approved, and not remembered: ${error.name === "NotAllowedError" ? "no passkey was used." : error.message} `);
+            const again = document.createElement("button");
+            again.type = "button"; again.textContent = "Sign it again"; again.dataset.again = "";
+            again.addEventListener("click", () => { say(""); remember(); });
+            one("#live").append(again);
+          }
+        };
+        await remember();
+        return;
       }
       location.assign(done.next);
     } catch (error) {
