@@ -307,6 +307,7 @@ def test_no_page_is_wider_than_the_screen(page: Page, served: Served, width: int
         f"/runs/{request.call.run}/requests",
         "/policies",
         "/me",
+        "/grants",
     ):
         page.go(f"{served.url}{path}")
         assert page.js("document.documentElement.scrollWidth <= window.innerWidth"), path
