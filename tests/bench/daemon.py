@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,9 +17,12 @@ from calls import POLICY, read_file
 from measure import MOST_CALLS, Timed, WrongAnswerError, main, timed_async
 from work import WORKSPACE
 
-from permissions.service.dial import UnixDial
+from permissions.broker.ports import now_us
+from permissions.service.dial import Credentials, dial_of
 from permissions.service.remote import RemoteBroker
 from permissions.sessions.open import open_session
+from permissions.setup.config import BrokerConfig
+from permissions.setup.daemon import tokens_of
 from permissions.tools.call import ToolCall
 from wardline import Completed
 
@@ -32,8 +36,8 @@ PROCESSES, CALLERS = 4, 16
 
 
 @contextmanager
-def serving(evidence: str) -> Iterator[Path]:
-    """The daemon, as a process of its own; gives its socket."""
+def serving(evidence: str, transport: str = "unix") -> Iterator[tuple[str, str]]:
+    """The daemon, as a process of its own; gives its address, and a token for it (or none)."""
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         settings = Path(folder) / "wardline.toml"
         settings.write_text(
@@ -41,7 +45,17 @@ def serving(evidence: str) -> Iterator[Path]:
             f'[pdp]\npolicies = "{POLICY}"\n[trace]\nevidence = "{evidence}"\n'
             '[service]\ntools = ["calls"]\n'
         )
-        socket = Path(folder) / "state" / "broker.sock"
+        address, token = f"unix:{folder}/state/broker.sock", ""
+        if transport == "tcp":
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                where = f"127.0.0.1:{free.getsockname()[1]}"
+            with settings.open("a") as file:
+                file.write(f'tcp = "{where}"\n[service.clients.bench]\n')
+                file.write('agents = ["*"]\nroles = ["*"]\n')
+            address, token = (
+                f"tcp://{where}",
+                anyio.run(_token_for, BrokerConfig.load(settings)),
+            )
         daemon = subprocess.Popen(
             [sys.executable, "-m", "permissions", "serve"],
             env={
@@ -53,14 +67,32 @@ def serving(evidence: str) -> Iterator[Path]:
             stderr=subprocess.DEVNULL,
         )
         try:
-            while not socket.exists():
+            while not _listens(address):
                 if daemon.poll() is not None:
                     raise RuntimeError("the daemon did not start")
                 time.sleep(0.02)
-            yield socket
+            yield address, token
         finally:
             daemon.terminate()
             daemon.wait()
+
+
+async def _token_for(config: BrokerConfig) -> str:
+    async with tokens_of(config) as tokens:
+        now = now_us()
+        return (await tokens.create("bench", now=now, expires=now + 10**10))[1]
+
+
+def _listens(address: str) -> bool:
+    if address.startswith("unix:"):
+        return Path(address.removeprefix("unix:")).exists()
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    with socket.socket() as trial:
+        return trial.connect_ex((host, int(port))) == 0
+
+
+def _broker(address: str, token: str) -> RemoteBroker:
+    return RemoteBroker(dial_of(address, Credentials(token or None)), [read_file])
 
 
 async def _asked(broker: RemoteBroker, session: RemoteRun) -> bool:
@@ -68,11 +100,11 @@ async def _asked(broker: RemoteBroker, session: RemoteRun) -> bool:
     return isinstance(answer, Completed) and answer.value == "done"
 
 
-def alone(evidence: str) -> Timed:
+def alone(evidence: str, transport: str = "unix") -> Timed:
     """One caller, one call after the other."""
 
-    async def run(socket: Path) -> Timed:
-        broker = RemoteBroker(UnixDial(socket), [read_file])
+    async def run(address: str, token: str) -> Timed:
+        broker = _broker(address, token)
         async with open_session(broker, agent="bench", roles=["analyst"]) as session:  # type: ignore[arg-type]
 
             async def call(_: int) -> bool:
@@ -80,15 +112,15 @@ def alone(evidence: str) -> Timed:
 
             return await timed_async(call, CALLS)
 
-    with serving(evidence) as socket:
-        return anyio.run(run, socket)
+    with serving(evidence, transport) as there:
+        return anyio.run(run, *there)
 
 
-def together() -> Timed:
+def together(transport: str = "unix") -> Timed:
     """Four processes of sixteen callers."""
     each = max(1, min(6_000, MOST_CALLS) // (PROCESSES * CALLERS))
-    with serving("durable") as socket:
-        program = [sys.executable, __file__, "client", str(socket), str(each)]
+    with serving("durable", transport) as there:
+        program = [sys.executable, __file__, "client", *there, str(each)]
         clients = [subprocess.Popen(program, stdout=subprocess.PIPE) for _ in range(PROCESSES)]
         answers = [client.communicate()[0] for client in clients]
     found = [json.loads(answer) for answer in answers]
@@ -97,8 +129,8 @@ def together() -> Timed:
     return Timed([latency for one in found for latency in one["latencies"]], took)
 
 
-async def _client(socket: Path, calls: int) -> None:
-    broker = RemoteBroker(UnixDial(socket), [read_file])
+async def _client(address: str, token: str, calls: int) -> None:
+    broker = _broker(address, token)
     latencies: list[int] = []
 
     async def caller(session: RemoteRun) -> None:
@@ -123,10 +155,12 @@ CASES: dict[str, Callable[[], Timed]] = {
     "buffered": lambda: alone("buffered"),
     "durable": lambda: alone("durable"),
     "durable-64": together,
+    "tcp-durable": lambda: alone("durable", "tcp"),
+    "tcp-durable-64": lambda: together("tcp"),
 }
 
 if __name__ == "__main__":
     if sys.argv[1] == "client":
-        anyio.run(_client, Path(sys.argv[2]), int(sys.argv[3]))
+        anyio.run(_client, sys.argv[2], sys.argv[3], int(sys.argv[4]))
     else:
         main(CASES)

@@ -150,11 +150,17 @@ WORKS = (
             Case("Wardline, `buffered`: by the daemon", "daemon", "buffered"),
             Case("Wardline, `durable`: in the process", "calls", "durable"),
             Case("Wardline, `durable`: by the daemon", "daemon", "durable"),
+            Case("Wardline, `durable`: by the daemon, over TCP", "daemon", "tcp-durable"),
             Case("Wardline, 64 callers, `durable`: in one process", "calls", "durable-64"),
             Case(
                 "Wardline, 64 callers, `durable`: in four, by the daemon",
                 "daemon",
                 "durable-64",
+            ),
+            Case(
+                "Wardline, 64 callers, `durable`: in four, by the daemon, over TCP",
+                "daemon",
+                "tcp-durable-64",
             ),
         ),
     ),
