@@ -260,6 +260,7 @@ def test_circumstances_count(old: str, new: str, base: Path, tmp_path: Path) -> 
     assert differences(base, tmp_path, allow(old), allow(new), TOOLS["fetch"])
 
 
+@pytest.mark.slow
 def test_what_an_untrusted_text_names_is_tried_too(tmp_path: Path) -> None:
     """A payee on a list is no longer denied where a mail named it, and that is wider."""
     account = "DE75512108001245126199"
