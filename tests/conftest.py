@@ -125,6 +125,13 @@ def _index_problem() -> str | None:
     return None if done.returncode == 0 else "pip reaches no package index"
 
 
+def _node_problem() -> str | None:
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            return f"no `{program}` on PATH"
+    return None
+
+
 def _softhsm_problem() -> str | None:
     for program in ("softhsm2-util", "pkcs11-tool"):
         if shutil.which(program) is None:
@@ -193,6 +200,7 @@ SERVICES = {
     "index": Service(
         functools.cache(_index_problem), "let pip reach a package index, or a mirror of one"
     ),
+    "node": Service(_node_problem, "`apt-get install nodejs npm`"),
     "softhsm": Service(_softhsm_problem, "`apt-get install softhsm2 opensc`"),
 }
 
