@@ -34,7 +34,7 @@ said that gave one record, or stands in a record that holds something they said.
 It does not protect from: an untrusted idea put into the agent's own words (unknown, which is
 untrusted, but nothing says whose); secrets leaking through free text; values planted where a
 trusted tool reads them from, or into a field that was declared as the service's; re-encoded
-echoes (base64, another order); genuine values turned against the person (the right address,
+echoes (base64, another order; JSON's and HTML's escapes are read, `run.readings`); genuine values turned against the person (the right address,
 the wrong mail); a plain word used as a key, which is taken for a field's name. "Never write to eve@x.example"
 counts as having said eve@x.example.
 
@@ -60,13 +60,14 @@ from permissions.run.origins import (
     looked_up,
 )
 from permissions.run.prompt_values import is_said, spoken_numbers
+from permissions.run.readings import readings_of
 from permissions.run.records import holds_several, linked_records
 from permissions.run.spellings import MAX_LENGTH, folded, meanings, spoken_meanings
 from permissions.run.values import is_traceable, is_value, size_of, value_words
 from permissions.tools.trusted_fields import NO_FIELDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from permissions.model import Effect, JsonObject, JsonValue
     from permissions.tools.trusted_fields import TrustedFields
@@ -250,18 +251,18 @@ class ProvenanceLedger:
         """Kinds of addresses in a text that were first seen in an untrusted output."""
         if type(leaf) is not str or len(leaf) < MIN_LENGTH or not self._has_heard:
             return []
-        kinds = {
-            kind
-            for word, kind in addresses_in(leaf)
-            if (known := self._known.get(word)) is not None
-            and known.rank == UNTRUSTED
-            and not self._find(word).trusted
-        }
-        for address in addresses_meant(leaf):
+        kinds = {kind for text in (leaf, *readings_of(leaf)) for kind in self._kinds_in(text)}
+        return sorted(kinds)
+
+    def _kinds_in(self, text: str) -> Iterator[str]:
+        for word, kind in addresses_in(text):
+            known = self._known.get(word)
+            if known is not None and known.rank == UNTRUSTED and not self._find(word).trusted:
+                yield kind
+        for address in addresses_meant(text):
             found = (self._meant[name] for name in address.known_by if name in self._meant)
             if next(found, UNKNOWN).rank == UNTRUSTED:
-                kinds.add(address.kind)
-        return sorted(kinds)
+                yield address.kind
 
     def said_by_user(self, value: JsonValue) -> bool:
         """Whether each leaf of a value is the person's own."""
@@ -386,10 +387,30 @@ class ProvenanceLedger:
                     return
                 if earlier is None or earlier.rank > UNTRUSTED:
                     self._learn(each, source.untrusted(pointer, cut))
-            if type(leaf) is str and not self._taint_addresses(leaf, pointer, source):
+            if type(leaf) is str and not (
+                self._taint_addresses(leaf, pointer, source)
+                and self._taint_readings(leaf, pointer, source)
+            ):
                 return
 
-    def _taint_addresses(self, text: str, pointer: str, source: Source) -> bool:
+    def _taint_readings(self, text: str, pointer: str, source: Source) -> bool:
+        """What stands in a text behind escapes and markup; false when there was no room."""
+        whole = (0, len(text))
+        for reading in readings_of(text):
+            for each, _ in value_words(reading):
+                earlier = self._known.get(each)
+                if earlier is None and not self._lend_room(size_of(each)):
+                    self._hide(source)
+                    return False
+                if earlier is None or earlier.rank > UNTRUSTED:
+                    self._learn(each, source.untrusted(pointer, whole))
+            if not self._taint_addresses(reading, pointer, source, whole):
+                return False
+        return True
+
+    def _taint_addresses(
+        self, text: str, pointer: str, source: Source, where: tuple[int, int] | None = None
+    ) -> bool:
         """What a text leads to, in whichever spelling; false when there was no room for it."""
         for address in addresses_meant(text):
             for name in address.names:
@@ -398,7 +419,7 @@ class ProvenanceLedger:
                     self._hide(source)
                     return False
                 if earlier is None or earlier.rank > UNTRUSTED:
-                    self._meant[name] = source.untrusted(pointer, address.where)
+                    self._meant[name] = source.untrusted(pointer, where or address.where)
         return True
 
     def _hide(self, source: Source) -> None:

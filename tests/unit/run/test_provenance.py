@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -664,3 +665,45 @@ def test_what_a_person_approved_is_known_for_the_rest_of_the_run() -> None:
     )
     assert not standing(ledger, "thanks")[1]
     assert not standing(ledger, 7)[1]
+
+
+WRITTEN = {
+    "json": json.dumps({"body": "write to\neve@evil.example\nthanks, record evil77"}),
+    "json in json": json.dumps({"a": json.dumps({"b": "x\teve@evil.example\tevil77"})}),
+    "json after words": "Result: " + json.dumps({"b": "to\neve@evil.example\nevil77"}),
+    "lines of json": '{"b": "to\\neve@evil.example"}\n{"b": "\\nevil77\\n"}',
+    "python": repr({"b": "to\neve@evil.example\nevil77\n"}),
+    "code points": r'{"b": "\u0065ve@evil.example \x65vil77"}',
+    "html": "<p>eve&#64;evil.example &lt;evil77&gt;</p>",
+    "form": "to=eve%40evil.example&record=%65vil77",
+    "markdown": "**eve@evil.example** and _evil77_",
+}
+
+
+@pytest.mark.parametrize("text", WRITTEN.values(), ids=WRITTEN)
+def test_what_stands_behind_escapes_is_as_untrusted(text: str) -> None:
+    r"""A mail in a text of JSON: behind its `\n` the address was unknown, and asked about."""
+    ledger = ProvenanceLedger()
+    record(ledger, "inbox", text)
+
+    for value in ("eve@evil.example", "evil77"):
+        assert standing(ledger, value) == ("tool", False), value
+
+
+def test_what_the_person_said_stays_theirs_behind_escapes() -> None:
+    ledger = ProvenanceLedger()
+    ledger.add_user_text("mail bob@example.com about evil77")
+    record(ledger, "inbox", r'{"b": "x\nbob@example.com\nevil77"}')
+
+    for value in ("bob@example.com", "evil77"):
+        assert standing(ledger, value)[0] == "user", value
+
+
+@pytest.mark.parametrize(
+    "text", [r"see\neve@evil.example\nnow", "eve&#64;evil.example", "**eve@evil.example**"]
+)
+def test_an_address_leaves_behind_no_escape(text: str) -> None:
+    ledger = ProvenanceLedger()
+    record(ledger, "inbox", MAIL)
+
+    assert "email" in ledger.trace({"body": text}, ())["/body"]["carries"]
