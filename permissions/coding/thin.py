@@ -15,6 +15,7 @@ import socket
 import stat
 import struct
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from permissions.coding.verdict import ALLOWED, Verdict, verdict_of
@@ -83,6 +84,7 @@ def _asked(
         else:
             raise DaemonError("the daemon's answer is neither a permission nor a refusal")
         talk.say(4, "close", failed=False)
+        talk.wait_for_end()
         return found
 
 
@@ -128,6 +130,13 @@ class _Talk:
                     return answer
         except (OSError, ValueError) as err:
             raise DaemonError(f"the daemon does not answer: {err}") from err
+
+    def wait_for_end(self) -> None:
+        """Waits until the session is over, so that the next call of the run finds it closed."""
+        with suppress(OSError):
+            self._wait()
+            while self._link.recv(4096):
+                self._wait()
 
     def _wait(self) -> None:
         left = self._until - time.monotonic()
