@@ -162,6 +162,11 @@ class Metrics:
             name: Gauge(f"wardline_{name}", said, ("drill",), registry=registry)
             for name, said in _DRILLS.items()
         }
+        self._budget = Gauge(
+            "wardline_budget_used_ratio",
+            "Of the budget that is used most, of all open sessions.",
+            registry=registry,
+        )
         self._ready = Gauge(
             "wardline_ready", "Whether new sessions are taken.", registry=registry
         )
@@ -191,6 +196,7 @@ class Metrics:
         policy: str,
         version: str,
         assured: Assured,
+        budget: float,
     ) -> bytes:
         """All of it in Prometheus' text format.
 
@@ -202,7 +208,9 @@ class Metrics:
             ready: whether new ones are taken.
             policy, version: revision of the policies in force, and of the program.
             assured: figures of what was gathered.
+            budget: the highest share that an open session used of one of its budgets.
         """
+        self._budget.set(budget)
         self._pending.set(len(pending))
         since = min((each.created_at for each in pending), default=now)
         self._oldest.set(max(0, now - since) / 1e6)

@@ -30,6 +30,20 @@ if TYPE_CHECKING:
 _log = get_logger("service.metrics")
 
 
+async def highest_share(broker: PermissionBroker) -> float:
+    """What the open session that is nearest to the end of a budget used of it; 0 for none.
+
+    Raises:
+        StateError: the state cannot be read.
+    """
+    highest = 0.0
+    for session in [*broker.stopping.sessions.values()]:
+        limits = {name: limit for name, limit in session.limits.items() if limit}
+        used = await session.budgets.used(session.run) if limits else {}
+        highest = max([highest, *(used.get(name, 0) / limits[name] for name in limits)])
+    return highest
+
+
 def metrics_route(
     metrics: Metrics,
     trace: MeteredTrace,
@@ -66,6 +80,7 @@ def metrics_route(
             ready=server.hindrance() is None,
             policy=parts.pdp.revision,
             version=version("wardline"),
+            budget=await highest_share(broker),
             assured=await anyio.to_thread.run_sync(gathered, parts.pdp.revision),
         )
         return Response(text, media_type=CONTENT_TYPE_LATEST)

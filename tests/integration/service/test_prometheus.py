@@ -146,6 +146,6 @@ async def _asks(url: str) -> None:
         assert (await values("wardline_approvals_pending"))[0][1] == 1
         assert (await values("wardline_ready"))[0][1] == 1
         rules = (await client.get("/api/v1/rules")).json()["data"]["groups"][0]["rules"]
-        assert len(rules) == 13
+        assert len(rules) == 14
         assert (await values('wardline_time_to_detect_seconds{drill="flood"}'))[0][1] == 2.5
         assert (await values('wardline_drill_worked{drill="flood"}'))[0][1] == 1

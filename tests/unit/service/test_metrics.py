@@ -9,10 +9,16 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from permissions.inquiry.assured import Assured
+from permissions.model import Completed
+from permissions.service.http.metrics_page import highest_share
 from permissions.service.meter import UNMETERED
 from permissions.service.metered_trace import MeteredTrace
 from permissions.service.metrics import MOST_VALUES, Metrics
+from permissions.sessions.open import open_session
+from permissions.testing import memory_broker
+from permissions.tools.call import ToolCall
 from permissions.trace.entry import Receipt, TraceEntry
+from wardline import tool
 
 
 def entry(which: Any, call: str = "call-1", /, **body: Any) -> TraceEntry:
@@ -39,6 +45,7 @@ def numbers(metrics: Metrics, **more: Any) -> dict[tuple[str, tuple[str, ...]], 
         "policy": "sha256:0",
         "version": "0",
         "assured": Assured(),
+        "budget": 0.5,
         **more,
     }
     text = metrics.text(**told).decode()
@@ -167,3 +174,22 @@ def test_what_was_gathered_is_told_and_what_was_not_is_no_number() -> None:
     gone = numbers(metrics, assured=Assured())
     assert ("wardline_drill_worked", ("flood",)) not in gone
     assert math.isnan(gone["wardline_evidence_completeness", ()])
+
+
+async def test_the_budget_that_is_nearest_to_its_end_is_told() -> None:
+    @tool(effect="read", impact="low")
+    async def look() -> str:
+        """Looks."""
+        return "seen"
+
+    async with memory_broker([look]) as broker:
+        assert await highest_share(broker) == 0
+        async with (
+            open_session(broker, user="a", budgets={"calls": 4}) as session,
+            open_session(broker, user="b"),
+        ):
+            assert isinstance(await broker.call(session, ToolCall("look", {})), Completed)
+            share = await highest_share(broker)
+        assert await highest_share(broker) == 0
+    assert share == 0.25
+    assert numbers(Metrics([]), budget=share)["wardline_budget_used_ratio", ()] == 0.25
