@@ -186,11 +186,10 @@ class Sandbox(AsyncResource):
             SandboxProviderError: the provider failed; whether the job ran is unknown.
         """
         # All of it, before anything is started: a job that cannot be written costs nothing.
-        encoded = encode_job(job, profile, files=files or {})
+        encoded = encode_job(job, profile, files=files or {}, conversation=conversation)
         began = time.monotonic()
         request = request_for(job, profile, workspace=workspace, gate=gate)
         request = replace(request, is_conversation=conversation is not None)
-        encoded = replace(encoded, conversation=conversation)
         started = await self.start_in_time(request, seconds=seconds)
         try:
             if seconds is not None:

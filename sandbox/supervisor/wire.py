@@ -152,13 +152,20 @@ class EncodedJob:
         return self.job.requires if isinstance(self.job, PythonJob) else ()
 
 
-def encode_job(job: Job, profile: SandboxProfile, *, files: Mapping[str, bytes]) -> EncodedJob:
+def encode_job(
+    job: Job,
+    profile: SandboxProfile,
+    *,
+    files: Mapping[str, bytes],
+    conversation: Conversation | None = None,
+) -> EncodedJob:
     """Writes a job down, in pieces of bounded size, before anything is started for it.
 
     Args:
         job: what to run.
         profile: its limits.
         files: relative path -> content, put below the working directory.
+        conversation: goes on while it runs; None when it has its input beforehand.
 
     Raises:
         ProfileError: arguments that are not JSON, a file name that is refused, or more bytes
@@ -190,7 +197,7 @@ def encode_job(job: Job, profile: SandboxProfile, *, files: Mapping[str, bytes])
     for name in names:
         pieces += _chunks("F", files[name])
     pieces += [*_chunks("I", stdin), frame("E", b"")]
-    return EncodedJob(job, files, tuple(pieces), profile.wall_seconds)
+    return EncodedJob(job, files, tuple(pieces), profile.wall_seconds, conversation)
 
 
 def _job_text(document: dict[str, Any]) -> bytes:

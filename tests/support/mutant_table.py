@@ -435,7 +435,7 @@ MUTANTS = (
         everywhere(
             Edit(
                 "protocol.py",
-                "        encoded = encode_job(job, profile, files=files or {})\n",
+                "        encoded = encode_job(job, profile, files=files or {}, conversation=conversation)\n",
                 "",
             ),
             Edit(
