@@ -12,7 +12,7 @@ _denied(target) := fixture.codes(entries) if {
 
 test_allowed_command_gets_a_sandbox if {
 	call := fixture.call("execute", "low", [fixture.command(["ls", "-l"])])
-	shell.allow == {"shell.sandboxed"} with input as call
+	shell.allow == {"shell.sandboxed"} with input as call with data.wardline.tables.shell as _tables
 	_denied(fixture.command(["ls"])) == set()
 	obligations := shell.obligations with input as call with data.wardline.tables.shell as _tables
 	obligations == {{
