@@ -72,6 +72,7 @@ class Desk:
         self._agent = str(folder / "agent.py")
         self._environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("XDG_")},
+            "COLUMNS": "100",  # a worker of pytest-xdist has 80, others what their terminal has
             "HOME": str(self.home),
             "WARDLINE_CONFIG": str(self.folder / "wardline.toml"),
             "WARDLINE_APPROVER_KEY": f"file:{self.home}/.config/wardline/olga.pem",
