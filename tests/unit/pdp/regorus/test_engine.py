@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import random
-from threading import Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -72,4 +72,28 @@ def test_an_error_may_be_dropped_in_another_thread(work: Callable[[], object]) -
     thread.join()
     assert errors
     errors.clear()
+    gc.collect()
+
+
+def test_an_engine_may_be_given_up_in_another_thread() -> None:
+    """The collector runs in whichever thread it likes; that one drops nothing of the library."""
+    made: list[Engine] = []
+    more, done = Event(), Event()
+
+    def makes() -> None:
+        made.append(Engine({}, "{}"))
+        done.set()
+        more.wait()
+        made.append(Engine({"a.rego": "package a\n\nx := 1"}, "{}"))  # drops the other one
+        assert made[-1].ask("data.a.x", "{}") == "1"
+
+    thread = Thread(target=makes)
+    thread.start()
+    done.wait()
+    made.clear()
+    gc.collect()
+    more.set()
+    thread.join()
+    assert len(made) == 1
+    made.clear()
     gc.collect()
