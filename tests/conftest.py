@@ -328,7 +328,8 @@ def _skip_reason(report: pytest.TestReport) -> str:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marked = metafunc.definition.get_closest_marker("both_backends") is not None
     if marked and "anyio_backend" in metafunc.fixturenames:
-        metafunc.parametrize("anyio_backend", ["asyncio", "trio"])
+        trio = pytest.param("trio", marks=pytest.mark.slow)  # the same again: of the full run
+        metafunc.parametrize("anyio_backend", ["asyncio", trio])
 
 
 @pytest.fixture(autouse=True)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         StartedSandbox,
     )
 
+pytestmark = pytest.mark.slow
+
 
 class Prepared(Sandbox):
     """A pool whose every job finds a sandbox prewarmed for it."""

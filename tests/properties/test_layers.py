@@ -178,6 +178,7 @@ def whole_answer(engine: DirectEngine, request: JsonObject) -> str:
         return type(err).__name__
 
 
+@pytest.mark.slow
 def test_packages_and_layers_in_the_shadow_decide_nothing() -> None:
     rng = random.Random(SEED)  # noqa: S311 - the same bundles each time
     would_differ = 0

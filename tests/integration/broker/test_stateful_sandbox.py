@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from permissions.broker.broker import PermissionBroker
     from permissions.run.state import RunState
 
-pytestmark = pytest.mark.bwrap
+pytestmark = [pytest.mark.bwrap, pytest.mark.slow]
 
 TOOLS = [remember, remember_too, forget, remember_money, ask]
 LOST = ("unavailable", "execution.state_lost")

@@ -27,6 +27,8 @@ from wardline import Broker, guard, tool
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.slow
+
 READS = {"effect": "read", "impact": "low"}
 SYNC = Form("sync", "sync", "sync")
 FORMS = [SYNC, Form("async", "async", "async"), Form("sync", "async", "sync")]

@@ -31,6 +31,8 @@ from wardline import tool
 if TYPE_CHECKING:
     from permissions.trace.reader import RecordedEntry
 
+pytestmark = pytest.mark.slow
+
 SHAPES = pytest.mark.parametrize("send", [False, True], ids=["node", "send"])
 NOTE = Asked("note", {"text": "x"}, "n")
 DELETE_A = Asked("delete", {"name": "a"}, "a")

@@ -80,6 +80,7 @@ def test_the_shipped_policies(tables: str, count: int) -> None:
             assert_both_forms_agree(bundle, documents, answers)
 
 
+@pytest.mark.slow
 def test_every_row_of_the_decision_tables() -> None:
     bundle = cases_bundle()
     documents = [case.document for case in decision_cases()]

@@ -82,6 +82,7 @@ def test_without_settings_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "nobody" in found(document, "approvers")["detail"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("known_machine")
 def test_the_settings_in_force_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -103,6 +104,7 @@ def test_the_settings_in_force_are_named(
     assert "calls of critical impact need 2 of security, and there is 1" in said
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("known_machine")
 def test_settings_that_are_not_trusted_fail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -118,6 +120,7 @@ def test_settings_that_are_not_trusted_fail(
 
 
 @pytest.mark.parametrize("name", ["log.pem", pytest.param("vault.key", marks=pytest.mark.slow)])
+@pytest.mark.slow
 @pytest.mark.usefixtures("known_machine")
 def test_a_key_of_the_state_folder_that_cannot_be_used_fails(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -132,6 +135,7 @@ def test_a_key_of_the_state_folder_that_cannot_be_used_fails(
     assert not found(document, "keys")["works"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("known_machine")
 def test_policies_that_are_not_there_fail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -145,6 +149,7 @@ def test_policies_that_are_not_there_fail(
     assert not found(document, "policies")["works"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("known_machine")
 def test_policies_that_must_not_be_used_fail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -163,6 +168,7 @@ def test_policies_that_must_not_be_used_fail(
     assert "lowr" in found(document, "policies")["detail"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("known_machine")
 def test_arguments_nobody_described_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -88,6 +88,7 @@ def test_a_layer_is_held_to_its_own_tests(mine: Path) -> None:
     assert (result.exit_code, result.stdout) == (0, "4 of 4 tests passed\n")
 
 
+@pytest.mark.slow
 def test_only_some_of_them(mine: Path) -> None:
     assert run("--overlay", mine, "--run", "test_reads").stdout == "1 of 1 tests passed\n"
     assert run("--overlay", mine, "--run", "by day").stdout == "1 of 1 tests passed\n"
@@ -99,6 +100,7 @@ def test_none_that_ran_is_no_success(mine: Path) -> None:
     assert (result.exit_code, result.stdout) == (1, "0 of 0 tests passed\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("right", "wrong", "said"),
     [
@@ -118,6 +120,7 @@ def test_a_table_that_does_not_hold(mine: Path, right: str, wrong: str, said: st
     assert said in result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("right", "wrong", "said"),
     [
@@ -135,6 +138,7 @@ def test_a_file_that_is_no_table(mine: Path, right: str, wrong: str, said: str) 
     assert said in result.stderr
 
 
+@pytest.mark.slow
 def test_a_table_without_tools_says_what_the_call_is(mine: Path) -> None:
     (mine / "night_test.yaml").write_text(
         "tests:\n  - name: a note is written\n"
@@ -146,6 +150,7 @@ def test_a_table_without_tools_says_what_the_call_is(mine: Path) -> None:
     assert run("--overlay", mine, "--run", "note").stdout == "1 of 1 tests passed\n"
 
 
+@pytest.mark.slow
 def test_coverage_names_rules_and_has_a_threshold(mine: Path) -> None:
     (mine / "night_test.yaml").unlink()
     with (mine / "layers" / "night" / "night.rego").open("a") as file:
@@ -167,6 +172,7 @@ def test_coverage_names_rules_and_has_a_threshold(mine: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_results_for_ci(mine: Path, tmp_path: Path) -> None:
     (mine / "night_test.yaml").write_text(TABLE.replace("decision: ask", "decision: allow"))
 
@@ -231,6 +237,7 @@ def test_results_as_json(mine: Path) -> None:
     assert answer["coverage"].keys() == {"layers/night/night.rego"}
 
 
+@pytest.mark.slow
 def test_the_slowest_tests_are_named(mine: Path) -> None:
     shown = run("--overlay", mine, "--timing", "1").stdout.splitlines()
     told = json.loads(run("--overlay", mine, "--json").stdout)
