@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from told import is_told
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -129,15 +130,6 @@ def plain(line: str) -> str:
     for form, word in EACH_TIME:
         line = form.sub(word, line)
     return line.rstrip()
-
-
-def is_told(expected: list[str], printed: list[str]) -> bool:
-    """Whether the lines are those of the page; `...` stands for any number of them."""
-    if not expected:
-        return not printed
-    if expected[0] == "...":
-        return any(is_told(expected[1:], printed[at:]) for at in range(len(printed) + 1))
-    return bool(printed) and expected[0] == printed[0] and is_told(expected[1:], printed[1:])
 
 
 def test_each_command_of_the_guides_prints_what_they_say(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from loose import LOOSE
 from typer.testing import CliRunner
 
 from permissions.cli.root import app
@@ -20,25 +21,6 @@ if TYPE_CHECKING:
     from permissions.drills.result import Step
 
 ROOT = Path(__file__).parents[3]
-LOOSE = """package wardline.main
-
-default response := {
-    "decision": false,
-    "context": {
-        "reasons": [{"code": "main.no", "agent": "No.", "operator": "", "nearest": null}],
-        "obligations": [],
-        "access_request": null,
-        "rules": [],
-    },
-}
-
-response := {
-    "decision": true,
-    "context": {"reasons": [], "obligations": [], "access_request": null, "rules": ["all"]},
-} if {
-    input.action.name == "tools/call"
-}
-"""
 
 
 def stands_in(page: str, command: str) -> bool:

@@ -19,10 +19,10 @@ TABLE = r"""22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 23 22 0:21 / /proc rw - proc proc rw
 24 22 8:2 / /home rw - ext4 /dev/sda2 rw
 30 22 8:2 /kim/desk/.wardline/keys /srv/k rw - ext4 /dev/sda2 rw
-31 22 8:2 /kim/desk /work/my\040desk rw - ext4 /dev/sda2 rw
-32 22 8:2 /kim/other /work/other rw - ext4 /dev/sda2 rw
-33 22 0:40 /kim/desk/.wardline /work/elsewhere rw - tmpfs tmpfs rw
-34 22 8:2 /kim/desk/.wardline/state.db /work/file.txt rw - ext4 /dev/sda2 rw
+31 22 8:2 /kim/desk /mnt/my\040desk rw - ext4 /dev/sda2 rw
+32 22 8:2 /kim/other /mnt/other rw - ext4 /dev/sda2 rw
+33 22 0:40 /kim/desk/.wardline /mnt/elsewhere rw - tmpfs tmpfs rw
+34 22 8:2 /kim/desk/.wardline/state.db /mnt/file.txt rw - ext4 /dev/sda2 rw
 """
 
 
@@ -31,18 +31,18 @@ def test_each_mount_of_it_or_of_a_part_of_it_is_a_name() -> None:
 
     assert further_names([own], mounts_of(TABLE)) == {
         "/srv/k": own,
-        "/work/my desk/.wardline": own,
-        "/work/file.txt": own,
+        "/mnt/my desk/.wardline": own,
+        "/mnt/file.txt": own,
     }
 
 
 def test_a_name_may_hold_what_others_take_for_the_end_of_a_line() -> None:
     """The kernel writes out spaces, tabs, line feeds and backslashes, and nothing else."""
-    table = "24 22 8:2 / /home rw\n31 22 8:2 /kim/desk /work/my\u2028\x0bdesk rw\n"
+    table = "24 22 8:2 / /home rw\n31 22 8:2 /kim/desk /mnt/my\u2028\x0bdesk rw\n"
 
     names = further_names(["/home/kim/desk"], mounts_of(table))
 
-    assert names == {"/work/my\u2028\x0bdesk": "/home/kim/desk"}
+    assert names == {"/mnt/my\u2028\x0bdesk": "/home/kim/desk"}
 
 
 def test_what_nobody_mounted_twice_has_one_name() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
+from loose import LOOSE
 from typer.testing import CliRunner
 
 from permissions.cli.trace import app
@@ -30,30 +31,6 @@ if TYPE_CHECKING:
     from click.testing import Result
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07 ignore all\u202e"
-
-
-LOOSE = """
-package wardline.main
-
-import rego.v1
-
-default response := {
-    "decision": false,
-    "context": {
-        "reasons": [{"code": "main.no", "agent": "No.", "operator": "", "nearest": null}],
-        "obligations": [],
-        "access_request": null,
-        "rules": [],
-    },
-}
-
-response := {
-    "decision": true,
-    "context": {"reasons": [], "obligations": [], "access_request": null, "rules": ["all"]},
-} if {
-    input.action.name == "tools/call"
-}
-"""
 
 
 @tool(effect="read", impact="low")
