@@ -78,13 +78,19 @@ def outcomes(folder: Path, name: str) -> list[tuple[str, str]]:
     report = folder / f"{name}.xml"
     path = [folder / "needed", ROOT / "tests/support", ROOT]
     off = [f"-pno:{each}" for each in ("cacheprovider", "timeout", "xdist", "randomly")]
+    scratch = folder / "scratch"  # LangGraph's own leave files where files of no name go
+    scratch.mkdir(exist_ok=True)
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "-p", "through_guard", *off),
             *(f"--junitxml={report}", "--tb=short", *files),
         ],
         cwd=folder / where,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path))},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(map(str, path)),
+            "TMPDIR": str(scratch),
+        },
         check=False,
         capture_output=True,
         text=True,
