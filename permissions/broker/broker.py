@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from permissions.approval.grant import Granted
-from permissions.broker import decision, entries
+from permissions.broker import decision, entries, evaluation
 from permissions.broker.call import (
     Admission,
     Attempt,
@@ -50,7 +50,6 @@ from permissions.broker.call import (
 from permissions.broker.changes import conclude
 from permissions.broker.delegated import require_live
 from permissions.broker.denial import Refusal, fault, refusal_of
-from permissions.broker.explanation import Explanation
 from permissions.broker.idempotency import LiveResults, begin, earlier_run
 from permissions.broker.preparation import prepared
 from permissions.broker.recorder import Recorder, recording
@@ -61,12 +60,10 @@ from permissions.broker.stopped import require_not_stopped
 from permissions.broker.stopping import Stopping
 from permissions.errors import (
     ApprovalUsedError,
-    BrokerError,
     ConfigError,
     ExecutionError,
     NoSessionError,
     ToolFailedError,
-    TraceError,
 )
 from permissions.execution.base import Outcome
 from permissions.execution.halt import BY_PERSON
@@ -81,6 +78,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from permissions.approval.model import Approval
+    from permissions.broker.evaluation import Evaluated
+    from permissions.broker.explanation import Explanation
     from permissions.broker.ports import BrokerParts
     from permissions.broker.reloading import PolicySource, Reloaded
     from permissions.model import (
@@ -166,38 +165,31 @@ class PermissionBroker:
     async def explain(self, session: RunState, call: ToolCall) -> Explanation:
         """What steps 1 to 5 would say, without recording, asking or running anything."""
         self.require_own_process()
-        return await self._explained(self._attempt("explain", session, call))
+        attempt = self._attempt("explain", session, call)
+        return await evaluation.explained(attempt, self.isolation)
 
-    async def evaluate(self, session: RunState, call: ToolCall) -> Explanation:
+    async def evaluate(
+        self, session: RunState, call: ToolCall, *, approval: str | None = None
+    ) -> Evaluated:
         """As `explain`, and recorded: for whoever enforces the answer elsewhere.
 
-        The record ends as that of a call that never ran; nothing is used up by it.
+        The record ends as that of a call that never ran.
+
+        Args:
+            session: of the subject; the run in which the approval was asked for, if any.
+            call: what is asked about.
+            approval: id of the access request whose approval it comes with, which is used up
+                when policy wants it and permits the call with it.
         """
         self.require_own_process()
         attempt = self._attempt("call", session, call)
-        explained = await self._explained(attempt)
-        said = explained.reasons or (reason(Code.CALL_ONLY_ASKED),)
-        ended = Denial(attempt.id, shown(call.tool[:64]), "denied", said)
-        attempt.record.note(entries.denied(attempt, ended))
-        try:
-            await attempt.record.flush(barrier_before(attempt.parts.evidence))
-        except TraceError as err:
-            return Explanation.of_refusal(call.tool, refusal_of(err).reasons)
-        return explained
+        return await evaluation.evaluated(attempt, self.isolation, approval=approval)
 
-    async def _explained(self, attempt: Attempt) -> Explanation:
-        tool = attempt.call.tool
-        try:
-            question = await understand(attempt, attempt.parts, self.isolation)
-            require_not_stopped(attempt.parts, attempt.session, tool)
-            decided = await decision.evaluate(attempt.parts, attempt, question.document)
-        except Refusal as refusal:
-            return Explanation.of_refusal(tool, refusal.reasons)
-        except BrokerError as err:
-            return Explanation.of_refusal(tool, refusal_of(err).reasons)
-        finally:
-            attempt.end()
-        return Explanation.of_decision(tool, decided, question.document)
+    async def request(self, session: RunState, call: ToolCall) -> Evaluated:
+        """As `evaluate`, and people are asked where policy wants one; nobody waits here."""
+        self.require_own_process()
+        attempt = self._attempt("call", session, call)
+        return await evaluation.requested(attempt, self.isolation)
 
     async def admit(self, session: RunState, call: ToolCall) -> Admission | Earlier | Denial:
         """Steps 1 to 8: an admission, the result of an earlier run of the call, or a denial.

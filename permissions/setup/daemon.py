@@ -14,6 +14,7 @@ from permissions.broker.ports import now_us
 from permissions.database import StateDatabase
 from permissions.errors import ConfigError
 from permissions.service.address import SOCKET
+from permissions.service.authzen.access_requests import AccessRequests
 from permissions.service.authzen.mapping import TOOL, ResourceType
 from permissions.service.authzen.service import AccessService
 from permissions.service.endpoint import TlsFiles, endpoint_of
@@ -239,7 +240,9 @@ async def http_interface(
     except ImportError as err:
         raise _without_extra(err) from err
     bearers = BearerTokens(lambda: server.clients, partial(_client_of, tokens))
-    routes = access_routes(AccessService(broker, _resource_types(config, broker)), bearers)
+    types = _resource_types(config, broker)
+    requests = AccessRequests(broker, types, config.service.url)
+    routes = access_routes(AccessService(broker, requests, types), bearers)
     trace = broker.parts.trace
     if isinstance(meter, Metrics) and isinstance(trace, MeteredTrace):
         routes.append(

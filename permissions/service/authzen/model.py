@@ -1,5 +1,6 @@
-"""What the Authorization API is asked (OpenID AuthZEN Authorization API 1.0, sections 5 to 8).
+"""What the Authorization API and its profile of access requests are asked.
 
+That is OpenID AuthZEN Authorization API 1.0, sections 5 to 8, and the profile's draft 1.
 Members that are not known are ignored, as the specification demands; what is known has to be of
 its type.
 """
@@ -93,3 +94,35 @@ class ActionSearch(_Form):
     resource: Entity
     context: dict[str, Any] = Field(default_factory=dict)
     page: dict[str, Any] = Field(default_factory=dict)
+
+
+class Denied(_Form):
+    """The denial that an access request is about, as it was told."""
+
+    evaluation_id: _Name
+    expires_at: _Name
+
+
+class Submission(_Form):
+    """People are to be asked about a question that was denied.
+
+    Not taken: several at once (`items`), a `callback`, and an actor that is not the subject
+    (`client.actor`). Access that is wanted for longer (`requested_access`) is not looked at:
+    an approval is for one call.
+    """
+
+    subject: Entity
+    action: Action
+    resource: Entity
+    denial: Denied
+    context: dict[str, Any] = Field(default_factory=dict)
+    items: None = None
+    callback: None = None
+    client: dict[str, Any] = Field(default_factory=dict)
+
+
+class Cancellation(_Form):
+    """An access request is to be withdrawn."""
+
+    reason: str = Field(default="", max_length=512)
+    comment: str = Field(default="", max_length=512)

@@ -9,7 +9,6 @@ from permissions.errors import BrokerError, ServiceError
 from permissions.service.authzen.mapping import CALL, TOOL, call_of, who_of
 from permissions.service.authzen.model import Action, Entity
 from permissions.sessions.asked import asked_session
-from permissions.sessions.open import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from permissions.broker.broker import PermissionBroker
     from permissions.broker.explanation import Explanation
     from permissions.model import JsonObject
+    from permissions.service.authzen.access_requests import AccessRequests
     from permissions.service.authzen.mapping import ResourceType
     from permissions.service.authzen.model import (
         ActionSearch,
@@ -35,6 +35,7 @@ class AccessService:
     """Questions to one broker, and what the settings say of resources."""
 
     broker: PermissionBroker
+    requests: AccessRequests
     types: Mapping[str, ResourceType] = field(default_factory=dict)
 
     async def evaluate(self, asked: Evaluation, client: Client) -> JsonObject:
@@ -44,17 +45,10 @@ class AccessService:
             ServiceError: the subject is not this client's to name.
             BrokerError: the question could not be recorded.
         """
-        who = who_of(asked.subject, client)
-        call = call_of(
-            asked.action,
-            asked.resource,
-            types=self.types,
-            registry=self.broker.parts.registry,
-        )
-        async with open_session(
-            self.broker, user=who.user, agent=who.agent, roles=who.roles
-        ) as session:
-            return answer_of(await self.broker.evaluate(session, call))
+        found = await self.requests.evaluated(asked, client)
+        answer = answer_of(found.explained)
+        answer["context"] |= self.requests.told(found, asked, client)
+        return answer
 
     async def subjects(self, asked: SubjectSearch, client: Client) -> list[JsonObject]:
         """Of the subjects that this client may name, by name: those that may."""

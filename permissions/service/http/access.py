@@ -1,19 +1,28 @@
-"""The Authorization API over HTTP: `/access/v1/…` and its metadata."""
+"""The Authorization API over HTTP, and its profile of access requests: `/access/v1/…`."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from starlette.routing import Route
 
 from permissions.errors import BrokerError, ServiceError
+from permissions.service.authzen.access_requests import (
+    CAPABILITY,
+    PATH,
+    POLL_SECONDS,
+    AccessRequestError,
+)
 from permissions.service.authzen.model import (
     ActionSearch,
+    Cancellation,
     Evaluation,
     Evaluations,
     ResourceSearch,
     SubjectSearch,
+    Submission,
 )
 from permissions.service.authzen.service import failed
 from permissions.service.http.access_schema import openapi
@@ -21,9 +30,12 @@ from permissions.service.http.bodies import answered, faults_of, formed, json_ob
 from permissions.service.http.problems import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from permissions.approval.model import AccessRequest
     from permissions.model import JsonObject
     from permissions.service.authzen.service import AccessService
     from permissions.service.clients import Client
@@ -41,6 +53,9 @@ def access_routes(service: AccessService, tokens: BearerTokens) -> list[Route]:
         Route("/access/v1/search/subject", api.search_subject, methods=["POST"]),
         Route("/access/v1/search/resource", api.search_resource, methods=["POST"]),
         Route("/access/v1/search/action", api.search_action, methods=["POST"]),
+        Route(PATH, api.submit, methods=["POST"]),
+        Route(f"{PATH}/{{task}}", api.task, methods=["GET"]),
+        Route(f"{PATH}/{{task}}/cancel", api.cancel, methods=["POST"]),
         Route("/.well-known/authzen-configuration", _metadata, methods=["GET"]),
         Route("/openapi.json", _openapi, methods=["GET"]),
     ]
@@ -90,6 +105,36 @@ class _Api:
         asked = formed(ActionSearch, await json_object(request))
         return answered({"results": await self._service.actions(asked, client)})
 
+    async def submit(self, request: Request) -> Response:
+        client = await self._tokens.client(request)
+        asked = formed(Submission, await json_object(request))
+        with _as_problems():
+            found = await self._service.requests.submit(asked, client)
+        told = self._task(found, request)
+        told.status_code = 202 if found.status == "pending" else 201
+        told.headers["Location"] = f"{_here(request)}{PATH}/{found.id}"
+        return told
+
+    async def task(self, request: Request) -> Response:
+        client = await self._tokens.client(request)
+        with _as_problems():
+            found = await self._service.requests.task(request.path_params["task"], client)
+        return self._task(found, request)
+
+    async def cancel(self, request: Request) -> Response:
+        client = await self._tokens.client(request)
+        if request.headers.get("content-type") is not None:
+            formed(Cancellation, await json_object(request))
+        with _as_problems():
+            found = await self._service.requests.cancel(request.path_params["task"], client)
+        return self._task(found, request)
+
+    def _task(self, found: AccessRequest, request: Request) -> Response:
+        told = answered(self._service.requests.document(found, _here(request)))
+        if found.status == "pending":
+            told.headers["Retry-After"] = str(POLL_SECONDS)
+        return told
+
     async def _one(self, document: JsonObject, client: Client) -> JsonObject:
         asked = formed(Evaluation, document)
         try:
@@ -107,8 +152,22 @@ class _Api:
             return failed(err)
 
 
+@contextmanager
+def _as_problems() -> Iterator[None]:
+    try:
+        yield
+    except AccessRequestError as err:
+        raise Problem(err.status, str(err), type_=err.type) from err
+    except ServiceError as err:
+        raise Problem(403, str(err)) from err
+
+
+def _here(request: Request) -> str:
+    return str(request.base_url).rstrip("/")
+
+
 async def _metadata(request: Request) -> Response:
-    here = str(request.base_url).rstrip("/")
+    here = _here(request)
     paths = {
         "access_evaluation": "evaluation",
         "access_evaluations": "evaluations",
@@ -118,8 +177,9 @@ async def _metadata(request: Request) -> Response:
     }
     found: dict[str, Any] = {"policy_decision_point": here}
     found |= {f"{name}_endpoint": f"{here}/access/v1/{path}" for name, path in paths.items()}
+    found |= {"access_request_endpoint": f"{here}{PATH}", "capabilities": [CAPABILITY]}
     return answered(found)
 
 
 async def _openapi(request: Request) -> Response:
-    return answered(openapi(str(request.base_url).rstrip("/")))
+    return answered(openapi(_here(request)))

@@ -1,4 +1,4 @@
-"""The Authorization API as an OpenAPI 3.1 document, from the forms that it checks."""
+"""The Authorization API, and its profile of access requests, as an OpenAPI 3.1 document, from the forms that it checks."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import models_json_schema
 
+from permissions.service.authzen.access_requests import PATH
 from permissions.service.authzen.model import (
     ActionSearch,
+    Cancellation,
     Evaluation,
     Evaluations,
     ResourceSearch,
     SubjectSearch,
+    Submission,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from pydantic import BaseModel
 
     from permissions.model import JsonObject
@@ -26,6 +31,8 @@ _FORMS: tuple[type[BaseModel], ...] = (
     SubjectSearch,
     ResourceSearch,
     ActionSearch,
+    Submission,
+    Cancellation,
 )
 _DECISION: JsonObject = {
     "type": "object",
@@ -62,6 +69,31 @@ _PROBLEM: JsonObject = {
         "detail": {"type": "string"},
     },
 }
+_TASK: JsonObject = {
+    "type": "object",
+    "required": ["task"],
+    "properties": {
+        "task": {
+            "type": "object",
+            "required": ["id", "status", "status_endpoint"],
+            "properties": {
+                "id": {"type": "string"},
+                "status": {"enum": ["pending", "approved", "denied", "expired", "cancelled"]},
+                "status_endpoint": {"type": "string"},
+                "expires_at": {"type": "string"},
+                "progress": {"type": "object"},
+                "links": {"type": "object"},
+            },
+        },
+        "result": {"type": "object"},
+    },
+}
+_TASK_ID: JsonObject = {
+    "name": "task",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "minLength": 1},
+}
 _PATHS = {
     "/access/v1/evaluation": (Evaluation, "Decision", "May this subject do this?"),
     "/access/v1/evaluations": (Evaluations, "Decisions", "Several such questions."),
@@ -82,6 +114,7 @@ def openapi(here: str) -> JsonObject:
         "Decision": _DECISION,
         "Decisions": _MANY,
         "Results": _RESULTS,
+        "Task": _TASK,
         "Problem": _PROBLEM,
     }
     return {
@@ -94,8 +127,11 @@ def openapi(here: str) -> JsonObject:
         "servers": [{"url": here}],
         "security": [{"token": []}],
         "paths": {
-            path: {"post": _operation(form.__name__, answer, words)}
-            for path, (form, answer, words) in _PATHS.items()
+            **{
+                path: {"post": _operation(form.__name__, answer, words)}
+                for path, (form, answer, words) in _PATHS.items()
+            },
+            **_profile(),
         },
         "components": {
             "schemas": schemas,
@@ -126,15 +162,43 @@ def _one_or_many(many: JsonObject) -> JsonObject:
     }
 
 
-def _operation(form: str, answer: str, words: str) -> JsonObject:
-    told = {
-        "400": "Not of the form.",
-        "401": "Nobody known asks.",
-        "403": "Not this client's to ask.",
-        "408": "It came too slowly.",
-        "413": "It is too long.",
-        "503": "It cannot be recorded, or the daemon is full.",
+def _profile() -> JsonObject:
+    """Operations of the profile of access requests."""
+    gone = {"409": "It is no longer open.", "410": "Its time is over."}
+    submit = _operation("Submission", "Task", "Have people asked (draft)", ("201", "202"))
+    submit["responses"] |= _problems({"410": gone["410"]})
+    cancel = _operation("Cancellation", "Task", "Ask them no longer (draft)")
+    cancel["requestBody"]["required"] = False
+    cancel["responses"] |= _problems({"404": _NO_TASK, "409": gone["409"]})
+    follow = {
+        "summary": "What they say (draft)",
+        "responses": {
+            "200": _told("The task.", "Task"),
+            **_problems({"401": _TOLD["401"], "404": _NO_TASK, "503": _TOLD["503"]}),
+        },
     }
+    one = f"{PATH}/{{task}}"
+    return {
+        PATH: {"post": submit},
+        one: {"parameters": [_TASK_ID], "get": follow},
+        f"{one}/cancel": {"parameters": [_TASK_ID], "post": cancel},
+    }
+
+
+_NO_TASK = "This client has no such task."
+_TOLD = {
+    "400": "Not of the form.",
+    "401": "Nobody known asks.",
+    "403": "Not this client's to ask.",
+    "408": "It came too slowly.",
+    "413": "It is too long.",
+    "503": "It cannot be recorded, or the daemon is full.",
+}
+
+
+def _operation(
+    form: str, answer: str, words: str, statuses: Sequence[str] = ("200",)
+) -> dict[str, Any]:
     return {
         "summary": words,
         "requestBody": {
@@ -142,19 +206,19 @@ def _operation(form: str, answer: str, words: str) -> JsonObject:
             "content": {"application/json": {"schema": _ref(form)}},
         },
         "responses": {
-            "200": {
-                "description": "The answer.",
-                "content": {"application/json": {"schema": _ref(answer)}},
-            },
-            **{
-                status: {
-                    "description": said,
-                    "content": {"application/problem+json": {"schema": _ref("Problem")}},
-                }
-                for status, said in told.items()
-            },
+            **{status: _told("The answer.", answer) for status in statuses},
+            **_problems(_TOLD),
         },
     }
+
+
+def _told(words: str, form: str) -> JsonObject:
+    return {"description": words, "content": {"application/json": {"schema": _ref(form)}}}
+
+
+def _problems(told: Mapping[str, str]) -> JsonObject:
+    problem = {"application/problem+json": {"schema": _ref("Problem")}}
+    return {status: {"description": said, "content": problem} for status, said in told.items()}
 
 
 def _ref(name: str) -> JsonObject:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _log = get_logger("service.http")
 
+UNTYPED = "about:blank"
+"""A problem that is of no kind but its status's."""
+
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's own word
     """A request that is not answered as it was asked.
@@ -27,22 +30,33 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's own word
         status: of HTTP, 400 and above.
         detail: what is wrong with which value, and what to do; no argument of a call in it.
         headers: of the answer, as `WWW-Authenticate`.
+        type: URI of its kind, where somebody defined one.
     """
 
     def __init__(
-        self, status: int, detail: str, *, headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        type_: str = UNTYPED,
     ) -> None:
         self.status = status
         self.detail = detail
         self.headers = headers
+        self.type = type_
         super().__init__(detail)
 
 
 def problem_response(
-    status: int, detail: str | None, *, headers: Mapping[str, str] | None = None
+    status: int,
+    detail: str | None,
+    *,
+    headers: Mapping[str, str] | None = None,
+    type_: str = UNTYPED,
 ) -> Response:
     """The body `application/problem+json` of a status."""
-    form = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
+    form = {"type": type_, "title": HTTPStatus(status).phrase, "status": status}
     if detail:
         form["detail"] = detail
     return Response(
@@ -56,7 +70,7 @@ def problem_response(
 async def on_problem(_: Request, err: Exception) -> Response:
     """Answers a `Problem`."""
     assert isinstance(err, Problem)  # noqa: S101 - as starlette was told
-    return problem_response(err.status, err.detail, headers=err.headers)
+    return problem_response(err.status, err.detail, headers=err.headers, type_=err.type)
 
 
 async def on_http(_: Request, err: Exception) -> Response:

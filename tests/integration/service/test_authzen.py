@@ -400,4 +400,4 @@ def explore(url: str, headers: dict[str, str]) -> None:
                 case.call_and_validate(headers=known, timeout=60)
 
             asked()
-    assert len(paths) == 5
+    assert len(paths) == 8
