@@ -116,6 +116,8 @@ class PermissionBroker:
         """Boundaries this broker can give, weakest first."""
         self.open_runs: set[str] = set()
         """Runs that have a session now."""
+        self.reloaded = anyio.Event()
+        """Set when other policies come into force; another one stands here from then on."""
         self._process = os.getpid()
         self._said_unrecorded = False
         self._live = LiveResults()
@@ -307,6 +309,8 @@ class PermissionBroker:
 
     def _put_in_force(self, parts: BrokerParts) -> None:
         self.parts = parts
+        self.reloaded.set()
+        self.reloaded = anyio.Event()
 
     # -- steps 1 to 8 ---------------------------------------------------------------------
 

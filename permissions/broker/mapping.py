@@ -60,6 +60,26 @@ def question_document(
     context: JsonObject,
 ) -> JsonObject:
     """The whole Rego input."""
+    known = tool_question(session, definition)
+    properties = {
+        **known["resource"]["properties"],
+        "args": arguments.document,
+        "args_digest": args_digest,
+        "confirms": session.unconfirmed if definition.options.confirms else None,
+        "targets": list(targets),
+    }
+    return {
+        **known,
+        "resource": {**known["resource"], "properties": properties},
+        "context": context,
+    }
+
+
+def tool_question(session: RunState, definition: ToolDefinition) -> JsonObject:
+    """What the input of every call of this tool by this subject has in common.
+
+    `permissions.pdp.possible` names it, for whoever wants to know which tools to offer.
+    """
     return {
         "subject": session.subject.document(),
         "action": {
@@ -70,19 +90,25 @@ def question_document(
             "type": "tool",
             "id": definition.name,
             "properties": {
-                "args": arguments.document,
-                "args_digest": args_digest,
                 "tool_digest": definition.digest,
                 "isolation": definition.isolation,
                 "stateful": definition.options.stateful,
-                "confirms": session.unconfirmed if definition.options.confirms else None,
                 "workspace": definition.workspace,
                 "control": sorted(definition.control),
                 "marks": definition.marks,
-                "targets": list(targets),
             },
         },
-        "context": context,
+    }
+
+
+def environment_of(
+    session: RunState, environment: str, isolation: Sequence[Isolation]
+) -> JsonObject:
+    """Where calls run."""
+    return {
+        "name": environment,
+        "workspace": str(session.workspace),
+        "isolation": list(isolation),
     }
 
 
@@ -241,11 +267,7 @@ def context_of(
             for name in sorted(names)
         },
         "approval": None,
-        "environment": {
-            "name": environment,
-            "workspace": str(session.workspace),
-            "isolation": list(isolation),
-        },
+        "environment": environment_of(session, environment, isolation),
         "facts": session.facts.document(),
         "detected": {name: list(found) for name, found in detected.items()},
         **({"history": session.history.document()} if history else {}),

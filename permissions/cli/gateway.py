@@ -17,7 +17,7 @@ from permissions.setup.config import BrokerConfig
 from permissions.setup.layout import StateLayout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from permissions.gateway.offered import Offered
     from permissions.gateway.pinned import Pins, Row
@@ -94,6 +94,61 @@ def pin(
     typer.echo(f"{config.gateway.pins} has {sum(map(len, pins.rows.values()))} tools")
 
 
+@app.command()
+def describe(
+    upstream: Annotated[str, typer.Argument(help="A server.")],
+    tools: Annotated[
+        list[str], typer.Argument(metavar="TOOL...", help="Its tools; `read_*` for several.")
+    ],
+    *,
+    effect: Annotated[str, typer.Option(help="read, write, send, execute or irreversible.")],
+    impact: Annotated[str, typer.Option(help="low, medium, high or critical.")],
+    mark: Annotated[
+        list[str] | None,
+        typer.Option("--mark", metavar="ARGUMENT=MARK", help="What an argument points at."),
+    ] = None,
+) -> None:
+    """Say what approved tools do, so that honest calls are not refused or asked about.
+
+    The same can be written into the pins file by hand. Say less only where you know it to be
+    true: what a server says of itself counts where it is worse.
+
+    \b
+    Examples:
+      $ wardline gateway describe files 'read_*' list_directory --effect read --impact low
+      $ wardline gateway describe mail send --effect send --impact medium --mark to=email
+    """
+    config = BrokerConfig.load()
+    pins, definitions = _library().approved_of(config)
+    from permissions.gateway.describing import described, matching  # after the extra was sought
+
+    marks = dict(_marks(mark or ()))
+    found = matching(pins, upstream, tools)
+    for name in found:
+        row = described(
+            pins.rows[upstream][name],
+            definitions,
+            f"{upstream}__{name}",
+            effect=effect,
+            impact=impact,
+            marks=marks,
+        )
+        pins = pins.with_row(upstream, name, row)
+    pins.save(config.gateway.pins)
+    for name in found:
+        row = pins.rows[upstream][name]
+        said = ", ".join(f"{argument}: {each}" for argument, each in row.marks.items())
+        typer.echo(f"{upstream}__{name}  {row.effect}, {row.impact}  {said or 'no marks'}")
+
+
+def _marks(given: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for each in given:
+        argument, is_pair, text = each.partition("=")
+        if not is_pair:
+            raise ConfigError(f"--mark {each[:60]}: write it as ARGUMENT=MARK, as in to=email")
+        yield argument, text
+
+
 @app.command("list")
 def list_(
     upstream: _ONE = None,
@@ -115,6 +170,8 @@ def list_(
         return
     for each in rows:
         how = f"{each['effect']}, {each['impact']}" if each["effect"] else ""
+        if each["effect"] and not each["described"]:
+            how += "  nobody described it: `wardline gateway describe`"
         typer.echo(f"{each['state']:<9} {each['upstream']}__{each['tool']}  {how}".rstrip())
 
 
@@ -165,7 +222,7 @@ def _new(
 
 def _compared(
     offers: dict[str, dict[str, Offered]], pins: Pins
-) -> Iterator[dict[str, str | None]]:
+) -> Iterator[dict[str, str | bool | None]]:
     for server, tools in offers.items():
         rows = pins.rows.get(server, {})
         for tool in sorted(tools.keys() | rows.keys()):
@@ -184,6 +241,7 @@ def _compared(
                 "state": state,
                 "effect": row.effect if row else None,
                 "impact": row.impact if row else None,
+                "described": row is not None and row.is_described,
             }
 
 

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING
 import anyio
 from mcp.server.stdio import stdio_server
 
+from permissions.broker.broker import PermissionBroker
 from permissions.errors import ConfigError
 from permissions.gateway.clients import OneClient, Principals
 from permissions.gateway.hosted import HostedTools, hosted_messages, hosted_program
 from permissions.gateway.http import served
+from permissions.gateway.listing import Listing
 from permissions.gateway.pinned import Definitions, Pins
 from permissions.gateway.remote import remote_messages
 from permissions.gateway.server import gateway_server
 from permissions.gateway.server_process import server_process
+from permissions.gateway.told import Told, watch_policies, watch_upstream
 from permissions.gateway.tools import SEPARATOR, Boundary, gateway_tools
 from permissions.gateway.upstream import Upstream
 from permissions.integrations._asked import current_session
@@ -166,12 +169,23 @@ async def open_gateway(
                 opened = open_session(broker, user=user, approval_mode="suspend")
                 await stack.enter_async_context(opened)
                 clients = OneClient(current_session("gateway"))
+            told = Told()
+            tasks = await stack.enter_async_context(beside())
+            for upstream in servers.upstreams.values():
+                tasks.start_soon(watch_upstream, upstream, tools, told)
+            listing = None
+            if isinstance(broker, PermissionBroker):  # else the policies are a daemon's
+                listing = Listing(broker, config)
+                tasks.start_soon(listing.run)
+                tasks.start_soon(watch_policies, broker, told)
             yield gateway_server(
                 tools,
                 clients,
                 pins=config.gateway.pins,
                 url=config.service.url,
                 version=version,
+                told=told,
+                listing=listing,
             )
 
 

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 from mcp import MCPError
-from mcp.server.lowlevel import Server
+from mcp.server.lowlevel import NotificationOptions, Server
+from mcp.server.subscriptions import ListenHandler
 from mcp.shared.message import ServerMessageMetadata
 from mcp.types import (
+    INTERNAL_ERROR,
     CallToolResult,
     ElicitRequest,
     ElicitResult,
@@ -30,6 +32,8 @@ from pydantic import ValidationError
 from permissions.errors import BrokerError, ToolFailedError
 from permissions.gateway.asking import elicitation, where
 from permissions.gateway.pinned import heading
+from permissions.gateway.progress import PROGRESS, progress_of
+from permissions.logs import get_logger
 from permissions.model import Denial
 from permissions.reasons import Code
 from permissions.sessions.told import told
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mcp.server.context import ServerRequestContext
+    from mcp.server.models import InitializationOptions
     from mcp.types import (
         CallToolRequestParams,
         ElicitRequestFormParams,
@@ -48,8 +53,12 @@ if TYPE_CHECKING:
     )
 
     from permissions.gateway.clients import OneClient, Principals
+    from permissions.gateway.listing import Listing
+    from permissions.gateway.told import Told
     from permissions.gateway.tools import GatewayTool
     from permissions.vocabulary import JsonObject
+
+_log = get_logger("gateway.server")
 
 ELICIT_SECONDS = 900.0
 """For a client to come back from an elicitation."""
@@ -67,6 +76,8 @@ def gateway_server(
     pins: Path,
     url: str,
     version: str,
+    told: Told,
+    listing: Listing | None = None,
 ) -> Server[Any]:
     """A server for clients of the gateway.
 
@@ -76,15 +87,32 @@ def gateway_server(
         pins: the file of the approved tools, for whoever has to say more of one.
         url: of the console, where people answer; empty without one.
         version: of this program.
+        told: clients that want to know when tools change.
+        listing: says which tools policies could allow; all of them without it.
     """
-    calls = _Calls({each.name: each for each in tools}, clients, pins, url)
-    return Server(
+    by_name = {each.name: each for each in tools}
+    calls = _Calls(by_name, clients, pins=pins, url=url, told=told, listing=listing)
+    return _Server(
         "wardline",
         version=version,
         instructions=INSTRUCTIONS,
         on_list_tools=calls.list_tools,
         on_call_tool=calls.call_tool,
+        on_subscriptions_listen=ListenHandler(told.bus),
     )
+
+
+class _Server(Server[Any]):
+    """Says to older clients, too, that the list of tools may change."""
+
+    def create_initialization_options(
+        self,
+        notification_options: NotificationOptions | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> InitializationOptions:
+        changes = notification_options or NotificationOptions(tools_changed=True)
+        return super().create_initialization_options(changes, *args, **kwargs)
 
 
 class _Calls:
@@ -94,26 +122,53 @@ class _Calls:
         self,
         tools: Mapping[str, GatewayTool],
         clients: OneClient | Principals,
+        *,
         pins: Path,
         url: str,
+        told: Told,
+        listing: Listing | None,
     ) -> None:
         self._tools = tools
         self._clients = clients
         self._pins = pins
         self._url = url
+        self._told = told
+        self._listing = listing
+        self._said = set[str]()
 
     async def list_tools(
-        self, _: ServerRequestContext[Any], __: PaginatedRequestParams | None
+        self, context: ServerRequestContext[Any], _: PaginatedRequestParams | None
     ) -> ListToolsResult:
-        """The tools, as they were approved, without those that a server has changed since."""
-        return ListToolsResult(
-            tools=[_listed(each) for each in self._tools.values() if not each.is_quarantined]
-        )
+        """The tools, as they were approved, that policies could allow to whoever asks.
+
+        Without those that a server has changed since.
+        """
+        self._told.note(context.session)
+        offered = [each for each in self._tools.values() if not each.is_quarantined]
+        if self._listing is not None:
+            definitions = [each.guarded.guard.definition for each in offered]
+            try:
+                async with self._clients.session() as handle:
+                    names = await self._listing.possible(handle.session, definitions)
+            except BrokerError as err:
+                raise MCPError(INTERNAL_ERROR, f"no session: {type(err).__name__}") from err
+            self._say_hidden(each for each in offered if each.name not in names)
+            offered = [each for each in offered if each.name in names]
+        return ListToolsResult(tools=[_listed(each) for each in offered])
+
+    def _say_hidden(self, hidden: Iterable[GatewayTool]) -> None:
+        """Tells the operator, once for each tool."""
+        for each in hidden:
+            if each.name not in self._said:
+                self._said.add(each.name)
+                more = {} if each.row.is_described else {"mend": _mend(each, self._pins)}
+                _log.warning("tool_not_listed", tool=each.name, **more)
 
     async def call_tool(
         self, context: ServerRequestContext[Any], asked: CallToolRequestParams
     ) -> CallToolResult | InputRequiredResult:
         """Decides a call and runs it; one that waits is shown to a client that can show it."""
+        PROGRESS.set(progress_of(context.session))
         result = await self._decided(asked)
         if isinstance(result, Denial) and result.kind == "pending":
             wanted = elicitation(result, context.session.client_capabilities, self._url)
@@ -181,11 +236,16 @@ def _mending(tool: GatewayTool | None, denial: Denial, pins: Path) -> JsonObject
     codes = {each.code for each in denial.reasons}
     if tool is None or tool.row.is_described or Code.ISOLATION_UNAVAILABLE not in codes:
         return {}
+    return {"operator": _mend(tool, pins)}
+
+
+def _mend(tool: GatewayTool, pins: Path) -> str:
     row = heading(tool.upstream, tool.offered.name)
-    return {
-        "operator": f"Nobody has said yet what this tool does, so it counts as one that runs any"
-        f" code. Describe it in {pins.name}: effect, impact and marks of {row}."
-    }
+    return (
+        "Nobody has said yet what this tool does, so it counts as one that runs any code."
+        f" Describe it in {pins.name}: effect, impact and marks of {row}, by hand or with"
+        f" `wardline gateway describe {tool.upstream} {tool.offered.name}`."
+    )
 
 
 def _error(told: JsonObject) -> CallToolResult:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from permissions.errors import GatewayError, ToolDefinitionError, ToolFailedError
+from permissions.gateway.progress import PROGRESS
 from permissions.gateway.upstream import is_approved
 from permissions.tools.from_schema import tool_from_schema
 
@@ -142,7 +143,7 @@ def _caller(
 ) -> Callable[..., Awaitable[JsonObject]]:
     async def call(**arguments: Any) -> JsonObject:
         try:
-            result = await upstream.call(tool, arguments, approved)
+            result = await upstream.call(tool, arguments, approved, PROGRESS.get())
         except GatewayError as err:
             raise ToolFailedError(str(err)) from err
         return result.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -8,24 +8,31 @@ under the same definition.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 import anyio
 from mcp import Client, MCPError
 from mcp.types import ToolListChangedNotification
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from permissions.errors import GatewayError, ToolDefinitionError
 from permissions.gateway.offered import Offered
+from permissions.logs import get_logger
+from permissions.service.tasks import beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from mcp.client._transport import TransportStreams
+    from mcp.shared.dispatcher import ProgressFnT
     from mcp.types import CallToolResult
 
     from permissions.vocabulary import JsonObject
+
+_log = get_logger("gateway.upstream")
 
 MAX_TOOLS = 512
 LISTED_FOR_SECONDS = 60
@@ -69,6 +76,9 @@ class Upstream:
         self._listed_at = float("-inf")
         self._listing = anyio.Lock()
         self._wanted = anyio.Event()
+        self._said_changed = False
+        self.changed = anyio.Event()
+        """Set when it offers something else, or says so; another one stands here then."""
 
     async def run(self) -> None:
         """Makes connections as they are wanted; ends when it is cancelled."""
@@ -83,10 +93,11 @@ class Upstream:
         try:
             with anyio.CancelScope() as scope:
                 scope.deadline = anyio.current_time() + CONNECT_SECONDS
-                async with self._new_client() as client:
+                async with self._new_client() as client, beside() as tasks:
                     scope.deadline = float("inf")
                     connection.client = client
                     connection.settled.set()
+                    tasks.start_soon(self._listen, client)
                     await connection.over.wait()
             if scope.cancelled_caught:
                 connection.failed = f"no answer within {CONNECT_SECONDS} s"
@@ -132,16 +143,34 @@ class Upstream:
             ) from err
         if len(found) > MAX_TOOLS:
             raise GatewayError(f"{self.name}: offers over {MAX_TOOLS} tools")
+        differs = found != self.offered
         self.offered, self._listed_at = found, anyio.current_time()
+        if differs:
+            self._note_change()
         return found
 
-    async def call(self, tool: str, arguments: JsonObject, approved: str) -> CallToolResult:
+    async def look_again(self) -> None:
+        """Finds out what it offers now, if it said that this changed and is still there."""
+        connection = self._now
+        if self._said_changed and connection is not None and not connection.over.is_set():
+            self._said_changed = False
+            with suppress(GatewayError):
+                await self.list()
+
+    async def call(
+        self,
+        tool: str,
+        arguments: JsonObject,
+        approved: str,
+        progress: ProgressFnT | None = None,
+    ) -> CallToolResult:
         """Calls a tool, if it is still what was approved.
 
         Args:
             tool: its name there.
             arguments: as they were decided.
             approved: digest of the definition that was.
+            progress: told how far it is.
 
         Raises:
             GatewayError: it is not, or the server cannot be reached or gives no answer.
@@ -154,7 +183,7 @@ class Upstream:
         require_approved(self.name, tool, self.offered.get(tool), approved)
         try:
             with anyio.fail_after(ANSWER_SECONDS):
-                return await client.call_tool(tool, arguments)
+                return await client.call_tool(tool, arguments, progress_callback=progress)
         except (MCPError, TimeoutError, ValueError, RuntimeError, *_BROKEN) as err:
             connection.over.set()  # the next call finds out whether it is well
             await connection.gone.wait()
@@ -183,7 +212,30 @@ class Upstream:
 
     async def _heard(self, message: object) -> None:
         if isinstance(getattr(message, "root", message), ToolListChangedNotification):
-            self._listed_at = float("-inf")
+            self._hear_change()
+
+    async def _listen(self, client: Client) -> None:
+        """As `_heard`, for a server of the newer protocol, which says it to who listens."""
+        if client.protocol_version not in MODERN_PROTOCOL_VERSIONS:
+            return
+        tools = client.server_capabilities.tools
+        if tools is None or not tools.list_changed:
+            return
+        try:
+            async with client.listen(tools_list_changed=True) as events:
+                async for _ in events:
+                    self._hear_change()
+        except Exception as err:  # noqa: BLE001 - whatever a server does; it is asked again anyway
+            _log.info("upstream_tells_no_changes", upstream=self.name, fault=_said(err))
+
+    def _hear_change(self) -> None:
+        self._listed_at = float("-inf")
+        self._said_changed = True
+        self._note_change()
+
+    def _note_change(self) -> None:
+        self.changed.set()
+        self.changed = anyio.Event()
 
 
 def is_approved(now: Offered | None, approved: str) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from permissions.gateway import run as gateway
+from permissions.gateway.offered import Offered
 from permissions.gateway.pinned import Row
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from mcp import Client
+    from mcp.types import Tool
 
     from permissions.setup.config import BrokerConfig
 
@@ -32,6 +34,15 @@ async def approve(
                 said = row if by_tool is None else by_tool.get(tool, row)
                 made = Row(definition=definitions.put(offered), **said)
                 pins = pins.with_row(name, tool, made)
+    pins.save(config.gateway.pins)
+
+
+def approve_tools(config: BrokerConfig, server: str, tools: Iterable[Tool], **row: Any) -> None:
+    """As `approve`, for tools that the test knows, so that no server is started for it."""
+    pins, definitions = gateway.approved_of(config)
+    for each in tools:
+        made = Row(definition=definitions.put(Offered.of(each)), **row)
+        pins = pins.with_row(server, each.name, made)
     pins.save(config.gateway.pins)
 
 

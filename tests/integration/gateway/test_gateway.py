@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 import untrusted_mcp
-from gateways import approve, say
+from gateways import approve, approve_tools, say
 from mcp import Client, StdioServerParameters
 
 from permissions.errors import ConfigError, GatewayError, ToolDefinitionError
 from permissions.gateway import run as gateway
+from permissions.gateway.describing import described, matching
 from permissions.setup.config import ApproverConfig, BrokerConfig
 from permissions.signing.keys import memory_signer
 from permissions.trace.verify import verify_trace
@@ -211,6 +212,43 @@ async def test_a_servers_hints_make_a_row_only_worse(
         list(gateway.gateway_tools(*gateway.approved_of(config), upstreams))
 
 
+@pytest.mark.parametrize(
+    ("kind", "said", "fault"),
+    [
+        ("honest", {"tools": ["rm_*"]}, "no approved tool 'rm_\\*'; there are: read_note"),
+        ("honest", {"effect": "reads"}, "effect: "),
+        ("honest", {"marks": {"path": "paths"}}, "path "),
+        ("honest", {"marks": {"paths": "free"}}, "marks names no argument"),
+        ("destroys", {}, "only reads"),
+    ],
+    ids=[
+        "no-such-tool",
+        "no-such-effect",
+        "no-such-mark",
+        "no-such-argument",
+        "says-it-writes",
+    ],
+)
+async def test_what_cannot_be_said_of_a_tool_is_refused(
+    configured: Callable[..., BrokerConfig],
+    tmp_path: Path,
+    kind: str,
+    said: dict[str, Any],
+    fault: str,
+) -> None:
+    config = configured(kind)
+    approve_tools(config, "notes", untrusted_mcp.tools(kind, tmp_path / "shared"))
+    pins, definitions = gateway.approved_of(config)
+    wanted = {"effect": "read", "impact": "low", "marks": {}, **said}
+
+    def describe() -> None:
+        for name in matching(pins, "notes", wanted.pop("tools", ["*"])):
+            described(pins.rows["notes"][name], definitions, name, **wanted)
+
+    with pytest.raises((ConfigError, ToolDefinitionError), match=fault):
+        describe()
+
+
 async def test_an_approved_definition_that_was_edited_is_refused(
     configured: Callable[..., BrokerConfig], tmp_path: Path
 ) -> None:
@@ -244,14 +282,12 @@ async def test_the_command_serves_a_client_on_stdin_and_stdout(tmp_path: Path) -
     assert "approved: notes__read_note" in await wardline("pin", "--yes")
     pins = tmp_path / "gateway-tools.toml"
     assert 'marks = { path = "path write" }' in pins.read_text(), "the most suspicious reading"
-    pins.write_text(
-        pins.read_text()
-        .replace("execute", "read")
-        .replace('"high"', '"low"')
-        .replace("path write", "path read")
-    )
     (listed,) = json.loads(await wardline("list", "--json"))
-    assert listed["state"] == "approved"
+    assert (listed["state"], listed["described"]) == ("approved", False)
+    said = await wardline("describe", "notes", "read_*", "--effect=read", "--impact=low")
+    assert said.strip() == "notes__read_note  read, low  path: path read"
+    (listed,) = json.loads(await wardline("list", "--json"))
+    assert (listed["state"], listed["described"]) == ("approved", True)
     started = StdioServerParameters(
         command=sys.executable,
         args=["-m", "permissions", "gateway", "run"],

@@ -23,7 +23,8 @@ PACKAGES = (
 )
 CLIENT = Path(__file__).parents[2] / "support" / "client.mjs"
 SERVER = "/server/node_modules/@modelcontextprotocol/server-filesystem/dist/index.js"
-READS = {"effect": "read", "impact": "low", "marks": {"path": "path read"}}
+NAMED = {"marks": {"path": "path write"}}
+"""As it is approved: what its arguments' names suggest."""
 WRITES = {
     "effect": "write",
     "impact": "low",
@@ -60,13 +61,18 @@ workspace = "overlay"
     )
     config = BrokerConfig.load(settings)
     by_tool = {
-        "read_text_file": READS,
-        "list_directory": READS,
+        "read_text_file": NAMED,
+        "list_directory": NAMED,
         "write_file": WRITES,
         "create_directory": {**WRITES, "marks": {"path": "path write"}},
     }
     await approve(config, by_tool, use="hidden")
     command = [sys.executable, "-m", "permissions", "gateway", "run"]
+    describe = [*command[:-1], "describe", "files", "read_*_file", "list_directory"]
+    await anyio.run_process(
+        [*describe, "--effect", "read", "--impact", "low"],
+        env={**os.environ, "WARDLINE_CONFIG": str(settings)},
+    )
     calls: list[Any] = [  # to write after untrusted data was read would take a person
         ["files__create_directory", {"path": "new"}],
         ["files__write_file", {"path": "b.txt", "content": "two"}],

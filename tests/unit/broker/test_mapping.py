@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jsonschema
 import pytest
 from policy_cases import base_document, merged
 
-from permissions.broker.mapping import change_set_question, connection_question
+from permissions.broker.mapping import (
+    change_set_question,
+    connection_question,
+    tool_question,
+)
+from permissions.obligations.budget import InMemoryBudgetLedger
 from permissions.pdp.bundle import shipped_folder
+from permissions.pdp.possible import KNOWN
+from permissions.run.provenance import ProvenanceLedger
+from permissions.run.state import RunState, subject_of
+from permissions.tools.decorator import guard_of, tool
 from sandbox.workspace import Change, ChangeSet
 from sandbox.workspace.model import LISTED, Base, Fault
 
@@ -98,6 +108,29 @@ def changed(changes: ChangeSet) -> JsonObject:
 )
 def test_each_question_has_the_form_of_the_contract(question: JsonObject) -> None:
     assert [fault.message for fault in SCHEMA.iter_errors(question)] == []
+
+
+def test_what_is_known_before_a_call_is_what_its_input_has_of_tool_and_subject() -> None:
+    @tool(effect="read", impact="low")
+    def look() -> str:
+        return ""
+
+    run = RunState(
+        run="run-1",
+        subject=subject_of(user="alice", agent=None, roles=()),
+        workspace=Path("/srv"),
+        approval_mode="wait",
+        budgets=InMemoryBudgetLedger(),
+        limits={},
+        provenance=ProvenanceLedger(),
+    )
+    said = tool_question(run, guard_of(look).definition)
+
+    paths = {("input", name) for name in ("subject", "action")}
+    paths |= {("input", "resource", name) for name in ("type", "id")}
+    paths |= {("input", "resource", "properties", n) for n in said["resource"]["properties"]}
+    assert paths | {("input", "context", "environment")} == set(KNOWN)
+    assert said.keys() == {"subject", "action", "resource"}
 
 
 def test_a_connection_keeps_who_asks_and_why() -> None:
