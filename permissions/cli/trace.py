@@ -18,6 +18,7 @@ from permissions.cli import (
     trace_erasure,
     trace_fork,
     trace_keys,
+    trace_metrics,
     trace_proofs,
     trace_questions,
     trace_text,
@@ -49,6 +50,7 @@ from permissions.trace.verify import verify_trace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from permissions.cli.trace_metrics import Told
     from permissions.cli.trace_source import Pin
     from permissions.trace.report import Report
 
@@ -177,6 +179,15 @@ def verify(
     alone: Annotated[
         bool, typer.Option("--alone", help="Leave out what was moved to an archive.")
     ] = False,
+    metrics: Annotated[
+        Path | None,
+        typer.Option(
+            "--metrics",
+            metavar="FILE",
+            help="Write what came of it for Prometheus (node_exporter's textfile collector),"
+            " also when it fails.",
+        ),
+    ] = None,
     as_json: Json = False,
     folder: Dir = None,
     config: Config = None,
@@ -190,11 +201,13 @@ def verify(
     Examples:
       $ wardline trace verify
       $ wardline trace verify --dir COPY --key log.vkey --require signed,anchored,whole
+      $ wardline trace verify --key log.vkey --metrics /var/lib/node_exporter/wardline.prom
     """
 
-    def work() -> None:
+    def work(told: Told) -> None:
         required = _requirements(require)
         source = TraceSource(folder, config, may_be_gone=True)
+        told.log = str(source.trace.absolute())
         report, pin, known, opening = verified(
             source,
             key=key,
@@ -204,6 +217,7 @@ def verify(
             witnesses=witness or (),
             alone=alone,
         )
+        told.report = report
         if as_json:
             typer.echo(json.dumps({**report.document(), "key": pin.source}))
         else:
@@ -219,7 +233,8 @@ def verify(
         if report.completeness.findings_count:
             raise typer.Exit(EXIT_NO)
 
-    _guarded(work)
+    with trace_metrics.told(metrics) as told:
+        _guarded(lambda: work(told))
 
 
 def _require_intact(report: Report, pin: Pin) -> None:

@@ -6,7 +6,10 @@ import json
 import re
 import socket
 import subprocess
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -14,8 +17,10 @@ import httpx
 import pytest
 import yaml
 from serving import TOOLS
+from typer.testing import CliRunner
 
 from permissions.broker.ports import now_us
+from permissions.cli.trace import app as trace
 from permissions.drills.flood import DRILL
 from permissions.drills.result import Result
 from permissions.gathered import Gathered
@@ -95,9 +100,27 @@ async def test_prometheus_scrapes_it(config: BrokerConfig, tmp_path: Path) -> No
         )
         assert checked.returncode == 0, checked.stdout + checked.stderr
 
+        told = tmp_path / "verifier"
+        told.mkdir()
+        options = ["verify", "--dir", str(config.state), "--metrics", str(told / "metrics")]
+        options += ["--known-checkpoints", str(tmp_path / "known")]
+        nothing = {"WARDLINE_CONFIG": str(tmp_path / "wardline.toml")}
+        ran = await anyio.to_thread.run_sync(
+            lambda: CliRunner().invoke(trace, options, env=nothing)
+        )
+        assert ran.exit_code == 0, ran.output
+        checked = await anyio.run_process(
+            ["promtool", "check", "metrics"], input=(told / "metrics").read_bytes(), check=False
+        )
+        assert checked.returncode == 0, checked.stdout + checked.stderr
         (tmp_path / "token").write_text(token)
         with socket.create_server(("127.0.0.1", 0)) as free:
             own = f"127.0.0.1:{free.getsockname()[1]}"
+        serving = ThreadingHTTPServer(
+            ("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=told)
+        )
+        Thread(target=serving.serve_forever, daemon=True).start()
+        verifier = f"127.0.0.1:{serving.server_port}"
         settings = {
             "global": {"scrape_interval": "1s"},
             "rule_files": [str(OPERATIONS / "alerts.yml")],
@@ -106,7 +129,8 @@ async def test_prometheus_scrapes_it(config: BrokerConfig, tmp_path: Path) -> No
                     "job_name": "wardline",
                     "authorization": {"credentials_file": str(tmp_path / "token")},
                     "static_configs": [{"targets": [daemon.url.removeprefix("http://")]}],
-                }
+                },
+                {"job_name": "verifier", "static_configs": [{"targets": [verifier]}]},
             ],
         }
         (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(settings))
@@ -118,6 +142,8 @@ async def test_prometheus_scrapes_it(config: BrokerConfig, tmp_path: Path) -> No
             finally:
                 process.terminate()
                 await process.wait()
+                serving.shutdown()
+                serving.server_close()
 
 
 async def _asks(url: str) -> None:
@@ -145,7 +171,8 @@ async def _asks(url: str) -> None:
         assert (await values('wardline_calls_total{tool="measure", ended="ok"}'))[0][1] == 1
         assert (await values("wardline_approvals_pending"))[0][1] == 1
         assert (await values("wardline_ready"))[0][1] == 1
+        assert (await values("wardline_verify_failed"))[0][1] == 0
         rules = (await client.get("/api/v1/rules")).json()["data"]["groups"][0]["rules"]
-        assert len(rules) == 14
+        assert len(rules) == 16
         assert (await values('wardline_time_to_detect_seconds{drill="flood"}'))[0][1] == 2.5
         assert (await values('wardline_drill_worked{drill="flood"}'))[0][1] == 1

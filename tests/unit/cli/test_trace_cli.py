@@ -571,3 +571,32 @@ def test_why_names_the_code_of_a_call_that_was_never_decided() -> None:
     }  # fmt: skip
 
     assert "    codes     policy.unavailable" in list(why_text(found, full=False))
+
+
+def test_a_verification_tells_prometheus_also_when_it_fails(
+    state: Path, tmp_path: Path, run: Any
+):
+    told = tmp_path / "told"
+    told.mkdir()
+    metrics = ("--metrics", str(told / "wardline.prom"))
+
+    def numbers() -> dict[str, float]:
+        lines = (told / "wardline.prom").read_text().splitlines()
+        values = dict(each.rsplit(" ", 1) for each in lines if not each.startswith("#"))
+        log = f'{{log="{state}/trace"}}'
+        return {name.removesuffix(log): float(value) for name, value in values.items()}
+
+    assert run("verify", *metrics).exit_code == 0
+    whole = numbers()
+    assert whole["wardline_verify_failed"] == 0
+    assert whole["wardline_verify_entries"] > 5
+    assert run("verify", "--require", "witnessed", *metrics).exit_code == 5
+    assert numbers()["wardline_verify_failed"] == 1
+    shutil.rmtree(state / "trace")
+    assert run("verify", *metrics).exit_code == 5
+    gone = numbers()
+    assert gone["wardline_verify_failed"] == 1
+    assert gone["wardline_verify_entries"] == 0
+    assert gone["wardline_verify_time_seconds"] >= whole["wardline_verify_time_seconds"]
+    assert [each.name for each in told.iterdir()] == ["wardline.prom"]
+    assert (told / "wardline.prom").stat().st_mode & 0o777 == 0o644
