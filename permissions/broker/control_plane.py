@@ -18,14 +18,20 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from permissions.broker.named_paths import folded, matches, named_paths, readings
+from permissions.broker.named_paths import (
+    folded,
+    has_wildcards,
+    matches,
+    named_paths,
+    readings,
+)
 from permissions.broker.other_names import OtherNames
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from permissions.vocabulary import JsonObject
 
@@ -69,7 +75,7 @@ class ControlPlane:
             return None
         bases = [str(workspace)]
         with suppress(FileNotFoundError):  # removed; nothing relative to it can be opened
-            bases.append(str(Path.cwd()))
+            bases.append(os.getcwd())  # noqa: PTH109 - for each call; a Path costs more
         texts = tuple(named_paths(targets, arguments, self._names))
         for writes in {writes for _, writes in texts}:
             guarded = self._with_other_names(self._any if writes else self._private)
@@ -85,7 +91,8 @@ class ControlPlane:
         return None
 
     def _with_other_names(self, guarded: Mapping[str, str]) -> Mapping[str, str]:
-        others = self._others.now()
+        if not (others := self._others.now()):
+            return guarded
         found = {
             name: folded(name)
             for name, own in others.items()
@@ -107,8 +114,11 @@ def _met(
     if any(_is_of_process(name) for name in names):
         return "this process"
     spelled = {folded(name) for name in names}
+    wild = {name for name in spelled if has_wildcards(name)}
     for own, inner in guarded.items():
-        if any(_within(name, inner) or matches(name, inner) for name in spelled):
+        if any(_within(name, inner) for name in spelled):
+            return own
+        if any(matches(name, inner) for name in wild):
             return own
     if writes:  # to move or remove a folder takes what lies in it along
         above = {name for name in spelled if not any(_within(folded(b), name) for b in bases)}
@@ -117,7 +127,7 @@ def _met(
                 return own
     parts = {part for name in names for part in _upwards(name)}
     met = {_identity(part) for part in parts} - {None}
-    for own in guarded:
+    for own in guarded if met else ():
         if _identity(own) in met:
             return own
     linked = (_linked(path, guarded) for path in paths)
@@ -145,6 +155,8 @@ def _within(path: str, folder: str) -> bool:
 
 
 def _is_of_process(path: str) -> bool:
+    if not path.startswith(("/proc/", "/dev/fd")):
+        return False
     if any(_within(path, own) for own in (*_PROCESS, f"/proc/{os.getpid()}")):
         return True
     parts = path.split("/")

@@ -213,13 +213,16 @@ def folded(path: str) -> str:
     return unicodedata.normalize("NFC", path).casefold()
 
 
+def has_wildcards(path: str) -> bool:
+    """Whether a path names more than itself."""
+    return _WILD.search(path) is not None
+
+
 def matches(path: str, own: str) -> bool:
     """Whether a path with wildcards names a file, or what lies in it.
 
     A part that matches everything (`*`, `**`) is as the folder it stands in, read as a whole.
     """
-    if not _WILD.search(path):
-        return False
     parts, wanted = path.split("/"), own.split("/")
     return len(parts) >= len(wanted) and all(
         fnmatchcase(name, part) and part not in {"*", "**"}
