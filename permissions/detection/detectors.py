@@ -12,6 +12,7 @@ after `MAX_THREADS` of them every look is late.
 from __future__ import annotations
 
 import re
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final
@@ -137,15 +138,21 @@ def _of(name: str, own: Find | None, given: list[Text]) -> Iterator[Finding]:
         for text in given:
             yield from _own_findings(name, own, text)
         return
-    find: Callable[[str], Iterator[Found]] = getattr(
-        import_module(f"permissions.detection.{name}"), _SHIPPED[name]
-    )
+    find = _shipped(name)
     for text in given:
         seen: set[tuple[int, int]] = set()
         for each in _findings(name, text, find):
             if (each.start, each.end) not in seen:
                 seen.add((each.start, each.end))
                 yield each
+
+
+@cache
+def _shipped(name: str) -> Callable[[str], Iterator[Found]]:
+    """A detector that is there, loaded when it is first asked."""
+    module = import_module(f"permissions.detection.{name}")
+    found: Callable[[str], Iterator[Found]] = getattr(module, _SHIPPED[name])
+    return found
 
 
 def _findings(

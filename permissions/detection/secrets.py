@@ -10,6 +10,7 @@ that nothing names, and what `views` cannot undo.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import re2
@@ -95,9 +96,11 @@ _SAID: Final[tuple[tuple[str, str, str], ...]] = (
 """As `_FORMS`; the first group is the secret, and it has to look like one."""
 
 _NAMED: Final = re2.compile(r"(?i)(?:" + _NAMES + r")|^(?:token|key|pin|otp|cvv|cvc)$")
-_HINTED: Final = re2.compile(
-    r"(?i)(?:pass(?:word|wd|phrase|code)|pwd|secret|key|token|credential|passwort|kennwort|contrase|mot de passe|senha|wachtwoord)"
+_HINTS: Final = (
+    *("password", "passwd", "passphrase", "passcode", "pwd", "secret", "key", "token"),
+    *("credential", "passwort", "kennwort", "contrase", "mot de passe", "senha", "wachtwoord"),
 )
+_HINTED: Final = re2.compile("(?i)" + "|".join(_HINTS))
 
 
 class _Form(NamedTuple):
@@ -111,10 +114,18 @@ _ALL: Final = tuple(
     [_Form(kind, tuple(hints.split()), re2.compile(form), 0) for kind, hints, form in _FORMS]
     + [_Form(kind, tuple(hints.split()), re2.compile(form), 1) for kind, hints, form in _SAID]
 )
+_ALL_HINTS: Final = tuple({hint for form in _ALL for hint in form.hints})
+_USUAL_NAME: Final = 64
 
 
 def is_secret_name(name: str) -> bool:
     """Whether a field of this name holds a secret."""
+    return _is_named(name) if len(name) <= _USUAL_NAME else _is_named.__wrapped__(name)
+
+
+@lru_cache(maxsize=4096)
+def _is_named(name: str) -> bool:
+    """Remembered, for the same fields come with each call."""
     return _NAMED.search(name) is not None
 
 
@@ -141,11 +152,13 @@ def find_secrets(text: str) -> Iterator[Found]:
 def _in_view(view: View) -> Iterator[Found]:
     text = view.text
     low = text.lower()
+    if not any(map(low.__contains__, _ALL_HINTS)) and not _is_hinted(text, low):
+        return
     for form in _ALL:
         if form.hints:
             if not any(hint in low for hint in form.hints):
                 continue
-        elif _HINTED.search(text) is None:
+        elif not _is_hinted(text, low):
             continue
         if form.group and view.is_broken:
             continue  # whatever begins the next line would be taken for a part of it
@@ -158,6 +171,12 @@ def _in_view(view: View) -> Iterator[Found]:
             start = match.start(form.group)
             span = view.span(start, start + len(value))
             yield Found(form.kind, *span, value)
+
+
+def _is_hinted(text: str, low: str) -> bool:
+    if text.isascii():  # there RE2 and `lower` mean the same by letter case
+        return any(map(low.__contains__, _HINTS))
+    return _HINTED.search(text) is not None
 
 
 _EXAMPLES: Final = re2.compile(

@@ -31,6 +31,7 @@ MAX_RUNS: Final = 2000
 _LEAST: Final = 8
 
 _BREAK = re.compile(r"(?<=[A-Za-z0-9_+/=.-])[ \t]*\r?\n[ \t]*(?=[A-Za-z0-9_+/=.-])")
+_SHORTEST_RUN: Final = 20
 _RUN = re2.compile(r"[A-Za-z0-9+/_-]{20,}={0,2}")
 _HEX = re2.compile(r"(?:[0-9A-Fa-f]{2}[ :]?){12,}")
 _PERCENT = re2.compile(r"[A-Za-z0-9._~+/=-]*(?:%[0-9A-Fa-f]{2}[A-Za-z0-9._~+/=-]*)+")
@@ -156,6 +157,8 @@ def _add(
 
 
 def _decoded(view: View, depth: int) -> Iterator[View]:
+    if len(view.text) < _SHORTEST_RUN and "%" not in view.text:
+        return
     for number, (start, end, said) in enumerate(_encoded(view.text)):
         if number >= MAX_RUNS:
             return

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from detection_lines import lines
 
+from permissions.detection import secrets
 from permissions.detection.detectors import (
     MAX_CHARACTERS,
     MAX_FINDINGS,
@@ -176,3 +177,20 @@ def test_nothing_is_found_in_code_that_holds_no_secret() -> None:
             count += 1
             assert list(find_secrets(line)) == [], (path.name, line)
     assert count > 100_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "PassWord: 7hx!kQ2p-Zt9",
+        "my \u017fecret: 7hx!kQ2p-Zt9",
+        "nothing of it",
+        "Contraseña = 7hx!kQ2p-Zt9",
+    ],
+)
+def test_what_is_skipped_without_its_words_is_what_re2_would_skip(text: str) -> None:
+    """The quick look at a text comes to what the expression comes to, in any letter case."""
+    hinted = secrets._HINTED.search(text) is not None
+
+    assert secrets._is_hinted(text, text.lower()) == hinted
+    assert any(found.kind == "password" for found in find_secrets(text)) == hinted
