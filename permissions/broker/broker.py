@@ -261,8 +261,8 @@ class PermissionBroker:
         admission.taken = True
         given_up = Outcome("cancelled", enforced=admission.enforced)
         try:
-            with anyio.CancelScope() as scope, _ended_by(scope, admission) as may:
-                if not may:
+            with _ending(admission) as ending:
+                if not ending.may_begin:
                     return await self.settle(admission, STOPPED_BEFORE)
                 outcome = await self._execute(admission, injected or {})
                 admission.attempt.record.note(*entries.effects(admission, outcome))
@@ -271,7 +271,7 @@ class PermissionBroker:
                     outcome, status="cancelled", value=None, error=None, pending=None
                 )
                 outcome = await conclude(admission.attempt.parts, admission, outcome)  # 10
-            if scope.cancelled_caught:
+            if ending.came:
                 outcome = replace(given_up, status="stopped", verdict=BY_PERSON)
         except BaseException:
             await self.settle(admission, given_up)
@@ -565,17 +565,33 @@ def _as_edited(
     return admitted
 
 
+class _Ending:
+    """How a run that is in hand may begin and be ended from outside."""
+
+    __slots__ = ("_scope", "may_begin")
+
+    def __init__(self, scope: anyio.CancelScope | None, *, may_begin: bool) -> None:
+        self._scope = scope
+        self.may_begin = may_begin
+
+    @property
+    def came(self) -> bool:
+        """Whether it was ended."""
+        return self._scope is not None and self._scope.cancelled_caught
+
+
 @contextmanager
-def _ended_by(scope: anyio.CancelScope, admission: Admission) -> Iterator[bool]:
-    """What ends a run behind a boundary; gives whether it may begin at all.
+def _ending(admission: Admission) -> Iterator[_Ending]:
+    """What ends a run behind a boundary.
 
     One in this process ends where it runs (`permissions.execution.in_process`).
     """
+    halt = admission.execution.halt
     if admission.executor is None:
-        yield not admission.execution.halt.said
+        yield _Ending(None, may_begin=not halt.said)
         return
-    with admission.execution.halt.ending(scope) as may:
-        yield may
+    with anyio.CancelScope() as scope, halt.ending(scope) as may:
+        yield _Ending(scope, may_begin=may)
 
 
 class _DecideAgainError(Exception):

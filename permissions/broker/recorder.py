@@ -55,15 +55,19 @@ class Recorder:
                 trace refused stays noted for the next record, except that a call was about to
                 start: it does not.
         """
-        entries, self._noted = self._noted, []
         with recording():
-            try:
-                kept = await self._inspection.recordable(entries, self._values, self.seen)
-                receipt = await self._trace.append(kept, barrier=barrier)
-            except Exception:
-                refused = [entry for entry in entries if entry.type != "start"]
-                self._noted = refused + self._noted
-                raise
+            return await self.flush_within(barrier)
+
+    async def flush_within(self, barrier: Barrier) -> int:
+        """`flush`, for whoever is `recording` already: what belongs together is shielded once."""
+        entries, self._noted = self._noted, []
+        try:
+            kept = await self._inspection.recordable(entries, self._values, self.seen)
+            receipt = await self._trace.append(kept, barrier=barrier)
+        except Exception:
+            refused = [entry for entry in entries if entry.type != "start"]
+            self._noted = refused + self._noted
+            raise
         return receipt.first + receipt.count - 1
 
 

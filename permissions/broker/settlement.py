@@ -87,22 +87,22 @@ async def _record(
         duration_us=parts.clock() - admission.started,
     )
     record.note(entry)
-    index = await record.flush(barrier_after(admission.terms.evidence))
-    session.found.located(admission.id, index)
-    session.settle(
-        admission.id,
-        admission.definition,
-        admission.question.arguments.document,
-        admission.question.provenance,
-        labels=admission.terms.labels | labels_of(found),
-        status=outcome.status,
-        value=delivery.document,
-        readable=delivery.readable,
-        entry=index,
-        request=admission.request,
-        approval=admission.approval,
-    )
     with recording():
+        index = await record.flush_within(barrier_after(admission.terms.evidence))
+        session.found.located(admission.id, index)
+        session.settle(
+            admission.id,
+            admission.definition,
+            admission.question.arguments.document,
+            admission.question.provenance,
+            labels=admission.terms.labels | labels_of(found),
+            status=outcome.status,
+            value=delivery.document,
+            readable=delivery.readable,
+            entry=index,
+            request=admission.request,
+            approval=admission.approval,
+        )
         if admission.reserved is not None:
             await session.budgets.settle(admission.reserved, admission.reserved.amounts)
         if (key := admission.key) is not None:

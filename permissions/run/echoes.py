@@ -94,4 +94,4 @@ def number_of(text: str) -> float | None:
 
 def folded(text: str) -> str:
     """Letters and digits alone, in one case."""
-    return "".join(char for char in text.casefold() if char.isalnum())
+    return "".join(filter(str.isalnum, text.casefold()))
