@@ -93,8 +93,7 @@ def _no_entry(line: bytes) -> TraceError:
     return TraceIntegrityError(f"the member {odd!r} of an entry is missing or unknown")
 
 
-def _is_empty(value: object) -> bool:
-    return value is None or value in ("", [], {}, ())
+_EMPTY: tuple[object, ...] = (None, "", [], {}, ())
 
 
 class EntryEncoder:
@@ -115,7 +114,7 @@ class EntryEncoder:
         out: members that are null or empty, and of a decision the revision and the engine
         when they are those of the last `config`.
         """
-        body = {name: value for name, value in entry.body.items() if not _is_empty(value)}
+        body = {name: value for name, value in entry.body.items() if value not in _EMPTY}
         kind = entry.type
         if kind == "log.open":
             body["origin"] = self._origin

@@ -43,6 +43,9 @@ _CONTENT_KEY: Final = b"wardline/v2 content key\x00"
 _KEY_COMMITMENT: Final = b"wardline/v2 key commitment\x00"
 _TAG_KEY: Final = b"wardline/v2 tag key\x00"
 _NO_IV: Final = bytes(12)
+_BLOCK_BYTES: Final = 64
+_INNER: Final = bytes(each ^ 0x36 for each in range(256))
+_OUTER: Final = bytes(each ^ 0x5C for each in range(256))
 
 
 class Box(NamedTuple):
@@ -85,19 +88,38 @@ class Box(NamedTuple):
         return _unpacked(inside)
 
 
+class _Hmac:
+    """HMAC-SHA-256 (RFC 2104) under one key, whose two blocks are hashed once."""
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, key: bytes) -> None:
+        """`key` is 32 bytes."""
+        block = key.ljust(_BLOCK_BYTES, b"\x00")
+        self._inner = hashlib.sha256(block.translate(_INNER))
+        self._outer = hashlib.sha256(block.translate(_OUTER))
+
+    def digest(self, data: bytes) -> bytes:
+        """The code of `data`, 32 bytes."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(data)
+        outer.update(inner.digest())
+        return outer.digest()
+
+
 class RunKey:
     """The key of one run: seals its contents, and tags what may be told to be equal."""
 
-    __slots__ = ("_raw", "_tags")
+    __slots__ = ("_keys", "_tags")
 
     def __init__(self, raw: bytes) -> None:
         """`raw` is 32 secret bytes."""
-        self._raw = raw
-        self._tags = hmac.digest(raw, _TAG_KEY, "sha256")
+        self._keys = _Hmac(raw)
+        self._tags = _Hmac(self._keys.digest(_TAG_KEY))
 
     def content_key(self, nonce: bytes) -> bytes:
         """The key of the one content that was sealed with this nonce."""
-        return hmac.digest(self._raw, _CONTENT_KEY + nonce, "sha256")
+        return self._keys.digest(_CONTENT_KEY + nonce)
 
     def seal(self, data: bytes, *, nonce: bytes, bound: bytes) -> bytes:
         """A box; `nonce` is used once.
@@ -116,7 +138,7 @@ class RunKey:
 
         Nobody without the run key can say of what they are.
         """
-        return hmac.digest(self._tags, name.encode() + b"\x00" + data, "sha256")[:TAG_BYTES]
+        return self._tags.digest(name.encode() + b"\x00" + data)[:TAG_BYTES]
 
 
 def padded(length: int) -> int:
