@@ -23,17 +23,25 @@ def hook(
             " has one. What is answered there is not on record.",
         ),
     ] = False,
+    outcomes: Annotated[
+        bool,
+        typer.Option(
+            "--outcomes",
+            help="The agent starts this after each call, too, and tells what came of it.",
+        ),
+    ] = False,
 ) -> None:
     """Decide the call that a coding agent is about to make.
 
-    Reads the event of the agent's pre-tool hook as JSON, asks the daemon of the settings (or a
-    broker of its own), and answers in the agent's form. `wardline init --coding-agent NAME`
-    writes the agent's settings so that it is started. Whatever fails ends with exit code 2,
-    with which the call is not made.
+    Reads the event of the agent's hook as JSON, asks the daemon of the settings, or a helper of
+    yours that the first hook starts and that ends when nothing is asked for ten minutes, and
+    answers in the agent's form. After a call it records what came of it. `wardline init
+    --coding-agent NAME` writes the agent's settings so that it is started. Whatever fails ends
+    with exit code 2, with which the call is not made.
 
     \b
     Examples:
       $ wardline hook claude-code < event.json
       $ wardline hook cursor --ask < event.json
     """
-    main([agent, *(["--ask"] if ask else [])])
+    main([agent, *(["--ask"] if ask else []), *(["--outcomes"] if outcomes else [])])

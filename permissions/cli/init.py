@@ -137,7 +137,7 @@ def _start_hook(folder: Path, agent: Merged) -> None:
         typer.echo(f"wrote {path}")
     config = BrokerConfig.load(folder / NAME)
     if not config.broker and _is_trusted(folder / NAME):
-        from permissions.coding.alone import open_once
+        from permissions.coding.helper import open_once
 
         open_once(config)  # what cannot be opened is told now, and not before the first call
     if config.pdp.overlay != (folder / STARTER).resolve() and config.pdp.overlay != (

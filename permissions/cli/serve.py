@@ -11,6 +11,7 @@ import anyio
 import typer
 
 from permissions.cli.tools_of import functions_in
+from permissions.coding.desk import hook_desk
 from permissions.errors import ConfigError
 from permissions.setup.config import BrokerConfig
 from permissions.setup.daemon import running, socket_of
@@ -49,7 +50,7 @@ def serve(
 
 
 async def _serve(config: BrokerConfig, functions: list[object], path: Path) -> None:
-    async with running(config, functions) as daemon:
+    async with running(config, functions, desk=hook_desk) as daemon:
         broker = daemon.broker
         known = ", ".join(sorted(each.name for each in broker.parts.registry))
         typer.echo(f"listening on unix:{path}")

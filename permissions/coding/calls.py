@@ -30,12 +30,14 @@ class AgentCall(NamedTuple):
         arguments: as the agent gave them.
         folder: where it stands, absolute.
         mcp: whether it is a tool of an MCP server.
+        home: what `~` stands for; that of this process by default.
     """
 
     name: str
     arguments: dict[str, Any]
     folder: str
     mcp: bool = False
+    home: str | None = None
 
 
 class Call(NamedTuple):
@@ -75,6 +77,8 @@ def _text(asked: AgentCall, *names: str) -> str:
 
 
 def _absolute(asked: AgentCall, path: str) -> str:
+    if asked.home is not None and (path == "~" or path.startswith("~/")):
+        path = asked.home + path[1:]
     return os.path.join(asked.folder, os.path.expanduser(path))  # noqa: PTH111, PTH118 - `..` stays
 
 

@@ -1,4 +1,4 @@
-"""The forms of four agents: the event each sends before a tool runs, and the answer it reads.
+"""The forms of four agents: the events around a call of theirs, and the answer each reads.
 
 Pure, standard library alone. A refusal is told in both ways that an agent knows: by its JSON,
 and by exit code 2 with the reason on standard error, which blocks also where the JSON is not
@@ -14,7 +14,8 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from permissions.coding.calls import AgentCall
-from permissions.coding.verdict import BLOCKED, Answer, EventError
+from permissions.coding.hook import BLOCKED
+from permissions.coding.verdict import Answer, EventError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,12 +34,35 @@ class Asked(NamedTuple):
         session: by which the agent tells its conversations apart.
         event: its name.
         attended: whether the agent puts a question to a person when it is told `ask` here.
+        use: by which the agent tells its calls apart, where it does.
     """
 
     call: AgentCall
     session: str
     event: str
     attended: bool
+    use: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What the event after a call has in common with the one before it."""
+        if self.use is not None:
+            return f"use {self.use}"
+        return json.dumps([self.call.name, self.call.arguments], sort_keys=True)
+
+
+class Ended(NamedTuple):
+    """What came of a call, as the agent tells it.
+
+    Attributes:
+        asked: the call.
+        failed: whether it says that it failed.
+        output: what it says came out.
+    """
+
+    asked: Asked
+    failed: bool
+    output: Any
 
 
 class Dialect(NamedTuple):
@@ -47,13 +71,13 @@ class Dialect(NamedTuple):
     Attributes:
         name: on the command line, and of the agent in the record.
         form: which version of the agent's form this is.
-        read: an event's members to what they ask.
+        read: an event's members to what they ask, or to what came of it.
         answer: a verdict to what is printed.
     """
 
     name: str
     form: str
-    read: Callable[[Mapping[str, Any]], Asked]
+    read: Callable[[Mapping[str, Any]], Asked | Ended]
     answer: Callable[[Verdict, str], Answer]
 
 
@@ -114,44 +138,71 @@ def _require_event(event: Mapping[str, Any], *names: str) -> str:
     return name
 
 
-def _tool_event(event: Mapping[str, Any], name: str, *, attended: bool) -> Asked:
-    found = _require_event(event, name)
+def _tool_event(event: Mapping[str, Any], names: tuple[str, ...], *, attended: bool) -> Asked:
+    found = _require_event(event, *names)
     mcp = event.get("mcp_context") is not None
     call = AgentCall(_member(event, "tool_name"), _arguments(event), _folder(event), mcp)
-    return Asked(call, _member(event, "session_id", "conversation_id"), found, attended)
+    session, use = _member(event, "session_id", "conversation_id"), event.get("tool_use_id")
+    use = use if isinstance(use, str) and use else None
+    return Asked(call, session, found, attended, use)
 
 
-def _read_claude(event: Mapping[str, Any]) -> Asked:
+def _ended(asked: Asked, event: Mapping[str, Any], output: str) -> Ended:
+    """What came of a call: a failure has an event of its own, or is a member of the output."""
+    if asked.event.endswith("Failure"):
+        return Ended(asked, failed=True, output=event.get("error", event.get("error_message")))
+    found = event.get(output)
+    failed = isinstance(found, dict) and bool(found.get("error") or found.get("is_error"))
+    return Ended(asked, failed, found)
+
+
+def _read_claude(event: Mapping[str, Any]) -> Asked | Ended:
     # In the other modes nobody is there to answer, or the question is not put.
     mode = event.get("permission_mode", "default")
-    return _tool_event(event, "PreToolUse", attended=mode in {"default", "plan", "acceptEdits"})
+    attended = mode in {"default", "plan", "acceptEdits"}
+    names = ("PreToolUse", "PostToolUse", "PostToolUseFailure")
+    asked = _tool_event(event, names, attended=attended)
+    return asked if asked.event == names[0] else _ended(asked, event, "tool_response")
 
 
-def _read_codex(event: Mapping[str, Any]) -> Asked:
-    return _tool_event(event, "PreToolUse", attended=False)
+def _read_codex(event: Mapping[str, Any]) -> Asked | Ended:
+    asked = _tool_event(event, ("PreToolUse", "PostToolUse"), attended=False)
+    return asked if asked.event == "PreToolUse" else _ended(asked, event, "tool_response")
 
 
-def _read_gemini(event: Mapping[str, Any]) -> Asked:
-    return _tool_event(event, "BeforeTool", attended=False)
+def _read_gemini(event: Mapping[str, Any]) -> Asked | Ended:
+    asked = _tool_event(event, ("BeforeTool", "AfterTool"), attended=False)
+    return asked if asked.event == "BeforeTool" else _ended(asked, event, "tool_response")
 
 
-def _read_cursor(event: Mapping[str, Any]) -> Asked:
-    name = _require_event(
-        event, "beforeShellExecution", "beforeMCPExecution", "beforeReadFile", "preToolUse"
-    )
+_CURSORS = {
+    "afterShellExecution": "output",
+    "afterMCPExecution": "result_json",
+    "postToolUse": "tool_output",
+    "postToolUseFailure": "error_message",
+}
+"""Cursor's events after a call, and where each has what came out."""
+
+
+def _read_cursor(event: Mapping[str, Any]) -> Asked | Ended:
+    before = ("beforeShellExecution", "beforeMCPExecution", "beforeReadFile", "preToolUse")
+    name = _require_event(event, *before, *_CURSORS)
     session = _member(event, "conversation_id", "session_id")
-    if name == "beforeShellExecution":
-        arguments = {"command": _member(event, "command")}
-        return Asked(
-            AgentCall("Shell", arguments, _folder(event)), session, name, attended=True
-        )
     if name == "beforeReadFile":
         paths = [_member(event, "file_path"), *_attached(event)]
         call = AgentCall("read_many_files", {"paths": paths}, _folder(event))
         return Asked(call, session, name, attended=False)
-    mcp = name == "beforeMCPExecution"
-    call = AgentCall(_member(event, "tool_name"), _arguments(event), _folder(event), mcp)
-    return Asked(call, session, name, attended=mcp)
+    use = event.get("tool_use_id")
+    use = use if isinstance(use, str) and use and name.endswith(("Use", "Failure")) else None
+    if name.endswith("ShellExecution"):
+        arguments = {"command": _member(event, "command")}
+        call = AgentCall("Shell", arguments, _folder(event))
+        asked = Asked(call, session, name, attended=True)
+    else:
+        mcp = name.endswith("MCPExecution")
+        call = AgentCall(_member(event, "tool_name"), _arguments(event), _folder(event), mcp)
+        asked = Asked(call, session, name, mcp, use)
+    return asked if name in before else _ended(asked, event, _CURSORS[name])
 
 
 def _attached(event: Mapping[str, Any]) -> list[str]:

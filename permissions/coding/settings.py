@@ -42,38 +42,52 @@ class AgentSettings:
     afterwards: str
 
 
-def _grouped(command: str, event: str, matcher: str, **more: Any) -> dict[str, dict[str, Any]]:
-    return {
-        event: {"matcher": matcher, "hooks": [{"type": "command", "command": command, **more}]}
-    }
+def _grouped(command: str, matcher: str, *events: str, **more: Any) -> dict[str, Any]:
+    hook = {"type": "command", "command": command, **more}
+    return {event: {"matcher": matcher, "hooks": [hook]} for event in events}
 
 
 def _agent(name: str) -> AgentSettings:
     match name:
         case "claude-code":
-            start = 'cd "$CLAUDE_PROJECT_DIR" && wardline hook claude-code --ask || exit 2'
-            entries = _grouped(start, "PreToolUse", "*", timeout=SECONDS, onFailure="block")
+            start = 'cd "$CLAUDE_PROJECT_DIR" && wardline hook claude-code --ask --outcomes || exit 2'
+            before = _grouped(start, "*", "PreToolUse", timeout=SECONDS, onFailure="block")
+            after = _grouped(start, "*", "PostToolUse", "PostToolUseFailure", timeout=SECONDS)
+            entries = {**before, **after}
             return AgentSettings(".claude/settings.json", start, entries, "restart Claude Code")
         case "codex":
-            start = "wardline hook codex || exit 2"
-            entries = _grouped(start, "PreToolUse", "*", timeout=SECONDS)
+            start = "wardline hook codex --outcomes || exit 2"
+            entries = _grouped(start, "*", "PreToolUse", "PostToolUse", timeout=SECONDS)
             return AgentSettings(
                 ".codex/hooks.json", start, entries, "trust the hook in Codex: /hooks"
             )
         case "gemini":
-            start = 'cd "$GEMINI_PROJECT_DIR" && wardline hook gemini || exit 2'
+            start = 'cd "$GEMINI_PROJECT_DIR" && wardline hook gemini --outcomes || exit 2'
             entries = _grouped(
-                start, "BeforeTool", ".*", name="wardline", timeout=SECONDS * 1000
+                start,
+                ".*",
+                "BeforeTool",
+                "AfterTool",
+                name="wardline",
+                timeout=SECONDS * 1000,
             )
             return AgentSettings(
                 ".gemini/settings.json", start, entries, "restart the Gemini CLI"
             )
         case "cursor":
-            start = "wardline hook cursor --ask || exit 2"
+            start = "wardline hook cursor --ask --outcomes || exit 2"
             entry = {"command": start, "timeout": SECONDS, "failClosed": True}
-            events = ("beforeShellExecution", "beforeMCPExecution", "beforeReadFile")
-            entries = dict.fromkeys(events, entry)
-            entries["preToolUse"] = {"matcher": _CURSOR_EDITS, **entry}
+            told = {"command": start, "timeout": SECONDS}
+            entries = {
+                "beforeShellExecution": entry,
+                "beforeMCPExecution": entry,
+                "beforeReadFile": entry,
+                "preToolUse": {"matcher": _CURSOR_EDITS, **entry},
+                "afterShellExecution": told,
+                "afterMCPExecution": told,
+                "postToolUse": {"matcher": _CURSOR_EDITS, **told},
+                "postToolUseFailure": {"matcher": _CURSOR_EDITS, **told},
+            }
             return AgentSettings(".cursor/hooks.json", start, entries, "restart Cursor")
         case _:
             raise ConfigError(f"{name[:40]!r} is no coding agent: {', '.join(AGENTS)}")
@@ -128,7 +142,7 @@ def merged(agent: str, repository: Path) -> Merged:
     hooks = _member(document, "hooks", dict, path)
     for event, entry in wanted.entries.items():
         there = _member(hooks, event, list, path)
-        if not any(_covers(each, entry, f"wardline hook {agent}") for each in there):
+        if not any(_covers(each, entry) for each in there):
             there.append(entry)
     same = json.dumps(document) == before
     content = None if same else (json.dumps(document, indent=2) + "\n").encode()
@@ -183,16 +197,28 @@ def _require_on(document: dict[str, Any], path: Path) -> None:
         )
 
 
-def _covers(there: Any, wanted: dict[str, Any], command: str) -> bool:
-    """Whether an entry starts this hook for all that is wanted, so that it may stay as it is."""
-    if not isinstance(there, dict):
+def _covers(there: Any, wanted: dict[str, Any]) -> bool:
+    """Whether an entry starts this hook for all that is wanted, so that it may stay as it is.
+
+    Nothing but the very hook counts, with or without its options: one that is told less time,
+    that runs beside the call (`async`) or under a condition, or whose text only holds the
+    command somewhere would look like it and let calls pass.
+    """
+    if not isinstance(there, dict) or not {*there} <= {*wanted, "matcher", "hooks"}:
         return False
     everything = there.get("matcher", "") in ("", "*", ".*")
     if not (everything or there.get("matcher") == wanted.get("matcher")):
         return False
-    commands = [there, *(each for each in there.get("hooks", ()) if isinstance(each, dict))]
-    return any(_is_whole(str(each.get("command", "")), command) for each in commands)
+    if "hooks" not in wanted:
+        return _plain(there) == _plain(wanted)
+    hooks = there.get("hooks")
+    return isinstance(hooks, list) and _plain(wanted["hooks"][0]) in map(_plain, hooks)
 
 
-def _is_whole(text: str, command: str) -> bool:
-    return command in text and text.rstrip().endswith("|| exit 2")
+def _plain(hook: Any) -> dict[str, Any] | None:
+    """A hook without the options of its command, which decide only who is asked."""
+    if not isinstance(hook, dict) or not isinstance(command := hook.get("command"), str):
+        return None
+    for option in (" --ask", " --outcomes"):
+        command = command.replace(option, "")
+    return {**hook, "command": command, "matcher": None}

@@ -1,8 +1,8 @@
 """What coding agents do, as guarded tools that policies know. None is run by the broker.
 
-The agent runs each itself once it was admitted; what comes of it the broker is not told, so an
-output is untrusted and no argument is judged by its origin. The names are those that `calls`
-gives, the marks what policies see.
+The agent runs each itself once it was admitted. Of what comes of it the broker is told a digest
+at most, so an output is untrusted and no argument is judged by its origin. The names are those
+that `calls` gives, the marks what policies see.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def read_files(paths: Annotated[list[str], PathArg("read")]) -> str:  # noqa: AR
 
 
 @tool(name="coding.list_files", effect="read", impact="low")
-def list_files(pattern: Annotated[str, FreeText()]) -> list[str]:  # noqa: ARG001
+def list_files(pattern: Annotated[str, FreeText()]) -> str:  # noqa: ARG001
     """Finds files by their names, or those in which a text stands."""
     _elsewhere()
 

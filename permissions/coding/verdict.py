@@ -56,9 +56,5 @@ class Answer(NamedTuple):
     exit_code: int
 
 
-BLOCKED = 2
-"""The exit code by which all four agents do not make the call; every other failure lets it pass."""
-
-
 class EventError(Exception):
     """What came on standard input is no event of this agent; says what is wrong with it."""

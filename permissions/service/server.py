@@ -15,8 +15,11 @@ a client that lies about what a tool in its own process did (the record says who
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from contextlib import asynccontextmanager, suppress
+from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import anyio
@@ -35,7 +38,7 @@ from permissions.service.wire import error_form
 from permissions.signing.keys import memory_signer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from pathlib import Path
 
     from anyio.abc import SocketStream
@@ -48,6 +51,8 @@ if TYPE_CHECKING:
 
     Reread = Callable[[PermissionBroker, "Server", str], Awaitable[JsonObject]]
     """Reads who may approve and connect again, on somebody's word, and says who they are."""
+    Asked = Callable[[Client, Peer, JsonObject], Awaitable[JsonObject]]
+    """Answers the only question of a connection; may raise what a session may."""
 
 CONNECTIONS = 512
 """At the same time, of all clients together."""
@@ -66,11 +71,17 @@ class Server:
         clients: Clients | None,
         meter: Meter,
         reread: Reread | None = None,
+        *,
+        questions: Mapping[str, Asked] = MappingProxyType({}),
+        leave: Callable[[], None] | None = None,
     ) -> None:
         self._broker = broker
         self._reread = reread
+        self._questions = questions
         self._signer = memory_signer()
         self._controls = {**CONTROLS, "people": self._people, "revoked": self._revoked}
+        if leave is not None:
+            self._controls["leave"] = partial(_leaving, leave)
         self._changes = 0
         self._meter = meter
         self.clients = Clients() if clients is None else clients
@@ -147,7 +158,7 @@ class Server:
         async def find() -> Client:
             return self._client_of(peer)
 
-        await self.serve(frames, find, asked)
+        await self.serve(frames, find, asked, peer)
 
     async def _control(self, frames: Frames, asked: JsonObject | None, peer: Peer) -> None:
         if asked is not None:
@@ -168,6 +179,7 @@ class Server:
         frames: Frames,
         find: Callable[[], Awaitable[Client]],
         asked: JsonObject | None = None,
+        peer: Peer | None = None,
     ) -> None:
         """Serves one connection to its end; whatever goes wrong ends this one alone.
 
@@ -175,6 +187,7 @@ class Server:
             frames: the connection.
             find: whose it is by now; raises `ServiceError` for nobody's.
             asked: its first frame, if that was read.
+            peer: the process at its other end, of this machine.
         """
         try:
             client = await find()
@@ -185,6 +198,9 @@ class Server:
         try:
             self._require_room(client)
             if asked is None and (asked := await first_frame(frames)) is None:
+                return
+            if peer is not None and (answers := self._questions.get(asked.get("do", ""))):
+                await self._answer(frames, client, asked, partial(answers, client, peer))
                 return
             await serve_session(
                 self._broker,
@@ -209,6 +225,25 @@ class Server:
             if not self.sessions and self._stopping.is_set():
                 self._empty.set()
 
+    async def _answer(
+        self,
+        frames: Frames,
+        client: Client,
+        asked: JsonObject,
+        answer: Callable[[JsonObject], Awaitable[JsonObject]],
+    ) -> None:
+        """Answers the only question of a connection."""
+        began = time.perf_counter()
+        if (excess := self.load.excess(client)) is not None:
+            raise ServiceError(excess)
+        try:
+            with self.load.taken(client):
+                said = await answer(asked)
+        finally:
+            self._meter.answered(asked["do"], time.perf_counter() - began)
+        with suppress(ServiceError):  # who asked is gone
+            await frames.send({"id": asked.get("id"), **said})
+
     def _require_room(self, client: Client) -> None:
         if self._stopping.is_set():
             raise ServiceError("the broker's daemon is stopping; ask again in a moment")
@@ -227,6 +262,10 @@ async def listening(
     clients: Clients | None,
     meter: Meter = UNMETERED,
     reread: Reread | None = None,
+    *,
+    questions: Mapping[str, Asked] = MappingProxyType({}),
+    leave: Callable[[], None] | None = None,
+    mode: int | None = None,
 ) -> AsyncIterator[Server]:
     """Listens while the context is open; then lets what is in hand end, `DRAIN_SECONDS` at most.
 
@@ -237,13 +276,17 @@ async def listening(
         clients: who is known; None for a broker that takes no sessions.
         meter: is told of each question.
         reread: reads the settings again (`Reread`).
+        questions: what else a client of this machine may ask, a connection for each, by its name.
+        leave: ends a broker that gives way to others, when its owner asks for it.
+        mode: of the socket; who may connect, by default.
 
     Raises:
         ConfigError: the socket cannot be made there safely, or a broker listens there already.
     """
     await make_way(path)
-    server = Server(broker, clients, meter, reread)
-    mode = 0o600 if clients is None else 0o666
+    server = Server(broker, clients, meter, reread, questions=questions, leave=leave)
+    if mode is None:
+        mode = 0o600 if clients is None else 0o666
     with short(path.parent) as folder:
         try:
             listener = await anyio.create_unix_listener(f"{folder}/{path.name}", mode=mode)
@@ -254,6 +297,13 @@ async def listening(
         yield server
         await server.drained()  # who connects meanwhile is told why it is not served
         path.unlink(missing_ok=True)  # noqa: ASYNC240 - one name
+
+
+async def _leaving(
+    leave: Callable[[], None], _: PermissionBroker, __: JsonObject, ___: str
+) -> JsonObject:
+    leave()
+    return {"pid": os.getpid()}
 
 
 async def refuse(frames: Frames, err: BrokerError, *, client: str | None = None) -> None:

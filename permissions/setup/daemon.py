@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -32,13 +32,17 @@ from permissions.setup.reread import reread
 from permissions.trace.log import SignedLog
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from permissions.broker.broker import PermissionBroker
     from permissions.service.meter import Meter
-    from permissions.service.server import Server
+    from permissions.service.server import Asked, Server
     from permissions.setup.config import BrokerConfig
+
+    Desk = Callable[[PermissionBroker], AbstractAsyncContextManager[Mapping[str, Asked]]]
+    """Opens what answers questions of their own kind, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +62,15 @@ class Daemon:
 
 
 @asynccontextmanager
-async def running(config: BrokerConfig, tools: Iterable[object]) -> AsyncIterator[Daemon]:
+async def running(
+    config: BrokerConfig, tools: Iterable[object], *, desk: Desk | None = None
+) -> AsyncIterator[Daemon]:
     """Opens the broker of the settings, and serves it wherever they say.
 
     Args:
         config: the settings.
         tools: decorated functions.
+        desk: what else clients of this machine may ask on the unix socket.
 
     Raises:
         ConfigError: a setting cannot be used, or an address cannot be had.
@@ -76,8 +83,14 @@ async def running(config: BrokerConfig, tools: Iterable[object]) -> AsyncIterato
         async with (
             tokens_of(config) as tokens,
             _found_by_its_state(config),
+            nullcontext({}) if desk is None else desk(broker) as questions,
             listening(
-                broker, socket_of(config), clients_of(config), meter, partial(reread, config)
+                broker,
+                socket_of(config),
+                clients_of(config),
+                meter,
+                partial(reread, config),
+                questions=questions,
             ) as server,
             tcp_interface(config, server, tokens) as network,
             http_interface(config, broker, server, tokens, meter) as url,

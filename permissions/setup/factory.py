@@ -62,7 +62,7 @@ from permissions.trace.history import history_of
 from permissions.user_folders import cache_folder, config_folder, state_folder
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 
     from permissions.execution.base import ToolExecutor
     from permissions.pdp.bundle import PolicyBundle
@@ -80,6 +80,7 @@ async def open_broker(
     *,
     mode: WriterMode = "library",
     hosted: Mapping[str, tuple[Isolation, ToolExecutor]] = MappingProxyType({}),
+    leave: Callable[[], None] | None = None,
 ) -> AsyncIterator[PermissionBroker]:
     """Opens everything a broker needs, in this event loop, and closes it at the end.
 
@@ -92,6 +93,7 @@ async def open_broker(
         mode: what the record says of who wrote it. Whoever opens a `daemon` has it listen; any
             other broker listens for its owner.
         hosted: what runs tools that have a sandbox of their own, by name, with its boundary.
+        leave: ends this broker when another one of its owner's is to have the state folder.
 
     Raises:
         ConfigError: a setting cannot be used, or a tool asks for a profile there is not.
@@ -197,7 +199,7 @@ async def open_broker(
             path = config.state.absolute() / SOCKET
             stack.enter_context(findable(config.state, path))
             await stack.enter_async_context(
-                listening(broker, path, None, reread=partial(reread, config))
+                listening(broker, path, None, reread=partial(reread, config), leave=leave)
             )
         yield broker
 

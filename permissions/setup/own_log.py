@@ -15,6 +15,7 @@ import anyio
 from permissions.errors import ConfigError, SigningError, TraceError
 from permissions.logs import get_logger
 from permissions.service.tasks import beside
+from permissions.setup.giving_way import require_free
 from permissions.setup.layout import StateLayout, log_signer, vault_key
 from permissions.setup.own_keys import OwnKeys
 from permissions.signing.responders import ResponderKey
@@ -58,6 +59,7 @@ async def own_log(
     """
     signer, layout = log_signer(config), StateLayout(config.state)
     keys = OwnKeys(layout)
+    await anyio.to_thread.run_sync(require_free, layout)
     quantum = config.trace.post_quantum and mode != "command"
     async with open_log(
         layout.trace,

@@ -8,17 +8,20 @@ import pytest
 
 from permissions.coding.starter import FOLDER, write_starter
 from permissions.setup.config import BrokerConfig
+from permissions.setup.giving_way import require_free
+from permissions.setup.layout import StateLayout
 from permissions.testing import Person
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 OLGA = Person("olga")
 
 
 @pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Its folder; settings are those of `WARDLINE_CONFIG`."""
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Its folder; settings are those of `WARDLINE_CONFIG`. Its helper ends with the test."""
     root = tmp_path.resolve() / "repository"
     for name in ("src/a.py", ".env", ".git/hooks/pre-push.sample", ".claude/settings.json"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -34,7 +37,8 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
     monkeypatch.setenv("WARDLINE_CONFIG", str(root / "wardline.toml"))
-    return root
+    yield root
+    require_free(StateLayout(root / ".wardline"))
 
 
 @pytest.fixture

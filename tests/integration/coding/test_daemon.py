@@ -6,13 +6,14 @@ import json
 import time
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
 import pytest
 
-from permissions.coding import thin
-from permissions.coding.calls import AgentCall, Call, call_of
+from permissions.coding import desk, hook, noted
+from permissions.coding.desk import hook_desk, open_desk
 from permissions.coding.tools import TOOLS
 from permissions.service.server import listening
 from permissions.setup.clients import clients_of
@@ -27,34 +28,56 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from permissions.broker.broker import PermissionBroker
-    from permissions.coding.verdict import Verdict
     from permissions.setup.config import BrokerConfig
 
 RUN = "claude-code-s1"
-OPENING = {"user": "alice", "agent": "claude-code", "run": RUN, "approval_mode": "suspend"}
 
 
 @asynccontextmanager
 async def serving(config: BrokerConfig) -> AsyncIterator[PermissionBroker]:
     async with (
         open_broker(config, TOOLS, mode="daemon") as broker,
-        listening(broker, socket_of(config), clients_of(config)),
+        hook_desk(broker) as questions,
+        listening(broker, socket_of(config), clients_of(config), questions=questions),
     ):
         yield broker
 
 
+class Told(NamedTuple):
+    decision: str
+    reason: str
+
+
 async def ask(
-    config: BrokerConfig, call: Call, *, may_ask: bool = False, seconds: float = 60
-) -> Verdict:
+    config: BrokerConfig,
+    tool: str,
+    *,
+    may_ask: bool = False,
+    seconds: float = 60,
+    event: str = "PreToolUse",
+    outcomes: bool = False,
+    more: dict[str, Any] | None = None,
+    **given: Any,
+) -> Told:
+    """What the daemon answers to Claude Code."""
+    said = {
+        "session_id": "s1", "cwd": str(config.workspace), "hook_event_name": event,
+        "tool_name": tool, "tool_input": given, **(more or {}),
+    }  # fmt: skip
+    words = ["claude-code", *["--ask"] * may_ask, *["--outcomes"] * outcomes]
+    question = hook.question_of(words, json.dumps(said).encode())
     until = time.monotonic() + seconds
-    asked = partial(
-        thin.ask, str(socket_of(config)), OPENING, call, may_ask=may_ask, until=until
-    )
-    return await anyio.to_thread.run_sync(asked)
+    asking = partial(hook.from_daemon, f"unix:{socket_of(config)}", question, until)
+    stdout, _, code = await anyio.to_thread.run_sync(asking)
+    if stdout == "{}":
+        return Told("allow", "")
+    found = json.loads(stdout)["hookSpecificOutput"]
+    assert (code == 2) == (found["permissionDecision"] == "deny")
+    return Told(found["permissionDecision"], found["permissionDecisionReason"])
 
 
-def run(command: str, repository: Path) -> Call:
-    return Call("coding.run_command", {"command": command, "folder": str(repository)})
+async def run(config: BrokerConfig, command: str, **how: Any) -> Told:
+    return await ask(config, "Bash", command=command, **how)
 
 
 def recorded(config: BrokerConfig) -> list[tuple[str, Any]]:
@@ -66,10 +89,10 @@ def recorded(config: BrokerConfig) -> list[tuple[str, Any]]:
 
 
 async def test_an_admitted_call_is_on_record_as_handed_over(
-    config: BrokerConfig, repository: Path
+    config: BrokerConfig,
 ) -> None:
     async with serving(config):
-        found = await ask(config, run("git status && cat src/a.py", repository))
+        found = await run(config, "git status && cat src/a.py")
 
     assert found.decision == "allow"
     entries = recorded(config)
@@ -79,14 +102,78 @@ async def test_an_admitted_call_is_on_record_as_handed_over(
     ]  # fmt: skip
     outcome = next(body for kind, body in entries if kind == "outcome")
     assert outcome["verdict"] == "handed_over"
-    assert outcome["enforced"] == {"boundary": "none", "reported_by": "own"}
+    assert outcome["enforced"] == {"boundary": "none", "reported_by": "hook"}
+
+
+async def test_what_came_of_a_call_ends_its_record(config: BrokerConfig) -> None:
+    async with serving(config):
+        for use in ("t1", "t2", "t3"):
+            assert (
+                await run(config, f"echo {use}", outcomes=True, more={"tool_use_id": use})
+            ).decision == "allow"
+        open_ones = [body for kind, body in recorded(config) if kind == "outcome"]
+        told = {"tool_use_id": "t2", "tool_response": {"stdout": "so secret"}}
+        await run(config, "echo t2", event="PostToolUse", more=told)
+        failed = {"tool_use_id": "t1", "error": "exit code 1"}
+        await run(config, "echo t1", event="PostToolUseFailure", more=failed)
+        await run(config, "echo t1", event="PostToolUseFailure", more=failed)  # told twice
+        await run(config, "echo t9", event="PostToolUse", more={**told, "tool_use_id": "t9"})
+
+    assert open_ones == []
+    ends = [body for kind, body in recorded(config) if kind == "outcome"]
+    assert [(each["status"], each["verdict"]) for each in ends] == [
+        ("ok", "told"), ("error", "told"), ("ok", "handed_over"),
+    ]  # fmt: skip
+    results = [
+        entry.contents["result"]
+        for entry in history_of(
+            RUN, directory=StateLayout(config.state).trace, kek=vault_key(config)
+        )
+        if "result" in entry.contents
+    ]
+    digest = sha256(b'{"stdout":"so secret"}').hexdigest()
+    assert results[0] == f'"sha256:{digest} of 22 bytes of JSON"'.encode()
+    assert not any(b"secret" in each for each in results)
+
+
+async def test_more_calls_than_are_waited_for_are_handed_over(
+    config: BrokerConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk, "AWAITED", 1)
+    async with serving(config):
+        for use in ("t1", "t2"):
+            await run(config, "ls", outcomes=True, more={"tool_use_id": use})
+        ends = [body["verdict"] for kind, body in recorded(config) if kind == "outcome"]
+
+    assert ends == ["handed_over"]
+
+
+async def test_a_conversation_stays_one_session_and_is_closed_when_nobody_uses_it(
+    config: BrokerConfig,
+) -> None:
+    async with open_broker(config, TOOLS, mode="daemon") as broker, open_desk(broker) as asked:
+        questions = {desk.QUESTION: asked.answer}
+        async with listening(
+            broker, socket_of(config), clients_of(config), questions=questions
+        ):
+            await run(config, "ls")
+            await run(config, "git push")
+            await asked.close(idle_seconds=3600)
+            starts = [kind for kind, _ in recorded(config)].count("run.start")
+            await asked.close()
+            kinds = [kind for kind, _ in recorded(config)]
+            again = await run(config, "ls")
+
+    assert (starts, kinds.count("run.start"), kinds[-1]) == (1, 1, "run.end")
+    assert again.decision == "allow"
+    assert [kind for kind, _ in recorded(config)].count("run.start") == 2
 
 
 async def test_a_refusal_says_why_and_is_on_record(
-    config: BrokerConfig, repository: Path
+    config: BrokerConfig,
 ) -> None:
     async with serving(config):
-        found = await ask(config, run("cat plain.txt", repository))
+        found = await run(config, "cat plain.txt")
 
     assert found.decision == "deny"
     assert "filesystem.secret" in found.reason
@@ -94,14 +181,13 @@ async def test_a_refusal_says_why_and_is_on_record(
 
 
 async def test_a_question_waits_for_a_person_and_the_same_call_then_passes_once(
-    config: BrokerConfig, repository: Path
+    config: BrokerConfig,
 ) -> None:
-    push = run("git push", repository)
     async with serving(config) as broker:
-        first = await ask(config, push)
+        first = await run(config, "git push")
         (waiting,) = await broker.parts.approvals.listed(pending_only=True)
         await Person("olga").answer(broker, waiting.id)
-        second, third = await ask(config, push), await ask(config, push)
+        second, third = await run(config, "git push"), await run(config, "git push")
 
     assert (first.decision, second.decision, third.decision) == ("deny", "allow", "deny")
     assert "make the same call again" in first.reason
@@ -112,27 +198,26 @@ async def test_a_question_is_put_to_the_agents_prompt_only_where_one_person_may_
     config: BrokerConfig, repository: Path
 ) -> None:
     table = repository / ".wardline-policies" / "data" / "approval.json"
-    push = run("git push", repository)
     async with serving(config):
-        one = await ask(config, push, may_ask=True)
+        one = await run(config, "git push", may_ask=True)
     two = {"approvers": ["operators"], "quorum": 2, "expires_in_seconds": 900,
            "separation_of_duties": False}  # fmt: skip
     terms = dict.fromkeys(("low", "medium", "high", "critical"), two)
     table.write_text(json.dumps({"terms": terms, "never": [], "always_ask": []}))
     async with serving(config):
-        more = await ask(config, push, may_ask=True)
+        more = await run(config, "git push", may_ask=True)
 
     assert (one.decision, more.decision) == ("ask", "deny")
 
 
 @pytest.mark.slow
 async def test_calls_of_one_conversation_at_the_same_time_wait_for_each_other(
-    config: BrokerConfig, repository: Path
+    config: BrokerConfig,
 ) -> None:
     found: list[str] = []
 
     async def one(number: int) -> None:
-        found.append((await ask(config, run(f"echo {number}", repository))).decision)
+        found.append((await run(config, f"echo {number}")).decision)
 
     async with serving(config):
         async with anyio.create_task_group() as tasks:
@@ -142,20 +227,21 @@ async def test_calls_of_one_conversation_at_the_same_time_wait_for_each_other(
     assert found == ["allow"] * 6
 
 
-async def test_nobody_listens(config: BrokerConfig, repository: Path) -> None:
-    with pytest.raises(thin.DaemonError, match="wardline serve"):
-        await ask(config, run("ls", repository))
+async def test_nobody_listens(config: BrokerConfig) -> None:
+    with pytest.raises(noted.HookError, match="wardline serve"):
+        await run(config, "ls")
 
 
 @pytest.mark.slow
 async def test_a_daemon_without_these_tools_lets_nothing_pass(
-    config: BrokerConfig, repository: Path
+    config: BrokerConfig,
 ) -> None:
     async with (
         open_broker(config, [], mode="daemon") as broker,
-        listening(broker, socket_of(config), clients_of(config)),
+        hook_desk(broker) as questions,
+        listening(broker, socket_of(config), clients_of(config), questions=questions),
     ):
-        found = await ask(config, run("ls", repository))
+        found = await run(config, "ls")
 
     assert found.decision == "deny"
     assert "tool.unregistered" in found.reason
@@ -166,7 +252,7 @@ async def test_a_daemon_without_these_tools_lets_nothing_pass(
     ids=["hangs up", "no object", "no JSON", "too long"],
 )  # fmt: skip
 async def test_what_answers_otherwise_is_no_permission(
-    answer: bytes, config: BrokerConfig, repository: Path
+    answer: bytes, config: BrokerConfig
 ) -> None:
     path = socket_of(config)
     StateLayout(config.state).make(config.workspace)
@@ -180,13 +266,13 @@ async def test_what_answers_otherwise_is_no_permission(
     listener = await anyio.create_unix_listener(path)
     async with listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, odd)
-        with pytest.raises(thin.DaemonError):
-            await ask(config, run("ls", repository))
+        with pytest.raises(noted.HookError):
+            await run(config, "ls")
         tasks.cancel_scope.cancel()
 
 
 async def test_one_that_does_not_answer_is_given_up(
-    config: BrokerConfig, repository: Path
+    config: BrokerConfig,
 ) -> None:
     path = socket_of(config)
     StateLayout(config.state).make(config.workspace)
@@ -198,26 +284,26 @@ async def test_one_that_does_not_answer_is_given_up(
 
     async with listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, silent)
-        with pytest.raises(thin.DaemonError, match="does not answer"):
-            await ask(config, run("ls", repository), seconds=0.2)
+        with pytest.raises(noted.HookError, match="does not answer"):
+            await run(config, "ls", seconds=0.2)
         tasks.cancel_scope.cancel()
 
 
 async def test_a_socket_that_others_could_replace_is_not_asked(
-    config: BrokerConfig, repository: Path
+    config: BrokerConfig,
 ) -> None:
     async with serving(config):
         socket_of(config).parent.chmod(0o777)
-        with pytest.raises(thin.DaemonError, match="written by others"):
-            await ask(config, run("ls", repository))
+        with pytest.raises(noted.HookError, match="written by others"):
+            await run(config, "ls")
         socket_of(config).parent.chmod(0o700)
 
 
 @pytest.mark.slow
 async def test_each_tool_of_the_mapping_is_known_to_the_daemon(
-    config: BrokerConfig, repository: Path
+    config: BrokerConfig,
 ) -> None:
-    asked = [
+    asked: list[tuple[str, dict[str, Any], str]] = [
         ("Read", {"file_path": "src/a.py"}, "allow"),
         ("Write", {"file_path": "src/b.py", "content": "x"}, "allow"),
         ("Write", {"file_path": ".claude/settings.json", "content": "x"}, "deny"),
@@ -241,8 +327,7 @@ async def test_each_tool_of_the_mapping_is_known_to_the_daemon(
     ]
     async with serving(config):
         found = [
-            (name, (await ask(config, call_of(AgentCall(name, given, str(repository))),
-                              may_ask=True)).decision)
+            (name, (await ask(config, name, may_ask=True, **given)).decision)
             for name, given, _ in asked
         ]  # fmt: skip
 

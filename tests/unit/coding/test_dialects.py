@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from permissions.coding.dialects import DIALECTS, event_of
+from permissions.coding.dialects import DIALECTS, Asked, Ended, event_of
 from permissions.coding.verdict import ALLOWED, EventError, Verdict, verdict_of
 
 CLAUDE = {
@@ -25,7 +25,12 @@ CURSOR = {
     "conversation_id": "5f0c", "generation_id": "g", "hook_event_name": "beforeShellExecution",
     "workspace_roots": ["/srv/r"], "command": "ls", "cwd": "/srv/r",
 }  # fmt: skip
-EVENTS = {"claude-code": CLAUDE, "codex": CODEX, "gemini": GEMINI, "cursor": CURSOR}
+EVENTS: dict[str, dict[str, Any]] = {
+    "claude-code": CLAUDE,
+    "codex": CODEX,
+    "gemini": GEMINI,
+    "cursor": CURSOR,
+}
 DENY = Verdict("deny", "because")
 ASK = Verdict("ask", "because")
 
@@ -34,6 +39,7 @@ ASK = Verdict("ask", "because")
 def test_an_event_is_read(name: str) -> None:
     asked = DIALECTS[name].read(EVENTS[name])
 
+    assert isinstance(asked, Asked)
     assert asked.call.arguments == {"command": "ls"}
     assert asked.call.folder == "/srv/r"
     assert asked.session == "5f0c"
@@ -42,7 +48,7 @@ def test_an_event_is_read(name: str) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"hook_event_name": "PostToolUse"}, {"hook_event_name": None}, {"cwd": None},
+    [{"hook_event_name": "SessionStart"}, {"hook_event_name": None}, {"cwd": None},
      {"cwd": "relative"}, {"session_id": None, "conversation_id": None},
      {"tool_input": [1], "command": 5}, {"tool_name": "", "command": ""}],
     ids=["another event", "no event", "no folder", "a relative folder", "no session",
@@ -118,11 +124,17 @@ def test_permission_leaves_the_agents_own_questions_in_place() -> None:
 
 @pytest.mark.parametrize("mode", ["bypassPermissions", "dontAsk", "auto", "of a later version"])
 def test_nobody_is_there_to_ask_in_modes_that_do_not_ask(mode: str) -> None:
-    assert not DIALECTS["claude-code"].read({**CLAUDE, "permission_mode": mode}).attended
+    asked = DIALECTS["claude-code"].read({**CLAUDE, "permission_mode": mode})
+
+    assert isinstance(asked, Asked)
+    assert not asked.attended
 
 
 def test_cursors_other_events_are_read() -> None:
-    read = DIALECTS["cursor"].read
+    def read(event: dict[str, Any]) -> Asked:
+        found = DIALECTS["cursor"].read(event)
+        assert isinstance(found, Asked)
+        return found
 
     mcp = read({**CURSOR, "hook_event_name": "beforeMCPExecution", "tool_name": "query",
                 "tool_input": '{"sql": "select 1"}'})  # fmt: skip
@@ -137,7 +149,49 @@ def test_cursors_other_events_are_read() -> None:
 
 
 def test_a_tool_of_a_server_is_known_by_geminis_context() -> None:
-    assert DIALECTS["gemini"].read({**GEMINI, "mcp_context": {"server_name": "x"}}).call.mcp
+    asked = DIALECTS["gemini"].read({**GEMINI, "mcp_context": {"server_name": "x"}})
+
+    assert isinstance(asked, Asked)
+    assert asked.call.mcp
+
+
+AFTER = {
+    "claude-code": (CLAUDE, {"hook_event_name": "PostToolUse", "tool_response": {"stdout": "a"}}),
+    "claude-code, failed": (CLAUDE, {"hook_event_name": "PostToolUseFailure", "error": "a"}),
+    "codex": (CODEX, {"hook_event_name": "PostToolUse", "tool_response": "a"}),
+    "gemini": (GEMINI, {"hook_event_name": "AfterTool", "tool_response": {"llmContent": "a"}}),
+    "gemini, failed": (
+        GEMINI, {"hook_event_name": "AfterTool", "tool_response": {"error": {"message": "a"}}}),
+    "cursor": (CURSOR, {"hook_event_name": "afterShellExecution", "output": "a"}),
+    "cursor, failed": (
+        CURSOR, {"hook_event_name": "postToolUseFailure", "tool_name": "Shell",
+                 "tool_input": {"command": "ls"}, "error_message": "a"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "after"), AFTER.values(), ids=AFTER)
+def test_what_came_of_a_call_is_told_by_the_same_key(
+    before: dict[str, Any], after: dict[str, Any], request: pytest.FixtureRequest
+) -> None:
+    name, _, failed = request.node.callspec.id.partition(", ")
+    asked = DIALECTS[name].read(before)
+    ended = DIALECTS[name].read({**before, **after})
+
+    assert isinstance(asked, Asked)
+    assert isinstance(ended, Ended)
+    assert ended.asked.key == asked.key
+    assert ended.failed is bool(failed)
+    assert "a" in str(ended.output)
+
+
+def test_an_agents_own_name_of_a_call_tells_it_apart() -> None:
+    one, two = (
+        DIALECTS["claude-code"].read({**CLAUDE, "tool_use_id": each}) for each in ("t1", "t2")
+    )
+
+    assert isinstance(one, Asked)
+    assert isinstance(two, Asked)
+    assert one.key != two.key
 
 
 def denial(kind: str, request: str | None = None) -> dict[str, Any]:

@@ -49,7 +49,10 @@ def test_the_hook_is_named_for_every_tool_and_fails_closed(agent: str, tmp_path:
     if agent == "claude-code":
         assert entries(document)[0]["onFailure"] == "block"
     if agent == "cursor":
-        assert all(each["failClosed"] for each in entries(document))
+        before = [
+            e for name, e in document["hooks"].items() if not name.startswith(("after", "post"))
+        ]
+        assert all(each["failClosed"] for event in before for each in event)
         assert document["version"] == 1
 
 
@@ -95,11 +98,44 @@ def test_a_hook_that_fails_open_does_not_count(tmp_path: Path) -> None:
     assert merged("claude-code", tmp_path).write()
 
 
-def test_a_stricter_one_of_the_users_own_is_kept(tmp_path: Path) -> None:
+def test_without_its_options_a_hook_is_kept(tmp_path: Path) -> None:
     """Without `--ask`, say."""
-    own = {"hooks": [{"type": "command", "command": "wardline hook claude-code || exit 2"}]}
-    put(tmp_path, "claude-code", json.dumps({"hooks": {"PreToolUse": [own]}}))
+    merged("claude-code", tmp_path).write()
+    path = tmp_path / PATHS["claude-code"]
+    path.write_text(path.read_text().replace(" --ask", ""))
 
+    assert merged("claude-code", tmp_path).write() is False
+
+
+LOOK_ALIKES: dict[str, dict[str, Any]] = {
+    "never started": {"command": "true || {} || exit 2"},
+    "commented out": {"command": "exit 0 # {}"},
+    "another program": {"command": "./{}"},
+    "echoed": {"command": "echo {}"},
+    "too little time": {"timeout": 1},
+    "beside the call": {"async": True},
+    "under a condition": {"if": "Bash(git *)"},
+    "another kind": {"type": "prompt"},
+    "lets pass on failure": {"onFailure": "allow"},
+}
+
+
+@pytest.mark.parametrize("more", LOOK_ALIKES.values(), ids=LOOK_ALIKES)
+def test_what_a_repository_brought_to_look_like_the_hook_does_not_count(
+    more: dict[str, Any], tmp_path: Path
+) -> None:
+    merged("claude-code", tmp_path).write()
+    path = tmp_path / PATHS["claude-code"]
+    document = json.loads(path.read_text())
+    (group,) = document["hooks"]["PreToolUse"]
+    hook = group["hooks"][0]
+    before = dict(hook)
+    hook.update(more, command=more.get("command", "{}").format(hook["command"]))
+    path.write_text(json.dumps(document))
+
+    assert merged("claude-code", tmp_path).write()
+    _, own = json.loads(path.read_text())["hooks"]["PreToolUse"]
+    assert own["hooks"] == [before]
     assert merged("claude-code", tmp_path).write() is False
 
 
