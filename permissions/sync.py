@@ -23,7 +23,7 @@ import anyio
 from anyio.from_thread import start_blocking_portal
 
 from permissions.errors import BrokerError
-from permissions.tools.context import CURRENT_SESSION
+from permissions.tools.context import EnteredSession
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
@@ -68,6 +68,7 @@ class Broker(AbstractContextManager["Broker"]):
         self._stack = ExitStack()
         self._portal: BlockingPortal | None = None
         self._broker: PermissionBroker | None = None
+        self._left_open: dict[ExitStack, None] = {}
         self._process = os.getpid()
 
     def __enter__(self) -> Self:
@@ -122,6 +123,8 @@ class Broker(AbstractContextManager["Broker"]):
     def __exit__(self, *exc: object) -> None:
         """Closes everything, the record included. In a forked child it is not this one's to close."""
         if self._process == os.getpid():
+            while self._left_open:  # by a generator that nobody took to its end
+                self._left_open.popitem()[0].close()
             self._stack.__exit__(None, None, None)
 
     @contextmanager
@@ -182,12 +185,14 @@ class Broker(AbstractContextManager["Broker"]):
         with ExitStack() as stack:
             opened = portal.wrap_async_context_manager(opening)
             session = stack.enter_context(opened)
-            token = CURRENT_SESSION.set(_handle(portal, broker, session))
+            current = EnteredSession(_handle(portal, broker, session))
+            stack.callback(current.leave)
+            self._left_open[stack] = None
             try:
                 yield session
             finally:
-                with suppress(ValueError):  # left from another thread or context
-                    CURRENT_SESSION.reset(token)
+                self._left_open.pop(stack, None)
+                current.leave()
                 if process != os.getpid():
                     stack.pop_all()  # its end is the parent's to record
 
@@ -256,7 +261,8 @@ class Broker(AbstractContextManager["Broker"]):
             )
         self._broker.require_own_process()
         if self._process != os.getpid():  # a daemon's: a child of the program begins anew
-            _OF_PARENTS.append(self._stack)
+            _OF_PARENTS.extend((self._stack, *self._left_open))
+            self._left_open.clear()
             self.__enter__()
         return self._portal, self._broker
 

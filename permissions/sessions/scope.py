@@ -5,18 +5,19 @@ Leaving it closes it: its sandboxes end, and the end of the run is recorded.
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from threading import Event
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import anyio
 from anyio.lowlevel import current_token
 
 from permissions.broker import entries
-from permissions.errors import NoSessionError, RunOpenError
+from permissions.broker.recorder import Recorder
+from permissions.errors import NoSessionError, RunOpenError, TraceError
 from permissions.logs import get_logger
 from permissions.sessions.handle import CurrentSession, InTask, InThread
-from permissions.tools.context import CURRENT_SESSION
+from permissions.tools.context import EnteredSession
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from anyio.lowlevel import EventLoopToken
 
     from permissions.broker.broker import PermissionBroker
-    from permissions.broker.recorder import Recorder
     from permissions.run.state import RunState
     from permissions.sessions.rings import OpenRun, Rings
 
@@ -61,29 +61,51 @@ async def entered(
     Raises:
         TraceWriteError: on leaving, the end of the run could not be recorded.
     """
-    status, open_ones = "failed", broker.stopping.sessions
-    open_ones[session.run] = session
+    status: Literal["complete", "failed"] = "failed"
+    broker.stopping.sessions[session.run] = session
     with current(broker, session):
         try:
             yield
             status = "complete"
         finally:
-            session.closed = True
-            open_ones.pop(session.run, None)
-            await _end_sandboxes(broker, session.run)
-            record.note(entries.run_end(session, status))
-            await record.flush("durable")
+            await _end(broker, session, record, status)
+
+
+async def end_open_ones(broker: PermissionBroker) -> None:
+    """Ends the sessions that are still open when their broker closes.
+
+    A generator that nobody took to its end may hold one for as long as it lives.
+    """
+    for session in [*broker.stopping.sessions.values()]:
+        record = Recorder(broker.parts.trace, broker.parts.inspection, session.found)
+        try:
+            await _end(broker, session, record, "failed")
+        except TraceError as err:  # the closing of the log says it
+            _log.error("run_end_not_recorded", run=session.run, fault=type(err).__name__)
+
+
+async def _end(
+    broker: PermissionBroker,
+    session: RunState,
+    record: Recorder,
+    status: Literal["complete", "failed"],
+) -> None:
+    session.closed = True
+    if broker.stopping.sessions.pop(session.run, None) is None:
+        return  # its broker closed first
+    await _end_sandboxes(broker, session.run)
+    record.note(entries.run_end(session, status))
+    await record.flush("durable")
 
 
 @contextmanager
 def current(broker: Rings, session: OpenRun) -> Iterator[None]:
     """Makes a session the one that guarded functions called in this context belong to."""
-    token = CURRENT_SESSION.set(_handle(broker, session))
+    entered_here = EnteredSession(_handle(broker, session))
     try:
         yield
     finally:
-        with suppress(ValueError):  # left from another task, where it never was current
-            CURRENT_SESSION.reset(token)
+        entered_here.leave()
 
 
 async def _end_sandboxes(broker: PermissionBroker, run: str) -> None:

@@ -39,6 +39,7 @@ from permissions.service.dial import Credentials, dial_of
 from permissions.service.remote import RemoteBroker
 from permissions.service.server import listening
 from permissions.service.tasks import beside
+from permissions.sessions.scope import end_open_ones
 from permissions.setup.control import findable
 from permissions.setup.layout import StateLayout, control_plane, log_signer, vault_key
 from permissions.setup.notices import notices_of
@@ -191,6 +192,7 @@ async def open_broker(
             ),
             source=source,
         )
+        stack.push_async_callback(end_open_ones, broker)
         # What is in force holds from the first call on, and what nobody recorded is now.
         await broker.stopping.carry_out()
         tasks = await stack.enter_async_context(beside())

@@ -67,3 +67,40 @@ def granting(decided: object) -> Iterator[Grant]:
         yield grant
     finally:
         CURRENT_GRANT.reset(token)
+
+
+class EnteredSession:
+    """A session that is current in the context it was entered in, until it is left.
+
+    Context variables are put back by tokens in the order they were set. Generators that hold a
+    session each may end in any order, in any task, or never: whoever leaves puts back the
+    nearest session around it that was not left itself. One that is left from elsewhere stays
+    in its own context, closed, so that a call there is refused and not taken for another's.
+
+    Not protected from: what Python does, where a session that a generator holds is current for
+    whoever runs the generator, until it ends.
+    """
+
+    def __init__(self, handle: SessionHandle) -> None:
+        self._handle = handle
+        self._is_left = False
+        self._outer = _open_one(_ENTERED.get())
+        _ENTERED.set(self)
+        CURRENT_SESSION.set(handle)
+
+    def leave(self) -> None:
+        """Makes the session around it current again, where this one still is."""
+        self._is_left = True
+        if _ENTERED.get() is self:
+            outer = _open_one(self)
+            _ENTERED.set(outer)
+            CURRENT_SESSION.set(None if outer is None else outer._handle)  # noqa: SLF001
+
+
+def _open_one(entered: EnteredSession | None) -> EnteredSession | None:
+    while entered is not None and entered._is_left:  # noqa: SLF001
+        entered = entered._outer  # noqa: SLF001
+    return entered
+
+
+_ENTERED: ContextVar[EnteredSession | None] = ContextVar("wardline_entered", default=None)
