@@ -63,8 +63,10 @@ def keep(value: Any) -> bytes:
     """
     try:
         return orjson.dumps(_kept(value, 0))
-    except (TypeError, ValueError, RecursionError) as err:
-        raise NotKeptError(type(value).__name__) from err
+    except NotKeptError:
+        raise
+    except Exception as err:  # the tool's own code is asked, too
+        raise NotKeptError(type(err).__name__) from err
 
 
 def restored(data: bytes) -> Any:

@@ -97,7 +97,11 @@ def _with_paths(value: Any, paths: Iterator[str]) -> Any:
 
 def _returned(value: Any) -> Outcome:
     """What came back, unless it is work that would only happen later, outside the record."""
-    if not isinstance(value, Iterator | AsyncIterator | Awaitable):
+    try:
+        is_late = isinstance(value, Iterator | AsyncIterator | Awaitable)
+    except Exception:  # noqa: BLE001 - a class that answers no question
+        is_late = False
+    if not is_late:
         return Outcome("ok", value=value, enforced=ENFORCED)
     if inspect.iscoroutine(value) or inspect.isgenerator(value):
         value.close()

@@ -9,11 +9,12 @@ that no value escapes its origin because JSON has no word for it:
     sets, tuples, mappings    as lists and objects; keys that are no texts count as values
     enums, dates, decimals, paths, ...   as their text
     models, dataclasses, exceptions, objects   as all their attributes, and what they say
+    subclasses of texts, numbers, lists, ...   as what they are, with what they say or hold beside it
     data frames and arrays    as their rows
     anything else             as what it says of itself, incomplete
 
 *Incomplete* means that there may be more in it than is written here: an image, an open file, a
-lazy iterator, a foreign object. The ledger then takes every value it has never seen for one that
+lazy iterator, an object that gives what it fetches, one whose own code fails. The ledger then takes every value it has never seen for one that
 came from there. Such an object in the document is named by `UNREADABLE`.
 
 Nothing is consumed: iterators, generators and awaitables inside of a value are left alone.
@@ -22,13 +23,14 @@ Nothing is consumed: iterators, generators and awaitables inside of a value are 
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from itertools import islice
 from pathlib import PurePath
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
@@ -49,6 +51,15 @@ _TELLS_ALL = (
 )
 """Types whose text says all there is (`datetime` is a `date`)."""
 _OPAQUE = (ModuleType, FunctionType, BuiltinFunctionType, MethodType, type)
+_CONTAINERS: Final[dict[type, Callable[[Any], Iterator[Any]]]] = {
+    list: list.__iter__,
+    tuple: tuple.__iter__,
+    set: set.__iter__,
+    frozenset: frozenset.__iter__,
+}
+"""What they hold, whatever a subclass gives when somebody goes over it."""
+_OWN = frozenset({"builtins", "collections", "enum", "types"})
+"""Modules of classes that say and hold nothing beside what they are."""
 _ROWS = {
     "numpy": ("tolist",),
     "pandas": ("reset_index", "to_dict", "tolist", "isoformat"),
@@ -132,6 +143,12 @@ class _Reader:
         self._nodes += 1
         if depth > MAX_DEPTH or self._nodes > MAX_NODES:
             return self._unreadable(value)
+        try:
+            return self._read(value, depth)
+        except Exception:  # noqa: BLE001 - the tool's own code, looked at
+            return self._unreadable(value)
+
+    def _read(self, value: Any, depth: int) -> JsonValue:
         scalar = self._scalar(value)
         if scalar is not _NONE_OF_THESE:
             return scalar
@@ -148,16 +165,35 @@ class _Reader:
             return _NONE_OF_THESE
         if _is_plain_scalar(value, type(value)):
             return value
-        if isinstance(value, str):
-            return self._text(value)
-        if isinstance(value, int | float):
-            return _number(value)
-        if isinstance(value, bytes | bytearray | memoryview):
-            return self._binary(bytes(value))
+        own = self._own(value, type(value))
+        if own is not _NONE_OF_THESE:
+            return self._and_beside(value, own)
         return self._text(str(value)) if isinstance(value, _TELLS_ALL) else _NONE_OF_THESE
 
+    def _own(self, value: Any, kind: type) -> Any:
+        """What a value of Python's own scalar types is, whatever a subclass says that it is."""
+        if issubclass(kind, str):
+            return self._text(str.__str__(value))
+        if issubclass(kind, int):
+            return _integer(int.__int__(value))
+        if issubclass(kind, float):
+            return _fraction(float.__float__(value))
+        if issubclass(kind, bytes | bytearray | memoryview):
+            return self._binary(memoryview(value).tobytes())
+        return _NONE_OF_THESE
+
+    def _and_beside(self, value: Any, read: JsonValue) -> JsonValue:
+        """With what a subclass of one of Python's own types holds and says beside what it is."""
+        beside: dict[str, JsonValue] = {}
+        if type(value).__module__ not in _OWN:
+            held = list(_attributes(value))
+            if held or _says(value):
+                beside = {name: self.read(item, 1) for name, item in held}
+                beside["text"] = self._text(_said(lambda: str(value)))
+        return [read, beside] if beside else read
+
     def _text(self, text: str) -> JsonValue:
-        plain = str(text)
+        plain = str.__str__(text)
         if plain.isascii() or _is_valid(plain):
             return plain
         spaced = "".join(" " if "\ud800" <= char <= "\udfff" else char for char in plain)
@@ -182,11 +218,16 @@ class _Reader:
 
     def _compound(self, value: Any, depth: int) -> JsonValue:
         if isinstance(value, Enum):
-            return [value.name, self.read(value.value, depth)]
+            told = [value.name, self.read(value.value, depth)]
+            said = _said(lambda: str(value))
+            is_usual = said in {value.name, f"{type(value).__name__}.{value.name}"}
+            return told if is_usual else [*told, self._text(said)]
+        for own, items in _CONTAINERS.items():
+            if issubclass(type(value), own):
+                inner = [self.read(item, depth) for item in items(value)]
+                return self._and_beside(value, inner)
         if isinstance(value, Mapping):
-            return self._mapping(value, depth)
-        if isinstance(value, list | tuple | set | frozenset):
-            return [self.read(item, depth) for item in value]
+            return self._and_beside(value, self._mapping(value, depth))
         if is_lazy(value):
             self.lazy = True
             return self._unreadable(value)
@@ -196,9 +237,10 @@ class _Reader:
         return self._object(value, depth) if rows is _NONE_OF_THESE else rows
 
     def _mapping(self, value: Mapping[Any, Any], depth: int) -> JsonValue:
-        if all(type(key) is str and is_plain(key) for key in value):
-            return {key: self.read(item, depth) for key, item in value.items()}
-        pairs = value.items()
+        own = dict.items(value) if isinstance(value, dict) else value.items()
+        pairs = list(islice(own, MAX_NODES))
+        if all(type(key) is str and is_plain(key) for key, _ in pairs):
+            return {key: self.read(item, depth) for key, item in pairs}
         return [[self.read(key, depth), self.read(item, depth)] for key, item in pairs]
 
     def _rows(self, value: Any, depth: int) -> Any:
@@ -222,9 +264,12 @@ class _Reader:
             read[name] = self.read(item, depth)
         if isinstance(value, BaseException):
             read["args"] = self.read(value.args, depth)
+            for name in ("__cause__", "__context__", "exceptions"):
+                if (other := getattr(value, name, None)) is not None:
+                    read[name] = self.read(other, depth)
         if callable(reveal := getattr(value, "get_secret_value", None)):
             read["secret"] = self.read(_said(reveal), depth)
-        if not is_all_attributes(type(value)):
+        if not is_all_attributes(type(value)) or _fetches(type(value)):
             self.whole = False
             read[UNREADABLE] = _name(value)
         read["text"] = self._text(_said(lambda: str(value)))
@@ -240,24 +285,48 @@ _NONE_OF_THESE: Final = object()
 
 def _name(value: object) -> str:
     kind = type(value)
-    return f"{kind.__module__}.{kind.__qualname__}".encode("ascii", "replace").decode()[:200]
+    name = _said(lambda: f"{kind.__module__}.{kind.__qualname__}") or "an object"
+    return name.encode("ascii", "replace").decode()[:200]
 
 
 def _said(say: Any) -> Any:
+    """What a value says of itself; nothing when its code fails, or would end the program."""
     try:
         return say()
-    except Exception:  # noqa: BLE001 - the tool's own code
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - the tool's own code
         return ""
 
 
-def _number(value: Any) -> JsonValue:
-    """A number that is too large for JSON, or none, as text."""
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else repr(float(value))
+def _says(value: Any) -> bool:
+    """Whether its text is made by code of its own."""
+    kind = type(value)
+    if issubclass(kind, tuple) and hasattr(kind, "_fields"):
+        return False  # a named tuple's, which tells its items
+    return any(isinstance(say, FunctionType) for say in (kind.__str__, kind.__repr__))
+
+
+def _fetches(kind: type) -> bool:
+    """Whether an object gives more than its attributes when somebody goes over it or asks it."""
+    return any(
+        name in base.__dict__
+        for base in kind.__mro__
+        if base.__module__ not in _OWN and not base.__module__.startswith("pydantic.")
+        for name in ("__iter__", "__getitem__", "__getattr__", "__getattribute__")
+    )
+
+
+def _fraction(value: float) -> JsonValue:
+    return value if math.isfinite(value) else repr(value)
+
+
+def _integer(value: int) -> JsonValue:
+    """A number that is too large for JSON, as text."""
     if -_MAX_INTEGER <= value <= _MAX_INTEGER:
-        return int(value)
+        return value
     try:
-        return str(int(value))
+        return str(value)
     except ValueError:  # more digits than Python writes down
         return hex(value)
 

@@ -83,6 +83,27 @@ class Frame:
         return {"data": [[TEXT]]}
 
 
+class Tagged(str):
+    """A text with more beside it, as parsers give it."""
+
+    __slots__ = ("document",)
+    document: str
+
+
+def tagged() -> Tagged:
+    """One whose text says nothing."""
+    made = Tagged("see beside")
+    made.document = TEXT
+    return made
+
+
+class Closed:
+    """Answers no question, also not which class it is of."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(TEXT)
+
+
 KINDS: dict[str, Any] = {
     "text": TEXT,
     "text with a broken byte": TEXT + " \udcff",
@@ -113,6 +134,7 @@ KINDS: dict[str, Any] = {
     "command": Command(
         update={"note": TEXT}, goto=[Send("x", {"o": Bag(TEXT)})], graph=Command.PARENT
     ),
+    "text with an attribute": tagged(),
     "nested": [{"a": ({Note}, Mail(body=TEXT))}],
 }
 
@@ -200,18 +222,26 @@ async def test_what_an_exception_says_is_traced_as_well(value: Any) -> None:
     assert known == known_later == ("tool", "fails", False)
 
 
-async def test_after_a_result_that_cannot_be_read_whole_no_value_is_new() -> None:
+@pytest.mark.parametrize(
+    "make", [lambda: b"\x89PNG\xff\x00", Closed], ids=["picture", "closed object"]
+)
+async def test_after_a_result_that_cannot_be_read_whole_no_value_is_new(
+    make: Callable[[], Any],
+) -> None:
     """What a picture says is not known; that an account was in it cannot be excluded."""
-    GIVES.append(b"\x89PNG\xff\x00")
+    result = make()
+    GIVES.append(result)
     async with (
         memory_broker([read], decide=lambda _: permitted()) as broker,
         open_session(broker, user="kim", prompt="pay 10.00 to carol@x.example") as session,
     ):
         before = origin(session)
-        await broker.call(session, ToolCall("read", {}))
+        given = await broker.call(session, ToolCall("read", {}))
         after = origin(session)
         said = session.provenance.trace({"to": "carol@x.example"}, {"to"})["/to"]
 
+    assert isinstance(given, Completed)
+    assert given.value is result
     assert before == ("unknown", None, False)
     assert after == ("tool", "read", False)
     assert said["origin"] == "user"
