@@ -15,9 +15,12 @@ import typer
 
 from permissions.cli.program import EXIT_FAILED, noun
 from permissions.errors import ConfigError, ToolDefinitionError
+from permissions.integrations.openapi import operation_tool
 from permissions.tools.decorator import Guard, guard_of
 from permissions.tools.guarding import guard, is_langchain_tool
 from permissions.tools.manifest import members, proposed, read_manifest, suggestion
+from permissions.tools.openapi.document import Document
+from permissions.tools.openapi.operation import Operation, Unreadable, operations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,7 +31,10 @@ app = noun("List tools, and check what policies can see of them.")
 
 Module = Annotated[
     str,
-    typer.Argument(metavar="MODULE[:NAME]", help="A module, or a toolkit, list or tool in it."),
+    typer.Argument(
+        metavar="MODULE[:NAME]",
+        help="A module, or a toolkit, list or tool in it; or an OpenAPI document (.json, .yaml).",
+    ),
 ]
 ManifestFile = Annotated[
     Path | None, typer.Option("--manifest", help="What is known of them (TOML).")
@@ -77,12 +83,15 @@ def check(
       $ wardline tools check my_agent.tools
       $ wardline tools check langchain_mail:toolkit --propose > mail.toml
       $ wardline tools check langchain_mail:toolkit --manifest mail.toml
+      $ wardline tools check crm.yaml --manifest crm.toml
     """
     found = list(_tools(module, manifest))
     if propose:
         typer.echo("\n".join(proposed(each for each, _ in found)))
         return
     faults = [fault for each, said in found for fault in _faults(each, said)]
+    if _is_document(module):
+        faults += [(each.name, None, str(each.fault)) for each in _unreadable(module)]
     for tool, argument, text in faults:
         if as_json:
             typer.echo(json.dumps({"tool": tool, "argument": argument, "finding": text}))
@@ -123,14 +132,37 @@ def _tools(module: str, manifest: Path | None) -> Iterator[tuple[ToolDefinition,
     """Each tool, and where it is declared: `decorated`, `manifest` or `undeclared`."""
     known = {} if manifest is None else read_manifest(manifest)
     names = set[str]()
-    for each in _found(module):
+    for each in () if _is_document(module) else _found(module):
         definition, said = _defined(each, known)
         names.add(definition.name)
         yield definition, said
+    for operation in _operations(module) if _is_document(module) else ():
+        said = "manifest" if operation.name in known else "undeclared"
+        made = operation_tool(operation, _not_called, known.get(operation.name, {}))
+        names.add(operation.name)
+        yield guard_of(made).definition, said
     if unknown := sorted(known.keys() - names):
         raise ToolDefinitionError(
             f"the manifest names {unknown[0]!r:.60}, and {module} has no such tool"
         )
+
+
+def _is_document(module: str) -> bool:
+    return Path(module).suffix in {".json", ".yaml", ".yml"}
+
+
+def _operations(file: str) -> Iterator[Operation]:
+    read = operations(Document.read(Path(file)))
+    yield from (each for each in read if isinstance(each, Operation))
+
+
+def _unreadable(file: str) -> Iterator[Unreadable]:
+    read = operations(Document.read(Path(file)))
+    yield from (each for each in read if isinstance(each, Unreadable))
+
+
+def _not_called(**_: Any) -> None:
+    raise RuntimeError("only looked at")
 
 
 def _defined(each: Any, known: Mapping[str, dict[str, Any]]) -> tuple[ToolDefinition, str]:

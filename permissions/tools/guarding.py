@@ -60,7 +60,7 @@ def guard(
     """
     if isinstance(getattr(target, "guard", None), Guard):
         raise ToolDefinitionError(f"{target.__name__} is guarded already")
-    known = {each: _mark(each, mark) for each, mark in (marks or {}).items()}
+    known = named_marks(marks or {})
     label = name or _name_of(target)
     if parameters is not None or is_langchain_tool(target):
         run = target if parameters is not None else _runs(target)
@@ -87,6 +87,17 @@ def is_langchain_tool(target: object) -> bool:
         (base.__module__, base.__name__) == (_LANGCHAIN, "BaseTool")
         for base in type(target).__mro__
     )
+
+
+def named_marks(
+    marks: Mapping[str, Target | FreeText | str],
+) -> dict[str, Target | FreeText]:
+    """Marks, or their names as in a manifest, by argument.
+
+    Raises:
+        ToolDefinitionError: there is no mark of that name.
+    """
+    return {argument: _mark(argument, mark) for argument, mark in marks.items()}
 
 
 def _mark(argument: str, mark: Target | FreeText | str) -> Target | FreeText:

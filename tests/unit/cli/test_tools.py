@@ -94,3 +94,34 @@ def test_what_nobody_said_is_found_and_a_manifest_says_it(tmp_path: Path) -> Non
 )
 def test_a_module_without_tools_is_a_mistake(words: list[str], code: int) -> None:
     assert ran(*words)[0] == code
+
+
+DOCUMENT = """
+openapi: 3.1.0
+servers: [{url: https://crm.example}]
+paths:
+  /notes/{id}:
+    get: {operationId: getNote, parameters: [{name: id, in: path, required: true, schema: {type: string}}]}
+    put: {operationId: putNote, requestBody: {content: {text/plain: {}}}}
+"""
+
+
+def test_an_openapi_document_is_listed_checked_and_proposed(tmp_path: Path) -> None:
+    (tmp_path / "crm.yaml").write_text(DOCUMENT)
+    (tmp_path / "crm.toml").write_text(
+        '[tools.getNote]\neffect = "read"\nimpact = "low"\nmarks = { id = "resource" }\n'
+    )
+
+    listed = ran("list", "crm.yaml")
+    checked = ran("check", "crm.yaml", "--manifest", "crm.toml", "--json")
+    proposal = ran("check", "crm.yaml", "--propose")
+
+    assert listed == (
+        0,
+        "getNote  execute/high  output untrusted  undeclared  server: host\n",
+    )
+    (fault,) = [json.loads(line) for line in checked[1].splitlines()]
+    assert checked[0] == 1
+    assert fault["tool"] == "putNote"
+    assert "text/plain, and no JSON" in fault["finding"]
+    assert "# GET /notes/{id}" in proposal[1]

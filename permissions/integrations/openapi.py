@@ -1,0 +1,194 @@
+"""Operations of an OpenAPI document under the broker: `guard_openapi`, and who sends requests.
+
+Each operation is a tool whose arguments are its parameters, its JSON body, and `server`: where
+the request goes is an argument with a mark, so policies judge the host as of any other tool.
+Credentials are handles; their values are put into the request here, at the edge, and no tool,
+policy or record sees them. No redirect is followed: it leads where nobody decided.
+
+Needs `pip install 'wardline[openapi]'`.
+
+Not protected from: a service that does something else than its document says, or sends a
+credential back; and a name that leads to another address than when it was listed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from permissions.errors import ConfigError, ToolDefinitionError, ToolFailedError
+from permissions.setup.config import BrokerConfig
+from permissions.setup.sandboxes import secret_value
+from permissions.tools.from_schema import tool_from_schema
+from permissions.tools.guarding import named_marks
+from permissions.tools.manifest import read_manifest
+from permissions.tools.openapi.document import Document
+from permissions.tools.openapi.operation import (
+    SERVER,
+    Operation,
+    Unreadable,
+    operations,
+    server_url,
+)
+from permissions.tools.openapi.request import request_of
+from permissions.tools.targets import HostArg
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from permissions.tools.decorator import GuardedTool
+    from permissions.tools.openapi.operation import Credential
+    from permissions.tools.openapi.request import Request
+    from permissions.vocabulary import JsonObject
+
+MAX_ANSWER = 4 * 1024 * 1024
+ANSWER_SECONDS = 60.0
+
+
+def guard_openapi(
+    document: Path | str | Mapping[str, Any],
+    manifest: Path | str | Mapping[str, Any] | None = None,
+    *,
+    only: Iterable[str] | None = None,
+    servers: Iterable[str] = (),
+    secrets: Mapping[str, str] | None = None,
+) -> list[GuardedTool[..., Any]]:
+    """Puts operations of an HTTP service under the broker.
+
+    Of what the manifest does not say the worst is thought, as of any tool of others: a `GET`
+    that nobody described counts as one that runs any code.
+
+    Args:
+        document: OpenAPI 3.0 or 3.1, as a file (JSON, YAML) or read already.
+        manifest: file, or the table `tools` of one: options and marks by the operation's name.
+        only: these operations; all by default.
+        servers: where calls may go, instead of what the document names.
+        secrets: handles (`secret://crm`) by the names of the document's security schemes.
+
+    Raises:
+        ToolDefinitionError: the document or an operation of it cannot be read, needs a
+            credential without a handle, or cannot be guarded as the manifest says.
+    """
+    read = (
+        Document.read(Path(document))
+        if isinstance(document, Path | str)
+        else Document.of(document)
+    )
+    known = (
+        read_manifest(manifest) if isinstance(manifest, Path | str) else dict(manifest or {})
+    )
+    urls = tuple(server_url(each, "servers") for each in servers)
+    wanted = None if only is None else set(only)
+    found = {
+        each.name: each
+        for each in operations(read, servers=urls)
+        if wanted is None or each.name in wanted
+    }
+    for what, names in (("only", wanted or ()), ("the manifest", known)):
+        if unknown := sorted(set(names) - found.keys()):
+            raise ToolDefinitionError(
+                f"{what} names {unknown[0]!r:.60}, and {read.name} has no such operation"
+            )
+    made = []
+    for each in found.values():
+        if isinstance(each, Unreadable):
+            raise ToolDefinitionError(f"{each.fault}; name the others in only=") from each.fault
+        run = _caller(each, _handles(each, secrets or {}))
+        made.append(operation_tool(each, run, known.get(each.name, {})))
+    return made
+
+
+def operation_tool(
+    operation: Operation, run: Callable[..., Any], options: Mapping[str, Any]
+) -> GuardedTool[..., Any]:
+    """An operation as a tool.
+
+    Raises:
+        ToolDefinitionError: it cannot be guarded so.
+    """
+    given = dict(options)
+    marks = {SERVER: HostArg(), **named_marks(given.pop("marks", {}))}
+    return tool_from_schema(
+        run,
+        name=operation.name,
+        parameters=operation.schema,
+        description=given.pop("description", operation.description),
+        marks=marks,
+        **given,
+    )
+
+
+def _handles(operation: Operation, secrets: Mapping[str, str]) -> dict[Credential, str]:
+    """The handle of each credential of the first alternative that has all of them."""
+    for each in operation.credentials:
+        if all(one.scheme in secrets for one in each):
+            return {one: secrets[one.scheme] for one in each}
+    if operation.credentials:
+        schemes = " or ".join(
+            " and ".join(one.scheme for one in each) for each in operation.credentials
+        )
+        raise ToolDefinitionError(
+            f"{operation.name}: needs a credential of {schemes}; say secrets={{NAME:"
+            ' "secret://HANDLE"}'
+        )
+    return {}
+
+
+def _caller(operation: Operation, handles: Mapping[Credential, str]) -> Callable[..., Any]:
+    def call(**arguments: Any) -> JsonObject:
+        config = BrokerConfig.load() if handles else None
+        try:
+            values = {
+                each: secret_value(config, handle) for each, handle in handles.items() if config
+            }
+        except ConfigError as err:
+            raise ToolFailedError(str(err)) from err
+        return _sent(request_of(operation, arguments, values))
+
+    return call
+
+
+def _sent(request: Request) -> JsonObject:
+    """What the service answered.
+
+    Raises:
+        ToolFailedError: it gave none, one that is too long, or leads elsewhere.
+    """
+    import httpx2
+
+    body = b""
+    try:
+        with (
+            httpx2.Client(
+                follow_redirects=False, trust_env=False, timeout=ANSWER_SECONDS
+            ) as client,
+            client.stream(
+                request.method,
+                request.url,
+                headers=dict(request.headers),
+                content=request.content,
+            ) as answer,
+        ):
+            if answer.has_redirect_location:
+                raise ToolFailedError(
+                    f"{answer.status_code}: it leads elsewhere, which is not followed"
+                )
+            for part in answer.iter_bytes():
+                body += part
+                if len(body) > MAX_ANSWER:
+                    raise ToolFailedError(f"an answer of over {MAX_ANSWER} bytes")
+            kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+            return {"status": answer.status_code, "body": _read(kind, body)}
+    except (httpx2.HTTPError, httpx2.InvalidURL) as err:
+        raise ToolFailedError(f"gave no answer ({type(err).__name__})") from None
+
+
+def _read(kind: str, body: bytes) -> Any:
+    import orjson
+
+    if kind == "application/json" or kind.endswith("+json"):
+        try:
+            return orjson.loads(body)
+        except ValueError:
+            pass
+    return body.decode(errors="replace")

@@ -1,0 +1,367 @@
+"""OpenAPI operations: what is read of a document, what a call sends, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from permissions.errors import ArgumentsError, ToolDefinitionError, ToolFailedError
+from permissions.integrations.openapi import guard_openapi
+from permissions.model import Completed
+from permissions.sessions.open import open_session
+from permissions.testing import memory_broker, permitted
+from permissions.tools.call import ToolCall
+from permissions.tools.decorator import guard_of
+from permissions.tools.openapi.document import Document
+from permissions.tools.openapi.operation import Operation, operations
+from permissions.tools.openapi.request import request_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+YAML = """
+openapi: 3.0.3
+info: {title: Pets, version: "1"}
+servers: [{url: https://pets.example/v1/}]
+security: [{token: []}]
+paths:
+  /pets/{petId}:
+    parameters:
+      - {$ref: '#/components/parameters/Id'}
+    get:
+      operationId: getPet
+      summary: Shows a pet.
+      parameters:
+        - {name: fields, in: query, schema: {type: array, items: {type: string}, maxItems: 3}}
+        - {name: X-Trace, in: header, schema: {type: string, pattern: '^[a-z]+$'}}
+        - {name: since, in: query, explode: false, schema: {type: array, items: {type: integer}}}
+        - {name: Authorization, in: header, schema: {type: string}}
+    put:
+      operationId: putPet
+      requestBody:
+        required: true
+        content:
+          application/json:
+            schema: {$ref: '#/components/schemas/Pet'}
+  /tree:
+    post:
+      operationId: plant
+      security: []
+      requestBody: {content: {application/json: {schema: {$ref: '#/components/schemas/Tree'}}}}
+components:
+  parameters:
+    Id: {name: petId, in: path, required: true, schema: {type: string, minLength: 1, maxLength: 9}}
+  schemas:
+    Pet:
+      type: object
+      additionalProperties: false
+      required: [name]
+      properties:
+        name: {type: string, maxLength: 5}
+        age: {type: integer, minimum: 0, exclusiveMinimum: true}
+        born: {type: string, nullable: true, example: 2020-01-01}
+    Tree: {type: object, properties: {child: {$ref: '#/components/schemas/Tree'}}}
+  securitySchemes:
+    token: {type: http, scheme: bearer}
+    key: {type: apiKey, in: header, name: X-Key}
+"""
+SECRETS = {"token": "secret://pets"}
+
+
+def pets(tmp_path: Path, text: str = YAML) -> Path:
+    file = tmp_path / "pets.yaml"
+    file.write_text(text)
+    return file
+
+
+def read(tmp_path: Path, name: str) -> Operation:
+    found = {each.name: each for each in operations(Document.read(pets(tmp_path)))}[name]
+    assert isinstance(found, Operation), found
+    return found
+
+
+def test_arguments_are_parameters_the_body_and_the_server(tmp_path: Path) -> None:
+    get, put = guard_openapi(pets(tmp_path), only=["getPet", "putPet"], secrets=SECRETS)
+    found = guard_of(get).definition
+
+    assert found.schema["properties"].keys() == {
+        "server",
+        "petId",
+        "fields",
+        "X_Trace",
+        "since",
+    }
+    assert found.schema["required"] == ["petId"]
+    assert found.description == "GET /pets/{petId}: Shows a pet."
+    assert found.marks == {"server": "host"}
+    assert (found.effect, found.impact, found.output) == ("execute", "high", "untrusted")
+    assert "server" in found.control, "where it goes is a control argument"
+    assert guard_of(put).definition.schema["required"] == ["petId", "body"]
+
+
+@pytest.mark.parametrize(
+    ("tool", "given"),
+    [
+        ("getPet", {"petId": "longer than nine"}),
+        ("getPet", {"petId": 5}),
+        ("getPet", {"petId": "a", "fields": ["a", "b", "c", "d"]}),
+        ("getPet", {"petId": "a", "X_Trace": "A"}),
+        ("getPet", {"petId": "a", "server": "https://evil.example"}),
+        ("getPet", {"petId": "a", "other": 1}),
+        ("putPet", {"petId": "a", "body": {"name": "longer"}}),
+        ("putPet", {"petId": "a", "body": {"name": "a", "age": 0}}),
+        ("putPet", {"petId": "a", "body": {"name": "a", "more": 1}}),
+        ("putPet", {"petId": "a"}),
+    ],
+)
+def test_what_the_document_does_not_allow_is_no_call(
+    tmp_path: Path, tool: str, given: dict[str, Any]
+) -> None:
+    made = guard_openapi(pets(tmp_path), only=["getPet", "putPet"], secrets=SECRETS)
+    definition = {guard_of(each).definition.name: guard_of(each).definition for each in made}[
+        tool
+    ]
+
+    with pytest.raises(ArgumentsError):
+        definition.validate(given)
+
+
+def test_a_request_holds_each_argument_where_it_belongs(tmp_path: Path) -> None:
+    get = read(tmp_path, "getPet")
+    ((token,),) = get.credentials
+    given = {
+        "server": "https://pets.example/v1",
+        "petId": "a/../b?x=1#",
+        "fields": ["n&m", "ä"],
+        "since": [1, 2],
+        "X_Trace": "abc",
+    }
+
+    sent = request_of(get, given, {token: "hush"})
+
+    assert sent.method == "GET"
+    assert sent.url == (
+        "https://pets.example/v1/pets/a%2F..%2Fb%3Fx%3D1%23"
+        "?fields=n%26m&fields=%C3%A4&since=1%2C2"
+    )
+    assert sent.headers == {"X-Trace": "abc", "Authorization": "Bearer hush"}
+    assert "hush" not in repr(sent)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"petId": ".."},
+        {"petId": "."},
+        {"petId": ""},
+        {"petId": "a", "X_Trace": "a\r\nHost: evil"},
+        {"petId": "a", "X_Trace": "\u00e4"},
+        {"petId": {"a": 1}},
+        {"petId": "a", "server": "https://evil.example"},
+    ],
+)
+def test_what_would_lead_elsewhere_is_not_sent(tmp_path: Path, given: dict[str, Any]) -> None:
+    with pytest.raises(ToolFailedError):
+        request_of(read(tmp_path, "getPet"), {"server": "https://pets.example/v1", **given}, {})
+
+
+def test_a_body_is_the_json_that_was_decided(tmp_path: Path) -> None:
+    given = {
+        "server": "https://pets.example/v1",
+        "petId": "a",
+        "body": {"born": None, "name": "ü"},
+    }
+
+    sent = request_of(read(tmp_path, "putPet"), given, {})
+
+    assert sent.content is not None
+    assert json.loads(sent.content) == given["body"]
+    assert sent.headers == {"Content-Type": "application/json"}
+
+
+def changed(**paths: Any) -> dict[str, Any]:
+    return {
+        "openapi": "3.1.0",
+        "servers": [{"url": "https://a.example"}],
+        "paths": paths,
+    }
+
+
+def taking(*parameters: Any, path: str = "/a", **more: Any) -> dict[str, Any]:
+    return changed(
+        **{path: {"post": {"operationId": "do", "parameters": [*parameters], **more}}}
+    )
+
+
+TEXT = {"type": "string"}
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({"swagger": "2.0"}, "Swagger 2"),
+        ({"openapi": "4.0.0"}, "no version known"),
+        ({"openapi": "3.1.0", "jsonSchemaDialect": "urn:x"}, "urn:x"),
+        ({"openapi": "3.1.0"}, "no paths"),
+        (taking({"$ref": "other.yaml#/x"}), "'other.yaml#/x', which is outside"),
+        (taking({"$ref": "https://a.example/x"}), "outside of this document"),
+        (taking({"$ref": "#/components/nothing"}), "not there"),
+        (taking({"name": "q", "in": "query", "schema": {"type": "object"}}), "is an object"),
+        (taking({"name": "q", "in": "query", "style": "deepObject", "schema": TEXT}), "form"),
+        (taking({"name": "q", "in": "query", "content": {}}), "form"),
+        (taking({"name": "q", "in": "cookie", "schema": TEXT}), "cannot be sent"),
+        (taking({"name": "Host", "in": "header", "schema": TEXT}), "cannot be sent"),
+        (taking({"name": "x", "in": "path", "required": True, "schema": TEXT}), "differ in 'x'"),
+        (taking(path="/a/{id}"), "differ in 'id'"),
+        (
+            taking(
+                {"name": "a-b", "in": "query", "schema": TEXT},
+                {"name": "a.b", "in": "query", "schema": TEXT},
+            ),
+            "two of its arguments",
+        ),
+        (taking({"name": "server", "in": "query", "schema": TEXT}), "two of its arguments"),
+        (taking(requestBody={"content": {"text/plain": {}}}), "text/plain, and no JSON"),
+        (taking(requestBody={"content": {"application/json": {"schema": {"$id": "x"}}}}), r"\$id"),
+        (taking(servers=[{"url": "http://a.example"}]), "no whole https URL"),
+        (taking(servers=[{"url": "https://{host}/"}]), "no whole https URL"),
+        (taking(servers=[{"url": "https://u:p@a.example"}]), "no whole https URL"),
+        (taking(servers=[{"url": "/v1"}]), "no whole https URL"),
+        (taking(security=[{"nobody": []}]), "security scheme 'nobody'"),
+        (
+            changed(**{
+                "/a": {"get": {"operationId": "x"}},
+                "/b": {"get": {"operationId": "x"}},
+            }),
+            "two operations are called 'x'",
+        ),
+    ],
+)  # fmt: skip
+def test_what_it_cannot_read_is_refused_by_name(document: dict[str, Any], said: str) -> None:
+    with pytest.raises(ToolDefinitionError, match=said):
+        guard_openapi(document)
+
+
+def test_a_schema_that_contains_itself_is_refused_and_the_others_are_not(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ToolDefinitionError, match=r"plant: .*Tree contains itself"):
+        guard_openapi(pets(tmp_path), secrets=SECRETS)
+
+    assert len(guard_openapi(pets(tmp_path), only=["getPet"], secrets=SECRETS)) == 1
+
+
+def test_a_small_document_that_unfolds_into_a_large_one_is_refused() -> None:
+    schemas: dict[str, Any] = {"s0": TEXT}
+    for number in range(1, 12):
+        below = {"$ref": f"#/components/schemas/s{number - 1}"}
+        schemas[f"s{number}"] = {
+            "type": "object",
+            "properties": {f"p{each}": below for each in range(8)},
+        }
+    body = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/s11"}}}}
+    document = {**taking(requestBody=body), "components": {"schemas": schemas}}
+
+    with pytest.raises(ToolDefinitionError, match="takes over"):
+        guard_openapi(document)
+
+
+def test_a_credential_without_a_handle_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ToolDefinitionError, match=r"getPet: needs a credential of token"):
+        guard_openapi(pets(tmp_path), only=["getPet"])
+
+
+@pytest.mark.parametrize("names", ["only", "manifest"])
+def test_an_operation_that_is_not_there_is_a_mistake(tmp_path: Path, names: str) -> None:
+    given: dict[str, Any] = {"only": ["getPets"]} if names == "only" else {
+        "manifest": {"getPets": {}}
+    }  # fmt: skip
+
+    with pytest.raises(ToolDefinitionError, match="getPets"):
+        guard_openapi(pets(tmp_path), secrets=SECRETS, **given)
+
+
+@contextmanager
+def service(seen: list[tuple[str, str, str | None]]) -> Iterator[str]:
+    """A service on this machine, which notes what it was asked."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append((self.command, self.path, self.headers["Authorization"]))
+            elsewhere = self.path.startswith("/v1/pets/moved")
+            body = (
+                b"x" * (5 << 20) if "huge" in self.path else json.dumps({"pet": "Rex"}).encode()
+            )
+            self.send_response(302 if elsewhere else 404 if "gone" in self.path else 200)
+            if elsewhere:
+                self.send_header("Location", "http://127.0.0.1:1/")
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+async def test_calls_are_decided_with_their_host_and_sent_with_their_credential(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secrets").mkdir(mode=0o700)
+    (tmp_path / "secrets" / "pets").write_text("hush-hush-hush")
+    (tmp_path / "secrets" / "pets").chmod(0o600)
+    (tmp_path / "wardline.toml").write_text('sandbox.secrets = "secrets"\n')
+    monkeypatch.setenv("WARDLINE_CONFIG", str(tmp_path / "wardline.toml"))
+    monkeypatch.chdir(tmp_path)
+    asked: list[Any] = []
+    seen: list[Any] = []
+
+    def decide(document: Any) -> Any:
+        asked.append(document["resource"]["properties"])
+        return permitted()
+
+    with service(seen) as url:
+        (get,) = guard_openapi(
+            pets(tmp_path),
+            {"getPet": {"effect": "read", "impact": "low", "marks": {"petId": "resource"}}},
+            only=["getPet"],
+            servers=[url],
+            secrets=SECRETS,
+        )
+        async with (
+            memory_broker([get], decide=decide) as broker,
+            open_session(broker, user="kim") as session,
+        ):
+            said = {
+                each: await broker.call(session, ToolCall("getPet", {"petId": each}))
+                for each in ("rex", "gone")
+            }
+            for each in ("moved", "huge"):
+                with pytest.raises(ToolFailedError):
+                    await broker.call(session, ToolCall("getPet", {"petId": each}))
+
+    rex, gone = said["rex"], said["gone"]
+    assert isinstance(rex, Completed)
+    assert isinstance(gone, Completed)
+    assert rex.value == {"status": 200, "body": {"pet": "Rex"}}
+    assert gone.value["status"] == 404
+    assert {each[2] for each in seen} == {"Bearer hush-hush-hush"}
+    (host,) = [each for each in asked[0]["targets"] if each["kind"] == "host"]
+    assert (host["argument"], host["host"]) == ("server", "127.0.0.1")
+    assert "hush" not in json.dumps([asked, rex.value])
