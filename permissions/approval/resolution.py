@@ -86,10 +86,10 @@ class Resolution:
     envelope: str
 
 
-def sign_resolution(
-    about: DoubtfulCall, found: Found, *, approver: str, note: str, now: int, signer: Signer
-) -> str:
-    """The answer as the JSON text of an envelope.
+def statement_of(
+    about: DoubtfulCall, found: Found, *, approver: str, note: str, now: int
+) -> bytes:
+    """The answer as the bytes that are signed, under `PAYLOAD_TYPE`.
 
     Raises:
         SigningError: the note is longer than 500 characters or not valid Unicode.
@@ -97,7 +97,14 @@ def sign_resolution(
     if len(note) > MAX_NOTE:
         raise SigningError(f"a note of {len(note)} characters is too long; {MAX_NOTE} at most")
     said = {"found": found, "approver": approver, "note": note, "time": now}
-    payload = canonical({**about.document(), **said})
+    return canonical({**about.document(), **said})
+
+
+def sign_resolution(
+    about: DoubtfulCall, found: Found, *, approver: str, note: str, now: int, signer: Signer
+) -> str:
+    """The answer as the JSON text of an envelope; raises as `statement_of` does."""
+    payload = statement_of(about, found, approver=approver, note=note, now=now)
     return dsse.sign(payload, payload_type=PAYLOAD_TYPE, signers=[signer]).dumps().decode()
 
 

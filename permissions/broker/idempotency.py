@@ -120,8 +120,12 @@ async def _resolved(
     except ApprovalError as err:
         raise Refusal("in_doubt", reason(Code.CALL_IN_DOUBT, str(err))) from err
     history = partial(parts.history, key.run)
-    if not await anyio.to_thread.run_sync(_is_open_ended, history, found.about.call):
-        said = f"the record does not say that the end of {found.about.call} is unknown"
+    named_by = key.call.encode(errors="surrogatepass")
+    if not await anyio.to_thread.run_sync(_is_open_ended, history, found.about.call, named_by):
+        said = (
+            f"the record does not say that the end of {found.about.call} is unknown, or it was"
+            " begun again and still runs"
+        )
         raise Refusal("in_doubt", reason(Code.CALL_IN_DOUBT, said))
     attempt.record.note(entries.resolution(attempt, found, approver))
     if found.found != "ran":
@@ -130,9 +134,22 @@ async def _resolved(
     raise Refusal("in_doubt", reason(Code.CALL_RESOLVED, agent=note))
 
 
-def _is_open_ended(history: Callable[[], Iterable[TraceEntry]], call: str) -> bool:
-    """Whether the record says that nobody knows how a call ended. Blocking."""
-    return any(entry.type == "gap" and entry.call == call for entry in history())
+def _is_open_ended(history: Callable[[], Iterable[TraceEntry]], call: str, key: bytes) -> bool:
+    """Whether the record says that nobody knows how a call ended, and that none like it runs.
+
+    Blocking.
+    """
+    alike, running, is_known = set[str](), set[str](), False
+    for entry in history():
+        name = entry.call or ""
+        if entry.type == "intent" and entry.contents.get("key") == key:
+            alike.add(name)
+        elif entry.type == "start" and name in alike:
+            running.add(name)
+        elif entry.type in {"outcome", "gap"}:
+            running.discard(name)
+            is_known = is_known or (entry.type == "gap" and name == call)
+    return is_known and not running
 
 
 async def begin(parts: BrokerParts, admission: Admission) -> None:

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import anyio
 import typer
 
 from permissions.approval.approvers import Approvers
-from permissions.approval.resolution import DoubtfulCall, Found, sign_resolution
+from permissions.approval.resolution import Found, sign_resolution
 from permissions.approval.text import literal, visible
 from permissions.broker.ports import now_us
 from permissions.cli.program import noun
 from permissions.cli.trace_source import TraceSource
 from permissions.database import STATE_FILE, StateDatabase
 from permissions.errors import ConfigError
-from permissions.execution.journal import SCHEMA, JournalKey, SqliteJournal
-from permissions.inquiry.contents import Closed
-from permissions.model import Digest
+from permissions.execution.journal import SCHEMA, SqliteJournal
 from permissions.setup.config import BrokerConfig
 from permissions.setup.layout import run_keys
-from permissions.signing.canonical import digest
 from permissions.signing.key_uris import signer_from_uri
-
-if TYPE_CHECKING:
-    from permissions.inquiry.call_record import CallRecord
 
 app = noun("Resolve calls in doubt.")
 
@@ -90,8 +84,7 @@ def resolve(
     if not key:
         raise ConfigError("an answer is signed: give --key file:PATH or WARDLINE_APPROVER_KEY")
     settings = BrokerConfig.load(config, **({"state": folder} if folder else {}))
-    record = TraceSource(folder, config).inquiry().call(call)
-    journal_key, about = _doubtful(record)
+    record, (journal_key, about) = TraceSource(folder, config).inquiry().doubtful(call)
     signer = signer_from_uri(key)
     approver = Approvers.from_config(settings.approvers).holding(signer.public)
     arguments = literal(record.arguments)
@@ -107,27 +100,3 @@ def resolve(
 
     anyio.run(main)
     typer.echo(f"{visible(call)}  {chosen[0]}, says {approver.id}")
-
-
-def _doubtful(record: CallRecord) -> tuple[JournalKey, DoubtfulCall]:
-    """The call by what makes it the same when it is asked again.
-
-    Raises:
-        ConfigError: its end is known or not known to be unknown, it has no key, or its contents
-            cannot be opened.
-    """
-    if record.start is None or record.last is None or record.last.type != "gap":
-        raise ConfigError(
-            f"{record.call[:80]} is not in doubt: it may still run, or its end is on record"
-        )
-    intent = record.intent
-    key, arguments = (record.contents.data(intent, name) for name in ("key", "arguments"))
-    if "key" not in intent.digests:
-        raise ConfigError(f"{record.call[:80]} has no key, so nothing waits for its end")
-    if isinstance(key, Closed) or isinstance(arguments, Closed):
-        raise ConfigError(f"the contents of {record.call[:80]} cannot be opened here")
-    tool, args = Digest(str(intent.body.get("tool_digest"))), digest(arguments)
-    named = key.decode(errors="surrogatepass")
-    return JournalKey(record.run, named, tool, args), DoubtfulCall(
-        record.call, record.run, digest(key), tool, args
-    )

@@ -13,6 +13,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from permissions.console import (
+    doubts,
     events,
     explorer,
     grants,
@@ -119,6 +120,9 @@ class Console:
                 Route(
                     "/grants/{grant}/revoke", pages("", "grants", grants.revoke), methods=send
                 ),
+                Route("/doubts", pages("doubts", "doubts", doubts.show), methods=read),
+                Route("/doubts/{call}/begin", pages("", "vote", doubts.begin), methods=send),
+                Route("/doubts/{call}/finish", pages("", "vote", doubts.finish), methods=send),
                 Route("/me", pages("me", None, passkeys.me), methods=read),
                 Route(
                     "/me/enrol/begin",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _PAGES: tuple[tuple[str, str, str, Right], ...] = (
     ("inbox", "/inbox", "Inbox", "inbox"),
     ("grants", "/grants", "Remembered", "grants"),
+    ("doubts", "/doubts", "In doubt", "doubts"),
     ("runs", "/runs", "Runs", "runs"),
     ("stop", "/stop", "Stop", "stop"),
     ("policies", "/policies", "Policies", "policies"),

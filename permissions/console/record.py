@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from permissions.authoring.shadow_report import ShadowReport
     from permissions.inquiry.call_record import CallRecord
+    from permissions.inquiry.doubtful import Doubtful
     from permissions.model import JsonObject
     from permissions.signing.keys import PublicKey
     from permissions.trace.index import RunSummary
@@ -84,6 +85,10 @@ class Record:
     def calls(self, wanted: CallFilter, limit: int) -> list[CallRecord]:
         """The newest of the calls that are looked for; raises as `runs` does."""
         return list(islice(self._inquiry().calls(wanted, newest_first=True), limit))
+
+    def doubtful(self, name: str) -> tuple[CallRecord, Doubtful]:
+        """A call whose end nobody knows; raises as `Inquiry.doubtful` does."""
+        return self._inquiry().doubtful(name)
 
     def why(self, call: str) -> JsonObject:
         """Why a call ended as it did; raises TraceError when nothing is recorded of it."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from permissions.errors import TraceError
+from permissions.errors import ConfigError, TraceError
 from permissions.inquiry.blast import Blast
 from permissions.inquiry.call_record import CallRecord
 from permissions.inquiry.compare import compared
+from permissions.inquiry.doubtful import doubtful, key_of
 from permissions.inquiry.why import why
 from permissions.trace.call_filter import CallFilter
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from permissions.inquiry.contents import Contents
+    from permissions.inquiry.doubtful import Doubtful
     from permissions.inquiry.find import ContentFilter
     from permissions.model import JsonObject
     from permissions.trace.index import TraceIndex
@@ -47,6 +49,26 @@ class Inquiry:
                 f"nothing is recorded of the call {name[:80]!r}; `wardline trace list` names them"
             )
         return found
+
+    def doubtful(self, name: str) -> tuple[CallRecord, Doubtful]:
+        """A call whose end nobody knows and a person may say; raises as `call` does.
+
+        Raises:
+            ConfigError: as `doubtful.doubtful`, or it was begun again since.
+        """
+        record = self.call(name)
+        found = doubtful(record)
+        for later in self.calls(
+            CallFilter(run=record.run, tool=record.tool), newest_first=True
+        ):
+            if later.index <= record.index:
+                break
+            if later.start is not None and key_of(later) == found.key:
+                raise ConfigError(
+                    f"{record.call[:80]} was begun again since, as {later.call}; say what became"
+                    " of that one"
+                )
+        return record, found
 
     def find(
         self,

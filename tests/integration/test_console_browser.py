@@ -297,6 +297,8 @@ def test_another_site_gets_neither_cookie_nor_frame(page: Page, served: Served) 
 def test_no_page_is_wider_than_the_screen(page: Page, served: Served, width: int) -> None:
     request = served.asked(pay={**PAYMENT, "reference": "x" * 500})
     served.asked(note={"text": "y" * 300 + "\n" + "z" * 3000, "where": {"k" * 60: "v" * 400}})
+    died = ToolCall("delete_case", {"number": "x" * 1500}, key="k")
+    served.portal.call(served.desk.died, died)
     sign_in(page, served, "operator", "oskar")
     page.size(width, 844)
     for path in (
@@ -308,6 +310,7 @@ def test_no_page_is_wider_than_the_screen(page: Page, served: Served, width: int
         "/policies",
         "/me",
         "/grants",
+        "/doubts",
     ):
         page.go(f"{served.url}{path}")
         assert page.js("document.documentElement.scrollWidth <= window.innerWidth"), path
@@ -321,6 +324,20 @@ def test_the_explorer_of_a_run_opens_under_its_own_policy(page: Page, served: Se
     page.until("document.documentElement?.dataset.painted !== undefined")
 
     assert "pay" in text(page)
+    assert page.messages == []
+
+
+def test_a_call_in_doubt_is_resolved_with_a_touch(page: Page, served: Served) -> None:
+    call = ToolCall("delete_case", {"number": "4711"}, key="k")
+    served.portal.call(served.desk.died, call)
+    with_passkey(page, served)
+    page.go(f"{served.url}/doubts")
+    page.js("document.querySelector('textarea').value = 'I looked.'")
+    page.js("document.querySelector('button[value=ran]').click()")
+    page.until("(document.body?.innerText ?? '').includes('It ran, says olga')")
+
+    assert "I looked." in text(page)
+    assert page.js("document.querySelectorAll('[data-passkey]').length") == 0
     assert page.messages == []
 
 

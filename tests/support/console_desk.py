@@ -133,6 +133,15 @@ class Desk:
             denial: Any = await self.broker.call(session, ToolCall(name, arguments))
         return await self.broker.parts.approvals.get(denial.access_request)
 
+    async def died(self, call: ToolCall, run: str = "run-1") -> str:
+        """A call that olga approved and that began, and whose client died; its id."""
+        async with open_session(self.broker, user="alice", agent="clerk", run=run) as session:
+            asked: Any = await self.broker.admit(session, call)
+            await PEOPLE[0].answer(self.broker, asked.access_request)
+            admitted: Any = await self.broker.admit(session, call)
+            await self.broker.abandon(admitted)
+        return str(admitted.id)
+
     async def asked_in_one_run(self, *calls: dict[str, Any]) -> list[AccessRequest]:
         """Calls of one run that wait for a person."""
         found = []

@@ -174,3 +174,16 @@ async def test_what_has_an_end_or_an_answer_is_not_resolved() -> None:
         await broker.call(session, CALL)
         with pytest.raises(ExecutionError):
             await broker.parts.journal.resolve(key, statement=statement(key, call, "ran"))
+
+
+async def test_a_resolution_of_an_earlier_run_begins_none_beside_one_that_runs() -> None:
+    async with in_doubt() as (broker, session, key, call):
+        await broker.parts.journal.resolve(key, statement=statement(key, call, "run-again"))
+        running = await broker.admit(session, CALL)
+        assert isinstance(running, Admission)
+        await broker.parts.journal.resolve(key, statement=statement(key, call, "run-again"))
+        beside = await broker.admit(session, CALL)
+        assert isinstance(beside, Denial)
+        assert beside.code == "call.in_doubt"
+        await broker.abandon(running)  # and by now it is the same doubt
+        assert isinstance(await broker.admit(session, CALL), Admission)

@@ -23,6 +23,7 @@ PAGES = [
     "/runs/x",
     "/calls/x",
     "/policies",
+    "/doubts",
     "/events",
     "/me",
 ]
