@@ -391,10 +391,22 @@ class ApprovalService:
         )
         return voted
 
+    async def announce(self, request_id: str) -> None:
+        """Has people told of a request that another process made, or voted on.
+
+        Raises:
+            ApprovalError: it is not there.
+        """
+        request = await self.get(request_id)
+        if not request.votes and request.status == "pending":
+            self._announce(request)
+        self._announce_turn(request)
+
     def _announce_turn(self, voted: AccessRequest) -> None:
         """Has the people of a stage told that it is their turn."""
         terms, votes = voted.call.terms, len(voted.votes)
-        if voted.status == "pending" and stages.turn(terms, votes).begins_at == votes:
+        begins = votes and stages.turn(terms, votes).begins_at == votes
+        if voted.status == "pending" and begins:
             self._announce(voted)
 
     async def cancel(self, request_id: str) -> AccessRequest:

@@ -16,6 +16,7 @@ from permissions.cli import interrupt
 from permissions.database import STATE_FILE, StateDatabase
 from permissions.errors import ConfigError
 from permissions.setup.config import BrokerConfig
+from permissions.setup.control import announced
 from permissions.setup.layout import run_keys
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def on_approvals(
                 new_id=functools.partial(random_id, "request"),
                 passkeys=passkey_store.SqlitePasskeyStore(database, keys),
                 grants=grant_store.SqliteGrantStore(database, keys),
+                announce=functools.partial(announced, settings.state),
             )
             await work(service, await service.approvers())
 

@@ -1,7 +1,7 @@
 """What the owner of a broker asks of it while it runs: by the first frame of a connection.
 
 `wardline policy reload` asks it to load its policies again, `wardline stop` and `resume` to carry
-out what they wrote down. Its own account and root may ask, as the kernel tells who connects; it
+out what they wrote down, and a vote by a command that whose turn it is now is told. Its own account and root may ask, as the kernel tells who connects; it
 is no matter of which clients the settings list.
 
 Not protected from: code that runs as the same user, in a tool of the broker's own process say.
@@ -69,4 +69,15 @@ async def _resume(broker: PermissionBroker, _: JsonObject, __: str) -> JsonObjec
     return {}
 
 
-CONTROLS: Mapping[str, Answering] = {"reload": _reload, "stop": _stop, "resume": _resume}
+async def _announce(broker: PermissionBroker, question: JsonObject, _: str) -> JsonObject:
+    """Has people told of a request that a command made, or voted on."""
+    await broker.parts.approvals.announce(str(question.get("request")))
+    return {}
+
+
+CONTROLS: Mapping[str, Answering] = {
+    "reload": _reload,
+    "stop": _stop,
+    "resume": _resume,
+    "announce": _announce,
+}

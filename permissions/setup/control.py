@@ -14,15 +14,19 @@ from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from permissions.errors import BrokerError, PolicyLoadError, StateError
+from permissions.logs import get_logger
 from permissions.service.address import SOCKET, peer_of_socket, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from permissions.approval.model import AccessRequest
     from permissions.model import JsonObject
 
 WAIT_SECONDS = 120
+ANNOUNCE_SECONDS = 10
+_log = get_logger("setup.control")
 
 
 class NobodyThereError(StateError):
@@ -111,6 +115,19 @@ def ask_reload(state: Path) -> tuple[str, str]:
     except NobodyThereError as err:
         raise StateError(f"{err}; it loads the policies when it starts") from err
     return said["before"], said["now"]
+
+
+def announced(state: Path, request: AccessRequest) -> None:
+    """Has the broker of a state folder tell people that a request waits for them.
+
+    Without a broker nobody is told: it is the one that knows how.
+    """
+    try:
+        ask(state, "announce", request=request.id, wait_seconds=ANNOUNCE_SECONDS)
+    except NobodyThereError:
+        _log.info("nobody_announces", request=request.id)
+    except BrokerError as err:
+        _log.warning("not_announced", request=request.id, cause=str(err)[:200])
 
 
 def _frame(peer: socket.socket) -> bytes:

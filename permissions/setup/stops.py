@@ -25,7 +25,7 @@ from permissions.errors import BrokerError, ConfigError, StateError
 from permissions.logs import get_logger
 from permissions.model import AccessRequestTerms
 from permissions.service.address import account_name
-from permissions.setup.control import NobodyThereError, ask
+from permissions.setup.control import NobodyThereError, announced, ask
 from permissions.setup.layout import StateLayout, log_signer, run_keys
 from permissions.stops.file import FileStops
 
@@ -131,6 +131,7 @@ async def approvals_of(config: BrokerConfig) -> AsyncIterator[ApprovalService]:
             passkeys=passkey_store.SqlitePasskeyStore(database, keys),
             use_within_seconds=config.approval.use_within_seconds,
             grants=grant_store.SqliteGrantStore(database, keys),
+            announce=partial(announced, config.state),
         )
 
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
+import threading
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 from anyio.to_thread import run_sync as in_thread
+from people import payment
 from serving import TOOLS
+from typer.testing import CliRunner
 
+from permissions.cli.request import app as requests
 from permissions.errors import BrokerError, ServiceError
+from permissions.model import AccessRequestTerms
 from permissions.service.address import SOCKET
 from permissions.service.dial import UnixDial
 from permissions.service.remote import RemoteBroker
@@ -21,6 +30,7 @@ from permissions.setup.config import BrokerConfig, ClientConfig
 from permissions.setup.control import NobodyThereError, ask
 from permissions.setup.daemon import running
 from permissions.setup.factory import open_broker
+from permissions.testing import Person
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,3 +90,83 @@ async def test_a_broker_of_one_program_takes_no_sessions(config: BrokerConfig) -
                 raise AssertionError("it was opened")
         with pytest.raises(BrokerError, match="of one program alone"):
             await in_thread(ask, config.state, "erase")
+
+
+async def test_a_vote_by_command_has_the_next_stage_told(
+    config: BrokerConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WARDLINE_APPROVAL__NOTIFY__WEBHOOK_SECRET", "s" * 16)
+    terms = AccessRequestTerms.model_validate(
+        {
+            "approvers": ["finance", "operators"],
+            "quorum": 3,
+            "stages": [
+                {"approvers": ["operators"], "quorum": 2},
+                {"approvers": ["finance"], "quorum": 1},
+            ],
+        }
+    )
+    people = {"olga": "operators", "bea": "operators", "finn": "finance"}
+    lines = [
+        f'[approvers.{name}]\ngroups = ["{group}"]\npublic_key = "{Person(name).signer.public}"\n'
+        for name, group in people.items()
+    ]
+    with Hook().running() as hook:
+        settings = tmp_path / "staged.toml"
+        settings.write_text(
+            f'state = "{tmp_path}/state"\nworkspace = "{tmp_path}/work"\n'
+            f'[approval.notify]\nwebhook = "{hook.url}"\n{"".join(lines)}'
+            "[sandbox]\nbackends = []\n"
+        )
+        config = BrokerConfig.load(settings)
+
+        def votes(name: str, request: str) -> None:
+            key = Person(name).signer.pem().decode()
+            command = ["approve", request, "--config", str(settings), "--key", "env:KEY"]
+            done = CliRunner().invoke(requests, command, env={"KEY": key})
+            assert done.exit_code == 0, done.output
+
+        async with running(config, TOOLS) as daemon:
+            call = replace(payment(), terms=terms)
+            asked = await daemon.broker.parts.approvals.submit(call, ())
+            for name, told in (("olga", 1), ("bea", 2), ("finn", 2)):
+                await in_thread(votes, name, asked.id)
+                with anyio.fail_after(60):
+                    while len(hook.groups) < told:  # noqa: ASYNC110 - another thread makes it so
+                        await anyio.sleep(0.01)
+                assert len(hook.groups) == told
+            assert (await daemon.broker.parts.approvals.get(asked.id)).status == "approved"
+    assert hook.groups == [["operators"], ["finance"]]
+
+
+class Hook:
+    """Takes notices, and keeps whom each is for."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[str]] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                outer.groups.append(json.loads(body)["groups"])
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
+
+    @contextmanager
+    def running(self) -> Iterator[Hook]:
+        thread = threading.Thread(target=self._server.serve_forever)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._server.shutdown()
+            thread.join()
+            self._server.server_close()
