@@ -11,9 +11,12 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
+
+import orjson
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -22,7 +25,14 @@ if TYPE_CHECKING:
 
 MAX_PATH: Final = 4096
 """Characters of a path; Linux takes no longer ones."""
-_OPTION = re.compile(r"[=@:]")
+_OPTION = re.compile(r"[=@:,;<>|]")
+_MOVING = frozenset({"mv", "rm", "rmdir", "rename", "shred", "unlink"})
+"""Programs that take what lies in a folder along."""
+_HERE = re.compile(r"\$PWD\b|\$\{PWD\}|\$\(pwd\)|`pwd`|^~\+")
+_SEPARATOR = re.compile(r"[,;|:]")
+_BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
+_CODE = re.compile(r"[\s\"'():;]")
+"""What stands in code and prose, whose braces and commas are no list of files."""
 _QUOTED = tuple(
     re.compile(pattern, re.DOTALL)
     for pattern in (
@@ -36,12 +46,13 @@ _QUOTED = tuple(
 """Texts and quoted names of every dialect of SQL: some databases open a file by either."""
 _WRITING = frozenset({"copy", "other", "session"})
 """Classes of statements that may write a file."""
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(/*)")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+._-]*):(/*)")
 _NO_FILES = frozenset({"http", "https", "ws", "wss", "mailto", "tel", "data", "urn"})
 _MEMBER = re.compile(r"!/?|::|[?#|]")
 """What stands after a file in the address of a part of it, or of how to open it."""
 _WILD = re.compile(r"[*?\[]")
-_MOST_READINGS = 64
+_MOST_READINGS = 1024
+_MOST_JSON = 1 << 20
 
 
 def named_paths(
@@ -54,15 +65,19 @@ def named_paths(
         arguments: all of its arguments.
         names: of files, folded; one of them alone reads like a path, too.
     """
-    known = set()
+    known, is_text = set(), True
     for target in targets:
         if target["kind"] in _LOOKED_AT:
             known.add(target.get("argument"))
             given = arguments.get(str(target.get("argument")))
             yield from _LOOKED_AT[target["kind"]](target, given)
+        # Beside a file to write, a text is most likely what goes into it.
+        is_text = is_text and (target["kind"], target.get("access")) != ("path", "write")
     for name, value in arguments.items():
         if name not in known:
-            yield from ((text, False) for text in _texts(value) if _is_pathlike(text, names))
+            for text in _with_json(value) if is_text else _texts(value):
+                if _is_pathlike(text, names):
+                    yield text, False
 
 
 def _of_path(target: JsonObject, given: JsonValue) -> Iterator[tuple[str, bool]]:
@@ -72,10 +87,12 @@ def _of_path(target: JsonObject, given: JsonValue) -> Iterator[tuple[str, bool]]
 
 
 def _of_command(target: JsonObject, _: JsonValue) -> Iterator[tuple[str, bool]]:
-    words = [word for text in _texts(target.get("argv")) for word in text.split()]
-    words += _texts([each["argv"] for each in target.get("commands") or []])
+    argvs = [each["argv"] for each in target.get("commands") or []]
+    texts = [*_texts(target.get("argv")), *_texts(argvs)]
+    moves = any(str(argv[0]).rpartition("/")[2] in _MOVING for argv in argvs if argv)
+    words = {word: None for text in texts for word in (text, *text.split(), *_strings(text))}
     for word in words:
-        yield from ((part, False) for part in _of_word(word))
+        yield from ((part, moves) for part in _of_word(word))
 
 
 def _of_sql(target: JsonObject, given: JsonValue) -> Iterator[tuple[str, bool]]:
@@ -99,7 +116,8 @@ _LOOKED_AT: Final = {
 
 
 def _is_pathlike(text: str, names: Collection[str]) -> bool:
-    if "/" in text or "\\" in text or text.startswith((".", "~")):
+    text = text.strip()
+    if "/" in text or "\\" in text or "%2" in text or text.startswith((".", "~")):
         return True
     return _mentions(text, names) or (_WILD.search(text) is not None and " " not in text)
 
@@ -112,12 +130,22 @@ def _mentions(text: str, names: Collection[str]) -> bool:
 
 
 def _of_word(word: str) -> Iterator[str]:
-    """A word of a command, and what it may hold of a path: `--file=x`, `@x`, `-fx`, `>x`."""
+    """A word of a command, and what it may hold of a path: `--file=x`, `@x`, `-fx`, `2>x`."""
+    if word.startswith("$'"):
+        with suppress(UnicodeDecodeError):
+            yield word[2:].strip("'").encode("ascii", "replace").decode("unicode_escape")
     word = word.strip("\"'`;&|()<>")
     yield word
-    yield from _OPTION.split(word)[1:]
+    parts = _OPTION.split(word)
+    if len(parts) > 1:
+        yield from parts
     if word.startswith("-"):
         yield word[2:]
+
+
+def _strings(text: str) -> Iterator[str]:
+    for pattern in _QUOTED[:2]:
+        yield from (found[1] for found in pattern.finditer(text))
 
 
 def _quoted(text: str) -> Iterator[str]:
@@ -141,37 +169,48 @@ def _texts(value: JsonValue) -> Iterator[str]:
             pass
 
 
+def _with_json(value: JsonValue) -> Iterator[str]:
+    """The texts of a value, and those in a text that is JSON itself."""
+    for text in _texts(value):
+        yield text
+        if text.lstrip()[:1] in {"{", "["} and len(text) <= _MOST_JSON:
+            with suppress(ValueError):
+                yield from _with_json(orjson.loads(text))
+
+
 def readings(text: str, bases: Sequence[str]) -> list[str]:
     """The paths that a text may be read as, absolute or not.
 
     Args:
         bases: folders that relative ones are meant from.
     """
-    found: list[str] = []
+    found: dict[str, None] = {}
     waiting = [text]
     while waiting and len(found) < _MOST_READINGS:
         each = waiting.pop()
         path = _path(each, bases)
         if path is None or path in found:
             continue
-        found.append(path)
+        found[path] = None
         if path.startswith("~"):
-            found.append(os.path.expanduser(path))  # noqa: PTH111 - an unknown user stays
+            found[os.path.expanduser(path)] = None  # noqa: PTH111 - an unknown user stays
         waiting += _inside(each)
-    return found
+    return [*found]
 
 
 def _inside(text: str) -> Iterator[str]:
     """What a text that is more than a path may hold of one."""
     if text.strip() != text:
         yield text.strip()
-    if "$" in text:
-        yield os.path.expandvars(text)
+    found = _SCHEME.match(text)
+    if found and found[1].lower() in _NO_FILES:
+        return
+    yield from _expanded(text)
+    if "%" in text:
+        yield unquote(text)
     if "\\" in text:
         yield text.replace("\\", "/")
-    if found := _SCHEME.match(text):
-        if found[1].lower() in _NO_FILES:
-            return
+    if found:
         rest = text[found.end() :]
         yield rest  # sqlite:///x names x, file:x too
         yield unquote(rest)
@@ -186,6 +225,19 @@ def _inside(text: str) -> Iterator[str]:
         yield text.strip("@<>'\"")
     if "=" in text:
         yield text.partition("=")[2]
+
+
+def _expanded(text: str) -> Iterator[str]:
+    """As a shell expands it, or a program that takes a list of files."""
+    if "$" in text:
+        yield os.path.expandvars(text)
+    if (here := _HERE.sub(".", text)) != text:
+        yield here
+    if _CODE.search(text) is None and (braces := _BRACES.search(text)):
+        for each in braces[1].split(","):
+            yield text[: braces.start()] + each + text[braces.end() :]
+    elif len(parts := _SEPARATOR.split(text)) > 1 and len(text.split()) == 1:
+        yield from parts
 
 
 def _path(text: str, bases: Sequence[str]) -> str | None:
@@ -209,8 +261,11 @@ def _begins(text: str, bases: Sequence[str]) -> bool:
 
 
 def folded(path: str) -> str:
-    """For file systems to which letter case, or how an accent is composed, is nothing."""
-    return unicodedata.normalize("NFC", path).casefold()
+    """For file systems to which letter case, how an accent is composed, or what has no width is nothing."""
+    if path.isascii():
+        return path.lower()
+    seen = "".join(char for char in path if unicodedata.category(char) != "Cf")
+    return unicodedata.normalize("NFC", seen).casefold()
 
 
 def has_wildcards(path: str) -> bool:

@@ -21,7 +21,7 @@ from permissions.tools.targets import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from permissions.model import JsonValue
+    from permissions.model import JsonObject, JsonValue
     from permissions.tools.targets import Target
     from permissions.tools.targets.sql import SqlDialect
 
@@ -238,6 +238,16 @@ def test_the_program_is_read_and_not_changed(plane: ControlPlane, desk: Path) ->
         "cat < .wardline/state.db",
         "echo x >conf/org/data/messaging.json",
         ["sh", "-c", "cat '.wardline/state.db'"],
+        ["docker", "run", "-v", ".wardline:/x", "y"],
+        ["rsync", "-a,.wardline/"],
+        ["python", "-c", "open('.wardline/state.db')"],
+        "cat {.wardline,x}/state.db",
+        "cat $PWD/.wardline/state.db",
+        "cat ~+/.wardline/state.db",
+        "cat $'\\x2ewardline/state.db'",
+        "echo x 2>>.wardline/x",
+        "rm -rf conf",
+        "mv conf c2",
     ],
     ids=str,
 )
@@ -295,6 +305,22 @@ TAKEN_FOR_A_PATH = [
     ".wardlin[e]/keys/*.pem",
     "?wardline",
     "conf/or?/data/*.json",
+    "\x0c.wardline",
+    ".wardl\u200bine/state.db",
+    "\ufeff.wardline/state.db",
+    "%2e%77ardline/state.db",
+    ".wardline%2Fstate.db",
+    "$PWD/.wardline/state.db",
+    "$(pwd)/.wardline/state.db",
+    "{.wardline,x}/state.db",
+    ".ward{x,li{n,m}e}/state.db",
+    "docs/x,.wardline/state.db",
+    "docs/x;.wardline/state.db",
+    "docs/x|.wardline/state.db",
+    "docs/x:.wardline/state.db",
+    "local_file:{desk}/.wardline/state.db",
+    '{"path": ".wardline/state.db"}',
+    '[{"files": ["docs/x", "~/keys/olga.pem"]}]',
 ]
 
 
@@ -392,3 +418,33 @@ def test_text_that_is_no_path_is_not(value: JsonValue, plane: ControlPlane, desk
 
 def test_a_broker_without_files_has_nothing_to_guard(desk: Path) -> None:
     assert not reached(ControlPlane(), desk, ".wardline/state.db", "write")
+
+
+def test_a_text_that_is_written_may_speak_of_it(plane: ControlPlane, desk: Path) -> None:
+    """What goes into a file is no path: settings of an editor that leave the state out."""
+    targets = parse_targets(PathArg("write"), "path", "docs/settings.json", desk)
+    arguments: JsonObject = {
+        "path": "docs/settings.json",
+        "text": '{"files.exclude": [".wardline"], "see": "wardline.toml"}',
+    }
+
+    assert plane.reached(targets, arguments, workspace=desk) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The state is in .wardline, the settings in wardline-toml.",
+        "Read docs/x, then .wardline/state.db says the rest.",
+        "a{b,c}d",
+        "100%25",
+        "a,b;c|d:e",
+        '{"a": "b/c"}',
+        "{" * 60 + ",}" * 60,
+    ],
+    ids=lambda text: text[:20],
+)
+def test_what_only_speaks_of_files_names_none(
+    text: str, plane: ControlPlane, desk: Path
+) -> None:
+    assert plane.reached([], {"unmarked": text}, workspace=desk) is None
