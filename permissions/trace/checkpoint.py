@@ -39,12 +39,14 @@ MAX_NOTE = 32 * 1024
 _ORIGIN = re.compile(r"[!-*,-~]{1,200}")  # printable ASCII without space and plus
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
 _NOTE = re.compile(r"([^\n]+)\n([^\n]+)\n([^\n]+)\n\n((?:— [^ \n]+ [^ \n]+\n)+)")
-_ONE_SIGNATURE = re.compile(r"[A-Za-z0-9+/]{90}[AEIMQUYcgkosw048]=\n")
-"""Four bytes of a hint and 64 of a signature, in canonical base64."""
-_MORE_SIGNATURES = (
-    r"(?:— %s (?:[A-Za-z0-9+/]{90}|[A-Za-z0-9+/]{3242})[AEIMQUYcgkosw048]=\n){1,6}"
+_OWN_LINES = (
+    rb"[A-Za-z0-9+/]{90}[AEIMQUYcgkosw048]=\\n"
+    rb"(?:%b(?:[A-Za-z0-9+/]{90}|[A-Za-z0-9+/]{3242})[AEIMQUYcgkosw048]=\\n){0,5}"
+    rb'"}'
 )
-"""Lines of the log's own keys, of Ed25519 (72 bytes at most) or of ML-DSA-44 (2,432)."""
+"""What ends the line of a checkpoint after the name of its first key: signatures of the log's own
+keys, of Ed25519 (72 bytes with the hint) or from the second on of ML-DSA-44 (2,432), in canonical
+base64."""
 _HASH_BYTES = 32
 
 
@@ -112,29 +114,28 @@ def parse_checkpoint(note: str) -> Checkpoint:
     return _parse(note)[0]
 
 
-def is_note_of(note: str, checkpoint: Checkpoint) -> bool:
-    """Whether a note says just this, with signature lines of the right form, as logs have them.
+def is_line_of(line: bytes, origin: str, size: int, root: bytes) -> bool:
+    """Whether a line is a checkpoint that says just this, as logs have them.
 
-    Of such a note `parse_checkpoint` gives this checkpoint, at several times the cost; of any
-    other, that has to be asked. The signature is not checked.
+    Of such a line `note_of` and `parse_checkpoint` give this checkpoint, at several times the
+    cost; of any other, they have to be asked. No signature is checked.
     """
-    head = f"{checkpoint.text()}\n— {checkpoint.origin} "
-    return (
-        note.startswith(head)
-        and is_origin(checkpoint.origin)
-        and (
-            _ONE_SIGNATURE.fullmatch(note, len(head)) is not None
-            or _signatures_of(checkpoint.origin).fullmatch(
-                note, len(head) - len(checkpoint.origin) - 3
-            )
-            is not None
-        )
-    )
+    if (around := _around(origin)) is None:
+        return False
+    before, after, rest = around
+    head = b"%b%d\\n%b%b" % (before, size, binascii.b2a_base64(root, newline=False), after)
+    return line.startswith(head) and rest.fullmatch(line, len(head)) is not None
 
 
 @functools.lru_cache(maxsize=4)
-def _signatures_of(origin: str) -> re.Pattern[str]:
-    return re.compile(_MORE_SIGNATURES % re.escape(origin))
+def _around(origin: str) -> tuple[bytes, bytes, re.Pattern[bytes]] | None:
+    """What stands before the size, between the root and the first signature, and after."""
+    if not is_origin(origin):
+        return None
+    name = codec.encode({"checkpoint": origin})[len(b'{"checkpoint":"') : -len(b'"}')]
+    dashed = "— ".encode() + name + b" "
+    rest = re.compile(_OWN_LINES % re.escape(dashed))
+    return b'{"checkpoint":"' + name + b"\\n", b"\\n\\n" + dashed, rest
 
 
 def signed_by(note: str, keys: Iterable[NoteKey]) -> Checkpoint:

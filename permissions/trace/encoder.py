@@ -65,10 +65,8 @@ def decode_entry(line: bytes) -> JsonObject:
     if version != VERSION or type(version) is not int:
         raise TraceIntegrityError("the entry was written by another version of wardline")
     if not (
-        type(body) is dict
-        and type(contents) is dict
-        and type(index) is int
-        and type(time) is int
+        type(body) is dict is type(contents)
+        and type(index) is int is type(time)
         and 0 <= index <= MAX_INTEGER
         and 0 <= time <= MAX_INTEGER
         and type(kind) is str

@@ -59,6 +59,8 @@ class Opened(NamedTuple):
 class CallFacts:
     """What was opened of one call so far, for what its next entries say of it."""
 
+    __slots__ = ("_args", "_arguments", "_input", "_is_unread", "_shown")
+
     def __init__(self) -> None:
         self._arguments: bytes | None = None
         self._is_unread = False
@@ -87,20 +89,13 @@ class CallFacts:
 
     def sealed(self, kind: str, body: JsonObject, named: Container[str]) -> list[str]:
         """What `contradictions` says of an entry of which nothing is opened, at less cost."""
-        found = [
-            f"{kind} names no {name}" for name in REQUIRED.get(kind, ()) if name not in named
-        ]
-        match kind:
-            case "intent":
-                self._arguments, self._args = None, body.get("args")
-                self._is_unread = False
-                if body.get("key") is not None and "key" not in named:
-                    found.append("intent names no key")
-            case "decision" if "input" not in named and "input_patch" not in named:
-                found.append("a content of decision is not of its form (TraceError)")
-            case "start" if self._is_unread:
+        found = unnamed(kind, body, named)
+        if kind == "intent":
+            self._arguments, self._args, self._is_unread = None, body.get("args"), False
+        elif kind == "start":
+            if self._is_unread:
                 found.append("start is of a call whose arguments were not looked through")
-            case "start" if body.get("args") != self._args:
+            if body.get("args") != self._args:
                 found.append("start is with other arguments than were asked for")
         return found
 
@@ -224,6 +219,25 @@ class CallFacts:
         if (raw := entry.contents.get("voters")) is not None:
             envelopes, voters = envelopes_of(entry.contents), orjson.loads(raw)
             yield from proven(envelopes, voters, None if shown is None else shown[2])
+
+
+def unnamed(kind: str, body: JsonObject, named: Container[str]) -> list[str]:
+    """What an entry of `RESTATED_SEALED` should name and does not.
+
+    Without any key that is all, since `rules` holds a start to the arguments of its intent, too.
+    """
+    found: list[str] = []
+    if kind == "decision":
+        if "response" not in named:
+            found.append("decision names no response")
+        if "input" not in named and "input_patch" not in named:
+            found.append("a content of decision is not of its form (TraceError)")
+    elif kind == "intent":
+        if "arguments" not in named:
+            found.append("intent names no arguments")
+        if body.get("key") is not None and "key" not in named:
+            found.append("intent names no key")
+    return found
 
 
 def _as_kept(entry: Opened) -> Opened:

@@ -21,16 +21,18 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from permissions.trace.entry import TERMINAL
 from permissions.trace.stops import Stops
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from permissions.model import JsonObject
 
+Say: TypeAlias = "Callable[[str], None]"
+"""Where a sentence goes about what is wrong."""
 LOG_TYPES = frozenset(
     {
         "log.open",
@@ -85,7 +87,7 @@ class CallState:
     """Digest of its key, tool and arguments, once started."""
     started: bool = False
     """Whether the tool may have been run."""
-    connections: set[int] = field(default_factory=set)
+    connections: frozenset[int] = frozenset()
     """Numbers of the connections that were permitted and have not been reported."""
     held: str | None = None
     """Tag of its change set, until the fate of that is recorded."""
@@ -93,6 +95,10 @@ class CallState:
     """Whether the last decision about its change set permits."""
     begun_before: bool = False
     """Whether its beginning was not observed, so that nothing can be said of its order."""
+
+    def __str__(self) -> str:
+        """As sentences name it."""
+        return f"call {self.call!r}"
 
 
 @dataclass(slots=True)
@@ -185,35 +191,36 @@ class Story:
         calls = [call for run in runs for call in run.open.values()]
         return tuple(sorted(calls, key=lambda call: call.since))
 
-    def observe(self, entry: JsonObject) -> Iterator[str]:
-        """Takes in the next entry; yields what is wrong about it, one sentence each."""
-        time = entry["time"]
+    def observe(self, entry: JsonObject) -> list[str]:
+        """Takes in the next entry; says what is wrong about it, one sentence each."""
+        found: list[str] = []
+        time, kind = entry["time"], entry["type"]
         if time >= self._time:
             self._time, self._told_behind = time, 0
         else:
-            yield from self._clock(time)
-        if self.closed and entry["type"] != "log.open":
-            yield f"{entry['type']} after log.close"
-        kind = entry["type"]
-        if kind in LOG_TYPES:
-            yield from self._log(kind, entry)
+            self._clock(time, found.append)
+        if self.closed and kind != "log.open":
+            found.append(f"{kind} after log.close")
+        if kind in CALL_TYPES:
+            self._call(kind, entry, found.append)
         elif kind in RUN_TYPES:
-            yield from self._run(kind, entry)
-        elif kind in CALL_TYPES:
-            yield from self._call(kind, entry)
+            self._run(kind, entry, found.append)
+        elif kind in LOG_TYPES:
+            self._log(kind, entry, found.append)
         else:
             self.unknown += 1
+        return found
 
-    def _clock(self, time: int) -> Iterator[str]:
+    def _clock(self, time: int, say: Say) -> None:
         """A step back is told once; one that walks back in small steps is told as well."""
         behind = self._time - time
         if behind > self._told_behind + CLOCK_SLACK_US:
             self._told_behind = behind
-            yield f"the clock went back by {behind} us"
+            say(f"the clock went back by {behind} us")
 
-    def _log(self, kind: str, entry: JsonObject) -> Iterator[str]:
+    def _log(self, kind: str, entry: JsonObject, say: Say) -> None:
         if not self._is_open and kind != "log.open":
-            yield f"{kind} before log.open"
+            say(f"{kind} before log.open")
         if kind == "log.open":
             self._is_open, self.closed = True, False
             for run in self._runs.values():
@@ -225,29 +232,30 @@ class Story:
             change(entry["body"].get("runs", ()))
         elif kind == "erase":
             for name in self._held.intersection(entry["body"].get("runs", ())):
-                yield f"run {name[:80]!r} was erased while it was on hold"
+                say(f"run {name[:80]!r} was erased while it was on hold")
         elif kind == "log.close":
             self.closed = True
             self.reason = entry["body"].get("reason")
         elif kind in ("stop", "resume"):
-            yield from self._stops.said(kind, entry["body"])
-            yield from self._lift(entry)
+            for text in self._stops.said(kind, entry["body"]):
+                say(text)
+            self._lift(entry, say)
 
-    def _lift(self, entry: JsonObject) -> Iterator[str]:
+    def _lift(self, entry: JsonObject, say: Say) -> None:
         """An approval lifts one stop."""
         if (request := entry["body"].get("request")) is not None:
             first = self._used.setdefault(_short(str(request)), entry["index"])
             if first != entry["index"]:
-                yield f"resume uses the approval of the entry at {first} again"
+                say(f"resume uses the approval of the entry at {first} again")
 
-    def _run(self, kind: str, entry: JsonObject) -> Iterator[str]:
+    def _run(self, kind: str, entry: JsonObject, say: Say) -> None:
         run = entry["run"]
         if not run:
-            yield f"{kind} names no run"
+            say(f"{kind} names no run")
         elif kind == "run.start":
-            yield from self._begin(run, entry["body"])
+            self._begin(run, entry["body"], say)
         elif run not in self._runs and not self._may_go_on:
-            yield f"{kind} outside any run"
+            say(f"{kind} outside any run")
         elif kind == "delegation":
             self._stops.send(run, entry["body"].get("sent"))
         elif kind == "run.end" and run in self._runs:
@@ -255,81 +263,86 @@ class Story:
             self._ended_runs.add(_short(run))
             self._stops.end(run)
             for call in state.open:
-                yield f"run {run!r} ended while its call {call!r} was open"
+                say(f"run {run!r} ended while its call {call!r} was open")
             if state.open:
                 earlier = self._late.get(run)
                 state.open |= {} if earlier is None else earlier.open
                 self._late[run] = state
             said = entry["body"].get("calls")
             if said is not None and state.counted and said != state.calls:
-                yield f"run {run!r} says it started {said} calls; {state.calls} are recorded"
+                say(f"run {run!r} says it started {said} calls; {state.calls} are recorded")
 
-    def _begin(self, run: str, body: JsonObject) -> Iterator[str]:
+    def _begin(self, run: str, body: JsonObject, say: Say) -> None:
         resumed = body.get("resumed") is True
         state = self._runs.setdefault(run, _Run(resumable=True, counted=not resumed))
         if not state.resumable:
-            yield f"run {run!r} is started twice"
+            say(f"run {run!r} is started twice")
         state.resumable = False
         if not resumed:
             state.calls = 0
         self._stops.begin(run, body.get("subject"))
 
-    def _call(self, kind: str, entry: JsonObject) -> Iterator[str]:
-        run, call = entry["run"], entry["call"]
+    def _call(self, kind: str, entry: JsonObject, say: Say) -> None:
+        run, call, body = entry["run"], entry["call"], entry["body"]
         if not run or not call:
-            yield f"{kind} names no run or no call"
+            say(f"{kind} names no run or no call")
             return
         state = self._state_of(run, call)
         if state is None:
             if not self._may_go_on:
-                yield f"{kind} of call {call!r} outside any run"
+                say(f"{kind} of call {call!r} outside any run")
             begun = _Run(resumable=self._may_go_on, counted=not self._may_go_on)
             state = self._runs.setdefault(run, begun)
         if kind == "intent":
             if call in state.open or call in state.ended:
-                yield f"call {call!r} has a second intent"
+                say(f"call {call!r} has a second intent")
                 return
-            key, args, tool = (entry["body"].get(name) for name in ("key", "args", "tool"))
+            key, args, tool = body.get("key"), body.get("args"), body.get("tool")
             state.open[call] = CallState(run, call, entry["index"], key, args, tool)
             return
-        current = self._opened(state, entry)
+        current = self._opened(state, entry) if self._may_go_on else state.open.get(call)
         if current is None:
             ended = "after its end" if call in state.ended else "without an intent"
-            yield f"{kind} of call {call!r} {ended}"
-            return
-        if kind == "gap":
-            self._gap(current)
-        if current.begun_before:  # what it may do stands in what was not observed
-            current.last = kind
+            say(f"{kind} of call {call!r} {ended}")
         else:
-            yield from self._go_on(entry, state, current)
-        state.calls += kind == "start"
-        if kind in TERMINAL:
-            _end(state, current, failed=kind == "gap" or entry["body"].get("status") in FAILED)
-            self._forget_late(run)
+            self._move(entry, state, current, say)
+
+    def _move(self, entry: JsonObject, state: _Run, call: CallState, say: Say) -> None:
+        kind, body = entry["type"], entry["body"]
+        if kind == "gap":
+            self._gap(call)
+        if call.begun_before:  # what it may do stands in what was not observed
+            call.last = kind
+        else:
+            _go_on(kind, body, call, say)
+        if kind == "start":
+            state.calls += 1
+            if not call.begun_before:
+                self._start(entry, state, call, say)
+        elif kind == "effect":
+            if body.get("kind") == "fate" and not call.begun_before:
+                self._use(entry, call, say)
+        elif kind in TERMINAL:
+            _end(state, call, failed=kind == "gap" or body.get("status") in FAILED)
+            if self._late:
+                self._forget_late(call.run)
 
     def _opened(self, state: _Run, entry: JsonObject) -> CallState | None:
         """The open call of an entry; one that may have begun before is taken up."""
         run, call = entry["run"], entry["call"]
-        if self._may_go_on and call not in state.open and call not in state.ended:
+        if call not in state.open and call not in state.ended:
             state.open[call] = CallState(run, call, entry["index"], begun_before=True)
         return state.open.get(call)
 
-    def _go_on(self, entry: JsonObject, state: _Run, call: CallState) -> Iterator[str]:
-        kind, body = entry["type"], entry["body"]
-        yield from _findings(kind, body, call)
-        if kind == "start":
-            yield from self._start(entry, state, call)
-        elif kind == "effect" and body.get("kind") == "fate":
-            yield from self._use(entry, call)
-
     def _state_of(self, run: str, call: str) -> _Run | None:
         """The run of a call; of one that has ended, what is left of it or comes late."""
-        late = self._late.get(run)
-        if late is not None and (call in late.open or run not in self._runs):
-            return late
-        if run in self._runs or _short(run) not in self._ended_runs:
-            return self._runs.get(run)
+        found = self._runs.get(run)
+        if self._late:
+            late = self._late.get(run)
+            if late is not None and (call in late.open or found is None):
+                return late
+        if found is not None or _short(run) not in self._ended_runs:
+            return found
         return self._late.setdefault(run, _Run())
 
     def _forget_late(self, run: str) -> None:
@@ -342,60 +355,59 @@ class Story:
         if len(self.gap_calls) < LISTED_GAPS:
             self.gap_calls.append(replace(call))
 
-    def _start(self, entry: JsonObject, run: _Run, call: CallState) -> Iterator[str]:
+    def _start(self, entry: JsonObject, run: _Run, call: CallState, say: Say) -> None:
         """An approval lets one start through; so does a key with the same tool and arguments."""
-        if run is self._late.get(call.run):
-            yield f"start of call {call.call!r} after the end of its run"
-        yield from self._use(entry, call)
+        if self._late and run is self._late.get(call.run):
+            say(f"start of call {call.call!r} after the end of its run")
+        self._use(entry, call, say)
         if (stop := self._stops.bars(call.run, call.tool)) is not None:
-            yield f"call {call.call!r} was started while {stop} stopped it"
-        index, args = entry["index"], entry["body"].get("args")
+            say(f"call {call.call!r} was started while {stop} stopped it")
+        args = entry["body"].get("args")
         if args != call.args:
-            yield f"call {call.call!r} was started with other arguments than it was asked for"
+            say(f"call {call.call!r} was started with other arguments than it was asked for")
         if call.key is not None and args is not None:
             call.begun = _short(f"{call.key}\n{call.tool}\n{args}")
-            first = run.begun.setdefault(call.begun, index)
-            if first != index:
-                yield f"call {call.call!r} has the key, tool and arguments of the start at {first}"
+            first = run.begun.setdefault(call.begun, entry["index"])
+            if first != entry["index"]:
+                say(
+                    f"call {call.call!r} has the key, tool and arguments of the start at {first}"
+                )
 
-    def _use(self, entry: JsonObject, call: CallState) -> Iterator[str]:
+    def _use(self, entry: JsonObject, call: CallState, say: Say) -> None:
         """An approval lets one start or one commit through."""
-        index, request = entry["index"], entry["body"].get("request")
-        if request is None:
+        if (request := entry["body"].get("request")) is None:
             return
         if request != call.approved:
-            yield f"call {call.call!r} uses an approval that is not recorded with it"
-        first = self._used.setdefault(_short(str(request)), index)
-        if first != index:
-            yield f"call {call.call!r} uses the approval of the entry at {first} again"
+            say(f"call {call.call!r} uses an approval that is not recorded with it")
+        first = self._used.setdefault(_short(str(request)), entry["index"])
+        if first != entry["index"]:
+            say(f"call {call.call!r} uses the approval of the entry at {first} again")
 
 
 def _short(text: str) -> bytes:
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
-def _findings(kind: str, body: JsonObject, call: CallState) -> Iterator[str]:
-    """Moves an open call on; yields what is wrong about the move."""
-    name = f"call {call.call!r}"
+def _go_on(kind: str, body: JsonObject, call: CallState, say: Say) -> None:
+    """Moves an open call on; says what is wrong about the move."""
     if call.started and not _may_follow_start(kind, call):
-        yield f"{kind} of {name} after its start"
-    match kind:
-        case "decision":
-            yield from _decided(name, body, call)
-        case "request":
-            call.requested = body.get("request")
-        case "approval":
-            call.approved = body.get("request")
-            if call.approved is None or call.approved != call.requested:
-                yield f"{name} has an approval of something else than it asked for"
-        case "start":
-            if not call.permitted:
-                yield f"{name} was started without a permit"
-            call.started = True
-        case "effect" | "outcome":
-            if not call.started:
-                yield f"{name} has an {kind} but was never started"
-            yield from _observed(name, kind, body, call)
+        say(f"{kind} of {call} after its start")
+    if kind == "decision":
+        _decided(body, call, say)
+    elif kind == "start":
+        if not call.permitted:
+            say(f"{call} was started without a permit")
+        call.started = True
+    elif kind in ("outcome", "effect"):
+        if not call.started:
+            say(f"{call} has an {kind} but was never started")
+        _observed(kind, body, call, say)
+    elif kind == "request":
+        call.requested = body.get("request")
+    elif kind == "approval":
+        call.approved = body.get("request")
+        if call.approved is None or call.approved != call.requested:
+            say(f"{call} has an approval of something else than it asked for")
     call.last = kind
 
 
@@ -406,48 +418,50 @@ def _may_follow_start(kind: str, call: CallState) -> bool:
     return kind not in ("denied", "start", "resolution", "grant")
 
 
-def _decided(name: str, body: JsonObject, call: CallState) -> Iterator[str]:
+def _decided(body: JsonObject, call: CallState, say: Say) -> None:
     action = body.get("action", "tools/call")
     permitted = body.get("permitted") is True
     if (action == "tools/call") == call.started:
         when = "after" if call.started else "before"
-        yield f"decision about {action} of {name} {when} its start"
+        say(f"decision about {action} of {call} {when} its start")
     elif action == "tools/call":
         call.permitted = permitted
     elif action == "effects/commit":
         if call.held is None:
-            yield f"decision about changes of {name} that are not recorded, or ended"
+            say(f"decision about changes of {call} that are not recorded, or ended")
         call.committable = permitted
     elif permitted and type(number := body.get("connection")) is int:
-        call.connections.add(number)
+        call.connections |= {number}
 
 
-def _observed(name: str, kind: str, body: JsonObject, call: CallState) -> Iterator[str]:
-    match kind, body.get("kind"):
-        case "outcome", _ if call.held is not None:
-            yield f"{name} ended, and nothing says what became of its change set"
-        case "effect", "connection":
-            yield from _connected(name, body, call)
-        case "effect", "changes":
+def _observed(kind: str, body: JsonObject, call: CallState, say: Say) -> None:
+    if kind == "outcome":
+        if call.held is not None:
+            say(f"{call} ended, and nothing says what became of its change set")
+        return
+    match body.get("kind"):
+        case "connection":
+            _connected(body, call, say)
+        case "changes":
             if call.held is not None:
-                yield f"{name} has a second change set"
+                say(f"{call} has a second change set")
             call.held, call.committable = str(body.get("change_set")), False
             call.requested = call.approved = None  # what let it run lets nothing be committed
-        case "effect", "fate":
+        case "fate":
             if body.get("change_set") != call.held:
-                yield f"{name} ends another change set than its own"
+                say(f"{call} ends another change set than its own")
             if body.get("fate") == "committed" and not call.committable:
-                yield f"{name} was committed without a permit"
+                say(f"{call} was committed without a permit")
             call.held = None
 
 
-def _connected(name: str, body: JsonObject, call: CallState) -> Iterator[str]:
+def _connected(body: JsonObject, call: CallState, say: Say) -> None:
     """Each permit lets one connection through."""
     number = body.get("connection")
     if type(number) is int and number in call.connections:
-        call.connections.discard(number)
+        call.connections -= {number}
     elif body.get("permitted") is True and "connection" in body:
-        yield f"{name} made a connection without a permit"
+        say(f"{call} made a connection without a permit")
 
 
 def _end(run: _Run, call: CallState, *, failed: bool) -> None:

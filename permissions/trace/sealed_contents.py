@@ -17,7 +17,7 @@ from permissions.trace.encoder import content_path
 from permissions.trace.entry import TERMINAL
 from permissions.trace.erasures import Erasures
 from permissions.trace.report import Contents, Finding
-from permissions.trace.restated import RESTATED_SEALED, CallFacts, Opened
+from permissions.trace.restated import RESTATED_SEALED, CallFacts, Opened, unnamed
 from permissions.trace.rules import CALL_TYPES
 from permissions.trace.vault import SealedToRespondersError, VaultKeyError, line_digest
 
@@ -40,8 +40,8 @@ class SealedContents:
         self._vault = vault
         self.archived: Archived | None = None
         """What was moved away, and is not read."""
-        self.expected: dict[str, str] = {}
-        """What the entry at hand names, by digest."""
+        self._expected: dict[str, str] = {}
+        """What the entry at hand names and has not been taken in, by digest."""
         self.found: list[tuple[int, str]] = []
         """What entries since the last checkpoint say otherwise than their contents."""
         self.erased = Erasures()
@@ -50,10 +50,17 @@ class SealedContents:
         """What was opened of each call that has not ended."""
         self._counts: Counter[str] = Counter()
         self._batch_counts: Counter[str] = Counter()
+        self._batch_sealed = 0
         self._unopened: dict[str, tuple[int, int]] = {}
         """Why contents do not open: the first entry with one, and how many there are."""
         self._batch_unopened: list[tuple[int, str]] = []
         self._batch_erased: list[tuple[int, str]] = []
+
+    def expect(self, contents: dict[str, str]) -> None:
+        """Takes in what the next entry names: its contents, each by its digest."""
+        self._expected = dict(zip(contents.values(), contents, strict=True))
+        if self._vault is None:
+            self._batch_sealed += len(self._expected)
 
     def take(self, data: bytes, entry: JsonObject, *, origin: str, index: int) -> str | None:
         """Takes in the next content; says what is wrong when its writer or its vault is at fault.
@@ -61,12 +68,11 @@ class SealedContents:
         Raises:
             TraceIntegrityError: it is none that the entry names.
         """
-        name = self.expected.pop(line_digest(data), None)
+        name = self._expected.pop(line_digest(data), None)
         if name is None:
             raise TraceIntegrityError("a sealed content is not one its entry names")
         if self._vault is None:
-            self._batch_counts["sealed"] += 1
-            return None
+            return None  # counted as its entry names it
         run = entry["run"] or ""
         try:
             self._opened[name] = self._vault.open(
@@ -88,25 +94,34 @@ class SealedContents:
 
     def close(self, entry: JsonObject) -> None:
         """There are no more contents of this entry."""
-        if self.expected:
-            self._batch_counts["absent"] += len(self.expected)
-            self.expected.clear()
-        kind = entry.get("type")
-        if self._opened:
+        if self._expected:
+            self._leave_out()
+        kind = entry["type"]
+        if self._vault is None and kind in RESTATED_SEALED:  # most entries without a key
+            if said := unnamed(kind, entry["body"], entry["contents"]):
+                self.found += ((entry["index"], text) for text in said)
+        elif kind in RESTATED_SEALED and not self._opened:
+            self._compare_sealed(kind, entry)
+        elif self._opened or kind == "plan" or kind in CALL_TYPES:
             opened, self._opened = self._opened, {}
             self._compare(entry, opened)
-        elif kind in RESTATED_SEALED:
-            self._compare_sealed(entry)
-        elif kind == "plan" or kind in CALL_TYPES:
-            self._compare(entry, {})
+
+    def _leave_out(self) -> None:
+        absent = len(self._expected)
+        self._batch_counts["absent"] += absent
+        if self._vault is None:
+            self._batch_sealed -= absent
+        self._expected.clear()
 
     def settle(self, batch: Sequence[JsonObject]) -> None:
         """A checkpoint vouches for these entries."""
         self.erased.take(batch, self._batch_erased)
         self._batch_erased.clear()
-        for state, count in self._batch_counts.items():
-            self._counts[state] += count
-        self._batch_counts.clear()
+        self._counts["sealed"] += self._batch_sealed
+        self._batch_sealed = 0
+        if self._batch_counts:
+            self._counts.update(self._batch_counts)
+            self._batch_counts.clear()
         for index, reason in self._batch_unopened:
             first, count = self._unopened.get(reason, (index, 0))
             self._unopened[reason] = first, count + 1
@@ -151,17 +166,17 @@ class SealedContents:
         begins = kind in ("intent", "plan")
         return self.archived is not None and not begins and called not in self._facts
 
-    def _compare_sealed(self, entry: JsonObject) -> None:
-        """The same for an entry of which nothing was opened, as most are without a key."""
+    def _compare_sealed(self, kind: str, entry: JsonObject) -> None:
+        """The same for an entry of which nothing was opened."""
         called = entry["run"], entry["call"]
-        if entry["type"] in TERMINAL:
+        if kind in TERMINAL:
             self._facts.pop(called, None)
             return
-        if self._is_unseen(called, entry["type"]):
+        if self.archived is not None and self._is_unseen(called, kind):
             return
         if (facts := self._facts.get(called)) is None:
             facts = self._facts[called] = CallFacts()
-        for text in facts.sealed(entry["type"], entry["body"], entry["contents"]):
+        for text in facts.sealed(kind, entry["body"], entry["contents"]):
             self.found.append((entry["index"], text))
 
     def _tags(self, run: str, name: str, data: bytes) -> list[str]:

@@ -87,7 +87,7 @@ def load_kek(path: Path) -> bytes:
 
 def line_digest(line: bytes) -> str:
     """What an entry says of a sealed line (without its newline): SHA-256, base64."""
-    return base64.b64encode(hashlib.sha256(line).digest()).decode()
+    return binascii.b2a_base64(hashlib.sha256(line).digest(), newline=False).decode()
 
 
 class Vault:

@@ -14,7 +14,7 @@ In one pass and in constant memory per open run (RFC 6962 roots need one hash pe
 What becomes of sealed contents is in `sealed_contents`, of checkpoints kept outside in
 `anchoring`; what can be judged of an entry or a run alone in `restated` and `rules`.
 
-The tree is computed by merging equal subtrees on a stack, not by the writer's frontier.
+The tree is `subtrees`, not the writer's frontier.
 
 Broken bytes are a torn tail when no signed checkpoint follows them, or when they are what a
 power cut leaves of the group that was being written (`torn_tail`), and no known checkpoint covers
@@ -34,7 +34,7 @@ from permissions.trace.anchoring import Anchoring
 from permissions.trace.archived import load_archived
 from permissions.trace.checkpoint import (
     Checkpoint,
-    is_note_of,
+    is_line_of,
     note_of,
     parse_checkpoint,
     signed_by,
@@ -64,6 +64,7 @@ from permissions.trace.store import (
     segment_path,
     segments,
 )
+from permissions.trace.subtrees import Subtrees
 from permissions.trace.torn_tail import is_signed_checkpoint, is_torn
 from permissions.trace.witnessed import cosigned_beside, witnessed_by
 
@@ -170,25 +171,32 @@ class _Auditor:
         self._chain: KeyChain | None = None
         self._notes = known
         self._anchoring = Anchoring(known)
-        self._known = self._anchoring.known
+        self._known_sizes: frozenset[int] = frozenset()
         self._all_signatures = signatures == "all"
         self._origin: str | None = None
         self._archived: Archived | None = None
         """What was moved away, and is not read."""
         self._count = 0
-        self._subtrees: list[tuple[int, bytes]] = []
+        self._tree = Subtrees()
+        self._leaves: list[bytes] = []
+        """Hashes of entries that the tree has not taken in yet."""
         self._batch: list[JsonObject] = []
         self._entry: JsonObject = {}
         self._contents = SealedContents(vault)
         self._story = Story()
         self._findings: list[Finding] = []
         self._findings_count = 0
-        self._last: str | None = None
+        self._last: str | bytes | None = None
+        """The last checkpoint that fits: its note, or its line."""
         self._last_keys: list[NoteKey] = []
         """Those that have to have signed it."""
-        self._verified: Checkpoint | None = None
+        self._has_changed = True
+        """Whether the keys may be others than `_last_keys` by now."""
+        self._size = 0
+        """Entries under it."""
+        self._signed_root: bytes | None = None
         self._checkpoints = 0
-        self._ended: tuple[Path, int, list[tuple[int, bytes]]] | None = None
+        self._ended: tuple[Path, int, Subtrees] | None = None
         """Where the last verified checkpoint ends, and the subtrees there."""
         self._unsigned = 0
         self._broken: tuple[int, str] | None = None
@@ -202,14 +210,10 @@ class _Auditor:
         checkpoint = snapshot.checkpoint
         self._origin, self._count = checkpoint.origin, checkpoint.size
         self._chain = snapshot.chain.copy()
-        widths = [
-            1 << bit
-            for bit in range(checkpoint.size.bit_length())
-            if checkpoint.size >> bit & 1
-        ]
-        self._subtrees = list(zip(reversed(widths), snapshot.peaks, strict=True))
-        self._last, self._verified = snapshot.note, checkpoint
-        self._ended = snapshot.segment, snapshot.end, self._subtrees.copy()
+        self._tree = Subtrees.of(checkpoint.size, snapshot.peaks)
+        self._last = snapshot.note
+        self._size, self._signed_root = checkpoint.size, checkpoint.root
+        self._ended = snapshot.segment, snapshot.end, self._tree.copy()
         calls = ((c.run, c.call, c.tool, c.since, c.last) for c in snapshot.open_calls)
         self._story.go_on(calls, closed=snapshot.closed)
         self._open_known()
@@ -228,44 +232,50 @@ class _Auditor:
             self.failure = 0, f"what was archived does not fit this log: {err}"
             return
         self._count = said.size
-        widths = [1 << bit for bit in range(said.size.bit_length()) if said.size >> bit & 1]
-        self._subtrees = list(zip(reversed(widths), archived.peaks, strict=True))
-        self._last, self._verified = archived.note, said
-        self._ended = segment_path(self._directory, said.size), 0, self._subtrees.copy()
+        self._tree = Subtrees.of(said.size, archived.peaks)
+        self._last, self._size, self._signed_root = archived.note, said.size, said.root
+        self._ended = segment_path(self._directory, said.size), 0, self._tree.copy()
         self._story.go_on(archived.open_calls, closed=False, known=False)
         self._compare_known()
 
     def feed(self, block: Block) -> None:
         """Takes in the next lines, up to one that fails."""
         segment, offset, lines, ended = block
+        since = offset
         for data in lines:
-            start, offset = offset, offset + len(data) + 1
-            self._unsigned += len(data) + ended
+            start, offset = offset, offset + len(data) + ended
             if self._broken is not None:
                 self._look_for_checkpoint(Line(segment, start, data, ended))
             else:
                 try:
-                    if not ended:
-                        raise TraceIntegrityError("the line has no end")
-                    if start == 0:
-                        self._require_own_name(segment)
-                    if data.startswith(ENTRY_PREFIX):
-                        self._take_entry(data)
-                    elif data.startswith(CONTENT_PREFIX):
-                        self._take_content(data)
-                    elif data.startswith(CHECKPOINT_PREFIX):
-                        self._take_checkpoint(Line(segment, start, data, ended))
-                    else:
-                        raise TraceIntegrityError("this is not a line of a trace")
+                    if start == 0 or not ended:
+                        self._require_whole(segment, start, ended=ended)
+                    if self._take(segment, start, data):
+                        self._unsigned, since = 0, offset
                 except TraceError as err:
                     within = data.startswith(CONTENT_PREFIX)
                     self._broken = max(self._count - within, 0), str(err)
                     self._broken_line = Line(segment, start, data, ended)
             if self.failure is not None:
-                return
+                break
+        self._unsigned += offset - since
 
-    def _require_own_name(self, segment: Path) -> None:
-        if segment.name != segment_path(self._directory, self._count).name:
+    def _take(self, segment: Path, start: int, data: bytes) -> bool:
+        """Takes in one line; says whether all so far is signed with it."""
+        if data.startswith(ENTRY_PREFIX):
+            self._take_entry(data)
+        elif data.startswith(CONTENT_PREFIX):
+            self._take_content(data)
+        elif data.startswith(CHECKPOINT_PREFIX):
+            return self._take_checkpoint(segment, start, data)
+        else:
+            raise TraceIntegrityError("this is not a line of a trace")
+        return False
+
+    def _require_whole(self, segment: Path, start: int, *, ended: bool) -> None:
+        if not ended:
+            raise TraceIntegrityError("the line has no end")
+        if start == 0 and segment.name != segment_path(self._directory, self._count).name:
             raise TraceIntegrityError(
                 f"the segment {segment.name[:40]!r} begins with entry {self._count}"
             )
@@ -278,7 +288,7 @@ class _Auditor:
         self._check_given()
         anchor = self._anchor() if self.failure is None else None
         witnessed = () if self.failure else witnessed_by(self._witnesses, self._notes.values())
-        verified, failed = self._verified, self.failure
+        root, failed = self._signed_root, self.failure
         verdict: Literal["failed", "consistent", "signed"] = (
             "failed"
             if failed
@@ -294,8 +304,8 @@ class _Auditor:
             integrity=Integrity(
                 verdict=verdict,
                 origin=self._origin,
-                size=verified.size if verified else 0,
-                root=base64.b64encode(verified.root).decode() if verified else None,
+                size=self._size,
+                root=None if root is None else base64.b64encode(root).decode(),
                 checkpoints=self._checkpoints,
                 keyid=self._chain.log.keyid if self._chain else None,
                 failed_at=failed[0] if failed else None,
@@ -304,7 +314,7 @@ class _Auditor:
                 doubtful=doubts(
                     self._directory,
                     None if failed else self._chain,
-                    verified.size if verified else 0,
+                    self._size,
                 ),
             ),
             completeness=Completeness(
@@ -325,7 +335,7 @@ class _Auditor:
                 contents=contents.counted(),
                 archived=0 if self._archived is None else self._archived.size,
             ),
-            checkpoint=self._last,
+            checkpoint=self._last_note(),
             end=self._end(),
             chain=self._chain,
             witnessed=witnessed,
@@ -340,8 +350,8 @@ class _Auditor:
     def _end(self) -> End | None:
         if self._ended is None:
             return None
-        segment, offset, subtrees = self._ended
-        return End(segment, offset, tuple(subtree for _, subtree in subtrees))
+        segment, offset, tree = self._ended
+        return End(segment, offset, tree.peaks)
 
     def _take_entry(self, data: bytes) -> None:
         if self._entry:
@@ -358,15 +368,11 @@ class _Auditor:
         self._entry = document
         if document["type"] == "key" and self._chain is not None:
             self._chain.take(document["body"])
-        for name, named in document["contents"].items():
-            self._contents.expected[named] = name
-        self._count = count + 1
-        width, subtrees, subtree = 1, self._subtrees, _sha256(b"\x00" + data).digest()
-        while subtrees and subtrees[-1][0] == width:
-            subtree = _sha256(b"\x01" + subtrees.pop()[1] + subtree).digest()
-            width *= 2
-        subtrees.append((width, subtree))
-        if self._known:
+        if contents := document["contents"]:
+            self._contents.expect(contents)
+        self._count = count = count + 1
+        self._leaves.append(_sha256(b"\x00" + data).digest())
+        if count in self._known_sizes:
             self._compare_known()
 
     def _begin(self, kind: str, body: JsonObject) -> None:
@@ -389,6 +395,7 @@ class _Auditor:
     def _open_known(self) -> None:
         if (wrong := self._anchoring.open(self._origin)) is not None:
             self.failure = 0, wrong
+        self._known_sizes = frozenset(each.size for each in self._anchoring.known.values())
 
     def _compare_known(self) -> None:
         wrong = self._anchoring.compare(self._count, self._root, self._chain)
@@ -396,10 +403,9 @@ class _Auditor:
             self.failure = 0, wrong
 
     def _root(self) -> bytes:
-        folded = b""
-        for _, subtree in reversed(self._subtrees):
-            folded = _sha256(b"\x01" + subtree + folded).digest() if folded else subtree
-        return folded
+        self._tree.add(self._leaves)
+        self._leaves = []
+        return self._tree.root()
 
     def _take_content(self, data: bytes) -> None:
         origin, index = self._origin or "", self._count - 1
@@ -407,37 +413,41 @@ class _Auditor:
         if wrong is not None:
             self.failure = index, wrong
 
-    def _take_checkpoint(self, line: Line) -> None:
-        self._contents.close(self._entry)
-        self._entry = {}
-        note, root = note_of(line.data), self._root()
-        start = self._verified.size if self._verified else 0
-        checkpoint = Checkpoint(self._origin or "", self._count, root)
-        said = checkpoint if is_note_of(note, checkpoint) else parse_checkpoint(note)
-        chain = self._chain
+    def _take_checkpoint(self, segment: Path, start: int, data: bytes) -> bool:
+        """Whether this is one over the entries before it; what they say counts from then on."""
+        if self._entry:
+            self._contents.close(self._entry)
+            self._entry = {}
+        origin, count, root, chain = self._origin or "", self._count, self._root(), self._chain
+        said = (
+            None if is_line_of(data, origin, count, root) else parse_checkpoint(note_of(data))
+        )
         if chain is None:
             raise TraceIntegrityError("a checkpoint stands before any entry")
+        changing = chain.is_changing
+        if changing or self._has_changed:
+            self._last_keys, self._has_changed = chain.in_force(), changing
         try:
-            self._last_keys = chain.in_force()
-            if self._all_signatures or chain.is_changing:
-                signed_by(note, self._last_keys)
-            _check(said, checkpoint)
+            if self._all_signatures or changing:
+                signed_by(note_of(data), self._last_keys)
+            if said is not None:
+                _check(said, Checkpoint(origin, count, root))
         except TraceIntegrityError as err:
-            self.failure = start, str(err)
-            return
-        chain.settle(self._count)
-        self._last, self._verified = note, checkpoint
+            self.failure = self._size, str(err)
+            return False
+        chain.settle(count)
+        self._last, self._size, self._signed_root = data, count, root
         self._checkpoints += 1
-        self._ended = line.segment, line.offset + len(line.data) + 1, self._subtrees.copy()
-        self._unsigned = 0
+        self._ended = segment, start + len(data) + 1, self._tree.copy()
         observe, findings = self._story.observe, self._contents.found
         for each in self._batch:
-            for text in observe(each):
-                findings.append((each["index"], text))
+            if sentences := observe(each):
+                findings += ((each["index"], text) for text in sentences)
         if findings:
             self._list_findings()
         self._contents.settle(self._batch)
         self._batch.clear()
+        return True
 
     def _list_findings(self) -> None:
         for index, text in sorted(self._contents.found):
@@ -453,12 +463,16 @@ class _Auditor:
             self._late = line
 
     def _check_last_signature(self) -> None:
-        if self._all_signatures or self._last is None:
+        note = None if self._all_signatures else self._last_note()
+        if note is None:
             return
         try:
-            signed_by(self._last, self._last_keys)
+            signed_by(note, self._last_keys)
         except TraceIntegrityError as err:
             self.failure = self.failure or (0, str(err))
+
+    def _last_note(self) -> str | None:
+        return note_of(self._last) if isinstance(self._last, bytes) else self._last
 
     def _check_given(self) -> None:
         """The key given has to be one of the log's: what it signed vouches for all before it."""
@@ -476,9 +490,8 @@ class _Auditor:
         return not (chain is not None and chain.is_revoked(given))
 
     def _anchor(self) -> Anchor | None:
-        size = self._verified.size if self._verified else 0
         found = self._anchoring.farthest(
-            size, self._chain, self._archived, empty=self._origin is None
+            self._size, self._chain, self._archived, empty=self._origin is None
         )
         if isinstance(found, tuple):
             self.failure = found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 
 import pytest
@@ -9,14 +10,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from logs import FOREIGN, SIGNER
 
-from permissions.errors import TraceIntegrityError
+from permissions.errors import TraceError
 from permissions.trace import store
 from permissions.trace.checkpoint import (
     Checkpoint,
-    is_note_of,
+    is_line_of,
+    note_of,
     parse_checkpoint,
 )
 from permissions.trace.checkpoint_signer import CheckpointSigner
+from permissions.trace.encoder import checkpoint_line
 from permissions.trace.restated import RESTATED_SEALED, CallFacts, Opened
 
 BODIES = ({}, {"args": "one"}, {"args": "two", "key": "k"}, {"key": "k", "request": "r"})
@@ -42,9 +45,27 @@ COSIGNED = (
 )
 
 
-def test_a_note_is_known_by_its_text() -> None:
-    assert is_note_of(NOTE, SAID)
-    assert parse_checkpoint(NOTE) == SAID
+QUANTUM = f"— logs.example/1 {base64.b64encode(bytes(2432)).decode()}\n"
+EPOCH = f"— logs.example/1 {base64.b64encode(bytes(68)).decode()}\n"
+
+
+def is_known(note: str, said: Checkpoint) -> bool:
+    line = checkpoint_line(note).removesuffix(b"\n")
+    return is_line_of(line, said.origin, said.size, said.root)
+
+
+@pytest.mark.parametrize(
+    "more", ["", EPOCH, QUANTUM, EPOCH + QUANTUM], ids=["one", "epoch", "quantum", "both"]
+)
+def test_a_checkpoint_is_known_by_its_line(more: str) -> None:
+    assert is_known(NOTE + more, SAID)
+    assert parse_checkpoint(NOTE + more) == SAID
+
+
+def test_so_is_one_whose_origin_json_writes_otherwise() -> None:
+    odd = 'logs"\\.example'
+    note = CheckpointSigner(odd, SIGNER).sign(7, b"r" * 32)
+    assert is_known(note, Checkpoint(odd, 7, b"r" * 32))
 
 
 @pytest.mark.parametrize(
@@ -66,18 +87,19 @@ def test_a_note_is_known_by_its_text() -> None:
     ],
 )
 def test_any_other_note_is_parsed(note: str, said: Checkpoint) -> None:
-    assert not is_note_of(note, said)
+    assert not is_known(note, said)
 
 
-def test_every_changed_letter_is_refused_or_parsed() -> None:
+def test_every_changed_byte_is_refused_or_read() -> None:
     """Wherever the short way says yes, the long way says the same."""
-    for at in range(len(NOTE)):
-        for letter in "A/=+\n x":
-            changed = NOTE[:at] + letter + NOTE[at + 1 :]
-            if is_note_of(changed, SAID):
+    line = checkpoint_line(NOTE).removesuffix(b"\n")
+    for at in range(len(line)):
+        for letter in b'A/=+\n x"}\\':
+            changed = line[:at] + bytes([letter]) + line[at + 1 :]
+            if is_line_of(changed, SAID.origin, SAID.size, SAID.root):
                 try:
-                    assert parse_checkpoint(changed) == SAID
-                except TraceIntegrityError:
+                    assert parse_checkpoint(note_of(changed)) == SAID
+                except TraceError:
                     pytest.fail(f"{at}: {letter!r}")
 
 
