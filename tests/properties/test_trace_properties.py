@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from json_values import json_values
 from logs import CONFIG, KEK, NAME, SIGNER, seeded, ticking, tree_root, write_log
 from pymerkle import InmemoryTree
-from second_verifier import applied
+from said_twice import applied
 
 from permissions.errors import TraceError
 from permissions.signing.canonical import MAX_INTEGER

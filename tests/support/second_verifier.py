@@ -1,5 +1,7 @@
-"""A second verifier of traces, written from docs/reference/trace-format.md alone.
+"""A second verifier of logs, written from docs/reference/trace-format.md alone.
 
+Lines, tree, checkpoints, the keys of a log and of its contents are here; what the opened contents
+of an entry say is in `said_twice`, what people signed in `second_votes`.
 It shares no code with the writer: `python second_verifier.py FOLDER [PUBLIC_KEY] [VAULT_KEY]`,
 keys as files. Exit code 5 and a reason when something does not fit.
 """
@@ -7,54 +9,29 @@ keys as files. Exit code 5 and a reason when something does not fit.
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import json
 import re
 import struct
 import sys
-import unicodedata
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import rfc8785
 import zstandard
 from cryptography.exceptions import InvalidSignature, InvalidTag
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import aes_key_unwrap
-from cryptography.hazmat.primitives.serialization import load_der_public_key
+from said_twice import said_twice
+from second_votes import DoesNotFitError, b64, fits, sha256
 
 WORDS = Path(__file__).parents[2] / "permissions" / "trace" / "dictionary.txt"
 MEMBERS = {"v", "index", "time", "type", "run", "call", "body", "contents"}
 LARGEST = 2**53 - 1
 KINDS = {"rotate": b"\x01", "epoch": b"\x01", "post_quantum": b"\x06"}
-
-
-class DoesNotFitError(Exception):
-    """The log is not what was signed, or not in the form of the page."""
-
-
-def fits(condition: object, said: str) -> None:
-    if not condition:
-        raise DoesNotFitError(said)
-
-
-def b64(text: object) -> bytes:
-    fits(isinstance(text, str), "base64 is no text")
-    try:
-        raw = base64.b64decode(str(text), validate=True)
-    except ValueError as err:
-        raise DoesNotFitError("not base64") from err
-    fits(base64.b64encode(raw).decode() == text, "base64 is not canonical")
-    return raw
-
-
-def sha256(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()
 
 
 def in_profile(value: object, depth: int = 1) -> bool:
@@ -235,7 +212,8 @@ def verify(folder: Path, public: bytes | None = None, kek: bytes | None = None) 
     def conclude() -> None:
         if entry:
             call = calls.setdefault((entry["run"], entry["call"]), {})
-            found = said_twice(entry, opened, call, keys)
+            tags = None if keys is None else partial(keys.tags, entry["run"])
+            found = said_twice(entry, opened, call, tags)
             findings.extend(f"{entry['index']}: {text}" for text in found)
 
     for line in lines_of(folder):
@@ -287,297 +265,6 @@ def verify(folder: Path, public: bytes | None = None, kek: bytes | None = None) 
         if index >= erased.get(run, -1)
     ]
     return findings
-
-
-def said_twice(
-    entry: dict[str, Any], opened: dict[str, bytes], call: dict[str, Any], keys: Keys | None
-) -> list[str]:
-    """What the table "Said twice" of the page finds."""
-    kind, body, named = entry["type"], entry["body"], entry["contents"]
-    found: list[str] = []
-
-    def same(member: str, value: object) -> None:
-        empty = (None, [], "")
-        if body.get(member) != value and (body.get(member), value in empty) != (None, True):
-            found.append(f"{kind} says another {member} than its contents")
-
-    def same_number(member: str, value: list[Any]) -> None:
-        same(member, len(value))
-
-    def tagged(member: str, data: bytes) -> None:
-        if keys is not None and body.get(member) not in keys.tags(entry["run"], member, data):
-            found.append(f"{kind} says another {member} than its contents")
-
-    def has(*names: str) -> None:
-        if not set(names) & set(named):
-            found.append(f"{kind} has no {names[0]}")
-
-    def payloads() -> list[dict[str, Any]]:
-        envelopes = sorted(
-            (name for name in opened if name.startswith("envelope_")),
-            key=lambda name: int(name.rpartition("_")[2]),
-        )
-        return [json.loads(b64(json.loads(opened[each])["payload"])) for each in envelopes]
-
-    if kind == "intent":
-        has("arguments")
-        call["args"], call["arguments"] = body.get("args"), opened.get("arguments")
-        if call["arguments"] == b'"[redacted:not inspected]"':
-            call["unread"], call["arguments"] = True, None
-        if "args" in body and "arguments" in opened:
-            tagged("args", opened["arguments"])
-        if "key" in opened:
-            tagged("key", opened["key"])
-    elif kind == "start" and call.get("unread"):
-        found.append("start of a call whose arguments were not looked through")
-    elif kind == "start" and body.get("args") != call.get("args"):
-        found.append("start is with other arguments")
-    elif kind == "decision":
-        has("response")
-        has("input", "input_patch")
-        if "input" in opened:
-            call["input"] = json.loads(opened["input"])
-        asked = call.get("input")
-        if "input_patch" in opened and asked is not None:
-            asked = applied(json.loads(json.dumps(asked)), json.loads(opened["input_patch"]))
-        if asked is not None and set(opened) & {"input", "input_patch"}:
-            same("action", asked["action"]["name"])
-            if asked["action"]["name"] == "tools/call" and call.get("arguments"):
-                about = asked["resource"]["properties"]["args"]
-                if about != json.loads(call["arguments"]):
-                    found.append("decision is about other arguments")
-        if "response" in opened:
-            answer = json.loads(opened["response"])
-            context = answer["context"]
-            same("permitted", answer["decision"])
-            same("requestable", context["access_request"] is not None)
-            same("rules", context["rules"])
-            same("reasons", [each["code"] for each in context["reasons"]])
-            same("obligations", [each["type"] for each in context["obligations"]])
-    elif kind == "request" and "shown" in opened:
-        shown = json.loads(opened["shown"])
-        asked = shown["call"]
-        same("request", shown["id"])
-        same("expires_at", shown["expires_at"])
-        same("approvers", asked["terms"]["approvers"])
-        same("quorum", asked["terms"]["quorum"])
-        if call.get("arguments") not in (None, asked["arguments"].encode()):
-            found.append("request shows other arguments")
-        bound = {**asked, "arguments": "sha256:" + sha256(asked["arguments"].encode()).hex()}
-        binding = rfc8785.dumps({"call": bound, "type": "wardline.approval.binding/v1"})
-        call.setdefault("terms", {})[shown["id"]] = asked
-        if "shown" not in body.get("redacted", []):
-            call.setdefault("shown", {})[shown["id"]] = (
-                "sha256:" + sha256(opened["shown"]).hex(),
-                "sha256:" + sha256(binding).hex(),
-            )
-        elif b"[redacted:" not in opened["shown"]:
-            found.append("request says that what was shown is redacted, and it is not")
-    elif kind == "approval":
-        has("envelope_0")
-        has("voters")
-        said = payloads()
-        if keys is not None and said:
-            same("approvers", sorted({each["approver"] for each in said}))
-        for each in said:
-            shown_to = each["shown_digest"], each["binding"]
-            known = call.get("shown", {}).get(body["request"], shown_to)
-            if (each["request"], each["verdict"], shown_to) != (
-                body["request"],
-                "approve",
-                known,
-            ):
-                found.append("approval rests on an answer to something else")
-        raws = [opened[f"envelope_{n}"] for n in range(len(said)) if f"envelope_{n}" in opened]
-        if body["request"] in call.get("shown", {}) and len(raws) == len(said):
-            found.extend(out_of_order(raws, said, call["terms"][body["request"]]["terms"]))
-        if "voters" in opened and len(said) == len(
-            [name for name in named if name.startswith("envelope_")]
-        ):
-            voters = json.loads(opened["voters"])
-            raw = [json.loads(opened[f"envelope_{n}"]) for n in range(len(said))]
-            asked = call.get("terms", {}).get(body["request"])
-            found.extend(unproven(voters, raw, said, asked))
-    elif kind in ("resolution", "grant"):
-        has("envelope_0")
-        has("voters")
-        if "envelope_0" not in opened:
-            return found
-        envelope = json.loads(opened["envelope_0"])
-        answer = json.loads(b64(envelope["payload"]))
-        if kind == "grant":
-            same("grant", answer["id"])
-            if not 0 < body["use"] <= answer["uses"]:
-                found.append("grant was used too often")
-        else:
-            same("of", answer["call"])
-            same("found", answer["found"])
-        same("approver", answer["approver"])
-        voters = json.loads(opened.get("voters", b"[]"))
-        if voters and not signed_by(voters[0]["key"], envelope):
-            found.append(f"{kind} rests on an answer its voter did not sign")
-    elif kind == "plan":
-        has("plan")
-        if "plan" in opened:
-            tagged("plan", opened["plan"])
-            same("steps", len(json.loads(opened["plan"])["steps"]))
-    elif (
-        kind == "effect"
-        and body["kind"] == "changes"
-        and opened.get("changes", b'"[redacted:not inspected]"')
-        != b'"[redacted:not inspected]"'
-    ):
-        changes = json.loads(opened["changes"])
-        tagged("change_set", changes["digest"].encode())
-        for member in ("created", "changed", "deleted", "bytes"):
-            same(member, changes[member])
-        for member in ("protected", "refused", "conflicts"):
-            same(member, len(changes[member]))
-    elif kind == "denied" or (kind == "effect" and body["kind"] == "fate"):
-        members = ("request", "approver", "verdict")
-        envelopes = [name for name in named if name.startswith("envelope_")]
-        if len(payloads()) == len(envelopes):
-            same("answers", [{name: each[name] for name in members} for each in payloads()])
-    elif kind == "stop" and body["phase"] == "begun" and "statement" in opened:
-        statement = json.loads(b64(json.loads(opened["statement"])["payload"]))
-        for member in ("stop", "scope", "name", "by"):
-            same(member, statement[member])
-        if "running" in opened:
-            same_number("running", json.loads(opened["running"]))
-    elif kind == "stop" and body["phase"] == "ended" and "proof" in opened:
-        proof = json.loads(opened["proof"])
-        for member in ("running", "ended", "not_stopped", "requests", "approvals", "grants"):
-            same_number(member, proof[member])
-        same("running_on", [each["call"] for each in proof["not_stopped"]][:100])
-    elif kind == "resume":
-        has("statement")
-        if "statement" in opened:
-            statement = json.loads(b64(json.loads(opened["statement"])["payload"]))
-            same("stop", statement["lifts"])
-            same("by", statement["by"])
-            same("request", statement["request"])
-            if statement["request"] is not None and "shown" in opened:
-                shown = "sha256:" + sha256(opened["shown"]).hex()
-                answers = payloads()
-                if (statement["shown"].encode(), len(statement["votes"])) != (
-                    opened["shown"],
-                    len(answers),
-                ):
-                    found.append("resume says another agreement")
-                for each in answers:
-                    asked = (each["verdict"], each["request"], each["shown_digest"])
-                    if asked != ("approve", statement["request"], shown):
-                        found.append("resume rests on an answer to something else")
-    return found
-
-
-def unproven(
-    voters: list[dict[str, Any]],
-    envelopes: list[dict[str, Any]],
-    said: list[dict[str, Any]],
-    asked: dict[str, Any] | None,
-) -> list[str]:
-    found = []
-    if [each["approver"] for each in voters] != [each["approver"] for each in said]:
-        found.append("approval names other voters")
-    staged = [] if asked is None else asked["terms"].get("stages", [])
-    turns = [number for number, each in enumerate(staged) for _ in range(each["quorum"])]
-    for vote, (voter, envelope) in enumerate(zip(voters, envelopes, strict=False)):
-        if not signed_by(voter["key"], envelope):
-            found.append("approval rests on an answer its voter did not sign")
-        if asked is None:
-            continue
-        names = [asked["subject"], asked["on_behalf_of"] or ""]
-        plain = [unicodedata.normalize("NFKC", each).casefold() for each in names]
-        barred = voter["approver"] in [each.removeprefix("user:").strip() for each in plain]
-        terms = asked["terms"]
-        turn = turns[min(vote, len(turns) - 1)] if turns else None
-        groups = terms["approvers"] if turn is None else staged[turn]["approvers"]
-        if not set(voter["groups"]) & set(groups) or (barred and terms["separation_of_duties"]):
-            found.append("approval rests on somebody who may not answer")
-    if asked is not None:
-        people = min(len({each[member] for each in voters}) for member in ("approver", "key"))
-        if people < asked["terms"]["quorum"]:
-            found.append("approval rests on too few")
-    return found
-
-
-def out_of_order(
-    raws: list[bytes], said: list[dict[str, Any]], terms: dict[str, Any]
-) -> list[str]:
-    stages = terms.get("stages")
-    for number, each in enumerate(said):
-        wanted: tuple[Any, Any] = (None, None)
-        if stages:
-            first = 0
-            for stage, group in enumerate(stages):
-                if number < first + group["quorum"] or stage == len(stages) - 1:
-                    break
-                first += group["quorum"]
-            earlier = ["sha256:" + sha256(raw).hex() for raw in raws[:first]]
-            wanted = stage, "sha256:" + sha256(rfc8785.dumps(earlier)).hex()
-        if (each.get("stage"), each.get("after")) != wanted:
-            return ["approval rests on an answer out of its order"]
-    return []
-
-
-def signed_by(key: str, envelope: dict[str, Any]) -> bool:
-    kind, payload = envelope["payloadType"].encode(), b64(envelope["payload"])
-    signed = b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
-    for each in envelope["signatures"]:
-        sig = b64(each["sig"])
-        try:
-            if not key.startswith("passkey:"):
-                Ed25519PublicKey.from_public_bytes(b64(key)).verify(sig, signed)
-                return True
-            public = json.loads(b64(key.removeprefix("passkey:")))
-            data, client = (
-                b64(each["webauthn"][m]) for m in ("authenticator_data", "client_data")
-            )
-            told = json.loads(client)
-            over = sha256(signed)
-            if "together" in each["webauthn"]:
-                together = each["webauthn"]["together"]
-                if f"sha256:{over.hex()}" not in together or not 0 < len(together) <= 100:
-                    continue
-                listed = {"type": "wardline.together/v1", "of": together}
-                over = sha256(rfc8785.dumps(listed))
-            challenge = base64.urlsafe_b64encode(over).decode().rstrip("=")
-            wanted = ("webauthn.get", challenge, public["origin"])
-            if (told["type"], told["challenge"], told["origin"]) != wanted:
-                continue
-            if told.get("crossOrigin") or data[:32] != sha256(public["rp_id"].encode()):
-                continue
-            if data[32] & 0x05 != 0x05:
-                continue
-            loaded = load_der_public_key(b64(public["spki"]))
-            message = data + sha256(client)
-            if isinstance(loaded, ec.EllipticCurvePublicKey):
-                loaded.verify(sig, message, ec.ECDSA(hashes.SHA256()))
-            elif isinstance(loaded, rsa.RSAPublicKey):
-                loaded.verify(sig, message, padding.PKCS1v15(), hashes.SHA256())
-            else:
-                loaded.verify(sig, message)  # type: ignore[union-attr, call-arg]
-        except (InvalidSignature, KeyError, ValueError, IndexError):
-            continue
-        return True
-    return False
-
-
-def applied(document: Any, patch: list[dict[str, Any]]) -> Any:
-    for operation in patch:
-        *above, last = [
-            token.replace("~1", "/").replace("~0", "~")
-            for token in operation["path"].split("/")[1:]
-        ]
-        target = document
-        for token in above:
-            target = target[token]
-        if operation["op"] == "remove":
-            del target[last]
-        else:
-            target[last] = operation["value"]
-    return document
 
 
 def main(folder: str, public: str | None = None, kek: str | None = None) -> int:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import second_verifier
+import second_votes
 from authenticator import Authenticator
 from typer.testing import CliRunner
 
@@ -144,7 +145,7 @@ async def test_a_record_that_lets_the_wrong_person_answer_is_found(tmp_path: Pat
         assert list(facts.contradictions(request)) == []
         forged = {**contents, "voters": json.dumps([{**voter, **changes}]).encode()}
         entry = Opened("approval", body, frozenset(forged), forged, lambda *_: [])
-        second = second_verifier.unproven(
+        second = second_votes.unproven(
             json.loads(forged["voters"]),
             [json.loads(contents["envelope_0"])],
             [{"approver": "otto"}],

@@ -6,7 +6,7 @@ import html
 import json
 from typing import TYPE_CHECKING
 
-import second_verifier
+import second_votes
 from console_desk import ORIGIN, enrolled, token_in
 from console_votes import answer
 
@@ -68,13 +68,13 @@ async def test_one_touch_answers_all_and_each_vote_proves_itself(desk: Desk) -> 
         assert (voted.status, voted.votes[0].note) == ("approved", "all seen")
         assert (await approvals.verify(asked.id, asked.call.binding)).approvers == ("olga",)
         envelope = json.loads(voted.votes[0].envelope)
-        assert second_verifier.signed_by(str(olga.passkeys[0]), envelope)
+        assert second_votes.signed_by(str(olga.passkeys[0]), envelope)
         # Out of its list it proves nothing, and no list proves another answer.
         together = envelope["signatures"][0]["webauthn"]["together"]
         assert len(together) == 3
         for other in (together[:2], [*together, together[0]], ["sha256:00"] * 3, []):
             envelope["signatures"][0]["webauthn"]["together"] = other
-            assert not second_verifier.signed_by(str(olga.passkeys[0]), envelope)
+            assert not second_votes.signed_by(str(olga.passkeys[0]), envelope)
             parsed = dsse.Envelope.parse(json.dumps(envelope).encode())
             assert not _is_signed(parsed, olga.passkeys[0])
 
