@@ -7,6 +7,7 @@ without a token, also not on the loopback: other users of this machine reach tha
 
 from __future__ import annotations
 
+import ssl
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +113,9 @@ async def _verifier(config: GatewayHttpConfig, resource: str, stack: AsyncExitSt
         if config.client_secret is None:
             raise ConfigError("gateway.http.client_secret: introspection needs it")
         auth = httpx2.BasicAuth(config.client_id, config.client_secret.get_secret_value())
-    client = httpx2.AsyncClient(auth=auth, follow_redirects=False, trust_env=False)
+    client = httpx2.AsyncClient(
+        auth=auth, follow_redirects=False, trust_env=False, verify=_authorities(config)
+    )
     await stack.enter_async_context(client)
     claims = (
         Signed(config.jwks, client)
@@ -120,6 +123,16 @@ async def _verifier(config: GatewayHttpConfig, resource: str, stack: AsyncExitSt
         else Introspected(config.introspection, client)
     )
     return Tokens(claims, issuer=config.issuer, resource=resource)
+
+
+def _authorities(config: GatewayHttpConfig) -> ssl.SSLContext | bool:
+    if config.ca is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=str(config.ca))
+    except (OSError, ssl.SSLError) as err:
+        said = f"gateway.http.ca: {config.ca} holds no certificate authorities ({err})"
+        raise ConfigError(said) from err
 
 
 def _tls(config: GatewayHttpConfig) -> TlsFiles | None:

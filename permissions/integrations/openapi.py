@@ -13,6 +13,7 @@ credential back; and a name that leads to another address than when it was liste
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,9 +67,12 @@ def guard_openapi(
         secrets: handles (`secret://crm`) by the names of the document's security schemes.
 
     Raises:
+        ConfigError: the library that sends requests is not there.
         ToolDefinitionError: the document or an operation of it cannot be read, needs a
             credential without a handle, or cannot be guarded as the manifest says.
     """
+    if find_spec("httpx2") is None:
+        raise ConfigError("calling a service needs `pip install 'wardline[openapi]'`")
     read = (
         Document.read(Path(document))
         if isinstance(document, Path | str)

@@ -485,6 +485,11 @@ class GatewayHttpConfig(_Section):
     client_secret: SecretStr | None = Field(
         default=None, description="And its secret; set it by environment."
     )
+    ca: Path | None = Field(
+        default=None,
+        description="Certificate authorities (PEM) of the issuer's server; those of public sites"
+        " if unset.",
+    )
     scopes: tuple[str, ...] = Field(default=(), description="Scopes that a token has to have.")
     hosts: tuple[str, ...] = Field(
         default=(),

@@ -292,9 +292,10 @@ async def test_an_upstream_by_url_gets_its_own_credential_and_nobody_elses(
         ({"jwks": "http://login.example/jwks"}, "127.0.0.1:0", "neither https nor local"),
         ({}, "0.0.0.0:0", "reached over the network"),
         ({"url": "no url"}, "127.0.0.1:0", "no URL"),
+        ({"ca": "/dev/null"}, "127.0.0.1:0", "no certificate authorities"),
         ({"jwks": "", "introspection": "https://x.example/i"}, "127.0.0.1:0", "client_secret"),
     ],
-    ids=["issuer", "keys", "plain", "network", "url", "secret"],
+    ids=["issuer", "keys", "plain", "network", "url", "ca", "secret"],
 )
 async def test_what_would_not_be_safe_is_not_served(
     tmp_path: Path, http: dict[str, str], address: str, said: str
