@@ -121,6 +121,7 @@ def replay_text(summary: Summary, rows: list[JsonObject], *, what_if: bool) -> s
             counts = [summary.matrix[before, after] for after in ("allow", "ask", "deny")]
             lines.append(f"{before:>8}  " + " ".join(f"{count:>8}" for count in counts))
         lines.extend(_changed_by(summary))
+        lines.extend(_not_known(summary))
     if rows:
         lines.append("")
         lines.extend(_row(row) for row in rows[:_LISTED])
@@ -146,6 +147,23 @@ def _changed_by(summary: Summary) -> Iterator[str]:
         left = len(summary.changed_by_run) - len(runs)
         yield f"{'by run':>10}  {told}" + (
             f", and {left} more; --json lists them" if left else ""
+        )
+
+
+def _not_known(summary: Summary) -> Iterator[str]:
+    """What to do where a contract refuses what another one took."""
+    if any(
+        kind == "rule" and name.startswith("contract.") and before != "deny" == after
+        for kind, name, before, after in summary.by
+    ):
+        yield ""
+        yield (
+            "These policies refuse the form of recorded inputs (contract.*): they were recorded"
+            " under another version of the policy contract."
+        )
+        yield (
+            "Without --policy each is decided under its own; `wardline trace config` says which"
+            " build and policies that was."
         )
 
 

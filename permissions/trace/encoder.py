@@ -63,7 +63,7 @@ def decode_entry(line: bytes) -> JsonObject:
     if orjson.dumps(entry, option=orjson.OPT_SORT_KEYS) != line:
         raise TraceError("the line is not in canonical form")
     if version != VERSION or type(version) is not int:
-        raise TraceIntegrityError("the entry was written by another version of wardline")
+        raise _of_version(version)
     if not (
         type(body) is dict is type(contents)
         and type(index) is int is type(time)
@@ -85,13 +85,31 @@ def decode_entry(line: bytes) -> JsonObject:
 def _no_entry(line: bytes) -> TraceError:
     """Why a line is none."""
     try:
-        odd = min(codec.parse(line).keys() ^ set(_MEMBERS), default="v")[:40]
+        entry = codec.parse(line)
     except TraceError as err:
         return err
+    if entry.get("v") not in (None, VERSION):
+        return _of_version(entry["v"])
+    odd = min(entry.keys() ^ set(_MEMBERS), default="v")[:40]
     return TraceIntegrityError(f"the member {odd!r} of an entry is missing or unknown")
 
 
 _EMPTY: tuple[object, ...] = (None, "", [], {}, ())
+
+
+def _of_version(version: object) -> TraceIntegrityError:
+    """What to do about an entry of another version."""
+    if type(version) is not int:
+        return TraceIntegrityError("the version of an entry is no number")
+    said = (
+        f"the entry is of version {version} of the trace format, this Wardline reads {VERSION}"
+    )
+    if version > VERSION:
+        return TraceIntegrityError(f"{said}: use the release that wrote it, or a later one")
+    return TraceIntegrityError(
+        f"{said} alone: verify it with the release that wrote it; `wardline trace renew` sets"
+        " that log aside and begins a new one"
+    )
 
 
 class EntryEncoder:

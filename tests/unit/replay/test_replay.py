@@ -9,6 +9,7 @@ import orjson
 import pytest
 from logs import CONFIG, KEK, NAME, SIGNER, run_start
 
+from permissions.cli.trace_text import replay_text
 from permissions.errors import (
     PdpAnswerError,
     PdpError,
@@ -374,3 +375,21 @@ async def test_no_clear_answer_is_a_denial_and_no_answer_is_none(directory: Path
     assert {row.after for row in rows} == {case.after}
     assert {row.reasons_after for row in rows} == {case.reasons}
     assert all(bool(row.problem) == (case.after is None) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("rule", "after", "told"),
+    [
+        ("contract.context", "deny", 1),
+        ("payments.limit", "deny", 0),
+        ("contract.context", "allow", 0),
+    ],
+)
+def test_inputs_of_another_contract_are_told_as_such(rule: str, after: str, told: int):
+    summary = Summary(decisions=1)
+    summary.by["rule", rule, "allow", after] = 1
+
+    text = replay_text(summary, [], what_if=True)
+
+    assert text.count("under another version of the policy contract") == told
+    assert "contract" not in replay_text(summary, [], what_if=False)

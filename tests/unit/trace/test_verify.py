@@ -60,6 +60,33 @@ def test_types_of_a_later_version_are_counted_not_judged(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        (
+            {"v": 1},
+            "version 1 of the trace format, this Wardline reads 2 alone: verify it with",
+        ),
+        ({"v": 1, "tags": {}}, "`wardline trace renew` sets that log aside"),
+        (
+            {"v": 9},
+            "version 9 of the trace format, this Wardline reads 2: use the release that",
+        ),
+        ({"v": "1"}, "the version of an entry is no number"),
+    ],
+    ids=["older", "older-of-another-form", "later", "none"],
+)
+def test_a_log_of_another_version_says_which_and_what_to_do(
+    tmp_path: Path, odd: dict[str, Any], said: str
+):
+    write_lines(tmp_path, [entry(0, "log.open"), entry(1, "config", **odd)])
+
+    report = verify_trace(tmp_path, key=SIGNER.public)
+
+    assert report.integrity.verdict == "failed"
+    assert said in str(report.integrity.reason)
+
+
+@pytest.mark.parametrize(
     "odd",
     [
         {"v": 1},
