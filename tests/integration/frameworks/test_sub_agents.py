@@ -67,7 +67,9 @@ async def test_a_grant_crosses_frameworks_and_processes_and_only_narrows(
         open_broker(config, sub_agents.TOOLS, mode="daemon") as core,
         listening(core, socket_of(config), clients_of(config)),
         clerk(framework, config, tmp_path) as url,
-        cast("RemoteBroker", remote).session(user="alice", agent="desk", run="thread-1") as desk,
+        cast("RemoteBroker", remote).session(
+            user="alice", agent="desk", run="thread-1"
+        ) as desk,
     ):
         monkeypatch.setattr(
             sub_agents, "SENDER", {"broker": remote, "session": desk, "url": url}
