@@ -13,7 +13,7 @@ from permissions.pdp.rego.ast import rule_statements, static_path
 from permissions.pdp.regorus.parse import parse, readable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from permissions.pdp.rego.ast import Module, Statement, Term
     from permissions.pdp.rego.names import Names
@@ -26,21 +26,33 @@ def with_values_bound(path: str, text: str, names: Names) -> str:
     if " with " not in text:
         return text
     text, count = readable(text), 0
-    while edits := next(_edits(parse(path, text), text.encode(), names, count), None):
-        source = text.encode()
+    while found := list(_apart(_computed(parse(path, text), names))):
+        source, edits = text.encode(), []
+        for statement, value in found:
+            edits += _bound(statement, value, source, f"__opa_w{count}")
+            count += 1
         for start, end, new in sorted(edits, reverse=True):
             source = source[:start] + new + source[end:]
         text = source.decode()
-        count += 1
     return text
 
 
-def _edits(module: Module, source: bytes, names: Names, count: int) -> Iterator[list[_Edit]]:
+def _computed(module: Module, names: Names) -> Iterator[tuple[Statement, Term]]:
     for rule in module.rules:
         for statement in rule_statements(rule):
             for _, value in statement.mocks:
                 if _is_computed(module, value, names):
-                    yield _bound(statement, value, source, f"__opa_w{count}")
+                    yield statement, value
+
+
+def _apart(found: Iterable[tuple[Statement, Term]]) -> Iterator[tuple[Statement, Term]]:
+    """Those of lines of which none is part of another: they can be written at once."""
+    taken: list[tuple[int, int]] = []
+    for statement, value in found:
+        start, end = statement.start, _span(statement.mocks[-1][1])[1]
+        if all(end <= begun or ended <= start for begun, ended in taken):
+            taken.append((start, end))
+            yield statement, value
 
 
 def _bound(statement: Statement, value: Term, source: bytes, name: str) -> list[_Edit]:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from permissions.pdp.regorus.engine import UNDEFINED, Engine
+from permissions.pdp.regorus.parse import parse
+from permissions.pdp.regorus.translate import translate
 
 INPUT = {"a": {"b": ["AA", "x", {"c": "z"}]}, "o": {"k": 1}, "os": [{"k": 1}, {"k": 2, "l": 3}]}
 
@@ -56,6 +58,12 @@ RULES: dict[str, Any] = {
     "x := v if {\n\tv := [z | z := y with input.o.k as count([1, 2])]\n}\n\ny := input.o.k": [
         2
     ],
+    "x := v if v := y with input.o.k as 1 + 1 with input.a as [3]\n\ny := [input.o.k, input.a]": [
+        2,
+        [3],
+    ],
+    "x := v if v := [z | z := y with input.o.k as count(input.a)] with input.a as [1 + 2, 3]\n\n"
+    "y := input.o.k": [2],
     # A value that the last member lacks drops nothing of the others.
     'x contains t.k if some t in [{"k": 1}, {}]': [1],
     "x contains [1, {}][_].k": [],
@@ -105,3 +113,14 @@ def test_lines_stay_where_they_are() -> None:
 
     with pytest.raises(Exception, match=r"p\.rego:9:"):
         Engine({"p.rego": text}, "{}")
+
+
+def test_a_file_of_many_tests_is_parsed_a_few_times() -> None:
+    """A shipped test file has forty such lines; one parse for each would take the seconds."""
+    tests = "".join(f"x{n} if y with input.o.k as {n} + 1\n\n" for n in range(40))
+    before = parse.cache_info().misses
+
+    done = translate({"many.rego": f"package many\n\n{tests}y if input.o.k\n"})
+
+    assert parse.cache_info().misses - before < 10
+    assert len({line for line in done["many.rego"].splitlines() if "__opa_w" in line}) == 40
