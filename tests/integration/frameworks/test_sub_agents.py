@@ -7,7 +7,7 @@ import subprocess
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import sub_agents
@@ -77,7 +77,7 @@ async def test_a_grant_crosses_frameworks_and_processes_and_only_narrows(
         asked = (Asked("ask_clerk", {"task": "Close 4711"}, "a1"),)
         ended = await AGENTS["langgraph"](sub_agents.TOOLS, asked, tmp_path, False)  # noqa: FBT003
         warrant = await warrant_for(
-            remote, desk, agent="clerk", may=sub_agents.MAY, task="Close 4711"
+            remote, cast("Any", desk), agent="clerk", may=sub_agents.MAY, task="Close 4711"
         )
         forged = await sub_agents.send(url, "Close 4713", warrant.replace("a", "b", 1))
 
