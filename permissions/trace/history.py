@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from permissions.trace.entry import PastEntry
-from permissions.trace.index import TraceIndex
+from permissions.trace.index import IndexDamagedError, TraceIndex
 from permissions.trace.vault import VaultReader
 
 if TYPE_CHECKING:
@@ -31,7 +31,12 @@ def history_of(
         TraceIntegrityError: a line is malformed, or a content is not what was committed to.
     """
     vault = VaultReader(directory, kek, run=run)
-    for entry in TraceIndex(directory, index).run(run):
+    found = TraceIndex(directory, index)
+    try:
+        entries = list(found.run(run))
+    except IndexDamagedError:
+        entries = list(found.run(run))  # of one that was made anew
+    for entry in entries:
         kind: Any = entry.type
         yield PastEntry(
             kind,

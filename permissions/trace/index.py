@@ -3,7 +3,9 @@
 A SQLite file beside the log, made from it and brought up to date whenever it is asked: it costs
 the writer nothing, and each asker the entries that are new. It is only a guess at where to look:
 each line that it leads to is read from the log and must be the entry it promised, and when the
-log is not the one the index was made from, it is made anew. A verifier never asks it.
+log is not the one the index was made from, or a power cut or a disk damaged it, it is made anew.
+How many entries a run has is kept apart from them, so that a damaged page hides none of those
+that a broker goes on from. A verifier never asks it.
 
 Not protected from: who can write the file can leave entries out of it; they can write the
 broker's own state as well.
@@ -14,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
 from permissions.errors import TraceError, TraceIntegrityError
@@ -48,6 +50,16 @@ class RunSummary(NamedTuple):
     """By how calls ended (`index_tables.how_ended`), None for those under way: how many."""
 
 
+class IndexDamagedError(TraceIntegrityError):
+    """The index does not hold what was put into it; it was removed, and is made anew."""
+
+    def __init__(self, file: Path | None, fault: str) -> None:
+        super().__init__(
+            f"the index {file} was damaged ({fault}); it was removed, and is made anew when it is"
+            " asked again"
+        )
+
+
 class TraceIndex:
     """The index of one log. Blocking; each call opens the file for itself."""
 
@@ -64,12 +76,13 @@ class TraceIndex:
             TraceError: the log cannot be read.
             TraceIntegrityError: a line of it is malformed.
         """
-        with self._open() as database, _Segments(self._directory) as segments_read:
-            yield Reading(database, self._update(database), segments_read, self._file)
+        with self._open() as opened, _Segments(self._directory) as segments_read:
+            yield Reading(*opened, segments_read, self._file)
 
     def run(self, run: str) -> Iterator[RecordedEntry]:
         """The entries of a run, in order; raises as `reading` does."""
-        yield from self._found("run = ?", run)
+        with self.reading() as reading:
+            yield from reading.run(run)
 
     def call(self, call: str) -> Iterator[RecordedEntry]:
         """The entries of a call, in order; raises as `reading` does."""
@@ -100,8 +113,7 @@ class TraceIndex:
 
         Raises as `reading` does.
         """
-        with self._open() as database:
-            self._update(database)
+        with self._open() as (database, _):
             return database.execute(
                 "SELECT run, max(number) FROM entry WHERE run IS NOT NULL"
                 " GROUP BY run ORDER BY min(number)"
@@ -173,25 +185,56 @@ class TraceIndex:
             yield from reading.found(where, *values)
 
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
+    def _open(self) -> Iterator[tuple[sqlite3.Connection, Position | None]]:
+        """The index, brought up to date; one that cannot be, because it is damaged, is made anew."""
+        for again in (False, True):
+            with closing(self._connect()) as database:
+                try:
+                    database.execute("PRAGMA journal_mode = WAL")
+                    # A power cut takes the last entries, which are read again, and no others.
+                    database.execute("PRAGMA synchronous = NORMAL")
+                    position = self._update(database)
+                except sqlite3.Error as err:
+                    if again or not _is_damage(err):
+                        raise self._unusable(err) from err
+                else:
+                    with self._watching():
+                        yield database, position
+                    return
+            self._remove()
+
+    @contextmanager
+    def _watching(self) -> Iterator[None]:
+        """Removes an index that turns out to be damaged while it is read."""
         try:
-            database = sqlite3.connect(
-                ":memory:" if self._file is None or not _can_write(self._file) else self._file,
-                timeout=_TIMEOUT_SECONDS,
-                isolation_level=None,
-            )
-        except sqlite3.Error:
-            database = sqlite3.connect(":memory:", isolation_level=None)
-        with closing(database):
-            try:
-                database.execute("PRAGMA journal_mode = WAL")
-                database.execute("PRAGMA synchronous = OFF")  # what is lost is made anew
-                yield database
-            except sqlite3.Error as err:
-                raise TraceError(
-                    f"the index {self._file} cannot be used ({err}); delete it, and it is made"
-                    " anew"
-                ) from err
+            yield
+        except IndexDamagedError:
+            self._remove()
+            raise
+        except sqlite3.Error as err:
+            if not _is_damage(err):
+                raise self._unusable(err) from err
+            self._remove()
+            raise IndexDamagedError(self._file, str(err)) from err
+
+    def _unusable(self, err: sqlite3.Error) -> TraceError:
+        return TraceError(
+            f"the index {self._file} cannot be used ({err}); delete it, and it is made anew"
+        )
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._file is not None and _can_write(self._file):
+            with suppress(sqlite3.Error):
+                return sqlite3.connect(
+                    self._file, timeout=_TIMEOUT_SECONDS, isolation_level=None
+                )
+        return sqlite3.connect(":memory:", isolation_level=None)
+
+    def _remove(self) -> None:
+        """The file, and what SQLite keeps beside it. Whoever has it open keeps what is open."""
+        if self._file is not None:
+            for beside in ("", "-wal", "-shm"):
+                self._file.with_name(self._file.name + beside).unlink(missing_ok=True)
 
     def _update(self, database: sqlite3.Connection) -> Position | None:
         """Takes in what is new; gives where the index ends."""
@@ -225,7 +268,7 @@ class TraceIndex:
             row = database.execute(
                 "SELECT origin, segment, start, size, digest FROM position"
             ).fetchone()
-            if row is not None:
+            if row is not None and None not in row:
                 position = Position(*row)
                 with _Segments(self._directory) as segments_read:
                     line = segments_read.read(position.segment, position.start, position.size)
@@ -252,7 +295,13 @@ class Reading:
 
     def run(self, run: str) -> Iterator[RecordedEntry]:
         """See `TraceIndex.run`."""
-        yield from self.found("run = ?", run)
+        found = 0
+        for entry in self.found("run = ?", run):
+            found += 1
+            yield entry
+        row = self._database.execute("SELECT entries FROM run WHERE run = ?", (run,)).fetchone()
+        if (0 if row is None else row[0]) != found:
+            raise IndexDamagedError(self._file, f"it leads to {found} entries of a run")
 
     def all_of(self, kind: Literal["config", "run.start"]) -> Iterator[RecordedEntry]:
         """See `TraceIndex.all_of`."""
@@ -309,12 +358,12 @@ class Reading:
             return
         rows = self._database.execute(f"{_WHERE} {where} ORDER BY number", values).fetchall()
         for number, segment, start, size in rows:
+            if None in {segment, start, size} or start < 0:
+                raise IndexDamagedError(self._file, f"it does not say where entry {number} is")
             found = _entry_at(self._segments.read(segment, start, size), self._position.origin)
             if found.index != number:
-                raise TraceIntegrityError(
-                    f"the index {self._file} leads to entry {found.index}, not {number};"
-                    " delete it, and it is made anew"
-                )
+                fault = f"it leads to entry {found.index}, not {number}"
+                raise IndexDamagedError(self._file, fault)
             yield found
 
 
@@ -361,6 +410,11 @@ class _Segments:
         if found is not path and not found.exists():
             raise TraceError(f"the archive {found.parent} is not there, and {found.name} in it")
         return found
+
+
+def _is_damage(err: sqlite3.Error) -> bool:
+    code = getattr(err, "sqlite_errorcode", 0) & 0xFF
+    return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def _can_write(file: Path) -> bool:

@@ -6,6 +6,7 @@ Only what bodies hold in the clear: of what is sealed nothing, or an erased valu
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from permissions.trace.encoder import decode_entry
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from permissions.model import JsonObject
     from permissions.trace.reader import Group
 
-VERSION = 2
+VERSION = 3
 TABLES = f"""
     CREATE TABLE entry (
         number INTEGER PRIMARY KEY,
@@ -32,7 +33,8 @@ TABLES = f"""
     CREATE TABLE run (
         run TEXT PRIMARY KEY,
         subject TEXT,
-        behalf TEXT
+        behalf TEXT,
+        entries INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE head (
         type TEXT NOT NULL,
@@ -116,6 +118,12 @@ class Intake:
             elif document["type"] in ("config", "run.start"):
                 self._head(document)
         self._database.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)", rows)
+        # Kept apart from the entries: what a damaged page lost of a run is missed by it.
+        self._database.executemany(
+            "INSERT INTO run (run, entries) VALUES (?, ?)"
+            " ON CONFLICT (run) DO UPDATE SET entries = entries + excluded.entries",
+            Counter(run for _, run, *_ in rows if run is not None).items(),
+        )
         line = group.checkpoint
         position = Position(
             group.origin,
@@ -139,7 +147,8 @@ class Intake:
         subject = document["body"].get("subject") or {}
         behalf = (subject.get("properties") or {}).get("on_behalf_of")
         self._database.execute(
-            "INSERT OR REPLACE INTO run VALUES (?, ?, ?)",
+            "INSERT INTO run VALUES (?, ?, ?, 0) ON CONFLICT (run)"
+            " DO UPDATE SET subject = excluded.subject, behalf = excluded.behalf",
             (run, subject.get("id"), behalf),
         )
 

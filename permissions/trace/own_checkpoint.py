@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from permissions.database import Schema
+from permissions.errors import TraceError, TraceIntegrityError
 from permissions.trace.checkpoint import parse_checkpoint
 from permissions.trace.known_checkpoints import Known, KnownCheckpoints
 
@@ -59,7 +60,7 @@ class CheckpointMemory(Protocol):
 
         Raises:
             StateError: the database cannot be read.
-            TraceError: the folder cannot be read.
+            TraceError: the folder cannot be read, or what is kept is no checkpoint.
         """
         ...
 
@@ -89,7 +90,17 @@ class DatabaseMemory:
             row = connection.execute("SELECT checkpoint FROM own_log").fetchone()
             return None if row is None else str(row[0])
 
-        return await self._database.read(work)
+        kept = await self._database.read(work)
+        if kept is not None:
+            try:
+                parse_checkpoint(kept)
+            except TraceError as err:
+                raise TraceIntegrityError(
+                    f"the state database {self.source} is damaged: what it keeps of the log is no"
+                    " checkpoint; put it back from a copy, or move it away and begin a new log:"
+                    " wardline trace renew"
+                ) from err
+        return kept
 
     async def keep(self, checkpoint: str) -> None:
         """See `CheckpointMemory`."""

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from permissions.cli.trace import app
 from permissions.database import StateDatabase
-from permissions.errors import TraceIntegrityError
+from permissions.errors import BrokerError, TraceIntegrityError
 from permissions.setup.config import BrokerConfig, TraceConfig
 from permissions.setup.layout import StateLayout, log_signer
 from permissions.setup.own_log import LOG_NAME, log_memories
@@ -206,6 +206,20 @@ async def test_a_log_whose_state_was_lost_is_refused_and_renewed(
     for _ in range(2):
         with pytest.raises(TraceIntegrityError, match=r"state\.db knows nothing.*trace renew"):
             await record(config, "run-b")
+    await renew_log(config)
+    await record(config, "run-b")
+
+
+async def test_a_database_whose_last_page_was_cut_says_so(config: BrokerConfig) -> None:
+    """It named neither the file nor what to do."""
+    layout = StateLayout(config.state)
+    await record(config, "run-a")
+    layout.database.write_bytes(layout.database.read_bytes()[:-513])
+
+    for _ in range(2):
+        with pytest.raises(BrokerError, match=r"state\.db.*(put it back|check the disk)"):
+            await record(config, "run-b")
+    layout.database.unlink()
     await renew_log(config)
     await record(config, "run-b")
 
