@@ -75,7 +75,11 @@ class PdpConfig(_Section):
         default=50, ge=1, le=10_000, description="Embedded: a slower answer is logged."
     )
     hard_deadline_ms: int = Field(
-        default=250, ge=1, le=60_000, description="Embedded: then the evaluator is killed."
+        default=250,
+        ge=1,
+        le=60_000,
+        description="Embedded: then the evaluator is killed; while it waits for a processor, at most"
+        " four times as late.",
     )
     memory_mb: int = Field(
         default=1024, ge=64, le=65_536, description="Embedded: address space of an evaluator."

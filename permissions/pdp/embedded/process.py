@@ -33,6 +33,12 @@ from permissions.errors import (
     PolicyLoadError,
 )
 from permissions.pdp.embedded.frames import ANSWER, QUESTION
+from permissions.pdp.embedded.lateness import (
+    MOST,
+    is_runnable,
+    more_seconds,
+    processor_seconds,
+)
 from permissions.pdp.embedded.question import Question
 
 if TYPE_CHECKING:
@@ -48,6 +54,8 @@ _NO_NUMBER = 0
 _DEATH_SECONDS = 0.05
 """For a process whose socket is closed to be gone: it closes it as the last thing."""
 
+_SAMPLE_SECONDS = 0.05
+"""How old it may be what is known of the processor time an evaluator used."""
 _SPIN_SECONDS = 0.00015
 """How long a question may hold its event loop while the evaluator has a core of its own.
 
@@ -86,12 +94,14 @@ class Evaluator:
 
     __slots__ = (
         "_buffer",
+        "_extra",
         "_limits",
         "_number",
         "_peer",
         "_process",
         "_questions",
         "_reader",
+        "_sampled",
         "_seconds",
         "_since",
         "_unsent",
@@ -111,6 +121,8 @@ class Evaluator:
         self._buffer = b""
         self._questions: deque[Question] = deque()
         self._since = 0.0
+        self._extra = 0.0
+        self._sampled = (0.0, 0.0)
         self._reader: Question | None = None
         self._unsent: deque[memoryview] = deque()
         self.is_lost = False
@@ -142,8 +154,8 @@ class Evaluator:
             "answers_together": self._limits.answers_together,
             "entrypoint": entrypoint,
             "memory_bytes": self._limits.memory_bytes,
-            # Only for a process whose parent is gone: twice what the parent would wait.
-            "watchdog_seconds": 2 * self._limits.deadline_seconds + 1,
+            # Only for a process whose parent is gone: more than the parent would wait.
+            "watchdog_seconds": 2 * MOST * self._limits.deadline_seconds + 1,
         }
         self._seconds = _START_SECONDS
         for frame in (orjson.dumps(config), bundle):
@@ -213,9 +225,15 @@ class Evaluator:
         self._number += 1
         question = Question(self._number)
         if not self._questions:
-            self._since = monotonic()
+            self._begin()
         self._questions.append(question)
         return question
+
+    def _begin(self) -> None:
+        """The first of those who wait is asked from now on."""
+        self._since, self._extra = monotonic(), 0.0
+        if self._since - self._sampled[0] > _SAMPLE_SECONDS:
+            self._sampled = self._since, processor_seconds(self.pid)
 
     async def _sent_and_answered(self, question: Question) -> None:
         """Half a frame is worse than none: its caller stays until it is sent."""
@@ -302,13 +320,14 @@ class Evaluator:
 
     async def _read(self) -> None:
         try:
-            with anyio.fail_after(max(self._since + self._seconds - monotonic(), 0)):
+            ends = self._since + self._seconds + self._extra
+            with anyio.fail_after(max(ends - monotonic(), 0)):
                 await anyio.wait_readable(self._peer)
         except TimeoutError:
             try:
                 self._receive()  # a busy loop comes late to what is there
             except BlockingIOError:
-                self._time_out()
+                self._late()
         except anyio.ClosedResourceError as err:
             self._lose(err)
         else:
@@ -351,7 +370,7 @@ class Evaluator:
             question.answer = answer
             question.wake()
         if answers:
-            self._since = monotonic()
+            self._begin()
         while self._questions and self._questions[0].number == _NO_NUMBER:
             question = self._questions.popleft()
             question.answer = (b"", b"")
@@ -377,6 +396,27 @@ class Evaluator:
         self._buffer = self._buffer[at:]
         is_more_than_asked = bool(self._buffer) and len(answers) == len(self._questions)
         return None if is_more_than_asked else answers
+
+    def _late(self) -> None:
+        """Gives the question more time where others had the processor, else ends it."""
+        elapsed = monotonic() - self._since
+        if self._seconds == self._limits.deadline_seconds:
+            sampled_at, had = self._sampled
+            # Less than it was: what was used between the sample and the question may be of others.
+            used = processor_seconds(self.pid) - had - (self._since - sampled_at)
+            more = more_seconds(
+                deadline=self._seconds,
+                elapsed=elapsed,
+                used=used,
+                runnable=is_runnable(self.pid),
+            )
+            if more:
+                self._extra = elapsed - self._seconds + more
+                return
+        try:
+            self._receive()  # it may have answered, and sleep by now
+        except BlockingIOError:
+            self._time_out()
 
     def _time_out(self) -> None:
         self._questions[0].error = PdpTimeoutError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from hypothesis import strategies as st
 from rego_samples import SAMPLE
 
 from permissions.errors import PdpTimeoutError, PdpUnavailableError
+from permissions.pdp.embedded import lateness
 from permissions.pdp.embedded.frames import ANSWER, QUESTION
 from permissions.pdp.embedded.process import Evaluator, Limits
 from permissions.pdp.embedded.start import start_evaluator
@@ -42,6 +45,33 @@ def sleeper(limits: Limits = PATIENT) -> Iterator[tuple[Evaluator, socket.socket
             yield evaluator, theirs
         finally:
             evaluator.kill()
+
+
+@contextmanager
+def spinner(limits: Limits) -> Iterator[tuple[Evaluator, socket.socket]]:
+    """An evaluator whose process never stops, and the socket on which to answer for it."""
+    ours, theirs = socket.socketpair()
+    spin = [sys.executable, "-Sc", "while True: pass"]
+    with theirs, subprocess.Popen(spin) as process:
+        evaluator = Evaluator(process, ours, limits)
+        try:
+            yield evaluator, theirs
+        finally:
+            evaluator.kill()
+
+
+@contextmanager
+def without_a_processor(pid: int) -> Iterator[None]:
+    """A process has its processor only when another leaves it, which does not."""
+    core = min(os.sched_getaffinity(0))
+    with subprocess.Popen([sys.executable, "-Sc", "while True: pass"]) as hog:
+        try:
+            for each in (hog.pid, pid):
+                os.sched_setaffinity(each, {core})
+            os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+            yield
+        finally:
+            hog.kill()
 
 
 def answer(number: int, payload: bytes = b"{}", kind: bytes = b"v") -> bytes:
@@ -94,6 +124,48 @@ async def test_a_torn_answer_meets_the_deadline() -> None:
 
         with pytest.raises(PdpTimeoutError):
             await evaluator.ask(b"{}")
+
+
+async def test_one_that_was_given_no_processor_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lateness, "MOST", 1000)  # this machine may be busy as well
+    with spinner(HASTY) as (evaluator, peer), without_a_processor(evaluator.pid):
+
+        async def late() -> None:
+            deadline = HASTY.deadline_seconds
+            while evaluator.busy_seconds < 2 * deadline:  # noqa: ASYNC110 - nobody tells
+                await anyio.sleep(0.01)
+            peer.sendall(answer(1, b"[1]"))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(late)
+            assert await evaluator.ask(b"{}") == (b"v", b"[1]")
+
+
+async def test_one_that_uses_its_deadline_up_or_is_stopped_is_not() -> None:
+    with spinner(HASTY) as (evaluator, _), pytest.raises(PdpTimeoutError):
+        await evaluator.ask(b"{}")
+    with spinner(HASTY) as (evaluator, _):
+        os.kill(evaluator.pid, signal.SIGSTOP)
+        with pytest.raises(PdpTimeoutError):
+            await evaluator.ask(b"{}")
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "used", "runnable", "more"),
+    [
+        (1.0, 0.25, True, 0.75),  # it had a quarter of its time
+        (1.0, 0.25, False, 0.0),
+        (1.0, 1.0, True, 0.0),
+        (3.9, 0.0, True, 0.1),
+        (4.0, 0.0, True, 0.0),  # and here it ends by the clock
+        (1.0, 0.9999, True, 0.005),
+    ],
+)
+def test_how_much_longer(elapsed: float, used: float, *, runnable: bool, more: float) -> None:
+    found = lateness.more_seconds(deadline=1, elapsed=elapsed, used=used, runnable=runnable)
+    assert found == pytest.approx(more)
 
 
 async def test_a_closed_socket_is_a_death() -> None:
