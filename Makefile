@@ -3,7 +3,7 @@
 #   make demo                     the whole path of a governed call, on real files
 #   make test                     every part in under five minutes; PYTEST_ARGS="-k plan" narrows it
 #   make test-all                 every test, with all examples and the coverage gate
-#   make test-long                what grows without end: soaks, whole differentials
+#   make test-long                what grows without end: soaks, whole differentials, examples
 #   make check                    format, lint, types, tree, words, policies, docs
 #   make bench                    measures, and writes docs/reference/benchmarks.md
 #   make eval                     attacks and honest work on the real broker; DATA=folder for yours
@@ -44,7 +44,7 @@ test-all: $(STAMP)
 	JOBS=$(JOBS) ./.ci/test-all $(PYTEST_ARGS)
 
 test-long: $(STAMP)
-	pytest --hypothesis-profile=full -m long $(PYTEST_ARGS)
+	pytest --hypothesis-profile=deep -m "long or hypothesis" $(PYTEST_ARGS)
 
 check: check-format check-lint check-types check-imports check-project check-policies check-docs
 

@@ -57,7 +57,8 @@ PATIENT = hypothesis.settings(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.register_profile("quick", PATIENT, max_examples=20)
-hypothesis.settings.register_profile("full", PATIENT, max_examples=200)
+hypothesis.settings.register_profile("full", PATIENT, max_examples=100)
+hypothesis.settings.register_profile("deep", PATIENT, max_examples=500)
 hypothesis.settings.load_profile("quick")
 
 

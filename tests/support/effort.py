@@ -12,14 +12,20 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-QUICK_SHARE = 5
+SHARE = 5
 
 
 def tries(full: int) -> int:
-    """That many in the full profile, and one in `QUICK_SHARE` of them, at least 5, in the quick."""
-    if settings.get_current_profile_name() == "full":
-        return full
-    return min(full, max(full // QUICK_SHARE, 5))
+    """That many in the full profile, `SHARE` times as many in the deep one.
+
+    In the quick one a `SHARE`-th of them, at least 5.
+    """
+    match settings.get_current_profile_name():
+        case "full":
+            return full
+        case "deep":
+            return SHARE * full
+    return min(full, max(full // SHARE, 5))
 
 
 def sampled(

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("langgraph")
-pytestmark = [pytest.mark.slow, pytest.mark.bwrap]
+pytestmark = [pytest.mark.slow, pytest.mark.bwrap, pytest.mark.xdist_group("demo-gate")]
 
 ROOT = Path(__file__).parents[3]
 DEMO = ROOT / "agents_demo"

@@ -26,7 +26,7 @@ PUBLIC = sorted(
     if path.stem == "__init__" or not path.stem.startswith("_")
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("wheel")]
 
 
 class Installed:

@@ -51,7 +51,7 @@ SUITES = {
     ),
 }
 
-pytestmark = [pytest.mark.slow, pytest.mark.index]
+pytestmark = [pytest.mark.slow, pytest.mark.index, pytest.mark.xdist_group("their-tests")]
 
 
 @pytest.fixture(scope="module")

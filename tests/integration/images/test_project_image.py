@@ -52,7 +52,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.docker,
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.xdist_group("project-image"),
+]
 
 NAME = f"shop{secrets.token_hex(3)}"
 """Of the project: other runs of these tests on this engine must not find the same image."""
