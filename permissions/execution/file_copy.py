@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Final
 
 from permissions.errors import ExecutionError
 from permissions.files import make_folder, replace
+from sandbox.errors import ProfileError
+from sandbox.job import checked_path
 from sandbox.workspace.protected import is_protected
 
 if TYPE_CHECKING:
@@ -87,7 +89,11 @@ def relocated(execution: Execution) -> JsonObject:
 
 
 def inputs_of(
-    execution: Execution, private: Collection[Path], hidden: SecretFiles | None = None
+    execution: Execution,
+    private: Collection[Path],
+    hidden: SecretFiles | None = None,
+    *,
+    most: int | None = None,
 ) -> Inputs:
     """The files the call's path targets name, and all files of the folders among them.
 
@@ -98,9 +104,10 @@ def inputs_of(
         execution: what is to be run.
         private: the broker's own paths, real, which do not go in with a folder they lie in.
         hidden: which files hold secrets.
+        most: files that a sandbox of the call's profile takes.
 
     Raises:
-        ExecutionError: together they are too large.
+        ExecutionError: together they are too large, or too many.
     """
     files: dict[str, Path] = {}
     left_out: dict[str, LeftOut] = {}
@@ -108,9 +115,9 @@ def inputs_of(
     outside = _Outside(execution.workspace, private, hidden)
     for target in paths_of(execution):
         top, relative = Path(target["resolved"]), Path(target["relative"])
-        for file, why in outside.below(top) if top.is_dir() else ((top, outside.why(top)),):
+        for file, fault in outside.below(top) if top.is_dir() else ((top, outside.why(top)),):
             name = str(relative if file == top else relative / file.relative_to(top))
-            if why:
+            if why := fault or _unnamed(name):
                 left_out[name] = LeftOut(name, why)
             elif name not in files and file.exists():  # else it is to be made
                 left -= file.stat().st_size
@@ -119,7 +126,20 @@ def inputs_of(
                         f"the files of this call are more than {MAX_INPUT_BYTES >> 20} MiB"
                     )
                 files[name] = file
+    if most is not None and len(files) > most:
+        raise ExecutionError(
+            f"the paths of this call lead to {len(files)} files, and a sandbox of its profile"
+            f" takes {most}; name fewer, or raise `files` of the profile"
+        )
     return Inputs(files, tuple(each for each in left_out.values() if each.path not in files))
+
+
+def _unnamed(name: str) -> str:
+    try:
+        checked_path(name)
+    except ProfileError:
+        return "its name has control characters, is no UTF-8, or is too long"
+    return ""
 
 
 class _Outside:
@@ -232,7 +252,11 @@ def _not_back(file: Path, top: Path, name: str, hidden: SecretFiles | None) -> s
     inner = file.relative_to(top).parts
     if ".." in inner or os.path.realpath(file) != str(file):
         return "its path leads somewhere else"
-    if any(part.startswith(".") for part in inner) or is_protected(name, whole=True):
+    if (
+        any(part.startswith(".") for part in inner)
+        or is_protected(name, whole=True)
+        or (hidden is not None and hidden.steers(name))
+    ):
         return "it steers other programs, by its name; name it in an argument of its own"
     if hidden is not None and hidden.has(name):
         return HIDDEN

@@ -156,7 +156,8 @@ class SandboxedExecutor:
         if execution.definition.workspace == "overlay":
             self._check_overlay(execution)
         else:
-            inputs_of(execution, self._own, self._secrets)
+            most = self._profiles[execution.profile].files // 2
+            inputs_of(execution, self._own, self._secrets, most=most)
         session = self._session(execution) if execution.definition.options.stateful else None
         return {
             "boundary": self._sandbox.isolation,
@@ -199,7 +200,7 @@ class SandboxedExecutor:
             return failed(err, verdict="provider_error")
 
     async def _on_copies(self, execution: Execution, profile: SandboxProfile) -> Outcome:
-        copied = await to_thread.run_sync(self._copied, execution)
+        copied = await to_thread.run_sync(self._copied, execution, profile.files // 2)
         files = {
             _in_working_directory(execution, name): data
             for name, data in copied.contents.items()
@@ -220,8 +221,8 @@ class SandboxedExecutor:
             return ended
         return with_inputs(ended, of_copies(copied.contents), result.files_out)
 
-    def _copied(self, execution: Execution) -> Copied:
-        inputs = inputs_of(execution, self._own, self._secrets)
+    def _copied(self, execution: Execution, most: int) -> Copied:
+        inputs = inputs_of(execution, self._own, self._secrets, most=most)
         return Copied(inputs, inputs.contents(), self._secrets)
 
     async def _on_overlay(self, execution: Execution, profile: SandboxProfile) -> Outcome:

@@ -2,7 +2,8 @@
 
 The policies deny a path of such a name; here the same table keeps such files out of what a
 folder argument or a workspace overlay shows, at any depth. A file that is a second name (hard
-link) of one counts, too.
+link) of one counts, too. Beside it, which files other programs run or obey, which do not come out
+below a folder.
 
 Not protected from: secrets under names the table does not know, and one that another program
 makes in the workspace while a run is under way.
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from permissions.errors import ExecutionError
 from permissions.tools.secret_paths import SecretPaths
+from permissions.tools.steering_paths import SteeringPaths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -30,6 +32,7 @@ class SecretFiles:
     """By the table's names, endings and patterns; a folder of such a name counts with all in it."""
 
     paths: SecretPaths = field(default_factory=SecretPaths)
+    steering: SteeringPaths = field(default_factory=SteeringPaths)
 
     @classmethod
     def of(cls, data: Mapping[str, Any], more: Iterable[str] = ()) -> Self:
@@ -40,13 +43,17 @@ class SecretFiles:
         """
         table = data.get("wardline", {}).get("tables", {}).get("filesystem", {})
         try:
-            return cls(SecretPaths.of_table(table, more))
+            return cls(SecretPaths.of_table(table, more), SteeringPaths.of_table(table))
         except ValueError as err:
             raise ExecutionError(f"data/filesystem.json: {err}") from err
 
     def has(self, path: str) -> bool:
         """Whether a path has such a name in it."""
         return self.paths.is_secret(path)
+
+    def steers(self, path: str) -> bool:
+        """Whether other programs run or obey a file of this path."""
+        return self.steering.has(path)
 
     def below(self, folder: Path) -> tuple[str, ...]:
         """Every entry below that holds secrets, relative to it, at any depth. Blocking.

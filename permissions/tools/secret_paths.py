@@ -33,15 +33,17 @@ class SecretPaths:
         Raises:
             ValueError: one of its lists is no list of texts.
         """
-        halves = [pattern.partition("*") for pattern in _texts(table, "secret_patterns")]
+        halves = [pattern.partition("*") for pattern in texts_of(table, "secret_patterns")]
         return cls(
-            names=frozenset([*_texts(table, "secret_names"), *(name.lower() for name in more)]),
-            endings=tuple(filter(None, _texts(table, "secret_endings"))),
+            names=frozenset(
+                [*texts_of(table, "secret_names"), *(name.lower() for name in more)]
+            ),
+            endings=tuple(filter(None, texts_of(table, "secret_endings"))),
             patterns=tuple((head, tail) for head, _, tail in halves),
-            paths=_texts(table, "secret_paths"),
-            parts=tuple(filter(None, _texts(table, "secret_parts"))),
-            copies=tuple(filter(None, _texts(table, "copy_endings"))),
-            exceptions=frozenset(_texts(table, "not_secret_names")),
+            paths=texts_of(table, "secret_paths"),
+            parts=tuple(filter(None, texts_of(table, "secret_parts"))),
+            copies=tuple(filter(None, texts_of(table, "copy_endings"))),
+            exceptions=frozenset(texts_of(table, "not_secret_names")),
         )
 
     def is_secret(self, path: str) -> bool:
@@ -70,7 +72,12 @@ class SecretPaths:
         )
 
 
-def _texts(table: Mapping[str, Any], member: str) -> tuple[str, ...]:
+def texts_of(table: Mapping[str, Any], member: str) -> tuple[str, ...]:
+    """A list of texts of a table, in small letters; nothing where it has none.
+
+    Raises:
+        ValueError: it is no list of texts.
+    """
     texts = table.get(member, [])
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise ValueError(f"{member} is a list of texts")

@@ -90,7 +90,7 @@ async def test_what_a_folder_argument_does_not_bring_back_is_said(work: Path) ->
     """Policy was asked about the folder, not about what would steer others or is executable."""
     (work / "app/run").write_text("old")
     (work / "app/run").chmod(0o755)
-    names = [".hooks/x", "AGENTS.md", "run", "new.pem", "fine.txt"]
+    names = [".hooks/x", "AGENTS.md", "Makefile", "x/y.pth", "run", "new.pem", "fine.txt"]
 
     result = await called(work, "export", folder="app", names=names, without="ok.txt")
 
@@ -101,15 +101,17 @@ async def test_what_a_folder_argument_does_not_bring_back_is_said(work: Path) ->
     assert {note.partition(":")[0] for note in result.notes} == {
         "app/.hooks/x",
         "app/AGENTS.md",
+        "app/Makefile",
+        "app/x/y.pth",
         "app/run",
         "app/new.pem",
         "app/ok.txt",
         "app/credentials.json",
         "app/tls.pem",
     }
-    assert not any((work / "app" / name).exists() for name in names[:2])
+    assert not any((work / "app" / name).exists() for name in names[:4])
     effects = [e for e in read_entries(work / ".wardline/trace") if e.type == "effect"]
-    assert [(e.body["kind"], e.body["left_out"]) for e in effects] == [("files", 7)]
+    assert [(e.body["kind"], e.body["left_out"]) for e in effects] == [("files", 9)]
 
 
 @pytest.mark.slow
@@ -143,3 +145,23 @@ async def test_a_secret_by_its_name_is_denied(work: Path, name: str) -> None:
 
     assert isinstance(result, Denial), result
     assert result.code == "filesystem.secret"
+
+
+async def test_a_name_that_no_sandbox_takes_stays_outside_and_is_said(work: Path) -> None:
+    """It failed each call on its folder."""
+    (work / "app/two\nlines").write_text("x")
+
+    result = await called(work, "export", folder="app", names=["fine.txt"])
+
+    assert isinstance(result, Completed), result
+    assert any("control characters" in note for note in result.notes)
+
+
+async def test_more_files_than_a_sandbox_takes_are_refused_in_words(work: Path) -> None:
+    for number in range(600):
+        (work / f"app/{number}.txt").write_text("x")
+
+    result = await called(work, "export", folder="app", names=["fine.txt"])
+
+    assert isinstance(result, Denial)
+    assert "`files` of the profile" in result.reasons[0].operator

@@ -12,13 +12,16 @@ from policy_cases import DirectEngine, base_document, cases_bundle, merged
 
 from permissions.pdp.bundle import load_bundle
 from permissions.tools.secret_paths import SecretPaths
+from permissions.tools.steering_paths import SteeringPaths
 from permissions.tools.targets import PathArg, parse_targets
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ENGINE = DirectEngine(cases_bundle())
-SECRETS = SecretPaths.of_table(load_bundle().data["wardline"]["tables"]["filesystem"])
+TABLE = load_bundle().data["wardline"]["tables"]["filesystem"]
+SECRETS = SecretPaths.of_table(TABLE)
+STEERING = SteeringPaths.of_table(TABLE)
 
 HELD = [
     ".env", ".ENV", ".env.production", ".env.local", ".env.dev.local", ".envrc", "app/.env.staging",
@@ -135,6 +138,16 @@ def test_writing_what_steers_others_is_denied(path: str) -> None:
 @pytest.mark.parametrize("path", ["a.txt", "src/random.py", "docs/makefile.md", "lib/types.py"])
 def test_an_ordinary_file_is_written_alone(path: str) -> None:
     assert decided(path, "write") == set()
+
+
+@pytest.mark.parametrize(
+    "path", dict.fromkeys([*ASKED, *DENIED, *HELD[:20], "a.txt", "src/random.py"])
+)
+def test_executors_and_policies_agree_on_what_steers_others(path: str) -> None:
+    """What comes out below a folder is asked about when an argument names it."""
+    found = decided(path, "write") & {"filesystem.protected", "filesystem.runs_later"}
+
+    assert STEERING.has(path) == bool(found)
 
 
 def test_a_hard_link_to_a_secret_is_asked_for(tmp_path: Path) -> None:
