@@ -25,12 +25,20 @@ LINKS = (
 """The second is where llm-sandbox's pool looks; its own setup would ask a package index."""
 
 
+def default_image(client: Any) -> str:
+    """The id of the default sandbox image. Others made from it have its label, and not its name."""
+    found = client.images.list(
+        "wardline/python", filters={"label": "io.wardline.image=default"}
+    )
+    return str(found[0].id)
+
+
 @contextmanager
 def named_python(client: Any) -> Iterator[str]:
     """The image, while it is needed."""
-    found = client.images.list(filters={"label": "io.wardline.image=default"})
+    default = default_image(client)
     # Under another label, for this is no default image.
-    recipe = f'FROM {found[0].id}\nLABEL io.wardline.image=bench\n{STOP}\nUSER root\nRUN {LINKS}\nCMD ["python3"]\n'
+    recipe = f'FROM {default}\nLABEL io.wardline.image=bench\n{STOP}\nUSER root\nRUN {LINKS}\nCMD ["python3"]\n'
     client.images.build(
         fileobj=io.BytesIO(recipe.encode()), tag=TAG, rm=True, network_mode="none"
     )
