@@ -17,6 +17,7 @@ from work import REQUESTS
 
 from permissions.pdp.base import ENTRYPOINT
 from permissions.pdp.bundle import PolicyBundle, load_bundle
+from permissions.pdp.embedded.form import is_plainly_formed
 from permissions.pdp.embedded.pdp import EmbeddedPdp
 from permissions.pdp.linker.linked import link
 from permissions.pdp.regorus.engine import Engine
@@ -92,13 +93,21 @@ def isolated() -> Timed:
 
 def shipped_in_process() -> Timed:
     """The engine in the caller's own process, linked, on what a governed call asks."""
-    bundle = load_bundle()
+    return _timed_engine(load_bundle())
+
+
+def _timed_engine(bundle: PolicyBundle) -> Timed:
+    """What an evaluator does with a question: a look at its form, and the rule for that."""
     linked = link(bundle)
     engine = Engine(linked.modules, json.dumps(bundle.data))
-    asked = orjson.dumps(_document()).decode()
-    return timed(
-        lambda _: orjson.loads(engine.ask(linked.entrypoint, asked))["decision"] is True, 3_000
-    )
+    asked = orjson.dumps(_document())
+
+    def call(_: int) -> bool:
+        is_formed = bool(linked.formed) and is_plainly_formed(asked)
+        rule = linked.formed if is_formed else linked.entrypoint
+        return orjson.loads(engine.ask(rule, asked.decode()))["decision"] is True
+
+    return timed(call, 3_000)
 
 
 def shipped_without(package: str) -> Timed:
@@ -109,13 +118,7 @@ def shipped_without(package: str) -> Timed:
     }
     if len(left) == len(whole.modules):
         raise ValueError(f"no package {package}")
-    bundle = PolicyBundle.of(left, whole.data)
-    linked = link(bundle)
-    engine = Engine(linked.modules, json.dumps(bundle.data))
-    asked = orjson.dumps(_document()).decode()
-    return timed(
-        lambda _: orjson.loads(engine.ask(linked.entrypoint, asked))["decision"] is True, 3_000
-    )
+    return _timed_engine(PolicyBundle.of(left, whole.data))
 
 
 def shipped_isolated() -> Timed:

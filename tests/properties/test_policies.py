@@ -20,6 +20,7 @@ from policy_inputs import APPROVALS, JUNK, VERDICTS, damaged, documents, questio
 from permissions.model import Decision
 from permissions.pdp.base import ENTRYPOINT
 from permissions.pdp.bundle import shipped_folder
+from permissions.pdp.embedded.form import is_plainly_formed
 from permissions.pdp.regorus.engine import Engine
 
 if TYPE_CHECKING:
@@ -227,6 +228,19 @@ def test_what_is_plainly_formed_has_no_faults(document: JsonObject) -> None:
     assert not formed or faults == []
     if faults == [] and isinstance(action, dict) and action["name"] == "tools/call":
         assert formed
+
+
+@given(questions() | damaged())
+def test_what_the_evaluator_finds_plainly_formed_is_well_formed(document: JsonObject) -> None:
+    """And no call without faults goes the longer way."""
+    plain = is_plainly_formed(json.dumps(document).encode())
+    faults = ask(document, "data.wardline.contract.faults")
+    action = document.get("action")
+
+    if plain:
+        assert ENGINE.ask("data.wardline.contract.well_formed", json.dumps(document)) == "true"
+    if faults == [] and isinstance(action, dict) and action["name"] == "tools/call":
+        assert plain
 
 
 @given(damaged())

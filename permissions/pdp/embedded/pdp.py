@@ -282,7 +282,7 @@ class EmbeddedPdp:
         _log.warning("policy_evaluator_ended", pid=evaluator.pid, cause=type(err).__name__)
 
     async def _start(self) -> None:
-        evaluator = await start_evaluator(self._served, self._linked.entrypoint, self._limits)
+        evaluator = await start_evaluator(self._served, self._linked, self._limits)
         self._living.append(evaluator)
         self._changed()
 

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from permissions.model import JsonObject, JsonValue
+    from permissions.pdp.linker.linked import LinkedBundle
 
 _MAX_ANSWER = 8 * 1024 * 1024
 _START_SECONDS = 15.0
@@ -143,7 +144,7 @@ class Evaluator:
         """How long it has been at the question it is at; 0 when there is none."""
         return monotonic() - self._since if self._questions else 0.0
 
-    async def load(self, bundle: bytes, entrypoint: str) -> None:
+    async def load(self, bundle: bytes, linked: LinkedBundle) -> None:
         """Configures the fresh process and gives it its bundle.
 
         Raises:
@@ -152,7 +153,8 @@ class Evaluator:
         """
         config: JsonObject = {
             "answers_together": self._limits.answers_together,
-            "entrypoint": entrypoint,
+            "entrypoint": linked.entrypoint,
+            "formed": linked.formed,
             "memory_bytes": self._limits.memory_bytes,
             # Only for a process whose parent is gone: more than the parent would wait.
             "watchdog_seconds": 2 * MOST * self._limits.deadline_seconds + 1,

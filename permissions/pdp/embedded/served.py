@@ -68,7 +68,12 @@ def _written(made: Served) -> bytes:
     """A line about the linked form without the bundle's own modules, then the payload."""
     linked, own = made.linked, made.bundle.modules
     composed = {path: text for path, text in linked.modules.items() if path not in own}
-    about = {"entrypoint": linked.entrypoint, "composed": composed, "lines": linked.lines}
+    about = {
+        "entrypoint": linked.entrypoint,
+        "formed": linked.formed,
+        "composed": composed,
+        "lines": linked.lines,
+    }
     return orjson.dumps(about) + b"\n" + made.payload
 
 
@@ -80,4 +85,5 @@ def _read(bundle: PolicyBundle, data: bytes) -> Served:
         for path, found in about["lines"].items()
     }
     modules = {**bundle.modules, **about["composed"]}
-    return Served(bundle, LinkedBundle(modules, about["entrypoint"], lines), payload)
+    linked = LinkedBundle(modules, about["entrypoint"], lines, about["formed"])
+    return Served(bundle, linked, payload)

@@ -20,9 +20,10 @@ from permissions.pdp.embedded.process import Evaluator
 
 if TYPE_CHECKING:
     from permissions.pdp.embedded.process import Limits
+    from permissions.pdp.linker.linked import LinkedBundle
 
 
-async def start_evaluator(bundle: bytes, entrypoint: str, limits: Limits) -> Evaluator:
+async def start_evaluator(bundle: bytes, linked: LinkedBundle, limits: Limits) -> Evaluator:
     """Starts a process, loads the bundle (JSON: `modules`, `data`) and warms it up.
 
     Raises:
@@ -38,7 +39,7 @@ async def start_evaluator(bundle: bytes, entrypoint: str, limits: Limits) -> Eva
             f"no policy evaluator can be started: {err.strerror}"
         ) from err
     try:
-        await evaluator.load(bundle, entrypoint)
+        await evaluator.load(bundle, linked)
     except BaseException:
         evaluator.kill()
         evaluator.reap()

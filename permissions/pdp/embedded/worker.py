@@ -28,10 +28,14 @@ import resource
 import signal
 import socket
 import sys
+from typing import TYPE_CHECKING
 
 from permissions.pdp.embedded.frames import ANSWER, QUESTION
 from permissions.pdp.regorus.engine import UNDEFINED, Engine
 from permissions.pdp.regorus.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAX_FRAME = 64 * 1024 * 1024
 MAX_ANSWER_CHARACTERS = 1_000_000
@@ -101,6 +105,7 @@ def serve(peer: socket.socket) -> None:
     config = json.loads(payload)
     watchdog: float = config["watchdog_seconds"]
     rule: str = config["entrypoint"]
+    formed: str = config["formed"]
     _limit(config["memory_bytes"])
     channel.send(number, b"r", b"")
 
@@ -119,9 +124,21 @@ def serve(peer: socket.socket) -> None:
     channel.answers_together = config["answers_together"]
     del bundle, payload
 
+    is_plainly_formed = _form() if formed else _unknown_form
     while True:
         number, payload = channel.receive()
-        channel.send(number, *_answer(engine, rule, payload, watchdog))
+        asked = formed if is_plainly_formed(payload) else rule
+        channel.send(number, *_answer(engine, asked, payload, watchdog))
+
+
+def _form() -> Callable[[bytes], bool]:
+    from permissions.pdp.embedded.form import is_plainly_formed  # milliseconds, not for all
+
+    return is_plainly_formed
+
+
+def _unknown_form(_: bytes) -> bool:
+    return False
 
 
 def _answer(engine: Engine, rule: str, payload: bytes, watchdog: float) -> tuple[bytes, bytes]:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from permissions.pdp.bundle import PolicyBundle
     from permissions.pdp.linker.question import Composed
 
-VERSION = 1
+VERSION = 2
 """Changes with everything that changes what is served for a bundle."""
 
 JOINED_PATH = "joined/joined.rego"
@@ -55,12 +55,14 @@ class LinkedBundle:
     """What is served for a bundle.
 
     `lines` has the source line of each line of a composed module; a line that no source line
-    stands behind has None.
+    stands behind has None. `formed` answers as `entrypoint` does, for less, to a call that is
+    `contract.well_formed`; "" when no rule does.
     """
 
     modules: Mapping[str, str]
     entrypoint: str = ENTRYPOINT
     lines: Mapping[str, tuple[tuple[str, int] | None, ...]] = field(default_factory=dict)
+    formed: str = ""
 
     @property
     def is_linked(self) -> bool:
@@ -124,6 +126,7 @@ def _linked(bundle: PolicyBundle) -> LinkedBundle:
         },
         entrypoint=".".join((*ROOT, "response")),
         lines={f"{FOLDER}{each.name}.rego": made.lines for each, made in composed.items()},
+        formed=next((made.formed for made in composed.values() if made.formed), ""),
     )
 
 

@@ -13,6 +13,7 @@ not of the contract's form, `joined` itself is asked what to say.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 from permissions.pdp.linker.entries import is_plainly_formed
 from permissions.pdp.linker.renamed import Renamer, UnlinkableError
 from permissions.pdp.rego.ast import rule_statements, rule_terms, static_path
+from permissions.signing.canonical import digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +33,11 @@ if TYPE_CHECKING:
 ROOT = ("data", "wardline", "linked")
 _JOINED = ("data", "wardline", "joined")
 ENTRY = ("data", "wardline", "main", "response")
+_FAULTS = ("data", "wardline", "main", "_faults")
+_FOUND = ("data", "wardline", "contract", "faults")
+FORM_PATHS = ("contract/contract.rego", "main/main.rego")
+FORM_DIGEST = "sha256:af11e532df99a123a5ee2d7e41393fdf9191c660c655515f28feadc294be85d1"
+"""The one text of both by which an input that is `contract.well_formed` has no faults."""
 _KINDS = {
     "allow": "allows",
     "deny": "denials",
@@ -58,11 +65,16 @@ QUESTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """A module, the rule in it that answers, and the source line of each of its lines."""
+    """A module, the rule in it that answers, and the source line of each of its lines.
+
+    `formed` answers the same to an input that is `contract.well_formed`, and does not look
+    whether it is; "" when there is no such rule.
+    """
 
     entrypoint: str
     text: str
     lines: tuple[tuple[str, int] | None, ...]
+    formed: str = ""
 
 
 def compose(
@@ -92,6 +104,7 @@ class _Composition:
         constants: Constants,
     ) -> None:
         self._constants = constants
+        self._sources = sources
         self._question = question
         self._modules = modules
         self._names = names
@@ -114,11 +127,39 @@ class _Composition:
             done.update(left)
             for path in left:
                 self._give(path)
+        formed = self._give_formed() if self._is_form_known() else ""
         return Composed(
-            ".".join((*ROOT, self._question.name, entry)),
+            self._absolute(entry),
             "\n".join(self._text) + "\n",
             tuple(self._lines),
+            formed and self._absolute(formed),
         )
+
+    def _absolute(self, name: str) -> str:
+        return ".".join((*ROOT, self._question.name, name))
+
+    def _is_form_known(self) -> bool:
+        """Whether what `_give_formed` leaves out is what it is taken for."""
+        homes = {
+            self._names.home(rule).path
+            for path in (ENTRY, _FAULTS)
+            for rule in self._names.rules_at(path)
+        }
+        texts = [self._sources.get(path, b"") for path in FORM_PATHS]
+        is_known = digest(b"\0".join(texts)) == FORM_DIGEST
+        return self._question.name == "call" and homes == {FORM_PATHS[1]} and is_known
+
+    def _give_formed(self) -> str:
+        """Writes the answer once more, for an input without faults."""
+        name = self._name((*ENTRY[:-1], "response_of_formed"))
+        faults, none = self._name(_FAULTS), self._name((*_FAULTS[:-1], "_no_faults"))
+        found = self._name(_FOUND)
+        # Empty, and for OPA's types a set of faults all the same; `false` comes first, and ends it.
+        self._write(f"{none} := {{fault |\n\tfalse\n\tsome fault in {found}\n}}")
+        for rule in self._names.rules_at(ENTRY):
+            text = re.sub(rf"\b{faults}\b", none, self._renamer.text(rule, name))
+            self._write(text, self._names.home(rule).path, rule.position.line)
+        return name
 
     def _name(self, path: Path) -> str:
         """The name of a rule in this module: after its package, and nobody else's."""

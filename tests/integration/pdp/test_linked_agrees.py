@@ -23,6 +23,7 @@ from rego_packages import random_bundle, random_question
 
 from permissions.pdp.base import ENTRYPOINT
 from permissions.pdp.bundle import PolicyBundle, load_bundle
+from permissions.pdp.embedded.form import is_plainly_formed
 from permissions.pdp.linker.linked import link
 
 if TYPE_CHECKING:
@@ -58,6 +59,15 @@ def assert_both_forms_agree(
             assert other == one, json.dumps(asked)
         elif is_sound:
             assert other in (FAILED, theirs), json.dumps(asked)
+    if linked.formed:
+        known = [
+            (asked, answer)
+            for asked, answer in zip(documents, composed, strict=True)
+            if is_plainly_formed(json.dumps(asked).encode()) and answer != FAILED
+        ]
+        plain = [asked for asked, _ in known]
+        formed = embedded_answers(linked.modules, bundle.data, linked.formed, plain)
+        assert formed == [answer for _, answer in known]
 
 
 @pytest.mark.slow

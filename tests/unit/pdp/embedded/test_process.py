@@ -24,6 +24,7 @@ from permissions.pdp.embedded import lateness
 from permissions.pdp.embedded.frames import ANSWER, QUESTION
 from permissions.pdp.embedded.process import Evaluator, Limits
 from permissions.pdp.embedded.start import start_evaluator
+from permissions.pdp.linker.linked import LinkedBundle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -194,7 +195,7 @@ def test_random_bytes_from_an_evaluator_are_never_an_answer(data: bytes) -> None
 
 async def started() -> Evaluator:
     bundle = orjson.dumps({"modules": {"main.rego": SAMPLE}, "data": {}})
-    return await start_evaluator(bundle, "data.wardline.main.response", HASTY)
+    return await start_evaluator(bundle, LinkedBundle({}), HASTY)
 
 
 GARBAGE = {

@@ -60,6 +60,26 @@ def test_the_shipped_bundle_is_linked() -> None:
     assert digest(SHIPPED.modules[JOINED_PATH].encode()) == JOINED_DIGEST
 
 
+def test_a_call_of_the_form_is_answered_the_same_without_a_look_at_it() -> None:
+    """The texts that this rests on are the shipped ones, and with others there is no such rule."""
+    linked = link(SHIPPED)
+    engine = Engine(linked.modules, json.dumps(SHIPPED.data))
+    asked = json.dumps(base_document())
+    faulty = json.dumps({**base_document(), "context": {}})
+    changed = {
+        **SHIPPED.modules,
+        "main/main.rego": SHIPPED.modules["main/main.rego"] + "\n# x\n",
+    }
+
+    assert linked.formed
+    assert engine.ask(linked.formed, asked) == engine.ask(linked.entrypoint, asked)
+    assert "contract.context" in engine.ask(linked.entrypoint, faulty)
+    assert "contract." not in engine.ask(linked.formed, faulty)
+    other = link(PolicyBundle.of(changed, SHIPPED.data))
+    assert other.is_linked
+    assert other.formed == ""
+
+
 def test_a_record_names_the_version() -> None:
     named = link(SHIPPED).named("regorus/1")
 
