@@ -332,3 +332,7 @@ def test_part_10_demo(wardline: Any) -> None:
     done = wardline("demo")
 
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    before, _, after = done.stdout.partition("The whole plan is put to a person, once")
+    assert "A person is asked" not in before
+    assert after.count("A person is asked") == 1  # what is planned asks nobody again
+    assert "approve_plan" in after
