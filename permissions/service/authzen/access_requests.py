@@ -13,6 +13,7 @@ the question alone: no word of whoever submits it.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -56,6 +57,8 @@ _NEXT: Final = {
 """Of each hindrance the reason that is told, and what to do next."""
 RETRY_SECONDS: Final = 1
 POLL_SECONDS: Final = 5
+MOST_OPEN: Final = 100
+"""Requests of one client that wait for people at once, of those made since the daemon started."""
 
 
 class AccessRequestError(ServiceError):
@@ -63,12 +66,12 @@ class AccessRequestError(ServiceError):
 
     Attributes:
         status: of HTTP.
-        type: the problem type of the profile.
+        type: the problem type of the profile; `about:blank` where it has none.
     """
 
     def __init__(self, status: int, kind: str, said: str) -> None:
         self.status = status
-        self.type = _TYPES + kind
+        self.type = _TYPES + kind if kind else "about:blank"
         super().__init__(said)
 
 
@@ -88,6 +91,7 @@ class AccessRequests:
         self._types = types
         self._url = url.rstrip("/")
         self._denials = Denials()
+        self._open: defaultdict[str, list[str]] = defaultdict(list)
 
     # -- questions ------------------------------------------------------------------------
 
@@ -160,7 +164,7 @@ class AccessRequests:
         Raises:
             ServiceError: the subject is not this client's to name.
             AccessRequestError: it is not the denial that this client was told, its time is
-                over, or people cannot be asked about it any more.
+                over, people cannot be asked about it any more, or too many requests wait.
             BrokerError: it could not be recorded or kept.
         """
         who = who_of(asked.subject, client)
@@ -185,6 +189,7 @@ class AccessRequests:
         async with kept.lock:
             if (standing := await self._standing(client, kept)) is not None:
                 return standing
+            await self._require_few(client)
             async with open_session(
                 self._broker,
                 user=who.user,
@@ -198,6 +203,7 @@ class AccessRequests:
                 said = "by now the question is decided without a person; put it again"
                 raise AccessRequestError(400, "not_requestable", said)
             kept.request = found.request
+            self._open[client.name].append(found.request)
         return await self._broker.parts.approvals.get(found.request)
 
     async def task(self, name: str, client: Client) -> AccessRequest:
@@ -266,6 +272,24 @@ class AccessRequests:
             self._broker, user=who.user, agent=who.agent, roles=who.roles
         ) as session:
             return await self._broker.evaluate(session, call)
+
+    async def _require_few(self, client: Client) -> None:
+        """People are not flooded: whoever asks much waits for answers first.
+
+        Raises:
+            AccessRequestError: as many of this client's wait for people as may.
+        """
+        known = self._open[client.name]
+        if len(known) < MOST_OPEN:
+            return
+        now = self._broker.parts.clock()
+        found = await self._broker.parts.approvals.several(known)
+        known[:] = [
+            each.id for each in found if lifecycle.expire(each, now=now).status == "pending"
+        ]
+        if len(known) >= MOST_OPEN:
+            said = f"{len(known)} requests of {client.name!r} wait for people; no more at once"
+            raise AccessRequestError(429, "", said)
 
     async def _standing(self, client: Client, kept: KeptDenial) -> AccessRequest | None:
         """What this client asked people about the same question, while that stands."""

@@ -166,7 +166,7 @@ def _profile() -> JsonObject:
     """Operations of the profile of access requests."""
     gone = {"409": "It is no longer open.", "410": "Its time is over."}
     submit = _operation("Submission", "Task", "Have people asked (draft)", ("201", "202"))
-    submit["responses"] |= _problems({"410": gone["410"]})
+    submit["responses"] |= _problems({"410": gone["410"], "429": "Too many wait for people."})
     cancel = _operation("Cancellation", "Task", "Ask them no longer (draft)")
     cancel["requestBody"]["required"] = False
     cancel["responses"] |= _problems({"404": _NO_TASK, "409": gone["409"]})

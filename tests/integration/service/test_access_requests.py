@@ -11,7 +11,7 @@ import pytest
 from serving import destroy, measure
 
 from permissions.broker.ports import now_us
-from permissions.service.authzen import denials
+from permissions.service.authzen import access_requests, denials
 from permissions.setup.config import BrokerConfig
 from permissions.setup.daemon import running
 from permissions.setup.layout import log_signer
@@ -243,6 +243,25 @@ async def test_what_is_not_the_denial_that_was_told(
 
         monkeypatch.setattr(denials, "LIFETIME", 0)
         problem(await pep.submits(asked, await pep.asks(asked)), 410, "expired_denial")
+
+
+@pytest.mark.slow
+async def test_a_flood_of_requests_waits_for_people(
+    config: BrokerConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_requests, "MOST_OPEN", 2)
+    async with served(config) as (daemon, pep, _):
+
+        async def submitted(name: str) -> httpx.Response:
+            return await pep.submits(question(name), await pep.asks(question(name)))
+
+        first, second = [(await submitted(each)).json()["task"]["id"] for each in ("1", "2")]
+        refused = await submitted("3")
+        assert (refused.status_code, refused.json()["type"]) == (429, "about:blank")
+        assert (await submitted("1")).json()["task"]["id"] == first  # which stands
+        assert [*await daemon.broker.parts.approvals.pending()] == [first, second]
+        await OLGA.answer(daemon.broker, first, "deny", note="No.")
+        assert (await submitted("3")).status_code == 202
 
 
 @pytest.mark.slow
