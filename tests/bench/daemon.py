@@ -91,11 +91,13 @@ def _listens(address: str) -> bool:
         return trial.connect_ex((host, int(port))) == 0
 
 
-def _broker(address: str, token: str) -> RemoteBroker:
+def broker_at(address: str, token: str) -> RemoteBroker:
+    """The daemon, as its client has it."""
     return RemoteBroker(dial_of(address, Credentials(token or None)), [read_file])
 
 
-async def _asked(broker: RemoteBroker, session: RemoteRun) -> bool:
+async def asked(broker: RemoteBroker, session: RemoteRun) -> bool:
+    """One call; it is an error to be answered otherwise."""
     answer = await broker.call(session, ToolCall("read_file", {"path": "/workspace/a.txt"}))
     if isinstance(answer, Completed) and answer.value == "done":
         return True
@@ -106,11 +108,11 @@ def alone(evidence: str, transport: str = "unix") -> Timed:
     """One caller, one call after the other."""
 
     async def run(address: str, token: str) -> Timed:
-        broker = _broker(address, token)
+        broker = broker_at(address, token)
         async with open_session(broker, agent="bench", roles=["analyst"]) as session:  # type: ignore[arg-type]
 
             async def call(_: int) -> bool:
-                return await _asked(broker, session)  # type: ignore[arg-type]
+                return await asked(broker, session)  # type: ignore[arg-type]
 
             return await timed_async(call, CALLS)
 
@@ -132,23 +134,23 @@ def together(transport: str = "unix") -> Timed:
 
 
 async def _client(address: str, token: str, calls: int) -> None:
-    broker = _broker(address, token)
+    broker = broker_at(address, token)
     latencies: list[int] = []
 
     async def caller(session: RemoteRun) -> None:
         for _ in range(calls):
             before = time.monotonic_ns()
-            await _asked(broker, session)
+            await asked(broker, session)
             latencies.append(time.monotonic_ns() - before)
 
     async with open_session(broker, agent="bench", roles=["analyst"]) as session:  # type: ignore[arg-type]
-        await _asked(broker, session)  # type: ignore[arg-type]
-        began = time.monotonic_ns()
+        await asked(broker, session)  # type: ignore[arg-type]
+        began, used = time.monotonic_ns(), time.process_time_ns()
         async with anyio.create_task_group() as tasks:
             for _ in range(CALLERS):
                 tasks.start_soon(caller, session)
-        ended = time.monotonic_ns()
-    said = {"latencies": latencies, "began": began, "ended": ended}
+        ended, used = time.monotonic_ns(), time.process_time_ns() - used
+    said = {"latencies": latencies, "began": began, "ended": ended, "processor": used}
     sys.stdout.write(json.dumps(said) + "\n")
 
 

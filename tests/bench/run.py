@@ -165,6 +165,15 @@ WORKS = (
         ),
     ),
     Work(
+        "The processor time of one `durable` call, of every process that takes part",
+        (
+            Case("one caller, in its process", "processor", "alone"),
+            Case("Wardline, one caller, by the daemon", "processor", "alone-daemon"),
+            Case("Wardline, 64 callers, in one process", "processor", "64"),
+            Case("Wardline, 64 callers in four, by the daemon", "processor", "64-daemon"),
+        ),
+    ),
+    Work(
         "One decision under the shipped policies",
         (
             Case(f"{BEFORE}: the engine alone", "before", "shipped-engine"),
