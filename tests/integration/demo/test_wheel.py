@@ -135,3 +135,126 @@ def test_the_demo_runs_from_it(installed: Installed, tmp_path: Path) -> None:
     assert "WRONG" not in done.stdout
     assert "sum 1410.50" in done.stdout
     assert (tmp_path / "wardline-demo/outbox").is_dir()
+
+
+PLAIN = '''
+from typing import Annotated
+from wardline import Broker, PathArg, tool
+
+@tool(effect="read", impact="low")
+def read_file(path: Annotated[str, PathArg("read")]) -> str:
+    """Reads a file."""
+    return open(path).read()
+
+with Broker(tools=[read_file]) as broker, broker.session(user="alice", prompt="Read it"):
+    print(read_file("notes.txt"))
+'''
+GRAPH = '''
+from typing import Annotated
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
+from langgraph.graph import START, MessagesState, StateGraph
+from wardline import Broker, PathArg, tool
+from wardline.langgraph import guard_node
+
+@tool(effect="read", impact="low")
+def read_file(path: Annotated[str, PathArg("read")]) -> str:
+    """Reads a file."""
+    return open(path).read()
+
+call = {"name": "read_file", "args": {"path": "notes.txt"}, "id": "1", "type": "tool_call"}
+graph = StateGraph(MessagesState).add_node("tools", guard_node([read_file]))
+graph = graph.add_edge(START, "tools").compile()
+with Broker(tools=[read_file]) as broker, broker.session(user="alice", prompt="Read it"):
+    print(graph.invoke({"messages": [AIMessage("", tool_calls=[call])]})["messages"][-1].content)
+'''
+SERVER = '''
+from mcp.server.mcpserver import MCPServer
+
+server = MCPServer("notes")
+
+@server.tool()
+def read_file(path: str) -> str:
+    """Reads a file."""
+    return open(path).read()
+
+server.run()
+'''
+CLIENT = """
+import asyncio, os, subprocess, sys
+from mcp import Client, StdioServerParameters
+
+wardline = os.path.join(os.path.dirname(sys.executable), "wardline")
+with open("wardline.toml", "a") as settings:
+    settings.write(f'\\n[gateway.upstream.notes]\\ncommand = ["{sys.executable}", "server.py"]\\n')
+for words in (
+    ["trust", "wardline.toml"],
+    ["gateway", "pin", "--yes"],
+    ["gateway", "describe", "notes", "read_*", "--effect", "read", "--impact", "low"],
+):
+    subprocess.run([wardline, *words], check=True, capture_output=True)
+
+async def main():
+    gateway = StdioServerParameters(command=wardline, args=["gateway", "run"], env=dict(os.environ))
+    async with Client(gateway) as client:
+        result = await client.call_tool("notes__read_file", {"path": "notes.txt"})
+        print(result.content[0].text)
+
+asyncio.run(main())
+"""
+AGENT = """
+import json, os, subprocess
+
+(hook,) = json.load(open(".claude/settings.json"))["hooks"]["PreToolUse"][0]["hooks"]
+event = {
+    "session_id": "1", "cwd": os.getcwd(), "hook_event_name": "PreToolUse",
+    "tool_name": "Read", "tool_input": {"file_path": "notes.txt"},
+}
+env = {**os.environ, "CLAUDE_PROJECT_DIR": os.getcwd()}
+done = subprocess.run(hook["command"], shell=True, input=json.dumps(event), env=env, text=True,
+                      capture_output=True)
+assert (done.returncode, done.stdout) == (0, "{}\\n"), done.stderr
+print(open("notes.txt").read())
+"""
+KINDS: dict[str, tuple[list[str], dict[str, str]]] = {
+    "plain": ([], {"agent.py": PLAIN}),
+    "LangGraph": ([], {"agent.py": GRAPH}),
+    "MCP": ([], {"agent.py": CLIENT, "server.py": SERVER}),
+    "coding agent": (["--coding-agent", "claude-code"], {"agent.py": AGENT}),
+}
+GIVE_WAY = (
+    "from pathlib import Path; from permissions.setup.giving_way import require_free;"
+    "from permissions.setup.layout import StateLayout; require_free(StateLayout(Path('.wardline')))"
+)
+
+
+@pytest.mark.parametrize(("words", "files"), KINDS.values(), ids=KINDS)
+def test_the_first_minutes_in_a_repository_end_with_a_governed_call(
+    installed: Installed, words: list[str], files: dict[str, str], tmp_path: Path
+) -> None:
+    """And a second `init` changes nothing."""
+    for name, text in {**files, "notes.txt": "42 apples"}.items():
+        (tmp_path / name).write_text(text)
+    home = tmp_path.parent / f"{tmp_path.name}-home"
+    env = {"PATH": f"{installed.folder / 'bin'}:{os.environ['PATH']}", "HOME": str(home)}
+    command = installed.folder / "bin/wardline"
+
+    def written() -> dict[Path, bytes]:
+        inside = (each for each in tmp_path.rglob("*") if ".wardline" not in each.parts)
+        return {each: each.read_bytes() for each in inside if each.is_file()}
+
+    try:
+        first = run(command, "init", *words, cwd=tmp_path, env=env)
+        before = written()
+        second = run(command, "init", *words, cwd=tmp_path, env=env)
+        after = written()
+        called = run(installed.python, "agent.py", cwd=tmp_path, env=env)
+    finally:
+        run(installed.python, "-c", GIVE_WAY, cwd=tmp_path, env=env)
+    seen = run(command, "trace", "find", "--outcome", "ok", "--json", cwd=tmp_path, env=env)
+
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert after == before
+    assert called.returncode == 0, called.stderr
+    assert called.stdout.strip() == "42 apples"
+    assert len(seen.stdout.splitlines()) == 1, seen.stderr
