@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 MAX_PATHS = 200
 """Files of one call."""
 _URL = re.compile(r"https?://[^\s\"'<>)\]}]+", re.IGNORECASE)
+_ANY_URL = re.compile(r"[a-z][a-z0-9+.-]*:[/\\]", re.IGNORECASE)
 _PATCHED = re.compile(
-    r"^\*\*\* (?:Add File|Update File|Delete File|Move to): ?(.*)$", re.MULTILINE
+    r"^\s*\*\*\*\s*(?:Add File|Update File|Delete File|Move to):\s*(.*)$", re.MULTILINE
 )
+_PATHS = ("file_path", "absolute_path", "path", "notebook_path", "target_file", "filePath")
+"""Under which agents name the file of a call."""
 
 
 class AgentCall(NamedTuple):
@@ -100,16 +103,44 @@ def _as_text(argv: list[str]) -> str:
     return " ".join("'" + word.replace("'", "'\\''") + "'" for word in argv)
 
 
+def _named(value: Any) -> Iterator[str]:
+    """Each file that the arguments name, wherever: which of two an agent takes is not known.
+
+    Raises:
+        _UnreadError: one is no text.
+    """
+    if isinstance(value, list):
+        for each in value:
+            yield from _named(each)
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            if name not in _PATHS:
+                yield from _named(each)
+            elif isinstance(each, str):
+                yield from [each] if each else []
+            elif each is not None:
+                raise _UnreadError(name)
+
+
+def _files(asked: AgentCall) -> list[str]:
+    found = list(dict.fromkeys(_absolute(asked, each) for each in _named(asked.arguments)))
+    if not found or len(found) > MAX_PATHS:
+        raise _UnreadError("path")
+    return found
+
+
 def _read(asked: AgentCall) -> Call:
-    path = _text(asked, "file_path", "absolute_path", "path", "notebook_path", "target_file")
-    return Call("coding.read_files", {"paths": [_absolute(asked, path)]})
+    return Call("coding.read_files", {"paths": _files(asked)})
 
 
 def _read_many(asked: AgentCall) -> Call:
-    given = asked.arguments.get("paths", asked.arguments.get("include"))
-    if isinstance(given, str):
-        given = [given]
-    if not isinstance(given, list) or not given or not all(isinstance(p, str) for p in given):
+    given = []
+    for name in ("paths", "include", "file_paths"):
+        found = asked.arguments.get(name) or []
+        given += (
+            [found] if isinstance(found, str) else found if isinstance(found, list) else [0]
+        )
+    if not given or not all(isinstance(p, str) for p in given) or len(given) > MAX_PATHS:
         raise _UnreadError("paths")
     # A pattern is the folder it is looked for in: all of it may be read.
     paths = [
@@ -118,9 +149,7 @@ def _read_many(asked: AgentCall) -> Call:
         else path
         for path in given
     ]
-    return Call(
-        "coding.read_files", {"paths": [_absolute(asked, path) for path in paths[:MAX_PATHS]]}
-    )
+    return Call("coding.read_files", {"paths": [_absolute(asked, path) for path in paths]})
 
 
 def _search(asked: AgentCall) -> Call:
@@ -139,7 +168,8 @@ def _search(asked: AgentCall) -> Call:
         "output_mode", "content" if asked.name in _SHOWS_LINES else "names"
     )
     path = _absolute(asked, at)
-    if shown == "content" or not os.path.isdir(path):  # noqa: PTH112
+    names = shown in ("names", "files_with_matches", "count")
+    if not names or not os.path.isdir(path):  # noqa: PTH112
         return Call("coding.read_files", {"paths": [path]})
     return _list(asked)
 
@@ -150,17 +180,19 @@ def _list(asked: AgentCall) -> Call:
 
 
 def _write(asked: AgentCall) -> Call:
-    path = _text(asked, "file_path", "absolute_path", "path", "notebook_path", "target_file")
     new = [
         asked.arguments.get(name)
         for name in ("content", "contents", "new_string", "new_source", "code_edit", "edits")
     ]
     content = "\n".join(each if isinstance(each, str) else repr(each) for each in new if each)
-    return Call("coding.write_files", {"paths": [_absolute(asked, path)], "content": content})
+    return Call("coding.write_files", {"paths": _files(asked), "content": content})
 
 
 def _patch(asked: AgentCall) -> Call:
-    text = _text(asked, "command", "input", "patch")
+    given = [asked.arguments.get(name) for name in ("command", "input", "patch")]
+    if not all(each is None or isinstance(each, str) for each in given):
+        raise _UnreadError("patch")
+    text = "\n".join(each for each in given if each)
     paths = [_absolute(asked, each.strip()) for each in _PATCHED.findall(text)]
     if not paths or len(paths) > MAX_PATHS:
         raise _UnreadError("patch")
@@ -174,18 +206,30 @@ def _remember(asked: AgentCall) -> Call:
 
 
 def _fetch(asked: AgentCall) -> Call:
-    urls = list(_urls(asked.arguments))
+    named = [asked.arguments[name] for name in ("url", "urls") if asked.arguments.get(name)]
+    urls = list(_urls(named or asked.arguments))
     if not urls or len(urls) > MAX_PATHS:
+        raise _UnreadError("url")
+    # What is not read as an address here the agent may read as one.
+    if any(not _URL.fullmatch(each) for each in _texts(named)) or any(
+        len(_ANY_URL.findall(each)) > len(_URL.findall(each))
+        for each in _texts(asked.arguments)
+    ):
         raise _UnreadError("url")
     return Call("coding.fetch_urls", {"urls": urls})
 
 
 def _urls(value: object) -> Iterator[str]:
+    for text in _texts(value):
+        yield from _URL.findall(text)
+
+
+def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
-        yield from _URL.findall(value)
-    elif isinstance(value, dict):
-        for each in value.values():
-            yield from _urls(each)
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts(each)
 
 
 def _ask_engine(asked: AgentCall) -> Call:

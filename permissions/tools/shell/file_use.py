@@ -109,8 +109,10 @@ def written(program: str, words: Sequence[str]) -> list[bool]:
     if program in _COPIERS:
         into = _has(words, ("-t", "--target-directory"))
         return [into or at == len(words) - 1 for at in range(len(words))]
-    if program == "dd":
-        return [word.startswith("of=") for word in words]
+    if program in {"dd", "uniq"}:  # the second file of `uniq` is where it writes
+        files = [at for at, word in enumerate(words) if not word.startswith("-")]
+        to = files[1:] if program == "uniq" else [at for at in files if words[at][:3] == "of="]
+        return [at in to for at in range(len(words))]
     if program in {"tar", "zip", "7z"}:
         return [at == 0 or words[at - 1].endswith("f") for at in range(len(words))]
     options = _OUTPUT.get(program, ())

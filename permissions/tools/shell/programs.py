@@ -307,7 +307,6 @@ RUNNERS: Final[dict[str, str]] = {
     "corepack": "exec",
     "direnv": "exec",
     "doppler": "run",
-    "dotenv": "run",
     "dune": "exec",
     "guix": "shell environment",
     "foreman": "run",
@@ -474,19 +473,22 @@ STARTING_WORDS: Final[dict[str, frozenset[str]]] = {
 DOUBTFUL_BUILTINS: Final = frozenset(
     {
         ".", "alias", "autoload", "bind", "compgen", "complete", "ed", "emulate", "enable", "fc",
-        "hash", "hyperfine", "mapfile", "parallel", "readarray", "run-parts", "source",
-        "sysopen", "syswrite", "zargs", "zmodload", "zpty",
+        "byobu", "concurrently", "dotenv", "hash", "hyperfine", "mapfile", "parallel",
+        "readarray", "run-parts", "screen", "source", "sysopen", "syswrite", "tmux", "watchexec",
+        "zargs", "zellij", "zmodload", "zpty",
     }
 )  # fmt: skip
 """What they run is named by something outside of their words."""
 
 STEERING_VARIABLES: Final = frozenset(
     {
-        "BASH_ENV", "BROWSER", "EDITOR", "ENV", "GCONV_PATH", "IFS", "LD_AUDIT",
-        "LD_LIBRARY_PATH", "LD_PRELOAD", "LESSCLOSE", "LESSOPEN", "MANPAGER", "NODE_OPTIONS",
-        "PAGER", "PATH", "PERL5LIB", "PERL5OPT", "PROMPT_COMMAND", "PS4", "PYTHONHOME",
-        "PYTHONPATH", "PYTHONSTARTUP", "RUBYLIB", "RUBYOPT", "SHELL", "SHELLOPTS", "SUDO_ASKPASS",
-        "TAR_OPTIONS", "VISUAL",
+        "BASH_ENV", "BROWSER", "DOTNET_STARTUP_HOOKS", "EDITOR", "ENV", "GCONV_PATH",
+        "GNUMAKEFLAGS", "GOFLAGS", "IFS", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "LD_AUDIT",
+        "LD_LIBRARY_PATH", "LD_PRELOAD", "LESSCLOSE", "LESSOPEN", "MAKEFLAGS", "MANPAGER",
+        "NODE_OPTIONS", "PAGER", "PATH", "PERL5LIB", "PERL5OPT", "PROMPT_COMMAND", "PS4",
+        "PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP",
+        "RUBYLIB", "RUBYOPT", "RUSTC", "RUSTC_WORKSPACE_WRAPPER", "RUSTC_WRAPPER", "SHELL",
+        "SHELLOPTS", "SUDO_ASKPASS", "TAR_OPTIONS", "VISUAL", "ZDOTDIR", "_JAVA_OPTIONS",
     }
 )  # fmt: skip
 """Variables that decide what a program starts or loads; `GIT_...` and `BASH_FUNC_...` as well."""

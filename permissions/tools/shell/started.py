@@ -143,9 +143,11 @@ def _eval(kind: str, words: Words) -> Started:
 
 
 def _trap(kind: str, words: Words) -> Started:
-    started = Started()
-    if len(words) > 2:
-        started.read_text(words[1], kind)
+    started, given = Started(), words[1:]
+    if given and given[0].text == "--":
+        given = given[1:]
+    if len(given) > 1:
+        started.read_text(given[0], kind)
     return started
 
 

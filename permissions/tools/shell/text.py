@@ -71,7 +71,9 @@ def parse(text: str) -> ParsedText:
     root = _parser().parse(text.encode()).root_node
     nodes = list(_nodes(root))
     return ParsedText(
-        commands=tuple(tuple(_words(node)) for node in nodes if node.type == "command"),
+        commands=tuple(
+            tuple(_words(node)) for node in nodes if node.type == "command" or _is_listing(node)
+        ),
         variables=tuple(
             _source(node)
             for node in nodes
@@ -168,7 +170,17 @@ def _words(command: Node) -> Iterator[Word]:
         yield before
 
 
+def _is_listing(node: Node) -> bool:
+    """Whether it is `export` or `declare -p`: with options alone they show what is set."""
+    return node.type == "declaration_command" and all(
+        _source(child).startswith("-") for child in node.named_children
+    )
+
+
 def _word_nodes(command: Node) -> Iterator[Node]:
+    if command.type == "declaration_command":
+        yield from command.children
+        return
     for child in command.named_children:
         if child.type == "command_name":
             yield from child.named_children

@@ -3,7 +3,7 @@
 # title: Coding agents
 # description: |
 #   What an agent that works in a repository does with a person only: publishing and deploying,
-#   carrying data over the network, starting another agent, showing the environment. And what it
+#   carrying data over the network, starting another agent, showing the environment or keys. And what it
 #   never does: answer for a person, or change what decides about it by a program that is not known
 #   to read only. Holds for every program that a text will run.
 #   Comes on top of the packages shell and filesystem, which judge each program and each file that a
@@ -13,7 +13,7 @@
 #   - ref: docs/reference/library/coding.md
 # custom:
 #   denies: "answering for a person (wardline), programs that may write to settings of agents, editors, git and CI"
-#   asks: "publishing and deploying, programs that carry data over the network, other agents, showing the environment"
+#   asks: "publishing and deploying, programs that carry data over the network, other agents, showing the environment or keys"
 #   needs: "the tools of `wardline hook`, or ShellArg() on texts for a shell"
 package wardline.layers.coding
 
@@ -85,6 +85,20 @@ require_approval contains {
 }
 
 # METADATA
+# title: Keys that another program keeps are shown with a person
+require_approval contains {
+	"code": "coding.keys",
+	"agent": "This shows keys or what they seal, so a person has to approve. Say what you need them for.",
+	"operator": concat("", ["argument ", target.argument, " starts ", command.program, " (tables.coding.reveals)"]),
+	"nearest": null,
+	"values": {"argument": target.argument, "program": command.program},
+	"terms": lib.approval_terms(input.action.properties.impact),
+} if {
+	some [target, command] in _run
+	_listed(_table.reveals, command)
+}
+
+# METADATA
 # title: No agent answers for a person
 deny contains {
 	"code": "coding.answers",
@@ -131,8 +145,33 @@ _listed(table, command) if {
 _shows_environment(command) if lower(command.program) in _table.environment
 
 _shows_environment(command) if {
-	lower(command.program) in {"env", "set", "export", "declare", "typeset"}
+	lower(command.program) in {"env", "set"}
 	count(command.argv) == 1
+}
+
+_shows_environment(command) if {
+	lower(command.program) in {"export", "declare", "typeset", "readonly"}
+	count([word | some at, word in command.argv; at > 0; not startswith(word, "-")]) == 0
+}
+
+_shows_environment(command) if {
+	lower(command.program) in {"awk", "gawk", "mawk", "nawk"}
+	some word in command.argv
+	contains(word, "ENVIRON")
+}
+
+# `env` of jq, and not the member of that name.
+_shows_environment(command) if {
+	lower(command.program) in {"jq", "gojq", "jaq"}
+	some at, word in command.argv
+	at > 0
+	regex.match(`(^|[^.\w"'-])env([^\w"'=]|$)|\$ENV`, word)
+}
+
+# `ps auxe`: with `e` among the letters without a dash it shows what each process was given.
+_shows_environment(command) if {
+	lower(command.program) == "ps"
+	regex.match(`^[a-zA-Z]*e[a-zA-Z]*$`, command.argv[1])
 }
 
 _is_wardline(command) if lower(command.program) == "wardline"

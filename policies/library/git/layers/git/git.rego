@@ -169,7 +169,7 @@ _sets(word, argv) if {
 _sets(_, argv) if {
 	some at, option in argv
 	at > 0
-	strings.any_prefix_match(option, ["-c", "--config-env", "--exec-path=", "--upload-pack", "--receive-pack"])
+	strings.any_prefix_match(option, ["-c", "--config-env", "--exec-path=", "--git-dir", "--receive-pack", "--upload-pack", "--work-tree"])
 	_is_global(argv, at)
 }
 
