@@ -134,7 +134,7 @@ def _read(asked: AgentCall) -> Call:
 
 
 def _read_many(asked: AgentCall) -> Call:
-    given = []
+    given: list[Any] = []
     for name in ("paths", "include", "file_paths"):
         found = asked.arguments.get(name) or []
         given += (
