@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 from permissions.errors import TraceError, TraceIntegrityError
 from permissions.signing.canonical import MAX_INTEGER
 from permissions.trace.archived import load_archived
+from permissions.trace.encoder import ENTRY_PREFIX
 from permissions.trace.index_tables import VERSION, Intake, Position, make_tables
 from permissions.trace.reader import read_groups, recorded
 from permissions.trace.store import all_segments, segment_path
@@ -319,7 +320,11 @@ class Reading:
                 (*values, last),
             ).fetchall()
             for number, run, call in numbers:
-                yield list(self.found("call = ? AND run = ?", call, run))
+                entries = list(self.found("call = ? AND run = ?", call, run))
+                if not entries or entries[0].index != number:
+                    fault = f"it leads to no call that begins with entry {number}"
+                    raise IndexDamagedError(self._file, fault)
+                yield entries
                 last = number
             if len(numbers) < _CALLS_AT_ONCE:
                 return
@@ -358,9 +363,10 @@ class Reading:
             return
         rows = self._database.execute(f"{_WHERE} {where} ORDER BY number", values).fetchall()
         for number, segment, start, size in rows:
-            if None in {segment, start, size} or start < 0:
+            data = self._segments.read(segment, start, size)
+            if not data.startswith(ENTRY_PREFIX) or not data.endswith(b"\n"):
                 raise IndexDamagedError(self._file, f"it does not say where entry {number} is")
-            found = _entry_at(self._segments.read(segment, start, size), self._position.origin)
+            found = _entry_at(data, self._position.origin)
             if found.index != number:
                 fault = f"it leads to entry {found.index}, not {number}"
                 raise IndexDamagedError(self._file, fault)
@@ -382,7 +388,7 @@ class _Segments:
             file.close()
 
     def read(self, segment: int, start: int, size: int) -> bytes:
-        """Bytes of one; none when it is gone.
+        """Bytes of one; none when it is gone, or does not go that far.
 
         Raises:
             TraceError: it cannot be read.
@@ -393,6 +399,8 @@ class _Segments:
                     self._files.pop(next(iter(self._files))).close()
                 self._files[segment] = self._path(segment).open("rb")
             file = self._files[segment]
+            if not 0 <= start <= start + size <= os.fstat(file.fileno()).st_size:
+                return b""
             file.seek(start)
             return file.read(size)
         except FileNotFoundError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -207,3 +208,40 @@ def test_a_page_that_lost_a_run_hides_nothing(tmp_path: Path) -> None:
 
     found = list(history_of("run-b", directory=log, kek=KEK, index=file))
     assert len(found) == len(expected(log, "run-b"))
+
+
+FORGED = [
+    "UPDATE position SET size = 1 << 62",
+    "UPDATE position SET start = -5",
+    "UPDATE entry SET size = 1 << 62",
+    "UPDATE entry SET size = -3",
+    "UPDATE entry SET start = start + 1",
+    "UPDATE entry SET start = 1 << 62",
+    "UPDATE entry SET start = (SELECT max(start) FROM entry)",
+    "UPDATE entry SET segment = 7",
+    "UPDATE call SET run = 'another'",
+    "UPDATE call SET number = number + 1",
+]
+"""What somebody may have written into an index: rows that lead nowhere, or elsewhere."""
+
+
+@pytest.mark.parametrize("forged", FORGED)
+def test_rows_that_lead_elsewhere_are_told_and_made_anew(tmp_path: Path, forged: str) -> None:
+    """Never a traceback, never another entry in the stead of the one that was asked for."""
+    log, file = tmp_path / "log", tmp_path / "index"
+    write_log(log)
+    whole = calls_of(TraceIndex(log, tmp_path / "other"))
+    list(TraceIndex(log, file).run("run-a"))
+    with sqlite3.connect(file) as database:
+        database.execute(forged)
+
+    found = None
+    for _ in "ab":
+        with suppress(IndexDamagedError):
+            found = calls_of(TraceIndex(log, file))
+
+    assert found == whole
+
+
+def calls_of(index: TraceIndex) -> list[list[int]]:
+    return [[each.index for each in call] for call in index.calls(CallFilter())]
