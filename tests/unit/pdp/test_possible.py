@@ -155,6 +155,7 @@ def test_what_allows_is_left_with_what_is_known(rules: str, could: bool) -> None
     assert could_be_allowed(bundle(rules), read_by("clerk")) is could
 
 
+@pytest.mark.slow
 def test_what_is_made_is_sound() -> None:
     one = bundle(
         ALLOWS_READS,

@@ -320,6 +320,7 @@ def service(seen: list[tuple[str, str, str | None]]) -> Iterator[str]:
         server.server_close()
 
 
+@pytest.mark.slow
 async def test_calls_are_decided_with_their_host_and_sent_with_their_credential(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
