@@ -13,7 +13,6 @@ credential back; and a name that leads to another address than when it was liste
 
 from __future__ import annotations
 
-import ssl
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,6 +36,7 @@ from permissions.tools.openapi.request import request_of
 from permissions.tools.targets import HostArg
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterable, Mapping
 
     from permissions.tools.decorator import GuardedTool

@@ -128,9 +128,15 @@ def _carries(schema: JsonValue, whole: JsonObject, *, seen: frozenset[str]) -> b
     ]
     if inside:
         return any(_carries(each, whole, seen=seen) for each in inside)
+    kinds = schema.get("type")
     return not (
         "enum" in schema
         or "const" in schema
-        or schema.get("type") in {"boolean", "null"}
+        or all(each in {"boolean", "null"} for each in _list(kinds))
         or schema.get("format") in _CLOSED_FORMATS
     )
+
+
+def _list(kinds: JsonValue) -> list[JsonValue]:
+    """The types that a schema allows; a schema that says none allows any."""
+    return kinds if isinstance(kinds, list) else [kinds]

@@ -22,9 +22,13 @@ if TYPE_CHECKING:
 METHODS = ("get", "head", "options", "post", "put", "patch", "delete")
 SERVER, BODY = "server", "body"
 """Arguments of the call itself, beside the parameters."""
-Source = Literal["path", "query", "header"]
+Source = Literal["path", "query", "header", "body"]
 
 _STYLES = {"path": "simple", "query": "form", "header": "simple"}
+_PLAIN = frozenset(
+    {"additionalProperties", "description", "properties", "required", "title", "type"}
+)
+"""Of a body whose members are arguments of their own, so that each can have its mark."""
 _NOT_SAID = frozenset({"accept", "authorization", "content-type"})
 """Header parameters that the specification ignores."""
 _OF_THE_CONNECTION = frozenset(
@@ -73,6 +77,7 @@ class Operation:
     """An operation that can be called.
 
     Attributes:
+        body: schema of a body that is one argument; None where its members are arguments.
         credentials: alternatives; all of one of them are needed. Empty when there is no need.
     """
 
@@ -171,6 +176,8 @@ class _Reading:
             raise self._fault("its path refers to another; write it out")
         parameters = tuple(self._parameters())
         body, required = self._body()
+        if body is not None and required and (members := self._members(body, parameters)):
+            parameters, body = (*parameters, *members), None
         names = [SERVER, *(each.argument for each in parameters)]
         names += [BODY] if body is not None else []
         if doubled := sorted({each for each in names if names.count(each) > 1}):
@@ -255,6 +262,31 @@ class _Reading:
                 return schema, body.get("required") is True
         raise self._fault(
             f"its body is {', '.join(content or ()) or 'of no kind'}, and no JSON"
+        )
+
+    def _members(
+        self, body: JsonObject, beside: tuple[Parameter, ...]
+    ) -> tuple[Parameter, ...]:
+        """The members of a body as arguments; nothing where they are not independent."""
+        properties = body.get("properties")
+        if body.get("type") != "object" or not isinstance(properties, dict):
+            return ()
+        needed = set(body.get("required", ()))
+        taken = {SERVER, *(each.argument for each in beside)}
+        if body.keys() - _PLAIN or needed - properties.keys() or taken & properties.keys():
+            return ()
+        if not all(re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) for name in properties):
+            return ()
+        return tuple(
+            Parameter(
+                name,
+                name,
+                "body",
+                schema if isinstance(schema, dict) else {},
+                name in needed,
+                explode=False,
+            )
+            for name, schema in properties.items()
         )
 
     def _credentials(self) -> Iterator[tuple[Credential, ...]]:

@@ -50,7 +50,7 @@ def request_of(
     path, query, headers = operation.path, list[tuple[str, str]](), dict[str, str]()
     for each in operation.parameters:
         value = arguments.get(each.argument)
-        if value is None:
+        if value is None or each.source == "body":
             continue
         texts = [_text(each.argument, item) for item in _items(value)]
         if each.source == "path":
@@ -61,9 +61,7 @@ def request_of(
             query += [(each.name, text) for text in texts]
         else:
             query.append((each.name, ",".join(texts)))
-    content = None
-    if arguments.get(BODY) is not None and operation.body is not None:
-        content = json.dumps(arguments[BODY], ensure_ascii=False, allow_nan=False).encode()
+    if (content := _content(operation, arguments)) is not None:
         headers["Content-Type"] = "application/json"
     for credential, secret in credentials.items():
         if credential.source == "query":
@@ -73,6 +71,22 @@ def request_of(
     asked = "&".join(f"{quote(name, safe='')}={quote(text, safe='')}" for name, text in query)
     url = f"{server}{path}" + (f"?{asked}" if asked else "")
     return Request(operation.method.upper(), url, headers, content)
+
+
+def _content(operation: Operation, arguments: JsonObject) -> bytes | None:
+    """The JSON body: of its members, or whole; None without any."""
+    members = [each for each in operation.parameters if each.source == "body"]
+    if members:
+        body: JsonValue = {
+            each.name: arguments[each.argument]
+            for each in members
+            if each.argument in arguments
+        }
+    elif operation.body is None or arguments.get(BODY) is None:
+        return None
+    else:
+        body = arguments[BODY]
+    return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
 
 
 def _said(credential: Credential, secret: str) -> str:

@@ -160,3 +160,18 @@ def test_a_broker_runs_it_with_what_was_given(*, is_async: bool) -> None:
 
     assert isinstance(result, Completed)
     assert result.value == {"recipient": "DE1", "amount": 2, "subject": ""}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "unmarked"),
+    [(["string", "null"], True), (["boolean", "null"], False), ("string", True)],
+)
+def test_an_argument_of_several_types_is_told_when_one_of_them_carries_anything(
+    kinds: Any,
+    unmarked: bool,  # noqa: FBT001 - of the table above
+) -> None:
+    parameters = {"type": "object", "properties": {"x": {"type": kinds}}, "required": ["x"]}
+
+    made = tool_from_schema(lambda x: x, name="it", parameters=parameters)
+
+    assert guard_of(made).definition.unmarked == ({"x"} if unmarked else set())

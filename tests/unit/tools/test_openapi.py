@@ -102,7 +102,8 @@ def test_arguments_are_parameters_the_body_and_the_server(tmp_path: Path) -> Non
     assert found.marks == {"server": "host"}
     assert (found.effect, found.impact, found.output) == ("execute", "high", "untrusted")
     assert "server" in found.control, "where it goes is a control argument"
-    assert guard_of(put).definition.schema["required"] == ["petId", "body"]
+    assert guard_of(put).definition.schema["required"] == ["petId", "name"]
+    assert guard_of(put).definition.schema["properties"].keys() >= {"name", "age", "born"}
 
 
 @pytest.mark.parametrize(
@@ -114,9 +115,9 @@ def test_arguments_are_parameters_the_body_and_the_server(tmp_path: Path) -> Non
         ("getPet", {"petId": "a", "X_Trace": "A"}),
         ("getPet", {"petId": "a", "server": "https://evil.example"}),
         ("getPet", {"petId": "a", "other": 1}),
-        ("putPet", {"petId": "a", "body": {"name": "longer"}}),
-        ("putPet", {"petId": "a", "body": {"name": "a", "age": 0}}),
-        ("putPet", {"petId": "a", "body": {"name": "a", "more": 1}}),
+        ("putPet", {"petId": "a", "name": "longer"}),
+        ("putPet", {"petId": "a", "name": "a", "age": 0}),
+        ("putPet", {"petId": "a", "name": "a", "more": 1}),
         ("putPet", {"petId": "a"}),
     ],
 )
@@ -172,17 +173,54 @@ def test_what_would_lead_elsewhere_is_not_sent(tmp_path: Path, given: dict[str, 
 
 
 def test_a_body_is_the_json_that_was_decided(tmp_path: Path) -> None:
-    given = {
-        "server": "https://pets.example/v1",
-        "petId": "a",
-        "body": {"born": None, "name": "ü"},
-    }
+    """A member that nobody gave is left out, and one that was given as null is null."""
+    given = {"server": "https://pets.example/v1", "petId": "a", "born": None, "name": "ü"}
 
     sent = request_of(read(tmp_path, "putPet"), given, {})
 
     assert sent.content is not None
-    assert json.loads(sent.content) == given["body"]
+    assert json.loads(sent.content) == {"born": None, "name": "ü"}
     assert sent.headers == {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "array", "items": {"type": "string"}},
+        {"type": "object", "properties": {"a": {"type": "string"}}, "minProperties": 1},
+        {"type": "object", "properties": {"q": {"type": "string"}}},
+        {"type": "object", "properties": {"a-b": {"type": "string"}}},
+        {"oneOf": [{"type": "object"}, {"type": "string"}]},
+    ],
+    ids=["list", "tied", "taken", "no-name", "one-of"],
+)
+def test_a_body_whose_members_are_no_arguments_is_one(schema: dict[str, Any]) -> None:
+    body = {"required": True, "content": {"application/json": {"schema": schema}}}
+    document = taking({"name": "q", "in": "query", "schema": TEXT}, requestBody=body)
+
+    (one,) = operations(Document.of(document))
+    assert isinstance(one, Operation)
+    sent = request_of(one, {"server": "https://a.example", "body": ["x"]}, {})
+
+    assert one.schema["properties"].keys() == {"server", "q", "body"}
+    assert sent.content == b'["x"]'
+
+
+def test_a_member_of_a_body_has_its_mark() -> None:
+    members = {"to": {"type": "string"}, "amount": {"type": "string"}}
+    schema = {"type": "object", "properties": members, "required": ["to"]}
+    body = {"required": True, "content": {"application/json": {"schema": schema}}}
+    marks = {"to": "account", "amount": "amount EUR"}
+
+    (pay,) = guard_openapi(
+        taking(requestBody=body), {"do": {"effect": "send", "impact": "high", "marks": marks}}
+    )
+
+    assert guard_of(pay).definition.marks == {
+        "server": "host",
+        "to": "recipient",
+        "amount": "amount",
+    }
 
 
 def changed(**paths: Any) -> dict[str, Any]:
