@@ -83,6 +83,7 @@ class Committer:
         *,
         store: Store,
         frontier: Frontier,
+        kept: int,
         encoder: EntryEncoder,
         vault: Vault,
         signer: CheckpointSigner,
@@ -102,7 +103,7 @@ class Committer:
         """The keys in force, over what is durable."""
         self._keep = keep
         self._open_calls = open_calls
-        self._kept = frontier.size
+        self._kept = kept
         self._on_progress = on_progress
         self._on_durable = on_durable
         self._work = threading.Condition(threading.Lock())

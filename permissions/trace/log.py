@@ -346,6 +346,7 @@ async def open_log(
                 start=lambda notify: Committer(
                     store=store,
                     frontier=resumed.frontier,
+                    kept=resumed.kept,
                     encoder=EntryEncoder(origin=named, vault=vault, clock=clock),
                     vault=vault,
                     signer=beside.signer(named, signer, resumed.chain),

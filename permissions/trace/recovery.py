@@ -56,6 +56,8 @@ class Resumption:
     """The keys in force; None for a log that begins."""
     has_runs: bool = False
     """Whether anything but openings was recorded."""
+    kept: int = 0
+    """Entries that a snapshot covers."""
 
 
 RENEW = (
@@ -138,6 +140,7 @@ def recover(
         has_runs=snapshot is not None
         or report.completeness.archived > 0
         or any(astuple(report.completeness.contents)),
+        kept=0 if snapshot is None else snapshot.checkpoint.size,
     )
 
 

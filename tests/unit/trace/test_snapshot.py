@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 from logs import CONFIG, FOREIGN, KEK, NAME, SIGNER, before, run_start, write_log
 
@@ -76,6 +77,24 @@ async def test_calls_that_were_open_before_it_are_not_forgotten(
     assert 0 < snapshot.checkpoint.size < short.frontier.size
     assert told(short) == told(whole)
     assert {each.call for each in short.entries if each.type == "gap"} == {"early", "late"}
+
+
+async def test_writers_that_are_killed_one_after_the_other_leave_no_long_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """None of them wrote enough for a snapshot by itself."""
+    monkeypatch.setattr(committer, "ENTRIES_BETWEEN", 8)
+    directory = tmp_path / "0"
+    for number in range(3):
+        async with open_log(directory, **OPTIONS) as log:
+            await log.append([run_start(f"run-{number}")], barrier="durable")
+            killed = tmp_path / str(number + 1)
+            shutil.copytree(directory, killed, ignore=shutil.ignore_patterns(".*"))
+            if number == 2:
+                with anyio.fail_after(60):  # as soon as the committing thread comes to it
+                    while not (directory / SNAPSHOT_FILE).exists():  # noqa: ASYNC110 - another thread makes it
+                        await anyio.sleep(0.01)
+        directory = killed
 
 
 def test_keys_that_changed_make_the_whole_log_be_read(tmp_path: Path):
