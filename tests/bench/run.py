@@ -52,6 +52,7 @@ HEAD = (
     "Written by `make bench`; do not edit.",
     "Each case is a process of its own, run in turns with its peers, and checks its answers.",
     "Only the ratios mean something; the absolute figures are one machine's at one time.",
+    "Where they come from, and which goals they miss: [what a call costs](../explanation/speed.md).",
     "",
 )
 
