@@ -40,7 +40,10 @@ async def test_a_drill_works_and_takes_the_steps_of_its_runbook(
         (tmp_path / variable).mkdir()
         monkeypatch.setenv(variable, str(tmp_path / variable))
     monkeypatch.setattr("tempfile.tempdir", None)
-    settings = BrokerConfig(state=tmp_path / "state", workspace=tmp_path)
+    # Two calls wait that long for an evaluator that is killed whenever it starts; the third may
+    # ask again and again.
+    deadline = {"pdp": {"hard_deadline_ms": 4_000}} if name == "evaluator-down" else {}
+    settings = BrokerConfig(state=tmp_path / "state", workspace=tmp_path, **deadline)
     told: list[Step] = []
 
     result = await play(name, settings, tell=told.append)
