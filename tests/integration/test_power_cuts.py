@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from permissions.trace.report import Report
     from permissions.vocabulary import Barrier
 
+pytestmark = pytest.mark.unmeasured
+
 SEED = 20261129
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from _pytest.mark import ParameterSet
 
+pytestmark = pytest.mark.unmeasured
+
 REGISTRY = ToolRegistry(TOOLS)
 
 

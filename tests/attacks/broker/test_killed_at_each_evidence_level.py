@@ -21,6 +21,8 @@ from permissions.setup.layout import log_signer
 from permissions.trace.reader import read_entries
 from permissions.trace.verify import verify_trace
 
+pytestmark = pytest.mark.unmeasured
+
 MORTAL = Path(__file__).parents[2] / "support" / "mortal_evidence.py"
 KEPT = {
     ("written", "tool"): {"start"},

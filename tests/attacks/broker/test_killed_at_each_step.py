@@ -25,6 +25,8 @@ from permissions.trace.verify import verify_trace
 if TYPE_CHECKING:
     from permissions.signing.keys import PublicKey
 
+pytestmark = pytest.mark.unmeasured
+
 MORTAL = Path(__file__).parents[2] / "support" / "mortal.py"
 ROOT = Path(__file__).parents[3]
 KEPT = ("PATH", "XDG_CACHE_HOME", "XDG_STATE_HOME")

@@ -27,7 +27,7 @@ from sandbox.workspace import WorkspaceOverlay
 if TYPE_CHECKING:
     from permissions.trace.report import Report
 
-pytestmark = [pytest.mark.bwrap, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.bwrap, pytest.mark.timeout(180), pytest.mark.unmeasured]
 
 SUPPORT = Path(__file__).parents[2] / "support"
 ROOT = Path(__file__).parents[3]

@@ -17,6 +17,8 @@ from sandbox.probes import COLUMNS, PROBES
 if TYPE_CHECKING:
     from mutants import Edit, Mutant
 
+pytestmark = pytest.mark.unmeasured
+
 AS_ROOT = pytest.mark.skipif(
     os.geteuid() != 0, reason="what is taken away was put there as uid 0"
 )

@@ -51,7 +51,12 @@ SUITES = {
     ),
 }
 
-pytestmark = [pytest.mark.slow, pytest.mark.index, pytest.mark.xdist_group("their-tests")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.index,
+    pytest.mark.xdist_group("their-tests"),
+    pytest.mark.unmeasured,
+]
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from rego_oracle import Oracle
 
-pytestmark = pytest.mark.opa
+pytestmark = [pytest.mark.opa, pytest.mark.unmeasured]
 FULL_RUN = (pytest.mark.slow, pytest.mark.timeout(1800))
 
 FULL = 20_000

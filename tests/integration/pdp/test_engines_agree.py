@@ -22,7 +22,7 @@ from permissions.pdp.base import ENTRYPOINT
 from permissions.pdp.bundle import PolicyBundle, load_bundle
 from permissions.pdp.lint.bundle import check_bundle
 
-pytestmark = pytest.mark.opa
+pytestmark = [pytest.mark.opa, pytest.mark.unmeasured]
 FULL_RUN = (pytest.mark.long, pytest.mark.timeout(1800))
 
 TABLES = Path(__file__).parents[2] / "cases" / "tables.json"

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from permissions.model import JsonObject
 
-pytestmark = pytest.mark.opa
+pytestmark = [pytest.mark.opa, pytest.mark.unmeasured]
 FULL_RUN = (pytest.mark.long, pytest.mark.timeout(3000))
 
 TABLES = Path(__file__).parents[2] / "cases" / "tables.json"

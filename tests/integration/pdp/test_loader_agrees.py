@@ -22,7 +22,7 @@ from permissions.pdp.regorus.errors import EngineError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-pytestmark = pytest.mark.opa
+pytestmark = [pytest.mark.opa, pytest.mark.unmeasured]
 FULL_RUN = (pytest.mark.long, pytest.mark.timeout(1800))
 
 SEED = 20261130

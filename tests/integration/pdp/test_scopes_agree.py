@@ -16,7 +16,7 @@ from permissions.pdp.lint.bundle import check_bundle
 from permissions.pdp.regorus.engine import UNDEFINED, Engine
 from permissions.pdp.regorus.errors import EngineError
 
-pytestmark = pytest.mark.opa
+pytestmark = [pytest.mark.opa, pytest.mark.unmeasured]
 
 SEED = 20261130
 RULE = "data.t.p"

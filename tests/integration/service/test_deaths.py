@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from permissions.setup.config import BrokerConfig
     from permissions.trace.verify import TraceReport
 
+pytestmark = pytest.mark.unmeasured
+
 SUPPORT = Path(__file__).parents[2] / "support"
 PATIENCE = 150
 

@@ -168,6 +168,7 @@ def test_a_hole_is_as_small_as_it_goes(base: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.unmeasured
 def test_the_shipped_policies_have_none_within_the_budget(tmp_path: Path) -> None:
     tables = tmp_path / "data"
     tables.mkdir()

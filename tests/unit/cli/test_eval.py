@@ -70,6 +70,7 @@ def test_the_harness_can_fail_and_the_broker_stops_attacks(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.unmeasured
 def test_no_attack_of_the_shipped_set_gets_through_unasked(tmp_path: Path) -> None:
     out = tmp_path / "run"
     played = run("run", "--out", out, "--variants", "V0,V5,V6")

@@ -274,6 +274,7 @@ def test_a_package_reads_the_input_of_its_question(question: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("question", OF_ITS_QUESTION)
+@pytest.mark.unmeasured
 def test_a_package_reading_the_input_of_another_question_never_fires(question: str) -> None:
     for other in OF_ITS_QUESTION.keys() - {question}:
         found = [lint(package(question, body)) for body in OF_ITS_QUESTION[other]]
