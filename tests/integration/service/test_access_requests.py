@@ -107,6 +107,7 @@ def problem(answer: httpx.Response, status: int, kind: str) -> None:
     assert answer.json()["type"] == ERROR + kind
 
 
+@pytest.mark.slow
 async def test_people_are_asked_and_the_approval_is_used_once(config: BrokerConfig) -> None:
     asked = question()
     async with served(config) as (daemon, pep, other):

@@ -92,6 +92,7 @@ async def test_a_broker_of_one_program_takes_no_sessions(config: BrokerConfig) -
             await in_thread(ask, config.state, "erase")
 
 
+@pytest.mark.slow
 async def test_a_vote_by_command_has_the_next_stage_told(
     config: BrokerConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

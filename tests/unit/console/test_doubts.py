@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 from console_desk import ORIGIN, TOOLS, console_desk, enrolled, token_in
 
@@ -92,6 +93,7 @@ async def test_it_runs_again_only_after_the_last_run_of_it_is_known_to_have_died
     assert isinstance(await again(desk), Completed)
 
 
+@pytest.mark.slow
 async def test_who_may_see_and_answer(tmp_path: Path):
     def decide(question: JsonObject) -> JsonObject:
         approved = question["context"]["approval"] is not None
@@ -118,6 +120,7 @@ async def test_who_may_see_and_answer(tmp_path: Path):
         assert device is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["token", "found", "state", "other call", "other person"])
 async def test_an_answer_that_is_not_what_was_signed_does_not_count(desk: Desk, part: str):
     call = await desk.died(CALL)
@@ -161,3 +164,33 @@ async def test_hostile_arguments_are_text_and_long_ones_are_not_answered_here(de
     assert "\u202e" not in page
     assert "wardline call resolve" in page
     assert "data-passkey" not in page
+
+
+@pytest.mark.slow
+async def test_of_two_who_answer_at_the_same_moment_one_counts(desk: Desk) -> None:
+    call = await desk.died(CALL)
+    json_only = {"accept": "application/json"}
+    forms: dict[str, dict[str, str]] = {}
+    answers: dict[str, httpx.Response] = {}
+    async with desk.browser("approver") as olga, desk.browser("approver", "bea") as bea:
+        browsers = {"olga": (olga, "ran"), "bea": (bea, "run-again")}
+        for name, (browser, found) in browsers.items():
+            device = await enrolled(desk, name)
+            page = (await browser.get("/doubts")).text
+            form = {"token": token_in(page), "found": found, "note": ""}
+            asked = await browser.post(f"/doubts/{call}/begin", data=form, headers=json_only)
+            signed = json.dumps(device.get(asked.json()["options"], ORIGIN))
+            forms[name] = {**form, "state": asked.json()["state"], "credential": signed}
+
+        async def finish(name: str) -> None:
+            browser, _ = browsers[name]
+            answers[name] = await browser.post(
+                f"/doubts/{call}/finish", data=forms[name], headers=json_only
+            )
+
+        async with anyio.create_task_group() as tasks:
+            for name in browsers:
+                tasks.start_soon(finish, name)
+        assert sorted(each.status_code for each in answers.values()) == [200, 409]
+        first = next(name for name, each in answers.items() if each.status_code == 200)
+        assert f"says {first}" in (await olga.get("/doubts")).text

@@ -127,6 +127,7 @@ async def test_a_torn_answer_meets_the_deadline() -> None:
             await evaluator.ask(b"{}")
 
 
+@pytest.mark.slow
 async def test_one_that_was_given_no_processor_is_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -144,6 +145,7 @@ async def test_one_that_was_given_no_processor_is_waited_for(
             assert await evaluator.ask(b"{}") == (b"v", b"[1]")
 
 
+@pytest.mark.slow
 async def test_one_that_uses_its_deadline_up_or_is_stopped_is_not() -> None:
     with spinner(HASTY) as (evaluator, _), pytest.raises(PdpTimeoutError):
         await evaluator.ask(b"{}")
