@@ -23,6 +23,11 @@ AS_ROOT = pytest.mark.skipif(
     os.geteuid() != 0, reason="what is taken away was put there as uid 0"
 )
 NEEDS = {"docker": pytest.mark.docker, "oci": pytest.mark.oci, "bubblewrap": pytest.mark.bwrap}
+ALIKE = [
+    pytest.param(name, marks=[NEEDS[name], *([pytest.mark.long] if name == "oci" else [])])
+    for name in COLUMNS
+]
+"""What is taken away here is common to all, and attempts in an OCI runtime are those of Docker."""
 BATCHES = sorted({(backend, one.batch) for one in MUTANTS for backend in one.edits})
 
 OUTSIDE_ONLY = {51, 64, 70, 73, 74}
@@ -95,7 +100,7 @@ def attempts_that_fail(
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @AS_ROOT
-@pytest.mark.parametrize("backend", [pytest.param(name, marks=NEEDS[name]) for name in COLUMNS])
+@pytest.mark.parametrize("backend", ALIKE)
 def test_an_attempt_that_was_not_made_is_not_blocked(backend: str) -> None:
     """Neither an exception inside nor a command that does nothing passes for protection."""
     assert attempts_that_fail(backend, NOTHING_RUNS, tuple(PROBES)) <= OUTSIDE_ONLY
@@ -104,7 +109,7 @@ def test_an_attempt_that_was_not_made_is_not_blocked(backend: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @AS_ROOT
-@pytest.mark.parametrize("backend", [pytest.param(name, marks=NEEDS[name]) for name in COLUMNS])
+@pytest.mark.parametrize("backend", ALIKE)
 def test_a_sandbox_that_does_not_start_blocks_nothing(backend: str) -> None:
     """Also where an error with a remedy is what a row asks for."""
     assert attempts_that_fail(backend, NOTHING_STARTS, tuple(PROBES)) <= {51, 64, 74}
