@@ -101,6 +101,16 @@ def tool_question(session: RunState, definition: ToolDefinition) -> JsonObject:
     }
 
 
+def boundaries_of(
+    definition: ToolDefinition, isolation: Sequence[Isolation]
+) -> tuple[Isolation, ...]:
+    """Of the boundaries at hand, weakest first: those that a tool can run behind.
+
+    What needs more is so denied before a person is asked about it.
+    """
+    return ("none",) if definition.stays_here else tuple(isolation)
+
+
 def environment_of(
     session: RunState, environment: str, isolation: Sequence[Isolation]
 ) -> JsonObject:

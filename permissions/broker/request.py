@@ -8,7 +8,7 @@ from permissions.broker import entries
 from permissions.broker.call import Question
 from permissions.broker.delegated import require_given, require_live
 from permissions.broker.denial import Refusal
-from permissions.broker.mapping import context_of, question_document, targets_of
+from permissions.broker.mapping import boundaries_of, context_of, question_document, targets_of
 from permissions.errors import ArgumentsError, SigningError
 from permissions.reasons import Code, reason
 from permissions.signing.canonical import canonical, digest
@@ -116,7 +116,7 @@ async def _question(
         provenance=provenance,
         used=await session.budgets.used(session.run),
         environment=parts.environment,
-        isolation=isolation,
+        isolation=boundaries_of(definition, isolation),
         detected=detected,
         history=parts.pdp.reads_history,
     )

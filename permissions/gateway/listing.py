@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from permissions.broker.mapping import environment_of, tool_question
+from permissions.broker.mapping import boundaries_of, environment_of, tool_question
 from permissions.errors import BrokerError
 from permissions.logs import get_logger
 from permissions.model import Decision
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from permissions.sessions.rings import OpenRun
     from permissions.setup.config import BrokerConfig
     from permissions.tools.definition import ToolDefinition
+    from permissions.vocabulary import JsonObject
 
 _log = get_logger("gateway.listing")
 
@@ -93,11 +94,7 @@ class Listing:
         pdp = await self._at_hand()
         if pdp is None or not isinstance(session, RunState):
             return everything
-        where = environment_of(session, self._broker.parts.environment, self._broker.isolation)
-        questions = [
-            {**tool_question(session, each), "context": {"environment": where}}
-            for each in asked
-        ]
+        questions = [self._question(session, each) for each in asked]
         try:
             answers = await pdp.evaluate_all(questions)
         except BrokerError:
@@ -107,6 +104,11 @@ class Listing:
             for tool, answer in zip(asked, answers, strict=True)
             if isinstance(answer, Decision) and not answer.permitted
         }
+
+    def _question(self, session: RunState, tool: ToolDefinition) -> JsonObject:
+        boundaries = boundaries_of(tool, self._broker.isolation)
+        where = environment_of(session, self._broker.parts.environment, boundaries)
+        return {**tool_question(session, tool), "context": {"environment": where}}
 
     async def _at_hand(self) -> EmbeddedPdp | None:
         self._wanted.set()

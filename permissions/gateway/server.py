@@ -35,7 +35,6 @@ from permissions.gateway.pinned import heading
 from permissions.gateway.progress import PROGRESS, progress_of
 from permissions.logs import get_logger
 from permissions.model import Denial
-from permissions.reasons import Code
 from permissions.sessions.told import told
 from permissions.tools.call import ToolCall
 
@@ -180,7 +179,7 @@ class _Calls:
                 result = await self._decided(asked)
         if isinstance(result, CallToolResult):
             return result
-        more = _mending(self._tools.get(asked.name), result, self._pins)
+        more = _mending(self._tools.get(asked.name), self._pins)
         if result.kind == "pending":
             more["answer"] = where(result, self._url)
         return _error({**told(result), **more})
@@ -231,10 +230,9 @@ async def _went_on(
     return False
 
 
-def _mending(tool: GatewayTool | None, denial: Denial, pins: Path) -> JsonObject:
+def _mending(tool: GatewayTool | None, pins: Path) -> JsonObject:
     """What an operator does when nobody has said yet what the tool does."""
-    codes = {each.code for each in denial.reasons}
-    if tool is None or tool.row.is_described or Code.ISOLATION_UNAVAILABLE not in codes:
+    if tool is None or tool.row.is_described:
         return {}
     return {"operator": _mend(tool, pins)}
 

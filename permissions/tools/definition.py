@@ -112,6 +112,12 @@ class ToolDefinition:
         return self.options.impact
 
     @property
+    def stays_here(self) -> bool:
+        """Whether no sandbox can run it: it is made of an object, and found by no import path."""
+        made = getattr(self.function, "is_made_of_an_object", False)
+        return bool(made) and self.isolation == "none"
+
+    @property
     def isolation(self) -> Isolation:
         """The weakest boundary it may run behind."""
         return self.options.sandbox

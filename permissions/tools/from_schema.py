@@ -124,6 +124,7 @@ def _function(run: Callable[..., Any], absent: frozenset[str]) -> Any:
 
         function = called
     function.absent = absent
+    function.is_made_of_an_object = True
     return function
 
 

@@ -77,6 +77,7 @@ def guard(
         return made
     function = _function(target, label, known)
     function.__doc__ = _described(target) if description is None else description
+    function.is_made_of_an_object = True  # type: ignore[attr-defined]
     guarded: GuardedTool[..., Any] = tool(name=label, **_unboxed(label, options))(function)
     return guarded
 

@@ -32,7 +32,7 @@ READS = {"effect": "read", "impact": "low", "marks": {"path": "path read"}}
 
 @pytest.fixture
 def configured(tmp_path: Path) -> Callable[..., BrokerConfig]:
-    def make(kind: str, **options: Any) -> BrokerConfig:
+    def make(kind: str, backends: tuple[str, ...] = (), **options: Any) -> BrokerConfig:
         (tmp_path / "workspace").mkdir(exist_ok=True)
         command = [sys.executable, untrusted_mcp.__file__, kind, str(tmp_path / "shared")]
         return BrokerConfig.load(
@@ -41,7 +41,7 @@ def configured(tmp_path: Path) -> Callable[..., BrokerConfig]:
             approvers={
                 "olga": ApproverConfig(groups=("operators",), public_key=str(OLGA.public))
             },
-            sandbox={"backends": ()},
+            sandbox={"backends": backends},
             gateway={
                 "upstream": {"notes": {"command": command}},
                 "pins": tmp_path / "gateway-tools.toml",
@@ -86,11 +86,17 @@ async def test_nothing_is_offered_before_somebody_approved_it(
             pass
 
 
+@pytest.mark.parametrize(
+    "backends",
+    [(), pytest.param(("bubblewrap",), marks=pytest.mark.bwrap)],
+    ids=["none", "bwrap"],
+)
 async def test_a_tool_that_nobody_described_points_to_its_row(
-    configured: Callable[..., BrokerConfig],
+    configured: Callable[..., BrokerConfig], backends: tuple[str, ...], tmp_path: Path
 ) -> None:
-    config = configured("honest")
-    await approve(config)
+    """A sandbox of this machine is none of a server's that runs as this user: nobody is asked."""
+    config = configured("honest", backends)
+    approve_tools(config, "notes", untrusted_mcp.tools("honest", tmp_path / "shared"))
 
     async with (
         gateway.open_gateway(config, user="alice", version="1") as server,
