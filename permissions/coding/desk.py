@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 QUESTION = "hook"
 IDLE_SECONDS = 600.0
 """Without a call, after which a conversation's session is closed."""
+AWAITED_SECONDS = 3600.0
+"""The same, where what came of one of its calls is still to be told."""
 AWAITED = 64
 """Calls of one conversation whose outcome is not told yet; the oldest is then handed over."""
 MAX_SESSION = 64
@@ -199,12 +201,18 @@ class HookDesk:
             found.in_hand += 1
             return found
 
+    @property
+    def is_used(self) -> bool:
+        """Whether a conversation is open; each closes after a while without a call."""
+        return bool(self._conversations)
+
     async def close(self, *, idle_seconds: float = 0.0) -> None:
         """Closes what nobody used for so long; whatever was not told is handed over."""
         async with self._opening:
-            before = time.monotonic() - idle_seconds
+            now = time.monotonic()
             for run, each in [*self._conversations.items()]:
-                if each.in_hand or each.used > before:
+                most = AWAITED_SECONDS if each.awaited and idle_seconds else idle_seconds
+                if each.in_hand or now - each.used < most:
                     continue
                 del self._conversations[run]
                 try:

@@ -182,7 +182,7 @@ async def _serve(config: BrokerConfig, origins: Origins, folder: Path) -> None:
         while not over.is_set():
             with anyio.move_on_after(LOOK_SECONDS):
                 await over.wait()
-            idle = time.monotonic() - desk.asked > IDLE_SECONDS
+            idle = not desk.is_used and time.monotonic() - desk.asked > IDLE_SECONDS
             gone = of_file(str(folder / SOCKET)) != at or not config.state.is_dir()
             if idle or gone or origins.changed():
                 break

@@ -169,6 +169,25 @@ async def test_a_conversation_stays_one_session_and_is_closed_when_nobody_uses_i
     assert [kind for kind, _ in recorded(config)].count("run.start") == 2
 
 
+async def test_a_call_that_runs_for_long_is_waited_for(config: BrokerConfig) -> None:
+    async with open_broker(config, TOOLS, mode="daemon") as broker, open_desk(broker) as asked:
+        questions = {desk.QUESTION: asked.answer}
+        async with listening(
+            broker, socket_of(config), clients_of(config), questions=questions
+        ):
+            await run(config, "make", outcomes=True, more={"tool_use_id": "t1"})
+            (conversation,) = asked._conversations.values()
+            conversation.used -= desk.IDLE_SECONDS + 1
+            await asked.close(idle_seconds=desk.IDLE_SECONDS)
+            waited = asked.is_used
+            conversation.used -= desk.AWAITED_SECONDS
+            await asked.close(idle_seconds=desk.IDLE_SECONDS)
+
+    assert (waited, asked.is_used) == (True, False)
+    ends = [body["verdict"] for kind, body in recorded(config) if kind == "outcome"]
+    assert ends == ["handed_over"]
+
+
 async def test_a_refusal_says_why_and_is_on_record(
     config: BrokerConfig,
 ) -> None:
