@@ -135,8 +135,9 @@ def check_marks(
     A host is no such mark: fetching a page is a read.
 
     Raises:
-        ToolDefinitionError: a tool that reads names a path to write, a recipient or an amount;
-            one that does not execute takes a command; an amount's currency is no argument.
+        ToolDefinitionError: a tool that reads names a path to write, a recipient, an amount or a
+            credential to set; one that does not execute takes a command; an amount's currency is
+            no argument.
     """
     for argument, mark in targets.items():
         fits, why = _effects_of(mark)
@@ -163,6 +164,8 @@ def _effects_of(mark: Target) -> tuple[tuple[str, ...], str]:
         return _ACTING, "a recipient"
     if mark.kind == "amount":
         return _ACTING, "an amount"
+    if mark.kind == "secret" and getattr(mark, "new", False):
+        return _ACTING, "a credential that is set"
     if mark.kind == "command":
         return ("execute", "irreversible"), "a command, which can do anything"
     return get_args(Effect), ""

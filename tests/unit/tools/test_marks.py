@@ -18,6 +18,7 @@ from wardline import (
     HostArg,
     PathArg,
     RecipientArg,
+    SecretArg,
     ToolDefinition,
     ToolDefinitionError,
     tool,
@@ -44,6 +45,8 @@ def reads(it: Annotated[str, PathArg("read")]) -> None: ...
 def mails(it: Annotated[list[str] | None, RecipientArg()] = None) -> None: ...
 def pays(it: Annotated[str, AmountArg()]) -> None: ...
 def runs(it: Annotated[list[str], CommandArg()]) -> None: ...
+def renews(it: Annotated[str, SecretArg(new=True)]) -> None: ...
+def presents(it: Annotated[str, SecretArg()]) -> None: ...
 def fetches(it: Annotated[str, HostArg()]) -> None: ...
 
 
@@ -51,6 +54,7 @@ CONTRADICTED = [
     (writes, "read", "a path to write"),
     (mails, "read", "a recipient"),
     (pays, "read", "an amount"),
+    (renews, "read", "a credential that is set"),
     (runs, "read", "a command"),
     (runs, "write", "a command"),
     (runs, "send", "a command"),
@@ -68,7 +72,7 @@ def test_an_effect_that_a_mark_contradicts_is_refused(
 @pytest.mark.parametrize(
     ("function", "effect"),
     [(writes, "write"), (mails, "write"), (pays, "send"), (runs, "execute"), (runs, "irreversible"),
-     (fetches, "read"), (reads, "read"), (writes, "send")],
+     (fetches, "read"), (reads, "read"), (writes, "send"), (renews, "write"), (presents, "read")],
 )  # fmt: skip
 def test_an_effect_that_fits_its_marks_is_fine(function: Any, effect: str) -> None:
     assert definition(function, effect=effect).effect == effect
