@@ -51,7 +51,7 @@ def run(
       $ wardline gateway run --http 127.0.0.1:8183
     """
     config = BrokerConfig.load()
-    gateway = _library()
+    gateway = library()
     if http is not None:
         _serve_http(gateway, config, http)
         return
@@ -77,7 +77,7 @@ def pin(
       $ wardline gateway pin --yes
     """
     config = BrokerConfig.load()
-    gateway = _library()
+    gateway = library()
     StateLayout(config.state).make(config.workspace)
     pins, definitions = gateway.approved_of(config)
     for server, tool, offered, row in _new(anyio.run(_offers, config, upstream), pins):
@@ -119,7 +119,7 @@ def describe(
       $ wardline gateway describe mail send --effect send --impact medium --mark to=email
     """
     config = BrokerConfig.load()
-    pins, definitions = _library().approved_of(config)
+    pins, definitions = library().approved_of(config)
     from permissions.gateway.describing import described, matching  # after the extra was sought
 
     marks = dict(_marks(mark or ()))
@@ -163,7 +163,7 @@ def list_(
       $ wardline gateway list files --json
     """
     config = BrokerConfig.load()
-    pins, _ = _library().approved_of(config)
+    pins, _ = library().approved_of(config)
     rows = list(_compared(anyio.run(_offers, config, upstream), pins))
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
@@ -187,7 +187,12 @@ def _serve_http(gateway: Any, config: BrokerConfig, address: str) -> None:
         )
 
 
-def _library() -> Any:
+def library() -> Any:
+    """What runs a gateway, which is an extra.
+
+    Raises:
+        ConfigError: it is not there.
+    """
     try:
         from permissions.gateway import run
     except ImportError as err:
@@ -198,7 +203,7 @@ def _library() -> Any:
 
 
 async def _offers(config: BrokerConfig, wanted: str | None) -> dict[str, dict[str, Offered]]:
-    gateway = _library()
+    gateway = library()
     named = config.gateway.upstream
     if wanted is not None and wanted not in named:
         raise ConfigError(f"{wanted!r} is no server of the settings: {', '.join(named)}")

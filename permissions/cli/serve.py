@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import anyio
 import typer
 
+from permissions.cli.gateway import library
 from permissions.cli.tools_of import functions_in
 from permissions.coding.desk import hook_desk
 from permissions.errors import ConfigError
@@ -32,6 +33,9 @@ def serve(
     (`[service.clients]`). Programs reach it by the setting `broker = "unix:PATH"` or by
     `Broker.connect`. Stopped by Ctrl-C or SIGTERM, it lets the calls in hand end, 30 s at most.
 
+    Of the MCP servers of `[gateway.upstream]` it knows the tools that were approved when it
+    starts; a gateway runs them.
+
     \b
     Examples:
       $ wardline serve --tools my_agent.tools
@@ -43,9 +47,11 @@ def serve(
             "broker: a daemon is itself one; take the setting out, or its variable"
         )
     modules = (*config.service.tools, *(tools or ()))
-    if not modules:
-        raise ConfigError('no tools: say --tools MODULE, or [service] tools = ["MODULE"]')
     functions = [each for module in modules for each in functions_in(module)]
+    if config.gateway.upstream:
+        functions += library().daemon_tools(config)
+    if not functions:
+        raise ConfigError('no tools: say --tools MODULE, or [service] tools = ["MODULE"]')
     anyio.run(_serve, config, functions, socket_of(config))
 
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 from mcp.server.stdio import stdio_server
 
-from permissions.broker.broker import PermissionBroker
 from permissions.errors import ConfigError
 from permissions.gateway.clients import OneClient, Principals
 from permissions.gateway.hosted import HostedTools, hosted_messages, hosted_program
 from permissions.gateway.http import served
-from permissions.gateway.listing import Listing
 from permissions.gateway.pinned import Definitions, Pins
 from permissions.gateway.remote import remote_messages
 from permissions.gateway.server import gateway_server
@@ -28,6 +26,7 @@ from permissions.service.tasks import beside
 from permissions.sessions.open import open_session
 from permissions.setup.factory import open_broker
 from permissions.setup.layout import StateLayout
+from permissions.setup.listing import Listing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -37,7 +36,9 @@ if TYPE_CHECKING:
     from permissions.execution.hosted import HostedProgram
     from permissions.gateway.tools import GatewayTool
     from permissions.gateway.upstream import Transport
+    from permissions.service.remote import RemoteBroker
     from permissions.setup.config import BrokerConfig, UpstreamConfig
+    from permissions.tools.decorator import GuardedTool
     from permissions.vocabulary import Isolation
 
 
@@ -132,6 +133,21 @@ def approved_of(config: BrokerConfig) -> tuple[Pins, Definitions]:
     return Pins.load(config.gateway.pins), Definitions(layout.root / "gateway")
 
 
+def daemon_tools(config: BrokerConfig) -> list[GuardedTool[..., Any]]:
+    """The tools that a daemon has to know for gateways that use it, which run them.
+
+    Raises:
+        ConfigError: what people approved cannot be read.
+        ToolDefinitionError: an approved tool cannot be governed as its row says.
+    """
+    pins, definitions = approved_of(config)
+    servers = {
+        name: Upstream(name, _transport(config, each))
+        for name, each in config.gateway.upstream.items()
+    }
+    return [each.guarded for each in gateway_tools(pins, definitions, servers)]
+
+
 @asynccontextmanager
 async def open_gateway(
     config: BrokerConfig, *, user: str | None, version: str
@@ -173,11 +189,13 @@ async def open_gateway(
             tasks = await stack.enter_async_context(beside())
             for upstream in servers.upstreams.values():
                 tasks.start_soon(watch_upstream, upstream, tools, told)
-            listing = None
-            if isinstance(broker, PermissionBroker):  # else the policies are a daemon's
+            listing: Listing | RemoteBroker
+            if config.broker:
+                listing = cast("RemoteBroker", broker)  # the daemon has the policies
+            else:
                 listing = Listing(broker, config)
                 tasks.start_soon(listing.run)
-                tasks.start_soon(watch_policies, broker, told)
+            tasks.start_soon(watch_policies, broker, told)
             yield gateway_server(
                 tools,
                 clients,

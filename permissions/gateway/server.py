@@ -52,9 +52,10 @@ if TYPE_CHECKING:
     )
 
     from permissions.gateway.clients import OneClient, Principals
-    from permissions.gateway.listing import Listing
     from permissions.gateway.told import Told
     from permissions.gateway.tools import GatewayTool
+    from permissions.service.remote import RemoteBroker
+    from permissions.setup.listing import Listing
     from permissions.vocabulary import JsonObject
 
 _log = get_logger("gateway.server")
@@ -76,7 +77,7 @@ def gateway_server(
     url: str,
     version: str,
     told: Told,
-    listing: Listing | None = None,
+    listing: Listing | RemoteBroker,
 ) -> Server[Any]:
     """A server for clients of the gateway.
 
@@ -87,7 +88,7 @@ def gateway_server(
         url: of the console, where people answer; empty without one.
         version: of this program.
         told: clients that want to know when tools change.
-        listing: says which tools policies could allow; all of them without it.
+        listing: says which tools policies could allow.
     """
     by_name = {each.name: each for each in tools}
     calls = _Calls(by_name, clients, pins=pins, url=url, told=told, listing=listing)
@@ -125,7 +126,7 @@ class _Calls:
         pins: Path,
         url: str,
         told: Told,
-        listing: Listing | None,
+        listing: Listing | RemoteBroker,
     ) -> None:
         self._tools = tools
         self._clients = clients
@@ -144,16 +145,14 @@ class _Calls:
         """
         self._told.note(context.session)
         offered = [each for each in self._tools.values() if not each.is_quarantined]
-        if self._listing is not None:
-            definitions = [each.guarded.guard.definition for each in offered]
-            try:
-                async with self._clients.session() as handle:
-                    names = await self._listing.possible(handle.session, definitions)
-            except BrokerError as err:
-                raise MCPError(INTERNAL_ERROR, f"no session: {type(err).__name__}") from err
-            self._say_hidden(each for each in offered if each.name not in names)
-            offered = [each for each in offered if each.name in names]
-        return ListToolsResult(tools=[_listed(each) for each in offered])
+        definitions = [each.guarded.guard.definition for each in offered]
+        try:
+            async with self._clients.session() as handle:
+                names = await self._listing.possible(handle.session, definitions)
+        except BrokerError as err:
+            raise MCPError(INTERNAL_ERROR, f"no session: {type(err).__name__}") from err
+        self._say_hidden(each for each in offered if each.name not in names)
+        return ListToolsResult(tools=[_listed(each) for each in offered if each.name in names])
 
     def _say_hidden(self, hidden: Iterable[GatewayTool]) -> None:
         """Tells the operator, once for each tool."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from permissions.broker.broker import PermissionBroker
     from permissions.gateway.tools import GatewayTool
     from permissions.gateway.upstream import Upstream
+    from permissions.service.remote import RemoteBroker
 
 MOST = 256
 """Older clients that are remembered; the one that listed longest ago is forgotten first."""
@@ -71,10 +72,12 @@ async def watch_upstream(upstream: Upstream, tools: Iterable[GatewayTool], told:
         await anyio.sleep(PAUSE_SECONDS)
 
 
-async def watch_policies(broker: PermissionBroker, told: Told) -> None:
+async def watch_policies(broker: PermissionBroker | RemoteBroker, told: Told) -> None:
     """Tells clients when other policies come into force, which may allow other tools."""
+    reloaded = broker.reloaded
     while True:
-        await broker.reloaded.wait()
+        await reloaded.wait()
+        reloaded = broker.reloaded  # before they are told: what comes meanwhile counts
         await told.tell()
 
 

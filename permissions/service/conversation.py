@@ -8,9 +8,11 @@
     complete: call                           ->  the result, of a call that the daemon runs
     settle: call, outcome                    ->  the result, of a call that the client ran
     explain: tool, arguments                 ->  what would be decided
+    possible: tools                          ->  those that policies could allow at all
     warrant: agent, may, task, run           ->  what opens a sub-agent's session: open: warrant
     cancel: of                                   (no answer; the question's own says how it ended)
                                              <-  stop: call, that a person stopped
+                                             <-  reloaded: other policies are in force
     close                                    ->  closed
 
 Every frame but `cancel` has a number, `id`, which its answer has too. Calls are decided at the
@@ -49,7 +51,7 @@ from permissions.sessions.open import open_session
 from permissions.tools.call import ToolCall
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
     from contextlib import AbstractAsyncContextManager
 
     from anyio.abc import TaskGroup
@@ -62,6 +64,10 @@ if TYPE_CHECKING:
     from permissions.service.load import Load
     from permissions.service.meter import Meter
     from permissions.signing.keys import Signer
+    from permissions.tools.definition import ToolDefinition
+
+    Possible = Callable[[RunState, Iterable[ToolDefinition]], Awaitable[frozenset[str]]]
+    """The names of the tools that policies could allow to the subject of a session."""
 
 AT_ONCE = 64
 """Questions of one session in hand; no more is read from it until one of them is answered."""
@@ -70,8 +76,8 @@ OPENING_SECONDS = 10.0
 OPENING_BYTES = 8 * 1024 * 1024
 """Of the first frame: a prompt and a plan."""
 
-_OF_CODING_AGENTS = "permissions.coding.tools"
-"""Tools that ship with the broker and that nobody but the agent runs."""
+_OWN = "permissions.sessions.plan_tools"
+"""The module of the tools that are the broker's own."""
 _TEXTS = ("user", "agent", "run", "prompt", "approval_mode", "workspace")
 _log = get_logger("service.conversation")
 
@@ -105,6 +111,7 @@ async def serve_session(
     stopping: anyio.Event,
     meter: Meter,
     load: Load,
+    possible: Possible,
 ) -> None:
     """Opens the session that the first frame (`asked`) asks for, and answers until it is closed.
 
@@ -150,6 +157,7 @@ async def serve_session(
                 stopping=stopping,
                 meter=meter,
                 load=load,
+                possible=possible,
             )
             await talk.hold()
     except ClientGoneError:
@@ -171,8 +179,10 @@ class _Conversation:
         stopping: anyio.Event,
         meter: Meter,
         load: Load,
+        possible: Possible,
     ) -> None:
         self._broker = broker
+        self._possible = possible
         self._signer = signer
         self._standing = standing
         self._revoked = anyio.Event()
@@ -200,6 +210,7 @@ class _Conversation:
                 tasks = self._tasks
                 tasks.start_soon(self._hang_up, self._stopping)
                 tasks.start_soon(self._hang_up, self._revoked)
+                tasks.start_soon(self._say_reloads)
                 while (frame := await self._next())["do"] != "close":
                     if frame["do"] == "cancel":
                         self._cancel(frame.get("of"))
@@ -229,6 +240,14 @@ class _Conversation:
     async def _say_stop(self, call: str) -> None:
         with suppress(ServiceError):  # which ends this conversation where it is read
             await self._frames.send({"id": 0, "stop": call})
+
+    async def _say_reloads(self) -> None:
+        reloaded = self._broker.reloaded
+        while True:
+            await reloaded.wait()
+            reloaded = self._broker.reloaded  # before it is said: what comes meanwhile counts
+            with suppress(ServiceError):  # which ends this conversation where it is read
+                await self._frames.send({"id": 0, "reloaded": True})
 
     def _cancel(self, number: object) -> None:
         scope = self._asked.get(number) if isinstance(number, int) else None
@@ -281,6 +300,9 @@ class _Conversation:
                 await self._require_standing()
                 explained = await self._broker.explain(self._session, _call(frame))
                 return {"explained": wire.explanation_form(explained)}
+            case "possible":
+                await self._require_standing()
+                return {"possible": await self._could_be_allowed(frame.get("tools"))}
             case "warrant":
                 await self._require_standing()
                 return {"warrant": await self._warrant(frame)}
@@ -293,6 +315,14 @@ class _Conversation:
                 return await self._settle(self._taken(frame, here=False), frame)
             case other:
                 raise ServiceError(f"nobody knows how to {other[:40]!r} here")
+
+    async def _could_be_allowed(self, names: object) -> list[str]:
+        if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+            raise ServiceError("the tools that are asked about are not of the form")
+        known = [self._broker.known(name) for name in dict.fromkeys(names)]
+        with self._load.taken(self._client):
+            found = await self._possible(self._session, [each for each in known if each])
+        return sorted(found)
 
     async def _warrant(self, frame: JsonObject) -> str:
         agent, task, run = frame.get("agent"), frame.get("task"), frame.get("run")
@@ -413,9 +443,7 @@ class _Conversation:
 
 def _runs_here(admission: Admission) -> bool:
     """Whether the daemon runs it: in a sandbox, or because it is the broker's own tool."""
-    module = admission.definition.function.__module__
-    own = module.startswith("permissions.") and module != _OF_CODING_AGENTS
-    return admission.executor is not None or own
+    return admission.executor is not None or admission.definition.function.__module__ == _OWN
 
 
 def _call(frame: JsonObject) -> ToolCall:

@@ -52,7 +52,7 @@ _DRILLS = {
     "time_to_mitigate_seconds": "From its detection until it was stopped, in the last drill.",
     "drill_worked": "Whether each step of the runbook worked, in the last drill.",
 }
-_QUESTIONS = frozenset({"admit", "complete", "settle", "explain"})
+_QUESTIONS = frozenset({"admit", "complete", "settle", "explain", "possible"})
 
 
 class Metrics:

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from permissions.run.state import SessionOptions
     from permissions.service.dial import Dial
     from permissions.service.frames import Frames
+    from permissions.sessions.rings import OpenRun
     from permissions.tools.call import ToolCall
     from permissions.tools.definition import ToolDefinition
 
@@ -85,11 +86,25 @@ class RemoteAdmission:
     request: str | None = None
 
 
+class Reloads:
+    """Tells that other policies came into force in the daemon."""
+
+    def __init__(self) -> None:
+        self.event = anyio.Event()
+        """Set the next time; another one stands here from then on."""
+
+    def tell(self) -> None:
+        """They did."""
+        self.event.set()
+        self.event = anyio.Event()
+
+
 class Link:
     """Questions and answers over one connection, of any number of tasks of one event loop."""
 
-    def __init__(self, frames: Frames) -> None:
+    def __init__(self, frames: Frames, reloads: Reloads) -> None:
         self._frames = frames
+        self._reloads = reloads
         self._numbers = count(1)
         self._waiting: dict[int, anyio.Event] = {}
         self._answers: dict[int, JsonObject] = {}
@@ -164,6 +179,8 @@ class Link:
                     return
                 if number == 0 and "stop" in frame:
                     self._stop(frame["stop"])
+                if number == 0 and "reloaded" in frame:
+                    self._reloads.tell()
                 if number in self._waiting:
                     self._answers[number] = frame
                     self._waiting[number].set()
@@ -199,7 +216,13 @@ class RemoteBroker:
         """
         self._dial = dial
         self.registry = ToolRegistry(tools)
+        self._reloads = Reloads()
         self._process: int | None = None
+
+    @property
+    def reloaded(self) -> anyio.Event:
+        """As of `PermissionBroker`; set while a session is open."""
+        return self._reloads.event
 
     @property
     def is_forked(self) -> bool:
@@ -285,7 +308,7 @@ class RemoteBroker:
     @asynccontextmanager
     async def _opened(self, opening: JsonObject) -> AsyncIterator[RemoteRun]:
         frames = await self._dial.frames()
-        link = Link(frames)
+        link = Link(frames, self._reloads)
         try:
             async with beside() as tasks:
                 tasks.start_soon(link.read)
@@ -339,6 +362,19 @@ class RemoteBroker:
         """See `PermissionBroker.explain`."""
         answer = await session.link.ask("explain", **_call_form(call, self.known(call.tool)))
         return wire.explanation_of(answer["explained"])
+
+    async def possible(
+        self, session: OpenRun, tools: Iterable[ToolDefinition]
+    ) -> frozenset[str]:
+        """As `permissions.setup.listing.Listing.possible`; all of them where nobody can tell."""
+        everything = frozenset(each.name for each in tools)
+        if not isinstance(session, RemoteRun):
+            return everything
+        try:
+            answer = await session.link.ask("possible", tools=sorted(everything))
+        except BrokerError:
+            return everything
+        return everything.intersection(answer["possible"])
 
     async def admit(
         self, session: RemoteRun, call: ToolCall

@@ -38,16 +38,19 @@ from permissions.service.wire import error_form
 from permissions.signing.keys import memory_signer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
     from pathlib import Path
 
     from anyio.abc import SocketStream
 
     from permissions.broker.broker import PermissionBroker
     from permissions.model import JsonObject
+    from permissions.run.state import RunState
     from permissions.service.address import Peer
     from permissions.service.clients import Client
+    from permissions.service.conversation import Possible
     from permissions.service.meter import Meter
+    from permissions.tools.definition import ToolDefinition
 
     Reread = Callable[[PermissionBroker, "Server", str], Awaitable[JsonObject]]
     """Reads who may approve and connect again, on somebody's word, and says who they are."""
@@ -74,8 +77,10 @@ class Server:
         *,
         questions: Mapping[str, Asked] = MappingProxyType({}),
         leave: Callable[[], None] | None = None,
+        possible: Possible | None = None,
     ) -> None:
         self._broker = broker
+        self._possible = _all_of if possible is None else possible
         self._reread = reread
         self._questions = questions
         self._signer = memory_signer()
@@ -213,6 +218,7 @@ class Server:
                 stopping=self._stopping,
                 meter=self._meter,
                 load=self.load,
+                possible=self._possible,
             )
         except BrokerError as err:
             await refuse(frames, err, client=client.name)
@@ -265,6 +271,7 @@ async def listening(
     *,
     questions: Mapping[str, Asked] = MappingProxyType({}),
     leave: Callable[[], None] | None = None,
+    possible: Possible | None = None,
     mode: int | None = None,
 ) -> AsyncIterator[Server]:
     """Listens while the context is open; then lets what is in hand end, `DRAIN_SECONDS` at most.
@@ -278,13 +285,16 @@ async def listening(
         reread: reads the settings again (`Reread`).
         questions: what else a client of this machine may ask, a connection for each, by its name.
         leave: ends a broker that gives way to others, when its owner asks for it.
+        possible: which tools policies could allow in a session; all of them without it.
         mode: of the socket; who may connect, by default.
 
     Raises:
         ConfigError: the socket cannot be made there safely, or a broker listens there already.
     """
     await make_way(path)
-    server = Server(broker, clients, meter, reread, questions=questions, leave=leave)
+    server = Server(
+        broker, clients, meter, reread, questions=questions, leave=leave, possible=possible
+    )
     if mode is None:
         mode = 0o600 if clients is None else 0o666
     with short(path.parent) as folder:
@@ -297,6 +307,10 @@ async def listening(
         yield server
         await server.drained()  # who connects meanwhile is told why it is not served
         path.unlink(missing_ok=True)  # noqa: ASYNC240 - one name
+
+
+async def _all_of(_: RunState, tools: Iterable[ToolDefinition]) -> frozenset[str]:
+    return frozenset(each.name for each in tools)
 
 
 async def _leaving(

@@ -22,12 +22,14 @@ from permissions.service.meter import UNMETERED
 from permissions.service.metered_trace import MeteredTrace
 from permissions.service.network import listening_on, server_context
 from permissions.service.server import listening
+from permissions.service.tasks import beside
 from permissions.service.tokens import SCHEMA, TokenStore
 from permissions.setup.clients import clients_of
 from permissions.setup.console import console_hosts, console_routes
 from permissions.setup.control import findable
 from permissions.setup.factory import open_broker
 from permissions.setup.layout import StateLayout
+from permissions.setup.listing import Listing
 from permissions.setup.reread import reread
 from permissions.trace.log import SignedLog
 
@@ -80,7 +82,9 @@ async def running(
         log = broker.parts.trace
         origin = log.origin if isinstance(log, SignedLog) else ""
         meter = metered(config, broker)
+        listing = Listing(broker, config)
         async with (
+            beside() as tasks,
             tokens_of(config) as tokens,
             _found_by_its_state(config),
             nullcontext({}) if desk is None else desk(broker) as questions,
@@ -91,11 +95,13 @@ async def running(
                 meter,
                 partial(reread, config),
                 questions=questions,
+                possible=listing.possible,
             ) as server,
             tcp_interface(config, server, tokens) as network,
             http_interface(config, broker, server, tokens, meter) as url,
             _spanned(config, broker, origin),
         ):
+            tasks.start_soon(listing.run)
             yield Daemon(broker, server, tokens, network, url)
             await server.drained()  # while all that it listens on still says so
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from untrusted_mcp import tools
 
 from permissions.gateway import run as gateway
 from permissions.setup.config import BrokerConfig
+from permissions.setup.daemon import running, socket_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -42,9 +44,9 @@ _reader if input.subject.id == "READER"
 """
 
 
-def configured(tmp_path: Path, kind: str) -> BrokerConfig:
-    (tmp_path / "work").mkdir()
-    (tmp_path / "mine" / "roles").mkdir(parents=True)
+def configured(tmp_path: Path, kind: str, **more: Any) -> BrokerConfig:
+    (tmp_path / "work").mkdir(exist_ok=True)
+    (tmp_path / "mine" / "roles").mkdir(parents=True, exist_ok=True)
     command = [sys.executable, untrusted_mcp.__file__, kind, str(tmp_path / "shared")]
     return BrokerConfig.load(
         state=tmp_path / "state",
@@ -55,6 +57,7 @@ def configured(tmp_path: Path, kind: str) -> BrokerConfig:
             "upstream": {"notes": {"command": command}},
             "pins": tmp_path / "gateway-tools.toml",
         },
+        **more,
     )
 
 
@@ -193,3 +196,55 @@ async def test_how_far_a_call_is_comes_as_numbers_only(tmp_path: Path) -> None:
 
     assert seen[0] == (0.0, 3.0, None)
     assert {each[1:] for each in seen} == {(3.0, None)}
+
+
+async def test_beside_a_daemon_it_says_what_is_listed_and_tells_of_a_reload(
+    tmp_path: Path,
+) -> None:
+    """The gateway runs its servers; the daemon decides, and knows the tools by their pins."""
+    config = configured(tmp_path, "honest")
+    readers(tmp_path, "alice")
+    approve_tools(config, "notes", tools("honest", tmp_path / "shared"), **READS)
+    async with running(config, gateway.daemon_tools(config)) as daemon:
+        through = configured(tmp_path, "honest", broker=f"unix:{socket_of(config)}")
+        async with (
+            gateway.open_gateway(through, user="bob", version="1") as server,
+            told_of_changes(server, "legacy") as (client, until_told),
+        ):
+            before = await names(client)
+            denied = await say(client, "notes__read_note", {"path": "a.txt"})
+            readers(tmp_path, "bob")
+            await daemon.broker.reload_policies(by="test")
+            await until_told()
+            after = await names(client)
+            allowed = await say(client, "notes__read_note", {"path": "a.txt"})
+
+    assert (before, after) == ([], ["notes__read_note"])
+    assert "roles.reader" in denied[1]
+    assert allowed[0] is False
+
+
+async def test_a_daemon_knows_the_approved_tools_by_its_settings(tmp_path: Path) -> None:
+    config = configured(tmp_path, "honest")
+    approve_tools(config, "notes", tools("honest", tmp_path / "shared"), **READS)
+    settings = tmp_path / "wardline.toml"
+    settings.write_text(
+        f'state = "{config.state}"\nworkspace = "{config.workspace}"\n'
+        "[sandbox]\nbackends = []\n"
+        f'[gateway]\npins = "{config.gateway.pins}"\n'
+        '[gateway.upstream.notes]\ncommand = ["not-started-here"]\n'
+    )
+    own = {"WARDLINE_CONFIG": str(settings), "PATH": os.environ["PATH"]}
+    command = [sys.executable, "-m", "permissions", "serve"]
+    daemon = await anyio.open_process(command, env=own, stderr=None)
+    try:
+        said = ""
+        with anyio.fail_after(60):
+            assert daemon.stdout is not None
+            while "isolation" not in said:
+                said += (await daemon.stdout.receive()).decode()
+    finally:
+        daemon.terminate()
+        await daemon.wait()
+
+    assert "tools     notes__read_note\n" in said

@@ -1,4 +1,4 @@
-"""Which tools a client is told of: those of which policies could allow some call.
+"""Which tools policies could allow to the subject of a session: what its client lists.
 
 A tool is left out only where every call of it by this subject would be denied, whatever its
 arguments are (`permissions.pdp.possible`); where that cannot be told, it is listed. So a list is
@@ -6,8 +6,7 @@ no promise that a call is allowed, and no protection either: each call is decide
 tool was listed or not.
 
 Policies are taken from where the settings name them, and only when they are those in force.
-Beside a daemon, which has its own, and for policies that the embedded engine does not take,
-nothing is left out.
+For policies that the embedded engine does not take, nothing is left out.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from permissions.tools.definition import ToolDefinition
     from permissions.vocabulary import JsonObject
 
-_log = get_logger("gateway.listing")
+_log = get_logger("setup.listing")
 
 READY_SECONDS = 5.0
 """For what answers to be ready, the first time and after other policies came into force."""
