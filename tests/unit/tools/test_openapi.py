@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from permissions.errors import ArgumentsError, ToolDefinitionError, ToolFailedError
 from permissions.integrations.openapi import guard_openapi
-from permissions.model import Completed
-from permissions.sessions.open import open_session
-from permissions.testing import memory_broker, permitted
-from permissions.tools.call import ToolCall
 from permissions.tools.decorator import guard_of
 from permissions.tools.openapi.document import Document
 from permissions.tools.openapi.operation import Operation, operations
 from permissions.tools.openapi.request import request_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 YAML = """
@@ -323,84 +315,3 @@ def test_an_operation_that_is_not_there_is_a_mistake(tmp_path: Path, names: str)
 
     with pytest.raises(ToolDefinitionError, match="getPets"):
         guard_openapi(pets(tmp_path), secrets=SECRETS, **given)
-
-
-@contextmanager
-def service(seen: list[tuple[str, str, str | None]]) -> Iterator[str]:
-    """A service on this machine, which notes what it was asked."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            seen.append((self.command, self.path, self.headers["Authorization"]))
-            elsewhere = self.path.startswith("/v1/pets/moved")
-            body = (
-                b"x" * (5 << 20) if "huge" in self.path else json.dumps({"pet": "Rex"}).encode()
-            )
-            self.send_response(302 if elsewhere else 404 if "gone" in self.path else 200)
-            if elsewhere:
-                self.send_header("Location", "http://127.0.0.1:1/")
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-@pytest.mark.slow
-async def test_calls_are_decided_with_their_host_and_sent_with_their_credential(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "secrets").mkdir(mode=0o700)
-    (tmp_path / "secrets" / "pets").write_text("hush-hush-hush")
-    (tmp_path / "secrets" / "pets").chmod(0o600)
-    (tmp_path / "wardline.toml").write_text('sandbox.secrets = "secrets"\n')
-    monkeypatch.setenv("WARDLINE_CONFIG", str(tmp_path / "wardline.toml"))
-    monkeypatch.chdir(tmp_path)
-    asked: list[Any] = []
-    seen: list[Any] = []
-
-    def decide(document: Any) -> Any:
-        asked.append(document["resource"]["properties"])
-        return permitted()
-
-    with service(seen) as url:
-        (get,) = guard_openapi(
-            pets(tmp_path),
-            {"getPet": {"effect": "read", "impact": "low", "marks": {"petId": "resource"}}},
-            only=["getPet"],
-            servers=[url],
-            secrets=SECRETS,
-        )
-        async with (
-            memory_broker([get], decide=decide) as broker,
-            open_session(broker, user="kim") as session,
-        ):
-            said = {
-                each: await broker.call(session, ToolCall("getPet", {"petId": each}))
-                for each in ("rex", "gone")
-            }
-            for each in ("moved", "huge"):
-                with pytest.raises(ToolFailedError):
-                    await broker.call(session, ToolCall("getPet", {"petId": each}))
-
-    rex, gone = said["rex"], said["gone"]
-    assert isinstance(rex, Completed)
-    assert isinstance(gone, Completed)
-    assert rex.value == {"status": 200, "body": {"pet": "Rex"}}
-    assert gone.value["status"] == 404
-    assert {each[2] for each in seen} == {"Bearer hush-hush-hush"}
-    (host,) = [each for each in asked[0]["targets"] if each["kind"] == "host"]
-    assert (host["argument"], host["host"]) == ("server", "127.0.0.1")
-    assert "hush" not in json.dumps([asked, rex.value])
