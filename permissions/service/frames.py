@@ -6,6 +6,7 @@ peer of this version, and what follows cannot be told apart any more.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 import anyio
@@ -28,6 +29,9 @@ MAX_FRAME = 32 * 1024 * 1024
 SEND_SECONDS = 10.0
 """For the other end to take a frame. One that does not read is gone, as far as anyone can tell."""
 
+TOGETHER = 65_536
+"""Bytes of small frames that are sent as one piece, when many tasks have something to say."""
+
 _LENGTH = 4
 
 
@@ -41,7 +45,11 @@ class Frames:
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
         self._incoming = BufferedByteReceiveStream(stream)
-        self._sending = anyio.Lock()
+        self._sending = anyio.Lock(fast_acquire=True)
+        self._unsent: deque[bytes] = deque()
+        self._given = 0
+        self._sent = 0
+        self._gone = ""
 
     async def receive(self, *, most: int = MAX_FRAME) -> JsonObject | None:
         """The next frame; None at the end of the stream, between two frames.
@@ -83,16 +91,30 @@ class Frames:
             raise ServiceError(f"a value cannot be sent: {err}") from err
         if len(said) > MAX_FRAME:
             raise ServiceError(f"{len(said)} bytes are more than a frame holds ({MAX_FRAME})")
+        self._unsent.append(len(said).to_bytes(_LENGTH, "big") + said)
+        self._given = own = self._given + 1
         with anyio.CancelScope(shield=True):
-            try:
-                with anyio.fail_after(SEND_SECONDS):
-                    async with self._sending:
-                        await self._stream.send(len(said).to_bytes(_LENGTH, "big") + said)
-            except TimeoutError:
-                await self.close()
-                raise PeerGoneError("the other end does not read what is sent to it") from None
-            except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError) as err:
-                raise PeerGoneError("the other end is gone") from err
+            async with self._sending:
+                if self._sent < own and not self._gone:  # else it went along with another
+                    await self._send_together()
+                if self._gone:
+                    raise PeerGoneError(self._gone)
+
+    async def _send_together(self) -> None:
+        """Sends what waits, the oldest first, as one piece of `TOGETHER` bytes or one frame."""
+        pieces = [self._unsent.popleft()]
+        room = TOGETHER - len(pieces[0])
+        while self._unsent and (room := room - len(self._unsent[0])) >= 0:
+            pieces.append(self._unsent.popleft())
+        self._sent += len(pieces)
+        try:
+            with anyio.fail_after(SEND_SECONDS):
+                await self._stream.send(b"".join(pieces))
+        except TimeoutError:
+            self._gone = "the other end does not read what is sent to it"
+            await self.close()
+        except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            self._gone = "the other end is gone"
 
     async def close(self) -> None:
         """Ends the connection."""
