@@ -4,7 +4,7 @@ What a path argument names goes in, also when it is to be written, so that nothi
 lost by its being changed. What the run made or changed at a `write` argument comes out: a file,
 or all files of a folder. What stays outside or is lost on the way back is said, with the reason:
 links, what is no file, what is the broker's own or holds secrets, what would steer other
-programs, what was removed inside.
+programs, what was removed inside. Other permissions and empty folders do not come back, and that is not said.
 
 Not protected from: a change by another program in the instant between the last look at a file
 and its replacement.
