@@ -17,7 +17,8 @@ decided again, and gets the answer.
 
 Not protected from: nodes and tools beside this one, which run undecided. A fork of the
 thread (`update_state`, another checkpoint id) is a new turn: its calls are decided and run
-anew. With `durability="exit"` a crash loses the turn, and so the names of its calls.
+anew. Unless `durability="sync"`, a crash may lose the turn, and so the names of its calls, which
+then run once more: by default a tool may begin before its checkpoint is on the disk.
 """
 
 from __future__ import annotations

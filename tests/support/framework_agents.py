@@ -129,13 +129,16 @@ async def _graph(graph: Any, *, stream: bool) -> Ended:
 
     config: Any = {"configurable": {"thread_id": RUN}}
     given = {"messages": [("user", "go")]}
+    # By default a tool may begin before the checkpoint that names its call is on the disk.
+    durable: Any = {"durability": "sync"}
     if (await graph.aget_state(config)).values:
-        await aresume(graph, config)
+        await aresume(graph, config, **durable)
     elif stream:
-        async for _ in graph.astream(given, config, stream_mode=["updates", "messages"]):
+        modes = ["updates", "messages"]
+        async for _ in graph.astream(given, config, stream_mode=modes, **durable):
             pass
     else:
-        await graph.ainvoke(given, config)
+        await graph.ainvoke(given, config, **durable)
     state = await graph.aget_state(config)
     told = {key: str(each.content) for key, each in answers(state.values).items()}
     return Ended(told, held=bool(state.interrupts))
