@@ -166,12 +166,15 @@ def from_daemon(address: str, question: bytes, until: float) -> Answer:
     path = address.removeprefix("unix:")
     folder = os.path.dirname(path)  # noqa: PTH120
     link = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    number = -1
     try:
-        about = os.stat(folder)  # noqa: PTH116
+        # Its path is short enough for a socket's address, however long the folder's is.
+        number = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        about = os.fstat(number)
         if about.st_mode & 0o022:
             raise HookError(f"{folder} can be written by others; chmod go-w {folder}")
         link.settimeout(5)
-        link.connect(path)
+        link.connect(f"/proc/self/fd/{number}/{os.path.basename(path)}")  # noqa: PTH119
         if (uid := peer_uid(link)) not in (0, os.geteuid(), about.st_uid):
             raise HookError(f"who listens on {path} is user {uid}, to whom its folder is not")
         answer = _exchanged(link, question, until)
@@ -181,6 +184,8 @@ def from_daemon(address: str, question: bytes, until: float) -> Answer:
         ) from err
     finally:
         link.close()
+        if number >= 0:
+            os.close(number)
     if answer is None:
         raise HookError("the daemon answers as a helper does")
     return answer

@@ -29,8 +29,8 @@ SOCKET = "broker.sock"
 """Its name in the state folder."""
 _SCHEME = "unix:"
 _CREDENTIALS = struct.Struct("3i")
-_LONGEST = 107
-"""Bytes of a socket's path (`sun_path`, unix(7))."""
+_LONGEST = 80
+"""Bytes of a socket's name: with `short` before it, less than the 107 of `sun_path` (unix(7))."""
 
 
 class Peer(NamedTuple):
@@ -57,15 +57,15 @@ def socket_path(address: str) -> Path:
     """The path of `unix:/run/wardline/broker.sock`.
 
     Raises:
-        ConfigError: it is another kind of address, not absolute, or too long for a socket.
+        ConfigError: it is another kind of address, not absolute, or its name is too long.
     """
     path = Path(address.removeprefix(_SCHEME))
     if not address.startswith(_SCHEME) or not path.is_absolute():
         raise ConfigError(
             f"{address[:120]!r} is no address of a broker; it reads unix:/run/wardline/broker.sock"
         )
-    if len(os.fsencode(path)) > _LONGEST:
-        raise ConfigError(f"{path}: the path of a socket has at most {_LONGEST} bytes")
+    if len(os.fsencode(path.name)) > _LONGEST:
+        raise ConfigError(f"{path}: the name of a socket has at most {_LONGEST} bytes")
     return path
 
 
@@ -89,7 +89,7 @@ def short(folder: Path) -> Iterator[str]:
         ConfigError: it cannot be opened.
     """
     try:
-        number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        number = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as err:
         raise ConfigError(f"the folder {folder}: {err.strerror}") from err
     try:
@@ -130,7 +130,8 @@ async def connected(path: Path) -> SocketStream:
     """
     owner = _require_safe(path.parent)
     try:
-        stream = await anyio.connect_unix(path)
+        with short(path.parent) as folder:
+            stream = await anyio.connect_unix(f"{folder}/{path.name}")
     except OSError as err:
         raise ServiceError(
             f"no broker listens on {path} ({err.strerror}); start it: wardline serve"

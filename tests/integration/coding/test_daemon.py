@@ -76,6 +76,17 @@ async def ask(
     return Told(found["permissionDecision"], found["permissionDecisionReason"])
 
 
+async def test_a_socket_of_a_long_path_is_reached(config: BrokerConfig, tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 150)
+    folder.mkdir(mode=0o711)
+    service = config.service.model_copy(update={"socket": folder / "broker.sock"})
+    far = config.model_copy(update={"service": service})
+    async with serving(far):
+        told = await ask(far, "Read", file_path=str(far.workspace / "a.txt"))
+
+    assert told.decision == "allow"
+
+
 async def run(config: BrokerConfig, command: str, **how: Any) -> Told:
     return await ask(config, "Bash", command=command, **how)
 

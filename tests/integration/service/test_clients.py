@@ -17,7 +17,7 @@ from serving import TOOLS, measure
 from permissions.errors import ConfigError, RunOpenError, ServiceError
 from permissions.model import Completed, Denial
 from permissions.service.clients import Client, Clients
-from permissions.service.dial import UnixDial
+from permissions.service.dial import Credentials, UnixDial, dial_of
 from permissions.service.frames import MAX_FRAME, VERSION
 from permissions.service.remote import RemoteBroker
 from permissions.service.server import listening
@@ -92,6 +92,25 @@ async def sent(path: Path, data: bytes) -> list[Any]:
         found.append(json.loads(answers[4 : 4 + length]))
         answers = answers[4 + length :]
     return found
+
+
+async def test_a_folder_with_a_long_path_that_may_only_be_entered_is_reached(
+    config: BrokerConfig, tmp_path: Path
+) -> None:
+    folder = tmp_path / ("x" * 150)
+    folder.mkdir(mode=0o711)
+    path = folder / "broker.sock"
+    async with (
+        open_broker(config, TOOLS, mode="daemon") as broker,
+        listening(broker, path, Clients()),
+        RemoteBroker(dial_of(f"unix:{path}", Credentials()), TOOLS).session() as session,
+    ):
+        assert session.subject.type == "user"
+
+
+def test_a_name_that_is_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="at most 80 bytes"):
+        dial_of(f"unix:{tmp_path}/{'x' * 81}", Credentials())
 
 
 async def test_a_hostile_client_costs_the_others_nothing(
