@@ -16,7 +16,8 @@
     close                                    ->  closed
 
 Every frame but `cancel` has a number, `id`, which its answer has too. Calls are decided at the
-same time; their answers come in any order.
+same time; their answers come in any order. Longer than others because all that a session may
+ask, and what becomes of it when the client is gone, stands in one place.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import anyio
 
@@ -33,10 +34,10 @@ from permissions.errors import BrokerError, DelegationError, ServiceError
 from permissions.execution.in_process import STOPPED_BEFORE
 from permissions.logs import get_logger
 from permissions.model import Completed, Denial
-from permissions.plan.model import plan_from
 from permissions.reasons import Code, reason, shown
 from permissions.service import wire
-from permissions.service.frames import VERSION, PeerGoneError
+from permissions.service.frames import PeerGoneError
+from permissions.service.opening import require_tools, require_version, session_options
 from permissions.service.standing import Standing
 from permissions.service.tasks import beside
 from permissions.service.warrant import (
@@ -71,32 +72,13 @@ if TYPE_CHECKING:
 
 AT_ONCE = 64
 """Questions of one session in hand; no more is read from it until one of them is answered."""
-OPENING_SECONDS = 10.0
-"""For the first frame to come."""
-OPENING_BYTES = 8 * 1024 * 1024
-"""Of the first frame: a prompt and a plan."""
-
 _OWN = "permissions.sessions.plan_tools"
 """The module of the tools that are the broker's own."""
-_TEXTS = ("user", "agent", "run", "prompt", "approval_mode", "workspace")
 _log = get_logger("service.conversation")
 
 
 class ClientGoneError(ServiceError):
     """The connection ended without `close`."""
-
-
-async def first_frame(frames: Frames) -> JsonObject | None:
-    """What a connection begins with; None when it ends before that.
-
-    Raises:
-        ServiceError: it is no frame, too long, or does not come.
-    """
-    with anyio.move_on_after(OPENING_SECONDS) as waiting:
-        asked = await frames.receive(most=OPENING_BYTES)
-    if waiting.cancelled_caught:
-        raise ServiceError(f"nothing was asked within {OPENING_SECONDS:g} s")
-    return asked
 
 
 async def serve_session(
@@ -119,14 +101,14 @@ async def serve_session(
         ServiceError: what came is not understood, or not this client's to ask.
         BrokerError: the session cannot be opened.
     """
-    _require_version(asked)
+    require_version(asked)
     if isinstance(warrant := asked.get("warrant"), str):
         sent = read_warrant(warrant, signer, now=broker.parts.clock())
         client.require(user=None, agent=sent.agent, roles=())
         standing = Standing(find, changes, None, sent.agent, (), None)
         opening = _sent(broker, sent)
     else:
-        options = _options(asked, client)
+        options = session_options(asked, client)
         standing = Standing(
             find,
             changes,
@@ -136,7 +118,7 @@ async def serve_session(
             asked.get("workspace"),
         )
         opening = open_session(broker, **options)
-    _require_tools(broker, asked.get("tools"))
+    require_tools(broker, asked.get("tools"))
     try:
         async with opening as session:
             await frames.send(
@@ -459,16 +441,6 @@ def _call(frame: JsonObject) -> ToolCall:
     return ToolCall(tool, cast("JsonObject", arguments), key, caller)
 
 
-def _require_version(asked: JsonObject) -> None:
-    if asked.get("do") != "open" or type(asked.get("id")) is not int:
-        raise ServiceError("the first frame of a connection opens a session")
-    if asked.get("version") != VERSION:
-        raise ServiceError(
-            f"the client speaks version {str(asked.get('version'))[:20]}, this daemon"
-            f" {VERSION}; install the same wardline for both"
-        )
-
-
 def _sent(broker: PermissionBroker, warrant: Warrant) -> AbstractAsyncContextManager[RunState]:
     """The session of a sub-agent, below that of who sent it."""
     parent = broker.stopping.sessions.get(warrant.parent)
@@ -484,48 +456,3 @@ def _sent(broker: PermissionBroker, warrant: Warrant) -> AbstractAsyncContextMan
         task=warrant.task,
         run=warrant.run,
     )
-
-
-def _options(asked: JsonObject, client: Client) -> dict[str, Any]:
-    """What `open_session` is told, of what the client may say."""
-    texts = {name: asked.get(name) for name in _TEXTS}
-    roles, budgets = asked.get("roles", []), asked.get("budgets")
-    if not (
-        all(value is None or isinstance(value, str) for value in texts.values())
-        and isinstance(roles, list)
-        and all(isinstance(role, str) for role in roles)
-        and (budgets is None or _is_budgets(budgets))
-    ):
-        raise ServiceError("what the session is opened with is not of the form")
-    client.require(user=texts["user"], agent=texts["agent"], roles=roles)
-    plan, workspace = asked.get("plan"), client.workspace(texts["workspace"])
-    return {
-        **texts,
-        "prompt": texts["prompt"] or "",
-        "roles": roles,
-        "budgets": budgets,
-        "plan": None if plan is None else plan_from(plan),
-        "plan_required": asked.get("plan_required") is True,
-        "workspace": workspace,
-    }
-
-
-def _is_budgets(budgets: object) -> bool:
-    return isinstance(budgets, dict) and all(type(each) is int for each in budgets.values())
-
-
-def _require_tools(broker: PermissionBroker, tools: object) -> None:
-    """Checks that the client's tools are the daemon's: their names and their definitions."""
-    if not isinstance(tools, dict):
-        raise ServiceError("the tools of a session are not of the form")
-    for name, known_as in tools.items():
-        known = broker.known(name)
-        if known is None:
-            raise ServiceError(
-                f"the daemon knows no tool {name[:80]!r}; start it with --tools MODULE"
-            )
-        if known.digest != known_as:
-            raise ServiceError(
-                f"the tool {name[:80]!r} of this process is not the daemon's: its definition or"
-                " its source differs. Restart both from the same code"
-            )

@@ -29,10 +29,11 @@ from permissions.logs import get_logger
 from permissions.service.address import make_way, peer_of, short
 from permissions.service.clients import Clients
 from permissions.service.control import CONTROLS, answered, may_control
-from permissions.service.conversation import first_frame, serve_session
+from permissions.service.conversation import serve_session
 from permissions.service.frames import Frames
 from permissions.service.load import Load
 from permissions.service.meter import UNMETERED
+from permissions.service.opening import first_frame
 from permissions.service.tasks import beside
 from permissions.service.wire import error_form
 from permissions.signing.keys import memory_signer

@@ -6,16 +6,15 @@ import hashlib
 import hmac
 import json
 import socket
-import threading
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 from aiosmtpd.controller import Controller
 from people import REASON, START, payment
+from taking_posts import Server
 
 from permissions.approval.memory import InMemoryRequestStore
 from permissions.approval.model import AccessRequest, Background
@@ -31,7 +30,7 @@ from permissions.approval.notices import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
 URL = "https://approve.example.com"
 SECRETS = ("980.00", "DE02120300000000202051", "salary list")
@@ -50,47 +49,6 @@ def asked(**changes: str) -> AccessRequest:
 
 def replace_values() -> Any:
     return REASON.model_copy(update={"values": {"amount": "980.00"}})
-
-
-class Server:
-    """Takes posts, after refusing as many as it is told."""
-
-    def __init__(self, refusals: int = 0, status: int = 503) -> None:
-        self.got: list[tuple[dict[str, str], bytes]] = []
-        self.refused = 0
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if outer.refused < refusals:
-                    outer.refused += 1
-                    self.send_response(status)
-                    self.send_header("Location", "/elsewhere")
-                else:
-                    outer.got.append((dict(self.headers), body))
-                    self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
-
-    @contextmanager
-    def running(self) -> Iterator[Server]:
-        thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}
-        )
-        thread.start()
-        try:
-            yield self
-        finally:
-            self._server.shutdown()
-            thread.join()
-            self._server.server_close()
 
 
 @asynccontextmanager

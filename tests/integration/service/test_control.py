@@ -6,10 +6,7 @@ import json
 import os
 import sys
 import tempfile
-import threading
-from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +15,7 @@ import pytest
 from anyio.to_thread import run_sync as in_thread
 from people import payment
 from serving import TOOLS
+from taking_posts import Server
 from typer.testing import CliRunner
 
 from permissions.cli.request import app as requests
@@ -112,7 +110,7 @@ async def test_a_vote_by_command_has_the_next_stage_told(
         f'[approvers.{name}]\ngroups = ["{group}"]\npublic_key = "{Person(name).signer.public}"\n'
         for name, group in people.items()
     ]
-    with Hook().running() as hook:
+    with Server().running() as hook:
         settings = tmp_path / "staged.toml"
         settings.write_text(
             f'state = "{tmp_path}/state"\nworkspace = "{tmp_path}/work"\n'
@@ -133,41 +131,9 @@ async def test_a_vote_by_command_has_the_next_stage_told(
             for name, told in (("olga", 1), ("bea", 2), ("finn", 2)):
                 await in_thread(votes, name, asked.id)
                 with anyio.fail_after(60):
-                    while len(hook.groups) < told:  # noqa: ASYNC110 - another thread makes it so
+                    while len(hook.got) < told:  # noqa: ASYNC110 - another thread makes it so
                         await anyio.sleep(0.01)
-                assert len(hook.groups) == told
+                assert len(hook.got) == told
             assert (await daemon.broker.parts.approvals.get(asked.id)).status == "approved"
-    assert hook.groups == [["operators"], ["finance"]]
-
-
-class Hook:
-    """Takes notices, and keeps whom each is for."""
-
-    def __init__(self) -> None:
-        self.groups: list[list[str]] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                outer.groups.append(json.loads(body)["groups"])
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
-
-    @contextmanager
-    def running(self) -> Iterator[Hook]:
-        thread = threading.Thread(target=self._server.serve_forever)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self._server.shutdown()
-            thread.join()
-            self._server.server_close()
+    groups = [json.loads(body)["groups"] for _, body in hook.got]
+    assert groups == [["operators"], ["finance"]]

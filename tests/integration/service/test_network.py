@@ -195,7 +195,7 @@ async def test_hostile_peers_cost_the_others_nothing(
 ) -> None:
     # The product's patience is longer; what is tried is that it ends.
     monkeypatch.setattr(network, "INTRODUCE_SECONDS", 1.0)
-    monkeypatch.setattr("permissions.service.conversation.OPENING_SECONDS", 1.0)
+    monkeypatch.setattr("permissions.service.opening.OPENING_SECONDS", 1.0)
     context = ssl.create_default_context(cafile=str(authority.certificate))
     async with daemon(config, authority) as (port, server, tokens):
         token = await token_for(tokens, "desk")
