@@ -17,7 +17,7 @@
 
 Every frame but `cancel` has a number, `id`, which its answer has too. Calls are decided at the
 same time; their answers come in any order. Longer than others because all that a session may
-ask, and what becomes of it when the client is gone, stands in one place.
+ask, and what becomes of it when the client is gone, is told here once.
 """
 
 from __future__ import annotations
