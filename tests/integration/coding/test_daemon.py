@@ -150,6 +150,7 @@ async def test_what_came_of_a_call_ends_its_record(config: BrokerConfig) -> None
 async def test_more_calls_than_are_waited_for_are_handed_over(
     config: BrokerConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The product's bound would need many hooks at once; what is tried is what lies beyond it.
     monkeypatch.setattr(desk, "AWAITED", 1)
     async with serving(config):
         for use in ("t1", "t2"):

@@ -71,6 +71,7 @@ async def test_a_grant_crosses_frameworks_and_processes_and_only_narrows(
             user="alice", agent="desk", run="thread-1"
         ) as desk,
     ):
+        # What a program of its own would set before it starts.
         monkeypatch.setattr(
             sub_agents, "SENDER", {"broker": remote, "session": desk, "url": url}
         )

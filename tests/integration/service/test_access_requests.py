@@ -242,6 +242,7 @@ async def test_what_is_not_the_denial_that_was_told(
         unknown = {**asked, "resource": {"type": "tool", "id": "format"}}
         assert "access_request" not in (await pep.asks(unknown))["context"]
 
+        # Ten minutes are the product's; what is tried is that they end.
         monkeypatch.setattr(denials, "LIFETIME", 0)
         problem(await pep.submits(asked, await pep.asks(asked)), 410, "expired_denial")
 
@@ -250,6 +251,7 @@ async def test_what_is_not_the_denial_that_was_told(
 async def test_a_flood_of_requests_waits_for_people(
     config: BrokerConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The product's bound would need hundreds of requests; what is tried is what lies beyond it.
     monkeypatch.setattr(access_requests, "MOST_OPEN", 2)
     async with served(config) as (daemon, pep, _):
 
@@ -289,6 +291,7 @@ async def test_a_task_outlives_the_daemon_and_not_its_clients_rights(
 
 
 def test_denials_are_forgotten_by_each_client_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Three for thousands: whose denial is forgotten is what is tried.
     monkeypatch.setattr(denials, "MOST", 3)
     kept = denials.Denials()
     kept.keep("quiet", "call-0", "sha256:0", now=0).request = "request-0"

@@ -112,6 +112,7 @@ async def test_a_warrant_is_the_daemons_and_for_its_client(
             )
             for forged in ("", "{}", wider.dumps().decode(), own.dumps().decode()):
                 await refused(forged, DelegationError, "not signed by this daemon")
+            # A warrant's time is signed: it cannot be made old afterwards.
             monkeypatch.setattr(conversation, "WARRANT_SECONDS", -1)
             late = await broker.warrant(parent, agent="clerk", may=MAY)
             await refused(late, DelegationError, "run out")

@@ -216,6 +216,7 @@ MISSED = {
 def test_what_cannot_be_read_is_told_and_fails_nothing(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The product's bound is slow to reach in each form; what is tried is what lies beyond it.
     monkeypatch.setattr("permissions.run.readable.MAX_NODES", MAX_NODES // 500)
 
     for value in (MISSED[name](), {"a": [MISSED[name]()]}):

@@ -83,6 +83,7 @@ async def test_writers_that_are_killed_one_after_the_other_leave_no_long_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """None of them wrote enough for a snapshot by itself."""
+    # As above: where snapshots fall is other here.
     monkeypatch.setattr(committer, "ENTRIES_BETWEEN", 8)
     directory = tmp_path / "0"
     for number in range(3):

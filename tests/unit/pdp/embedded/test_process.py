@@ -131,7 +131,8 @@ async def test_a_torn_answer_meets_the_deadline() -> None:
 async def test_one_that_was_given_no_processor_is_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lateness, "MOST", 1000)  # this machine may be busy as well
+    # This machine may be busy as well, for longer than the product would wait.
+    monkeypatch.setattr(lateness, "MOST", 1000)
     with spinner(HASTY) as (evaluator, peer), without_a_processor(evaluator.pid):
 
         async def late() -> None:
