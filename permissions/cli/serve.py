@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from typing import TYPE_CHECKING, Annotated
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
 import typer
@@ -34,7 +35,7 @@ def serve(
     `Broker.connect`. Stopped by Ctrl-C or SIGTERM, it lets the calls in hand end, 30 s at most.
 
     Of the MCP servers of `[gateway.upstream]` it knows the tools that were approved when it
-    starts; a gateway runs them.
+    starts. It runs those in a sandbox, a gateway the others.
 
     \b
     Examples:
@@ -48,15 +49,21 @@ def serve(
         )
     modules = (*config.service.tools, *(tools or ()))
     functions = [each for module in modules for each in functions_in(module)]
-    if config.gateway.upstream:
-        functions += library().daemon_tools(config)
-    if not functions:
-        raise ConfigError('no tools: say --tools MODULE, or [service] tools = ["MODULE"]')
     anyio.run(_serve, config, functions, socket_of(config))
 
 
 async def _serve(config: BrokerConfig, functions: list[object], path: Path) -> None:
-    async with running(config, functions, desk=hook_desk) as daemon:
+    async with AsyncExitStack() as stack:
+        more: dict[str, Any] = {}
+        if config.gateway.upstream:
+            ours = await stack.enter_async_context(library().daemon_tools(config))
+            functions += ours.tools
+            more = {"hosted": ours.hosted, "withheld": ours.withheld}
+        if not functions:
+            raise ConfigError('no tools: say --tools MODULE, or [service] tools = ["MODULE"]')
+        daemon = await stack.enter_async_context(
+            running(config, functions, desk=hook_desk, **more)
+        )
         broker = daemon.broker
         known = ", ".join(sorted(each.name for each in broker.parts.registry))
         typer.echo(f"listening on unix:{path}")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
 
 import anyio
 from mcp.server.stdio import stdio_server
 
-from permissions.errors import ConfigError
+from permissions.errors import ConfigError, GatewayError
 from permissions.gateway.clients import OneClient, Principals
-from permissions.gateway.hosted import HostedTools, hosted_messages, hosted_program
+from permissions.gateway.hosted import HostedTools, hosted_server, upstream_of
 from permissions.gateway.http import served
 from permissions.gateway.pinned import Definitions, Pins
 from permissions.gateway.remote import remote_messages
@@ -31,9 +31,11 @@ from permissions.setup.listing import Listing
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
+    from anyio.abc import TaskGroup
     from mcp.server.lowlevel import Server
 
-    from permissions.execution.hosted import HostedProgram
+    from permissions.execution.base import ToolExecutor
+    from permissions.gateway.hosted import HostedServer
     from permissions.gateway.tools import GatewayTool
     from permissions.gateway.upstream import Transport
     from permissions.service.remote import RemoteBroker
@@ -42,32 +44,48 @@ if TYPE_CHECKING:
     from permissions.vocabulary import Isolation
 
 
+Executors: TypeAlias = "dict[str, tuple[Isolation, ToolExecutor]]"
+"""What runs tools that have a sandbox of their own, by name, and behind which boundary."""
+
+
 @dataclass(frozen=True, slots=True)
 class Servers:
     """The servers of the settings, connected to as calls need them.
 
     Attributes:
         upstreams: by name.
-        hosted: those that run in a sandbox of ours.
+        hosted: those that run in sandboxes of ours, here.
+        tasks: where what they need lives.
     """
 
     upstreams: Mapping[str, Upstream]
-    hosted: Mapping[str, HostedProgram]
+    hosted: Mapping[str, HostedServer]
+    tasks: TaskGroup
 
-    def executors(
-        self, tools: Iterable[GatewayTool]
-    ) -> dict[str, tuple[Isolation, HostedTools]]:
-        """What runs the tools of hosted servers, by the tool's name, and behind which boundary."""
-        own = {
-            name: (program.isolation, HostedTools(program, self.upstreams[name].end))
-            for name, program in self.hosted.items()
-        }
-        return {each.name: own[each.upstream] for each in tools if each.upstream in own}
+    def executors(self, tools: Iterable[GatewayTool]) -> Executors:
+        """What runs the tools of hosted servers."""
+        found: Executors = {}
+        own = [each for each in tools if each.upstream in self.hosted]
+        for name, server in self.hosted.items():
+            ours = {
+                each.name: (each.offered.name, each.row.definition)
+                for each in own
+                if each.upstream == name
+            }
+            executor = HostedTools(server, self.upstreams[name], ours, self.tasks)
+            found |= dict.fromkeys(ours, (server.sandbox.isolation, executor))
+        return found
 
 
 @asynccontextmanager
-async def servers_of(config: BrokerConfig) -> AsyncIterator[Servers]:
+async def servers_of(
+    config: BrokerConfig, *, elsewhere: bool = False
+) -> AsyncIterator[Servers]:
     """The servers of the settings, which may be connected to until the block ends.
+
+    Args:
+        config: the settings.
+        elsewhere: those in a sandbox are run by a daemon, and never here.
 
     Raises:
         ConfigError: there are none, or one cannot be used as it is said.
@@ -80,16 +98,23 @@ async def servers_of(config: BrokerConfig) -> AsyncIterator[Servers]:
         upstreams, hosted = {}, {}
         for name, each in config.gateway.upstream.items():
             _check(name, each)
-            if each.sandbox != "none":
-                program = hosted[name] = await hosted_program(config, name, each, stack)
-                transport = partial(hosted_messages, program)
-                upstreams[name] = Upstream(name, transport, partial(_ended_by, program))
-            else:
+            if each.sandbox == "none":
                 upstreams[name] = Upstream(name, _transport(config, each))
+            elif elsewhere:
+                upstreams[name] = Upstream(name, partial(_not_here, name))
+            else:
+                server = hosted[name] = await hosted_server(config, name, each, stack)
+                program = server.program(config.workspace.resolve())
+                stack.push_async_callback(program.aclose)
+                upstreams[name] = upstream_of(name, program)
         tasks = await stack.enter_async_context(beside())
         for upstream in upstreams.values():
             tasks.start_soon(upstream.run)
-        yield Servers(upstreams, hosted)
+        yield Servers(upstreams, hosted, tasks)
+
+
+def _not_here(name: str) -> NoReturn:
+    raise GatewayError(f"{name}: runs in the daemon, which this gateway asks")
 
 
 def _check(name: str, server: UpstreamConfig) -> None:
@@ -119,10 +144,6 @@ def _transport(config: BrokerConfig, server: UpstreamConfig) -> Transport:
     )
 
 
-def _ended_by(program: HostedProgram) -> str:
-    return program.ended_by
-
-
 def approved_of(config: BrokerConfig) -> tuple[Pins, Definitions]:
     """What people approved.
 
@@ -133,19 +154,37 @@ def approved_of(config: BrokerConfig) -> tuple[Pins, Definitions]:
     return Pins.load(config.gateway.pins), Definitions(layout.root / "gateway")
 
 
-def daemon_tools(config: BrokerConfig) -> list[GuardedTool[..., Any]]:
-    """The tools that a daemon has to know for gateways that use it, which run them.
+@dataclass(frozen=True, slots=True)
+class DaemonTools:
+    """What a daemon has for the gateways that use it.
+
+    Attributes:
+        tools: the approved ones, as guarded functions.
+        hosted: what runs those of servers in a sandbox; the gateways run the others.
+        withheld: names of those whose server is known to offer them no more as they were approved.
+    """
+
+    tools: list[GuardedTool[..., Any]]
+    hosted: Executors
+    withheld: Callable[[], frozenset[str]]
+
+
+@asynccontextmanager
+async def daemon_tools(config: BrokerConfig) -> AsyncIterator[DaemonTools]:
+    """What a daemon has for the gateways that use it, while the block lasts.
 
     Raises:
-        ConfigError: what people approved cannot be read.
+        ConfigError: what people approved cannot be read, or a server cannot be used as it is said.
         ToolDefinitionError: an approved tool cannot be governed as its row says.
     """
     pins, definitions = approved_of(config)
-    servers = {
-        name: Upstream(name, _transport(config, each))
-        for name, each in config.gateway.upstream.items()
-    }
-    return [each.guarded for each in gateway_tools(pins, definitions, servers)]
+    async with servers_of(config) as servers:
+        tools = list(gateway_tools(pins, definitions, servers.upstreams, _boundaries(config)))
+        yield DaemonTools(
+            [each.guarded for each in tools],
+            servers.executors(tools),
+            lambda: frozenset(each.name for each in tools if each.is_quarantined),
+        )
 
 
 @asynccontextmanager
@@ -165,7 +204,7 @@ async def open_gateway(
         BrokerError: the broker does not open.
     """
     pins, definitions = approved_of(config)
-    async with servers_of(config) as servers:
+    async with servers_of(config, elsewhere=bool(config.broker)) as servers:
         tools = list(gateway_tools(pins, definitions, servers.upstreams, _boundaries(config)))
         if not tools:
             raise ConfigError(
@@ -208,9 +247,7 @@ async def open_gateway(
 
 
 def _boundaries(config: BrokerConfig) -> dict[str, Boundary]:
-    """What each server's tools are decided as behind. A daemon sees none of it."""
-    if config.broker:
-        return {}
+    """What each server's tools are decided as behind."""
     return {
         name: Boundary(each.sandbox, each.profile)
         for name, each in config.gateway.upstream.items()

@@ -142,10 +142,21 @@ def _caller(
     upstream: Upstream, tool: str, approved: str
 ) -> Callable[..., Awaitable[JsonObject]]:
     async def call(**arguments: Any) -> JsonObject:
-        try:
-            result = await upstream.call(tool, arguments, approved, PROGRESS.get())
-        except GatewayError as err:
-            raise ToolFailedError(str(err)) from err
-        return result.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return await answered(upstream, tool, arguments, approved)
 
     return call
+
+
+async def answered(
+    upstream: Upstream, tool: str, arguments: JsonObject, approved: str
+) -> JsonObject:
+    """What a server answers to one call, as JSON.
+
+    Raises:
+        ToolFailedError: it gives no answer, or the tool is not what was approved.
+    """
+    try:
+        result = await upstream.call(tool, arguments, approved, PROGRESS.get())
+    except GatewayError as err:
+        raise ToolFailedError(str(err)) from err
+    return result.model_dump(mode="json", by_alias=True, exclude_none=True)

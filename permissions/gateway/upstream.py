@@ -143,11 +143,15 @@ class Upstream:
             ) from err
         if len(found) > MAX_TOOLS:
             raise GatewayError(f"{self.name}: offers over {MAX_TOOLS} tools")
-        differs = found != self.offered
-        self.offered, self._listed_at = found, anyio.current_time()
-        if differs:
-            self._note_change()
+        self._listed_at = anyio.current_time()
+        self.note(found)
         return found
+
+    def note(self, offered: Mapping[str, Offered]) -> None:
+        """Takes down what it offers; an empty list where that is not known."""
+        if offered != self.offered:
+            self.offered = dict(offered)
+            self._note_change()
 
     async def look_again(self) -> None:
         """Finds out what it offers now, if it said that this changed and is still there."""

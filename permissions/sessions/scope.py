@@ -111,7 +111,8 @@ def current(broker: Rings, session: OpenRun) -> Iterator[None]:
 async def _end_sandboxes(broker: PermissionBroker, run: str) -> None:
     """Nothing a run left in a sandbox is there for another one, or for itself when resumed."""
     with anyio.move_on_after(ENDING_SECONDS, shield=True):
-        for executor in broker.parts.executors.values():
+        own = (executor for _, executor in broker.parts.hosted.values())
+        for executor in dict.fromkeys((*broker.parts.executors.values(), *own)):
             try:
                 await executor.end_run(run)
             except Exception as err:  # noqa: BLE001 - the end of the run is recorded all the same

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import anyio
@@ -39,9 +40,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from permissions.broker.broker import PermissionBroker
+    from permissions.execution.base import ToolExecutor
+    from permissions.run.state import RunState
     from permissions.service.meter import Meter
     from permissions.service.server import Asked, Server
     from permissions.setup.config import BrokerConfig
+    from permissions.tools.definition import ToolDefinition
+    from permissions.vocabulary import Isolation
 
     Desk = Callable[[PermissionBroker], AbstractAsyncContextManager[Mapping[str, Asked]]]
     """Opens what answers questions of their own kind, by name."""
@@ -65,24 +70,37 @@ class Daemon:
 
 @asynccontextmanager
 async def running(
-    config: BrokerConfig, tools: Iterable[object], *, desk: Desk | None = None
+    config: BrokerConfig,
+    tools: Iterable[object],
+    *,
+    hosted: Mapping[str, tuple[Isolation, ToolExecutor]] = MappingProxyType({}),
+    withheld: Callable[[], frozenset[str]] = frozenset,
+    desk: Desk | None = None,
 ) -> AsyncIterator[Daemon]:
     """Opens the broker of the settings, and serves it wherever they say.
 
     Args:
         config: the settings.
         tools: decorated functions.
+        hosted: what runs tools that have a sandbox of their own, by name, with its boundary.
+        withheld: names of tools that clients are not to list at the time.
         desk: what else clients of this machine may ask on the unix socket.
 
     Raises:
         ConfigError: a setting cannot be used, or an address cannot be had.
         BrokerError: as `permissions.setup.factory.open_broker`.
     """
-    async with open_broker(config, tools, mode="daemon") as broker:
+    async with open_broker(config, tools, mode="daemon", hosted=hosted) as broker:
         log = broker.parts.trace
         origin = log.origin if isinstance(log, SignedLog) else ""
         meter = metered(config, broker)
         listing = Listing(broker, config)
+
+        async def possible(
+            session: RunState, asked: Iterable[ToolDefinition]
+        ) -> frozenset[str]:
+            return await listing.possible(session, asked) - withheld()
+
         async with (
             beside() as tasks,
             tokens_of(config) as tokens,
@@ -95,7 +113,7 @@ async def running(
                 meter,
                 partial(reread, config),
                 questions=questions,
-                possible=listing.possible,
+                possible=possible,
             ) as server,
             tcp_interface(config, server, tokens) as network,
             http_interface(config, broker, server, tokens, meter) as url,

@@ -16,6 +16,7 @@ from mcp.types import ToolListChangedNotification
 from untrusted_mcp import tools
 
 from permissions.gateway import run as gateway
+from permissions.setup import listing
 from permissions.setup.config import BrokerConfig
 from permissions.setup.daemon import running, socket_of
 
@@ -42,6 +43,13 @@ _reader if input.subject.properties.on_behalf_of == "READER"
 
 _reader if input.subject.id == "READER"
 """
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine too it is known which tools could be allowed; in doubt all are listed."""
+    monkeypatch.setattr(listing, "READY_SECONDS", 300.0)
+    monkeypatch.setattr(listing, "ANSWER_SECONDS", 60.0)
 
 
 def configured(tmp_path: Path, kind: str, **more: Any) -> BrokerConfig:
@@ -205,7 +213,10 @@ async def test_beside_a_daemon_it_says_what_is_listed_and_tells_of_a_reload(
     config = configured(tmp_path, "honest")
     readers(tmp_path, "alice")
     approve_tools(config, "notes", tools("honest", tmp_path / "shared"), **READS)
-    async with running(config, gateway.daemon_tools(config)) as daemon:
+    async with (
+        gateway.daemon_tools(config) as ours,
+        running(config, ours.tools, hosted=ours.hosted, withheld=ours.withheld) as daemon,
+    ):
         through = configured(tmp_path, "honest", broker=f"unix:{socket_of(config)}")
         async with (
             gateway.open_gateway(through, user="bob", version="1") as server,
