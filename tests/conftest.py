@@ -208,7 +208,10 @@ SERVICES = {
 
 
 UNMEASURED = ("unmeasured", "hypothesis", "long")
+ENGINES = ("docker", "oci")
 COVERAGE_OF_PROGRAMS = "COVERAGE_PROCESS_CONFIG"
+
+LENGTHY = ("slow", "long", "hypothesis")
 
 LEFT_OUT = {"slow": "make test-all", "long": "make test-long"}
 """Markers that a shorter command leaves out, and the command that runs them."""
@@ -245,6 +248,33 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     services = SERVICES.keys() & {mark.name for mark in item.iter_markers()}
     if UNIT in item.path.parents and not services:
         item.add_marker("hermetic")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _leave_repeats_unmeasured(items)
+    if hasattr(config, "workerinput"):
+        # Whatever is long begins early, so that no worker ends a run alone with one.
+        items.sort(key=lambda item: not any(map(item.get_closest_marker, LENGTHY)))
+
+
+def _leave_repeats_unmeasured(items: Iterable[pytest.Item]) -> None:
+    """A slow case of a test counts for coverage only when no other case does.
+
+    It goes the same way again, and a tracer takes as long as the test itself. One that runs on
+    an engine is counted: it mostly waits, and goes through a backend of its own.
+    """
+    cases: dict[tuple[object, ...], list[pytest.Item]] = {}
+    for item in items:
+        name = getattr(item, "originalname", item.name)
+        cases.setdefault((item.path, getattr(item, "cls", None), name), []).append(item)
+    for alike in cases.values():
+        alike.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+        for item in alike[1:]:
+            if item.get_closest_marker("slow") and not any(
+                map(item.get_closest_marker, ENGINES)
+            ):
+                item.add_marker("unmeasured")
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
