@@ -13,10 +13,13 @@ credential back; and a name that leads to another address than when it was liste
 
 from __future__ import annotations
 
-from functools import cache
+from contextlib import contextmanager
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from anyio import to_thread
 
 from permissions.errors import ConfigError, ToolDefinitionError, ToolFailedError
 from permissions.setup.config import BrokerConfig
@@ -37,7 +40,9 @@ from permissions.tools.targets import HostArg
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from httpx2 import Response
 
     from permissions.tools.decorator import GuardedTool
     from permissions.tools.openapi.operation import Credential
@@ -55,6 +60,7 @@ def guard_openapi(
     only: Iterable[str] | None = None,
     servers: Iterable[str] = (),
     secrets: Mapping[str, str] | None = None,
+    awaited: bool = False,
 ) -> list[GuardedTool[..., Any]]:
     """Puts operations of an HTTP service under the broker.
 
@@ -67,6 +73,7 @@ def guard_openapi(
         only: these operations; all by default.
         servers: where calls may go, instead of what the document names.
         secrets: handles (`secret://crm`) by the names of the document's security schemes.
+        awaited: the tools are async: a call holds no thread, and ends where it is given up.
 
     Raises:
         ConfigError: the library that sends requests is not there.
@@ -99,7 +106,8 @@ def guard_openapi(
     for each in found.values():
         if isinstance(each, Unreadable):
             raise ToolDefinitionError(f"{each.fault}; name the others in only=") from each.fault
-        run = _caller(each, _handles(each, secrets or {}))
+        caller = _async_caller if awaited else _caller
+        run = caller(each, _handles(each, secrets or {}))
         made.append(operation_tool(each, run, known.get(each.name, {})))
     return made
 
@@ -142,16 +150,37 @@ def _handles(operation: Operation, secrets: Mapping[str, str]) -> dict[Credentia
 
 def _caller(operation: Operation, handles: Mapping[Credential, str]) -> Callable[..., Any]:
     def call(**arguments: Any) -> JsonObject:
-        config = BrokerConfig.load() if handles else None
-        try:
-            values = {
-                each: secret_value(config, handle) for each, handle in handles.items() if config
-            }
-        except ConfigError as err:
-            raise ToolFailedError(str(err)) from err
-        return _sent(request_of(operation, arguments, values))
+        return _sent(_request(operation, handles, arguments))
 
     return call
+
+
+def _async_caller(
+    operation: Operation, handles: Mapping[Credential, str]
+) -> Callable[..., Any]:
+    async def call(**arguments: Any) -> JsonObject:
+        made = partial(_request, operation, handles, arguments)
+        return await _sent_async(await to_thread.run_sync(made))
+
+    return call
+
+
+def _request(
+    operation: Operation, handles: Mapping[Credential, str], arguments: JsonObject
+) -> Request:
+    """What is sent, with the values of its credentials. Blocking.
+
+    Raises:
+        ToolFailedError: an argument or a credential cannot be sent.
+    """
+    config = BrokerConfig.load() if handles else None
+    try:
+        values = {
+            each: secret_value(config, handle) for each, handle in handles.items() if config
+        }
+    except ConfigError as err:
+        raise ToolFailedError(str(err)) from err
+    return request_of(operation, arguments, values)
 
 
 def _sent(request: Request) -> JsonObject:
@@ -162,34 +191,78 @@ def _sent(request: Request) -> JsonObject:
     """
     import httpx2
 
-    body = b""
-    try:
-        with (
-            httpx2.Client(
-                follow_redirects=False,
-                trust_env=False,
-                timeout=ANSWER_SECONDS,
-                verify=_authorities(),
-            ) as client,
-            client.stream(
-                request.method,
-                request.url,
-                headers=dict(request.headers),
-                content=request.content,
-            ) as answer,
+    body = bytearray()
+    with (
+        _answering(),
+        httpx2.Client(**_options()) as client,
+        client.stream(**_asked(request)) as answer,
+    ):
+        _require_final(answer)
+        for part in answer.iter_bytes():
+            _add(body, part)
+    return _told(answer, body)
+
+
+async def _sent_async(request: Request) -> JsonObject:
+    """As `_sent`; cancelling ends the connection."""
+    import httpx2
+
+    body, options = bytearray(), await to_thread.run_sync(_options)
+    with _answering():
+        async with (
+            httpx2.AsyncClient(**options) as client,
+            client.stream(**_asked(request)) as answer,
         ):
-            if answer.has_redirect_location:
-                raise ToolFailedError(
-                    f"{answer.status_code}: it leads elsewhere, which is not followed"
-                )
-            for part in answer.iter_bytes():
-                body += part
-                if len(body) > MAX_ANSWER:
-                    raise ToolFailedError(f"an answer of over {MAX_ANSWER} bytes")
-            kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-            return {"status": answer.status_code, "body": _read(kind, body)}
+            _require_final(answer)
+            async for part in answer.aiter_bytes():
+                _add(body, part)
+    return _told(answer, body)
+
+
+def _options() -> dict[str, Any]:
+    return {
+        "follow_redirects": False,
+        "trust_env": False,
+        "timeout": ANSWER_SECONDS,
+        "verify": _authorities(),
+    }
+
+
+def _asked(request: Request) -> dict[str, Any]:
+    return {
+        "method": request.method,
+        "url": request.url,
+        "headers": dict(request.headers),
+        "content": request.content,
+    }
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    import httpx2
+
+    try:
+        yield
     except (httpx2.HTTPError, httpx2.InvalidURL) as err:
         raise ToolFailedError(f"gave no answer ({type(err).__name__})") from None
+
+
+def _require_final(answer: Response) -> None:
+    if answer.has_redirect_location:
+        raise ToolFailedError(
+            f"{answer.status_code}: it leads elsewhere, which is not followed"
+        )
+
+
+def _add(body: bytearray, part: bytes) -> None:
+    body += part
+    if len(body) > MAX_ANSWER:
+        raise ToolFailedError(f"an answer of over {MAX_ANSWER} bytes")
+
+
+def _told(answer: Response, body: bytearray) -> JsonObject:
+    kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return {"status": answer.status_code, "body": _read(kind, bytes(body))}
 
 
 @cache

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
+import yaml
+from anyio.abc import SocketAttribute
 
 from permissions.errors import ToolFailedError
 from permissions.integrations.openapi import guard_openapi
@@ -20,6 +23,8 @@ from permissions.tools.call import ToolCall
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from anyio.abc import SocketStream
 
 PETS = """
 openapi: 3.0.3
@@ -70,8 +75,9 @@ def service(seen: list[tuple[str, str, str | None]]) -> Iterator[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("awaited", [False, True], ids=["sync", "async"])
 async def test_calls_are_decided_with_their_host_and_sent_with_their_credential(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, awaited: bool
 ) -> None:
     (tmp_path / "secrets").mkdir(mode=0o700)
     (tmp_path / "secrets" / "pets").write_text("hush-hush-hush")
@@ -94,6 +100,7 @@ async def test_calls_are_decided_with_their_host_and_sent_with_their_credential(
             only=["getPet"],
             servers=[url],
             secrets={"token": "secret://pets"},
+            awaited=awaited,
         )
         async with (
             memory_broker([get], decide=decide) as broker,
@@ -116,3 +123,39 @@ async def test_calls_are_decided_with_their_host_and_sent_with_their_credential(
     (host,) = [each for each in asked[0]["targets"] if each["kind"] == "host"]
     assert (host["argument"], host["host"]) == ("server", "127.0.0.1")
     assert "hush" not in json.dumps([asked, rex.value])
+
+
+@pytest.mark.slow
+async def test_an_awaited_call_that_is_given_up_ends_its_connection() -> None:
+    """The service never answers, and sees that nobody listens any more."""
+    pets = PETS.replace("security: [{token: []}]\n", "")
+    came, gone = anyio.Event(), anyio.Event()
+
+    async def handle(stream: SocketStream) -> None:
+        async with stream:
+            await stream.receive()
+            came.set()
+            with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                await stream.receive()
+            gone.set()
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        port = listener.extra(SocketAttribute.local_port)  # noqa: S610 - no database
+        (get,) = guard_openapi(
+            yaml.safe_load(pets),
+            {"getPet": {"effect": "read", "impact": "low", "marks": {"petId": "resource"}}},
+            servers=[f"http://127.0.0.1:{port}/v1"],
+            awaited=True,
+        )
+        async with (
+            memory_broker([get], decide=lambda _: permitted()) as broker,
+            open_session(broker, user="kim") as session,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(listener.serve, handle)
+            async with anyio.create_task_group() as calls:
+                calls.start_soon(broker.call, session, ToolCall("getPet", {"petId": "rex"}))
+                await came.wait()
+                calls.cancel_scope.cancel()
+            await gone.wait()
+            tasks.cancel_scope.cancel()
