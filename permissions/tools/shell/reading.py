@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from permissions.tools.shell.programs import STEERING_VARIABLES
+from permissions.tools.shell.shown import Expansion, shown_names, traces
 from permissions.tools.shell.started import started_by
 from permissions.tools.shell.text import Redirection, Word, parse
 
@@ -47,9 +48,22 @@ class Reading:
     doubts: list[str] = field(default_factory=list)
     redirections: list[Redirection] = field(default_factory=list)
     words: list[tuple[str, Word]] = field(default_factory=list)
+    expansions: list[Expansion] = field(default_factory=list)
+
+    @property
+    def shown(self) -> list[str]:
+        """Names of variables, perhaps of the environment, whose values the text shows."""
+        traced = any(
+            traces(each.program, (word.text for word in each.words[1:]))
+            for each in self.commands
+        )
+        return shown_names(self.expansions, traced=traced)
 
     def document(self) -> JsonObject:
-        """As policies see it: `commands`, each program with its words, `shell` and `complete`."""
+        """As policies see it.
+
+        `commands`, each program with its words, `shell`, `complete`, and `shown`.
+        """
         return {
             "shell": self.shell,
             "commands": [
@@ -57,6 +71,7 @@ class Reading:
                 for each in self.commands
             ],
             "complete": not self.doubts,
+            "shown": self.shown,
         }
 
 
@@ -86,6 +101,7 @@ def _read_text(reading: Reading, text: str, depth: int) -> None:
     _set(reading, parsed.variables)
     reading.redirections += parsed.redirections
     reading.words += parsed.words
+    reading.expansions += parsed.expansions
     for command in parsed.commands:
         _read_command(reading, command, depth + 1)
 

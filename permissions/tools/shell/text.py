@@ -13,10 +13,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from permissions.tools.shell.shown import expansions
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tree_sitter import Node, Parser
+
+    from permissions.tools.shell.shown import Expansion
 
 MAX_TEXT: Final = 65_536
 """Characters of one text."""
@@ -49,6 +53,7 @@ class ParsedText:
     doubts: tuple[str, ...]
     redirections: tuple[Redirection, ...] = ()
     words: tuple[tuple[str, Word], ...] = ()
+    expansions: tuple[Expansion, ...] = ()
 
 
 _PATTERN = re.compile(r"[*?\[\]{}]|^~|(?<==)~")
@@ -57,8 +62,9 @@ _QUOTED_ESCAPE = re.compile(r"\\([$`\"\\\n])")
 _SUBSTITUTION = re.compile(r"\$\(|`|<\(|>\(")
 _PROMPT_EXPANSION = re.compile(r"@[PEA]\}|\$\{!")
 _PLAIN = frozenset(
-    {"word", "number", "file_descriptor", "test_operator", "special_variable_name"}
-)
+    {"word", "number", "file_descriptor", "test_operator", "special_variable_name",
+     "declare", "export", "local", "readonly", "typeset"}
+)  # fmt: skip
 _RAW = frozenset({"ansi_c_string", "comment", "raw_string"})
 _HIDING = frozenset({"declaration_command", "arithmetic_expansion", "binary_expression"})
 """Here the shell evaluates values of variables as expressions, substitutions in them included."""
@@ -84,6 +90,7 @@ def parse(text: str) -> ParsedText:
         doubts=tuple(dict.fromkeys(_doubts(root, nodes))),
         redirections=tuple(_redirections(nodes)),
         words=tuple(_outside(nodes)),
+        expansions=tuple(expansions(nodes)),
     )
 
 
@@ -171,10 +178,12 @@ def _words(command: Node) -> Iterator[Word]:
 
 
 def _is_listing(node: Node) -> bool:
-    """Whether it is `export` or `declare -p`: with options alone they show what is set."""
-    return node.type == "declaration_command" and all(
-        _source(child).startswith("-") for child in node.named_children
-    )
+    """Whether it is `export` or `declare -p X`, which show what is set."""
+    if node.type != "declaration_command":
+        return False
+    words = [_source(child) for child in node.named_children]
+    options = [word for word in words if word.startswith("-")]
+    return options == words or any("p" in option for option in options)
 
 
 def _word_nodes(command: Node) -> Iterator[Node]:

@@ -28,8 +28,8 @@ class CommandArg:
     def parse(self, value: JsonValue, workspace: Path) -> JsonObject:  # noqa: ARG002
         """`shell` is true where a shell reads a text, also one that the argv starts.
 
-        `commands` is every program that will run, `complete` whether these are all
-        (`permissions.tools.shell`).
+        `commands` is every program that will run, `complete` whether these are all, `shown`
+        which variables the text shows (`permissions.tools.shell`).
         """
         from permissions.tools.shell.reading import read_argv, read_text
 

@@ -52,6 +52,7 @@ def test_policies_see_the_command(tmp_path: Path) -> None:
             }
         ],
         "complete": True,
+        "shown": [],
         "declared": True,
     }
 

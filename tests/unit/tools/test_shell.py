@@ -270,3 +270,54 @@ def test_a_text_of_several_lines_is_a_command_and_other_controls_are_none(
     for text in ("ls\rssh", "ls\x1b[2K", "ls\u202e"):
         with pytest.raises(TargetError):
             parse_targets(CommandArg(), "command", text, tmp_path)
+
+
+SHOWN: dict[str, list[str]] = {
+    'echo "$GITHUB_TOKEN"': ["GITHUB_TOKEN"],
+    "echo $HOME": ["HOME"],
+    "cmd --key=$KEY > $OUT": ["KEY", "OUT"],
+    "T=$TOKEN; echo ${T:0:4}": ["T", "TOKEN"],
+    "t=$TOKEN; u=$t; echo $u": ["TOKEN"],
+    "for w in $TOKEN; do echo $w; done": ["TOKEN"],
+    "T=(a $TOKEN); echo ${T[0]}": ["T", "TOKEN"],
+    "echo ${UNSET:-$TOKEN}": ["TOKEN", "UNSET"],
+    "cat <<< $TOKEN": ["TOKEN"],
+    "cat <<EOF\n$TOKEN\nEOF": ["TOKEN"],
+    "cat <<'EOF'\n$TOKEN\nEOF": [],
+    "sh -c 'echo $TOKEN'": ["TOKEN"],
+    "echo $(echo $TOKEN)": ["TOKEN"],
+    "echo $((TOKEN))": ["TOKEN"],
+    "echo '$TOKEN'": [],
+    "echo ${TOKEN:+set} ${TOKEN+set} ${#TOKEN}": [],
+    "echo ${TOKEN:+$TOKEN}": ["TOKEN"],
+    "[ -n $TOKEN ] && test -z $TOKEN": [],
+    "if [[ $TOKEN == x* ]]; then :; fi": [],
+    "case $TOKEN in a) ls;; esac": [],
+    "[ ! -z $TOKEN ] && [ $TOKEN != x ]": [],
+    "[ $TOKEN -eq 1 ]": ["TOKEN"],
+    "[[ -n $A && $TOKEN -gt 1 ]]": ["TOKEN"],
+    "test $TOKEN -eq 1": ["TOKEN"],
+    "(( $TOKEN + 1 ))": ["TOKEN"],
+    "unset $TOKEN": ["TOKEN"],
+    "set -ex; [ -n $TOKEN ]": ["TOKEN"],
+    "set -o xtrace; test $TOKEN": ["TOKEN"],
+    "bash -xc 'T=$TOKEN'": ["TOKEN"],
+    "TOKEN=$TOKEN make": [],
+    "while read -r key; do echo $key; done": [],
+    "echo $1 $? $$ $@": [],
+}
+
+
+@pytest.mark.parametrize(("text", "names"), SHOWN.items(), ids=SHOWN)
+def test_which_variables_a_text_shows(text: str, names: list[str]) -> None:
+    assert read_text(text).document()["shown"] == names
+
+
+def test_a_declaration_that_lists_is_a_program() -> None:
+    found = read_text("export -p; declare -p TOKEN; export A=1; local B").document()
+
+    assert [each["argv"] for each in found["commands"]] == [
+        ["export", "-p"],
+        ["declare", "-p", "TOKEN"],
+    ]
+    assert found["complete"] is True

@@ -85,6 +85,28 @@ require_approval contains {
 }
 
 # METADATA
+# title: A variable with the name of a secret is shown with a person
+# description: |
+#   As a word of a program, in a here-document or a here-string, or by a shell that traces. Tests
+#   of it, its length, and a word in its stead (`${X:+set}`) show nothing.
+require_approval contains {
+	"code": "coding.environment",
+	"agent": concat("", [
+		"This shows the variable ", name, ", which may hold a key, so a person has to approve.",
+		" To see whether it is set, say [ -n \"$", name, "\" ] && echo set.",
+	]),
+	"operator": concat("", ["argument ", target.argument, " shows ", name, " (tables.coding.secret_variables)"]),
+	"nearest": null,
+	"values": {"argument": target.argument, "variable": name},
+	"terms": lib.approval_terms(input.action.properties.impact),
+} if {
+	input.action.name == "tools/call"
+	some target in lib.targets("command")
+	some name in target.shown
+	_is_secret(lower(name))
+}
+
+# METADATA
 # title: Keys that another program keeps are shown with a person
 require_approval contains {
 	"code": "coding.keys",
@@ -145,13 +167,25 @@ _listed(table, command) if {
 _shows_environment(command) if lower(command.program) in _table.environment
 
 _shows_environment(command) if {
-	lower(command.program) in {"env", "set"}
+	lower(command.program) == "set"
 	count(command.argv) == 1
+}
+
+# `env` that starts nothing: after its options and assignments no word is left.
+_shows_environment(command) if {
+	lower(command.program) == "env"
+	count([word | some at, word in command.argv; at > 0; not _is_of_env(command.argv, at)]) == 0
 }
 
 _shows_environment(command) if {
 	lower(command.program) in {"export", "declare", "typeset", "readonly"}
 	count([word | some at, word in command.argv; at > 0; not startswith(word, "-")]) == 0
+}
+
+_shows_environment(command) if {
+	lower(command.program) in {"export", "declare", "typeset", "readonly"}
+	some word in command.argv
+	regex.match(`^-[a-zA-Z]*p`, word)
 }
 
 _shows_environment(command) if {
@@ -172,6 +206,19 @@ _shows_environment(command) if {
 _shows_environment(command) if {
 	lower(command.program) == "ps"
 	regex.match(`^[a-zA-Z]*e[a-zA-Z]*$`, command.argv[1])
+}
+
+_is_of_env(argv, at) if startswith(argv[at], "-")
+
+_is_of_env(argv, at) if contains(argv[at], "=")
+
+_is_of_env(argv, at) if argv[at - 1] in {"-C", "-a", "-u", "--argv0", "--chdir", "--unset"}
+
+_is_secret(name) if name in _table.secret_variables
+
+_is_secret(name) if {
+	some part in split(name, "_")
+	trim_right(part, "0123456789") in _table.secret_variables
 }
 
 _is_wardline(command) if lower(command.program) == "wardline"
