@@ -176,7 +176,7 @@ class _Conversation:
         self._load = load
         self._admitted: dict[str, Admission] = {}
         self._asked: dict[int, anyio.CancelScope] = {}
-        self._room = anyio.Semaphore(AT_ONCE)
+        self._room = anyio.Semaphore(AT_ONCE, fast_acquire=True)
         self._change = anyio.Event()
         self._tasks: TaskGroup
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import orjson
-from anyio.streams.buffered import BufferedByteReceiveStream
+from anyio.lowlevel import checkpoint
 
 from permissions.errors import ServiceError
 
@@ -44,7 +44,7 @@ class Frames:
 
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
-        self._incoming = BufferedByteReceiveStream(stream)
+        self._incoming = bytearray()
         self._sending = anyio.Lock(fast_acquire=True)
         self._unsent: deque[bytes] = deque()
         self._given = 0
@@ -58,25 +58,30 @@ class Frames:
             ServiceError: it is cut off, longer than `most` bytes, or no JSON object.
         """
         try:
-            head = await self._incoming.receive_exactly(_LENGTH)
-        except anyio.IncompleteRead:
-            if self._incoming.buffer:
-                raise ServiceError("the connection ended within a frame") from None
+            await self._read(_LENGTH)
+            length = int.from_bytes(self._incoming[:_LENGTH], "big")
+            if length > most:
+                raise ServiceError(f"a frame of {length} bytes is longer than {most}")
+            await self._read(_LENGTH + length)
+        except (OSError, anyio.EndOfStream, anyio.BrokenResourceError) as err:
+            if self._incoming:
+                raise ServiceError("the connection ended within a frame") from err
             return None
-        except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+        except anyio.ClosedResourceError:
             return None
-        length = int.from_bytes(head, "big")
-        if length > most:
-            raise ServiceError(f"a frame of {length} bytes is longer than {most}")
         try:
-            frame = orjson.loads(await self._incoming.receive_exactly(length))
+            frame = orjson.loads(memoryview(self._incoming)[_LENGTH : _LENGTH + length])
         except orjson.JSONDecodeError:
             raise ServiceError("a frame is not JSON") from None
-        except (OSError, anyio.IncompleteRead, anyio.BrokenResourceError) as err:
-            raise ServiceError("the connection ended within a frame") from err
+        del self._incoming[: _LENGTH + length]
         if not isinstance(frame, dict):
             raise ServiceError("a frame is not a JSON object")
         return frame
+
+    async def _read(self, size: int) -> None:
+        """Has so many bytes there, and what else came with them: the next frames, as a rule."""
+        while len(self._incoming) < size:
+            self._incoming += await self._stream.receive()
 
     async def send(self, frame: JsonObject) -> None:
         """Sends one frame whole, whoever gives up meanwhile.
@@ -102,6 +107,9 @@ class Frames:
 
     async def _send_together(self) -> None:
         """Sends what waits, the oldest first, as one piece of `TOGETHER` bytes or one frame."""
+        await (
+            checkpoint()
+        )  # whoever else runs in this turn of the loop may have something to say
         pieces = [self._unsent.popleft()]
         room = TOGETHER - len(pieces[0])
         while self._unsent and (room := room - len(self._unsent[0])) >= 0:

@@ -85,7 +85,8 @@ async def _token_for(config: BrokerConfig) -> str:
 
 def _listens(address: str) -> bool:
     if address.startswith("unix:"):
-        return Path(address.removeprefix("unix:")).exists()
+        with socket.socket(socket.AF_UNIX) as trial:
+            return trial.connect_ex(address.removeprefix("unix:")) == 0
     host, _, port = address.removeprefix("tcp://").rpartition(":")
     with socket.socket() as trial:
         return trial.connect_ex((host, int(port))) == 0
