@@ -195,7 +195,8 @@ def verify(
     """Verify the log: integrity, anchoring and completeness.
 
     Failed integrity is exit code 5, as is what --require asks for and does not hold; a record
-    that contradicts itself is 1.
+    that contradicts itself is 1, and so is an index beside it that says something else
+    (index.differs).
 
     \b
     Examples:
@@ -218,10 +219,14 @@ def verify(
             alone=alone,
         )
         told.report = report
+        index = source.checked_index(alone=alone) if report.is_intact else None
         if as_json:
-            typer.echo(json.dumps({**report.document(), "key": pin.source}))
+            said = {"key": pin.source, "index": None if index is None else index.document()}
+            typer.echo(json.dumps({**report.document(), **said}))
         else:
             typer.echo(trace_text.report_text(report, key_source=pin.source))
+            if index is not None and (index.faults or index.skipped):
+                typer.echo(f"\n{trace_text.index_text(index)}")
         _require_intact(report, pin)
         for warning in remember(known, source, report, pin):
             typer.echo(f"warning: {warning}", err=True)
@@ -230,7 +235,7 @@ def verify(
         if lacking := report.lacks(required):
             typer.echo(f"required and not so: {', '.join(lacking)}", err=True)
             raise typer.Exit(EXIT_INTEGRITY)
-        if report.completeness.findings_count:
+        if report.completeness.findings_count or (index is not None and index.faults):
             raise typer.Exit(EXIT_NO)
 
     with trace_metrics.told(metrics) as told:

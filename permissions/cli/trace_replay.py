@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from permissions.model import JsonObject
     from permissions.pdp.bundle import PolicyBundle
     from permissions.replay.runs import RunReplayed
+    from permissions.trace.index import TraceIndex
 
 _SMALL = 4000
 """Entries of a log that is replayed before other processes would have started."""
@@ -53,11 +54,12 @@ def replayed(
         ConfigError: `resume` is the work of something else.
         TraceError: the log cannot be read, or a process ended early.
     """
-    setup = ReplaySetup(source.trace, source.index_file, source.kek(), source.bundles)
+    index = source.index()
+    setup = ReplaySetup(source.trace, index.file, source.kek(), source.bundles)
     if candidate is not None:
         content = dict(candidate.modules), candidate.data
         setup = replace(setup, under=str(candidate.revision), candidate=content)
-    runs = _runs(source, since)
+    runs = _runs(index, since)
     summary, rows = Summary(), []
     with _Notes(resume, setup.under) as notes:
         rest = []
@@ -85,8 +87,7 @@ def replayed(
     return summary, sorted(rows, key=_urgency)
 
 
-def _runs(source: TraceSource, since: int | None) -> list[tuple[str, int]]:
-    index = source.index()
+def _runs(index: TraceIndex, since: int | None) -> list[tuple[str, int]]:
     runs = index.runs()
     if since is None:
         return runs

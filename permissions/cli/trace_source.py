@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 import typer
@@ -16,6 +17,7 @@ from permissions.signing.keys import MAX_KEY_FILE, PublicKey
 from permissions.trace.archived import load_archived
 from permissions.trace.checkpoint import parse_checkpoint, parse_vkey
 from permissions.trace.index import TraceIndex
+from permissions.trace.index_check import check_index
 from permissions.trace.known_checkpoints import Known, read_checkpoint
 from permissions.trace.store import segments
 from permissions.trace.vault import VaultReader, load_kek
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from permissions.trace.index_check import IndexCheck
     from permissions.trace.known_checkpoints import KnownCheckpoints
     from permissions.trace.reader import RecordedEntry
     from permissions.trace.report import Report
@@ -42,7 +45,8 @@ class TraceSource:
         self.trace = folder if alone and folder is not None else layout.trace
         self._root = folder if alone and folder is not None else layout.root
         self.bundles = layout.bundles
-        self.index_file = None if alone else layout.index
+        self._index = None if alone else layout.index
+        self._is_own = folder is None
         self._kek = None if alone else layout.kek
         self._vault_key = "" if alone else settings.trace.vault_key
         self._key = None if alone else layout.log_public_key
@@ -71,8 +75,24 @@ class TraceSource:
         return None if kek is None else VaultReader(self.trace, kek)
 
     def index(self) -> TraceIndex:
-        """Leads to entries; in memory for segments that lie alone."""
-        return TraceIndex(self.trace, self.index_file)
+        """The state folder's, for its owner who named no folder; else one made from the log.
+
+        Who can write a state folder can hide a call in its index. Its owner's broker goes on by
+        it anyway; nobody else believes it, or leaves a file of theirs beside it.
+        """
+        is_owner = self._is_own and self._root.stat().st_uid == os.geteuid()
+        return TraceIndex(self.trace, self._index if is_owner else None)
+
+    def checked_index(self, *, alone: bool) -> IndexCheck | None:
+        """Whether the state folder's index says what the log says; None where there is none.
+
+        Raises:
+            TraceError: the log or the index cannot be read.
+            TraceIntegrityError: a line of the log is malformed.
+        """
+        return (
+            None if self._index is None else check_index(self.trace, self._index, alone=alone)
+        )
 
     def inquiry(self) -> Inquiry:
         """Answers questions to the log, with what this installation can open."""

@@ -12,6 +12,7 @@ import typer
 from permissions.approval.text import literal, visible
 from permissions.cli.trace_answers_text import arguments_text
 from permissions.errors import TraceError
+from permissions.trace.index_check import CODE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from permissions.model import JsonObject
     from permissions.replay.rows import Summary
     from permissions.setup.renewal import Renewed
+    from permissions.trace.index_check import IndexCheck
     from permissions.trace.reader import RecordedEntry
     from permissions.trace.report import Completeness, Report
     from permissions.trace.vault import VaultReader
@@ -101,6 +103,20 @@ def report_text(report: Report, *, key_source: str) -> str:
             "",
             *_completeness(report.completeness),
         ]
+    )
+
+
+def index_text(index: IndexCheck) -> str:
+    """What an index says that its log does not, and what to do; or why nobody looked."""
+    if index.skipped:
+        return f"index         not compared: {_text(index.skipped)}"
+    differs = _styled("DIFFERS from the log", _BAD)
+    return "\n".join(
+        (
+            f"index         {differs} ({CODE}): a search may have missed calls",
+            *(f"  why         {_text(fault)}" for fault in index.faults),
+            f"  to mend     delete {_text(str(index.file))}; it is made anew from the log",
+        )
     )
 
 

@@ -5,18 +5,23 @@ the writer nothing, and each asker the entries that are new. It is only a guess 
 each line that it leads to is read from the log and must be the entry it promised, and when the
 log is not the one the index was made from, or a power cut or a disk damaged it, it is made anew.
 How many entries a run has is kept apart from them, so that a damaged page hides none of those
-that a broker goes on from. A verifier never asks it.
+that a broker goes on from. A verifier never asks it, and compares it with the log (`index_check`).
 
 Not protected from: who can write the file can leave entries out of it; they can write the
-broker's own state as well.
+broker's own state as well. So who asks about a log that is not their own makes an index for
+themselves (`cli.trace_source`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sqlite3
-from contextlib import closing, contextmanager, suppress
+import weakref
+from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
 from permissions.errors import TraceError, TraceIntegrityError
@@ -29,7 +34,6 @@ from permissions.trace.store import all_segments, segment_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
     from typing import Self
 
     from permissions.trace.call_filter import CallFilter
@@ -54,7 +58,7 @@ class RunSummary(NamedTuple):
 class IndexDamagedError(TraceIntegrityError):
     """The index does not hold what was put into it; it was removed, and is made anew."""
 
-    def __init__(self, file: Path | None, fault: str) -> None:
+    def __init__(self, file: Path, fault: str) -> None:
         super().__init__(
             f"the index {file} was damaged ({fault}); it was removed, and is made anew when it is"
             " asked again"
@@ -65,9 +69,24 @@ class TraceIndex:
     """The index of one log. Blocking; each call opens the file for itself."""
 
     def __init__(self, directory: Path, file: Path | None) -> None:
-        """`file` is the index; without one, or where it cannot be written, it is made in memory."""
+        """`file` is the index; without one, or where it cannot be written, one is made for this object.
+
+        That lies in a temporary folder of this user's, for as long as the object lives.
+        """
         self._directory = directory
         self._file = file
+        self._own: Path | None = None
+
+    @property
+    def file(self) -> Path:
+        """The index in use."""
+        if self._file is not None and _can_write(self._file):
+            return self._file
+        if self._own is None:
+            folder = mkdtemp(prefix="wardline-index-")
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            self._own = Path(folder) / "index"
+        return self._own
 
     @contextmanager
     def reading(self) -> Iterator[Reading]:
@@ -78,7 +97,7 @@ class TraceIndex:
             TraceIntegrityError: a line of it is malformed.
         """
         with self._open() as opened, _Segments(self._directory) as segments_read:
-            yield Reading(*opened, segments_read, self._file)
+            yield Reading(*opened, segments_read, self.file)
 
     def run(self, run: str) -> Iterator[RecordedEntry]:
         """The entries of a run, in order; raises as `reading` does."""
@@ -216,26 +235,23 @@ class TraceIndex:
             if not _is_damage(err):
                 raise self._unusable(err) from err
             self._remove()
-            raise IndexDamagedError(self._file, str(err)) from err
+            raise IndexDamagedError(self.file, str(err)) from err
 
     def _unusable(self, err: sqlite3.Error) -> TraceError:
         return TraceError(
-            f"the index {self._file} cannot be used ({err}); delete it, and it is made anew"
+            f"the index {self.file} cannot be used ({err}); delete it, and it is made anew"
         )
 
     def _connect(self) -> sqlite3.Connection:
-        if self._file is not None and _can_write(self._file):
-            with suppress(sqlite3.Error):
-                return sqlite3.connect(
-                    self._file, timeout=_TIMEOUT_SECONDS, isolation_level=None
-                )
-        return sqlite3.connect(":memory:", isolation_level=None)
+        try:
+            return sqlite3.connect(self.file, timeout=_TIMEOUT_SECONDS, isolation_level=None)
+        except sqlite3.Error as err:
+            raise self._unusable(err) from err
 
     def _remove(self) -> None:
         """The file, and what SQLite keeps beside it. Whoever has it open keeps what is open."""
-        if self._file is not None:
-            for beside in ("", "-wal", "-shm"):
-                self._file.with_name(self._file.name + beside).unlink(missing_ok=True)
+        for beside in ("", "-wal", "-shm"):
+            self.file.with_name(self.file.name + beside).unlink(missing_ok=True)
 
     def _update(self, database: sqlite3.Connection) -> Position | None:
         """Takes in what is new; gives where the index ends."""
@@ -250,7 +266,8 @@ class TraceIndex:
                 )
             intake = Intake(database)
             for group in read_groups(self._directory, after=after):
-                position = intake.take(group)
+                intake.take(group)
+            position = intake.write() or position
             database.execute("COMMIT")
         except BaseException:
             database.execute("ROLLBACK")
@@ -271,9 +288,7 @@ class TraceIndex:
             ).fetchone()
             if row is not None and None not in row:
                 position = Position(*row)
-                with _Segments(self._directory) as segments_read:
-                    line = segments_read.read(position.segment, position.start, position.size)
-                if hashlib.sha256(line).digest() == position.digest and self._is_all(database):
+                if is_end_of(self._directory, position) and self._is_all(database):
                     return position
         make_tables(database)
         return None
@@ -287,7 +302,7 @@ class Reading:
         database: sqlite3.Connection,
         position: Position | None,
         segments_read: _Segments,
-        file: Path | None,
+        file: Path,
     ) -> None:
         self._database = database
         self._position = position
@@ -418,6 +433,17 @@ class _Segments:
         if found is not path and not found.exists():
             raise TraceError(f"the archive {found.parent} is not there, and {found.name} in it")
         return found
+
+
+def is_end_of(directory: Path, position: Position) -> bool:
+    """Whether a log has the very line at which an index says that it ends.
+
+    Raises:
+        TraceError: it cannot be read.
+    """
+    with _Segments(directory) as segments_read:
+        line = segments_read.read(position.segment, position.start, position.size)
+    return hashlib.sha256(line).digest() == position.digest
 
 
 def _is_damage(err: sqlite3.Error) -> bool:

@@ -70,6 +70,9 @@ TABLES = f"""
     ) STRICT;
     PRAGMA user_version = {VERSION};
 """
+_TOGETHER = 1000
+"""Entries that are written at once."""
+_Row = tuple[int, str | None, str | None, int, int, int]
 NAMES = ("entry", "run", "head", "call", "word", "position")
 
 
@@ -92,50 +95,71 @@ def make_tables(database: sqlite3.Connection) -> None:
 
 
 class Intake:
-    """Takes the groups of a log into the tables, in order."""
+    """Takes the groups of a log into the tables, in order; `write` writes what is not there yet."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
         self._numbers: dict[tuple[str, str], int | None] = {}
         """Of calls that are under way: the entry each began with."""
+        self._entries: list[_Row] = []
+        self._runs: Counter[str] = Counter()
+        self._calls: dict[int, list[str | int | None]] = {}
+        self._words: list[tuple[str, str, int]] = []
+        self._ends: list[tuple[str, int]] = []
+        self._position: Position | None = None
 
-    def take(self, group: Group) -> Position:
-        """Takes one in; gives where its checkpoint stands.
+    def take(self, group: Group) -> None:
+        """Takes one in.
 
         Raises:
             TraceIntegrityError: a line of it is no entry.
         """
-        rows = []
+        line = group.checkpoint
+        segment = int(line.segment.stem)
         for lines in group.entries:
-            document = decode_entry(lines[0].data)
-            last = lines[-1]
-            start = lines[0].offset
+            first, last = lines[0], lines[-1]
+            document = decode_entry(first.data)
+            run, call = document["run"], document["call"]
+            start = first.offset
             size = last.offset + len(last.data) + 1 - start
-            where = int(lines[0].segment.stem), start, size
-            rows.append((document["index"], document["run"], document["call"], *where))
-            if document["call"] is not None:
+            lies = segment if first.segment is line.segment else int(first.segment.stem)
+            self._entries.append((document["index"], run, call, lies, start, size))
+            if run is not None:
+                self._runs[run] += 1
+            if call is not None:
                 self._call(document)
             elif document["type"] in ("config", "run.start"):
                 self._head(document)
-        self._database.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)", rows)
-        # Kept apart from the entries: what a damaged page lost of a run is missed by it.
-        self._database.executemany(
-            "INSERT INTO run (run, entries) VALUES (?, ?)"
-            " ON CONFLICT (run) DO UPDATE SET entries = entries + excluded.entries",
-            Counter(run for _, run, *_ in rows if run is not None).items(),
-        )
-        line = group.checkpoint
-        position = Position(
+        self._position = Position(
             group.origin,
-            int(line.segment.stem),
+            segment,
             line.offset,
             len(line.data) + 1,
             hashlib.sha256(line.data + b"\n").digest(),
         )
-        self._database.execute(
-            "INSERT OR REPLACE INTO position VALUES (1, ?, ?, ?, ?, ?)", position
+        if len(self._entries) >= _TOGETHER:
+            self.write()
+
+    def write(self) -> Position | None:
+        """Writes what was taken in; gives where the last group's checkpoint stands."""
+        many = self._database.executemany
+        many("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)", self._entries)
+        # Kept apart from the entries: what a damaged page lost of a run is missed by it.
+        many(
+            "INSERT INTO run (run, entries) VALUES (?, ?)"
+            " ON CONFLICT (run) DO UPDATE SET entries = entries + excluded.entries",
+            self._runs.items(),
         )
-        return position
+        many("INSERT INTO call VALUES (?, ?, ?, ?, ?, ?)", self._calls.values())
+        many("INSERT OR IGNORE INTO word VALUES (?, ?, ?)", self._words)
+        many("UPDATE call SET ended = ? WHERE number = ?", self._ends)
+        if self._position is not None:
+            self._database.execute(
+                "INSERT OR REPLACE INTO position VALUES (1, ?, ?, ?, ?, ?)", self._position
+            )
+        for each in (self._entries, self._runs, self._calls, self._words, self._ends):
+            each.clear()
+        return self._position
 
     def _head(self, document: JsonObject) -> None:
         kind, run = document["type"], document["run"] or ""
@@ -157,28 +181,28 @@ class Intake:
         name = document["run"], document["call"]
         if kind == "intent":
             self._numbers[name] = index
-            self._database.execute(
-                "INSERT INTO call VALUES (?, ?, ?, ?, ?, NULL)",
-                (index, *name, document["time"], body.get("tool")),
-            )
+            self._calls[index] = [index, *name, document["time"], body.get("tool"), None]
             return
         if (number := self._number(name)) is None:
             return  # its intent is not in this log
-        words = [(kind_of_word, word, number) for kind_of_word, word in _words(kind, body)]
-        if words:
-            self._database.executemany("INSERT OR IGNORE INTO word VALUES (?, ?, ?)", words)
+        self._words += [
+            (kind_of_word, word, number) for kind_of_word, word in _words(kind, body)
+        ]
         if kind in ("denied", "outcome", "gap"):
             self._numbers.pop(name, None)
-            self._database.execute(
-                "UPDATE call SET ended = ? WHERE number = ?", (how_ended(kind, body), number)
-            )
+            ended = how_ended(kind, body)
+            if (row := self._calls.get(number)) is not None:
+                row[-1] = ended
+            else:
+                self._ends.append((ended, number))
 
     def _number(self, name: tuple[str, str]) -> int | None:
         if name not in self._numbers:
+            self.write()
             row = self._database.execute(
-                "SELECT number FROM call WHERE run = ? AND call = ?", name
+                "SELECT max(number) FROM call WHERE run = ? AND call = ?", name
             ).fetchone()
-            self._numbers[name] = None if row is None else row[0]
+            self._numbers[name] = row[0]
         return self._numbers[name]
 
 

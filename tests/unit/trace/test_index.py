@@ -145,13 +145,21 @@ def test_calls_are_found_by_what_bodies_say(tmp_path: Path):
     assert index.head("run.start", "run-b", 3) is None
 
 
-def test_where_it_cannot_be_written_it_is_made_in_memory(tmp_path: Path):
+@pytest.mark.parametrize("file", ["no/such/folder", None])
+def test_without_a_file_of_its_own_it_is_made_elsewhere_and_removed(
+    tmp_path: Path, file: str | None
+):
     log = tmp_path / "log"
     write_log(log)
 
-    index = TraceIndex(log, tmp_path / "no" / "such" / "folder")
+    index = TraceIndex(log, None if file is None else tmp_path / file)
 
     assert indexed(index, "run-a") == expected(log, "run-a") != []
+    made = index.file.parent
+    assert made.is_dir()
+    assert not made.is_relative_to(tmp_path)
+    del index
+    assert not made.exists()
 
 
 def test_no_sealed_value_comes_into_it(tmp_path: Path):
