@@ -7,6 +7,8 @@ from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING
 
+import anyio
+
 from permissions.approval.approvers import Approver, Approvers
 from permissions.approval.model import RequestedCall
 from permissions.approval.service import ApprovalService
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 STATE_KEYS = RunKeys(b"k" * 32)
 """What the state files of tests are sealed under."""
 SECOND = 1_000_000
+ASKED_SECONDS = 120
+"""Beyond it a test fails: nobody will be asked any more."""
 START = 1_795_500_000 * SECOND
 
 KEYS = {
@@ -96,10 +100,15 @@ def desk(store: RequestStore, clock: Clock, *, prefix: str = "ar") -> ApprovalSe
 
 
 async def first_pending(approvals: ApprovalService) -> AccessRequest:
-    """What people are asked first, as soon as there is something."""
-    token = await approvals.changed(None)
-    while not (found := await approvals.listed(pending_only=True)):
-        token = await approvals.changed(token)
+    """What people are asked first, as soon as there is something.
+
+    Raises:
+        TimeoutError: nobody was asked anything: the call may have ended otherwise.
+    """
+    with anyio.fail_after(ASKED_SECONDS):
+        token = await approvals.changed(None)
+        while not (found := await approvals.listed(pending_only=True)):
+            token = await approvals.changed(token)
     return found[0]
 
 
