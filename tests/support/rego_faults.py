@@ -202,4 +202,43 @@ FAULTS = [
         'p := $"{input.x[_]}"',
         'p := $"{x}" if x := input.x[_]',
     ),
+    Fault(
+        "two values in a template",
+        "rego.template_step",
+        'p := $"{input.x; input.y}"',
+        'p := $"{input.x}{input.y}"',
+    ),
+    Fault(
+        "in and a bracket",
+        "rego.parse",
+        "p if { some x in[1]; x == input.x }",
+        "p if { some x in [1]; x == input.x }",
+    ),
+    Fault(
+        "not and a bracket", "rego.parse", "p if not[1] == input.x", "p if not [1] == input.x"
+    ),
+    Fault(
+        "value behind a text of lines",
+        "rego.parse",
+        "p if { input.x == `a\nb` input.y }",
+        "p if { input.x == `a\nb`\ninput.y }",
+    ),
+    Fault(
+        "value behind a text of lines in a template",
+        "rego.parse",
+        "p := $`{`a\nb` input.y}`",
+        "p := $`{`a\nb`}{input.y}`",
+    ),
+    Fault(
+        "member of a rule whose keys are collections",
+        "rego.types",
+        "p[{}] := 1\nq if p[0] == input.x",
+        "p[{}] := 1\nq if p[{}] == input.x",
+    ),
+    Fault(
+        "below a rule that reads what is replaced",
+        "rego.types",
+        "s contains x if data.b[x]\nq if s.c.y with data.b as input.x",
+        "s contains x if data.b[x]\nq if s.c with data.b as input.x",
+    ),
 ]

@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from permissions.pdp.compiler.checker import TypeChecker
-from permissions.pdp.compiler.form import GENERATED, Line, Node, is_constant
+from permissions.pdp.compiler.form import GENERATED, is_constant
 from permissions.pdp.compiler.lowering import TEMPLATE, lower
 from permissions.pdp.compiler.safety import order
 from permissions.pdp.compiler.scopes import WILDCARD
@@ -17,10 +17,10 @@ from permissions.pdp.rego.names import absolute
 from permissions.pdp.rego.signatures import BUILTINS, OPERATORS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from permissions.pdp.compiler.environment import Path
-    from permissions.pdp.compiler.form import Clause
+    from permissions.pdp.compiler.form import Clause, Line
     from permissions.pdp.rego.ast import Module
     from permissions.pdp.rego.names import Names
     from permissions.pdp.rego.names import Path as RulePath
@@ -91,7 +91,10 @@ def _unbound(path: str, unbound: Mapping[Line, set[str]]) -> Iterator[Finding]:
 
 
 class _Dependents:
-    """Which rules read a document, themselves or through others."""
+    """Which rules stand at a path, and which read those, themselves or through others.
+
+    What reads a document that no rule makes is no dependent: OPA looks at rules only.
+    """
 
     def __init__(
         self,
@@ -99,12 +102,8 @@ class _Dependents:
         clauses: Mapping[RulePath, list[tuple[str, Clause]]],
     ) -> None:
         self._graph = graph
-        self._reads = {
-            path: {read for _, clause in found for read in _reads(clause.body)}
-            for path, found in clauses.items()
-        }
         self._paths = {
-            path: {tuple(clause.path) for _, clause in found} for path, found in clauses.items()
+            path: {clause.path for _, clause in found} for path, found in clauses.items()
         }
         self._known: dict[Path, frozenset[Path]] = {}
 
@@ -117,8 +116,8 @@ class _Dependents:
     def _find(self, target: Path) -> frozenset[Path]:
         changed = {
             path
-            for path, reads in self._reads.items()
-            if any(_overlap(target, read) for read in reads)
+            for path, ends in self._paths.items()
+            if any(_overlap(target, end) for end in ends)
         }
         grew = True
         while grew:
@@ -126,11 +125,13 @@ class _Dependents:
             changed |= more
             grew = bool(more)
         return frozenset(
-            head
-            for path in changed
-            for head in self._paths.get(path, ())
-            if all(map(is_constant, head[1:]))
+            _ground(head) for path in changed for head in self._paths.get(path, ())
         )
+
+
+def _ground(head: Path) -> Path:
+    end = next((at for at, step in enumerate(head) if at and not is_constant(step)), len(head))
+    return head[:end]
 
 
 def _overlap(one: Path, other: Path) -> bool:
@@ -141,24 +142,3 @@ def _overlap(one: Path, other: Path) -> bool:
         )
         and one[0] == other[0]
     )
-
-
-def _reads(body: Iterable[Line]) -> Iterator[Path]:
-    for line in body:
-        if isinstance(line.operator, str):
-            yield (Node("function", line.operator),)
-        elif line.operator:
-            first, *rest = line.operator
-            yield (Node("var", first), *(Node("string", step) for step in rest))
-        for node in line.terms:
-            yield from _read_by(node)
-        if line.every:
-            yield from _reads(line.every.body)
-
-
-def _read_by(node: Node) -> Iterator[Path]:
-    if node.kind == "ref":
-        yield node.terms
-    for term in node.terms:
-        yield from _read_by(term)
-    yield from _reads(node.body)

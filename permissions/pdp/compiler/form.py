@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 EQUALITY = "eq"
 ROOTS = ("input", "data")
+COLLECTIONS = ("array", "set", "object")
 GENERATED = "__"
 """How names of locals begin that no policy wrote; a wildcard's begin with `_:`."""
 
@@ -92,8 +93,7 @@ def is_scalar(node: Node) -> bool:
 
 def is_constant(node: Node) -> bool:
     """Whether it has a value before anything is evaluated."""
-    composite = node.kind in ("array", "set", "object")
-    return is_scalar(node) or (composite and all(map(is_constant, node.terms)))
+    return is_scalar(node) or (node.kind in COLLECTIONS and all(map(is_constant, node.terms)))
 
 
 def needs_evaluation(node: Node) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from permissions.pdp.compiler.form import (
+    COLLECTIONS,
     EQUALITY,
     GENERATED,
     ROOTS,
@@ -102,13 +103,19 @@ class _Lowering:
 
     def _absolute(self, rule: Rule, lines: list[Line]) -> list[Node]:
         steps = [self._term(step, lines) for step in rule.head.terms[1:]]
+        # A collection as a key is a local to OPA, so that its kind is known and not its value.
+        steps = [
+            self._local(each, rule.position, lines) if each.kind in COLLECTIONS else each
+            for each in steps
+        ]
         name = rule.path[0]
         return [variable("data"), *map(string, (*self._module.package, name)), *steps]
 
     def _out(self, node: Node, position: Position, lines: list[Line]) -> Node:
         """The node, or a local that has its value when that has to be evaluated."""
-        if not needs_evaluation(node):
-            return node
+        return self._local(node, position, lines) if needs_evaluation(node) else node
+
+    def _local(self, node: Node, position: Position, lines: list[Line]) -> Node:
         local = self._scopes.fresh()
         lines.append(Line(position, EQUALITY, (local, node)))
         return local
@@ -370,6 +377,10 @@ class _Lowering:
             if part.kind != "comprehension":
                 found.append(Node(part.kind, part.value))
                 continue
+            if len(part.body) > 1:
+                self._find(
+                    part, "rego.template_step", "braces in a text hold more than one value"
+                )
             value = part.body[0].terms[0].terms[1]
             lines: list[Line] = []
             node = self._term(value, lines)

@@ -22,6 +22,11 @@ MAX_NESTING = 12
 _OPAQUE = re.compile(r'#[^\n]*|"(?:\\.|[^"\\\n])*"|`[^`]*`', re.DOTALL)
 _UNREAD = {"\0": "null character", "\ufeff": "byte-order mark"}
 _BRACKETS = re.compile(r"[\[\](){}]")
+_KEYWORD_AS_NAME = re.compile(r"(?<![\w.])(in|not|some|every|if|else)\[")
+_GOES_ON = re.compile(
+    r"[ \t\r]*(?:$|[-\n#,;:)\]}=!<>+*/%|&.]|(?:if|in|with|else|as|contains)\b)"
+)
+"""What may follow on the line on which a text of several lines ends."""
 
 
 def check_text(path: str, text: str) -> Iterator[Finding]:
@@ -59,7 +64,9 @@ def check_text(path: str, text: str) -> Iterator[Finding]:
     except ValueError as err:
         yield Finding(path, Position(1, 1), "rego.parse", str(err), "close it")
         return
-    yield from _nesting(path, _OPAQUE.sub(_blank, plain))
+    bare = _OPAQUE.sub(_blank, plain)
+    yield from _nesting(path, bare)
+    yield from _read_otherwise(path, plain, bare)
 
 
 def _blank(found: re.Match[str]) -> str:
@@ -79,6 +86,28 @@ def _nesting(path: str, bare: str) -> Iterator[Finding]:
                 "name the inner parts as rules of their own",
             )
             return
+
+
+def _read_otherwise(path: str, plain: str, bare: str) -> Iterator[Finding]:
+    """What the engine's parser takes and OPA's does not."""
+    for found in _KEYWORD_AS_NAME.finditer(bare):
+        yield Finding(
+            path,
+            _position(bare, found.start()),
+            "rego.parse",
+            f"`{found.group()}` is a reference to OPA, and no keyword",
+            "put a space before the bracket",
+        )
+    for found in _OPAQUE.finditer(plain):
+        is_long_text = found.group().startswith("`") and "\n" in found.group()
+        if is_long_text and not _GOES_ON.match(plain, found.end()):
+            yield Finding(
+                path,
+                _position(plain, found.end() - 1),
+                "rego.parse",
+                "something begins on the line on which a text of several lines ends",
+                "begin a line for it",
+            )
 
 
 def _position(text: str, at: int) -> Position:
