@@ -354,6 +354,7 @@ class SandboxConfig(_Section):
         default=(
             ".aws",
             ".azure",
+            ".claude.json",
             ".docker",
             ".env",
             ".git-credentials",
@@ -372,7 +373,8 @@ class SandboxConfig(_Section):
     code_roots: tuple[Path, ...] = Field(
         default=(),
         description="Folders sandboxed tools may import from, beside the installed packages"
-        " and the tool's own top-level package or module.",
+        " and the tool's own top-level package or module. They are shown whole, secrets too:"
+        " name folders of code alone.",
     )
 
 

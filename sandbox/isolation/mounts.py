@@ -43,6 +43,8 @@ _SECRET_NAMES = frozenset(
         *(".ssh", ".aws", ".gnupg", ".kube", ".docker", ".azure", ".password-store"),
         *(".env", ".netrc", ".pgpass", ".pypirc", ".npmrc", ".my.cnf", ".git-credentials"),
         *(".vault-token", ".terraform.d", ".mozilla", ".thunderbird", ".boto", ".s3cfg"),
+        *(".aliyun", ".bluemix", ".bunfig.toml", ".claude.json", ".gitcookies", ".mcp-auth"),
+        *(".mylogin.cnf", ".oci", ".pulumi", ".rclone.conf", ".tccli", ".tsh", "_netrc"),
     }
 )
 """Folders and files of credentials, in anybody's home or anywhere else."""
@@ -54,12 +56,14 @@ _SECRET_PATHS = tuple(
         *(".config/doctl", ".config/rclone", ".config/google-chrome", ".config/chromium"),
         *(".local/share/keyrings", ".local/share/docker", ".local/share/containers"),
         *(".cargo/credentials", ".cargo/credentials.toml", ".gem/credentials"),
+        *(".claude/.credentials.json", ".codex/auth.json", ".gemini/oauth_creds.json"),
+        *(".config/openstack", ".local/share/uv/credentials", ".qwen/oauth_creds.json"),
     )
 )
 """The same, of names that mean other things elsewhere."""
 
-_HOLDERS = frozenset({".config", ".local"})
-"""Folders that hold such ones: not shown whole."""
+_HOLDERS = frozenset({".claude", ".codex", ".config", ".gemini", ".local", ".qwen"})
+"""Folders that hold such ones: not shown whole. (Agents keep worktrees below theirs.)"""
 
 _FIRST_PERSON = 1000
 """Below it are services (login.defs(5))."""

@@ -54,6 +54,23 @@ HELD = [
     ".vault_token", "secrets.prod.yaml", "openai_api_key.txt", ".config/glab-cli/config.yml",
     "etc/shadow", "etc/gshadow-", "etc/sudoers.d/web", "etc/ssl/private/x", "dev/mem", "run/secrets/db",
     "etc/NetworkManager/system-connections/wlan.nmconnection", "etc/letsencrypt/live/x/privkey",
+    ".claude.json", "home/.claude.json.backup", ".copilot/config.json", ".continue/config.yaml",
+    ".local/share/opencode/mcp-auth.json", ".augment/session.json", ".codeium/config.json",
+    ".local/share/crush/crush.json", ".local/share/amazon-q/data.sqlite3", ".mcp-auth/x/tokens",
+    ".config/Cursor/User/globalStorage/state.vscdb", ".aider.conf.yml", ".openhands/settings.json",
+    ".config/io.datasette.llm/keys.json", ".cache/huggingface/stored_tokens", ".bunfig.toml",
+    ".config/pypoetry/auth.toml", ".local/share/uv/credentials/x", "etc/pip.conf", ".config/pnpm/rc",
+    ".m2/settings-security.xml", ".nuget/NuGet/NuGet.Config", ".hex/hex.config", ".gitcookies",
+    ".config/helm/repositories.yaml", "etc/kubernetes/kubelet.conf", "kube_config_cluster.yml",
+    "kubeconfig-prod", "etc/rancher/rke2/rke2.yaml", "talosconfig", ".config/argocd/config", ".tsh/x",
+    ".aliyun/config.json", ".bluemix/config.json", ".config/yandex-cloud/config.yaml", ".tccli/x",
+    ".config/openstack/clouds.yaml", "clouds.yml", "prod-openrc.sh", ".ovh.conf", ".supabase/access-token",
+    ".config/exoscale/exoscale.toml", ".jfrog/jfrog-cli.conf.v6", ".sfdx/a@b.json", ".modal.toml",
+    "gcp-prod-credentials.json", "cookies.txt", ".config/msmtp/config", "sasl_passwd.db",
+    ".mbsyncrc", ".pg_service.conf", ".cassandra/credentials", "credentials-config.json", "cwallet.sso",
+    "etc/ipsec.secrets", "wpa_supplicant.conf", "var/lib/tailscale/tailscaled.state", "vault_pass.prod",
+    "app/etc/env.php", ".microsoft/usersecrets/x/secrets.json", ".local/share/jupyter/runtime/x.json",
+    "etc/gitlab-runner/config.toml", ".config/Slack/Cookies", "secret.yaml", "proc/self/environ",
 ]  # fmt: skip
 OPEN = [
     ".gitignore", ".editorconfig", ".env.example", ".env.sample", ".env.template", "example.env",
@@ -64,6 +81,8 @@ OPEN = [
     "password.py", "token.py", "shadow.css", "private_key.py", "wg.py", "firebase.json",
     "keytab.c", "passwd.go", "env.local.md", "main.tf.bak", "notes.txt~", "README.old", "envs/dev.yml",
     "cacert.pem", "service.json", "account.json", "pem", "a.pem.md", "cargo/credentials", "auth.py",
+    "claude.json", "src/continue/config.yaml", "pnpm/readme", "copilot/config.json", "openrc.py",
+    "pip/conf.py", "credentials.json.md", "cloud.yaml", "kubeconfigs.go", "cookies.md", "secret.py",
     "etc/hosts", "etc/ssl/openssl.cnf", "src/shadow/app.py", "dev/memory.py", "run/secret.py",
 ]  # fmt: skip
 

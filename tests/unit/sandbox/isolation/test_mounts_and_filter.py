@@ -350,7 +350,10 @@ def test_a_folder_of_credentials_is_no_source(tmp_path: Path, name: str) -> None
 
 @pytest.mark.parametrize(
     "name",
-    [".git-credentials", ".netrc", ".pgpass", ".pypirc", ".npmrc", ".vault-token", ".env"],
+    [
+        *(".git-credentials", ".netrc", ".pgpass", ".pypirc", ".npmrc", ".vault-token", ".env"),
+        *(".claude.json", ".bunfig.toml", ".gitcookies", ".mylogin.cnf", "_netrc"),
+    ],
 )
 def test_a_file_of_credentials_is_no_source(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("secret")
