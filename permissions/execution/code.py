@@ -3,7 +3,8 @@
 A project folder holds more than code (keys, the trace, `.git`), so the folder itself is never
 shown to a sandbox. What is shown is a stage: a copy of the tool's own top-level package or
 module, named by the digest of its files. The digest goes into the record, and what runs is
-what was staged, whatever happens to the project meanwhile.
+what was staged, whatever happens to the project meanwhile. Files that hold secrets by their name
+stay out of it, also below a package.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from permissions.errors import ExecutionError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
+
+    from permissions.execution.secret_files import SecretFiles
 
 MAX_FILES = 2000
 MAX_BYTES = 32 * 1024 * 1024
@@ -74,8 +77,12 @@ class CodeStage:
         self._folder = folder
         self._known: dict[tuple[Path, ...], tuple[tuple[_Tree, _Tree], Path]] = {}
 
-    def stage(self, module: str) -> tuple[Path, ...]:
+    def stage(self, module: str, secrets: SecretFiles | None = None) -> tuple[Path, ...]:
         """Import roots for a tool of this module, best first.
+
+        Args:
+            module: the tool's.
+            secrets: which files hold secrets, by their path from the package on.
 
         Raises:
             ExecutionError: the code cannot be found, or is too much to copy.
@@ -85,10 +92,20 @@ class CodeStage:
         sources = [_source(name) for name in names]
         # What lies deeper in there is imported through a folder of its own, not by its name.
         own = [source for source in sources if source.parent not in installed]
-        return (self._staged(own), *installed) if own else installed
+        return (self._staged(own, secrets), *installed) if own else installed
 
-    def _staged(self, sources: list[Path]) -> Path:
+    def left_out(self, module: str, secrets: SecretFiles | None) -> tuple[str, ...]:
+        """Files of the tool's own package that hold secrets, so that no stage has them."""
+        source = _source(module.partition(".")[0])
+        if secrets is None or source.parent in installed_roots():
+            return ()
+        found = (str(file.relative_to(source.parent)) for file in _files(source))
+        return tuple(sorted(filter(secrets.has, found)))
+
+    def _staged(self, sources: list[Path], secrets: SecretFiles | None) -> Path:
         files = [(file, file.relative_to(s.parent)) for s in sources for file in _files(s)]
+        if secrets is not None:
+            files = [(file, name) for file, name in files if not secrets.has(str(name))]
         facts = tuple(_facts(file) for file, _ in files)
         known = self._known.get(tuple(sources))
         if known is not None and known[0] == (facts, _tree(known[1])):
@@ -150,7 +167,11 @@ class RecordedCode(CodeStage):
         if not copies or _digest(copies) != digest or not _holds(self._copy, copies):
             raise ExecutionError(f"the code that it ran ({digest}) is not in {folder} any more")
 
-    def stage(self, module: str) -> tuple[Path, ...]:  # noqa: ARG002 - the same for each
+    def stage(
+        self,
+        module: str,  # noqa: ARG002 - the same for each
+        secrets: SecretFiles | None = None,  # noqa: ARG002 - none was recorded
+    ) -> tuple[Path, ...]:
         """See `CodeStage.stage`."""
         return (self._copy, *installed_roots())
 

@@ -52,7 +52,7 @@ def outcome_of(
         result: as its supervisor saw it.
         changed: what it did to its overlay, if it worked on one.
         copied: what went in by copy, if it did not.
-        hidden: paths of the workspace that its overlay did not show for their secrets.
+        hidden: paths that it did not get to see for their secrets.
     """
     status: Status = "stopped"
     error: Exception | None = None
@@ -60,7 +60,7 @@ def outcome_of(
     detail = ", ".join(result.limits_hit)
     left_out = tuple(LeftOut(path, HIDDEN) for path in hidden)
     if copied is not None:
-        left_out = copied.inputs.left_out
+        left_out += copied.inputs.left_out
     is_command = execution.definition.options.command is not None
     if result.error is None and (
         result.verdict == "ok" or (is_command and result.verdict == "exit")

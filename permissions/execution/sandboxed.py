@@ -84,7 +84,7 @@ class SandboxedExecutor:
         private: paths of the broker's own, which go into no sandbox.
         hidden: names at the top of a workspace that no overlay of it shows either.
         journals: folder for what undoes a commit that is killed; never in the workspace.
-        secrets: which files of a workspace hold secrets; no folder and no overlay shows them.
+        secrets: which files hold secrets; no folder, no overlay and no copy of code shows them.
         records_inputs: whether the files that a run starts from go into its record.
     """
 
@@ -142,7 +142,7 @@ class SandboxedExecutor:
         code = None
         if execution.definition.options.command is None:
             module, _ = import_path(execution.definition.function)
-            code = self._stage.stage(module)[0].name
+            code = self._stage.stage(module, self._secrets)[0].name
         for target in paths_of(execution):
             if not target["inside_workspace"] or target["relative"] is None:
                 raise ExecutionError("a sandboxed tool's paths have to be in the workspace")
@@ -216,7 +216,10 @@ class SandboxedExecutor:
             result = await self._run(
                 execution, replace(profile, secret_files=secrets), files=files
             )
-        ended = await to_thread.run_sync(partial(outcome_of, execution, result, copied=copied))
+        hidden = self._not_in_its_code(execution, result)
+        ended = await to_thread.run_sync(
+            partial(outcome_of, execution, result, copied=copied, hidden=hidden)
+        )
         if stateful or not self._records_inputs:
             return ended
         return with_inputs(ended, of_copies(copied.contents), result.files_out)
@@ -239,7 +242,8 @@ class SandboxedExecutor:
                     inputs = await to_thread.run_sync(of_workspace, workspace, hidden)
                 result = await self._run(execution, profile, workspace=overlay)
                 pending = await pending_in(overlay)
-                ended = outcome_of(execution, result, pending, hidden=secret)
+                unseen = (*secret, *self._not_in_its_code(execution, result))
+                ended = outcome_of(execution, result, pending, hidden=unseen)
                 return with_inputs(ended, inputs) if self._records_inputs else ended
         except OSError as err:
             if result is None:
@@ -272,7 +276,14 @@ class SandboxedExecutor:
         )
 
     def _roots(self, module: str) -> tuple[Path, ...]:
-        return (*self._stage.stage(module), *self._code_roots)
+        return (*self._stage.stage(module, self._secrets), *self._code_roots)
+
+    def _not_in_its_code(self, execution: Execution, result: ExecResult) -> tuple[str, ...]:
+        """Files of its own package that a tool did not find there; of one that failed."""
+        if result.error is None or execution.definition.options.command is not None:
+            return ()
+        module, _ = import_path(execution.definition.function)
+        return self._stage.left_out(module, self._secrets)
 
     async def _run_in_session(
         self, execution: Execution, files: Mapping[str, bytes], seconds: float

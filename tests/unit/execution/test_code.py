@@ -14,7 +14,12 @@ from effort import sampled
 
 from permissions.errors import ExecutionError
 from permissions.execution import code
+from permissions.execution.base import Execution
 from permissions.execution.code import OURS, CodeStage, import_path, installed_roots
+from permissions.execution.sandboxed import SandboxedExecutor
+from permissions.execution.secret_files import SecretFiles
+from permissions.pdp.bundle import load_bundle
+from sandbox.backends.bubblewrap import BubblewrapSandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +27,15 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 COUNT = iter(range(1000))
+READS_A_SECRET = '''
+from pathlib import Path
+from wardline import tool
+
+@tool(effect="read", impact="low", sandbox="process")
+def act() -> str:
+    """Reads a file beside its code."""
+    return Path(__file__).with_name("credentials.json").read_text()
+'''
 
 
 @pytest.fixture
@@ -93,6 +107,56 @@ def test_only_the_package_itself_is_staged(stage: CodeStage, project: Path) -> N
     assert not any(
         b"x-secret" in each.read_bytes() for each in (root / project.name).rglob("*.*")
     )
+
+
+def test_what_holds_secrets_is_in_no_stage(stage: CodeStage, project: Path) -> None:
+    """Also below a package, and again when the policies name another."""
+    for name in ("credentials.json", "deep/tls.key", "deep/payroll.csv", "deep/plain.csv"):
+        (project / name).write_text("x-secret")
+    secrets = SecretFiles.of(load_bundle().data)
+    more = SecretFiles.of(load_bundle().data, ["payroll.csv"])
+    module = f"{project.name}.tools"
+
+    with imported(project):
+        first, then = (stage.stage(module, each)[0] for each in (secrets, more))
+        said = stage.left_out(module, more)
+
+    assert {"credentials.json", "deep/tls.key"}.isdisjoint(names(first, project))
+    assert {"deep/payroll.csv", "deep/plain.csv", "tools.py"} <= {*names(first, project)}
+    assert {*names(first, project)} - {*names(then, project)} == {"deep/payroll.csv"}
+    left_out = ("credentials.json", "deep/payroll.csv", "deep/tls.key")
+    assert said == tuple(f"{project.name}/{name}" for name in left_out)
+
+
+@pytest.mark.bwrap
+async def test_a_tool_that_misses_such_a_file_says_which(tmp_path: Path, project: Path) -> None:
+    (project / "credentials.json").write_text("{}")
+    (project / "tools.py").write_text(READS_A_SECRET)
+    (tmp_path / "code").mkdir()
+    executor = SandboxedExecutor(
+        BubblewrapSandbox(),
+        stage=CodeStage(tmp_path / "code"),
+        profiles={},
+        secrets=SecretFiles.of(load_bundle().data),
+    )
+
+    with imported(project) as module:
+        given = Execution(
+            definition=module.act.guard.definition,
+            arguments=module.act.guard.definition.validate({}),
+            targets=[],
+            workspace=tmp_path / "project",
+            profile=None,
+            deadline_seconds=20,
+            run="run-1",
+        )
+        executor.enforces(given)
+        outcome = await executor.execute(given)
+
+    assert outcome.detail == "FileNotFoundError"
+    why = "it may hold secrets, by its name"
+    assert outcome.notes == (f"{project.name}/credentials.json: {why}",)
+    assert why in str(outcome.error)
 
 
 def test_installed_packages_follow_the_staged_ones(stage: CodeStage, project: Path) -> None:
