@@ -41,15 +41,16 @@ def embedded_answers(
 ) -> list[Any]:
     """The rule's value per input in a list of one, empty when undefined, or `FAILED`."""
     engine = Engine(modules, json.dumps(data))
-    answers: list[Any] = []
-    for document in documents:
-        try:
-            value = engine.ask(rule, input_bytes(document).decode())
-        except EngineError:
-            answers.append(FAILED)
-            continue
-        answers.append([] if value == UNDEFINED else [json.loads(value)])
-    return answers
+    return [answer_of(engine, rule, input_bytes(each).decode()) for each in documents]
+
+
+def answer_of(engine: Engine, rule: str, document: str) -> Any:
+    """The rule's value for one input in a list of one, empty when undefined, or `FAILED`."""
+    try:
+        value = engine.ask(rule, document)
+    except EngineError:
+        return FAILED
+    return [] if value == UNDEFINED else [json.loads(value)]
 
 
 def requests(rng: random.Random, count: int) -> list[JsonObject]:

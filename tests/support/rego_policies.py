@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Sequence
 
     from permissions.model import JsonObject
 
@@ -108,12 +109,12 @@ LINES = [
 ]
 
 
-def random_policy(rng: random.Random, package: str) -> str:
-    """One module of rules over a few arguments."""
+def random_policy(rng: random.Random, package: str, lines: Sequence[str] = LINES) -> str:
+    """One module of rules over a few arguments, whose bodies are made of these lines."""
 
     def body() -> str:
-        lines = rng.sample(LINES, rng.randrange(1, 5))
-        return "\n\t".join(line.format(x=f"x{n}", y=f"y{n}") for n, line in enumerate(lines))
+        chosen = rng.sample(lines, min(rng.randrange(1, 5), len(lines)))
+        return "\n\t".join(line.format(x=f"x{n}", y=f"y{n}") for n, line in enumerate(chosen))
 
     return f"""package {package}
 

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 pytestmark = [pytest.mark.opa, pytest.mark.unmeasured]
-FULL_RUN = (pytest.mark.long, pytest.mark.timeout(1800))
 
 SEED = 20261130
+MUTATED = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -82,18 +82,16 @@ def sound_modules() -> list[dict[str, str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "count", [1_500, pytest.param(60_000, marks=FULL_RUN)], ids=["some", "all"]
-)
-def test_a_mutated_policy_that_loads_compiles(server: Oracle, count: int) -> None:
+@pytest.mark.timeout(1800)
+def test_a_mutated_policy_that_loads_compiles(server: Oracle) -> None:
     rng = random.Random(SEED)  # noqa: S311 - the same mutations each time
     groups = sound_modules()
     taken = 0
-    for _ in range(count):
+    for _ in range(MUTATED):
         modules = dict(rng.choice(groups))
         path = rng.choice(list(modules))
         modules[path] = mutated_text(rng, modules[path])
         if is_taken(modules):
             taken += 1
             assert refusal(server, modules) == "", modules[path]
-    assert taken > count / 40
+    assert taken > MUTATED / 40
