@@ -262,22 +262,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _leave_repeats_unmeasured(items: Iterable[pytest.Item]) -> None:
-    """A slow case of a test counts for coverage only when no other case does.
+    """A slow test counts for coverage only where nothing quicker goes, and with one case.
 
-    It goes the same way again, and a tracer takes as long as the test itself. One that runs on
-    an engine is counted: it mostly waits, and goes through a backend of its own.
+    The others of its file, or of its parameters, went that way, and a tracer takes as long as
+    the test itself. One that runs on an engine is counted: it mostly waits, and goes through a
+    backend of its own.
     """
-    cases: dict[tuple[object, ...], list[pytest.Item]] = {}
+    items = list(items)
+    known: set[tuple[object, ...]] = {
+        (item.path,) for item in items if item.get_closest_marker("slow") is None
+    }
     for item in items:
-        name = getattr(item, "originalname", item.name)
-        cases.setdefault((item.path, getattr(item, "cls", None), name), []).append(item)
-    for alike in cases.values():
-        alike.sort(key=lambda item: item.get_closest_marker("slow") is not None)
-        for item in alike[1:]:
-            if item.get_closest_marker("slow") and not any(
-                map(item.get_closest_marker, ENGINES)
-            ):
-                item.add_marker("unmeasured")
+        if item.get_closest_marker("slow") is None or any(
+            map(item.get_closest_marker, ENGINES)
+        ):
+            continue
+        test = (item.path, getattr(item, "cls", None), getattr(item, "originalname", item.name))
+        if {(item.path,), test} & known:
+            item.add_marker("unmeasured")
+        known.add(test)
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
@@ -364,16 +367,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """A tracer doubles the time of what it watches, also of each program that a test starts.
 
-    So it watches no test that goes the same way again and again: what is measured is a little
-    less than what is tested.
+    So it watches no test that goes the same way again and again, and no program that a slow
+    one starts: what is measured is less than what is tested.
     """
     coverage = sys.modules.get("coverage")
-    if coverage is None or not any(map(item.get_closest_marker, UNMEASURED)):
+    if coverage is None or not any(map(item.get_closest_marker, (*UNMEASURED, "slow"))):
         return (yield)
+    unmeasured = any(map(item.get_closest_marker, UNMEASURED))
     of_programs = os.environ.pop(COVERAGE_OF_PROGRAMS, None)
     stopped = []
     # A worker has two of them: as a program that a run started, and as a worker.
-    while running := coverage.Coverage.current():
+    while unmeasured and (running := coverage.Coverage.current()):
         running.stop()
         stopped.append(running)
     try:
