@@ -17,15 +17,25 @@ if TYPE_CHECKING:
     from permissions.broker.inspection import Inspection
     from permissions.broker.result import Delivery
     from permissions.detection.finding import Finding
+    from permissions.model import JsonValue
 
 
 async def inspected(
-    inspection: Inspection, admission: Admission, delivery: Delivery
+    inspection: Inspection, admission: Admission, delivery: Delivery, shown: JsonValue
 ) -> tuple[Delivery, Mapping[str, tuple[Finding, ...]]]:
-    """A delivery and what detectors found in it; withheld when they could not look through it."""
+    """A delivery and what detectors found in it; withheld when they could not look through it.
+
+    Args:
+        inspection: who looks.
+        admission: the call.
+        delivery: what is handed out.
+        shown: what an agent was shown beside it; None for nothing.
+    """
     documents = [delivery.document]
     if delivery.more_to_read is not None:
         documents.append(delivery.readable.document)
+    if shown is not None:
+        documents.append(shown)
     values, output = admission.session.found, Output(admission.id, None)
     try:
         found = await inspection.of_result(documents, values, output)

@@ -51,7 +51,9 @@ async def settled(admission: Admission, outcome: Outcome, live: LiveResults) -> 
         delivery = deliver(admission, outcome)  # 10
     except Exception as err:  # noqa: BLE001 - it has run: whatever fails, the end is recorded
         delivery = withheld(admission, f"{type(err).__name__} in its obligations")
-    delivery, found = await inspected(admission.attempt.parts.inspection, admission, delivery)
+    delivery, found = await inspected(
+        admission.attempt.parts.inspection, admission, delivery, outcome.shown
+    )
     try:
         await _record(admission, outcome, delivery, found, live)  # 11
     except Exception as err:  # noqa: BLE001 - without a record there is no result

@@ -258,17 +258,25 @@ _ENFORCED = {"boundary": "none", "reported_by": "hook"}
 
 
 def _outcome(ended: Ended) -> Outcome:
-    """An outcome that the agent tells, of which a digest is recorded and nothing else."""
+    """An outcome that the agent tells: a digest of what came out, and what detectors find in it."""
     data = orjson.dumps(ended.output, option=orjson.OPT_SORT_KEYS)
     said = f"sha256:{sha256(data).hexdigest()} of {len(data)} bytes of JSON"
     if ended.failed:
         detail = "the coding agent says that it failed"
-        return Outcome("error", detail=detail, verdict="told", enforced=_ENFORCED)
+        return Outcome(
+            "error", detail=detail, verdict="told", enforced=_ENFORCED, shown=ended.output
+        )
     detail = "the coding agent says that it ran"
     # `whole`: of what came out nothing is known, as of what was handed over.
     told = Reported(said, whole=True, exact=True)
     return Outcome(
-        "ok", value=said, detail=detail, verdict="told", enforced=_ENFORCED, reported=told
+        "ok",
+        value=said,
+        detail=detail,
+        verdict="told",
+        enforced=_ENFORCED,
+        reported=told,
+        shown=ended.output,
     )
 
 

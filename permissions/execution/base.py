@@ -80,6 +80,7 @@ class Outcome:
         denial: why nothing of it is handed out, when that was decided.
         notes: what of the workspace the run did not get, or did not give back, and why.
         reported: of a run in another process, beside `value`, which is JSON then.
+        shown: what an agent was shown beside `value`: detectors look at it, and nothing keeps it.
     """
 
     status: Status
@@ -94,6 +95,7 @@ class Outcome:
     denial: Denial | None = None
     notes: tuple[str, ...] = ()
     reported: Reported | None = None
+    shown: JsonValue = None
 
 
 @dataclass(frozen=True, slots=True)
