@@ -28,7 +28,7 @@ from permissions.export.packet_readme import LIMITS, README
 from permissions.export.page import write_page
 from permissions.trace import codec
 from permissions.trace.checkpoint import signature_of, vkey
-from permissions.trace.encoder import VERSION
+from permissions.trace.decoded import VERSION
 from permissions.trace.merkle import leaf_hash
 from permissions.trace.proofs import Tree
 

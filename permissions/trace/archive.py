@@ -26,7 +26,7 @@ from permissions.trace.archived import (
     load_archived,
     save_archived,
 )
-from permissions.trace.encoder import decode_entry
+from permissions.trace.decoded import decode_entry
 from permissions.trace.store import segments
 from permissions.trace.verify import verify_trace
 
@@ -104,7 +104,7 @@ def _chosen(
 
 def _first_time(segment: Path) -> int:
     with segment.open("rb") as file:
-        return int(decode_entry(file.readline().removesuffix(b"\n"))["time"])
+        return decode_entry(file.readline().removesuffix(b"\n")).time
 
 
 def _verified(

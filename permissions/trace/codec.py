@@ -69,7 +69,11 @@ def parse(line: bytes, *, limit: int = MAX_LINE) -> JsonObject:
         raise TraceError("the line is not JSON") from err
     if type(document) is not dict:
         raise TraceError("the line is not a JSON object")
-    if orjson.dumps(document, option=orjson.OPT_SORT_KEYS) != line:
+    try:
+        again = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+    except TypeError as err:  # it reads more levels than it writes
+        raise TraceError("the line is nested too deeply") from err
+    if again != line:
         raise TraceError("the line is not in canonical form")
     return document
 

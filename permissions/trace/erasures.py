@@ -9,7 +9,7 @@ from permissions.trace.report import Finding
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from permissions.model import JsonObject
+    from permissions.trace.decoded import DecodedEntry
     from permissions.trace.vault import VaultReader
 
 
@@ -22,19 +22,19 @@ class Erasures:
         self._said: dict[str, tuple[int, frozenset[str]]] = {}
         """By run: the last entry that says so, and the keys that were to go."""
 
-    def take(self, entries: Iterable[JsonObject], gone: Iterable[tuple[int, str]]) -> None:
+    def take(self, entries: Iterable[DecodedEntry], gone: Iterable[tuple[int, str]]) -> None:
         """Takes in what stands under a checkpoint, and where and of which run a key is gone."""
         for entry in entries:
-            if entry["type"] == "erase":
+            if entry.type == "erase":
                 self._said_by(entry)
         for index, run in gone:
             self._found(index, run)
 
-    def _said_by(self, entry: JsonObject) -> None:
-        keys = frozenset(map(str, entry["body"].get("keys", ())))
-        for run in map(str, entry["body"].get("runs", ())):
+    def _said_by(self, entry: DecodedEntry) -> None:
+        keys = frozenset(map(str, entry.body.get("keys", ())))
+        for run in map(str, entry.body.get("runs", ())):
             _, before = self._said.get(run, (0, frozenset()))
-            self._said[run] = entry["index"], before | keys
+            self._said[run] = entry.index, before | keys
 
     def _found(self, index: int, run: str) -> None:
         first, _, count = self._gone.get(run, (index, index, 0))

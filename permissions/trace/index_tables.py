@@ -9,13 +9,15 @@ import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from permissions.trace.encoder import decode_entry
+from permissions.errors import TraceIntegrityError
+from permissions.trace.decoded import decode_entry
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
     from permissions.model import JsonObject
+    from permissions.trace.decoded import DecodedEntry
     from permissions.trace.reader import Group
 
 VERSION = 3
@@ -119,16 +121,16 @@ class Intake:
         for lines in group.entries:
             first, last = lines[0], lines[-1]
             document = decode_entry(first.data)
-            run, call = document["run"], document["call"]
+            run, call = document.run, document.call
             start = first.offset
             size = last.offset + len(last.data) + 1 - start
             lies = segment if first.segment is line.segment else int(first.segment.stem)
-            self._entries.append((document["index"], run, call, lies, start, size))
+            self._entries.append((document.index, run, call, lies, start, size))
             if run is not None:
                 self._runs[run] += 1
             if call is not None:
                 self._call(document)
-            elif document["type"] in ("config", "run.start"):
+            elif document.type in ("config", "run.start"):
                 self._head(document)
         self._position = Position(
             group.origin,
@@ -161,14 +163,12 @@ class Intake:
             each.clear()
         return self._position
 
-    def _head(self, document: JsonObject) -> None:
-        kind, run = document["type"], document["run"] or ""
-        self._database.execute(
-            "INSERT INTO head VALUES (?, ?, ?)", (kind, run, document["index"])
-        )
+    def _head(self, document: DecodedEntry) -> None:
+        kind, run = document.type, document.run or ""
+        self._database.execute("INSERT INTO head VALUES (?, ?, ?)", (kind, run, document.index))
         if kind == "config":
             return
-        subject = document["body"].get("subject") or {}
+        subject = document.body.get("subject") or {}
         behalf = (subject.get("properties") or {}).get("on_behalf_of")
         self._database.execute(
             "INSERT INTO run VALUES (?, ?, ?, 0) ON CONFLICT (run)"
@@ -176,12 +176,14 @@ class Intake:
             (run, subject.get("id"), behalf),
         )
 
-    def _call(self, document: JsonObject) -> None:
-        kind, body, index = document["type"], document["body"], document["index"]
-        name = document["run"], document["call"]
+    def _call(self, document: DecodedEntry) -> None:
+        kind, body, index = document.type, document.body, document.index
+        if document.run is None or document.call is None:
+            raise TraceIntegrityError(f"entry {index} is of a call, and names no run")
+        name = document.run, document.call
         if kind == "intent":
             self._numbers[name] = index
-            self._calls[index] = [index, *name, document["time"], body.get("tool"), None]
+            self._calls[index] = [index, *name, document.time, body.get("tool"), None]
             return
         if (number := self._number(name)) is None:
             return  # its intent is not in this log

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from permissions.errors import TraceError, TraceIntegrityError
 from permissions.trace import codec
+from permissions.trace.decoded import decode_entry
 from permissions.trace.encoder import (
     CHECKPOINT_PREFIX,
     CONTENT_PREFIX,
     ENTRY_PREFIX,
     content_path,
-    decode_entry,
 )
 from permissions.trace.merkle import leaf_hash
 from permissions.trace.store import Line, read_lines, segments
@@ -181,14 +181,14 @@ def recorded(line: bytes, contents: Sequence[bytes], origin: str) -> RecordedEnt
     except TraceError as err:
         raise TraceIntegrityError(f"a line of the trace is malformed: {err}") from err
     return RecordedEntry(
-        index=entry["index"],
+        index=entry.index,
         origin=origin,
-        time=entry["time"],
-        type=entry["type"],
-        run=entry["run"],
-        call=entry["call"],
-        body=entry["body"],
-        digests=entry["contents"],
+        time=entry.time,
+        type=entry.type,
+        run=entry.run,
+        call=entry.call,
+        body=entry.body,
+        digests=entry.contents,
         line=line,
         contents=contents,
     )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from permissions.model import JsonObject
+    from permissions.trace.decoded import DecodedEntry
 
 Say: TypeAlias = "Callable[[str], None]"
 """Where a sentence goes about what is wrong."""
@@ -191,10 +192,10 @@ class Story:
         calls = [call for run in runs for call in run.open.values()]
         return tuple(sorted(calls, key=lambda call: call.since))
 
-    def observe(self, entry: JsonObject) -> list[str]:
+    def observe(self, entry: DecodedEntry) -> list[str]:
         """Takes in the next entry; says what is wrong about it, one sentence each."""
         found: list[str] = []
-        time, kind = entry["time"], entry["type"]
+        time, kind = entry.time, entry.type
         if time >= self._time:
             self._time, self._told_behind = time, 0
         else:
@@ -218,7 +219,7 @@ class Story:
             self._told_behind = behind
             say(f"the clock went back by {behind} us")
 
-    def _log(self, kind: str, entry: JsonObject, say: Say) -> None:
+    def _log(self, kind: str, entry: DecodedEntry, say: Say) -> None:
         if not self._is_open and kind != "log.open":
             say(f"{kind} before log.open")
         if kind == "log.open":
@@ -227,37 +228,37 @@ class Story:
                 run.resumable = True
         elif kind == "hold":
             change = (
-                self._held.update if entry["body"].get("held") else self._held.difference_update
+                self._held.update if entry.body.get("held") else self._held.difference_update
             )
-            change(entry["body"].get("runs", ()))
+            change(entry.body.get("runs", ()))
         elif kind == "erase":
-            for name in self._held.intersection(entry["body"].get("runs", ())):
+            for name in self._held.intersection(entry.body.get("runs", ())):
                 say(f"run {name[:80]!r} was erased while it was on hold")
         elif kind == "log.close":
             self.closed = True
-            self.reason = entry["body"].get("reason")
+            self.reason = entry.body.get("reason")
         elif kind in ("stop", "resume"):
-            for text in self._stops.said(kind, entry["body"]):
+            for text in self._stops.said(kind, entry.body):
                 say(text)
             self._lift(entry, say)
 
-    def _lift(self, entry: JsonObject, say: Say) -> None:
+    def _lift(self, entry: DecodedEntry, say: Say) -> None:
         """An approval lifts one stop."""
-        if (request := entry["body"].get("request")) is not None:
-            first = self._used.setdefault(_short(str(request)), entry["index"])
-            if first != entry["index"]:
+        if (request := entry.body.get("request")) is not None:
+            first = self._used.setdefault(_short(str(request)), entry.index)
+            if first != entry.index:
                 say(f"resume uses the approval of the entry at {first} again")
 
-    def _run(self, kind: str, entry: JsonObject, say: Say) -> None:
-        run = entry["run"]
+    def _run(self, kind: str, entry: DecodedEntry, say: Say) -> None:
+        run = entry.run
         if not run:
             say(f"{kind} names no run")
         elif kind == "run.start":
-            self._begin(run, entry["body"], say)
+            self._begin(run, entry.body, say)
         elif run not in self._runs and not self._may_go_on:
             say(f"{kind} outside any run")
         elif kind == "delegation":
-            self._stops.send(run, entry["body"].get("sent"))
+            self._stops.send(run, entry.body.get("sent"))
         elif kind == "run.end" and run in self._runs:
             state = self._runs.pop(run)
             self._ended_runs.add(_short(run))
@@ -268,7 +269,7 @@ class Story:
                 earlier = self._late.get(run)
                 state.open |= {} if earlier is None else earlier.open
                 self._late[run] = state
-            said = entry["body"].get("calls")
+            said = entry.body.get("calls")
             if said is not None and state.counted and said != state.calls:
                 say(f"run {run!r} says it started {said} calls; {state.calls} are recorded")
 
@@ -282,8 +283,8 @@ class Story:
             state.calls = 0
         self._stops.begin(run, body.get("subject"))
 
-    def _call(self, kind: str, entry: JsonObject, say: Say) -> None:
-        run, call, body = entry["run"], entry["call"], entry["body"]
+    def _call(self, kind: str, entry: DecodedEntry, say: Say) -> None:
+        run, call, body = entry.run, entry.call, entry.body
         if not run or not call:
             say(f"{kind} names no run or no call")
             return
@@ -298,17 +299,21 @@ class Story:
                 say(f"call {call!r} has a second intent")
                 return
             key, args, tool = body.get("key"), body.get("args"), body.get("tool")
-            state.open[call] = CallState(run, call, entry["index"], key, args, tool)
+            state.open[call] = CallState(run, call, entry.index, key, args, tool)
             return
-        current = self._opened(state, entry) if self._may_go_on else state.open.get(call)
+        current = (
+            self._opened(state, run, call, entry.index)
+            if self._may_go_on
+            else state.open.get(call)
+        )
         if current is None:
             ended = "after its end" if call in state.ended else "without an intent"
             say(f"{kind} of call {call!r} {ended}")
         else:
             self._move(entry, state, current, say)
 
-    def _move(self, entry: JsonObject, state: _Run, call: CallState, say: Say) -> None:
-        kind, body = entry["type"], entry["body"]
+    def _move(self, entry: DecodedEntry, state: _Run, call: CallState, say: Say) -> None:
+        kind, body = entry.type, entry.body
         if kind == "gap":
             self._gap(call)
         if call.begun_before:  # what it may do stands in what was not observed
@@ -327,11 +332,10 @@ class Story:
             if self._late:
                 self._forget_late(call.run)
 
-    def _opened(self, state: _Run, entry: JsonObject) -> CallState | None:
+    def _opened(self, state: _Run, run: str, call: str, index: int) -> CallState | None:
         """The open call of an entry; one that may have begun before is taken up."""
-        run, call = entry["run"], entry["call"]
         if call not in state.open and call not in state.ended:
-            state.open[call] = CallState(run, call, entry["index"], begun_before=True)
+            state.open[call] = CallState(run, call, index, begun_before=True)
         return state.open.get(call)
 
     def _state_of(self, run: str, call: str) -> _Run | None:
@@ -355,32 +359,32 @@ class Story:
         if len(self.gap_calls) < LISTED_GAPS:
             self.gap_calls.append(replace(call))
 
-    def _start(self, entry: JsonObject, run: _Run, call: CallState, say: Say) -> None:
+    def _start(self, entry: DecodedEntry, run: _Run, call: CallState, say: Say) -> None:
         """An approval lets one start through; so does a key with the same tool and arguments."""
         if self._late and run is self._late.get(call.run):
             say(f"start of call {call.call!r} after the end of its run")
         self._use(entry, call, say)
         if (stop := self._stops.bars(call.run, call.tool)) is not None:
             say(f"call {call.call!r} was started while {stop} stopped it")
-        args = entry["body"].get("args")
+        args = entry.body.get("args")
         if args != call.args:
             say(f"call {call.call!r} was started with other arguments than it was asked for")
         if call.key is not None and args is not None:
             call.begun = _short(f"{call.key}\n{call.tool}\n{args}")
-            first = run.begun.setdefault(call.begun, entry["index"])
-            if first != entry["index"]:
+            first = run.begun.setdefault(call.begun, entry.index)
+            if first != entry.index:
                 say(
                     f"call {call.call!r} has the key, tool and arguments of the start at {first}"
                 )
 
-    def _use(self, entry: JsonObject, call: CallState, say: Say) -> None:
+    def _use(self, entry: DecodedEntry, call: CallState, say: Say) -> None:
         """An approval lets one start or one commit through."""
-        if (request := entry["body"].get("request")) is None:
+        if (request := entry.body.get("request")) is None:
             return
         if request != call.approved:
             say(f"call {call.call!r} uses an approval that is not recorded with it")
-        first = self._used.setdefault(_short(str(request)), entry["index"])
-        if first != entry["index"]:
+        first = self._used.setdefault(_short(str(request)), entry.index)
+        if first != entry.index:
             say(f"call {call.call!r} uses the approval of the entry at {first} again")
 
 

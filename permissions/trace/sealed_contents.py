@@ -24,8 +24,8 @@ from permissions.trace.vault import SealedToRespondersError, VaultKeyError, line
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from permissions.model import JsonObject
     from permissions.trace.archived import Archived
+    from permissions.trace.decoded import DecodedEntry
     from permissions.trace.vault import VaultReader
 
 
@@ -62,7 +62,7 @@ class SealedContents:
         if self._vault is None:
             self._batch_sealed += len(self._expected)
 
-    def take(self, data: bytes, entry: JsonObject, *, origin: str, index: int) -> str | None:
+    def take(self, data: bytes, entry: DecodedEntry, *, origin: str, index: int) -> str | None:
         """Takes in the next content; says what is wrong when its writer or its vault is at fault.
 
         Raises:
@@ -73,10 +73,10 @@ class SealedContents:
             raise TraceIntegrityError("a sealed content is not one its entry names")
         if self._vault is None:
             return None  # counted as its entry names it
-        run = entry["run"] or ""
+        run = entry.run or ""
         try:
             self._opened[name] = self._vault.open(
-                data, origin=origin, run=run, path=content_path(entry["type"], name)
+                data, origin=origin, run=run, path=content_path(entry.type, name)
             )
         except SealedToRespondersError:
             self._batch_counts["sealed"] += 1
@@ -92,14 +92,14 @@ class SealedContents:
             self._batch_counts["checked"] += 1
         return None
 
-    def close(self, entry: JsonObject) -> None:
+    def close(self, entry: DecodedEntry) -> None:
         """There are no more contents of this entry."""
         if self._expected:
             self._leave_out()
-        kind = entry["type"]
+        kind = entry.type
         if self._vault is None and kind in RESTATED_SEALED:  # most entries without a key
-            if said := unnamed(kind, entry["body"], entry["contents"]):
-                self.found += ((entry["index"], text) for text in said)
+            if said := unnamed(kind, entry.body, entry.contents):
+                self.found += ((entry.index, text) for text in said)
         elif kind in RESTATED_SEALED and not self._opened:
             self._compare_sealed(kind, entry)
         elif self._opened or kind == "plan" or kind in CALL_TYPES:
@@ -113,7 +113,7 @@ class SealedContents:
             self._batch_sealed -= absent
         self._expected.clear()
 
-    def settle(self, batch: Sequence[JsonObject]) -> None:
+    def settle(self, batch: Sequence[DecodedEntry]) -> None:
         """A checkpoint vouches for these entries."""
         self.erased.take(batch, self._batch_erased)
         self._batch_erased.clear()
@@ -145,20 +145,20 @@ class SealedContents:
         """What is wrong with erasures, by the keys that are there."""
         return iter(self.erased.findings(self._vault))
 
-    def _compare(self, entry: JsonObject, opened: dict[str, bytes]) -> None:
-        called = entry["run"], entry["call"]
-        if self._is_unseen(called, entry["type"]):
+    def _compare(self, entry: DecodedEntry, opened: dict[str, bytes]) -> None:
+        called = entry.run, entry.call
+        if self._is_unseen(called, entry.type):
             return
         facts = self._facts.setdefault(called, CallFacts())
         said = Opened(
-            entry["type"],
-            entry["body"],
-            frozenset(entry["contents"]),
+            entry.type,
+            entry.body,
+            frozenset(entry.contents),
             opened,
-            lambda name, data: self._tags(entry["run"] or "", name, data),
+            lambda name, data: self._tags(entry.run or "", name, data),
         )
-        self.found += ((entry["index"], text) for text in facts.contradictions(said))
-        if entry["type"] in TERMINAL or entry["type"] == "plan":
+        self.found += ((entry.index, text) for text in facts.contradictions(said))
+        if entry.type in TERMINAL or entry.type == "plan":
             del self._facts[called]
 
     def _is_unseen(self, called: tuple[str | None, str | None], kind: str) -> bool:
@@ -166,9 +166,9 @@ class SealedContents:
         begins = kind in ("intent", "plan")
         return self.archived is not None and not begins and called not in self._facts
 
-    def _compare_sealed(self, kind: str, entry: JsonObject) -> None:
+    def _compare_sealed(self, kind: str, entry: DecodedEntry) -> None:
         """The same for an entry of which nothing was opened."""
-        called = entry["run"], entry["call"]
+        called = entry.run, entry.call
         if kind in TERMINAL:
             self._facts.pop(called, None)
             return
@@ -176,8 +176,8 @@ class SealedContents:
             return
         if (facts := self._facts.get(called)) is None:
             facts = self._facts[called] = CallFacts()
-        for text in facts.sealed(kind, entry["body"], entry["contents"]):
-            self.found.append((entry["index"], text))
+        for text in facts.sealed(kind, entry.body, entry.contents):
+            self.found.append((entry.index, text))
 
     def _tags(self, run: str, name: str, data: bytes) -> list[str]:
         return [] if self._vault is None else self._vault.tags(run, name, data)

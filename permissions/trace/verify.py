@@ -39,12 +39,12 @@ from permissions.trace.checkpoint import (
     parse_checkpoint,
     signed_by,
 )
+from permissions.trace.decoded import decode_entry
 from permissions.trace.doubt import doubts
 from permissions.trace.encoder import (
     CHECKPOINT_PREFIX,
     CONTENT_PREFIX,
     ENTRY_PREFIX,
-    decode_entry,
 )
 from permissions.trace.key_chain import KeyChain, Reign
 from permissions.trace.report import (
@@ -74,6 +74,7 @@ if TYPE_CHECKING:
 
     from permissions.model import JsonObject
     from permissions.trace.archived import Archived
+    from permissions.trace.decoded import DecodedEntry
     from permissions.trace.note_keys import NoteKey
     from permissions.trace.rules import CallState
     from permissions.trace.snapshot import Snapshot
@@ -180,8 +181,9 @@ class _Auditor:
         self._tree = Subtrees()
         self._leaves: list[bytes] = []
         """Hashes of entries that the tree has not taken in yet."""
-        self._batch: list[JsonObject] = []
-        self._entry: JsonObject = {}
+        self._batch: list[DecodedEntry] = []
+        self._entry: DecodedEntry | None = None
+        """The last one, while its contents may follow."""
         self._contents = SealedContents(vault)
         self._story = Story()
         self._findings: list[Finding] = []
@@ -354,21 +356,21 @@ class _Auditor:
         return End(segment, offset, tree.peaks)
 
     def _take_entry(self, data: bytes) -> None:
-        if self._entry:
+        if self._entry is not None:
             self._contents.close(self._entry)
         document = decode_entry(data)
         if self._origin is None:
-            self._begin(document["type"], document["body"])
+            self._begin(document.type, document.body)
         count, batch = self._count, self._batch
-        if document["index"] != count:
-            raise TraceIntegrityError(f"entry {document['index']} stands at {count}")
+        if document.index != count:
+            raise TraceIntegrityError(f"entry {document.index} stands at {count}")
         if len(batch) >= MAX_BATCH:
             raise TraceIntegrityError(f"no checkpoint over {MAX_BATCH} entries")
         batch.append(document)
         self._entry = document
-        if document["type"] == "key" and self._chain is not None:
-            self._chain.take(document["body"])
-        if contents := document["contents"]:
+        if document.type == "key" and self._chain is not None:
+            self._chain.take(document.body)
+        if contents := document.contents:
             self._contents.expect(contents)
         self._count = count = count + 1
         self._leaves.append(_sha256(b"\x00" + data).digest())
@@ -408,6 +410,8 @@ class _Auditor:
         return self._tree.root()
 
     def _take_content(self, data: bytes) -> None:
+        if self._entry is None:
+            raise TraceIntegrityError("a sealed content stands after no entry")
         origin, index = self._origin or "", self._count - 1
         wrong = self._contents.take(data, self._entry, origin=origin, index=index)
         if wrong is not None:
@@ -415,9 +419,9 @@ class _Auditor:
 
     def _take_checkpoint(self, segment: Path, start: int, data: bytes) -> bool:
         """Whether this is one over the entries before it; what they say counts from then on."""
-        if self._entry:
+        if self._entry is not None:
             self._contents.close(self._entry)
-            self._entry = {}
+            self._entry = None
         origin, count, root, chain = self._origin or "", self._count, self._root(), self._chain
         said = (
             None if is_line_of(data, origin, count, root) else parse_checkpoint(note_of(data))
@@ -442,7 +446,7 @@ class _Auditor:
         observe, findings = self._story.observe, self._contents.found
         for each in self._batch:
             if sentences := observe(each):
-                findings += ((each["index"], text) for text in sentences)
+                findings += ((each.index, text) for text in sentences)
         if findings:
             self._list_findings()
         self._contents.settle(self._batch)

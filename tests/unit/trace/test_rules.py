@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from permissions.trace.decoded import DecodedEntry
 from permissions.trace.rules import Story
 
 Step = tuple[str, str | None, dict[str, Any]]
@@ -16,16 +17,15 @@ def told(steps: list[Step]) -> tuple[Story, list[str]]:
     story, findings = Story(), []
     for index, (kind, call, body) in enumerate([("log.open", None, {}), *steps]):
         in_run = not kind.startswith("log.") and kind != "config"
-        entry = {
-            "type": kind,
-            "run": "r" if in_run else None,
-            "call": call,
-            "body": body,
-            "time": index,
-            "index": index,
-        }
+        run = "r" if in_run else None
+        entry = DecodedEntry(body, call, {}, index, run, index, kind, 2)
         findings.extend(story.observe(entry))
     return story, findings
+
+
+def of_log(kind: str, time: int) -> DecodedEntry:
+    """An entry of the log's own."""
+    return DecodedEntry({}, None, {}, 0, None, time, kind, 2)
 
 
 START: Step = ("run.start", None, {})
@@ -327,25 +327,23 @@ def test_open_calls_are_those_without_an_end():
 
 def test_a_clock_that_jumps_back_is_a_finding():
     story = Story()
-    entry = {"type": "log.open", "run": None, "call": None, "body": {}, "index": 0}
 
-    assert not list(story.observe({**entry, "time": 10_000_000}))
-    assert not list(story.observe({**entry, "time": 9_500_000}))
-    assert list(story.observe({**entry, "time": 8_000_000})) == [
+    assert not list(story.observe(of_log("log.open", 10_000_000)))
+    assert not list(story.observe(of_log("log.open", 9_500_000)))
+    assert list(story.observe(of_log("log.open", 8_000_000))) == [
         "the clock went back by 2000000 us"
     ]
-    assert not list(story.observe({**entry, "time": 8_000_001}))
-    assert not list(story.observe({**entry, "time": 11_000_000}))
+    assert not list(story.observe(of_log("log.open", 8_000_001)))
+    assert not list(story.observe(of_log("log.open", 11_000_000)))
 
 
 def test_a_clock_that_walks_back_in_small_steps_is_a_finding():
     story = Story()
-    entry = {"type": "log.open", "run": None, "call": None, "body": {}, "index": 0}
 
     said = [
         text
         for step in range(10)
-        for text in story.observe({**entry, "time": 100_000_000 - step * 900_000})
+        for text in story.observe(of_log("log.open", 100_000_000 - step * 900_000))
     ]
 
     assert len(said) == 4
@@ -354,9 +352,8 @@ def test_a_clock_that_walks_back_in_small_steps_is_a_finding():
 
 def test_nothing_may_precede_the_opening():
     story = Story()
-    entry = {"type": "config", "run": None, "call": None, "body": {}, "index": 0, "time": 0}
 
-    assert list(story.observe(entry)) == ["config before log.open"]
+    assert list(story.observe(of_log("config", 0))) == ["config before log.open"]
 
 
 LATE = [

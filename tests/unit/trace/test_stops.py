@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from permissions.trace.decoded import DecodedEntry
 from permissions.trace.rules import Story
 
 
@@ -20,8 +21,8 @@ def told(*entries: tuple[str, str, str | None, dict[str, Any]]) -> list[str]:
         *entries,
     ]
     for index, (kind, run, call, body) in enumerate(whole):
-        entry = {"type": kind, "run": run or None, "call": call, "body": body}
-        findings += story.observe({**entry, "index": index, "time": index})
+        entry = DecodedEntry(body, call, {}, index, run or None, index, kind, 2)
+        findings += story.observe(entry)
     return findings
 
 
