@@ -286,7 +286,8 @@ def _leave_repeats_unmeasured(items: Iterable[pytest.Item]) -> None:
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
     for item in items:
         known = item.config.stash.setdefault(_left_out, Counter())
-        known.update(name for name in LEFT_OUT if item.get_closest_marker(name))
+        # What is slow and long is run by the last command alone.
+        known.update([name for name in LEFT_OUT if item.get_closest_marker(name)][-1:])
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
