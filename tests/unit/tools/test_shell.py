@@ -258,6 +258,7 @@ def test_policies_get_the_reading(tmp_path: Path) -> None:
             {"program": "ssh", "argv": ["ssh", "a"]},
         ],
         "complete": True,
+        "shown": [],
         "declared": False,
     }
 
