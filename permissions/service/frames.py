@@ -107,9 +107,8 @@ class Frames:
 
     async def _send_together(self) -> None:
         """Sends what waits, the oldest first, as one piece of `TOGETHER` bytes or one frame."""
-        await (
-            checkpoint()
-        )  # whoever else runs in this turn of the loop may have something to say
+        # Whoever else runs in this turn of the loop may have something to say.
+        await checkpoint()
         pieces = [self._unsent.popleft()]
         room = TOGETHER - len(pieces[0])
         while self._unsent and (room := room - len(self._unsent[0])) >= 0:
