@@ -236,6 +236,7 @@ def hostile_arguments(number: int) -> tuple[str, dict[str, object]]:
             return "note", {"text": given * 3, "where": "x" * (700_000 if number % 2 else 1)}
 
 
+@pytest.mark.unmeasured
 def test_fifty_hostile_requests_are_text(page: Page, served: Served) -> None:
     async def ask() -> tuple[str, list[str]]:
         broker, prompt = served.desk.broker, TEXTS[0] + TEXTS[1] + TEXTS[6]

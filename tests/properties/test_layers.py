@@ -106,6 +106,7 @@ def decided(engine: DirectEngine, request: JsonObject) -> bool:
         return False
 
 
+@pytest.mark.unmeasured
 def test_no_layer_turns_a_no_into_a_yes() -> None:
     rng = random.Random(SEED)  # noqa: S311 - the same bundles each time
     permits = changed = 0
