@@ -297,3 +297,14 @@ _protected(change) if change.protected == true
 _protected(change) if lib.steering_path(change.path)
 
 _protected(change) if lib.secret_path(change.path)
+
+# A link is another name of what it leads to: who writes it later writes that.
+_protected(change) if {
+	is_string(change.target)
+	lib.steering_path(change.target)
+}
+
+_protected(change) if {
+	is_string(change.target)
+	lib.secret_path(change.target)
+}

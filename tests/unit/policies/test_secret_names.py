@@ -135,6 +135,10 @@ ASKED = {
     "BUILD.bazel": "filesystem.runs_later", "requirements.txt": "filesystem.runs_later",
     "web/nx.json": "filesystem.runs_later", "a.csproj": "filesystem.runs_later",
     "buildspec.yml": "filesystem.runs_later", "Pipfile": "filesystem.runs_later",
+    "gradle/wrapper/gradle-wrapper.properties": "filesystem.runs_later",
+    "node_modules/x/index.js": "filesystem.runs_later", "CONVENTIONS.md": "filesystem.runs_later",
+    "lib/site-packages/x.py": "filesystem.runs_later", "src/json.so": "filesystem.runs_later",
+    "policies/allow.rego": "filesystem.runs_later", "libs/a.jar": "filesystem.runs_later",
     "go.mod": "filesystem.runs_later", "x.code-workspace": "filesystem.runs_later",
 }  # fmt: skip
 DENIED = [
