@@ -38,8 +38,8 @@ def privacy_notes(card: JsonObject, settings: BrokerConfig) -> Iterator[Block]:
     yield from _recorded(card)
     yield Heading(2, "How it is erased")
     yield Text(
-        "wardline trace erase destroys the keys of runs: every copy of the log without its key"
-        " file is reached, and proofs over the log still hold. Kept in the clear for ever: tools'"
+        "wardline trace erase destroys the keys of runs, or of one kind of their contents: every"
+        " copy of the log without its key file is reached, and proofs over the log still hold. Kept in the clear for ever: tools'"
         " names, times, run ids, reason codes, and who asked and approved."
         " wardline trace hold keeps what a case needs."
     )
@@ -67,6 +67,9 @@ def _stores(settings: BrokerConfig) -> Iterator[tuple[str, str, str, str]]:
         else f"{trace.retain_days} days after a run's last entry, where `wardline trace erase"
         " --expired` is run by a timer"
     )
+    if trace.retain_kind_days:
+        clocks = ", ".join(f"{kind} {each}" for kind, each in trace.retain_kind_days.items())
+        days += f"; of these kinds for fewer days: {clocks}"
     reader = (
         f"the responders {', '.join(sorted(trace.responders))} alone"
         if trace.responders
@@ -75,7 +78,7 @@ def _stores(settings: BrokerConfig) -> Iterator[tuple[str, str, str, str]]:
     state = settings.state
     yield (
         f"{state}/trace",
-        "prompts, arguments, results, what people were shown: each sealed under a key of its run",
+        "prompts, arguments, results, what people were shown: sealed by run and kind",
         reader,
         days,
     )
@@ -85,7 +88,7 @@ def _stores(settings: BrokerConfig) -> Iterator[tuple[str, str, str, str]]:
         "whoever may read the folder",
         "for ever: the log is append-only",
     )
-    yield f"{state}/trace/vault.keys", "the key of each run, wrapped", "the broker", days
+    yield f"{state}/trace/vault.keys", "the keys of each run, wrapped", "the broker", days
     yield (
         f"{state}/state.db",
         "open requests, votes, results by key, budgets: contents sealed under keys of runs",

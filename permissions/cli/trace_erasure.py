@@ -12,9 +12,14 @@ import anyio
 import typer
 
 from permissions.errors import ConfigError
+from permissions.trace.content_kinds import KINDS, REPEATED
 
 if TYPE_CHECKING:
-    from permissions.setup.erasure import RecordedRun
+    from collections.abc import Sequence
+
+    from permissions.setup.config import BrokerConfig
+    from permissions.setup.erasure import Chosen, RecordedRun
+    from permissions.trace.content_kinds import ContentKind
 
 Dir = Annotated[Path | None, typer.Option("--dir", help="State folder.")]
 Config = Annotated[
@@ -23,6 +28,13 @@ Config = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; sealed in the record.")]
 By = Annotated[str, typer.Option("--by", help="Who wants it; your login name by default.")]
+Kinds = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--kind",
+        help=f"Only contents of this kind ({', '.join(KINDS)}); give it again for more.",
+    ),
+]
 Runs = Annotated[list[str] | None, typer.Option("--run", help="A run; give it again for more.")]
 
 
@@ -33,8 +45,13 @@ def erase(
         str | None, typer.Option("--subject", help="All runs of a person or agent.")
     ] = None,
     expired: Annotated[
-        bool, typer.Option("--expired", help="All runs older than `trace.retain_days`.")
+        bool,
+        typer.Option(
+            "--expired",
+            help="What is older than `trace.retain_days` and `trace.retain_kind_days`.",
+        ),
     ] = False,
+    kind: Kinds = None,
     copy: Annotated[
         list[Path] | None,
         typer.Option("--copy", help="A copy's trace folder, whose keys go too."),
@@ -51,13 +68,16 @@ def erase(
     """Erase what the record holds of runs, by destroying their keys.
 
     Arguments, results, prompts and whatever else is sealed of them cannot be read any more, in
-    every copy without keys of its own; proofs hold on, and the record says what was erased. Runs
-    of the sub-agents they sent go with them. Stop the broker first. There is no way back.
+    every copy without keys of its own; proofs hold on, and the record says what was erased. With
+    --kind only that kind of their contents goes, and the rest stays readable. Runs of the
+    sub-agents they sent go with them. A run of which something was erased does not go on. Stop the
+    broker first. There is no way back.
 
     \b
     Examples:
       $ wardline trace erase --subject alice --reason "her request of 3 May"
       $ wardline trace erase --run run-8c1f... --reason "wrong customer" --yes
+      $ wardline trace erase --subject alice --kind results --reason "not needed" --yes
       $ wardline trace erase --expired --reason "retention" --yes
     """
     from permissions.setup.config import BrokerConfig
@@ -66,19 +86,14 @@ def erase(
     from permissions.setup.layout import StateLayout
 
     settings = BrokerConfig.load(config, **({} if folder is None else {"state": folder}))
-    days = settings.trace.retain_days if expired else None
-    if expired and days is None:
-        raise ConfigError("`--expired` needs trace.retain_days in the settings")
     if not (run or subject or expired):
         raise ConfigError("name what to erase: --run, --subject or --expired")
+    if expired and kind:
+        raise ConfigError("`--expired` takes the kinds from the settings; leave --kind out")
     known = _recorded(StateLayout(settings.state).trace)
-    chosen = chosen_runs(
-        known,
-        named=run or (),
-        subject=subject,
-        older_than_days=days,
-        now=time.time_ns() // 1000,
-    )
+    kinds = _kinds(kind or [])
+    chosen = _expired(settings, known, copy or ()) if expired else {}
+    chosen |= dict.fromkeys(chosen_runs(known, named=run or (), subject=subject), kinds)
     keys = 0
     if chosen and yes:
         said = _said(reason)
@@ -88,18 +103,59 @@ def erase(
             )
         )
     if as_json:
-        typer.echo(json.dumps({"runs": chosen, "erased": bool(chosen and yes), "keys": keys}))
+        partly = {name: of for name, of in chosen.items() if of}
+        told = {
+            "runs": [*chosen],
+            "kinds": partly,
+            "erased": bool(chosen and yes),
+            "keys": keys,
+        }
+        typer.echo(json.dumps(told))
         return
-    for name in chosen:
-        typer.echo(name)
+    _tell(chosen)
     if not chosen:
         typer.echo("nothing to erase", err=True)
     elif yes:
-        typer.echo(f"erased: {len(chosen)} runs, {keys} keys destroyed", err=True)
+        typer.echo(f"erased: of {len(chosen)} runs, {keys} keys destroyed", err=True)
     else:
         typer.echo(
-            f"{len(chosen)} runs would be erased, for good; say --yes to do it", err=True
+            f"this would be erased of {len(chosen)} runs, for good; say --yes to do it",
+            err=True,
         )
+
+
+def _kinds(named: list[str]) -> tuple[ContentKind, ...]:
+    if unknown := sorted(set(named) - {*KINDS}):
+        raise ConfigError(
+            f"there is no kind {unknown[0][:40]!r}; name one of {', '.join(KINDS)}"
+        )
+    return tuple(each for each in KINDS if each in named)
+
+
+def _expired(
+    settings: BrokerConfig, known: dict[str, RecordedRun], copies: Sequence[Path]
+) -> Chosen:
+    """What the clocks in the settings let go."""
+    from permissions.setup.erasure import expired, keys_there
+
+    days, kind_days = settings.trace.retain_days, settings.trace.retain_kind_days
+    if days is None and not kind_days:
+        raise ConfigError(
+            "`--expired` needs trace.retain_days or trace.retain_kind_days in the settings"
+        )
+    there = keys_there(settings, known, copies)
+    now = time.time_ns() // 1000
+    return expired(known, there, days=days, kind_days=kind_days, now=now)
+
+
+def _tell(chosen: Chosen) -> None:
+    """Names what goes, and where what is of such a kind may stand as well."""
+    for name, kinds in chosen.items():
+        typer.echo(f"{name}  {', '.join(kinds)}" if kinds else name)
+    for kinds in sorted(set(chosen.values())):
+        for kind in kinds:
+            if left := [each for each in REPEATED.get(kind, ()) if each not in kinds]:
+                typer.echo(f"note: {kind} may stand in {' and '.join(left)}, too", err=True)
 
 
 def hold(

@@ -15,8 +15,9 @@ from permissions.inquiry.questions import Inquiry
 from permissions.inquiry.unusual import DAYS, Habits
 from permissions.trace.call_filter import CallFilter
 from permissions.trace.index import TraceIndex
+from permissions.trace.key_lines import KEYS_FILE
 from permissions.trace.store import segments
-from permissions.trace.vault import KEYS_FILE, VaultReader
+from permissions.trace.vault import VaultReader
 from permissions.trace.verify import verify_trace
 
 if TYPE_CHECKING:

@@ -169,7 +169,7 @@ class Packet:
                 "entry": entry.index,
                 "name": name,
                 "file": file,
-                "key": vault.content_key(sealed, run=entry.run or "").hex(),
+                "key": vault.content_key(sealed, run=entry.run or "", name=name).hex(),
                 "line": sealed.decode(),
             }
 

@@ -138,9 +138,10 @@ def _open_input(
         if "input_patch" not in entry.digests:
             call.asked = orjson.loads(entry.open("input", vault))
             return call.asked, None
+        operations = orjson.loads(entry.open("input_patch", vault))
         if call.asked is None:
             return None, "the first input of its call cannot be opened"
-        return patched(call.asked, orjson.loads(entry.open("input_patch", vault))), None
+        return patched(call.asked, operations), None
     except (TraceError, ValueError) as err:
         return None, str(err)
 

@@ -26,6 +26,7 @@ from permissions.service.clients import CALLS, SESSIONS
 from permissions.setup.settings_file import settings_file
 from permissions.setup.trust import TrustList
 from permissions.stops.scope import ScopeKind  # noqa: TC001 - pydantic reads it
+from permissions.trace.content_kinds import ContentKind  # noqa: TC001 - pydantic reads it
 from permissions.vocabulary import Evidence, Isolation  # noqa: TC001 - read at run time
 
 if TYPE_CHECKING:
@@ -227,6 +228,12 @@ class TraceConfig(_Section):
         le=36_500,
         description="Days after its last entry that a run's contents are kept; `wardline trace"
         " erase --expired` erases older ones, but those on hold.",
+    )
+    retain_kind_days: dict[ContentKind, Annotated[int, Field(ge=1, le=36_500)]] = Field(
+        default_factory=dict,
+        description="The same for one kind of contents each: `prompts`, `arguments`, `decisions`,"
+        " `approvals`, `results` or `files`"
+        " ([what is of which](../guides/retention.md)).",
     )
     responders: dict[str, str] = Field(
         default_factory=dict,

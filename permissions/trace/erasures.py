@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from permissions.trace.key_lines import kinds_hold
 from permissions.trace.report import Finding
 
 if TYPE_CHECKING:
@@ -13,41 +14,65 @@ if TYPE_CHECKING:
     from permissions.trace.vault import VaultReader
 
 
+class Gone(NamedTuple):
+    """A content that does not open since its key is gone, by the entry that names it."""
+
+    at: int
+    run: str
+    kind: str
+
+
+class _Said(NamedTuple):
+    """An entry that says what of a run is erased."""
+
+    at: int
+    kinds: frozenset[str]
+    """All, when it names none."""
+    keys: frozenset[str]
+
+
 class Erasures:
     """Contents whose key is gone, and entries that say which keys were destroyed."""
 
     def __init__(self) -> None:
-        self._gone: dict[str, tuple[int, int, int]] = {}
-        """By run: the first entry with such a content, the last, and how many there are."""
-        self._said: dict[str, tuple[int, frozenset[str]]] = {}
-        """By run: the last entry that says so, and the keys that were to go."""
+        self._gone: dict[str, dict[str, tuple[int, int, int]]] = {}
+        """By run and kind: the first entry with such a content, the last, and how many."""
+        self._said: dict[str, list[_Said]] = {}
+        """By run, in the order of the log."""
 
-    def take(self, entries: Iterable[DecodedEntry], gone: Iterable[tuple[int, str]]) -> None:
-        """Takes in what stands under a checkpoint, and where and of which run a key is gone."""
+    def take(self, entries: Iterable[DecodedEntry], gone: Iterable[Gone]) -> None:
+        """Takes in what stands under a checkpoint, and the contents whose key is gone."""
         for entry in entries:
             if entry.type == "erase":
                 self._said_by(entry)
-        for index, run in gone:
-            self._found(index, run)
+        for at, run, kind in gone:
+            of_run = self._gone.setdefault(run, {})
+            first, _, count = of_run.get(kind, (at, at, 0))
+            of_run[kind] = first, at, count + 1
 
     def _said_by(self, entry: DecodedEntry) -> None:
-        keys = frozenset(map(str, entry.body.get("keys", ())))
-        for run in map(str, entry.body.get("runs", ())):
-            _, before = self._said.get(run, (0, frozenset()))
-            self._said[run] = entry.index, before | keys
-
-    def _found(self, index: int, run: str) -> None:
-        first, _, count = self._gone.get(run, (index, index, 0))
-        self._gone[run] = first, index, count + 1
+        body = entry.body
+        kinds, keys = (frozenset(map(str, body.get(name, ()))) for name in ("kinds", "keys"))
+        for run in map(str, body.get("runs", ())):
+            self._said.setdefault(run, []).append(_Said(entry.index, kinds, keys))
 
     def lost(self) -> Iterator[Finding]:
-        """Keys that are gone, and no later entry says so."""
-        for run, (first, last, count) in self._gone.items():
-            if last >= self._said.get(run, (-1, frozenset()))[0]:
+        """Keys that are gone, and no later entry says so of that kind."""
+        for run, kinds in self._gone.items():
+            lost = {
+                kind: (first, count)
+                for kind, (first, last, count) in kinds.items()
+                if not any(
+                    last < said.at and kinds_hold(said.kinds, kind)
+                    for said in self._said.get(run, ())
+                )
+            }
+            if lost:
                 yield Finding(
-                    first,
-                    f"contents that cannot be opened: {count}; the key of run {run[:80]!r} is not"
-                    " there, and no entry says that it was erased",
+                    min(first for first, _ in lost.values()),
+                    f"contents that cannot be opened: {sum(count for _, count in lost.values())};"
+                    f" the key of run {run[:80]!r} for {', '.join(sorted(lost))} is not there, and"
+                    " no entry says that it was erased",
                 )
 
     def findings(self, vault: VaultReader | None) -> Iterator[Finding]:
@@ -55,10 +80,12 @@ class Erasures:
         yield from self.lost()
         if vault is None:
             return
-        for run, (index, keys) in self._said.items():
-            if vault.key_ids(run) & keys:
+        for run, entries in self._said.items():
+            there = vault.key_ids(run)
+            left = [said.at for said in entries if said.keys & there]
+            if left:
                 yield Finding(
-                    index,
+                    left[-1],
                     f"the key of run {run[:80]!r} was to be erased, and is still there: erase it"
                     " again",
                 )

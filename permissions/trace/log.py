@@ -37,11 +37,12 @@ from permissions.trace.committer import Committer
 from permissions.trace.encoder import EntryEncoder
 from permissions.trace.entry import Receipt, TraceEntry
 from permissions.trace.key_chain import KeyChain, Reign
+from permissions.trace.key_lines import KEYS_FILE, kek_id
 from permissions.trace.recovery import recover
 from permissions.trace.replica import Replica, replica_folder
 from permissions.trace.snapshot import OpenCalls, save_snapshot
 from permissions.trace.store import Store
-from permissions.trace.vault import KEYS_FILE, Vault, kek_id
+from permissions.trace.vault import Vault
 from permissions.trace.wakeup import Wakeup
 from permissions.trace.witnesses import Witnesses
 

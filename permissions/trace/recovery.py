@@ -20,10 +20,11 @@ from permissions.files import sync_folder
 from permissions.trace.archived import load_archived
 from permissions.trace.checkpoint import parse_checkpoint
 from permissions.trace.entry import TraceEntry
+from permissions.trace.key_lines import KEYS_FILE, kek_id
 from permissions.trace.merkle import Frontier
 from permissions.trace.snapshot import load_snapshot
 from permissions.trace.store import segment_path, segments
-from permissions.trace.vault import KEYS_FILE, VaultReader, kek_id
+from permissions.trace.vault import VaultReader
 from permissions.trace.verify import verify_trace
 
 if TYPE_CHECKING:

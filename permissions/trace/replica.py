@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 from permissions import files
 from permissions.errors import TraceIntegrityError, TraceWriteError
 from permissions.logs import get_logger
+from permissions.trace.key_lines import KEYS_FILE
 from permissions.trace.store import segments
-from permissions.trace.vault import KEYS_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,13 +13,18 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from permissions.errors import TraceError, TraceIntegrityError
+from permissions.trace.content_kinds import kind_of
 from permissions.trace.encoder import content_path
 from permissions.trace.entry import TERMINAL
-from permissions.trace.erasures import Erasures
+from permissions.trace.erasures import Erasures, Gone
 from permissions.trace.report import Contents, Finding
 from permissions.trace.restated import RESTATED_SEALED, CallFacts, Opened, unnamed
 from permissions.trace.rules import CALL_TYPES
-from permissions.trace.vault import SealedToRespondersError, VaultKeyError, line_digest
+from permissions.trace.vault import (
+    SealedToRespondersError,
+    VaultKeyError,
+    line_digest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,7 +59,7 @@ class SealedContents:
         self._unopened: dict[str, tuple[int, int]] = {}
         """Why contents do not open: the first entry with one, and how many there are."""
         self._batch_unopened: list[tuple[int, str]] = []
-        self._batch_erased: list[tuple[int, str]] = []
+        self._batch_erased: list[Gone] = []
 
     def expect(self, contents: dict[str, str]) -> None:
         """Takes in what the next entry names: its contents, each by its digest."""
@@ -87,7 +92,7 @@ class SealedContents:
             return str(err)  # the entry vouches for these very bytes
         except TraceError:
             self._batch_counts["erased"] += 1
-            self._batch_erased.append((index, run))
+            self._batch_erased.append(Gone(index, run, kind_of(name)))
         else:
             self._batch_counts["checked"] += 1
         return None

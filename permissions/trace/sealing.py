@@ -12,7 +12,7 @@ the words of the format itself, never anybody's text, and belongs to version 2: 
   by its key without another. AES-GCM alone opens under more than one key; the key commitment
   holds a box to one, and so to one content.
 * Equal contents give different boxes, and without the run key nobody can try a guess. When the
-  run key is destroyed, every box and every tag of that run is noise.
+  run key is destroyed, every box and every tag under it is noise.
 * The length is rounded up as PADMÉ does (at most 12 % more), 64 at least, after compression:
   what a box gives away is that, and nothing finer.
 """
@@ -108,7 +108,7 @@ class _Hmac:
 
 
 class RunKey:
-    """The key of one run: seals its contents, and tags what may be told to be equal."""
+    """The key of one run for a kind: seals contents, and tags what may be told to be equal."""
 
     __slots__ = ("_keys", "_tags")
 

@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from permissions.errors import TraceError, TraceWriteError
 from permissions.files import make_folder, sync_folder
 from permissions.trace.archived import load_archived
-from permissions.trace.vault import KEYS_FILE, MAX_SEALED_LINE, mend_keys
+from permissions.trace.key_lines import KEYS_FILE
+from permissions.trace.vault import MAX_SEALED_LINE, mend_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,8 +1,8 @@
-"""The keys of a log's contents: one for each run, wrapped, in a file of their own.
+"""The keys of a log's contents: one for each kind of each run, wrapped, in a file of their own.
 
-Run keys are random and wrapped (RFC 3394) by one key-encryption key. Destroying a run's lines in
-that file erases its contents and makes its tags mean nothing; no proof over the log changes. A
-run that goes on keeps its key, so that its tags stay comparable.
+Run keys are random and wrapped (RFC 3394) by one key-encryption key. Destroying lines of that file
+(`key_lines`) erases a run's contents, or those of one kind, and makes their tags mean nothing; no
+proof over the log changes. A run that goes on keeps its keys, so that its tags stay comparable.
 
 Who holds the key-encryption key and the files can read everything.
 """
@@ -16,26 +16,21 @@ import os
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from cryptography.hazmat.primitives.keywrap import (
-    InvalidUnwrap,
-    aes_key_unwrap,
-    aes_key_wrap,
-)
-
-from permissions.errors import SigningError, TraceError, TraceIntegrityError, TraceWriteError
-from permissions.files import make_folder, replace
+from permissions.errors import SigningError, TraceError, TraceIntegrityError
+from permissions.files import make_folder
 from permissions.signing.keys import read_secret, write_secret
 from permissions.trace import codec
+from permissions.trace.content_kinds import EVERY_CALL, kind_of
+from permissions.trace.key_lines import KEYS_FILE, kek_id, key_line, read_key_lines
 from permissions.trace.sealing import MAX_CONTENT, NONCE_BYTES, Box, RunKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from permissions.model import JsonObject
     from permissions.signing.responders import Responder, ResponderKey
+    from permissions.trace.key_lines import KeyLine
 
-KEYS_FILE = "vault.keys"
 MAX_SEALED_LINE = MAX_CONTENT * 4 // 3 + 4096 + MAX_CONTENT // 6
 _KEY_BYTES = 32
 _SEALED = b'{"content":"'
@@ -47,6 +42,10 @@ class VaultKeyError(TraceError):
 
 class SealedToRespondersError(TraceError):
     """Only a responder's private key opens a content."""
+
+
+class ErasedError(TraceError):
+    """The key of a content is not there: it was destroyed, or lost."""
 
 
 class SealedContent(NamedTuple):
@@ -111,7 +110,8 @@ class Vault:
         self._kek_id = kek_id(kek)
         self._keys = keys
         self._random = random
-        self._run_keys: dict[str, RunKey] = {}
+        self._run_keys: dict[str, dict[str, RunKey]] = {}
+        """By run and kind of content."""
         self._fresh: list[bytes] = []
 
     def seal(self, data: bytes, *, origin: str, run: str, path: str) -> SealedContent:
@@ -120,15 +120,14 @@ class Vault:
         Raises:
             TraceError: it is larger than 16 MiB.
         """
-        key = self._run_keys.get(run) or self._new_key(run)
+        key = self._key(run, path.rpartition("/")[2])
         box = key.seal(data, nonce=self._random(NONCE_BYTES), bound=bound_to(origin, run, path))
         line = b'{"content":"%b"}' % base64.b64encode(box)
         return SealedContent(line_digest(line), line)
 
     def tag(self, run: str, name: str, data: bytes) -> str:
         """A keyed commitment that is equal for equal data in the same run, in base64."""
-        key = self._run_keys.get(run) or self._new_key(run)
-        return base64.b64encode(key.tag(name, data)).decode()
+        return base64.b64encode(self._key(run, name).tag(name, data)).decode()
 
     def take_fresh_keys(self) -> bytes:
         """Lines for the keys file, which must be durable before anything sealed with them."""
@@ -137,35 +136,41 @@ class Vault:
         return lines
 
     def resume(self, run: str) -> None:
-        """Takes up the key a run had before, if it is still there."""
-        if run not in self._run_keys and (raw := self._earlier(run)) is not None:
-            self._run_keys[run] = RunKey(raw)
+        """Takes up the keys a run had before, those that are still there."""
+        if run in self._run_keys:
+            return
+        earlier = {
+            line.kind: RunKey(line.unwrapped(self._kek))
+            for line in read_key_lines(self._keys, run)
+            if line.kek == self._kek_id
+        }
+        if earlier:
+            self._run_keys[run] = earlier
 
     def forget(self, run: str) -> None:
-        """Drops the run's key from memory."""
+        """Drops the run's keys from memory."""
         self._run_keys.pop(run, None)
 
-    def _earlier(self, run: str) -> bytes | None:
-        for line in reversed(_key_lines(self._keys, run)):
-            if line.kek == self._kek_id:
-                return line.unwrapped(self._kek)
-        return None
+    def _key(self, run: str, name: str) -> RunKey:
+        """The key for contents and tags of this name."""
+        kind = kind_of(name)
+        keys = self._run_keys.get(run)
+        if keys is None:
+            keys = self._run_keys[run] = {}
+            if run:  # one sync for all of them, and not one for each
+                for each in EVERY_CALL:
+                    keys[each] = self._new_key(run, each)
+        key = keys.get(kind)
+        if key is None:
+            key = keys[kind] = self._new_key(run, kind)
+        return key
 
-    def _new_key(self, run: str) -> RunKey:
+    def _new_key(self, run: str, kind: str) -> RunKey:
         key = self._random(_KEY_BYTES)
-        document: JsonObject = {"key": _key_id(run, key), "run": run}
-        if self._responders:
-            info = sealed_as(run)
-            document["sealed"] = {
-                each.keyid: base64.b64encode(each.seal(key, info)).decode()
-                for each in self._responders
-            }
-        else:
-            document["kek"] = self._kek_id
-            document["wrapped"] = base64.b64encode(aes_key_wrap(self._kek, key)).decode()
-        self._fresh.append(codec.encode(document) + b"\n")
-        self._run_keys[run] = RunKey(key)
-        return self._run_keys[run]
+        self._fresh.append(
+            key_line(key, run=run, kind=kind, kek=self._kek, responders=self._responders)
+        )
+        return RunKey(key)
 
 
 class KeysState(NamedTuple):
@@ -238,15 +243,18 @@ class VaultReader:
         self._kek = kek
         self._kek_id = None if kek is None else kek_id(kek)
         self._path, self._run = directory / KEYS_FILE, run
-        self._run_keys: dict[str, list[RunKey]] = {}
+        self._run_keys: dict[tuple[str, str], list[RunKey]] = {}
 
     @cached_property
-    def _lines(self) -> dict[str, list[_KeyLine]]:
+    def _lines(self) -> dict[str, list[KeyLine]]:
         """By run; read when something is to be opened."""
-        found: dict[str, list[_KeyLine]] = {}
-        for line in _key_lines(self._path, self._run):
+        found: dict[str, list[KeyLine]] = {}
+        for line in read_key_lines(self._path, self._run):
             found.setdefault(line.run, []).append(line)
         return found
+
+    def _lines_of(self, run: str, kind: str) -> Iterator[KeyLine]:
+        return (line for line in self._lines.get(run, ()) if line.kind == kind)
 
     def open(self, line: bytes, *, origin: str, run: str, path: str) -> bytes:
         """The content of a sealed line that its entry names.
@@ -255,16 +263,16 @@ class VaultReader:
             TraceIntegrityError: the line is malformed or altered.
             VaultKeyError: its key is wrapped by a key-encryption key that is not at hand.
             SealedToRespondersError: its key is sealed to responders, and none of them is at hand.
-            TraceError: its key is not in the keys file any more.
+            ErasedError: its key is not in the keys file any more.
         """
-        box, key = self._box(line, run)
+        box, key = self._box(line, run, path.rpartition("/")[2])
         return box.open(key, bound_to(origin, run, path))
 
-    def content_key(self, line: bytes, *, run: str) -> bytes:
+    def content_key(self, line: bytes, *, run: str, name: str) -> bytes:
         """The key of this content alone, to disclose it by; raises as `open` does."""
-        return self._box(line, run)[1]
+        return self._box(line, run, name)[1]
 
-    def _box(self, line: bytes, run: str) -> tuple[Box, bytes]:
+    def _box(self, line: bytes, run: str, name: str) -> tuple[Box, bytes]:
         # What is base64 and nothing else between these two has one form in JSON.
         if (
             not (line.startswith(_SEALED) and line.endswith(b'"}'))
@@ -275,23 +283,24 @@ class VaultReader:
             box = Box.parse(binascii.a2b_base64(line[len(_SEALED) : -2], strict_mode=True))
         except (TraceError, binascii.Error) as err:
             raise TraceIntegrityError("a sealed content is malformed") from err
-        for key in self._keys_of(run):
+        kind = kind_of(name)
+        for key in self._keys_of(run, kind):
             if box.is_of(content_key := key.content_key(box.nonce)):
                 return box, content_key
-        self._require_own(run)
-        raise TraceError(f"the key of a sealed content of run {run[:80]!r} is not there")
+        self._require_own(run, kind)
+        raise ErasedError(f"erased: the key of run {run[:80]!r} for {kind} is not there")
 
     def key_ids(self, run: str) -> frozenset[str]:
         """Ids of the keys of a run that are there."""
         return frozenset(line.key for line in self._lines.get(run, ()))
 
     def tags(self, run: str, name: str, data: bytes) -> list[str]:
-        """The tags this may have: one for each key of the run; none when all are gone."""
-        found = self._keys_of(run)
+        """The tags this may have: one for each key of its kind; none when all are gone."""
+        found = self._keys_of(run, kind_of(name))
         return [base64.b64encode(key.tag(name, data)).decode() for key in found]
 
-    def _require_own(self, run: str) -> None:
-        for line in self._lines.get(run, ()):
+    def _require_own(self, run: str, kind: str) -> None:
+        for line in self._lines_of(run, kind):
             if line.sealed:
                 raise SealedToRespondersError(
                     f"sealed to responders ({', '.join(sorted(line.sealed))[:200]})"
@@ -303,158 +312,22 @@ class VaultReader:
                     f"a content is sealed under another vault key ({line.kek[:16]})"
                 )
 
-    def _raw_key(self, line: _KeyLine) -> bytes | None:
+    def _raw_key(self, line: KeyLine) -> bytes | None:
         if self._kek is not None and not line.sealed and line.kek == self._kek_id:
             return line.unwrapped(self._kek)
         if self._responder is not None and self._responder.public.keyid in line.sealed:
             return line.opened(self._responder)
         return None
 
-    def _keys_of(self, run: str) -> list[RunKey]:
-        keys = self._run_keys.get(run)
+    def _keys_of(self, run: str, kind: str) -> list[RunKey]:
+        keys = self._run_keys.get((run, kind))
         if keys is None:
-            found = (self._raw_key(line) for line in self._lines.get(run, ()))
+            found = map(self._raw_key, self._lines_of(run, kind))
             keys = [RunKey(raw) for raw in found if raw is not None]
-            self._run_keys[run] = keys
+            self._run_keys[run, kind] = keys
         return keys
-
-
-def key_ids(directory: Path, runs: Collection[str]) -> dict[str, list[str]]:
-    """Ids of the keys of these runs that are in the keys file of a folder.
-
-    Raises:
-        TraceError: it cannot be read.
-    """
-    found: dict[str, list[str]] = {}
-    for line in _key_lines(directory / KEYS_FILE, None):
-        if line.run in runs:
-            found.setdefault(line.run, []).append(line.key)
-    return found
-
-
-def destroy_keys(directory: Path, runs: Collection[str]) -> int:
-    """Takes the keys of these runs out of the keys file; says how many there were.
-
-    Their lines are overwritten where they lie, then left out of a new file. Nobody may write the
-    log meanwhile. Not protected from: copies, and disks and file systems that keep what was
-    overwritten (flash, snapshots); only another key-encryption key helps there.
-
-    Raises:
-        TraceWriteError: it cannot be made durable; some may be left, so do it again.
-    """
-    path = directory / KEYS_FILE
-    try:
-        data = path.read_bytes()
-        kept: list[bytes] = []
-        gone = at = 0
-        with path.open("r+b") as file:
-            for raw in data.splitlines(keepends=True):
-                line = _KeyLine.parse(raw.rstrip(b"\n"))
-                if line is None or line.run not in runs:
-                    kept.append(raw)
-                else:
-                    os.pwrite(file.fileno(), b" " * len(raw), at)
-                    gone += 1
-                at += len(raw)
-            os.fsync(file.fileno())
-        if gone:
-            replace(path, b"".join(kept))
-    except FileNotFoundError:
-        return 0
-    except OSError as err:
-        raise TraceWriteError(f"the keys in {path} cannot be destroyed: {err}") from err
-    return gone
-
-
-class _KeyLine(NamedTuple):
-    kek: str
-    key: str
-    run: str
-    wrapped: bytes
-    sealed: Mapping[str, bytes]
-    """By the id of a responder's key: the run key, sealed to it."""
-
-    @classmethod
-    def parse(cls, line: bytes) -> _KeyLine | None:
-        try:
-            found = codec.decode(line)
-            return cls(
-                "" if "sealed" in found else str(found["kek"]),
-                str(found["key"]),
-                str(found["run"]),
-                b"" if "sealed" in found else base64.b64decode(found["wrapped"]),
-                {
-                    name: base64.b64decode(sealed)
-                    for name, sealed in found.get("sealed", {}).items()
-                },
-            )
-        except (TraceError, KeyError, TypeError, ValueError, AttributeError, binascii.Error):
-            return None  # torn or erased; what it sealed is reported where it is read
-
-    def unwrapped(self, kek: bytes) -> bytes:
-        """The run key.
-
-        Raises:
-            TraceIntegrityError: the line was altered.
-        """
-        try:
-            key = aes_key_unwrap(kek, self.wrapped)
-        except (InvalidUnwrap, ValueError) as err:
-            raise TraceIntegrityError(f"the key {self.key[:16]!r} was altered") from err
-        return self._checked(key)
-
-    def opened(self, responder: Responder) -> bytes:
-        """The run key, by a responder it is sealed to.
-
-        Raises:
-            TraceIntegrityError: the line was altered.
-        """
-        try:
-            key = responder.open(self.sealed[responder.public.keyid], sealed_as(self.run))
-        except SigningError as err:
-            raise TraceIntegrityError(f"the key {self.key[:16]!r} was altered") from err
-        return self._checked(key)
-
-    def _checked(self, key: bytes) -> bytes:
-        if _key_id(self.run, key) != self.key:
-            raise TraceIntegrityError(
-                f"the key {self.key[:16]!r} is another than its line says"
-            )
-        return key
-
-
-def _key_lines(path: Path | None, run: str | None) -> list[_KeyLine]:
-    """The lines of a keys file that can be read; of one run when one is named.
-
-    Raises:
-        TraceError: the file cannot be read.
-    """
-    try:
-        data = b"" if path is None else path.read_bytes()
-    except FileNotFoundError:
-        data = b""
-    except OSError as err:
-        raise TraceError(f"{path} cannot be read: {err.strerror}") from err
-    said = b"" if run is None else b'"run":%b,' % codec.encode({"run": run})[7:-1]
-    lines = (_KeyLine.parse(line) for line in data.split(b"\n") if said in line)
-    return [line for line in lines if line is not None and run in (None, line.run)]
 
 
 def bound_to(origin: str, run: str, path: str) -> bytes:
     """What a box is bound to: its log, its run, and its entry's type and its name."""
     return f"{origin}\n{run}\n{path}".encode()
-
-
-def sealed_as(run: str) -> bytes:
-    """What binds a run key that is sealed to responders to its run."""
-    return b"wardline/v2 run key\x00" + run.encode()
-
-
-def _key_id(run: str, key: bytes) -> str:
-    said = b"wardline/v2 run key\x00%b\x00%b" % (run.encode(), key)
-    return hashlib.sha256(said).hexdigest()[:16]
-
-
-def kek_id(kek: bytes) -> str:
-    """Which key-encryption key this is."""
-    return hashlib.sha256(b"wardline vault key\x00" + kek).hexdigest()[:16]

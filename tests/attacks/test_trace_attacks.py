@@ -371,13 +371,18 @@ def test_erased_key_leaves_the_proofs_standing(tmp_path: Path):
     assert not report.completeness.is_whole
 
 
-def test_swapped_run_key_is_found(tmp_path: Path):
+@pytest.mark.parametrize("of", [("run", "run-b"), ("kind", "results")], ids=["run", "kind"])
+def test_a_key_swapped_for_another_run_s_or_kind_s_is_found(
+    tmp_path: Path, of: tuple[str, str]
+):
     write_log(tmp_path, runs=["run-a", "run-b"])
-    keys = (tmp_path / "vault.keys").read_bytes().splitlines()
-    one, two = (orjson.loads(line) for line in keys)
+    lines = (tmp_path / "vault.keys").read_bytes().splitlines()
+    keys = [orjson.loads(line) for line in lines]
+    one = keys[0]
+    two = next(each for each in keys if each == {**each, "kind": one["kind"], **dict([of])})
     one["wrapped"], two["wrapped"] = two["wrapped"], one["wrapped"]
     (tmp_path / "vault.keys").write_bytes(
-        b"".join(orjson.dumps(key, option=orjson.OPT_SORT_KEYS) + b"\n" for key in (one, two))
+        b"".join(orjson.dumps(key, option=orjson.OPT_SORT_KEYS) + b"\n" for key in keys)
     )
 
     assert verified(tmp_path, vault=VaultReader(tmp_path, KEK)).integrity.verdict == "failed"

@@ -24,13 +24,14 @@ from permissions.signing.keys import memory_signer
 from permissions.trace.checkpoint import parse_checkpoint
 from permissions.trace.checkpoint_signer import CheckpointSigner, KeyChange
 from permissions.trace.encoder import CHECKPOINT_PREFIX, CONTENT_PREFIX, ENTRY_PREFIX
+from permissions.trace.key_lines import KEYS_FILE
 from permissions.trace.log import open_log
 from permissions.trace.merkle import leaf_hash
 from permissions.trace.note_keys import COSIGNATURE, ED25519, NoteKey, NoteSigner
 from permissions.trace.proof import last_checkpoint
 from permissions.trace.snapshot import SNAPSHOT_FILE
 from permissions.trace.store import segment_path
-from permissions.trace.vault import KEYS_FILE, VaultReader
+from permissions.trace.vault import VaultReader
 from permissions.trace.verify import verify_trace
 from permissions.trace.witnesses import tree_from
 from permissions.trace.witnessing import AddCheckpoint
@@ -169,9 +170,10 @@ def keys_gone(log: Path) -> None:
 
 
 def run_keys_swapped(log: Path) -> None:
-    one, two = map(orjson.loads, (log / KEYS_FILE).read_bytes().splitlines())
+    keys = [*map(orjson.loads, (log / KEYS_FILE).read_bytes().splitlines())]
+    one, two = (key for key in keys if key["kind"] == "arguments")
     one["wrapped"], two["wrapped"] = two["wrapped"], one["wrapped"]
-    lines = (orjson.dumps(each, option=orjson.OPT_SORT_KEYS) + b"\n" for each in (one, two))
+    lines = (orjson.dumps(each, option=orjson.OPT_SORT_KEYS) + b"\n" for each in keys)
     (log / KEYS_FILE).write_bytes(b"".join(lines))
 
 

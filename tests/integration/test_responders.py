@@ -26,14 +26,10 @@ from permissions.signing.responders import (
 )
 from permissions.trace import own_checkpoint
 from permissions.trace.history import history_of
+from permissions.trace.key_lines import KEYS_FILE, destroy_keys
 from permissions.trace.log import open_log
 from permissions.trace.reader import read_entries
-from permissions.trace.vault import (
-    KEYS_FILE,
-    SealedToRespondersError,
-    VaultReader,
-    destroy_keys,
-)
+from permissions.trace.vault import ErasedError, SealedToRespondersError, VaultReader
 from permissions.trace.verify import verify_trace
 
 if TYPE_CHECKING:
@@ -136,8 +132,17 @@ def test_what_is_sealed_to_responders_is_erased_by_its_key(
     log = tmp_path / "log"
     write(log, alice)
 
-    assert destroy_keys(log, {"run-a"}) == 1
+    assert destroy_keys(log, {"run-a"}, ["results"]) == 1
 
+    reader, closed = VaultReader(log, None, responder=alice), set()
+    for entry in read_entries(log):
+        for name in entry.digests:
+            try:
+                entry.open(name, reader)
+            except ErasedError:
+                closed.add(name)
+    assert closed == {"result"}
+    assert destroy_keys(log, {"run-a"}) == 2
     assert b"run-a" not in (log / KEYS_FILE).read_bytes()
 
 

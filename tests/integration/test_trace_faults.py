@@ -347,7 +347,7 @@ async def test_a_full_disk_at_the_keys_leaves_no_torn_line(small_disk: Path):
     async with open_log(directory, name=NAME, signer=SIGNER, kek=KEK, config=CONFIG) as log:
         keys = directory / "vault.keys"
         number = 0
-        while keys.stat().st_size == 0 or 4096 - keys.stat().st_size % 4096 > 120:
+        while keys.stat().st_size == 0 or 4096 - keys.stat().st_size % 4096 > 400:
             number += 1
             await record_run(log, f"run-{number:03}", 1)
         with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:

@@ -9,8 +9,9 @@ import second_verifier
 from second_verifier import DoesNotFitError
 
 from permissions.errors import TraceError
+from permissions.trace.key_lines import KEYS_FILE
 from permissions.trace.store import segments
-from permissions.trace.vault import KEYS_FILE, VaultReader
+from permissions.trace.vault import VaultReader
 from permissions.trace.verify import verify_trace
 
 if TYPE_CHECKING:

@@ -32,6 +32,14 @@ WORDS = Path(__file__).parents[2] / "permissions" / "trace" / "dictionary.txt"
 MEMBERS = {"v", "index", "time", "type", "run", "call", "body", "contents"}
 LARGEST = 2**53 - 1
 KINDS = {"rotate": b"\x01", "epoch": b"\x01", "post_quantum": b"\x06"}
+CONTENTS = {
+    "prompts": "prompt task delegation agent plan",
+    "arguments": "arguments key tool request args",
+    "decisions": "input input_patch response shadow operator",
+    "approvals": "shown voters",
+    "results": "result readable stdout stderr error detected oversize",
+    "files": "changes diff left_out inputs outputs change_set",
+}
 
 
 def in_profile(value: object, depth: int = 1) -> bool:
@@ -79,30 +87,38 @@ class Tree:
         return found
 
 
+def kind_of(name: str) -> str:
+    kinds = [kind for kind, names in CONTENTS.items() if name in names.split()]
+    return kinds[0] if kinds else "approvals" if name.startswith("envelope_") else "other"
+
+
 class Keys:
     """Run keys, as far as `vault.keys` and the key-encryption key give them."""
 
     def __init__(self, folder: Path, kek: bytes) -> None:
-        self.of_run: dict[str, list[bytes]] = {}
-        self.of_responders: set[str] = set()
+        self.of_run: dict[tuple[str, str], list[bytes]] = {}
+        self.of_responders: set[tuple[str, str]] = set()
+        self.ids: set[str] = set()
         kek_id = sha256(b"wardline vault key\x00" + kek).hex()[:16]
         for line in (folder / "vault.keys").read_bytes().split(b"\n"):
             try:
                 found = parsed(line)
             except DoesNotFitError:
                 continue
+            whose = found["run"], found["kind"]
+            self.ids.add(found["key"])
             if "sealed" in found:
-                self.of_responders.add(found["run"])
+                self.of_responders.add(whose)
             elif found["kek"] == kek_id:
-                run = found["run"].encode()
                 key = aes_key_unwrap(kek, b64(found["wrapped"]))
-                said = sha256(b"wardline/v2 run key\x00" + run + b"\x00" + key).hex()[:16]
+                parts = b"wardline/v2 run key", *(each.encode() for each in whose), key
+                said = sha256(b"\x00".join(parts)).hex()[:16]
                 fits(said == found["key"], "a run key is another than its line says")
-                self.of_run.setdefault(found["run"], []).append(key)
+                self.of_run.setdefault(whose, []).append(key)
 
     def open(self, box: bytes, origin: str, run: str, path: str) -> bytes | None:
         nonce, commitment, sealed = box[:16], box[16:48], box[48:]
-        for key in self.of_run.get(run, ()):
+        for key in self.of_run.get((run, kind_of(path.rpartition("/")[2])), ()):
             content = hmac.digest(key, b"wardline/v2 content key\x00" + nonce, "sha256")
             if sha256(b"wardline/v2 key commitment\x00" + content) == commitment:
                 bound = f"{origin}\n{run}\n{path}".encode()
@@ -117,7 +133,7 @@ class Keys:
         said = name.encode() + b"\x00" + data
         keys = (
             hmac.digest(key, b"wardline/v2 tag key\x00", "sha256")
-            for key in self.of_run.get(run, ())
+            for key in self.of_run.get((run, kind_of(name)), ())
         )
         return [
             base64.b64encode(hmac.digest(key, said, "sha256")[:16]).decode() for key in keys
@@ -206,8 +222,8 @@ def verify(folder: Path, public: bytes | None = None, kek: bytes | None = None) 
     opened: dict[str, bytes] = {}
     calls: dict[tuple[str, str], dict[str, Any]] = {}
     findings: list[str] = []
-    gone: list[tuple[int, str]] = []
-    erased: dict[str, int] = {}
+    gone: list[tuple[int, str, str]] = []
+    erased: list[dict[str, Any]] = []
 
     def conclude() -> None:
         if entry:
@@ -234,7 +250,7 @@ def verify(folder: Path, public: bytes | None = None, kek: bytes | None = None) 
             expected = {b64(value): name for name, value in entry["contents"].items()}
             tree.add(line)
             if entry["type"] == "erase":
-                erased |= dict.fromkeys(entry["body"].get("runs", []), entry["index"])
+                erased.append({"kinds": [], "keys": [], **entry["body"], "at": entry["index"]})
         elif line.startswith(b'{"content":'):
             name = expected.pop(sha256(line), None)
             fits(name, "a sealed line is not one its entry names")
@@ -243,8 +259,8 @@ def verify(folder: Path, public: bytes | None = None, kek: bytes | None = None) 
                 path = f"{entry['type']}/{name}"
                 data = keys.open(box, origin, entry["run"] or "", path)
                 run = entry["run"] or ""
-                if data is None and run not in keys.of_responders:
-                    gone.append((entry["index"], run))
+                if data is None and (run, kind_of(str(name))) not in keys.of_responders:
+                    gone.append((entry["index"], run, kind_of(str(name))))
                 elif data is not None:
                     opened[str(name)] = data
         else:
@@ -260,9 +276,18 @@ def verify(folder: Path, public: bytes | None = None, kek: bytes | None = None) 
     fits(signed == tree.size, "the last entries are not signed")
     fits(public is None or public in ever, "another key signed the log")
     findings += [
-        f"{index}: a key is gone, and nothing says why"
-        for index, run in gone
-        if index >= erased.get(run, -1)
+        f"{index}: the key of {run} for {kind} is gone, and nothing says why"
+        for index, run, kind in gone
+        if not any(
+            index < each["at"] and run in each["runs"] and kind in (each["kinds"] or [kind])
+            for each in erased
+        )
+    ]
+    there = set() if keys is None else keys.ids
+    findings += [
+        f"{each['at']}: a key was to be erased, and is there"
+        for each in erased
+        if there & set(each["keys"])
     ]
     return findings
 

@@ -15,11 +15,11 @@ from permissions.trace.checkpoint import parse_checkpoint
 from permissions.trace.checkpoint_signer import CheckpointSigner
 from permissions.trace.encoder import ENTRY_PREFIX
 from permissions.trace.entry import TraceEntry
+from permissions.trace.key_lines import destroy_keys, kek_id
 from permissions.trace.log import open_log
 from permissions.trace.recovery import recover
 from permissions.trace.snapshot import SNAPSHOT_FILE, load_snapshot, restate_keys
 from permissions.trace.store import segment_path
-from permissions.trace.vault import destroy_keys, kek_id
 from permissions.trace.verify import verify_trace
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@ from logs import seeded
 
 from permissions.errors import SigningError, TraceError, TraceIntegrityError
 from permissions.trace import sealing
+from permissions.trace.key_lines import KEYS_FILE, destroy_keys
 from permissions.trace.sealing import NONCE_BYTES, Box, RunKey, padded
 from permissions.trace.vault import (
-    KEYS_FILE,
+    ErasedError,
     Vault,
     VaultReader,
     bound_to,
@@ -57,14 +58,12 @@ def test_a_long_text_is_sealed_small_and_only_its_size_class_shows(tmp_path: Pat
 @pytest.mark.parametrize("changed", ["origin", "run", "path"])
 def test_a_content_does_not_open_elsewhere(tmp_path: Path, changed: str):
     line = sealed_in(tmp_path)
-    document = orjson.loads((tmp_path / KEYS_FILE).read_bytes())
-    elsewhere = {**WHERE, changed: "else/where"}
+    elsewhere = {**WHERE, changed: "else/arguments"}
 
     with pytest.raises(TraceError) as refused:
         VaultReader(tmp_path, KEK).open(line, **elsewhere)
 
     assert isinstance(refused.value, TraceIntegrityError) == (changed != "run")
-    assert document["run"] == "r"
 
 
 def test_each_seal_is_another_one():
@@ -104,6 +103,43 @@ def test_tags_are_equal_in_one_run_under_one_name_and_nowhere_else():
     }
 
 
+def test_contents_of_another_kind_have_another_key(tmp_path: Path):
+    """Or erasing one kind would not reach what was sealed under another's."""
+    vault = Vault(KEK, random=seeded())
+    bounds = {
+        kind: {**WHERE, "path": f"outcome/{name}"}
+        for kind, name in {"arguments": "arguments", "results": "stdout"}.items()
+    }
+    lines = {kind: vault.seal(b"secret", **where).line for kind, where in bounds.items()}
+    keys = vault.take_fresh_keys().splitlines(keepends=True)
+    for kind, line in lines.items():
+        kept = [key for key in keys if orjson.loads(key)["kind"] != kind]
+        (tmp_path / KEYS_FILE).write_bytes(b"".join(kept))
+        reader = VaultReader(tmp_path, KEK)
+        with pytest.raises(ErasedError, match=f"erased: the key of run 'r' for {kind}"):
+            reader.open(line, **bounds[kind])
+        (other,) = lines.keys() - {kind}
+        assert reader.open(lines[other], **bounds[other]) == b"secret"
+        assert reader.tags("r", "args", b"{}") == (
+            [] if kind == "arguments" else [vault.tag("r", "args", b"{}")]
+        )
+
+
+def test_a_plain_call_costs_one_write_of_keys_and_other_kinds_one_of_theirs():
+    vault = Vault(KEK)
+
+    def seal(run: str, name: str) -> list[str]:
+        vault.seal(b"", origin="o", run=run, path=f"any/{name}")
+        return [orjson.loads(line)["kind"] for line in vault.take_fresh_keys().splitlines()]
+
+    assert seal("r", "prompt") == ["arguments", "decisions", "results", "prompts"]
+    assert seal("r", "input") == seal("r", "stderr") == []
+    assert seal("r", "envelope_1") == ["approvals"]
+    assert seal("r", "shown") == []
+    assert seal("", "reason") == ["other"]
+    assert seal("", "statement") == []
+
+
 def test_a_run_that_goes_on_keeps_its_key_as_long_as_that_is_there(tmp_path: Path):
     keys = tmp_path / KEYS_FILE
     first = Vault(KEK, keys=keys)
@@ -116,7 +152,7 @@ def test_a_run_that_goes_on_keeps_its_key_as_long_as_that_is_there(tmp_path: Pat
         assert again.tag(run, "args", b"{}") == tag
     assert again.take_fresh_keys() == b""
     erased = Vault(KEK, keys=keys)
-    keys.write_bytes(b"".join(keys.read_bytes().splitlines(keepends=True)[1:]))
+    destroy_keys(tmp_path, {"r"}, ["arguments"])
     erased.resume("r")
 
     assert erased.tag("r", "args", b"{}") != tags["r"]
@@ -138,7 +174,7 @@ def test_an_erased_key_and_another_kek_are_told_from_tampering(tmp_path: Path):
 
 def test_an_altered_wrapped_key_is_tampering(tmp_path: Path):
     line = sealed_in(tmp_path)
-    key = orjson.loads((tmp_path / KEYS_FILE).read_bytes())
+    key = orjson.loads((tmp_path / KEYS_FILE).read_bytes().splitlines()[0])
     wrapped = bytearray(base64.b64decode(key["wrapped"]))
     wrapped[3] ^= 1
     key["wrapped"] = base64.b64encode(wrapped).decode()

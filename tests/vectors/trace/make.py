@@ -32,10 +32,11 @@ from permissions.signing.keys import memory_signer  # noqa: E402
 from permissions.signing.post_quantum import memory_post_quantum_signer  # noqa: E402
 from permissions.trace.checkpoint_signer import KeyChange  # noqa: E402
 from permissions.trace.entry import TraceEntry  # noqa: E402
+from permissions.trace.key_lines import KEYS_FILE, destroy_keys, key_names  # noqa: E402
 from permissions.trace.log import open_log  # noqa: E402
 from permissions.trace.reader import read_entries  # noqa: E402
 from permissions.trace.store import segment_path  # noqa: E402
-from permissions.trace.vault import KEYS_FILE, VaultReader  # noqa: E402
+from permissions.trace.vault import VaultReader  # noqa: E402
 from permissions.trace.verify import verify_trace  # noqa: E402
 
 
@@ -85,8 +86,40 @@ def write_keys() -> None:
         (HERE / "v2-keys.json").write_text(json.dumps(expected, indent=2) + "\n")
 
 
+def write_erased() -> None:
+    """A third log, of one of whose runs two kinds of contents were erased."""
+    kinds = ["arguments", "results"]
+
+    async def main(log: Path, keys: list[str]) -> None:
+        async with open_log(
+            log,
+            name=NAME,
+            signer=SIGNER,
+            kek=KEK,
+            config=CONFIG,
+            clock=ticking(),
+            random=seeded("erased"),
+        ) as opened:
+            body = {"runs": ["run-a"], "kinds": kinds, "keys": keys, "by": "dpo", "copies": 0}
+            entry = TraceEntry("erase", "", body=body, contents={"reason": b"retention"})
+            await opened.append([entry], barrier="durable")
+
+    with tempfile.TemporaryDirectory() as made:
+        log = Path(made)
+        write_log(log, runs=["run-a", "run-b"], calls=1)
+        names = key_names(log, {"run-a"})
+        anyio.run(main, log, [each.id for each in names if each.kind in kinds])
+        destroy_keys(log, {"run-a"}, kinds)
+        target = HERE / "v2-erased"
+        target.mkdir(exist_ok=True)
+        for path in (segment_path(log, 0), log / KEYS_FILE):
+            (target / path.name).write_bytes(path.read_bytes())
+        (target / "vault.key").write_bytes(KEK)
+
+
 def main() -> None:
     write_keys()
+    write_erased()
     with tempfile.TemporaryDirectory() as made:
         log = Path(made)
         write_log(log, runs=["run-a", "run-b"], calls=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from second_verifier import DoesNotFitError
 
 from permissions.signing.keys import PublicKey
 from permissions.trace.reader import read_entries
-from permissions.trace.vault import VaultReader
+from permissions.trace.vault import ErasedError, VaultReader
 from permissions.trace.verify import verify_trace
 
 HERE = Path(__file__).parent
@@ -112,3 +113,31 @@ def test_a_line_of_each_key_in_force_is_asked_for_by_both(tmp_path: Path, kept: 
     assert not verify_trace(tmp_path, signatures="last").is_intact
     with pytest.raises(DoesNotFitError):
         second_verifier.verify(tmp_path)
+
+
+def test_of_a_log_without_two_kinds_all_else_is_read(tmp_path: Path) -> None:
+    log = HERE / "v2-erased"
+    kek = (log / "vault.key").read_bytes()
+    vault, closed = VaultReader(log, kek), []
+    for entry in read_entries(log):
+        for name in entry.digests:
+            try:
+                entry.open(name, vault)
+            except ErasedError:
+                closed.append((entry.run, name))
+
+    assert sorted(closed) == [("run-a", "arguments"), ("run-a", "result")]
+    assert verify_trace(log, vault=vault).completeness.is_whole
+    assert second_verifier.verify(log, None, kek) == []
+    shutil.copytree(log, tmp_path / "one more")
+    (keys := tmp_path / "one more" / "vault.keys").write_bytes(
+        b"".join(
+            line
+            for line in (log / "vault.keys").read_bytes().splitlines(keepends=True)
+            if b'"kind":"decisions","run":"run-a"' not in line
+        )
+    )
+    report = verify_trace(keys.parent, vault=VaultReader(keys.parent, kek))
+    (found,) = report.completeness.findings
+    assert "the key of run 'run-a' for decisions is not there" in found.text
+    assert len(second_verifier.verify(keys.parent, None, kek)) == 2
