@@ -60,6 +60,7 @@ from permissions.trace.rules import Story
 from permissions.trace.sealed_contents import SealedContents
 from permissions.trace.store import (
     Line,
+    all_segments,
     read_blocks,
     segment_path,
     segments,
@@ -69,7 +70,7 @@ from permissions.trace.torn_tail import is_signed_checkpoint, is_torn
 from permissions.trace.witnessed import cosigned_beside, witnessed_by
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from permissions.model import JsonObject
@@ -144,6 +145,12 @@ def verify_trace(
     ):
         auditor.begin_after(archived)
     position = None if after is None else (after.segment, after.end)
+    auditor.listed = [  # before they are read: a writer at work adds more
+        path.name
+        for path in all_segments(directory, alone=alone)
+        if (after is None or path.name > after.segment.name)
+        and (upto is None or path.name <= upto.name)
+    ]
     for block in read_blocks(directory, after=position, alone=alone, upto=upto):
         if auditor.failure is not None:
             break
@@ -206,6 +213,10 @@ class _Auditor:
         self._late: Line | None = None
         """A signed checkpoint after what is broken."""
         self.failure: tuple[int, str] | None = None
+        self.listed: list[str] = []
+        """The segments there are."""
+        self._read: set[str] = set()
+        """Those with a line."""
 
     def go_on(self, snapshot: Snapshot) -> None:
         """Takes up where a snapshot was made."""
@@ -243,6 +254,7 @@ class _Auditor:
     def feed(self, block: Block) -> None:
         """Takes in the next lines, up to one that fails."""
         segment, offset, lines, ended = block
+        self._read.add(segment.name)
         since = offset
         for data in lines:
             start, offset = offset, offset + len(data) + ended
@@ -302,6 +314,7 @@ class _Auditor:
         of_keys = tuple(islice(contents.of_keys(), _LISTED_FINDINGS))
         unopened = tuple(contents.unopened(max(_LISTED_FINDINGS - len(self._findings), 0)))
         incomparable = tuple(self._anchoring.incomparable(self._archived))
+        stray = tuple(self._stray())
         return Report(
             integrity=Integrity(
                 verdict=verdict,
@@ -329,11 +342,12 @@ class _Auditor:
                 gaps=self._story.gaps,
                 gap_calls=tuple(map(_listed, self._story.gap_calls)),
                 unknown_types=self._story.unknown,
-                findings=(*self._findings, *unopened, *of_keys, *incomparable),
+                findings=(*self._findings, *unopened, *of_keys, *incomparable, *stray),
                 findings_count=self._findings_count
                 + contents.reasons
                 + len(of_keys)
-                + len(incomparable),
+                + len(incomparable)
+                + len(stray),
                 contents=contents.counted(),
                 archived=0 if self._archived is None else self._archived.size,
             ),
@@ -348,6 +362,18 @@ class _Auditor:
             ),
             unopened=next(chain(unopened, contents.erased.lost()), None),
         )
+
+    def _stray(self) -> Iterator[Finding]:
+        """Segments that hold nothing, and are not the one that a writer has just begun."""
+        if self.failure is not None or self._broken is not None:
+            return
+        begun = segment_path(self._directory, self._count).name
+        for name in self.listed:
+            if name not in self._read and name != begun:
+                yield Finding(
+                    self._count,
+                    f"the segment {name[:40]!r} holds nothing, and no entry can begin it",
+                )
 
     def _end(self) -> End | None:
         if self._ended is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 import pytest
+import second_verifier
 from logs import (
     CONFIG,
     FOREIGN,
@@ -487,3 +488,23 @@ def test_odd_line_ends_in_a_signature_line_are_a_broken_checkpoint(
     report = verified(tmp_path, known={"kept": kept})
     assert report.integrity.verdict == "failed"
     assert verified(tmp_path, known={"kept": note}).integrity.verdict == "failed"
+
+
+@pytest.mark.parametrize("number", [1, 10**19 + 7, 10**20 - 1])
+@pytest.mark.parametrize("data", [b"", bytes(4096)], ids=["empty", "zeros"])
+def test_an_empty_segment_that_no_entry_can_begin_is_found(
+    tmp_path: Path, number: int, data: bytes
+):
+    """Between the entries or behind them; one that a writer has just begun is in order."""
+    write_log(tmp_path)
+    report = verified(tmp_path)
+    segment_path(tmp_path, report.integrity.size).write_bytes(data)
+    assert verified(tmp_path).completeness.findings == ()
+    assert second_verifier.verify(tmp_path) == []
+
+    (stray := segment_path(tmp_path, number)).write_bytes(data)
+
+    (finding,) = verified(tmp_path).completeness.findings
+    assert stray.name in finding.text
+    with pytest.raises(second_verifier.DoesNotFitError):
+        second_verifier.verify(tmp_path)
