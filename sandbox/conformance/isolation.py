@@ -43,7 +43,7 @@ async def the_environment_is_the_profiles_own(sandbox: Sandbox) -> None:
         del os.environ["WARDLINE_CANARY"]
 
     ended(result, "ok")
-    own = {"PATH", "HOME", "TMPDIR", "LANG", "ANSWER"}
+    own = {"PATH", "HOME", "TMPDIR", "LANG", "PYTHONDONTWRITEBYTECODE", "ANSWER"}
     same("variables", set(result.value["own"]), own)
     true("no canary", canary not in json.dumps(result.value))
 

@@ -20,8 +20,15 @@ ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 """All that process 1 gets. The job's own variables travel with the job, so that a sandbox can
 be started before its job is known and `/proc/1/environ` has nothing to tell."""
 
-JOB_ENVIRONMENT = {**ENVIRONMENT, "HOME": WORK, "TMPDIR": TMP}
-"""What every job has besides its profile's own variables."""
+JOB_ENVIRONMENT = {
+    **ENVIRONMENT,
+    "HOME": WORK,
+    "TMPDIR": TMP,
+    # Compiled modules in a workspace are code that nobody can read: a change set holds them
+    # only when somebody means to write one.
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+"""What every job has besides its profile's own variables, which may say otherwise."""
 
 PAGE = 4096
 

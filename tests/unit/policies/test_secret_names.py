@@ -139,6 +139,7 @@ ASKED = {
     "node_modules/x/index.js": "filesystem.runs_later", "CONVENTIONS.md": "filesystem.runs_later",
     "lib/site-packages/x.py": "filesystem.runs_later", "src/json.so": "filesystem.runs_later",
     "policies/allow.rego": "filesystem.runs_later", "libs/a.jar": "filesystem.runs_later",
+    "a/__pycache__/m.cpython-311.pyc": "filesystem.runs_later",
     "go.mod": "filesystem.runs_later", "x.code-workspace": "filesystem.runs_later",
 }  # fmt: skip
 DENIED = [
