@@ -67,6 +67,7 @@ def test_a_missing_service_is_never_silent(case: Case, tmp_path: Path) -> None:
     (tmp_path / "test_one.py").write_text(case.module)
     (tmp_path / "pytest.toml").write_text(
         '[pytest]\nmarkers = ["docker", "opa", "bwrap", "both_backends"]\n'
+        f'pythonpath = ["{TESTS / "support"}"]\n'
     )
 
     done = subprocess.run(
