@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import anyio.lowlevel
 
 from permissions.broker.broker import PermissionBroker
+from permissions.trace.decoded import DecodedEntry
 from permissions.trace.patch import patched
 from permissions.trace.rules import Story
 
@@ -162,18 +163,10 @@ def yielding(broker: PermissionBroker, session: RunState) -> PermissionBroker:
 def findings(entries: Iterable[TraceEntry]) -> list[str]:
     """What the verifier of the log would say about these entries, open calls included."""
     story, said = Story(), []
-    opening = {"type": "log.open", "run": None, "call": None, "body": {}, "time": 0, "index": 0}
-    said += story.observe(opening)
+    said += story.observe(DecodedEntry({}, None, {}, 0, None, 0, "log.open", 2))
     for index, entry in enumerate(entries, start=1):
         said += story.observe(
-            {
-                "type": entry.type,
-                "run": entry.run,
-                "call": entry.call,
-                "body": entry.body,
-                "time": 0,
-                "index": index,
-            }
+            DecodedEntry(dict(entry.body), entry.call, {}, index, entry.run, 0, entry.type, 2)
         )
     return [*said, *(f"call {call.call} has no end" for call in story.open_calls)]
 
