@@ -20,12 +20,13 @@ from permissions.execution.hosted import HostedProgram, HostedWorkspace
 from permissions.execution.secret_files import SecretFiles
 from permissions.gateway.lines import messages
 from permissions.gateway.told import PAUSE_SECONDS
-from permissions.gateway.tools import answered
+from permissions.gateway.tools import caller
 from permissions.gateway.upstream import Upstream
 from permissions.service.tasks import beside
 from permissions.setup.layout import StateLayout, control_plane
 from permissions.setup.policies import load_policies
 from permissions.setup.sandboxes import hosted_profile, sandbox_for
+from permissions.tools.from_schema import run_by
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -208,9 +209,9 @@ class HostedTools:
             async with turn:
                 try:
                     with program.gate.during(execution.gate):
-                        value = await answered(
-                            instance.upstream, tool, _inside(execution), approved
-                        )
+                        call = caller(instance.upstream, tool, approved)
+                        definition = run_by(execution.definition, call)
+                        value = await definition.function(**_inside(execution))
                 except ToolFailedError as err:
                     error = err
                 except BaseException:

@@ -94,7 +94,7 @@ def _gateway_tool(
         raise ToolDefinitionError(
             f"{name}: its approved definition is that of {offered.name!r}"
         )
-    run = _caller(upstream, tool, row.definition)
+    run = caller(upstream, tool, row.definition)
     guarded = guarded_tool(name, row, offered, run, boundary)
     return GatewayTool(upstream.name, offered, guarded, row, upstream)
 
@@ -138,25 +138,22 @@ def _raised(impact: Impact) -> Impact:
     return impact if impact == "critical" else "high"
 
 
-def _caller(
+def caller(
     upstream: Upstream, tool: str, approved: str
 ) -> Callable[..., Awaitable[JsonObject]]:
+    """What calls a tool of a server, and gives its answer as JSON.
+
+    Args:
+        upstream: the server.
+        tool: its own name there.
+        approved: the digest of its definition.
+    """
+
     async def call(**arguments: Any) -> JsonObject:
-        return await answered(upstream, tool, arguments, approved)
+        try:
+            result = await upstream.call(tool, arguments, approved, PROGRESS.get())
+        except GatewayError as err:
+            raise ToolFailedError(str(err)) from err
+        return result.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     return call
-
-
-async def answered(
-    upstream: Upstream, tool: str, arguments: JsonObject, approved: str
-) -> JsonObject:
-    """What a server answers to one call, as JSON.
-
-    Raises:
-        ToolFailedError: it gives no answer, or the tool is not what was approved.
-    """
-    try:
-        result = await upstream.call(tool, arguments, approved, PROGRESS.get())
-    except GatewayError as err:
-        raise ToolFailedError(str(err)) from err
-    return result.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -51,6 +51,9 @@ def answer(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
 
 def called(name: str, arguments: dict[str, str]) -> dict[str, Any]:
     said = io.StringIO()
+    if None in arguments.values():  # as servers of the SDK do, which check their schema
+        text = "null is no text: leave out what is not given"
+        return {"content": [{"type": "text", "text": text}], "isError": True}
     try:
         with redirect_stdout(said):
             if name == "write_note":

@@ -100,7 +100,7 @@ workspace = "overlay"
     # Its server calls it destructive itself, which makes the row's low impact a high one.
     assert "impact.needs_person" in wrote[1]
     assert not (tmp_path / "work" / "b.txt").exists()
-    assert read == [False, "one"]
+    assert read == [False, "one"], read
     assert refused[0] is True
     assert json.loads(refused[1])["reasons"][0]["code"] == "filesystem.outside"
     assert listed[1].splitlines() == ["[FILE] a.txt", "[DIR] new"], "and no secret"
