@@ -10,6 +10,7 @@ import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1] / "support"))
@@ -39,20 +40,30 @@ from permissions.trace.store import segment_path  # noqa: E402
 from permissions.trace.vault import VaultReader  # noqa: E402
 from permissions.trace.verify import verify_trace  # noqa: E402
 
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from permissions.trace.log import SignedLog
+
+
+def vector_log(log: Path, seed: str) -> AbstractAsyncContextManager[SignedLog]:
+    """A log to write to that comes out the same each time, for the seed of its random bytes."""
+    return open_log(
+        log,
+        name=NAME,
+        signer=SIGNER,
+        kek=KEK,
+        config=CONFIG,
+        clock=ticking(),
+        random=seeded(seed),
+    )
+
 
 def write_keys() -> None:
     """A second log, whose keys change in each way there is."""
 
     async def main(log: Path) -> None:
-        async with open_log(
-            log,
-            name=NAME,
-            signer=SIGNER,
-            kek=KEK,
-            config=CONFIG,
-            clock=ticking(),
-            random=seeded("keys"),
-        ) as opened:
+        async with vector_log(log, "keys") as opened:
             for act, key in (
                 ("epoch", memory_signer(b"e" * 32)),
                 ("post_quantum", memory_post_quantum_signer(b"q" * 32)),
@@ -91,15 +102,7 @@ def write_erased() -> None:
     kinds = ["arguments", "results"]
 
     async def main(log: Path, keys: list[str]) -> None:
-        async with open_log(
-            log,
-            name=NAME,
-            signer=SIGNER,
-            kek=KEK,
-            config=CONFIG,
-            clock=ticking(),
-            random=seeded("erased"),
-        ) as opened:
+        async with vector_log(log, "erased") as opened:
             body = {"runs": ["run-a"], "kinds": kinds, "keys": keys, "by": "dpo", "copies": 0}
             entry = TraceEntry("erase", "", body=body, contents={"reason": b"retention"})
             await opened.append([entry], barrier="durable")
