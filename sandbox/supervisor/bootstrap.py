@@ -91,20 +91,26 @@ def guest_program(name: str) -> str:
 
 
 def rlimits(
-    profile: SandboxProfile, *, memory_grouped: bool, processes_grouped: bool
+    profile: SandboxProfile,
+    *,
+    memory_grouped: bool,
+    processes_grouped: bool,
+    own_kernel: bool = False,
 ) -> Mapping[str, int | None]:
     """Per-process limits (setrlimit(2), lower-case names) the runner puts on the job.
 
     Memory and process count are left to the control group when there is one: `RLIMIT_AS`
-    counts address space nobody uses.
+    counts address space nobody uses. What the kernel counts by user is limited only where
+    that kernel is the host's: another one shares it with nobody, and gVisor's takes no limit
+    of it.
     """
     return {
         "nofile": profile.open_files,
         # One page above the file system's size, so that "no space" is met first.
         "fsize": max(profile.work_bytes, profile.tmp_bytes) + PAGE,
         "core": 0,
-        "sigpending": PENDING_SIGNALS,
-        "msgqueue": 0,
+        "sigpending": None if own_kernel else PENDING_SIGNALS,
+        "msgqueue": None if own_kernel else 0,
         "cpu": profile.cpu_seconds,
         "as": None if memory_grouped else profile.memory_bytes,
         "nproc": None if processes_grouped else profile.processes,

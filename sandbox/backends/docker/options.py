@@ -132,7 +132,12 @@ def _host_config(
 
 def grouped_rlimits(profile: SandboxProfile) -> Mapping[str, int | None]:
     """Per-process limits beside the container's control group."""
-    return rlimits(profile, memory_grouped=True, processes_grouped=True)
+    return rlimits(
+        profile,
+        memory_grouped=True,
+        processes_grouped=True,
+        own_kernel=profile.runtime in KERNEL_RUNTIMES,
+    )
 
 
 def enforced(

@@ -243,7 +243,12 @@ async def _start(
         code_roots=len(code_roots),
         directory=WORK if request.workspace is None else TARGET,
         preload=request.imports,
-        rlimits=rlimits(profile, memory_grouped=True, processes_grouped=True),
+        rlimits=rlimits(
+            profile,
+            memory_grouped=True,
+            processes_grouped=True,
+            own_kernel=runtime.name == runtimes.KERNEL_RUNTIME,
+        ),
         session=request.session,
         is_conversation=request.is_conversation,
     )
