@@ -26,9 +26,10 @@ HERE = Path(__file__).parent
 TREE = Path(permissions.__file__).parents[1]
 
 
-def _calls() -> Any:
-    """That commit's program of governed calls, as a module."""
-    spec = importlib.util.spec_from_file_location("calls_before", TREE / "tests/bench/calls.py")
+def _program(name: str) -> Any:
+    """That commit's program of this name, as a module."""
+    path = TREE / "tests" / "bench" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"{name}_before", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -81,7 +82,7 @@ def _document() -> Any:
         return await evaluate(self, document)
 
     async def run() -> None:
-        async with _calls().governed(evidence="buffered", policies=None) as call:
+        async with _program("calls").governed(evidence="buffered", policies=None) as call:
             for index in range(30):
                 await call(index)
 
@@ -112,6 +113,11 @@ def cli() -> Timed:
 if __name__ == "__main__":
     known: dict[str, Any] = {"shipped-engine": engine, "shipped": isolated, "cli": cli}
     if sys.argv[1] not in known:
-        calls = _calls()
+        calls, boxes = _program("calls"), _program("sandboxes")
         known |= cases(calls.governed, calls.POLICY)
+        known |= {
+            "bubblewrap-sustained": lambda: boxes.sustained(boxes.BubblewrapSandbox()),
+            "docker-sustained": lambda: boxes.sustained(boxes.DockerSandbox()),
+            "oci-sustained": lambda: boxes.sustained(boxes.OciSandbox()),
+        }
     main(known)

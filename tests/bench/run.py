@@ -85,10 +85,12 @@ class Work:
     cases: tuple[Case, ...]
 
 
-def _with_before(what: str, name: str) -> tuple[Case, Case]:
+def _with_before(
+    what: str, name: str, program: str = "calls", needs: str = ""
+) -> tuple[Case, Case]:
     return (
-        Case(f"Wardline, {what}", "calls", name),
-        Case(f"{BEFORE}: {what}", "before", name),
+        Case(f"Wardline, {what}", program, name, needs),
+        Case(f"{BEFORE}: {what}", "before", name, needs),
     )
 
 
@@ -263,9 +265,9 @@ WORKS = (
         (
             Case("llm-sandbox 0.3.46, Docker, pool of 4, reused", "llm", "sustained", "docker"),
             Case("agt-sandbox 5, Docker, 4 sessions, reused", "agt", "sustained", "docker"),
-            Case("Wardline, Docker", "sandboxes", "docker-sustained", "docker"),
-            Case("Wardline, OCI runtime", "sandboxes", "oci-sustained", "crun"),
-            Case("Wardline, bubblewrap", "sandboxes", "bubblewrap-sustained"),
+            *_with_before("Docker", "docker-sustained", "sandboxes", "docker"),
+            *_with_before("OCI runtime", "oci-sustained", "sandboxes", "crun"),
+            *_with_before("bubblewrap", "bubblewrap-sustained", "sandboxes"),
         ),
     ),
 )
