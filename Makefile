@@ -3,7 +3,8 @@
 #   make demo                     the whole path of a governed call, on real files
 #   make test                     every part in under five minutes; PYTEST_ARGS="-k plan" narrows it
 #   make test-all                 every test, with all examples and the coverage gate
-#   make test-long                what grows without end: soaks, whole differentials, examples
+#   make test-differential        the whole comparisons with OPA, from fixed seeds
+#   make test-long                what grows without end: soaks, endless comparisons, examples
 #   make check                    format, lint, types, tree, words, policies, docs
 #   make bench                    measures, and writes docs/reference/benchmarks.md
 #   make eval                     attacks and honest work on the real broker; DATA=folder for yours
@@ -19,7 +20,7 @@ export PATH
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long check bench eval docs fmt clean
+.PHONY: help setup demo test test-all test-differential test-long check bench eval docs fmt clean
 .PHONY: check-format check-lint check-types check-imports check-project check-policies check-docs
 
 help:
@@ -38,13 +39,16 @@ demo: $(STAMP)
 JOBS ?= $(shell expr $$(nproc) + 1)
 
 test: $(STAMP)
-	pytest -n $(JOBS) -m "not slow and not long" $(PYTEST_ARGS)
+	pytest -n $(JOBS) -m "not slow and not differential and not long" $(PYTEST_ARGS)
 
 test-all: $(STAMP)
 	JOBS=$(JOBS) ./.ci/test-all $(PYTEST_ARGS)
 
+test-differential: $(STAMP)
+	pytest -n $(JOBS) -m differential $(PYTEST_ARGS)
+
 test-long: $(STAMP)
-	pytest --hypothesis-profile=deep -m "long or hypothesis" $(PYTEST_ARGS)
+	pytest --hypothesis-profile=deep -m "differential or long or hypothesis" $(PYTEST_ARGS)
 
 check: check-format check-lint check-types check-imports check-project check-policies check-docs
 

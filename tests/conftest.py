@@ -210,13 +210,17 @@ SERVICES = {
 }
 
 
-UNMEASURED = ("unmeasured", "hypothesis", "long")
+UNMEASURED = ("unmeasured", "hypothesis", "differential", "long")
 ENGINES = ("docker", "oci")
 COVERAGE_OF_PROGRAMS = "COVERAGE_PROCESS_CONFIG"
 
-LENGTHY = ("slow", "long", "hypothesis")
+LENGTHY = ("slow", "differential", "long", "hypothesis")
 
-LEFT_OUT = {"slow": "make test-all", "long": "make test-long"}
+LEFT_OUT = {
+    "slow": "make test-all",
+    "differential": "make test-differential",
+    "long": "make test-long",
+}
 """Markers that a shorter command leaves out, and the command that runs them."""
 
 _left_out = pytest.StashKey["Counter[str]"]()

@@ -39,7 +39,7 @@ def test_a_worker_begins_with_what_is_long(request: pytest.FixtureRequest) -> No
     if not hasattr(request.config, "workerinput"):
         return
     long = [
-        any(item.get_closest_marker(name) for name in ("slow", "hypothesis"))
+        any(item.get_closest_marker(name) for name in ("slow", "differential", "hypothesis"))
         for item in request.session.items
     ]
 

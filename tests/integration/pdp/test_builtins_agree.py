@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rego_oracle import Oracle
 
 pytestmark = [pytest.mark.opa, pytest.mark.unmeasured]
-FULL_RUN = (pytest.mark.slow, pytest.mark.timeout(1800))
+FULL_RUN = (pytest.mark.differential, pytest.mark.timeout(1800))
 
 FULL = 20_000
 """Calls of the whole run, over all builtins."""

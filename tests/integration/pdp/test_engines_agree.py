@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from permissions.pdp.linker.linked import LinkedBundle
 
 pytestmark = [pytest.mark.opa, pytest.mark.unmeasured]
-FULL_RUN = (pytest.mark.slow, pytest.mark.timeout(1800))
+FULL_RUN = (pytest.mark.differential, pytest.mark.timeout(1800))
 
 TABLES = Path(__file__).parents[2] / "cases" / "tables.json"
 SEED = 20261129
@@ -45,7 +45,7 @@ OF_SHIPPED = 10_000
 AT_ONCE = 200
 
 
-@pytest.mark.slow
+@pytest.mark.differential
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("tables", ["shipped", "filled", "with a layer"])
 def test_the_shipped_policies(tables: str) -> None:

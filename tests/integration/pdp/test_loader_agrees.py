@@ -81,7 +81,7 @@ def sound_modules() -> list[dict[str, str]]:
     return groups
 
 
-@pytest.mark.slow
+@pytest.mark.differential
 @pytest.mark.timeout(1800)
 def test_a_mutated_policy_that_loads_compiles(server: Oracle) -> None:
     rng = random.Random(SEED)  # noqa: S311 - the same mutations each time

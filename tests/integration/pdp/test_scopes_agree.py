@@ -37,7 +37,7 @@ def embedded(text: str) -> list[object]:
 
 
 @pytest.mark.parametrize(
-    "count", [120, pytest.param(10_000, marks=pytest.mark.slow)], ids=["some", "all"]
+    "count", [120, pytest.param(10_000, marks=pytest.mark.differential)], ids=["some", "all"]
 )
 def test_what_is_taken_answers_as_opa(count: int) -> None:
     programs = list(scope_programs())
