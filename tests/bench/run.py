@@ -121,6 +121,18 @@ WORKS = (
         ),
     ),
     Work(
+        "Like beside like: Rego, a person where it wants one, a signed record on disk before and after",
+        (
+            Case("Wardline, `durable`", "calls", "durable"),
+            Case(
+                "toolkit 5, its parts together, an OPA server", "toolkit", "whole-server", "opa"
+            ),
+            Case(
+                "toolkit 5, its parts together, `opa eval`", "toolkit", "whole-process", "opa"
+            ),
+        ),
+    ),
+    Work(
         "A full governed call, by how its record is kept",
         (
             Case("toolkit 5 `govern()`: unsigned, in memory", "toolkit", "governed"),

@@ -6,15 +6,27 @@ import json
 import logging
 import os
 import shutil
+import socket
+import subprocess
 import tempfile
+import time
+import urllib.request
 import warnings
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from measure import Timed, main, timed
 from work import HOSTS, REQUESTS, WORKSPACE, Request
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 CALLS = 6_000
+CALLS_BY_SERVER = 1_500
 CALLS_BY_PROCESS = 60
+SECONDS = 20
 POLICY = """
 apiVersion: governance.toolkit/v1
 name: bench
@@ -37,6 +49,8 @@ rules:
 """
 REGO = """
 package bench
+
+import rego.v1
 
 tools := {
     "analyst": {"http_get", "read_file"},
@@ -115,6 +129,99 @@ def governed() -> Timed:
     return timed(call, CALLS)
 
 
+def whole(evaluator: Callable[[Path], Any], calls: int) -> Timed:
+    """What a `durable` call of ours does, put together from its parts.
+
+    A decision in Rego; a person's yes where that wants one; a signed record (its HMAC), on disk
+    before the tool runs and again after. It syncs nothing by itself: the sink is told to.
+    """
+    from agentmesh.governance.approval import (
+        ApprovalDecision,
+        ApprovalRequest,
+        CallbackApproval,
+    )
+    from agentmesh.governance.audit import AuditLog
+    from agentmesh.governance.audit_backends import FileAuditSink
+
+    class Synced(FileAuditSink):
+        """Its sink, which returns when the line is on disk."""
+
+        def _append_line(self, signed: Any) -> None:
+            super()._append_line(signed)
+            with self._path.open("rb") as file:
+                os.fdatasync(file.fileno())
+
+    people = CallbackApproval(lambda _: ApprovalDecision(approved=True, approver="alice"))
+    request = REQUESTS[0]
+    arguments = {"path": request.path, "host": request.host}
+    asked = {
+        "snapshot": {
+            "envelope": {"agent": {"id": request.role}},
+            "tool_call": {"name": request.tool, "args": arguments},
+        }
+    }
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+        path = Path(folder) / "bench.rego"
+        path.write_text(REGO)
+        log = AuditLog(sink=Synced(Path(folder) / "audit.jsonl", os.urandom(32)))
+        record = partial(log.log, agent_did=request.role, action=request.tool)
+        with evaluator(path) as rego:
+
+            def call(_: int) -> bool:
+                found = rego.evaluate("data.bench.answer", asked)
+                said = json.dumps(found.raw_result)
+                if '"escalate"' in said and not people.request_approval(
+                    ApprovalRequest(request.tool, "approval", "bench", request.role, asked)
+                ):
+                    return False
+                if '"decision": "allow"' not in said:
+                    return False
+                record("policy_evaluation", policy_decision="allow", data=arguments)
+                done = "done"
+                record("tool_result", data={"result": done})
+                return done == "done"
+
+            return timed(call, calls)
+
+
+@contextmanager
+def by_process(path: Path) -> Iterator[Any]:
+    """Its evaluator by `opa eval`, one process for each decision."""
+    from agentmesh.governance.opa import OPAEvaluator
+
+    yield OPAEvaluator(mode="local", rego_path=str(path))
+
+
+@contextmanager
+def by_server(path: Path) -> Iterator[Any]:
+    """Its evaluator by an OPA server beside it."""
+    from agentmesh.governance.opa import OPAEvaluator
+
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        url = f"127.0.0.1:{found.getsockname()[1]}"
+    command = ("opa", "run", "--server", "--log-level=error", f"--addr={url}", str(path))
+    server = subprocess.Popen(command)
+    try:
+        until = time.monotonic() + SECONDS
+        while not _answers(f"http://{url}/health"):
+            if server.poll() is not None or time.monotonic() > until:
+                raise RuntimeError("the OPA server did not come up")
+            time.sleep(0.02)
+        yield OPAEvaluator(mode="remote", opa_url=f"http://{url}")
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1):  # noqa: S310 - our own server
+            return True
+    except OSError:
+        return False
+
+
 def rego() -> Timed:
     """Its Rego path: one `opa eval` process for each decision."""
     from agent_control_specification import _native
@@ -160,4 +267,12 @@ def rego() -> Timed:
 if __name__ == "__main__":
     warnings.filterwarnings("ignore")
     logging.disable(logging.CRITICAL)
-    main({"rules": rules, "rego": rego, "governed": governed})
+    main(
+        {
+            "rules": rules,
+            "rego": rego,
+            "governed": governed,
+            "whole-server": lambda: whole(by_server, CALLS_BY_SERVER),
+            "whole-process": lambda: whole(by_process, CALLS_BY_PROCESS),
+        }
+    )
