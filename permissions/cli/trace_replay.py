@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from permissions.replay.runs import RunReplayed
     from permissions.trace.index import TraceIndex
 
-_SMALL = 4000
+_SMALL = 12_000
 """Entries of a log that is replayed before other processes would have started."""
 _PROGRESS_SECONDS = 3.0
 

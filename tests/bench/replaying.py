@@ -32,8 +32,8 @@ from permissions.trace.reader import read_entries
 from permissions.trace.vault import VaultReader, load_kek
 from wardline import BrokerConfig
 
-RUNS, CALLS = 40, 50
-TIMES = 3
+RUNS, CALLS = 40, 200
+TIMES = 2
 
 
 async def record(state: Path, calls: int) -> StateLayout:
