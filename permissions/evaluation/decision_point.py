@@ -22,6 +22,7 @@ from permissions.pdp.regorus.engine import UNDEFINED, Engine
 from permissions.pdp.regorus.errors import EngineError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from permissions.model import Digest, JsonObject
@@ -72,13 +73,18 @@ class InProcessPdp:
         """Drops the engine."""
         self._engine = None
 
-    async def evaluate(self, document: JsonObject) -> Decision:
+    async def evaluate(
+        self, document: JsonObject, *, meanwhile: Callable[[], None] | None = None
+    ) -> Decision:
         """See `PolicyDecisionPoint.evaluate`; there is no deadline."""
         await anyio.lowlevel.checkpoint_if_cancelled()
         if self._engine is None:
             raise PdpAnswerError("the decision point is not open")
+        asked = input_bytes(document).decode()
+        if meanwhile is not None:
+            meanwhile()
         try:
-            answer = self._engine.ask(ENTRYPOINT, input_bytes(document).decode())
+            answer = self._engine.ask(ENTRYPOINT, asked)
         except EngineError as err:
             raise PdpAnswerError(f"the policy failed: {err.fault}") from err
         if answer == UNDEFINED:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from permissions.model import Decision, Digest, JsonObject
 
 ENTRYPOINT = "data.wardline.main.response"
@@ -38,8 +40,14 @@ class PolicyDecisionPoint(Protocol):
         """Whether a policy may read `context.history`; it is left out of the input if none does."""
         ...
 
-    async def evaluate(self, document: JsonObject) -> Decision:
+    async def evaluate(
+        self, document: JsonObject, *, meanwhile: Callable[[], None] | None = None
+    ) -> Decision:
         """Asks the entrypoint with `document` as input.
+
+        `meanwhile` is work of the caller's that needs no answer. It is called once at most: while
+        the evaluator has the question, if that saves time, or before one is asked that does not
+        say when it has it. What it raises is raised, and the answer is dropped.
 
         Raises:
             PdpInputError: the document may not be put to a Rego engine.

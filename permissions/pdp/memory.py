@@ -67,12 +67,17 @@ class ScriptedPdp:
         """Closes it: later questions are refused."""
         self._open = False
 
-    async def evaluate(self, document: JsonObject) -> Decision:
+    async def evaluate(
+        self, document: JsonObject, *, meanwhile: Callable[[], None] | None = None
+    ) -> Decision:
         """See `PolicyDecisionPoint.evaluate`."""
         await anyio.lowlevel.checkpoint_if_cancelled()
         if not self._open:
             raise PdpUnavailableError("the decision point is not running")
-        response = self._respond(orjson.loads(input_bytes(document)))
+        asked = orjson.loads(input_bytes(document))
+        if meanwhile is not None:
+            meanwhile()
+        response = self._respond(asked)
         try:
             return Decision.from_response(orjson.loads(orjson.dumps(response)))
         except TypeError as err:

@@ -57,7 +57,7 @@ except ImportError as missing:
     ) from missing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from types import TracebackType
     from typing import Self
 
@@ -159,11 +159,15 @@ class OpaPdp:
         """Closes the connections. The server itself is the operator's."""
         await self._resources.aclose()
 
-    async def evaluate(self, document: JsonObject) -> Decision:
+    async def evaluate(
+        self, document: JsonObject, *, meanwhile: Callable[[], None] | None = None
+    ) -> Decision:
         """Asks the entrypoint with `document` as input; see `PolicyDecisionPoint.evaluate`."""
         asked = orjson.loads(input_bytes(document))
         if self._client._session is None:  # noqa: SLF001 - the client has no other sign of it
             raise PdpUnavailableError("the decision point is not running")
+        if meanwhile is not None:
+            meanwhile()  # now: the client asks and waits in one
         with self._translated():
             async with self._free:
                 body = await self._client.query_rule(

@@ -98,9 +98,11 @@ class ShadowedPdp:
         """Whether either may read `context.history`."""
         return self._decides.reads_history or self._would.reads_history
 
-    async def evaluate(self, document: JsonObject) -> Decision:
+    async def evaluate(
+        self, document: JsonObject, *, meanwhile: Callable[[], None] | None = None
+    ) -> Decision:
         """See `PolicyDecisionPoint.evaluate`."""
-        decided = await self._decides.evaluate(document)
+        decided = await self._decides.evaluate(document, meanwhile=meanwhile)
         try:
             would = await self._would.evaluate(document)
         except PdpError as err:

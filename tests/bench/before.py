@@ -77,9 +77,9 @@ def _document() -> Any:
     seen: list[Any] = []
     evaluate = EmbeddedPdp.evaluate
 
-    async def noted(self: Any, document: Any) -> Any:
+    async def noted(self: Any, document: Any, **more: Any) -> Any:
         seen.append(document)
-        return await evaluate(self, document)
+        return await evaluate(self, document, **more)
 
     async def run() -> None:
         async with _program("calls").governed(evidence="buffered", policies=None) as call:

@@ -141,9 +141,9 @@ def _document() -> JsonObject:
     seen: list[JsonObject] = []
     evaluate = EmbeddedPdp.evaluate
 
-    async def noted(self: EmbeddedPdp, document: JsonObject) -> Decision:
+    async def noted(self: EmbeddedPdp, document: JsonObject, **more: Any) -> Decision:
         seen.append(document)
-        return await evaluate(self, document)
+        return await evaluate(self, document, **more)
 
     async def run() -> None:
         async with governed(evidence="buffered", policies=None) as call:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -101,6 +102,55 @@ async def test_an_error_leaves_the_next_question_alone(closed: Pdp) -> None:
         decision = await ask(pdp, "permit")
 
     assert decision.permitted
+
+
+class _OwnFaultError(Exception):
+    pass
+
+
+async def test_what_a_caller_does_meanwhile_is_done_once_at_most(closed: Pdp) -> None:
+    async with closed as pdp:
+        for number in range(20):
+            done: list[int] = []
+            asked = sample_request("echo", f"call-{number}")
+            answer = await pdp.evaluate(asked, meanwhile=partial(done.append, number))
+
+            assert answer.rules == (f"call-{number}",)
+            assert done in ([], [number])
+
+
+async def test_a_fault_in_that_is_its_caller_s_and_costs_the_next_question_nothing(
+    closed: Pdp,
+) -> None:
+    async with closed as pdp:
+        for number in range(20):
+            done: list[int] = []
+
+            def fail(done: list[int] = done) -> None:
+                done.append(1)
+                raise _OwnFaultError
+
+            try:
+                await pdp.evaluate(sample_request("echo", "left"), meanwhile=fail)
+            except _OwnFaultError:
+                assert done == [1]
+            else:
+                assert done == []
+            answer = await ask(pdp, "echo", f"call-{number}")
+            assert answer.rules == (f"call-{number}",)
+
+
+async def test_what_no_engine_reads_alike_is_refused_before_anything_is_done(
+    closed: Pdp,
+) -> None:
+    done: list[int] = []
+    async with closed as pdp:
+        with pytest.raises(PdpInputError):
+            await pdp.evaluate(
+                sample_request("permit", value=math.nan), meanwhile=partial(done.append, 1)
+            )
+
+    assert done == []
 
 
 async def test_callers_at_once_get_their_own_answers(closed: Pdp) -> None:

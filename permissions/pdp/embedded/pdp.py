@@ -38,7 +38,7 @@ from permissions.pdp.input_json import input_bytes
 from permissions.pdp.linker.linked import LinkedBundle
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from permissions.model import Digest, JsonObject
@@ -154,7 +154,9 @@ class EmbeddedPdp:
             self._living.clear()
             self._dead.clear()
 
-    async def evaluate(self, document: JsonObject) -> Decision:
+    async def evaluate(
+        self, document: JsonObject, *, meanwhile: Callable[[], None] | None = None
+    ) -> Decision:
         """See `PolicyDecisionPoint.evaluate`.
 
         Alone in its loop, a caller whose answer is there within a fraction of a millisecond does
@@ -165,7 +167,7 @@ class EmbeddedPdp:
         question = input_bytes(document)
         started = monotonic()
         try:
-            kind, payload = await self._ask(await self._take(), question)
+            kind, payload = await self._ask(await self._take(), question, meanwhile)
         except EvaluatorLostError:
             kind, payload = await self._ask_alone(question)
         if monotonic() - started > self._soft_deadline:
@@ -200,9 +202,14 @@ class EmbeddedPdp:
                 found[at] = err
         return [found[at] for at in range(len(documents))]
 
-    async def _ask(self, evaluator: Evaluator, question: bytes) -> tuple[bytes, bytes]:
+    async def _ask(
+        self,
+        evaluator: Evaluator,
+        question: bytes,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> tuple[bytes, bytes]:
         try:
-            return await evaluator.ask(question)
+            return await evaluator.ask(question, meanwhile=meanwhile)
         except BaseException as err:
             if evaluator.is_lost:
                 self._retire(evaluator, err)

@@ -43,7 +43,7 @@ from permissions.pdp.embedded.question import Question
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from permissions.model import JsonObject, JsonValue
     from permissions.pdp.linker.linked import LinkedBundle
@@ -175,8 +175,13 @@ class Evaluator:
                 )
         self._seconds = self._limits.deadline_seconds
 
-    async def ask(self, payload: bytes) -> tuple[bytes, bytes]:
+    async def ask(
+        self, payload: bytes, *, meanwhile: Callable[[], None] | None = None
+    ) -> tuple[bytes, bytes]:
         """The kind and payload of the answer (see `worker`). No checkpoint when it is quick.
+
+        `meanwhile` is called when the caller holds its loop for the answer; what it raises leaves
+        that to be dropped when it comes.
 
         Raises:
             PdpTimeoutError: no answer within the deadline.
@@ -188,7 +193,11 @@ class Evaluator:
         question = self._question()
         try:
             if self._put(QUESTION.pack(len(payload), question.number) + payload):
-                if len(self._questions) > 1 or _others_are_ready() or not self._spin(question):
+                if (
+                    len(self._questions) > 1
+                    or _others_are_ready()
+                    or not self._spin(question, meanwhile)
+                ):
                     await self._answered(question)
             else:
                 await self._sent_and_answered(question)
@@ -336,15 +345,26 @@ class Evaluator:
             with suppress(BlockingIOError):
                 self._receive()
 
-    def _spin(self, question: Question) -> bool:
+    def _spin(self, question: Question, meanwhile: Callable[[], None] | None) -> bool:
+        """Whether it is over within a fraction of a millisecond.
+
+        `meanwhile` comes after the core was offered to the evaluator: one that took it has
+        answered by then, and what is done sooner than it has to be costs more than it saves.
+        """
         until = perf_counter() + _SPIN_SECONDS
+        has_yielded = False
         while not question.is_over:
             try:
                 self._receive()
             except BlockingIOError:
-                if perf_counter() >= until:
+                if has_yielded and meanwhile is not None:
+                    meanwhile()
+                    meanwhile = None
+                elif perf_counter() >= until:
                     return False
-                os.sched_yield()
+                else:
+                    os.sched_yield()
+                    has_yielded = True
         return True
 
     def _receive(self) -> None:

@@ -156,6 +156,36 @@ async def test_callers_who_leave_cost_nothing_and_nobody_gets_their_answers(
     assert [each.pid for each in asked.pdp._living] == before
 
 
+class _OwnFaultError(Exception):
+    pass
+
+
+async def test_a_lone_caller_s_own_work_is_done_while_the_evaluator_has_the_question() -> None:
+    """The evaluator here answers when it is done; one whose work failed is answered to nobody."""
+    ours, theirs = socket.socketpair()
+    command = [sys.executable, "-c", "input()"]
+
+    def answer() -> None:
+        assert theirs.recv(100).endswith(b"one")
+        theirs.sendall(frame(1, b"1"))
+
+    def fail() -> None:
+        raise _OwnFaultError
+
+    with theirs, subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        evaluator = Evaluator(process, ours, Limits(WAIT_SECONDS, memory_bytes=1))
+        try:
+            first = await evaluator.ask(b"one", meanwhile=answer)
+            with pytest.raises(_OwnFaultError):
+                await evaluator.ask(b"two", meanwhile=fail)
+            theirs.sendall(frame(2, b"2") + frame(3, b"3"))
+            third = await evaluator.ask(b"three")
+        finally:
+            evaluator.kill()
+
+    assert (first, third) == ((b"v", b"1"), (b"v", b"3"))
+
+
 def frame(number: int, payload: bytes) -> bytes:
     return ANSWER.pack(len(payload), number, b"v") + payload
 

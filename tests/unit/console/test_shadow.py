@@ -27,8 +27,8 @@ class Beside:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
-    async def evaluate(self, question: JsonObject) -> Decision:
-        found = await self.inner.evaluate(question)
+    async def evaluate(self, question: JsonObject, **more: Any) -> Decision:
+        found = await self.inner.evaluate(question, **more)
         would = Decision.from_response(
             denied("mail.strict", operator="<b>mail</b> of nobody known")
         )
