@@ -47,6 +47,13 @@ class Recorder:
         """Keeps entries for the next `flush`."""
         self._noted += entries
 
+    def seal_ahead(self, coming: TraceEntry) -> None:
+        """Seals what is noted, and what is known of an entry to come, while a caller waits.
+
+        A value that is found later is replaced all the same, and what held it sealed anew.
+        """
+        self._trace.seal_ahead([*self._noted, coming])
+
     async def flush(self, barrier: Barrier) -> int:
         """Records what is noted; gives the index of the last entry.
 

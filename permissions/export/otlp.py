@@ -43,6 +43,10 @@ class SpannedTrace:
         self._log = log
         self._sender = sender
 
+    def seal_ahead(self, entries: Sequence[TraceEntry]) -> None:
+        """See `TraceLog`."""
+        self._log.seal_ahead(entries)
+
     async def append(self, entries: Sequence[TraceEntry], *, barrier: Barrier) -> Receipt:
         """See `TraceLog`."""
         receipt = await self._log.append(entries, barrier=barrier)

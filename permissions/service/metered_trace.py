@@ -33,6 +33,10 @@ class MeteredTrace:
         """Entries that were recorded through this and are not on stable storage."""
         return max(0, self._size - self._durable())
 
+    def seal_ahead(self, entries: Sequence[TraceEntry]) -> None:
+        """See `TraceLog`."""
+        self._log.seal_ahead(entries)
+
     async def append(self, entries: Sequence[TraceEntry], *, barrier: Barrier) -> Receipt:
         """See `TraceLog`."""
         began = time.perf_counter()

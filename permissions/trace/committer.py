@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -137,6 +138,13 @@ class Committer:
     def position_written(self) -> float:
         """How many entries the kernel has, or all once it will get no more."""
         return float("inf") if self.failure is not None else self.written
+
+    def seal_ahead(self, entries: Sequence[TraceEntry]) -> None:
+        """See `entry.TraceLog`."""
+        with self._work, suppress(TraceError):
+            self._refuse_if_ended()
+            for entry in entries:
+                self._encoder.seal_ahead(entry)
 
     def submit(
         self,

@@ -79,6 +79,20 @@ class EntryEncoder:
         tag = self._vault.tag
         return {name: tag(entry.run, name, data) for name, data in entry.links.items()}
 
+    def seal_ahead(self, entry: TraceEntry) -> None:
+        """Leaves with an entry what can be sealed of it before it is recorded.
+
+        Raises:
+            TraceError: a content is too large.
+        """
+        for name, data in entry.contents.items():
+            if name in entry.ahead:
+                continue
+            path = content_path(entry.type, name)
+            sealed = self._vault.seal_ahead(data, origin=self._origin, run=entry.run, path=path)
+            if sealed is not None:
+                entry.ahead[name] = sealed
+
     def encode(self, entry: TraceEntry, index: int) -> Encoded:
         """The bytes of `entry` as the log's entry number `index`.
 
@@ -98,6 +112,7 @@ class EntryEncoder:
                 origin=self._origin,
                 run=run,
                 path=content_path(kind, name),
+                ahead=entry.ahead.get(name),
             )
         line = codec.encode(
             {

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from permissions.model import JsonObject
+    from permissions.trace.vault import SealedAhead
     from permissions.vocabulary import Barrier
 
 EntryType = Literal[
@@ -70,6 +71,8 @@ class TraceEntry:
     body: JsonObject = field(default_factory=dict)
     contents: Mapping[str, bytes] = field(default_factory=dict)
     links: Mapping[str, bytes] = field(default_factory=dict)
+    ahead: dict[str, SealedAhead] = field(default_factory=dict, compare=False, repr=False)
+    """What `TraceLog.seal_ahead` left here for the append; no part of what is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,15 @@ class Receipt:
 
 class TraceLog(Protocol):
     """Where the broker records. The writer adds time, index and commitments by itself."""
+
+    def seal_ahead(self, entries: Sequence[TraceEntry]) -> None:
+        """Seals contents before they are appended, for who has to wait; records nothing.
+
+        It changes nothing but what the append costs. A content that is another object by then is
+        recorded as it is then. Where nothing can be sealed, for any reason, nothing is said: the
+        append says it.
+        """
+        ...
 
     async def append(self, entries: Sequence[TraceEntry], *, barrier: Barrier) -> Receipt:
         """Appends entries together, in order.

@@ -107,6 +107,10 @@ class SignedLog:
         """How many entries are on stable storage, under a signed checkpoint."""
         return self._committer.durable
 
+    def seal_ahead(self, entries: Sequence[TraceEntry]) -> None:
+        """Seals contents before they are appended (see `entry.TraceLog`)."""
+        self._committer.seal_ahead(entries)
+
     async def append(self, entries: Sequence[TraceEntry], *, barrier: Barrier) -> Receipt:
         """Appends entries together, in order (see `entry.TraceLog`).
 

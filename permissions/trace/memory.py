@@ -6,6 +6,7 @@ nothing: what it holds is gone with the process, and it proves nothing to anyone
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,13 @@ class MemoryTrace:
         """What the append of each of them had to wait for."""
         self._encoder = EntryEncoder(origin="memory", vault=Vault(_NOT_SECRET), clock=clock)
         self._failure: str | None = None
+
+    def seal_ahead(self, entries: Sequence[TraceEntry]) -> None:
+        """Seals contents before they are appended (see `entry.TraceLog`)."""
+        if self._failure is None:
+            with suppress(TraceError):
+                for entry in entries:
+                    self._encoder.seal_ahead(entry)
 
     async def append(self, entries: Sequence[TraceEntry], *, barrier: Barrier) -> Receipt:
         """Appends entries together, in order (see `entry.TraceLog`).

@@ -55,6 +55,30 @@ class SealedContent(NamedTuple):
     line: bytes
 
 
+class SealedAhead:
+    """A content that was sealed before its entry is recorded.
+
+    It counts for what it was made of and for nothing else: these very bytes (the object, so that
+    what replaced them since is sealed anew), bound to the same, under the key that is their run's
+    by then. Once, so that no nonce stands in a log twice.
+    """
+
+    __slots__ = ("_bound", "_data", "_key", "_sealed")
+
+    def __init__(self, sealed: SealedContent, data: bytes, key: RunKey, bound: bytes) -> None:
+        self._sealed: SealedContent | None = sealed
+        self._data = data
+        self._key = key
+        self._bound = bound
+
+    def take(self, data: bytes, key: RunKey, bound: bytes) -> SealedContent | None:
+        """What was sealed, if this is what was meant; None from then on."""
+        if data is not self._data or key is not self._key or bound != self._bound:
+            return None
+        sealed, self._sealed = self._sealed, None
+        return sealed
+
+
 def make_kek(path: Path, *, random: Callable[[int], bytes] = os.urandom) -> None:
     """Makes the key-encryption key of a new log (32 bytes, file 0600), unless it is there.
 
@@ -114,14 +138,44 @@ class Vault:
         """By run and kind of content."""
         self._fresh: list[bytes] = []
 
-    def seal(self, data: bytes, *, origin: str, run: str, path: str) -> SealedContent:
+    def seal(
+        self,
+        data: bytes,
+        *,
+        origin: str,
+        run: str,
+        path: str,
+        ahead: SealedAhead | None = None,
+    ) -> SealedContent:
         """Seals one content of an entry of `run`; `path` is its entry's type and its name.
+
+        `ahead` is what was sealed of it before, which counts if it is of just this.
 
         Raises:
             TraceError: it is larger than 16 MiB.
         """
-        key = self._key(run, path.rpartition("/")[2])
-        box = key.seal(data, nonce=self._random(NONCE_BYTES), bound=bound_to(origin, run, path))
+        key, bound = self._key(run, path.rpartition("/")[2]), bound_to(origin, run, path)
+        sealed = None if ahead is None else ahead.take(data, key, bound)
+        return self._sealed(data, key, bound) if sealed is None else sealed
+
+    def seal_ahead(
+        self, data: bytes, *, origin: str, run: str, path: str
+    ) -> SealedAhead | None:
+        """Seals what is to be recorded later. None while the run has no key for it.
+
+        A key is made with the first content that is recorded under it, and for no other.
+
+        Raises:
+            TraceError: it is larger than 16 MiB.
+        """
+        key = self._run_keys.get(run, {}).get(kind_of(path.rpartition("/")[2]))
+        if key is None:
+            return None
+        bound = bound_to(origin, run, path)
+        return SealedAhead(self._sealed(data, key, bound), data, key, bound)
+
+    def _sealed(self, data: bytes, key: RunKey, bound: bytes) -> SealedContent:
+        box = key.seal(data, nonce=self._random(NONCE_BYTES), bound=bound)
         line = b'{"content":"%b"}' % base64.b64encode(box)
         return SealedContent(line_digest(line), line)
 

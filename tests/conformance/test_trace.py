@@ -155,6 +155,38 @@ async def test_after_a_failure_nothing_is_admitted(world: Callable[[], Opened]):
         assert here.recorded() == [("run.start", None)]
 
 
+async def test_what_is_sealed_ahead_is_recorded_by_its_append_alone(
+    world: Callable[[], Opened],
+):
+    async with world() as here:
+        await here.log.append(before("r", "first"), barrier="durable")
+        coming = before("r", "c")
+        here.log.seal_ahead(coming)
+        await here.log.append([outcome("r", "first")], barrier="durable")
+        without = len(here.recorded())
+        await here.log.append(coming, barrier="durable")
+
+        assert without == 4
+        assert here.recorded()[4:] == [("intent", "c"), ("decision", "c"), ("start", "c")]
+
+
+async def test_a_log_that_admits_nothing_seals_nothing_and_the_append_says_it(
+    world: Callable[[], Opened],
+):
+    async with world() as here:
+        await here.log.append(before("r", "first"), barrier="durable")
+        here.fail()
+        with pytest.raises(TraceWriteError):
+            await here.log.append([outcome("r", "first")], barrier="durable")
+        coming = before("r", "c")
+
+        here.log.seal_ahead(coming)
+
+        assert not any(entry.ahead for entry in coming)
+        with pytest.raises(TraceWriteError):
+            await here.log.append(coming, barrier="durable")
+
+
 @dataclass(frozen=True)
 class Refused:
     id: str
@@ -195,6 +227,7 @@ async def test_what_lies_outside_the_format_is_refused(
 ):
     """All of the append, and nothing after it suffers."""
     async with world() as here:
+        here.log.seal_ahead([case.entry])
         with pytest.raises(TraceWriteError, match="cannot be recorded"):
             await here.log.append([run_start("r"), case.entry], barrier="durable")
         await here.log.append([outcome("r", "c")], barrier="durable")

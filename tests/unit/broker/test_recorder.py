@@ -36,6 +36,9 @@ class Disk:
         self.goes_on = anyio.Event()
         self.goes_on.set()
 
+    def seal_ahead(self, entries: Sequence[TraceEntry]) -> None:
+        pass
+
     async def append(self, entries: Sequence[TraceEntry], *, barrier: Barrier) -> Receipt:  # noqa: ARG002 - of the port
         self.asked.set()
         await self.goes_on.wait()

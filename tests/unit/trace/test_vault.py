@@ -76,6 +76,65 @@ def test_each_seal_is_another_one():
     assert one.line != two.line
 
 
+def test_what_was_sealed_ahead_counts_once_for_the_very_same(tmp_path: Path):
+    vault = Vault(KEK, random=seeded())
+    data = b"secret of a call"
+    vault.tag("r", "args", b"")
+    ahead = vault.seal_ahead(data, **WHERE)
+    assert ahead is not None
+
+    one, two = (vault.seal(data, **WHERE, ahead=ahead) for _ in range(2))
+
+    (tmp_path / KEYS_FILE).write_bytes(vault.take_fresh_keys())
+    opened = [VaultReader(tmp_path, KEK).open(each.line, **WHERE) for each in (one, two)]
+    assert opened == [data, data]
+    nonces = [
+        base64.b64decode(orjson.loads(each.line)["content"])[:NONCE_BYTES]
+        for each in (one, two)
+    ]
+    assert nonces[0] != nonces[1]
+
+
+@pytest.mark.parametrize("changed", ["data", "origin", "run", "path", "key", "same key"])
+def test_what_was_sealed_ahead_counts_for_nothing_else(tmp_path: Path, changed: str):
+    """Also for bytes that are equal: who put others there need not have changed them."""
+    keys = tmp_path / KEYS_FILE
+    vault = Vault(KEK, keys=keys, random=seeded())
+    data, where = b"secret of a call", dict(WHERE)
+    for run in ("r", "else"):
+        vault.tag(run, "args", b"")
+    keys.write_bytes(vault.take_fresh_keys())
+    ahead = vault.seal_ahead(data, **where)
+    assert ahead is not None
+    match changed:
+        case "data":
+            data = bytes(bytearray(data))
+        case "key":
+            vault.forget("r")
+        case "same key":
+            vault.forget("r")
+            vault.resume("r")
+        case _:
+            where[changed] = "else" if changed != "path" else "denied/arguments"
+
+    sealed = vault.seal(data, **where, ahead=ahead)
+
+    with keys.open("ab") as file:
+        file.write(vault.take_fresh_keys())
+    assert VaultReader(tmp_path, KEK).open(sealed.line, **where) == data
+    assert ahead._sealed is not None
+
+
+def test_nothing_is_sealed_ahead_under_a_key_that_nothing_is_recorded_under():
+    vault = Vault(KEK)
+
+    assert vault.seal_ahead(b"", **WHERE) is None
+    assert vault.take_fresh_keys() == b""
+    vault.tag("r", "args", b"")
+    assert vault.seal_ahead(b"", **WHERE) is not None
+    assert vault.seal_ahead(b"", origin="o", run="r", path="any/envelope_0") is None
+
+
 def test_one_content_is_disclosed_by_its_own_key_and_no_other_with_it():
     run, bound = RunKey(bytes(32)), bound_to("o", "r", "intent/arguments")
     nonces = [bytes([number]) * NONCE_BYTES for number in (1, 2)]
