@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         JsonObject,
         Reason,
     )
+    from permissions.trace.entry import TraceEntry
 
 
 async def evaluate(
@@ -44,7 +45,15 @@ async def evaluate(
         PdpError: no clear answer.
     """
     pdp = parts.pdp
-    decided = await pdp.evaluate(document)
+    ahead: TraceEntry | None = None
+
+    def seal_ahead() -> None:
+        nonlocal ahead
+        if attempt.asked is None:
+            ahead = entries.question(attempt, document)
+            attempt.record.seal_ahead(ahead)
+
+    decided = await pdp.evaluate(document, meanwhile=seal_ahead)
     entry = entries.decision(
         attempt,
         decided,
@@ -52,6 +61,7 @@ async def evaluate(
         revision=pdp.revision,
         engine=pdp.engine,
         connection=connection,
+        ahead=ahead,
     )
     attempt.record.note(entry)
     return decided

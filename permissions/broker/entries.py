@@ -283,6 +283,12 @@ def intent(
     )
 
 
+def question(attempt: Attempt, document: JsonObject) -> TraceEntry:
+    """What a call's first `decision` says of what was asked, before there is an answer."""
+    asked = {"input": json_bytes(document)}
+    return TraceEntry("decision", attempt.session.run, attempt.id, contents=asked)
+
+
 def decision(
     attempt: Attempt,
     decided: Decision,
@@ -291,18 +297,27 @@ def decision(
     revision: str,
     engine: str,
     connection: int | None = None,
+    ahead: TraceEntry | None = None,
 ) -> TraceEntry:
     """The decision point answered, with everything needed to decide the same again.
 
     The first input of a call is kept whole, of each later one what is other.
 
     Args:
+        attempt: whose call it is.
+        decided: the answer.
+        document: what was asked.
+        revision: of the policies.
+        engine: which evaluated them.
         connection: its number within the call, when it was asked about one.
+        ahead: the first `question` of the call, as it was sealed while the answer was awaited.
     """
     if attempt.asked is None:
         attempt.asked = document
-        asked = {"input": json_bytes(document)}
+        coming = ahead or question(attempt, document)
+        asked, sealed = coming.contents, coming.ahead
     else:
+        sealed = {}
         asked = {"input_patch": json_bytes(difference(attempt.asked, document))}
     return TraceEntry(
         "decision",
@@ -321,6 +336,7 @@ def decision(
             "shadow": _shadow(decided),
         },
         {**asked, "response": json_bytes(decided.response), **_would(decided)},
+        ahead=sealed,
     )
 
 
