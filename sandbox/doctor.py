@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from sandbox.backends.vm_kernel import kernel_runtime
+from sandbox.backends.vm_kernel import kernel_runtime, refused_runtimes
 from sandbox.errors import SandboxUnavailableError
 
 if TYPE_CHECKING:
@@ -156,16 +156,23 @@ def _kernel(*backends: Finding) -> Finding:
             if (runtime := kernel_runtime(backend.facts)) is not None
         }
     )
+    refused = [
+        f"{backend.subject} refuses {runtime}: {why}"
+        for backend in backends
+        for runtime, why in refused_runtimes(backend.facts).items()
+    ]
+    there = f"runtimes {', '.join(found)}" if found else "no runtime with a kernel of its own"
+    remedy = (
+        "mend what it says, or install another release of that runtime"
+        if refused
+        else "install gVisor's runsc on PATH (oci), or name it in the engine's daemon.json (docker)"
+    )
     return Finding(
         subject="kernel boundary",
         isolation="kernel",
         works=bool(found),
-        detail=f"runtimes {', '.join(found)}"
-        if found
-        else "no runtime with a kernel of its own",
-        remedy=""
-        if found
-        else "install gVisor's runsc on PATH (oci), or name it in the engine's daemon.json (docker)",
+        detail="; ".join([there, *refused]),
+        remedy="" if found else remedy,
         facts={"runtimes": found},
     )
 

@@ -49,10 +49,10 @@ class Launched:
     complaints: int
 
     def diagnostics(self) -> str:
-        """What the launcher or the runner wrote about itself."""
-        return (
-            os.pread(self.complaints, DIAGNOSTICS_BYTES, 0).decode("utf-8", "replace").strip()
-        )
+        """The end of what the launcher or the runner wrote about itself, where the cause stands."""
+        start = max(os.fstat(self.complaints).st_size - DIAGNOSTICS_BYTES, 0)
+        said = os.pread(self.complaints, DIAGNOSTICS_BYTES, start)
+        return said.decode("utf-8", "replace").strip()
 
 
 @contextmanager

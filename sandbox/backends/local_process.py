@@ -25,7 +25,7 @@ from sandbox.supervisor.channel import (
     set_up,
 )
 from sandbox.supervisor.transcript import Transcript
-from sandbox.supervisor.verdict import Evidence, execution_result, judge
+from sandbox.supervisor.verdict import Evidence, complaint, execution_result, judge
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -117,7 +117,8 @@ class LocalProcess:
                 ) from err
             await set_up(self._channel, self._transcript, setup, seconds=seconds)
         except SandboxProviderError as err:
-            raise SandboxProviderError(f"{err}: {self._launched.diagnostics()!r:.600}") from err
+            said = complaint(self._launched.diagnostics())
+            raise SandboxProviderError(f"{err}: {said}") from err
 
     async def _packages(self) -> Mapping[str, str]:
         return await to_thread.run_sync(installed, self._import_folders)

@@ -22,16 +22,33 @@ if TYPE_CHECKING:
 
     from sandbox.profile import SandboxProfile
     from sandbox.protocol import Availability, RunRequest, StartedSandbox
-    from sandbox.result import Isolation
+    from sandbox.result import ExecResult, Isolation
+    from sandbox.supervisor.wire import EncodedJob
 
 
 KERNEL_RUNTIMES = frozenset({"runsc", "kata", "kata-runtime", "io.containerd.kata.v2"})
 """Names of runtimes that put a kernel of their own between the job and the host's. A name is a
 claim: whether it is one is measured."""
 
+OWN_PROCESSES, PER_PROCESS = 96, 8
+"""What such a kernel needs of the host's processes for itself, and for each one of its job:
+gVisor's has fifty threads, and five more for each."""
+
+KEPT_INSIDE = {"processes": "per user", "files": "not limited"}
+"""For the record of a run: what that kernel counts in its own way, or not at all."""
+
 KERNEL_JOB = CommandJob(("cat", "/proc/sys/kernel/random/boot_id", "/proc/version"))
 """Prints which kernel it runs on. One that has no `boot_id` (gVisor's) still has a version."""
 _BOOT_ID = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def group_processes(processes: int) -> int:
+    """The limit on the host for a kernel with a job of so many processes.
+
+    It bounds what the host gives. The job meets its own kernel's limit first, because a kernel
+    that is refused a thread ends with all that runs on it.
+    """
+    return OWN_PROCESSES + PER_PROCESS * processes
 
 
 def is_other_kernel(stdout: bytes) -> bool:
@@ -54,6 +71,13 @@ def kernel_runtime(facts: Mapping[str, object]) -> str | None:
     runtimes = facts.get("kernel_runtimes")
     known = runtimes if isinstance(runtimes, list) else []
     return min(KERNEL_RUNTIMES.intersection(known), default=None)
+
+
+def refused_runtimes(facts: Mapping[str, object]) -> dict[str, str]:
+    """Runtimes that are there for a kernel of their own and give none, each with why."""
+    refused = facts.get("runtimes_refused")
+    known = refused if isinstance(refused, dict) else {}
+    return {name: str(known[name]) for name in sorted(KERNEL_RUNTIMES.intersection(known))}
 
 
 class KernelSandbox(Sandbox):
@@ -82,7 +106,7 @@ class KernelSandbox(Sandbox):
             SandboxUnavailableError: the profile names a runtime on the host's own kernel.
         """
         inner = replace(request, profile=self._on_its_kernel(request.profile))
-        return await self._backend.start(inner)
+        return _OnItsKernel(await self._backend.start(inner), request.profile)
 
     def _on_its_kernel(self, profile: SandboxProfile) -> SandboxProfile:
         runtime = profile.runtime or self._runtime
@@ -95,3 +119,21 @@ class KernelSandbox(Sandbox):
 
     async def aclose(self) -> None:
         """Nothing: the backend is closed by its owner."""
+
+
+class _OnItsKernel:
+    """See `StartedSandbox`. Its record names the profile as it was asked for."""
+
+    def __init__(self, started: StartedSandbox, profile: SandboxProfile) -> None:
+        self._started = started
+        self._profile = profile
+
+    def is_alive(self) -> bool:
+        return self._started.is_alive()
+
+    async def run(self, job: EncodedJob) -> ExecResult:
+        result = await self._started.run(job)
+        return replace(result, enforced={**result.enforced, "profile": self._profile.digest})
+
+    async def destroy(self) -> None:
+        await self._started.destroy()

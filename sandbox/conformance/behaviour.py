@@ -13,6 +13,7 @@ from sandbox.conformance.harness import (
     call,
     check,
     ended,
+    filtered,
     same,
     true,
 )
@@ -181,4 +182,4 @@ async def the_record_says_what_stood(sandbox: Sandbox) -> None:
     same("backend", said["backend"], sandbox.name)
     same("profile", said["profile"], profile.digest)
     same("limit", said["limits"]["open_files"], 99)
-    true("system calls", said["seccomp"].startswith("sha256:"))
+    filtered(said)

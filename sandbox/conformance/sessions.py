@@ -15,6 +15,7 @@ from sandbox.conformance.harness import (
     attempt,
     cancelled_when_seen,
     ended,
+    filtered,
     mark_of_ours,
     probe_code,
     same,
@@ -94,6 +95,8 @@ async def each_call_has_its_own_output_and_end(sandbox: Sandbox) -> None:
     same("error", (raised.error and raised.error.type, raised.stdout), (ZERO, b"half\n"))
     same("after it", after.value, "on")
     ended(unwritable, "raised")
+    said = unwritable.error.message if unwritable.error else ""
+    true(f"it says why: {said}", "object is not JSON serializable" in said)
 
 
 ZERO = ZeroDivisionError.__name__
@@ -266,7 +269,7 @@ async def the_record_names_the_session_and_the_call(sandbox: Sandbox) -> None:
             true("stateful", said["stateful"] is True)
             same("which", (said["session"], said["call"]), (session.id, number))
             same("profile", said["profile"], PROFILE.digest)
-            true("system calls", said["seccomp"].startswith("sha256:"))
+            filtered(said)
     alone = await attempt(sandbox, "identity")
 
     true("not stateful", alone.enforced["stateful"] is False)

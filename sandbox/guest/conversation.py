@@ -92,10 +92,7 @@ def serve(setup: dict[str, Any], channel_in: int, channel_out: int) -> NoReturn:
     """Runs one command, and passes on what is said to it and what it says."""
     far, near = os.pipe()
     child = Child(setup, become_job, far)
-    child.wait(child.ready, channel_in)
-    if not os.read(child.ready, 1):
-        os._exit(0)
-    os.close(child.ready)
+    child.wait_until_ready(channel_in)
     send(channel_out, b"A")
     child.wait(channel_in, channel_in)
     text = take_text(channel_in, b"J")

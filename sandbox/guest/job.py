@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 ORDERS, READY = 4, 5
+IS_READY = b"."
+CAUSE = 300  # letters of why a child is not
 PACKAGES = "/opt/wardline/packages"  # of an image built from a project; after all else
 SOURCE = "__source__"
 TRACEBACK = 4000
@@ -53,18 +55,29 @@ def understood(text: bytes) -> dict[str, Any]:
 
 
 def limit(rlimits: dict[str, int | None]) -> None:
-    """Lowers this process's resource limits; the hard ones are never raised."""
+    """Lowers this process's resource limits; the hard ones are never raised.
+
+    Raises:
+        OSError: the kernel takes no such limit. It is named, because kernels differ in this.
+    """
     for name, wanted in rlimits.items():
-        if wanted is not None:
+        if wanted is None:
+            continue
+        try:
             which = getattr(resource, "RLIMIT_" + name.upper())
             ceiling = resource.getrlimit(which)[1]
             most = wanted if ceiling == resource.RLIM_INFINITY else min(wanted, ceiling)
             # One second between SIGXCPU and the kill
             resource.setrlimit(which, (most, most + 1 if name == "cpu" else most))
+        except (AttributeError, OSError, ValueError) as err:
+            raise OSError("the limit %s of %d is refused: %s" % (name, wanted, err)) from None
 
 
 def move_in(setup: dict[str, Any], ends: tuple[int, ...]) -> None:
-    """Takes everything from the forked child that is not the job's, and limits it."""
+    """Takes everything from the forked child that is not the job's, and limits it.
+
+    What fails is said in the place of being ready, and ends the child: nobody else knows.
+    """
     os.setsid()
     for ended_by in (signal.SIGPIPE, signal.SIGCHLD):
         signal.signal(ended_by, signal.SIG_DFL)
@@ -75,6 +88,16 @@ def move_in(setup: dict[str, Any], ends: tuple[int, ...]) -> None:
     for number, end in enumerate(ends):
         os.dup2(end, number, inheritable=number < 3)
     os.closerange(len(ends), 65536)
+    try:
+        settle(setup)
+    except Exception as err:  # noqa: BLE001 - whatever this kernel refuses
+        said = "%s: %s" % (type(err).__name__, err)
+        os.write(READY, said[:CAUSE].encode("utf-8", "backslashreplace"))
+        os._exit(70)
+
+
+def settle(setup: dict[str, Any]) -> None:
+    """Gives the child what the job will have: its variables, limits, folder and path."""
     prctl(PR_SET_DUMPABLE, 1)
     try:
         with open("/proc/self/oom_score_adj", "w") as score:
@@ -123,7 +146,7 @@ def get_ready(preload: list[str]) -> None:
             find(entry)
         except BaseException:  # noqa: BLE001 - whatever a module raises
             pass
-    os.write(READY, b".")
+    os.write(READY, IS_READY)
     os.close(READY)
 
 

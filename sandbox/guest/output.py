@@ -44,6 +44,19 @@ def say(channel: int, kind: bytes, document: dict[str, Any]) -> None:
     send(channel, kind, written(document).encode("ascii"))
 
 
+def opened(name: str, folder: int | None = None) -> int:
+    """A folder by descriptor. No link is followed: gVisor follows one where `O_DIRECTORY` is asked.
+
+    Raises:
+        OSError: it is none, or cannot be opened.
+    """
+    number = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=folder)
+    if not stat.S_ISDIR(os.fstat(number).st_mode):
+        os.close(number)
+        raise NotADirectoryError(name)
+    return number
+
+
 class Copier:
     """Sends the regular files below the out folder; names and refuses the rest."""
 
@@ -84,7 +97,7 @@ class Copier:
             self.refuse(path, "it is nested too deeply")
             return
         try:
-            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=number)
+            inner = opened(name, number)
         except OSError:
             self.refuse(path, "it cannot be opened")
             return
@@ -122,7 +135,7 @@ def send_out_folder(channel: int, setup: dict[str, Any]) -> None:
     """Sends what lies in the out folder; a folder that is gone is refused like an entry."""
     copier = Copier(channel, setup)
     try:
-        folder = os.open(OUT, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        folder = opened(OUT)
     except OSError:
         copier.refuse("out", "the out folder is gone, closed, or no folder any more")
     else:

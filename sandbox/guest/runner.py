@@ -28,6 +28,8 @@ import sys
 import time
 
 from sandbox.guest.job import (
+    CAUSE,
+    IS_READY,
     PR_SET_DUMPABLE,
     become_job,
     prctl,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 
 WORK = "/box"
 FORWARDER = "/egress/forwarder.py"
+END_SECONDS = 5  # from the end of a pipe to that of the process that had it
 
 
 class Ended:
@@ -115,6 +118,11 @@ def put_files(channel: int, job: dict[str, Any]) -> None:
             target.writelines(take_bytes(channel, b"F", size))
 
 
+def give_up(why: str) -> NoReturn:
+    """Ends all, and says why where the supervisor looks for it."""
+    raise SystemExit("runner: " + why)
+
+
 class Child:
     """The process that will be the job, and this side's ends of its pipes."""
 
@@ -162,11 +170,33 @@ class Child:
                 os.read(self.wake, 512)
                 while (ended := reap()) is not None:
                     if ended[0] == self.pid:
-                        os._exit(0)
+                        self.mourn(ended[1])
             if wanted in seen:
                 return
             if channel in seen:
                 os._exit(0)  # closed, or speaking out of turn
+
+    def wait_until_ready(self, channel: int) -> None:
+        """Waits until the child says that its job may come; one that cannot says why."""
+        self.wait(self.ready, channel)
+        said = os.read(self.ready, CAUSE)
+        if not said:
+            self.wait(channel, channel, END_SECONDS)
+        if said != IS_READY:
+            give_up(said.decode("utf-8", "replace"))
+        os.close(self.ready)
+        self.ready = -1
+
+    def mourn(self, status: int) -> NoReturn:
+        """Ends all, for the child has ended before its job; says why, or how."""
+        said = b""
+        if self.ready >= 0 and select.select([self.ready], [], [], 0)[0]:
+            said = os.read(self.ready, CAUSE)
+        if said not in {b"", IS_READY}:
+            give_up(said.decode("utf-8", "replace"))
+        if os.WIFSIGNALED(status):
+            give_up("the job's process was ended by signal %d" % os.WTERMSIG(status))
+        give_up("the job's process left with exit code %d" % os.WEXITSTATUS(status))
 
     def hand_over(self, text: bytes, channel: int) -> None:
         """Gives the child its one job."""
@@ -326,10 +356,7 @@ def main() -> NoReturn:
         exec(setup["program"], globals())  # noqa: S102
         globals()["serve"](setup, channel_in, channel_out)
     child = Child(setup, become_job)
-    child.wait(child.ready, channel_in)
-    if not os.read(child.ready, 1):
-        os._exit(0)  # it left while it was importing
-    os.close(child.ready)
+    child.wait_until_ready(channel_in)
     send(channel_out, b"A")
     child.wait(channel_in, channel_in)
     text = receive(channel_in, child.stdin)

@@ -33,6 +33,7 @@ from sandbox.guest.job import (
 from sandbox.guest.output import (
     CHUNK,
     OUT,
+    opened,
     say,
     send,
     send_out_folder,
@@ -43,6 +44,7 @@ from sandbox.guest.runner import (
     Ended,
     bury,
     disk_full,
+    give_up,
     reap,
     report,
     seen_until,
@@ -134,17 +136,12 @@ class Answer:
             if not line and len(size) <= DIGITS:
                 return b""
             if not (size.isdigit() and len(size) <= DIGITS and int(size) > 0):
-                refuse("the job answered in another form than agreed")
+                give_up("the job answered in another form than agreed")
             self.due = int(size)
         self.due -= len(data)
         if self.due < 0:
-            refuse("the job answered more than once")
+            give_up("the job answered more than once")
         return data
-
-
-def refuse(why: str) -> NoReturn:
-    """Ends the session, and says why."""
-    raise SystemExit("runner: " + why)
 
 
 def serve(setup: dict[str, Any], channel_in: int, channel_out: int) -> NoReturn:
@@ -152,10 +149,7 @@ def serve(setup: dict[str, Any], channel_in: int, channel_out: int) -> NoReturn:
     limits = setup["session"]
     child = Child(setup, become_session)
     os.close(child.stdin)
-    child.wait(child.ready, channel_in)
-    if not os.read(child.ready, 1):
-        os._exit(0)
-    os.close(child.ready)
+    child.wait_until_ready(channel_in)
     everyone(signal.SIGSTOP)
     send(channel_out, b"A")
     over = time.monotonic() + limits["total_seconds"]
@@ -237,7 +231,7 @@ def pause(child: Child, channel_out: int) -> None:
         if not data:
             del child.kinds[number]
         elif kind == b"v":
-            refuse("the job answered more than once")
+            give_up("the job answered more than once")
         for start in range(0, len(data), CHUNK):
             send(channel_out, kind, data[start : start + CHUNK])
 
@@ -250,12 +244,11 @@ def receive_call(channel: int) -> bytes:
     text = take_text(channel, b"J")
     for name, size in json.loads(text)["files"]:
         *parents, last = name.split("/")
-        folder = os.open(WORK, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        folder = opened(WORK)
         for part in parents:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(part, 0o700, dir_fd=folder)
-            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-            inner = os.open(part, flags, dir_fd=folder)
+            inner = opened(part, folder)
             os.close(folder)
             folder = inner
         with contextlib.suppress(FileNotFoundError):
@@ -274,7 +267,7 @@ def clear_out_folder() -> None:
     The folder itself stays where that can be: there may be no room for a new one.
     """
     with contextlib.suppress(OSError):
-        folder = os.open(OUT, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        folder = opened(OUT)
         for name in os.listdir(folder):
             try:
                 os.unlink(name, dir_fd=folder)

@@ -39,8 +39,18 @@ class RunGroup:
     version: int
 
     @classmethod
-    def create(cls, profile: SandboxProfile, *, lease: Lease, name: str) -> RunGroup:
-        """Makes the group and sets its limits; a controller that refuses is left out."""
+    def create(
+        cls, profile: SandboxProfile, *, lease: Lease, name: str, processes: int | None = None
+    ) -> RunGroup:
+        """Makes the group and sets its limits; a controller that refuses is left out.
+
+        Args:
+            profile: its limits.
+            lease: of the owner.
+            name: unique for it.
+            processes: in place of the profile's, where others than the job's are in the group.
+        """
+        processes = profile.processes if processes is None else processes
         version, parents = _parents()
         folders: dict[str, Path] = {}
         refused: set[Path] = set()
@@ -53,7 +63,7 @@ class RunGroup:
                 folder.mkdir(parents=True, exist_ok=True)
                 if version == 2:
                     _delegate(controller, parent, folder.parent)
-                for file, value in _limits(profile, controller, version):
+                for file, value in _limits(profile, processes, controller, version):
                     (folder / file).write_text(value)
             except OSError:
                 refused.add(folder)
@@ -196,7 +206,9 @@ def _remove(folder: Path, deadline: float, *, kills: bool = False) -> bool:
             return True
 
 
-def _limits(profile: SandboxProfile, controller: str, version: int) -> list[tuple[str, str]]:
+def _limits(
+    profile: SandboxProfile, processes: int, controller: str, version: int
+) -> list[tuple[str, str]]:
     quota = int(profile.cpus * PERIOD_MICROSECONDS)
     match controller, version:
         case "memory", 1:
@@ -213,7 +225,7 @@ def _limits(profile: SandboxProfile, controller: str, version: int) -> list[tupl
         case "cpu", _:
             return [("cpu.max", f"{quota} {PERIOD_MICROSECONDS}")]
         case _:
-            return [("pids.max", str(profile.processes))]
+            return [("pids.max", str(processes))]
 
 
 def _counter(path: Path, name: str) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from sandbox.backends.vm_kernel import kernel_runtime
+from sandbox.backends.vm_kernel import kernel_runtime, refused_runtimes
 from sandbox.logs import get_logger
 from sandbox.probes.fixtures import Ground, NotTriedError, prepared
 from sandbox.probes.table import (
@@ -112,6 +112,8 @@ async def columns_here(names: Sequence[str] = ()) -> tuple[list[Column], dict[st
         columns.append(Column(sandbox))
         if (runtime := kernel_runtime(answer.facts)) is not None:
             columns.append(Column(sandbox, runtime))
+        for refused, why in refused_runtimes(answer.facts).items():
+            missing[f"{backend.name} {refused}"] = why
     if not any(column.runtime for column in columns):
         missing["kernel boundary"] = KERNEL_REMEDY
     return columns, missing

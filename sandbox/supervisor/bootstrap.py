@@ -42,8 +42,11 @@ _JOINT = re.compile(
 )
 
 
+# gVisor makes what it inherits non-blocking on the host, and finds it so where it inherits it twice.
 _START = """\
 import _frozen_importlib_external, marshal, posix
+posix.set_blocking(0, True)
+posix.set_blocking(1, True)
 def take(size):
     data = b""
     while len(data) < size:
@@ -100,9 +103,10 @@ def rlimits(
     """Per-process limits (setrlimit(2), lower-case names) the runner puts on the job.
 
     Memory and process count are left to the control group when there is one: `RLIMIT_AS`
-    counts address space nobody uses. What the kernel counts by user is limited only where
-    that kernel is the host's: another one shares it with nobody, and gVisor's takes no limit
-    of it.
+    counts address space nobody uses. Signals and queues, which a kernel counts by user, are
+    limited only where it is the host's: another one shares them with nobody, and gVisor's
+    takes no limit of them. Processes are limited there, because in its control group the
+    host counts that kernel's own.
     """
     return {
         "nofile": profile.open_files,
@@ -113,5 +117,5 @@ def rlimits(
         "msgqueue": None if own_kernel else 0,
         "cpu": profile.cpu_seconds,
         "as": None if memory_grouped else profile.memory_bytes,
-        "nproc": None if processes_grouped else profile.processes,
+        "nproc": None if processes_grouped and not own_kernel else profile.processes,
     }

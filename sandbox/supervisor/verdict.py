@@ -25,6 +25,18 @@ Stopped = Literal["timeout", "output"]
 
 SIGXFSZ = 25
 
+COMPLAINT = 320
+"""Characters of what a sandbox wrote about itself that go into a message."""
+
+
+def complaint(diagnostics: str) -> str:
+    """What a sandbox or its provider wrote about itself: one line, printable, and its end.
+
+    A traceback names its cause last, and so does a runtime that gives up.
+    """
+    text = repr(" ".join(diagnostics.split()) or "it said nothing")[1:-1]
+    return f"'{'...' * (len(text) > COMPLAINT)}{text[-COMPLAINT:]}'"
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -96,7 +108,7 @@ def judge(
     if report is None:
         if oom:
             return Ending("oom", None, 9, None, None, hit)
-        said = repr(diagnostics or "it said nothing")[:600]
+        said = complaint(diagnostics)
         if not transcript.took_job:
             raise SandboxGoneError(f"the sandbox ended before it took its job: {said}")
         raise SandboxProviderError(f"the sandbox ended without a report: {said}")

@@ -123,13 +123,15 @@ MUTANTS = (
     Mutant(
         "processes",
         {
-            "docker": (Edit(DOCKER, '"PidsLimit": profile.processes', '"PidsLimit": 0'),),
+            "docker": (
+                Edit(DOCKER, '"PidsLimit": _processes(profile, runtime)', '"PidsLimit": 0'),
+            ),
             **dict.fromkeys(
                 ("oci", "bubblewrap"),
                 (
                     Edit(
                         "isolation/cgroup.py",
-                        '[("pids.max", str(profile.processes))]',
+                        '[("pids.max", str(processes))]',
                         '[("pids.max", "max")]',
                     ),
                 ),
@@ -359,8 +361,8 @@ MUTANTS = (
         everywhere(
             Edit(
                 OUTPUT,
-                "os.open(OUT, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)",
-                "os.open(OUT, os.O_RDONLY | os.O_DIRECTORY)",
+                "os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=folder",
+                "os.O_RDONLY | os.O_NONBLOCK, dir_fd=folder",
             )
         ),
         (24,),

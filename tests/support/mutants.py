@@ -17,7 +17,7 @@ import tempfile
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -115,19 +115,17 @@ def edited(edits: Iterable[Edit]) -> dict[str, str]:
     return texts
 
 
-def probed(
-    backend: str, rows: Iterable[int], edits: Iterable[Edit], *, lonely: bool = False
-) -> dict[int, tuple[Status, str]]:
-    """What became of rows on a backend without what the edits take away: status and detail.
+def ran(program: str, *arguments: str, edits: Iterable[Edit], lonely: bool = False) -> Any:
+    """What a program that imports an edited copy of the package prints last, which is JSON.
 
     Args:
-        backend: its name.
-        rows: to attempt.
+        program: its text. Its first argument is the copy's folder.
+        arguments: further ones.
         edits: of the package.
         lonely: True to run in a network that leads nowhere.
 
     Raises:
-        RuntimeError: the suite itself ended.
+        RuntimeError: it failed, or printed nothing.
     """
     with ExitStack() as stack:
         # Not below the tests' own folder: the sandboxes' users have to get at it.
@@ -147,9 +145,9 @@ def probed(
             ]
         for file, text in edited(edits).items():
             (package / file).write_text(text, "utf-8")
-        command = [sys.executable, "-B", "-P", "-c", PROBE, str(root), backend]
+        command = [sys.executable, "-B", "-P", "-c", program, str(root), *arguments]
         done = subprocess.run(
-            [*(LONELY if lonely else ()), *command, *map(str, sorted(rows))],
+            [*(LONELY if lonely else ()), *command],
             env={**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"},
             cwd="/",
             capture_output=True,
@@ -159,7 +157,25 @@ def probed(
         )
     if done.returncode != 0 or not done.stdout:
         raise RuntimeError(f"exit {done.returncode}: {done.stderr[-2000:]}")
-    told, missing = json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def probed(
+    backend: str, rows: Iterable[int], edits: Iterable[Edit], *, lonely: bool = False
+) -> dict[int, tuple[Status, str]]:
+    """What became of rows on a backend without what the edits take away: status and detail.
+
+    Args:
+        backend: its name.
+        rows: to attempt.
+        edits: of the package.
+        lonely: True to run in a network that leads nowhere.
+
+    Raises:
+        RuntimeError: the suite itself ended.
+    """
+    numbers = map(str, sorted(rows))
+    told, missing = ran(PROBE, backend, *numbers, edits=edits, lonely=lonely)
     if not told:
         raise RuntimeError(f"no {backend} here: {missing}")
     return {int(number): (status, detail) for number, (status, detail) in told.items()}

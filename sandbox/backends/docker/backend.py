@@ -11,7 +11,7 @@ even that is removed by its lease when the next `DockerSandbox` opens or closes.
 from __future__ import annotations
 
 import secrets
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, TypeVar
@@ -111,13 +111,17 @@ class DockerSandbox(Sandbox):
 
     async def _started(self, request: RunRequest) -> Container:
         await self._open()
-        runtime = request.profile.runtime or self._facts.get("default_runtime")
+        runtime = self._runtime(request.profile)
         if runtime in KERNEL_RUNTIMES and not await self._has_kernel(str(runtime)):
             raise SandboxUnavailableError(
                 f"runtime {runtime!r} of the engine runs jobs on the host's own kernel",
                 "name the real one in the engine's daemon.json",
             )
         return await self._start(request)
+
+    def _runtime(self, profile: SandboxProfile) -> object:
+        """Which of the engine's runs such a profile."""
+        return profile.runtime or self._facts.get("default_runtime")
 
     async def _has_kernel(self, runtime: str) -> bool:
         """Measures, once, whether a runtime has a kernel of its own."""
@@ -132,15 +136,23 @@ class DockerSandbox(Sandbox):
         return self._kernels[runtime]
 
     async def _measured(self) -> dict[str, object]:
-        """The runtimes with a kernel of their own, for the facts."""
+        """The runtimes with a kernel of their own, for the facts; and why others have none."""
         found = self._facts.get("runtimes")
         named = KERNEL_RUNTIMES.intersection(found if isinstance(found, list) else ())
-        kernels = []
+        kernels: list[str] = []
+        refused: dict[str, str] = {}
         for runtime in sorted(named):
-            with suppress(SandboxError):  # one that starts nothing has no kernel
-                if await self._has_kernel(runtime):
-                    kernels.append(runtime)
-        return {"kernel_runtimes": kernels}
+            try:
+                has_kernel = await self._has_kernel(runtime)
+            except SandboxError as err:  # one that starts nothing has no kernel
+                refused[runtime] = f"{err!s:.400}"
+                log.info("runtime_refused", runtime=runtime, reason=refused[runtime])
+                continue
+            if has_kernel:
+                kernels.append(runtime)
+            else:
+                refused[runtime] = "it runs jobs on the host's own kernel"
+        return {"kernel_runtimes": kernels, "runtimes_refused": refused}
 
     async def _start(self, request: RunRequest) -> Container:
         profile, workspace = request.profile, request.workspace
@@ -164,6 +176,7 @@ class DockerSandbox(Sandbox):
                     user=user,
                     code_roots=roots,
                     merged=merged,
+                    default_runtime=self._facts.get("default_runtime"),
                 ),
                 name=name,
             )
@@ -197,7 +210,7 @@ class DockerSandbox(Sandbox):
             code_roots=len(roots),
             directory=WORK if workspace is None else TARGET,
             preload=request.imports,
-            rlimits=grouped_rlimits(profile),
+            rlimits=grouped_rlimits(profile, runtime=self._runtime(profile)),
             session=request.session,
             is_conversation=request.is_conversation,
         )

@@ -19,7 +19,7 @@ from sandbox.supervisor.channel import (
     set_up,
 )
 from sandbox.supervisor.transcript import Transcript
-from sandbox.supervisor.verdict import Evidence, execution_result, judge
+from sandbox.supervisor.verdict import Evidence, complaint, execution_result, judge
 
 if TYPE_CHECKING:
     import socket
@@ -82,8 +82,14 @@ class Container:
 
     async def set_up(self, setup: Iterable[bytes], *, seconds: float) -> None:
         """Waits for the runner, and until it is ready for its job."""
-        await greet(self._channel, self._transcript, seconds=seconds)
-        await set_up(self._channel, self._transcript, setup, seconds=seconds)
+        try:
+            await greet(self._channel, self._transcript, seconds=seconds)
+            await set_up(self._channel, self._transcript, setup, seconds=seconds)
+        except SandboxProviderError as err:
+            raise SandboxProviderError(f"{err}: {complaint(self._complaints())}") from err
+
+    def _complaints(self) -> str:
+        return self._channel.diagnostics.decode("utf-8", "replace")
 
     def is_alive(self) -> bool:
         """See `StartedSandbox`."""
@@ -120,7 +126,7 @@ class Container:
             Evidence(oom_kills=int(bool(oom))),
             stopped=stopped,
             returns_value=job.returns_value,
-            diagnostics=self._channel.diagnostics.decode("utf-8", "replace"),
+            diagnostics=self._complaints(),
         )
         return execution_result(ending, transcript, seconds=seconds, enforced=self._enforced)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from sandbox.backends.vm_kernel import KERNEL_RUNTIMES
+from sandbox.backends.vm_kernel import KEPT_INSIDE, KERNEL_RUNTIMES, group_processes
 from sandbox.isolation import procfs
 from sandbox.isolation.seccomp import POLICY_DIGEST, docker_profile
 from sandbox.profile import (
@@ -46,6 +46,7 @@ def create_request(
     user: int,
     code_roots: Sequence[Path],
     merged: Path | None = None,
+    default_runtime: object = None,
 ) -> dict[str, Any]:
     """The body of `POST /containers/create` (Docker Engine API 1.41).
 
@@ -56,6 +57,7 @@ def create_request(
         user: id of its user and group inside.
         code_roots: real host paths, already checked.
         merged: the job's overlay over its workspace, mounted on the host.
+        default_runtime: of the engine, for a profile that names none.
     """
     return {
         "Image": image,
@@ -76,12 +78,18 @@ def create_request(
         "NetworkDisabled": True,
         "StopSignal": "SIGKILL",
         "Healthcheck": {"Test": ["NONE"]},
-        "HostConfig": _host_config(profile, user, code_roots, merged),
+        "HostConfig": _host_config(
+            profile, user, code_roots, merged, profile.runtime or default_runtime
+        ),
     }
 
 
 def _host_config(
-    profile: SandboxProfile, user: int, code_roots: Sequence[Path], merged: Path | None
+    profile: SandboxProfile,
+    user: int,
+    code_roots: Sequence[Path],
+    merged: Path | None,
+    runtime: object,
 ) -> dict[str, Any]:
     config: dict[str, Any] = {
         "NetworkMode": "none",
@@ -98,7 +106,7 @@ def _host_config(
         "UTSMode": "",
         "Memory": profile.memory_bytes,
         "MemorySwap": profile.memory_bytes,  # the sum: no swap beyond the memory limit
-        "PidsLimit": profile.processes,
+        "PidsLimit": _processes(profile, runtime),
         "CpuPeriod": CPU_PERIOD_MICROSECONDS,
         "CpuQuota": int(profile.cpus * CPU_PERIOD_MICROSECONDS),
         "OomScoreAdj": 500,
@@ -113,7 +121,7 @@ def _host_config(
         ],
         "Ulimits": [
             {"Name": name, "Soft": most, "Hard": most}
-            for name, most in grouped_rlimits(profile).items()
+            for name, most in grouped_rlimits(profile, runtime=runtime).items()
             if name in ("nofile", "fsize", "core")
         ],
         # json-file would fill the host's disk; the output is only streamed.
@@ -130,13 +138,18 @@ def _host_config(
     return config
 
 
-def grouped_rlimits(profile: SandboxProfile) -> Mapping[str, int | None]:
-    """Per-process limits beside the container's control group."""
+def grouped_rlimits(profile: SandboxProfile, *, runtime: object) -> Mapping[str, int | None]:
+    """Per-process limits beside the container's control group.
+
+    Args:
+        profile: the limits.
+        runtime: that runs it: the profile's own, or the engine's default.
+    """
     return rlimits(
         profile,
         memory_grouped=True,
         processes_grouped=True,
-        own_kernel=profile.runtime in KERNEL_RUNTIMES,
+        own_kernel=runtime in KERNEL_RUNTIMES,
     )
 
 
@@ -156,9 +169,15 @@ def enforced(
         "image": image,
         # Another kernel may not read the filter it is given, so nothing is claimed for it.
         "seccomp": None if runtime in KERNEL_RUNTIMES else POLICY_DIGEST,
+        **(KEPT_INSIDE if runtime in KERNEL_RUNTIMES else {}),
         **profile.enforced(has_workspace=has_workspace),
         "user": "its own",
     }
+
+
+def _processes(profile: SandboxProfile, runtime: object) -> int:
+    is_kernel = runtime in KERNEL_RUNTIMES
+    return group_processes(profile.processes) if is_kernel else profile.processes
 
 
 def _tmpfs(size: int, files: int, user: int) -> str:

@@ -26,7 +26,7 @@ from sandbox.backends.oci import containers, roots, runtimes
 from sandbox.backends.oci.configuration import configuration, enforced, points
 from sandbox.backends.oci.containers import Container, launched
 from sandbox.backends.oci.view import Views
-from sandbox.backends.vm_kernel import measured
+from sandbox.backends.vm_kernel import group_processes, measured
 from sandbox.errors import SandboxError, SandboxProviderError, SandboxUnavailableError
 from sandbox.images.layer import PACKAGES
 from sandbox.isolation import cgroup
@@ -231,7 +231,13 @@ async def _start(
     profile = request.profile
     lease = Lease.of_this_process(wall_seconds=request.lease_seconds + 2 * BOOT_SECONDS)
     container = Container(f"wardline-{secrets.token_hex(8)}", str(lease))
-    group = RunGroup.create(profile, lease=lease, name=container.name)
+    own_kernel = runtime.name == runtimes.KERNEL_RUNTIME
+    group = RunGroup.create(
+        profile,
+        lease=lease,
+        name=container.name,
+        processes=group_processes(profile.processes) if own_kernel else None,
+    )
     try:
         _require_controllers(group)
         process = _launch(opened, runtime, request, user, code_roots, container, lease, group)
@@ -247,7 +253,7 @@ async def _start(
             profile,
             memory_grouped=True,
             processes_grouped=True,
-            own_kernel=runtime.name == runtimes.KERNEL_RUNTIME,
+            own_kernel=own_kernel,
         ),
         session=request.session,
         is_conversation=request.is_conversation,

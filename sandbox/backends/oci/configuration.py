@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.backends.oci.runtimes import KERNEL_RUNTIME
 from sandbox.backends.oci.view import VIEW
+from sandbox.backends.vm_kernel import KEPT_INSIDE
 from sandbox.isolation import procfs
 from sandbox.isolation.seccomp import POLICY_DIGEST, oci_profile
 from sandbox.profile import (
@@ -189,5 +190,6 @@ def enforced(
         "root": root.content,
         # Another kernel may not read the filter it is given, so nothing is claimed for it.
         "seccomp": None if is_kernel else POLICY_DIGEST,
+        **(KEPT_INSIDE if is_kernel else {}),
         **profile.enforced(has_workspace=has_workspace),
     }

@@ -11,7 +11,12 @@ import pytest
 from sandbox import CommandJob, SandboxProfile, SandboxUnavailableError
 from sandbox.backends.docker import DockerSandbox
 from sandbox.backends.oci import OciSandbox
-from sandbox.backends.vm_kernel import KernelSandbox, is_other_kernel, kernel_runtime
+from sandbox.backends.vm_kernel import (
+    KernelSandbox,
+    is_other_kernel,
+    kernel_runtime,
+    refused_runtimes,
+)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +34,21 @@ def test_only_a_runtime_with_its_own_kernel_counts(
     facts: dict[str, object], runtime: str | None
 ) -> None:
     assert kernel_runtime(facts) == runtime
+
+
+@pytest.mark.parametrize(
+    ("facts", "refused"),
+    [
+        ({}, {}),
+        ({"runtimes_refused": {"crun": "old"}}, {}),
+        ({"runtimes_refused": {"runsc": "no", "crun": "old"}}, {"runsc": "no"}),
+        ({"runtimes_refused": ["runsc"]}, {}),
+    ],
+)
+def test_a_runtime_that_gives_no_kernel_is_told_with_why(
+    facts: dict[str, object], refused: dict[str, str]
+) -> None:
+    assert refused_runtimes(facts) == refused
 
 
 HERE = Path("/proc/sys/kernel/random/boot_id").read_bytes(), Path("/proc/version").read_bytes()

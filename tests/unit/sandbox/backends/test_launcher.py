@@ -12,7 +12,7 @@ from runner_words import HELLO
 
 from sandbox import SandboxProfile, SandboxProviderError
 from sandbox.backends.bubblewrap.reaper import LEASE_VARIABLE, launchers
-from sandbox.backends.launcher import Launched, end, started
+from sandbox.backends.launcher import DIAGNOSTICS_BYTES, Launched, end, started
 from sandbox.backends.local_process import LocalProcess
 from sandbox.isolation.cgroup import RunGroup
 
@@ -89,3 +89,15 @@ def test_what_cannot_be_started_is_a_provider_error() -> None:
 
     with pytest.raises(SandboxProviderError, match="x cannot be started"), nowhere:
         pass
+
+
+def test_of_a_long_complaint_the_end_is_kept() -> None:
+    """A traceback, or a runtime's log, names its cause last."""
+    argv = [sys.executable, "-c", "raise SystemExit('x' * 10000 + ' the cause')"]
+    with started(argv, name="x", environment={}, descriptors=()) as launched:
+        launched.process.wait(60)
+
+        said = launched.diagnostics()
+
+    assert said.endswith("x the cause")
+    assert len(said) <= DIAGNOSTICS_BYTES

@@ -24,7 +24,8 @@ from sandbox import (
 )
 from sandbox.backends.bubblewrap.arguments import Descriptors, Shown, command
 from sandbox.backends.bubblewrap.locate import Programs
-from sandbox.backends.docker.options import MASKED_PATHS, create_request
+from sandbox.backends.docker.options import MASKED_PATHS, create_request, grouped_rlimits
+from sandbox.backends.vm_kernel import OWN_PROCESSES, PER_PROCESS
 from sandbox.isolation.mounts import checked_source, checked_sources
 from sandbox.job import checked_path
 from sandbox.lease import Lease
@@ -206,11 +207,43 @@ def test_writable_folders_of_a_container_have_a_size() -> None:
 
 
 def test_a_runtime_is_passed_on_and_nothing_else_changes() -> None:
-    plain, other = request(), request(runtime="runsc")
+    plain, other = request(), request(runtime="crun")
 
-    assert other["HostConfig"].pop("Runtime") == "runsc"
+    assert other["HostConfig"].pop("Runtime") == "crun"
     assert "Runtime" not in plain["HostConfig"]
     assert plain == other
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["the profile's", "the engine's default"])
+def test_a_kernel_of_its_own_gets_processes_of_the_host_for_itself(*, named: bool) -> None:
+    """One that is refused a thread ends with the whole job; the job's own limit is inside."""
+    profile = SandboxProfile(processes=10, runtime="runsc" if named else None)
+    made = create_request(
+        profile,
+        image=IMAGE,
+        lease="lease",
+        user=4711,
+        code_roots=[],
+        default_runtime="runc" if named else "runsc",
+    )
+
+    assert made["HostConfig"]["PidsLimit"] == OWN_PROCESSES + 10 * PER_PROCESS
+    assert grouped_rlimits(profile, runtime="runsc")["nproc"] == 10
+
+
+@pytest.mark.parametrize(
+    ("runtime", "asked"), [(None, True), ("runc", True), ("runsc", False), ("kata", False)]
+)
+def test_what_a_kernel_counts_by_user_is_limited_on_the_hosts_alone(
+    runtime: str | None, *, asked: bool
+) -> None:
+    """Whether a profile or the engine's default names the other kernel's runtime."""
+    plain = grouped_rlimits(SandboxProfile(), runtime="runc")
+    found = grouped_rlimits(SandboxProfile(), runtime=runtime)
+
+    there = {"sigpending": None, "msgqueue": None, "nproc": SandboxProfile().processes}
+    assert found == dict(plain) | ({} if asked else there)
+    assert None not in (plain["sigpending"], plain["msgqueue"])
 
 
 PROGRAMS = Programs(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import socket
 import subprocess
 import sys
 import tempfile
+import termios
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +57,28 @@ def test_a_python_with_another_byte_code_compiles_the_runner() -> None:
     ended = start(other)
 
     assert REFUSAL in ended.stderr.decode()
+
+
+def test_a_channel_that_does_not_wait_is_made_to() -> None:
+    """As gVisor hands it on: a read before there is something would end the sandbox."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.setblocking(False)  # noqa: FBT003 - the socket module's signature
+        ended = subprocess.Popen(
+            [sys.executable, *python_arguments()],
+            stdin=theirs.fileno(),
+            stdout=theirs.fileno(),
+            stderr=subprocess.PIPE,
+        )
+        theirs.close()
+        program = runner_program()
+        ours.sendall(program[:100])
+        while any(fcntl.ioctl(ours, termios.TIOCOUTQ, bytes(4))):  # until it was read
+            os.sched_yield()
+        ours.sendall(program[100:])
+        _, said = ended.communicate(timeout=150)
+
+    assert REFUSAL in said.decode()
 
 
 @pytest.mark.parametrize("size", [0, 3, 8, 5000])

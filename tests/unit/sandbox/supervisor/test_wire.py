@@ -22,7 +22,7 @@ from sandbox import (
 from sandbox.backends.docker.stream import AttachedChannel
 from sandbox.errors import FrameError, SandboxProviderError
 from sandbox.supervisor.transcript import MAX_REFUSALS, Transcript
-from sandbox.supervisor.verdict import Evidence, judge
+from sandbox.supervisor.verdict import COMPLAINT, Evidence, complaint, judge
 from sandbox.supervisor.wire import (
     CHUNK,
     MAX_FRAME,
@@ -377,3 +377,26 @@ def test_an_end_has_its_verdict(case: Ended) -> None:
 def test_an_end_that_nothing_explains_is_the_providers_fault() -> None:
     with pytest.raises(SandboxProviderError, match="died of x"):
         judge(fed(BEGUN), Evidence(), stopped=None, returns_value=True, diagnostics="died of x")
+
+
+@pytest.mark.parametrize(
+    ("diagnostics", "said"),
+    [
+        ("", "'it said nothing'"),
+        ("  runner: x\n", "'runner: x'"),
+        (
+            'Traceback:\n  File "<string>"\nOSError: no\n',
+            "'Traceback: File \"<string>\" OSError: no'",
+        ),
+        ("it's \x1b[2J\u202e", r"'it's \x1b[2J\u202e'"),
+        ("x" * 5000 + " the cause", f"'...{'x' * (COMPLAINT - 10)} the cause'"),
+        ("\0" * 5000, f"'...{(chr(92) + 'x00') * (COMPLAINT // 4)}'"),
+    ],
+    ids=["nothing", "a word", "lines", "escapes", "long", "long escapes"],
+)
+def test_what_a_sandbox_says_of_itself_is_quoted_short_and_printable(
+    diagnostics: str, said: str
+) -> None:
+    """Its end is kept, where a cause stands; it may be the job's own word."""
+    assert complaint(diagnostics) == said
+    assert complaint(diagnostics).isprintable()
