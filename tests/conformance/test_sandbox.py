@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
-from backends import BACKENDS, REPEATED, leftovers
+from backends import BACKENDS, ON_GVISOR, REPEATED, leftovers
 
 from sandbox.conformance import CHECKS, call
 from sandbox.profile import SandboxProfile
@@ -23,6 +23,7 @@ async def test_conforms(sandbox: Sandbox, check: Callable[[Sandbox], Awaitable[N
     await check(sandbox)
 
 
+@pytest.mark.parametrize("sandbox", [*BACKENDS, *ON_GVISOR], indirect=True)
 async def test_nothing_is_left_after_every_kind_of_end(sandbox: Sandbox) -> None:
     """Value, exception, limit, timeout and cancellation leave no container and no group."""
     await call(sandbox, "echo")
@@ -45,8 +46,8 @@ async def test_nothing_is_left_whenever_it_is_cancelled(sandbox: Sandbox) -> Non
         assert left == [], left
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-async def test_a_probe_says_what_is_there(backend: type) -> None:
+@pytest.mark.parametrize("backend", [*BACKENDS, *ON_GVISOR])
+async def test_a_probe_says_what_is_there(backend: Callable[[], Sandbox]) -> None:
     """A working backend is available, and its facts are more than nothing."""
     async with backend() as opened:
         answer = await opened.probe()

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from backends import REPEATED, leftovers
+from backends import BACKENDS, ON_GVISOR, REPEATED, leftovers
 from pools import PROFILE, code, fmean, until
 
 from sandbox import PythonJob, Sandbox, SandboxError, SandboxProfile
@@ -67,6 +67,7 @@ async def test_conforms(
         assert pool.metrics.hits
 
 
+@pytest.mark.parametrize("pool", [*BACKENDS, *ON_GVISOR], indirect=True)
 async def test_the_first_job_is_cold_and_the_next_prewarmed(pool: PrewarmedPool) -> None:
     """The record says which; the values are the same."""
     first = await pool.run(fmean(1, 2), PROFILE)
@@ -80,6 +81,7 @@ async def test_the_first_job_is_cold_and_the_next_prewarmed(pool: PrewarmedPool)
     assert (pool.metrics.hits, pool.metrics.misses) == (1, 1)
 
 
+@pytest.mark.parametrize("pool", [*BACKENDS, *ON_GVISOR], indirect=True)
 async def test_nothing_of_one_job_is_there_for_the_next(pool: PrewarmedPool) -> None:
     """Files, processes, variables and loaded modules of ten jobs, each in a prewarmed sandbox."""
     found = []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
-from backends import leftovers
+from backends import BACKENDS, ON_GVISOR, leftovers
 from overlays import fill, tree
 
 from sandbox import CommandJob, SandboxProfile
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from sandbox import Sandbox
     from sandbox.result import ExecResult
+
+pytestmark = pytest.mark.parametrize("sandbox", [*BACKENDS, *ON_GVISOR], indirect=True)
 
 BEFORE = {"a": "one\n", "d/x": "x\n", ".wardline/key": "secret\n"}
 EDIT = "echo two >> a && rm -r d && mkdir -p n/m && echo new > n/m/f && chmod 750 n/m/f"

@@ -14,6 +14,8 @@ from sandbox.backends.docker.engine import Engine
 from sandbox.backends.docker.image import built_image
 from sandbox.backends.oci import OciSandbox, roots
 from sandbox.backends.oci.containers import containers
+from sandbox.backends.oci.runtimes import KERNEL_RUNTIME
+from sandbox.backends.vm_kernel import KernelSandbox
 from sandbox.errors import SandboxUnavailableError
 from sandbox.isolation import cgroup
 from sandbox.preparation import prepare_default
@@ -37,6 +39,32 @@ REPEATED = [
 """For what every backend has to pass once more: bubblewrap always, the others in the full run."""
 
 
+class OnGvisor(KernelSandbox):
+    """Jobs on gVisor's kernel, over a backend that is closed with it."""
+
+    def __init__(self, backend: Sandbox) -> None:
+        super().__init__(backend, KERNEL_RUNTIME)
+        self.backend = backend
+
+    async def aclose(self) -> None:
+        """As the backend's own."""
+        await self.backend.aclose()
+
+
+ON_GVISOR = [
+    pytest.param(
+        lambda: OnGvisor(OciSandbox()),
+        id="oci-gvisor",
+        marks=[pytest.mark.gvisor, pytest.mark.slow],
+    ),
+    pytest.param(
+        lambda: OnGvisor(DockerSandbox()),
+        id="docker-gvisor",
+        marks=[pytest.mark.gvisor_engine, pytest.mark.slow],
+    ),
+]
+
+
 @pytest.fixture(params=BACKENDS)
 async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
     """Each backend in turn, opened and closed."""
@@ -51,7 +79,8 @@ def build_missing_image(session: pytest.Session) -> None:
     needs = {mark.name for item in session.items for mark in item.iter_markers()}
     # Without an engine or a runtime those tests are skipped, or fail with `--require`.
     with suppress(SandboxUnavailableError):
-        if ("docker" in needs and not _has_image()) or ("oci" in needs and not _has_root()):
+        engine, runtime = needs & {"docker", "gvisor_engine"}, needs & {"oci", "gvisor"}
+        if (engine and not _has_image()) or (runtime and not _has_root()):
             prepare_default(lambda _: None)
 
 

@@ -26,6 +26,8 @@ from sandbox.backends.vm_kernel import kernel_runtime
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from permissions.model import CallResult
+
 
 def configured(tmp_path: Path, backend: str) -> BrokerConfig:
     (tmp_path / "work").mkdir()
@@ -51,23 +53,56 @@ async def test_a_kernel_of_its_own_is_never_replaced_by_less(
     """The same broker runs the tool that asks for less, so the refusal is about the boundary."""
     if backend == "oci":
         only_on_the_hosts_kernel(tmp_path / "bin", monkeypatch)
-    if await _has_kernel_runtime(backend):
-        pytest.skip("this backend has a runtime with a kernel of its own")
-    config = configured(tmp_path, backend)
-    async with (
-        open_broker(config, [behind_a_kernel, behind_anything]) as broker,
-        open_session(broker, user="alice", prompt="say where you are") as session,
-    ):
-        refused = await broker.call(session, ToolCall("behind_a_kernel", {}))
-        done = await broker.call(session, ToolCall("behind_anything", {}))
+    has_kernel = await _has_kernel_runtime(backend)
+    assert backend == "docker" or not has_kernel  # an engine's cannot be taken away
 
-    assert isinstance(refused, Denial), refused
-    assert [reason.code for reason in refused.reasons] == ["isolation.unavailable"]
+    asked, done, ran = await _both_called(tmp_path, backend)
+
     assert isinstance(done, Completed), done
     assert done.value not in {0, os.getuid()}
+    if has_kernel:
+        assert isinstance(asked, Completed), asked
+        assert ran == ["kernel", "container"]
+        return
+    assert isinstance(asked, Denial), asked
+    assert [reason.code for reason in asked.reasons] == ["isolation.unavailable"]
+    assert len(ran) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "backend",
+    [
+        pytest.param("oci", marks=pytest.mark.gvisor),
+        pytest.param("docker", marks=pytest.mark.gvisor_engine),
+    ],
+)
+async def test_a_tool_that_asks_for_a_kernel_of_its_own_gets_it(
+    backend: str, tmp_path: Path
+) -> None:
+    """A governed call under a real gVisor, and the record says so."""
+    asked, done, ran = await _both_called(tmp_path, backend)
+
+    assert isinstance(asked, Completed), asked
+    assert isinstance(done, Completed), done
+    assert ran == ["kernel", "container"]
+
+
+async def _both_called(
+    tmp_path: Path, backend: str
+) -> tuple[CallResult, CallResult, list[object]]:
+    """The answers to the tool behind a kernel and to the other, and what held those that ran."""
+    async with (
+        open_broker(
+            configured(tmp_path, backend), [behind_a_kernel, behind_anything]
+        ) as broker,
+        open_session(broker, user="alice", prompt="say where you are") as session,
+    ):
+        asked = await broker.call(session, ToolCall("behind_a_kernel", {}))
+        done = await broker.call(session, ToolCall("behind_anything", {}))
     entries = list(read_entries(tmp_path / "state" / "trace"))
-    started = [entry.call for entry in entries if entry.type == "start"]
-    assert len(started) == 1
+    ran = [each.body["enforced"]["isolation"] for each in entries if each.type == "outcome"]
+    return asked, done, ran
 
 
 def only_on_the_hosts_kernel(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,49 @@
+"""Jobs on a kernel of their own, under a real `runsc`: the port's contract, less what is named here.
+
+Without these, that kernel may refuse what every other one takes, and nobody sees it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from backends import ON_GVISOR, leftovers
+
+from sandbox.conformance import CHECKS
+from sandbox.conformance.conversations import CONVERSATION_CHECKS
+from sandbox.conformance.sessions import SESSION_CHECKS
+
+if TYPE_CHECKING:
+    from sandbox import Sandbox
+
+ALL = {**CHECKS, **CONVERSATION_CHECKS, **SESSION_CHECKS}
+
+UNSEEN = "waits until it sees the job among the processes of the host, where it is none"
+OPEN = "process 1 is not closed to the job there, which can end its own sandbox by it"
+NOT_DONE = {
+    "the_job_cannot_touch_its_supervisor": OPEN,
+    "the_kept_process_cannot_touch_its_supervisor": OPEN,
+    "cancelling_the_caller_kills_the_job": UNSEEN,
+    "giving_up_leaves_nothing": UNSEEN,
+    "a_cancelled_call_ends_the_session_and_all_in_it": UNSEEN,
+    "what_is_left_is_stopped_between_calls_and_dead_at_the_end": UNSEEN,
+}
+"""What gVisor does not do, or what cannot be seen of it, with why.
+
+What is promised of it stands in `docs/reference/sandbox-probes.md`.
+"""
+
+
+@pytest.mark.parametrize("sandbox", ON_GVISOR, indirect=True)
+@pytest.mark.parametrize("name", [name for name in ALL if name not in NOT_DONE])
+async def test_conforms(sandbox: Sandbox, name: str) -> None:
+    """A value, a command, files, limits, deadlines, sessions and conversations."""
+    await ALL[name](sandbox)
+
+    assert leftovers() == []
+
+
+def test_what_is_not_done_is_part_of_the_contract() -> None:
+    assert NOT_DONE.keys() <= ALL.keys()
+    assert len(ALL) == len(CHECKS) + len(CONVERSATION_CHECKS) + len(SESSION_CHECKS)
