@@ -8,11 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from backends import ON_GVISOR, leftovers
+from backends import ON_GVISOR, OnGvisor, leftovers
 
+from sandbox import CommandJob, SandboxProfile, SandboxUnavailableError
+from sandbox.backends.oci import OciSandbox
 from sandbox.conformance import CHECKS
 from sandbox.conformance.conversations import CONVERSATION_CHECKS
 from sandbox.conformance.sessions import SESSION_CHECKS
+from sandbox.egress.sandbox import EgressSandbox
+from sandbox.network.rules import Egress, EgressRule
 
 if TYPE_CHECKING:
     from sandbox import Sandbox
@@ -41,6 +45,19 @@ async def test_conforms(sandbox: Sandbox, name: str) -> None:
     """A value, a command, files, limits, deadlines, sessions and conversations."""
     await ALL[name](sandbox)
 
+    assert leftovers() == []
+
+
+@pytest.mark.slow
+@pytest.mark.gvisor
+async def test_egress_is_refused_before_anything_starts() -> None:
+    """A job that would reach none of its hosts is not started; the message says what to do."""
+    profile = SandboxProfile(network=Egress(allow=(EgressRule(host="example.org"),)))
+    async with EgressSandbox(OnGvisor(OciSandbox())) as sandbox:
+        with pytest.raises(SandboxUnavailableError, match="no listed host") as caught:
+            await sandbox.run(CommandJob(("true",)), profile)
+
+    assert "profile without egress" in caught.value.remedy
     assert leftovers() == []
 
 

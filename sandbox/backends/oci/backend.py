@@ -35,7 +35,7 @@ from sandbox.isolation.mounts import checked_sources
 from sandbox.isolation.users import own_user
 from sandbox.lease import Lease
 from sandbox.logs import get_logger
-from sandbox.profile import USER, WORK, SandboxProfile
+from sandbox.profile import EGRESS, USER, WORK, SandboxProfile
 from sandbox.protocol import Availability, RunRequest, Sandbox
 from sandbox.supervisor.bootstrap import rlimits
 from sandbox.supervisor.wire import encode_setup
@@ -232,6 +232,11 @@ async def _start(
     lease = Lease.of_this_process(wall_seconds=request.lease_seconds + 2 * BOOT_SECONDS)
     container = Container(f"wardline-{secrets.token_hex(8)}", str(lease))
     own_kernel = runtime.name == runtimes.KERNEL_RUNTIME
+    if own_kernel and any(mount.target == EGRESS for mount in profile.mounts):
+        raise SandboxUnavailableError(
+            f"{runtime.name} passes on no socket of the host, so its jobs reach no listed host",
+            "demand the isolation `container` for this tool, or a profile without egress",
+        )
     group = RunGroup.create(
         profile,
         lease=lease,
