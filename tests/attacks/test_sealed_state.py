@@ -127,7 +127,10 @@ ALTERATIONS = {
         "UPDATE journal SET result = (SELECT result FROM journal WHERE status = 'ok')"
         " WHERE status = 'other'"
     ),
-    "a flipped bit": "UPDATE journal SET result = CAST(x'00' || substr(result, 2) AS BLOB)",
+    "another first byte": (
+        "UPDATE journal SET result = CAST(CASE substr(result, 1, 1) WHEN x'00' THEN x'01'"
+        " ELSE x'00' END || substr(result, 2) AS BLOB)"
+    ),
     "the key of another run": (
         "UPDATE run_key SET wrapped = (SELECT wrapped FROM run_key WHERE run = 'another-run')"
     ),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+ENGINES = ("docker", "oci", "gvisor", "gvisor_engine")
 SUPPORT = Path(__file__).parents[1] / "support"
 MANY = "import pytest\n@pytest.mark.parametrize('n', range(20))\ndef test(n): pass\n"
 TOGETHER = "pytestmark = pytest.mark.xdist_group('a')\n"
@@ -27,7 +28,7 @@ def test_a_slow_test_counts_for_coverage_where_nothing_else_goes(
     counted = [
         (item.path, getattr(item, "cls", None), getattr(item, "originalname", item.name))
         for item in items
-        if has(item, "slow") and not has(item, "unmeasured", "docker", "oci")
+        if has(item, "slow") and not has(item, "unmeasured", *ENGINES)
     ]
 
     assert [path for path, _, _ in counted if path in quick] == []
