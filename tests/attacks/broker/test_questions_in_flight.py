@@ -92,15 +92,19 @@ async def test_many_questions_at_once_have_each_their_own_answer(asked: Asked) -
 
 
 async def test_killed_with_many_in_it_it_costs_nobody_an_answer(asked: Asked) -> None:
-    first = asked.pdp._living[0]
-    os.kill(first.pid, signal.SIGSTOP)
+    """Both are stopped while they are asked: a slow machine asks the second as well."""
+    both = tuple(asked.pdp._living)
+    for each in both:
+        os.kill(each.pid, signal.SIGSTOP)
     async with anyio.create_task_group() as tasks:
         asked.start(tasks)
-        await until(asked.pdp, 20)
-        os.kill(first.pid, signal.SIGKILL)
+        await until(asked.pdp, CALLERS)
+        fuller, other = sorted(both, key=lambda each: -each.waiting)
+        os.kill(fuller.pid, signal.SIGKILL)
+        os.kill(other.pid, signal.SIGCONT)
 
     assert len(asked.own) == CALLERS
-    assert first not in asked.pdp._living
+    assert fuller not in asked.pdp._living
 
 
 async def test_both_killed_again_and_again_answer_nobody_wrongly(asked: Asked) -> None:
