@@ -135,9 +135,14 @@ async def _bring_in(config: BrokerConfig, log: SignedLog, keys: OwnKeys) -> None
 
 
 async def _begin_epoch(log: SignedLog, keys: OwnKeys) -> None:
-    """The old key is destroyed once the record says which one follows, under both."""
-    await log.change_key(KeyChange("epoch", keys.next_epoch_key()))
-    keys.settle(log.keys)
+    """The old key is destroyed once the record says which one follows, under both.
+
+    A broker that is left meanwhile ends it first: the old key would lie there until the next
+    opening. The log bounds how long that takes.
+    """
+    with anyio.CancelScope(shield=True):
+        await log.change_key(KeyChange("epoch", keys.next_epoch_key()))
+        keys.settle(log.keys)
 
 
 async def _change_epochs(log: SignedLog, keys: OwnKeys, hours: float) -> None:

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from typer.testing import CliRunner
 
@@ -200,6 +201,26 @@ def test_an_epoch_ends_by_the_clock(config: BrokerConfig, tmp_path: Path) -> Non
     assert report.chain is not None
     assert report.chain.epochs >= 4
     assert not (StateLayout(config.state).keys / "epoch.pem.next").exists()
+
+
+@pytest.mark.slow
+def test_a_broker_left_between_two_epochs_leaves_one_key(
+    config: BrokerConfig, tmp_path: Path
+) -> None:
+    """It is left as soon as the next key lies there, again and again."""
+    quick = {"epoch_hours": 0.01 / 3600}
+    strict = BrokerConfig(state=config.state, workspace=tmp_path, trace=quick)
+    pending = StateLayout(config.state).keys / "epoch.pem.next"
+
+    async def main() -> None:
+        async with open_broker(strict, []):
+            while not pending.exists():
+                await anyio.lowlevel.checkpoint()
+
+    for _ in range(5):
+        anyio.run(main)
+
+        assert not pending.exists()
 
 
 @pytest.mark.slow
