@@ -24,7 +24,12 @@ from sandbox.backends.docker.engine import Engine
 from sandbox.backends.docker.image import check_label, default_image
 from sandbox.backends.docker.inspect import read_sbom
 from sandbox.backends.docker.launch import Launch
-from sandbox.backends.docker.options import create_request, enforced, grouped_rlimits
+from sandbox.backends.docker.options import (
+    create_request,
+    enforced,
+    grouped_rlimits,
+    runtime_of,
+)
 from sandbox.backends.vm_kernel import KERNEL_RUNTIMES, measured
 from sandbox.errors import SandboxError, SandboxUnavailableError
 from sandbox.isolation.mounts import checked_sources
@@ -111,17 +116,13 @@ class DockerSandbox(Sandbox):
 
     async def _started(self, request: RunRequest) -> Container:
         await self._open()
-        runtime = self._runtime(request.profile)
+        runtime = runtime_of(request.profile, self._facts)
         if runtime in KERNEL_RUNTIMES and not await self._has_kernel(str(runtime)):
             raise SandboxUnavailableError(
                 f"runtime {runtime!r} of the engine runs jobs on the host's own kernel",
                 "name the real one in the engine's daemon.json",
             )
         return await self._start(request)
-
-    def _runtime(self, profile: SandboxProfile) -> object:
-        """Which of the engine's runs such a profile."""
-        return profile.runtime or self._facts.get("default_runtime")
 
     async def _has_kernel(self, runtime: str) -> bool:
         """Measures, once, whether a runtime has a kernel of its own."""
@@ -156,6 +157,7 @@ class DockerSandbox(Sandbox):
 
     async def _start(self, request: RunRequest) -> Container:
         profile, workspace = request.profile, request.workspace
+        runtime = runtime_of(profile, self._facts)
         engine = self._connected()
         user = self._own_user()
         roots = checked_sources(request.code_roots, profile, user=user)
@@ -176,7 +178,7 @@ class DockerSandbox(Sandbox):
                     user=user,
                     code_roots=roots,
                     merged=merged,
-                    default_runtime=self._facts.get("default_runtime"),
+                    runtime=runtime,
                 ),
                 name=name,
             )
@@ -210,7 +212,7 @@ class DockerSandbox(Sandbox):
             code_roots=len(roots),
             directory=WORK if workspace is None else TARGET,
             preload=request.imports,
-            rlimits=grouped_rlimits(profile, runtime=self._runtime(profile)),
+            rlimits=grouped_rlimits(profile, runtime=runtime),
             session=request.session,
             is_conversation=request.is_conversation,
         )

@@ -46,7 +46,7 @@ def create_request(
     user: int,
     code_roots: Sequence[Path],
     merged: Path | None = None,
-    default_runtime: object = None,
+    runtime: object = None,
 ) -> dict[str, Any]:
     """The body of `POST /containers/create` (Docker Engine API 1.41).
 
@@ -57,7 +57,7 @@ def create_request(
         user: id of its user and group inside.
         code_roots: real host paths, already checked.
         merged: the job's overlay over its workspace, mounted on the host.
-        default_runtime: of the engine, for a profile that names none.
+        runtime: that runs it (`runtime_of`).
     """
     return {
         "Image": image,
@@ -78,9 +78,7 @@ def create_request(
         "NetworkDisabled": True,
         "StopSignal": "SIGKILL",
         "Healthcheck": {"Test": ["NONE"]},
-        "HostConfig": _host_config(
-            profile, user, code_roots, merged, profile.runtime or default_runtime
-        ),
+        "HostConfig": _host_config(profile, user, code_roots, merged, runtime),
     }
 
 
@@ -138,12 +136,17 @@ def _host_config(
     return config
 
 
+def runtime_of(profile: SandboxProfile, facts: Mapping[str, object]) -> object:
+    """Which of an engine's runtimes runs such a profile: its own, or the engine's default."""
+    return profile.runtime or facts.get("default_runtime")
+
+
 def grouped_rlimits(profile: SandboxProfile, *, runtime: object) -> Mapping[str, int | None]:
     """Per-process limits beside the container's control group.
 
     Args:
         profile: the limits.
-        runtime: that runs it: the profile's own, or the engine's default.
+        runtime: that runs it (`runtime_of`).
     """
     return rlimits(
         profile,
@@ -157,7 +160,7 @@ def enforced(
     profile: SandboxProfile, *, image: str, facts: Mapping[str, object], has_workspace: bool
 ) -> dict[str, object]:
     """What stood around a run, as plain JSON for the record."""
-    runtime = profile.runtime or facts.get("default_runtime")
+    runtime = runtime_of(profile, facts)
     return {
         "backend": "docker",
         "isolation": "kernel" if runtime in KERNEL_RUNTIMES else "container",

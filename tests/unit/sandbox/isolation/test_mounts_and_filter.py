@@ -24,7 +24,12 @@ from sandbox import (
 )
 from sandbox.backends.bubblewrap.arguments import Descriptors, Shown, command
 from sandbox.backends.bubblewrap.locate import Programs
-from sandbox.backends.docker.options import MASKED_PATHS, create_request, grouped_rlimits
+from sandbox.backends.docker.options import (
+    MASKED_PATHS,
+    create_request,
+    grouped_rlimits,
+    runtime_of,
+)
 from sandbox.backends.vm_kernel import OWN_PROCESSES, PER_PROCESS
 from sandbox.isolation.mounts import checked_source, checked_sources
 from sandbox.job import checked_path
@@ -224,7 +229,7 @@ def test_a_kernel_of_its_own_gets_processes_of_the_host_for_itself(*, named: boo
         lease="lease",
         user=4711,
         code_roots=[],
-        default_runtime="runc" if named else "runsc",
+        runtime=runtime_of(profile, {"default_runtime": "runc" if named else "runsc"}),
     )
 
     assert made["HostConfig"]["PidsLimit"] == OWN_PROCESSES + 10 * PER_PROCESS
