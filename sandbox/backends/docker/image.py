@@ -23,7 +23,7 @@ from sandbox.images.debootstrap import bootstrapped, python_tag
 from sandbox.images.layer import write_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterator, Mapping
 
     from sandbox.backends.docker.engine import Engine
 
@@ -220,7 +220,7 @@ def describe_images(engine: Engine) -> list[dict[str, Any]]:
     ]
 
 
-def remove_superseded(engine: Engine, *, keep: Collection[str]) -> list[str]:
+def remove_superseded(engine: Engine, *, keep: Container[str]) -> list[str]:
     """Removes default images that lost their name to a later build; gives their ids.
 
     By our label only, and only what is older than the one that has the name now: a build in
