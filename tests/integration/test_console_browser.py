@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 from browser import Page, browser
-from console_desk import PEOPLE, Served, served_desk
+from console_desk import FOR_TWO, PEOPLE, Served, served_desk
 from hostile import TEXTS
 
 from permissions.errors import RequestClosedError
@@ -19,6 +19,8 @@ from permissions.tools.call import ToolCall
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from permissions.approval.model import AccessRequest
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -130,8 +132,8 @@ def test_what_was_not_remembered_is_signed_again_without_a_second_vote(
     page.js("document.querySelector('[data-approve]').click()")
     page.until("!!document.querySelector('#live [data-again]')")
     assert served.now(request).status == "approved"
-    page.js("document.querySelector('#live [data-again]').click()")
-    page.until("(document.body?.innerText ?? '').includes('Approved')")
+    with page.left():
+        page.js("document.querySelector('#live [data-again]').click()")
     page.go(f"{served.url}/grants")
 
     assert "0 of 5 uses" in text(page)
@@ -162,9 +164,10 @@ def test_a_no_takes_words(page: Page, served: Served) -> None:
     assert "Say why" in text(page)
     assert served.now(request).votes == ()
     page.write("ask the customer first")  # it is where one writes already
-    page.js("document.querySelector('[data-deny]').click()")
-    page.until("(document.body?.innerText ?? '').includes('Denied')")
+    with page.left():
+        page.js("document.querySelector('[data-deny]').click()")
 
+    assert "Denied" in text(page)
     assert served.now(request).votes[0].note == "ask the customer first"
     assert "ask the customer first" in text(page)
 
@@ -205,19 +208,66 @@ def test_a_page_that_heard_nothing_is_told_and_votes_nothing(
     assert [vote.approver for vote in served.now(request).votes] == ["bea"]
 
 
-def test_words_that_are_being_typed_stay_when_the_page_changes(
-    page: Page, served: Served
-) -> None:
+def test_what_somebody_did_stays_when_the_page_changes(page: Page, served: Served) -> None:
+    """Words, what is open, where the focus is and the caret in it."""
     with_passkey(page, served)
-    request = served.asked(delete_case={"number": "1"})
+    request = served.asked(pay={**PAYMENT, "reference": FOR_TWO})
     page.go(f"{served.url}/requests/{request.id}")
+    page.js("document.querySelector('details.edit').open = true")
+    page.js("document.querySelector('[name=arguments]').value = '{}'")
     page.press("d")
     page.write("half a thought")
-    page.js("document.querySelector('#answer').dataset.old = 'yes'")
-    served.asked(delete_case={"number": "2"})
-    page.until("!document.querySelector('#answer').dataset.old")
+    page.js("document.activeElement.setSelectionRange(4, 4)")
+    served.portal.call(PEOPLE[1].answer, served.desk.broker, request.id, "approve")
+    page.until("document.querySelector('#answer').innerText.includes('bea')")
+    page.write(",")
 
-    assert page.js("document.querySelector('textarea').value") == "half a thought"
+    assert page.js("document.querySelector('[name=note]').value") == "half, a thought"
+    assert page.js("document.querySelector('[name=arguments]').value") == "{}"
+    assert page.js("document.querySelector('details.edit').open")
+
+
+def test_a_page_where_nothing_changed_is_left_alone(page: Page, served: Served) -> None:
+    """The record grows with each call of anybody: a page may not be made anew for that."""
+    with_passkey(page, served)
+    request = served.asked(pay=PAYMENT)
+    page.go(f"{served.url}/requests/{request.id}")
+    page.js("document.querySelector('[name=remember]').checked = true")
+    page.press("a")
+    page.js(
+        "window.answers = 0;"
+        "document.addEventListener('htmx:beforeSwap', () => { window.answers += 1; })"
+    )
+    served.asked(delete_case={"number": "2"})
+    page.until("window.answers > 0")
+
+    assert page.js("document.querySelector('[name=remember]').checked")
+    assert page.js("document.activeElement.matches('[data-approve]')")
+
+
+def test_one_touch_signs_nothing_that_the_page_does_not_show(
+    page: Page, served: Served
+) -> None:
+    """What the run asks for after the page was opened is no part of "all of the above"."""
+    with_passkey(page, served)
+    broker = served.desk.broker
+    session_of = open_session(broker, user="alice", agent="clerk")
+    with served.portal.wrap_async_context_manager(session_of) as session:
+
+        def asks(number: str) -> AccessRequest:
+            call = ToolCall("delete_case", {"number": number})
+            denial: Any = served.portal.call(broker.call, session, call)
+            return served.portal.call(broker.parts.approvals.get, denial.access_request)
+
+        shown = [asks("1"), asks("2")]
+        page.go(f"{served.url}/runs/{session.run}/requests")
+        later = asks("3")
+        page.until("document.querySelector('#live').innerText.includes('More has come')")
+        with page.left():
+            page.js("document.querySelector('[data-together]').click()")
+
+    assert [served.now(each).status for each in shown] == ["approved"] * 2
+    assert served.now(later).status == "pending"
 
 
 def hostile_arguments(number: int) -> tuple[str, dict[str, object]]:
@@ -334,9 +384,10 @@ def test_a_call_in_doubt_is_resolved_with_a_touch(page: Page, served: Served) ->
     with_passkey(page, served)
     page.go(f"{served.url}/doubts")
     page.js("document.querySelector('textarea').value = 'I looked.'")
-    page.js("document.querySelector('button[value=ran]').click()")
-    page.until("(document.body?.innerText ?? '').includes('It ran, says olga')")
+    with page.left():
+        page.js("document.querySelector('button[value=ran]').click()")
 
+    assert "It ran, says olga" in text(page)
     assert "I looked." in text(page)
     assert page.js("document.querySelectorAll('[data-passkey]').length") == 0
     assert page.messages == []

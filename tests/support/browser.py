@@ -30,6 +30,10 @@ _FLAGS = (
 )
 
 
+class Uncaught(AssertionError):  # noqa: N818 - as browsers say it
+    """What a page said in place of an answer."""
+
+
 class Page:
     """One tab. What it logs and asks for over the network is kept."""
 
@@ -58,8 +62,17 @@ class Page:
 
     def go(self, url: str) -> None:
         """Opens a page of a server, and waits until it is whole."""
+        with self.left():
+            self.send("Page.navigate", url=url)
+
+    @contextmanager
+    def left(self) -> Iterator[None]:
+        """Waits, after what leads to another page or the same anew, until that one is whole.
+
+        What it says may be on the page before, too: an open page hears of what it did itself.
+        """
         self.js("window.isOld = true")
-        self.send("Page.navigate", url=url)
+        yield
         self.until("window.isOld === undefined && document.readyState === 'complete'")
 
     def size(self, width: int, height: int) -> None:
@@ -92,18 +105,36 @@ class Page:
         return str(added["authenticatorId"])
 
     def until(self, condition: str) -> None:
-        """Waits until an expression holds in the page."""
+        """Waits until an expression holds in the page.
+
+        Between two pages there may be nothing that it could be asked of.
+        """
         end = time.monotonic() + PATIENCE_SECONDS
-        while not self.js(condition):
-            assert time.monotonic() < end, f"never came true: {condition}; {self.messages}"
+        found: object = None
+        while True:
+            try:
+                found = self.js(condition)
+            except Uncaught as error:
+                found = error
+            else:
+                if found:
+                    return
+            assert time.monotonic() < end, (
+                f"never came true: {condition}; {found}; {self.messages}"
+            )
             time.sleep(0.05)
 
     def js(self, expression: str) -> Any:
-        """What an expression comes to in the page."""
+        """What an expression comes to in the page.
+
+        Raises:
+            Uncaught: it raised, or the page went away meanwhile.
+        """
         found = self.send(
             "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
         )
-        assert "exceptionDetails" not in found, found["exceptionDetails"]
+        if "exceptionDetails" in found:
+            raise Uncaught(found["exceptionDetails"])
         return found["result"].get("value")
 
     def press(self, key: str) -> None:
@@ -137,7 +168,8 @@ class Page:
         while True:
             answer = self._next(end)
             if answer.get("id") == number:
-                assert "error" not in answer, (method, answer["error"])
+                if "error" in answer:
+                    raise Uncaught(method, answer["error"])
                 return answer["result"]
             self._note(answer)
 

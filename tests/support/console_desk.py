@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
@@ -92,13 +93,17 @@ AGREEMENT = AccessRequestTerms(
 TOOLS = (read_mail, pay, delete_case, note)
 
 
+FOR_TWO = "Invoice 8, for two"
+"""A reference that two people have to look at."""
+
+
 def with_a_person(question: JsonObject) -> JsonObject:
-    """Permits what reads, and what a person has approved; asks about the rest."""
+    """Permits what reads, and what people have approved; asks about the rest."""
     if question["action"]["properties"]["effect"] == "read":
         return permitted()
     if question["context"]["approval"] is not None:
         return permitted()
-    return asking("operators")
+    return asking("operators", quorum=2 if FOR_TWO in json.dumps(question) else 1)
 
 
 @dataclass

@@ -21,19 +21,55 @@
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) { if (stream) { stream.close(); stream = null; } } else { listen(); if (window.htmx) window.htmx.trigger(document.body, "changed"); }
   });
-  // What somebody types outlives the part of the page it stands in.
-  const typed = new Map();
-  let writing = "", seen = new Set();
-  document.addEventListener("input", (event) => { if (event.target.id) typed.set(event.target.id, event.target.value); });
-  document.addEventListener("focusin", (event) => { writing = event.target.matches("textarea") ? event.target.id : ""; });
+
+  // --- a part that is fetched anew: what somebody does in it stays -------------------------------
+  // Compared as the server gave them, without what this page writes into them.
+  const bare = (part) => {
+    const copy = part.cloneNode(true);
+    for (const each of copy.querySelectorAll("time[data-until]")) { each.textContent = ""; each.removeAttribute("class"); }
+    return copy.outerHTML;
+  };
+  const served = new Map(all("[hx-get]").map((part) => [part.id, bare(part)]));
+  // What would be signed never outgrows what stands here to be read.
+  const outgrows = (part) => {
+    const read = all("[data-shown]").map((each) => each.dataset.shown);
+    const signed = [...part.querySelectorAll("[name=shown]")].flatMap((field) => field.value.split(","));
+    return signed.some((each) => !read.includes(each.trim().split(" ").pop()));
+  };
+  const KEPT = "input:not([type=hidden]), select, textarea, details, [data-problem]";
+  const key = (field) => [field.closest("form")?.dataset.finish, field.closest("details")?.id, field.localName, field.id, field.name, field.getAttribute("value"), field.getAttribute("href")].join(" ");
+  // Does to another such field what was done to this one; nothing for one that nobody touched.
+  const touch = (field) => {
+    if (field.matches("[data-problem]")) { const words = field.textContent; return field.hidden ? null : (other) => { other.textContent = words; other.hidden = false; }; }
+    if (field.localName === "details") return field.open ? (other) => { other.open = true; } : null;
+    if (field.matches("[type=checkbox], [type=radio]")) { const is = field.checked; return is === field.defaultChecked ? null : (other) => { other.checked = is; }; }
+    const value = field.value;
+    const first = field.localName === "select" ? ([...field.options].find((each) => each.defaultSelected) || field.options[0])?.value : field.defaultValue;
+    return value === first ? null : (other) => { other.value = value; };
+  };
+  const focus = (field) => {
+    const [start, end] = field.matches("textarea, input[type=text], input:not([type])") ? [field.selectionStart, field.selectionEnd] : [];
+    return (other) => { other.focus({ preventScroll: true }); if (end !== undefined) other.setSelectionRange(start, end); };
+  };
+  let touched = [], seen = new Set();
   document.addEventListener("htmx:beforeSwap", (event) => {
+    const { target: old, xhr, serverResponse } = event.detail;
+    if (xhr.status === 401) location.reload();
+    if (!event.detail.shouldSwap) return;
+    const part = new DOMParser().parseFromString(serverResponse, "text/html").getElementById(old.id);
+    const now = part && bare(part);
+    const grew = part && outgrows(part);
+    if (grew) say("More has come than stands here. Load the page anew to answer it as well.");
+    if (grew || old.querySelector("[data-busy]") || now === served.get(old.id)) { event.detail.shouldSwap = false; return; }
+    served.set(old.id, now);
     seen = new Set([...seen, ...all("[data-rows] > li").map((row) => row.id)]);
-    if (event.detail.xhr.status === 401) location.reload();
+    touched = [...old.querySelectorAll(KEPT)].map((field) => [key(field), touch(field)]).filter(([, again]) => again);
+    if (old.contains(document.activeElement)) touched.push([key(document.activeElement), focus(document.activeElement)]);
   });
   document.addEventListener("htmx:afterSwap", () => {
-    for (const field of all("textarea[id]")) if (typed.has(field.id)) field.value = typed.get(field.id);
-    const field = writing && document.getElementById(writing);
-    if (field && document.activeElement !== field) field.focus({ preventScroll: true });
+    const fields = new Map(all(`${KEPT}, button, a, summary`).map((field) => [key(field), field]));
+    for (const [which, again] of touched) if (fields.has(which)) again(fields.get(which));
+    touched = [];
     if (seen.size) for (const row of all("[data-rows] > li")) if (!seen.has(row.id)) row.classList.add("fresh");
     select(chosen, false);
     tick();
@@ -115,6 +151,8 @@
     }
     if (!window.PublicKeyCredential) { problem.textContent = "This browser has no passkeys here; it takes https, or localhost."; problem.hidden = false; return; }
     for (const button of buttons) button.disabled = true;
+    form.dataset.busy = "";  // the part that it stands in waits
+    const over = () => { delete form.dataset.busy; for (const button of buttons) button.disabled = false; window.htmx?.trigger(document.body, "changed"); };
     try {
       const begun = await post(form.dataset.begin, fields);
       const credential = await flows[flow](begun.options);
@@ -132,6 +170,7 @@
             again.type = "button"; again.textContent = "Sign it again"; again.dataset.again = "";
             again.addEventListener("click", () => { say(""); remember(); });
             one("#live").append(again);
+            over();
           }
         };
         await remember();
@@ -141,8 +180,8 @@
     } catch (error) {
       problem.textContent = error.name === "NotAllowedError" ? "No passkey was used. Nothing was sent." : error.message;
       problem.hidden = false;
-      for (const button of buttons) button.disabled = false;
-      if (error.status === 409 && window.htmx) { say(error.message); window.htmx.trigger(document.body, "changed"); }
+      if (error.status === 409) say(error.message);  // also where the form is gone then
+      over();
     }
   });
 
