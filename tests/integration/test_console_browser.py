@@ -270,6 +270,21 @@ def test_one_touch_signs_nothing_that_the_page_does_not_show(
     assert served.now(later).status == "pending"
 
 
+def test_on_the_page_of_a_run_an_answer_of_somebody_else_is_told(
+    page: Page, served: Served
+) -> None:
+    with_passkey(page, served)
+    first, second = served.asked_in_one_run(
+        {"delete_case": {"number": "1"}}, {"delete_case": {"number": "2"}}
+    )
+    page.go(f"{served.url}/runs/{first.call.run}/requests")
+    served.portal.call(PEOPLE[1].answer, served.desk.broker, first.id, "deny")
+    page.until(f"document.querySelector('#answer-{first.id}').innerText.includes('nobody')")
+
+    assert page.js(f"!document.querySelector('#answer-{first.id} button')")
+    assert page.js(f"!!document.querySelector('#answer-{second.id} [data-approve]')")
+
+
 def hostile_arguments(number: int) -> tuple[str, dict[str, object]]:
     """One of fifty calls: each text in a value, a name, deep inside, and with more around it."""
     given = TEXTS[number % len(TEXTS)]

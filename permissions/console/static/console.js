@@ -57,10 +57,17 @@
     if (xhr.status === 401) location.reload();
     if (!event.detail.shouldSwap) return;
     const part = new DOMParser().parseFromString(serverResponse, "text/html").getElementById(old.id);
-    const now = part && bare(part);
-    const grew = part && outgrows(part);
-    if (grew) say("More has come than stands here. Load the page anew to answer it as well.");
-    if (grew || old.querySelector("[data-busy]") || now === served.get(old.id)) { event.detail.shouldSwap = false; return; }
+    event.detail.shouldSwap = false;
+    if (old.querySelector("[data-busy]")) return;
+    if (!part) {
+      const over = Object.assign(document.createElement("p"), { className: "note", textContent: "It waits for nobody any more, or not for you. Load the page anew to see what became of it." });
+      old.replaceChildren(over);
+      return;
+    }
+    if (outgrows(part)) { say("More has come than stands here. Load the page anew to answer it as well."); return; }
+    const now = bare(part);
+    if (now === served.get(old.id)) return;
+    event.detail.shouldSwap = true;
     served.set(old.id, now);
     seen = new Set([...seen, ...all("[data-rows] > li").map((row) => row.id)]);
     touched = [...old.querySelectorAll(KEPT)].map((field) => [key(field), touch(field)]).filter(([, again]) => again);
