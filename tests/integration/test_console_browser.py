@@ -275,7 +275,7 @@ def test_on_the_page_of_a_run_an_answer_of_somebody_else_is_told(
     )
     page.go(f"{served.url}/runs/{first.call.run}/requests")
     served.portal.call(PEOPLE[1].answer, served.desk.broker, first.id, "deny")
-    page.until(f"document.querySelector('#answer-{first.id}').innerText.includes('nobody')")
+    page.until(f"document.querySelector('#answer-{first.id}').innerText.includes('no part')")
 
     assert page.js(f"!document.querySelector('#answer-{first.id} button')")
     assert page.js(f"!!document.querySelector('#answer-{second.id} [data-approve]')")

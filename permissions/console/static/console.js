@@ -60,7 +60,7 @@
     event.detail.shouldSwap = false;
     if (old.querySelector("[data-busy]")) return;
     if (!part) {
-      const over = Object.assign(document.createElement("p"), { className: "note", textContent: "It waits for nobody any more, or not for you. Load the page anew to see what became of it." });
+      const over = Object.assign(document.createElement("p"), { className: "note", textContent: "This is no part of the page any more. Load it anew to see what became of it." });
       old.replaceChildren(over);
       return;
     }
