@@ -62,6 +62,7 @@
     if (!part) {
       const over = Object.assign(document.createElement("p"), { className: "note", textContent: "This is no part of the page any more. Load it anew to see what became of it." });
       old.replaceChildren(over);
+      served.delete(old.id);
       return;
     }
     if (outgrows(part)) { say("More has come than stands here. Load the page anew to answer it as well."); return; }
