@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxUnavailableError
 from sandbox.job import CommandJob
+from sandbox.profile import EGRESS
 from sandbox.protocol import Sandbox
 from sandbox.supervisor.wire import encode_job
 
@@ -49,6 +50,24 @@ def group_processes(processes: int) -> int:
     that is refused a thread ends with all that runs on it.
     """
     return OWN_PROCESSES + PER_PROCESS * processes
+
+
+def require_no_egress(profile: SandboxProfile, runtime: object) -> None:
+    """Refuses a job that such a kernel would let reach nothing, instead of what it may reach.
+
+    Args:
+        profile: as a backend gets it, with the folder of the proxy's socket mounted.
+        runtime: that would run it.
+
+    Raises:
+        SandboxUnavailableError: its kernel passes on no socket of the host (gVisor's with
+            `--host-uds` could; nobody has tried it).
+    """
+    if runtime in KERNEL_RUNTIMES and any(mount.target == EGRESS for mount in profile.mounts):
+        raise SandboxUnavailableError(
+            f"{runtime} passes on no socket of the host, so its jobs reach no listed host",
+            "demand the isolation `container` for this tool, or a profile without egress",
+        )
 
 
 def is_other_kernel(stdout: bytes) -> bool:

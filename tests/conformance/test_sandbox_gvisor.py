@@ -8,10 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from backends import ON_GVISOR, OnGvisor, leftovers
+from backends import ON_GVISOR, leftovers
 
 from sandbox import CommandJob, SandboxProfile, SandboxUnavailableError
-from sandbox.backends.oci import OciSandbox
 from sandbox.conformance import CHECKS
 from sandbox.conformance.conversations import CONVERSATION_CHECKS
 from sandbox.conformance.sessions import SESSION_CHECKS
@@ -49,13 +48,13 @@ async def test_conforms(sandbox: Sandbox, name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.gvisor
-async def test_egress_is_refused_before_anything_starts() -> None:
+@pytest.mark.parametrize("sandbox", ON_GVISOR, indirect=True)
+async def test_egress_is_refused_before_anything_starts(sandbox: Sandbox) -> None:
     """A job that would reach none of its hosts is not started; the message says what to do."""
     profile = SandboxProfile(network=Egress(allow=(EgressRule(host="example.org"),)))
-    async with EgressSandbox(OnGvisor(OciSandbox())) as sandbox:
+    async with EgressSandbox(sandbox) as reaching:
         with pytest.raises(SandboxUnavailableError, match="no listed host") as caught:
-            await sandbox.run(CommandJob(("true",)), profile)
+            await reaching.run(CommandJob(("true",)), profile)
 
     assert "profile without egress" in caught.value.remedy
     assert leftovers() == []

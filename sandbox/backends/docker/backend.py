@@ -30,7 +30,7 @@ from sandbox.backends.docker.options import (
     grouped_rlimits,
     runtime_of,
 )
-from sandbox.backends.vm_kernel import KERNEL_RUNTIMES, measured
+from sandbox.backends.vm_kernel import KERNEL_RUNTIMES, measured, require_no_egress
 from sandbox.errors import SandboxError, SandboxUnavailableError
 from sandbox.isolation.mounts import checked_sources
 from sandbox.isolation.users import own_user
@@ -117,6 +117,7 @@ class DockerSandbox(Sandbox):
     async def _started(self, request: RunRequest) -> Container:
         await self._open()
         runtime = runtime_of(request.profile, self._facts)
+        require_no_egress(request.profile, runtime)
         if runtime in KERNEL_RUNTIMES and not await self._has_kernel(str(runtime)):
             raise SandboxUnavailableError(
                 f"runtime {runtime!r} of the engine runs jobs on the host's own kernel",

@@ -26,7 +26,7 @@ from sandbox.backends.oci import containers, roots, runtimes
 from sandbox.backends.oci.configuration import configuration, enforced, points
 from sandbox.backends.oci.containers import Container, launched
 from sandbox.backends.oci.view import Views
-from sandbox.backends.vm_kernel import group_processes, measured
+from sandbox.backends.vm_kernel import group_processes, measured, require_no_egress
 from sandbox.errors import SandboxError, SandboxProviderError, SandboxUnavailableError
 from sandbox.images.layer import PACKAGES
 from sandbox.isolation import cgroup
@@ -35,7 +35,7 @@ from sandbox.isolation.mounts import checked_sources
 from sandbox.isolation.users import own_user
 from sandbox.lease import Lease
 from sandbox.logs import get_logger
-from sandbox.profile import EGRESS, USER, WORK, SandboxProfile
+from sandbox.profile import USER, WORK, SandboxProfile
 from sandbox.protocol import Availability, RunRequest, Sandbox
 from sandbox.supervisor.bootstrap import rlimits
 from sandbox.supervisor.wire import encode_setup
@@ -232,11 +232,7 @@ async def _start(
     lease = Lease.of_this_process(wall_seconds=request.lease_seconds + 2 * BOOT_SECONDS)
     container = Container(f"wardline-{secrets.token_hex(8)}", str(lease))
     own_kernel = runtime.name == runtimes.KERNEL_RUNTIME
-    if own_kernel and any(mount.target == EGRESS for mount in profile.mounts):
-        raise SandboxUnavailableError(
-            f"{runtime.name} passes on no socket of the host, so its jobs reach no listed host",
-            "demand the isolation `container` for this tool, or a profile without egress",
-        )
+    require_no_egress(profile, runtime.name)
     group = RunGroup.create(
         profile,
         lease=lease,
