@@ -2,8 +2,10 @@
 
 What is signed is the list of the digests of all answers, each of which names the request, the call
 and the text that was shown; each vote carries the list and proves itself. The page offers only what
-it shows whole and what this person may answer. One that changed meanwhile stops all before anything
-is signed; votes are cast one by one after, and what came too late is told by name.
+it shows whole and what this person may answer, and while it is open its script takes over no list
+with a request that does not stand on it; the server cannot know what was on a screen. One that
+changed meanwhile stops all before anything is signed; votes are cast one by one after, and what came
+too late is told by name.
 """
 
 from __future__ import annotations

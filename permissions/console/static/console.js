@@ -1,5 +1,5 @@
 "use strict";
-// Keys, live lists, passkeys. Every page reads the same without it.
+// Live parts and what is done in them, keys, passkeys. Every page reads the same without it.
 (() => {
   const at = document.body.dataset.at;
   const one = (selector, inside = document) => inside.querySelector(selector);
@@ -42,14 +42,14 @@
   const touch = (field) => {
     if (field.matches("[data-problem]")) { const words = field.textContent; return field.hidden ? null : (other) => { other.textContent = words; other.hidden = false; }; }
     if (field.localName === "details") return field.open ? (other) => { other.open = true; } : null;
-    if (field.matches("[type=checkbox], [type=radio]")) { const is = field.checked; return is === field.defaultChecked ? null : (other) => { other.checked = is; }; }
+    if (field.type === "checkbox") { const is = field.checked; return is === field.defaultChecked ? null : (other) => { other.checked = is; }; }
     const value = field.value;
     const first = field.localName === "select" ? ([...field.options].find((each) => each.defaultSelected) || field.options[0])?.value : field.defaultValue;
     return value === first ? null : (other) => { other.value = value; };
   };
   const focus = (field) => {
-    const [start, end] = field.matches("textarea, input[type=text], input:not([type])") ? [field.selectionStart, field.selectionEnd] : [];
-    return (other) => { other.focus({ preventScroll: true }); if (end !== undefined) other.setSelectionRange(start, end); };
+    const { selectionStart, selectionEnd } = field;  // of a textarea; others have no caret
+    return (other) => { other.focus({ preventScroll: true }); if (field.localName === "textarea") other.setSelectionRange(selectionStart, selectionEnd); };
   };
   let touched = [], seen = new Set();
   document.addEventListener("htmx:beforeSwap", (event) => {
@@ -60,8 +60,7 @@
     event.detail.shouldSwap = false;
     if (old.querySelector("[data-busy]")) return;
     if (!part) {
-      const over = Object.assign(document.createElement("p"), { className: "note", textContent: "This is no part of the page any more. Load it anew to see what became of it." });
-      old.replaceChildren(over);
+      old.replaceChildren(Object.assign(document.createElement("p"), { className: "note", textContent: "This is no part of the page any more. Load it anew to see what became of it." }));
       served.delete(old.id);
       return;
     }
