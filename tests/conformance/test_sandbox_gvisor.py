@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from backends import ON_GVISOR, leftovers
 
-from sandbox import CommandJob, SandboxProfile, SandboxUnavailableError
+from sandbox import CommandJob, SandboxProfile, SandboxProviderError, SandboxUnavailableError
 from sandbox.conformance import CHECKS
 from sandbox.conformance.conversations import CONVERSATION_CHECKS
 from sandbox.conformance.sessions import SESSION_CHECKS
@@ -38,11 +38,25 @@ What is promised of it stands in `docs/reference/sandbox-probes.md`.
 """
 
 
+OF_MEMORY = {
+    "a_limit_ends_it_and_is_told",
+    "memory_over_the_limit_ends_in_oom",
+    "processes_share_the_memory_limit",
+}
+"""Memory beyond the limit ends that kernel itself, and an engine may miss why. Then nobody claims
+a limit: the call fails, and says what may have been."""
+
+
 @pytest.mark.parametrize("sandbox", ON_GVISOR, indirect=True)
 @pytest.mark.parametrize("name", [name for name in ALL if name not in NOT_DONE])
 async def test_conforms(sandbox: Sandbox, name: str) -> None:
     """A value, a command, files, limits, deadlines, sessions and conversations."""
-    await ALL[name](sandbox)
+    try:
+        await ALL[name](sandbox)
+    except* SandboxProviderError as failed:
+        is_missed = sandbox.name == "docker" and name in OF_MEMORY
+        if not is_missed or "perhaps for its memory" not in str(failed.exceptions):
+            raise
 
     assert leftovers() == []
 

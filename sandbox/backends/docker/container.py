@@ -39,6 +39,7 @@ KILL_SECONDS = 4.0
 """For an engine to end a job that is over its time. One that takes longer still does it later."""
 ANSWER_SECONDS = 15.0
 """For an engine to say how a container ended."""
+_KILLED = "it was killed, perhaps for its memory, and the engine does not say why"
 
 
 class Container:
@@ -112,21 +113,21 @@ class Container:
             self._stream.close()
         if stopped is not None:
             await self._kill()
-        oom: object = False
+        end: object = None
         if stopped is None and not transcript.is_finished:
             try:
                 with anyio.fail_after(ANSWER_SECONDS):
-                    oom = await self._asked(partial(self._engine.ended_by_oom, self._name))
+                    end = await self._asked(partial(self._engine.end_of, self._name))
             except TimeoutError as err:
                 raise SandboxProviderError(
                     "the Docker engine does not say how the sandbox ended"
                 ) from err
         ending = judge(
             transcript,
-            Evidence(oom_kills=int(bool(oom))),
+            Evidence(oom_kills=int(end == "oom")),
             stopped=stopped,
             returns_value=job.returns_value,
-            diagnostics=self._complaints(),
+            diagnostics=self._complaints() or (_KILLED if end == "killed" else ""),
         )
         return execution_result(ending, transcript, seconds=seconds, enforced=self._enforced)
 

@@ -12,7 +12,8 @@ import socket
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from signal import SIGKILL
+from typing import TYPE_CHECKING, Any, Literal
 
 import docker
 import requests
@@ -29,6 +30,8 @@ DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 REQUEST_SECONDS = 30
 LOOK_SECONDS = 1200
 """For all of an image to be read."""
+_KILLED = 128 + SIGKILL
+"""The exit code of a container whose first process got that signal."""
 REMEDY = "start Docker Engine 20.10 or later, or let this user reach its socket"
 
 
@@ -239,12 +242,18 @@ class Engine:
                 if err.status_code not in (404, 409):
                     raise
 
-    def ended_by_oom(self, name: str) -> bool:
-        """Waits for the container's end; True when the kernel ended it for its memory."""
+    def end_of(self, name: str) -> Literal["oom", "killed", "by itself"]:
+        """Waits for the container's end; gives what ended it.
+
+        An engine can miss that it was its memory, and then says that it was killed: its shim may
+        be gone before it reads the event (seen with a kernel of its own, Docker 20.10).
+        """
         with _provider("wait for a sandbox"):
             self.client.wait(name, timeout=REQUEST_SECONDS)
             state: Mapping[str, Any] = self.client.inspect_container(name)["State"]
-        return bool(state.get("OOMKilled"))
+        if state.get("OOMKilled"):
+            return "oom"
+        return "killed" if state.get("ExitCode") == _KILLED else "by itself"
 
     def remove(self, name: str) -> None:
         """Removes the container and its anonymous volumes, killing it first if need be."""
