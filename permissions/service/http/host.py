@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 
 from permissions.errors import ConfigError
 from permissions.service.tasks import beside
@@ -105,8 +106,25 @@ def _config(app: Starlette, tls: TlsFiles | None) -> uvicorn.Config:
     return config
 
 
+class _State(ServerState):
+    """What a server's connections share."""
+
+    is_stopping = False
+
+
 class _Server(uvicorn.Server):
-    """Leaves signals to whoever runs the daemon."""
+    """Leaves signals to whoever runs the daemon, and hangs up on who comes while it stops.
+
+    uvicorn tells the connections that there are when it stops, and then waits for all.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.server_state: _State = _State()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.server_state.is_stopping = True
+        await super().shutdown(sockets)
 
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
         return nullcontext()
@@ -121,6 +139,10 @@ class _Impatient(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        state: Any = self.server_state
+        if state.is_stopping:
+            transport.close()
+            return
         self._deadline = self.loop.call_later(HEADER_SECONDS, transport.close)
 
     def data_received(self, data: bytes) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import socket
 import ssl
-from contextlib import asynccontextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx
 import pytest
 from serving import TOOLS
+from starlette.applications import Starlette
 
 from permissions.errors import ConfigError
-from permissions.service.endpoint import TlsFiles, endpoint_of
+from permissions.service.endpoint import Endpoint, TlsFiles, endpoint_of
 from permissions.service.http import host
 from permissions.setup.daemon import running
 from permissions.setup.factory import open_broker
@@ -103,8 +106,34 @@ async def test_slow_and_broken_requests_cost_their_own_connection(
 
 
 @pytest.mark.slow
+async def test_who_comes_while_it_stops_is_hung_up_on() -> None:
+    """Otherwise each stop takes as long as such a client likes, up to `STOP_SECONDS`."""
+    came: list[socket.socket] = []
+    for _ in range(8):
+        closed = Event()
+
+        def come(where: tuple[str, int], closed: Event = closed) -> None:
+            with suppress(OSError):
+                while not closed.is_set():
+                    came.append(socket.create_connection(where, timeout=1))
+
+        with ThreadPoolExecutor(1) as clients:
+            async with host.hosting(Starlette(), Endpoint("127.0.0.1", 0), tls=None) as where:
+                coming = clients.submit(come, where)
+                while len(came) < 10:  # noqa: ASYNC110 - the thread tells nobody
+                    await anyio.sleep(0.001)
+            closed.set()
+            coming.result()
+        for each in came:
+            each.settimeout(2)
+            with suppress(ConnectionError):
+                assert each.recv(1) == b""
+            each.close()
+        came.clear()
+
+
+@pytest.mark.slow
 async def test_a_console_takes_what_is_left(config: BrokerConfig) -> None:
-    from starlette.applications import Starlette
     from starlette.responses import PlainTextResponse
     from starlette.routing import Mount, Route
 
